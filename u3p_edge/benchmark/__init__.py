@@ -1,0 +1,1 @@
+"""Accuracy, latency and memory, side by side in one run."""

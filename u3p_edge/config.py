@@ -1,0 +1,182 @@
+"""What a model is told and what it carries: frozen values, strict from and to plain dictionaries.
+
+`Metadata` travels inside every exported file (TFLite metadata buffer, ONNX metadata_props) and beside the weights of
+a run, so that `predict` and `bench` apply exactly the preprocessing that training applied.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from u3p_edge.errors import ConfigError
+
+STRIDE = 16
+"""Height and width must be multiples of this: UNet 3+ halves them four times."""
+
+Fit = Literal["resize", "pad"]
+Normalization = Literal["percentile", "zscore", "range"]
+Colour = tuple[int, int, int]
+T = TypeVar("T")
+
+PALETTE: tuple[Colour, ...] = (
+    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+"""Okabe-Ito colours after black for background: told apart by colour-blind readers too."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image file's pixels to the network's input.
+
+    The intensities are normalised over the whole original image first, then the image is fitted to `height` x `width`.
+
+    Args:
+        height, width: the network's input in pixels, multiples of 16.
+        channels: 1 (grey) or 3 (RGB).
+        fit: "resize" (bilinear; nearest for masks) or "pad" (centred pad with the minimum and crop, no resampling).
+        normalization: "percentile" (clip to [low, high] percentiles, scale to 0..1), "zscore" (zero mean, unit
+            variance) or "range" (the integer type's full range to 0..1).
+        low, high: the percentiles, in percent; used by "percentile" alone.
+    """
+
+    height: int
+    width: int
+    channels: int = 1
+    fit: Fit = "resize"
+    normalization: Normalization = "percentile"
+    low: float = 1.0
+    high: float = 99.0
+
+    def __post_init__(self) -> None:
+        check_size(self.height, self.width)
+        if self.channels not in (1, 3):
+            raise ConfigError(f"{self.channels} image channels are not supported", mend="Use 1 (grey) or 3 (RGB).")
+        if not 0 <= self.low < self.high <= 100:
+            raise ConfigError(
+                f"percentiles low={self.low}, high={self.high} are not 0 <= low < high <= 100", mend="Use for example 1, 99."
+            )
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an artifact says of itself.
+
+    Args:
+        preprocessing: from pixels to the network's input.
+        class_names: one name a label, background first; a binary (sigmoid) model has two.
+        colours: one RGB colour a label, 0..255.
+        version: of u3p_edge that wrote it.
+        lineage: sha256 of each ancestor, oldest first, as (what, sha256).
+    """
+
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    version: str = ""
+    lineage: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) < 2:
+            raise ConfigError("a model needs at least two labels: background and one more")
+        if len(self.colours) != len(self.class_names):
+            raise ConfigError(
+                f"{len(self.class_names)} classes but {len(self.colours)} colours", mend="Give one colour a class."
+            )
+
+    @property
+    def labels(self) -> int:
+        """Number of labels, background included."""
+        return len(self.class_names)
+
+    @property
+    def channels_out(self) -> int:
+        """Channels of the network's mask: 1 for a binary (sigmoid) model, else one a label (softmax)."""
+        return 1 if self.labels == 2 else self.labels
+
+    def to_json(self) -> str:
+        """Compact JSON text, keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Metadata:
+        """Inverse of `to_json`. Raises ConfigError for anything else."""
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the metadata is not JSON: {error}") from error
+        return from_dict(cls, value)
+
+
+def default_metadata(preprocessing: Preprocessing, labels: int, names: tuple[str, ...] = ()) -> Metadata:
+    """Metadata with default names ("background", "class 1", ...) and the colour-blind-safe palette."""
+    given = names or ("background", *(f"class {i}" for i in range(1, labels)))
+    colours = (PALETTE[0], *(PALETTE[1 + i % (len(PALETTE) - 1)] for i in range(labels - 1)))
+    return Metadata(preprocessing=preprocessing, class_names=given, colours=colours)
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise ConfigError unless both are positive multiples of 16; the message names the nearest sizes."""
+    if height > 0 and width > 0 and height % STRIDE == 0 and width % STRIDE == 0:
+        return
+
+    def near(size: int) -> str:
+        below, above = size // STRIDE * STRIDE, -(-size // STRIDE) * STRIDE
+        return str(above) if below <= 0 or below == above else f"{below} or {above}"
+
+    raise ConfigError(
+        f"an input of {height}x{width} pixels does not fit UNet 3+: height and width must be multiples of {STRIDE}",
+        mend=f"The nearest sizes are {near(max(height, 1))} for the height and {near(max(width, 1))} for the width.",
+    )
+
+
+def from_dict(cls: type[T], value: object) -> T:
+    """Build a frozen dataclass from plain values, strictly: an unknown, missing or mistyped key is a ConfigError."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{cls.__name__} must be a table of options, not {type(value).__name__}")
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(f"{cls.__name__} is not a dataclass")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    unknown = sorted(set(value) - set(fields))
+    if unknown:
+        raise ConfigError(f"{cls.__name__} has no option {unknown[0]!r}", mend=f"It has: {', '.join(sorted(fields))}.")
+    no_default = (
+        f.name for f in fields.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    missing = sorted(set(no_default) - set(value))
+    if missing:
+        raise ConfigError(f"{cls.__name__} lacks the option {missing[0]!r}")
+    return cls(**{name: _convert(hints[name], item, f"{cls.__name__}.{name}") for name, item in value.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """One value as `hint` says, or a ConfigError that names `where`."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{where} cannot be {value!r}", mend=f"It is one of {', '.join(map(repr, args))}.")
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list, not {value!r}")
+        kinds = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else list(args)
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where} must have {len(kinds)} items, not {len(value)}")
+        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_dict(hint, value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r}")
+    return value

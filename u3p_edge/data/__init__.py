@@ -1,0 +1,1 @@
+"""Images, masks, splits, preprocessing and augmentation."""

@@ -1,0 +1,1 @@
+"""A model as TFLite and ONNX files."""

@@ -1,0 +1,1 @@
+"""Int8 by post-training quantization and by quantization-aware training."""

@@ -1,0 +1,1 @@
+"""Exported files, loaded and run: float image in, float map out."""
