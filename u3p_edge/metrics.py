@@ -1,0 +1,146 @@
+"""How well a predicted mask agrees with the truth: overlap (Dice, IoU) and distance between outlines (HD95, ASSD).
+
+Conventions for empty masks, the same for all four:
+
+- the class is in neither mask: NaN, there is nothing to score; leave it out of a mean (`np.nanmean`);
+- the class is in one of them alone: Dice and IoU are 0, and a distance is the diagonal of the image, the longest that
+  two pixels of it can be apart, so that a mean over images stays finite and a missed organ is never better than a
+  misplaced one.
+
+Definitions follow Taha and Hanbury, "Metrics for evaluating 3D medical image segmentation", BMC Medical Imaging 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Spacing = tuple[float, float]
+
+
+def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Counts:
+    """Pixels of each class that are right, invented and missed; add the counts of several images to pool them.
+
+    Args:
+        truth, prediction: integer labels 0..labels-1 of one shape (any).
+        labels: number of classes, background included.
+
+    Returns:
+        int64 [labels, 3]: true positives, false positives, false negatives.
+
+    Raises:
+        ValueError: the shapes differ, or a label lies outside 0..labels-1.
+    """
+    t, p = np.asarray(truth), np.asarray(prediction)
+    if t.shape != p.shape:
+        raise ValueError(f"truth {t.shape} and prediction {p.shape} differ in shape")
+    for name, a in (("truth", t), ("prediction", p)):
+        if a.size and (a.min() < 0 or a.max() >= labels):
+            raise ValueError(f"{name} has labels {a.min()}..{a.max()}, outside 0..{labels - 1}")
+    pairs = t.astype(np.int64).ravel() * labels + p.astype(np.int64).ravel()
+    table = np.bincount(pairs, minlength=labels * labels).reshape(labels, labels)
+    right = np.diag(table)
+    return np.stack([right, table.sum(axis=0) - right, table.sum(axis=1) - right], axis=1).astype(np.int64)
+
+
+def dice(counts: Counts) -> Scores:
+    """Dice coefficient 2 TP / (2 TP + FP + FN) of each class, float64 [labels]; NaN for a class in neither mask."""
+    tp, fp, fn = counts.T
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def iou(counts: Counts) -> Scores:
+    """Intersection over union TP / (TP + FP + FN) of each class, float64 [labels]; NaN for a class in neither mask."""
+    tp, fp, fn = counts.T
+    return _ratio(tp, tp + fp + fn)
+
+
+def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
+    """95th percentile Hausdorff distance between two outlines, in the unit of `spacing`.
+
+    The larger of the two directed 95th percentiles (linear interpolation). The outline of a mask is its pixels with
+    a 4-neighbour outside it; what lies beyond the image counts as outside.
+
+    Args:
+        truth_mask, pred_mask: bool [H, W].
+        spacing: height and width of a pixel, e.g. in mm.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    return _between(truth_mask, pred_mask, spacing, lambda a, b: max(float(np.percentile(d, 95)) for d in (a, b)))
+
+
+def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
+    """Average symmetric surface distance, in the unit of `spacing`.
+
+    The mean over the pixels of both outlines of the distance to the other outline; arguments as `hd95`.
+    """
+    return _between(truth_mask, pred_mask, spacing, lambda a, b: float(np.concatenate([a, b]).mean()))
+
+
+def hd95_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)) -> Scores:
+    """`hd95` of each class of two label images [H, W]: float64 [labels]."""
+    return _per_class(hd95, truth, prediction, labels, spacing)
+
+
+def average_surface_distance_per_class(
+    truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)
+) -> Scores:
+    """`average_surface_distance` of each class of two label images [H, W]: float64 [labels]."""
+    return _per_class(average_surface_distance, truth, prediction, labels, spacing)
+
+
+def _ratio(part: Counts, whole: Counts) -> Scores:
+    out = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
+
+
+def _per_class(
+    distance: Callable[[npt.ArrayLike, npt.ArrayLike, Spacing], float],
+    truth: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    labels: int,
+    spacing: Spacing,
+) -> Scores:
+    t, p = np.asarray(truth), np.asarray(prediction)
+    return np.array([distance(t == k, p == k, spacing) for k in range(labels)], dtype=np.float64)
+
+
+def _between(
+    truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing, reduce: Callable[[Scores, Scores], float]
+) -> float:
+    """`reduce` of the distances truth to prediction and back, or the convention for empty masks."""
+    t, p = np.asarray(truth_mask, dtype=bool), np.asarray(pred_mask, dtype=bool)
+    if t.shape != p.shape or t.ndim != 2:
+        raise ValueError(f"truth {t.shape} and prediction {p.shape} must be two masks [H, W] of one shape")
+    if not t.any() and not p.any():
+        return float("nan")
+    if not t.any() or not p.any():
+        return float(np.hypot(*((np.array(t.shape) - 1) * np.asarray(spacing))))
+    # Outlines lie inside the box around both masks, so distances do too; a small organ costs a small transform.
+    either = t | p
+    box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(either))
+    a, b = _outline(t[box]), _outline(p[box])
+    return reduce(_to(b, spacing)[a], _to(a, spacing)[b])
+
+
+def _outline(mask: Mask) -> Mask:
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    outline: Mask = mask & ~inner
+    return outline
+
+
+def _to(outline: Mask, spacing: Spacing) -> Scores:
+    """Distance of every pixel to the nearest pixel of `outline`."""
+    from scipy.ndimage import distance_transform_edt  # only here: a device scores Dice without SciPy
+
+    distances: Scores = distance_transform_edt(~outline, sampling=spacing)
+    return distances
