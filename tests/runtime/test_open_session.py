@@ -1,0 +1,145 @@
+"""What is not a model of ours ends in one clear sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_artifacts import Zoo
+
+from u3p_edge.errors import ConfigError, ModelError
+from u3p_edge.runtime import open_session
+
+FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("part", [0.001, 0.3, 0.9, 0.999])
+def test_a_truncated_file_is_refused(zoo: Zoo, tmp_path: Path, kind: str, part: float) -> None:
+    data = zoo.path(kind).read_bytes()
+    path = tmp_path / f"cut.{kind}"
+    path.write_bytes(data[: max(1, int(len(data) * part))])
+    with pytest.raises(ModelError, match=r"cut\."):
+        open_session(path)
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("data", [b"", b"no model at all", b"\x00" * 4096, b"\x1c\x00\x00\x00TFL3" + b"\xff" * 64])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, suffix: str, data: bytes) -> None:
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="model"):
+        open_session(path)
+
+
+@pytest.mark.parametrize("name", ["absent.tflite", "absent.onnx"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=f"{name} does not exist"):
+        open_session(tmp_path / name)
+
+
+def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
+    (tmp_path / "run.tflite").mkdir()
+    with pytest.raises(ModelError, match="is a folder"):
+        open_session(tmp_path / "run.tflite")
+
+
+@given(suffix=st.text("abcdefgh5.", max_size=6))
+def test_only_two_suffixes_are_read(suffix: str) -> None:
+    with pytest.raises(ModelError, match=r"neither a \.tflite nor an \.onnx file"):
+        open_session(Path(f"model.{suffix}.h5"))
+
+
+def test_a_model_without_our_metadata_is_refused(zoo: Zoo, tmp_path: Path) -> None:
+    import onnx
+
+    with pytest.raises(ModelError, match="no u3p_edge metadata"):
+        open_session(zoo.folder / "plain.tflite")
+    proto = onnx.load(str(zoo.path("float32.onnx")))
+    del proto.metadata_props[:]
+    onnx.save(proto, str(tmp_path / "plain.onnx"))
+    with pytest.raises(ModelError, match="no u3p_edge metadata"):
+        open_session(tmp_path / "plain.onnx")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"preprocessing": 3}'])
+def test_damaged_metadata_is_refused(zoo: Zoo, tmp_path: Path, text: str) -> None:
+    import onnx
+
+    proto = onnx.load(str(zoo.path("float32.onnx")))
+    proto.metadata_props[0].value = text
+    onnx.save(proto, str(tmp_path / "odd.onnx"))
+    with pytest.raises(ModelError, match=r"metadata in .*odd\.onnx"):
+        open_session(tmp_path / "odd.onnx")
+
+
+def test_metadata_that_does_not_fit_the_tensors_is_refused(zoo: Zoo, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from u3p_edge.export.flatbuffer import stamp
+
+    taller = replace(zoo.metadata, preprocessing=replace(zoo.metadata.preprocessing, height=64))
+    path = tmp_path / "taller.tflite"
+    path.write_bytes(stamp(zoo.path("float32.tflite").read_bytes(), taller))
+    with pytest.raises(ModelError, match=r"input `image` .* \[1, 48, 64, 1\], but its metadata says \[1, 64, 64, 1\]"):
+        open_session(path)
+
+
+def test_an_int8_onnx_file_without_its_scales_is_refused(zoo: Zoo, tmp_path: Path) -> None:
+    import onnx
+
+    proto = onnx.load(str(zoo.path("int8.onnx")))
+    kept = [p for p in proto.metadata_props if p.key != "u3p_edge.quantization"]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    onnx.save(proto, str(tmp_path / "noscale.onnx"))
+    with pytest.raises(ModelError, match="without a scale of ours"):
+        open_session(tmp_path / "noscale.onnx")
+
+
+def test_no_threads_is_a_mistake(zoo: Zoo) -> None:
+    with pytest.raises(ConfigError, match="0 threads"):
+        open_session(zoo.path("int8.tflite"), threads=0)
+
+
+BLOCKED = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ImportError(name + " is blocked by the test")
+
+sys.meta_path.insert(0, Blocker())
+import numpy as np
+from u3p_edge.runtime import open_session
+session = open_session({path!r})
+print(session.run(np.zeros(session.input_shape, np.float32)).shape)
+"""
+HEAVY = ("tensorflow", "tf_keras", "keras", "scipy", "onnx", "safetensors", "h5py", "tf2onnx")
+
+
+def run_blocked(path: Path, blocked: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    code = BLOCKED.format(path=str(path), blocked=blocked)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("int8.tflite", "onnxruntime"), ("int8.onnx", "ai_edge_litert")])
+def test_a_runtime_needs_neither_tensorflow_nor_the_other_runtime(zoo: Zoo, kind: str, other: str) -> None:
+    done = run_blocked(zoo.path(kind), (*HEAVY, other))
+    assert done.stdout.strip() == "(48, 64, 3)"
+    assert done.stderr == "", "nothing of the runtime's own may reach the terminal"
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "package"),
+    [("int8.tflite", "ai_edge_litert", "ai-edge-litert"), ("int8.onnx", "onnxruntime", "onnxruntime")],
+)
+def test_a_missing_runtime_names_the_package(zoo: Zoo, kind: str, module: str, package: str) -> None:
+    done = run_blocked(zoo.path(kind), (module,))
+    assert f"RuntimeMissingError: {'LiteRT' if 'lite' in kind else 'ONNX Runtime'} is not installed" in done.stderr
+    assert f"python -m pip install {package}" in done.stderr

@@ -1,0 +1,34 @@
+"""Real numbers to int8 and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from u3p_edge.runtime.base import Quantization, dequantize, quantize
+
+SCALES = st.floats(1e-4, 1e2)
+ZEROS = st.integers(-128, 127)
+
+
+@given(scale=SCALES, zero=ZEROS, integers=hnp.arrays(np.int8, st.integers(1, 64)))
+def test_integers_survive_the_round_trip(scale: float, zero: int, integers: np.ndarray) -> None:
+    q = Quantization(scale, zero)
+    np.testing.assert_array_equal(quantize(dequantize(integers, q), q), integers)
+
+
+@given(scale=SCALES, zero=ZEROS, place=st.floats(0, 1))
+def test_a_value_in_range_loses_half_a_step_at_most(scale: float, zero: int, place: float) -> None:
+    q = Quantization(scale, zero)
+    low, high = scale * (-128 - zero), scale * (127 - zero)
+    value = np.array([low + place * (high - low)], np.float32)
+    # half a step, and float32 rounding of numbers of up to 255 steps
+    assert abs(float(dequantize(quantize(value, q), q)[0] - value[0])) <= scale * (0.5 + 255 * 2**-21)
+
+
+@pytest.mark.parametrize(("value", "integer"), [(-1e9, -128), (1e9, 127), (0.0, 3), (0.5, 4), (-0.5, 2)])
+def test_values_out_of_range_are_clipped(value: float, integer: int) -> None:
+    assert quantize(np.array([value], np.float32), Quantization(0.5, 3))[0] == integer

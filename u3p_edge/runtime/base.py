@@ -1,0 +1,168 @@
+"""What every runtime gives: a `Session`, and the arithmetic between real numbers and an artifact's own integers.
+
+A session hides names, layout, scale and zero point. Affine quantization (Jacob et al. 2018, arXiv:1712.05877, eq. 1):
+real = scale * (integer - zero_point).
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.config import Metadata
+from u3p_edge.errors import ConfigError, DataError, ModelError, RuntimeMissingError
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int, int, int]
+
+METADATA_KEY = "u3p_edge"
+"""Name of the TFLite metadata entry and of the ONNX metadata property that hold `Metadata.to_json()`."""
+QUANTIZATION_KEY = "u3p_edge.quantization"
+"""ONNX metadata property of an int8 input and output: {"image": [scale, zero_point], "mask": [scale, zero_point]}."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Scale and zero point of one int8 tensor: real = scale * (integer - zero_point)."""
+
+    scale: float
+    zero_point: int
+
+
+class Session(Protocol):
+    """One artifact, loaded. A session runs one image at a time and is not safe to share between threads."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, or what its maker called it."""
+
+    @property
+    def format(self) -> str:
+        """Container and number type, e.g. "tflite-int8"."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the artifact says of itself."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that it was asked to use."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """(H, W, C) of the image it takes."""
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """Probabilities float32 [H, W, K] of one preprocessed image float32 [H, W, C].
+
+        Raises:
+            DataError: the image has another shape, or holds NaN or infinity.
+        """
+
+    def prepare(self, image: FloatArray) -> Callable[[], None]:
+        """Set the input; the call that comes back runs the network alone on it, as often as it is called.
+
+        Only the image prepared last is held. Raises as `run` does.
+        """
+
+
+def quantize(values: FloatArray, quantization: Quantization) -> npt.NDArray[np.int8]:
+    """Nearest int8 of each value of any shape; values out of range are clipped to -128 or 127."""
+    steps: FloatArray = np.rint(values / np.float32(quantization.scale)) + np.float32(quantization.zero_point)
+    return np.clip(steps, -128, 127).astype(np.int8)
+
+
+def dequantize(integers: npt.NDArray[np.int8], quantization: Quantization) -> FloatArray:
+    """Real values float32 of int8 integers of any shape."""
+    # int8 minus a zero point of -128 leaves int8, so widen first.
+    real: FloatArray = (integers.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
+    return real
+
+
+def encode(image: FloatArray, shape: Shape, quantization: Quantization | None, name: str) -> npt.NDArray[Any]:
+    """The batch [1, H, W, C] that an artifact takes, float32 or int8; the image is checked, and never changed.
+
+    Raises:
+        DataError: the image is not of `shape`, or holds NaN or infinity.
+    """
+    if image.shape != shape:
+        raise DataError(
+            f"an image of shape {'x'.join(map(str, image.shape))} does not fit {name}, which takes {'x'.join(map(str, shape))}",
+            mend="Apply the preprocessing of the model's metadata first.",
+        )
+    if not np.isfinite(image).all():
+        raise DataError(f"an image for {name} holds pixels that are NaN or infinite", mend="Mend the image file.")
+    batch = np.ascontiguousarray(image[None], dtype=np.float32)
+    return batch if quantization is None else quantize(batch, quantization)
+
+
+def decode(batch: npt.NDArray[Any], quantization: Quantization | None) -> FloatArray:
+    """Probabilities float32 [H, W, K] of the batch [1, H, W, K] that an artifact gave; a copy of its own."""
+    return np.array(batch[0], dtype=np.float32) if quantization is None else dequantize(batch[0], quantization)
+
+
+def parse_metadata(text: str | None, path: Path) -> Metadata:
+    """The metadata text found in an artifact, as a value.
+
+    Raises:
+        ModelError: there is none, or it is not ours.
+    """
+    if text is None:
+        raise ModelError(
+            f"{path} carries no u3p_edge metadata, so its preprocessing and classes are unknown",
+            mend="Make it with `u3p-edge export`.",
+        )
+    try:
+        return Metadata.from_json(text)
+    except ConfigError as error:
+        raise ModelError(f"the metadata in {path} is not readable: {error}", mend="Export the model again.") from error
+
+
+def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:
+    """(H, W, C) of the input, if the tensors [1, H, W, C] and [1, H, W, K] are what the metadata says. Else ModelError."""
+    p = metadata.preprocessing
+    for port, found, expected in (
+        ("input `image`", image, (1, p.height, p.width, p.channels)),
+        ("output `mask`", mask, (1, p.height, p.width, metadata.channels_out)),
+    ):
+        if tuple(found) != expected:
+            raise ModelError(
+                f"the {port} of {path} has the shape {list(found)}, but its metadata says {list(expected)}",
+                mend="Export the model again.",
+            )
+    return (p.height, p.width, p.channels)
+
+
+def check_file(path: Path) -> None:
+    """Raise ModelError unless `path` is a file with something in it."""
+    if not path.exists():
+        raise ModelError(f"{path} does not exist")
+    if not path.is_file():
+        raise ModelError(f"{path} is a folder, not a model file", mend="Name the .tflite or .onnx file in it.")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if empty:
+        raise ModelError(f"{path} is empty", mend="Export or copy the model again.")
+
+
+def contains(path: Path, needle: bytes) -> bool:
+    """Whether the bytes of a file hold `needle`; the file is mapped, so it never lies in memory as a whole."""
+    with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as view:
+        return view.find(needle) >= 0
+
+
+def missing_runtime(library: str, package: str, path: Path) -> RuntimeMissingError:
+    """The error for a runtime library that is not installed."""
+    return RuntimeMissingError(
+        f"{library} is not installed, and {path.name} needs it", mend=f"Run: python -m pip install {package}"
+    )

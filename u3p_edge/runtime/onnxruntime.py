@@ -1,0 +1,125 @@
+"""ONNX files in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from u3p_edge.config import Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.runtime.base import (
+    METADATA_KEY,
+    QUANTIZATION_KEY,
+    FloatArray,
+    Quantization,
+    Shape,
+    check_file,
+    check_ports,
+    contains,
+    decode,
+    encode,
+    missing_runtime,
+    parse_metadata,
+)
+
+
+@dataclass(frozen=True)
+class ONNXSession:
+    """A `Session` over an onnxruntime.InferenceSession."""
+
+    name: str
+    format: str
+    metadata: Metadata
+    threads: int
+    input_shape: Shape
+    _session: Any
+    _image: Quantization | None
+    _mask: Quantization | None
+
+    def prepare(self, image: FloatArray) -> Callable[[], None]:
+        """See `Session.prepare`."""
+        feed = {"image": encode(image, self.input_shape, self._image, self.name)}
+
+        def invoke() -> None:
+            self._session.run(["mask"], feed)
+
+        return invoke
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """See `Session.run`."""
+        feed = {"image": encode(image, self.input_shape, self._image, self.name)}
+        return decode(self._session.run(["mask"], feed)[0], self._mask)
+
+
+def open_onnx(path: Path, threads: int = 1) -> ONNXSession:
+    """Load an ONNX file.
+
+    Raises:
+        ModelError: the file is missing, truncated, not ONNX, without our metadata or names, or not runnable.
+        RuntimeMissingError: onnxruntime is not installed.
+    """
+    check_file(path)
+    session = _load(path, threads)
+    properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+    metadata = parse_metadata(properties.get(METADATA_KEY), path)
+    image, mask = _bind(session, path)
+    scales = _quantization(properties.get(QUANTIZATION_KEY), path)
+    shape = check_ports(path, metadata, tuple(image.shape), tuple(mask.shape))
+    # An operator's name stands in the file as plain text, and ONNX Runtime shows no operators.
+    number = "int8" if contains(path, b"QuantizeLinear") else "float32"
+    return ONNXSession(
+        path.name, f"onnx-{number}", metadata, threads, shape, session, _port(image, scales, path), _port(mask, scales, path)
+    )
+
+
+def _load(path: Path, threads: int) -> Any:
+    try:
+        library = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise missing_runtime("ONNX Runtime", "onnxruntime", path) from error
+    options = library.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # failures come back as exceptions; nothing of its own on the terminal
+    try:
+        return library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exception classes derive from Exception directly, and there is one for every status
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path} is not an ONNX file that ONNX Runtime can run: truncated, damaged or of another kind ({reason})",
+            mend="Export or copy it again.",
+        ) from error
+
+
+def _bind(session: Any, path: Path) -> tuple[Any, Any]:
+    """The descriptions of input `image` and output `mask`."""
+    inputs = {port.name: port for port in session.get_inputs()}
+    outputs = {port.name: port for port in session.get_outputs()}
+    if list(inputs) != ["image"] or "mask" not in outputs:
+        raise ModelError(
+            f"{path} maps {list(inputs)} to {list(outputs)}, not `image` to `mask`", mend="Make it with `u3p-edge export`."
+        )
+    return inputs["image"], outputs["mask"]
+
+
+def _port(port: Any, scales: dict[str, Quantization], path: Path) -> Quantization | None:
+    """Scale and zero point of an int8 port; None for a float32 one."""
+    if port.type == "tensor(float)":
+        return None
+    if port.type == "tensor(int8)" and port.name in scales:
+        return scales[port.name]
+    raise ModelError(
+        f"`{port.name}` of {path} is {port.type} without a scale of ours, not float32 or int8", mend="Export the model again."
+    )
+
+
+def _quantization(text: str | None, path: Path) -> dict[str, Quantization]:
+    try:
+        table = json.loads(text or "{}")
+        return {name: Quantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error

@@ -1,0 +1,177 @@
+"""TFLite files in LiteRT, with its default XNNPACK delegate."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import mmap
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from u3p_edge.config import Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.runtime.base import (
+    METADATA_KEY,
+    FloatArray,
+    Quantization,
+    Shape,
+    check_file,
+    check_ports,
+    decode,
+    encode,
+    missing_runtime,
+    parse_metadata,
+)
+
+SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class TFLiteSession:
+    """A `Session` over LiteRT's interpreter."""
+
+    name: str
+    format: str
+    metadata: Metadata
+    threads: int
+    input_shape: Shape
+    _interpreter: Any
+    _image: _Port
+    _mask: _Port
+
+    def prepare(self, image: FloatArray) -> Callable[[], None]:
+        """See `Session.prepare`."""
+        batch = encode(image, self.input_shape, self._image.quantization, self.name)
+        self._interpreter.set_tensor(self._image.index, batch)
+        return cast("Callable[[], None]", self._interpreter.invoke)
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """See `Session.run`."""
+        self.prepare(image)()
+        return decode(self._interpreter.get_tensor(self._mask.index), self._mask.quantization)
+
+
+@dataclass(frozen=True)
+class _Port:
+    """A tensor of the interpreter that a signature names."""
+
+    index: int
+    shape: tuple[int, ...]
+    quantization: Quantization | None
+
+
+def open_tflite(path: Path, threads: int = 1) -> TFLiteSession:
+    """Load a TFLite file; its tensors are bound by name, because int8 conversion may reorder them.
+
+    Raises:
+        ModelError: the file is missing, truncated, not TFLite, without our metadata or signature, or not runnable.
+        RuntimeMissingError: ai-edge-litert is not installed.
+    """
+    check_file(path)
+    interpreter = _load(path, threads)
+    # The interpreter has verified the whole flatbuffer by now, so walking it below stays inside the file.
+    text, number = _read_flatbuffer(path)
+    metadata = parse_metadata(text, path)
+    image, mask = _bind(interpreter, path)
+    shape = check_ports(path, metadata, image.shape, mask.shape)
+    return TFLiteSession(path.name, f"tflite-{number}", metadata, threads, shape, interpreter, image, mask)
+
+
+def _load(path: Path, threads: int) -> Any:
+    """An interpreter with its tensors allocated."""
+    try:
+        library = importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError as error:
+        raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
+    try:
+        with _quiet_stderr():
+            interpreter = library.Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{path} is not a TFLite file that LiteRT can run: truncated, damaged or of another kind ({_first_line(error)})",
+            mend="Export or copy it again.",
+        ) from error
+    return interpreter
+
+
+def _bind(interpreter: Any, path: Path) -> tuple[_Port, _Port]:
+    """The tensors `image` and `mask` of the signature."""
+    if SIGNATURE not in interpreter.get_signature_list():
+        raise ModelError(f"{path} has no signature {SIGNATURE!r}", mend="Make it with `u3p-edge export`.")
+    runner = interpreter.get_signature_runner(SIGNATURE)
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    if list(inputs) != ["image"] or "mask" not in outputs:
+        raise ModelError(
+            f"the signature of {path} maps {list(inputs)} to {list(outputs)}, not `image` to `mask`",
+            mend="Make it with `u3p-edge export`.",
+        )
+    return _port(inputs["image"], path), _port(outputs["mask"], path)
+
+
+def _port(details: Any, path: Path) -> _Port:
+    shape = tuple(int(n) for n in details["shape"])
+    if details["dtype"] is np.float32:
+        return _Port(int(details["index"]), shape, None)
+    scale, zero_point = details["quantization"]
+    if details["dtype"] is np.int8 and scale > 0:
+        return _Port(int(details["index"]), shape, Quantization(float(scale), int(zero_point)))
+    raise ModelError(f"{details['name']} of {path} is neither float32 nor int8 with one scale", mend="Export the model again.")
+
+
+def _read_flatbuffer(path: Path) -> tuple[str | None, str]:
+    """Our metadata text, if the file has it, and its number type: int8, float16, dynamic (int8 weights alone) or float32."""
+    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+    # Mapped, not read: only the pages that are looked at count in the process's memory.
+    with path.open("rb") as file, contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as view:
+        model = schema.Model.GetRootAsModel(view, 0)
+        return _metadata_text(model, view), _number_type(model, schema.TensorType)
+
+
+def _metadata_text(model: Any, view: mmap.mmap) -> str | None:
+    for entry in (model.Metadata(i) for i in range(model.MetadataLength())):
+        if entry.Name() == METADATA_KEY.encode():
+            buffer = model.Buffers(entry.Buffer())
+            if buffer.Offset() > 1:  # files above 2 GB keep their buffers behind the flatbuffer
+                return view[buffer.Offset() : buffer.Offset() + buffer.Size()].decode("utf-8", "replace")
+            return bytes(buffer.Data(i) for i in range(buffer.DataLength())).decode("utf-8", "replace")
+    return None
+
+
+def _number_type(model: Any, types: Any) -> str:
+    graph = model.Subgraphs(0)
+    tensors = [graph.Tensors(i).Type() for i in range(graph.TensorsLength())]
+    operators = (graph.Operators(i) for i in range(graph.OperatorsLength()))
+    if any(tensors[op.Outputs(i)] == types.INT8 for op in operators for i in range(op.OutputsLength())):
+        return "int8"
+    if types.FLOAT16 in tensors:
+        return "float16"
+    return "dynamic" if types.INT8 in tensors else "float32"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep LiteRT's "INFO: Created ... delegate" off the terminal: C++ writes it straight to file descriptor 2."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all, so nothing to keep quiet
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as sink:
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
