@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from article_model import Builder
 
 # Before TensorFlow is imported by any test: no start-up noise, no search for accelerators.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Helpers beside this file (article_model.py) are imported by tests in the folders below it.
+sys.path.insert(0, str(REPOSITORY / "tests"))
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +29,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def article_builder(shared: Path) -> Builder:
+    """The article's own `unet3p_2d`, run under tf_keras from its text."""
+    from article_model import load_article_builder  # imports TensorFlow, which most tests do not need
+
+    return load_article_builder(shared)

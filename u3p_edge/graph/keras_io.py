@@ -1,0 +1,186 @@
+"""Between tf_keras models and graphs, exactly: `to_keras(from_keras(model))` has the same configs, weights and outputs.
+
+Which layer is which op stands in `u3p_edge.graph.keras_layers`. What a layer's config says beyond the op's own attributes
+(initialisers, regularisers, dtype, ...) travels in the node's attribute "keras" and goes back; a node made by a rewrite
+has none and gets Keras' defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tf_keras
+
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
+from u3p_edge.graph.keras_layers import LAYERS, REFUSED, Layer
+from u3p_edge.graph.ops import Attrs
+
+Array = npt.NDArray[Any]
+
+_CLASS_OF = {layer.op: name for name, layer in LAYERS.items()}
+
+
+def from_keras(model: tf_keras.Model) -> Graph:
+    """The functional (or Sequential) model as a graph: names, weights, order of inputs and outputs kept.
+
+    A weightless layer that is called several times becomes a node a call.
+
+    Raises:
+        ModelError: names the layer, its class and why, for a layer that is not in `LAYERS`, a nested model, a layer
+            with weights called several times, or a call that asks for training behaviour.
+    """
+    whole = _functional(model)
+    config = whole.get_config()
+    names = _call_names(config["layers"])
+    nodes = [
+        node for entry in config["layers"] for node in _nodes(whole.get_layer(entry["name"]), entry["inbound_nodes"], names)
+    ]
+    return Graph(
+        nodes=_sorted(nodes),
+        inputs=tuple(names[key] for key in _references(config["input_layers"])),
+        outputs=tuple(names[key] for key in _references(config["output_layers"])),
+        name=whole.name,
+    )
+
+
+def to_keras(graph: Graph) -> tf_keras.Model:
+    """The graph as a functional tf_keras model whose layers have the nodes' names. One output comes bare, several as a list."""
+    tensors: dict[str, Any] = {}
+    for node in graph.nodes:
+        layer = _layer(node)
+        if node.op == "input":
+            tensors[node.name] = layer.output
+            continue
+        given = [tensors[name] for name in node.inputs]
+        tensors[node.name] = layer(given[0] if len(given) == 1 else given, **thaw(node.attrs.get(KERAS, {})).get("call", {}))
+        _assign(layer, node)
+    outputs = [tensors[name] for name in graph.outputs]
+    inputs = [tensors[name] for name in graph.inputs]
+    return tf_keras.Model(
+        inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=graph.name
+    )
+
+
+def _functional(model: tf_keras.Model) -> tf_keras.Model:
+    if not isinstance(model, tf_keras.Model):
+        raise ModelError(f"{type(model).__name__} is not a tf_keras model", mend="Load or build it with tf_keras.")
+    if not getattr(model, "_is_graph_network", False):
+        raise ModelError(
+            f"the model {model.name!r} ({type(model).__name__}) is not a functional Keras model, so its layers cannot be read",
+            mend="Build it as tf_keras.Model(inputs, outputs).",
+        )
+    if isinstance(model, tf_keras.Sequential):
+        return tf_keras.Model(model.inputs, model.outputs, name=model.name)
+    return model
+
+
+def _call_names(entries: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
+    """A node name for every (layer, call): the layer's own name for its first call."""
+    names = {(entry["name"], 0): entry["name"] for entry in entries}
+    for entry in entries:
+        for call in range(1, len(entry["inbound_nodes"])):
+            names[entry["name"], call] = _free(f"{entry['name']}_call{call}", set(names.values()))
+    return names
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    return wanted if wanted not in taken else _free(f"{wanted}_", taken)
+
+
+def _references(value: Any) -> list[tuple[str, int]]:
+    """The (layer, call) pairs of a config's nest of [name, call, tensor] triples, in Keras' flat order."""
+    if isinstance(value, Mapping):
+        return [pair for key in sorted(value) for pair in _references(value[key])]
+    if len(value) == 3 and isinstance(value[0], str) and isinstance(value[1], int):
+        return [(value[0], value[1])]
+    return [pair for item in value for pair in _references(item)]
+
+
+def _nodes(layer: tf_keras.layers.Layer, calls: list[Any], names: Mapping[tuple[str, int], str]) -> list[Node]:
+    """One node for every call of the layer."""
+    kind = LAYERS.get(type(layer).__name__)
+    if kind is None or type(layer) is not getattr(tf_keras.layers, type(layer).__name__):
+        nested = isinstance(layer, tf_keras.Model)
+        why = "is a model inside the model" if nested else "is not a layer that can be exported"
+        raise ModelError(
+            f"layer {layer.name!r} of class {type(layer).__name__} {why}",
+            mend="Call its layers in the outer model." if nested else f"These can: {', '.join(sorted(LAYERS))}.",
+        )
+    if len(calls) > 1 and layer.weights:
+        raise _refusal(layer, f"it is called {len(calls)} times with one set of weights")
+    attrs, weights = _read(layer, kind)
+    if kind.op == "input":
+        return [Node(layer.name, kind.op, (), attrs, weights)]
+    return [_called(layer, kind.op, call, attrs, weights, names, i) for i, call in enumerate(calls)]
+
+
+def _called(
+    layer: tf_keras.layers.Layer,
+    op: str,
+    call: Any,
+    attrs: Attrs,
+    weights: Weights,
+    names: Mapping[tuple[str, int], str],
+    number: int,
+) -> Node:
+    sources = [call] if isinstance(call[0], str) else call
+    options = {key: value for source in sources for key, value in source[3].items()}
+    if options.get("training") or set(options) - {"training"}:
+        raise _refusal(layer, f"it is called with {', '.join(f'{k}={v!r}' for k, v in options.items())}")
+    if any((source[0], source[1]) not in names or source[2] != 0 for source in sources):
+        raise _refusal(layer, "it reads something that is not another layer's output")
+    inputs = tuple(names[source[0], source[1]] for source in sources)
+    extra = {**attrs[KERAS], "call": options} if options else attrs[KERAS]
+    return Node(names[layer.name, number], op, inputs, {**attrs, KERAS: extra}, weights)
+
+
+def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Attributes (with the rest of the config under "keras") and weights of a layer."""
+    config = layer.get_config()
+    for key, refused, why in REFUSED:
+        if key in config and refused(config[key]):
+            raise _refusal(layer, why)
+    weights = {
+        name: _swapped(getattr(layer, attribute).numpy(), kind, name)
+        for name, attribute in kind.weights.items()
+        if getattr(layer, attribute, None) is not None
+    }
+    attrs = {name: config[key] for name, key in kind.attrs.items() if key in config}
+    known = {"name", *kind.attrs.values(), *kind.derived(weights)}
+    return {**attrs, KERAS: {key: value for key, value in config.items() if key not in known}}, weights
+
+
+def _swapped(array: Array, kind: Layer, name: str) -> Array:
+    return np.swapaxes(array, 2, 3) if kind.swap and name == "kernel" else array
+
+
+def _refusal(layer: tf_keras.layers.Layer, why: str) -> ModelError:
+    return ModelError(f"layer {layer.name!r} of class {type(layer).__name__} cannot be exported: {why}")
+
+
+def _sorted(nodes: list[Node]) -> tuple[Node, ...]:
+    """Topological order that keeps the given order where it can (calls of a shared layer stand apart from it)."""
+    done: dict[str, Node] = {}
+    while len(done) < len(nodes):
+        ready = next(n for n in nodes if n.name not in done and all(name in done for name in n.inputs))
+        done[ready.name] = ready
+    return tuple(done.values())
+
+
+def _layer(node: Node) -> tf_keras.layers.Layer:
+    """The node's layer, not yet built."""
+    kind = LAYERS[_CLASS_OF[node.op]]
+    rest = {key: value for key, value in thaw(node.attrs.get(KERAS, {})).items() if key != "call"}
+    own = {key: thaw(node.attrs[name]) for name, key in kind.attrs.items()}
+    config = {**rest, **own, **kind.derived(node.weights), "name": node.name}
+    return getattr(tf_keras.layers, _CLASS_OF[node.op]).from_config(config)
+
+
+def _assign(layer: tf_keras.layers.Layer, node: Node) -> None:
+    kind = LAYERS[_CLASS_OF[node.op]]
+    for name, array in node.weights.items():
+        getattr(layer, kind.weights[name]).assign(_swapped(array, kind, name))
