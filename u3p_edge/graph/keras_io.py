@@ -17,7 +17,7 @@ import tf_keras
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
 from u3p_edge.graph.keras_layers import LAYERS, REFUSED, Layer
-from u3p_edge.graph.ops import Attrs
+from u3p_edge.graph.ops import Attrs, Weights
 
 Array = npt.NDArray[Any]
 
