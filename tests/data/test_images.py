@@ -1,0 +1,149 @@
+"""Every kind of image and mask file that is read, and one clear sentence for each that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from u3p_edge.data.images import read_image, read_mask
+from u3p_edge.errors import DataError
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
+
+
+def write(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
+    picture = Image.fromarray(pixels)
+    (picture if mode is None else picture.convert(mode)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "PNG", "tif", "tiff", "bmp"])
+def test_lossless_formats_keep_every_pixel(tmp_path: Path, suffix: str) -> None:
+    grey = read_image(write(tmp_path / f"g.{suffix}", GREY), 1)
+    colour = read_image(write(tmp_path / f"c.{suffix}", RGB), 3)
+    assert grey.dtype == colour.dtype == np.uint8
+    np.testing.assert_array_equal(grey[:, :, 0], GREY)
+    np.testing.assert_array_equal(colour, RGB)
+
+
+def test_jpeg_is_read_to_its_compression_error(tmp_path: Path) -> None:
+    flat = np.full((16, 16), 90, np.uint8)
+    # A constant block has one DCT coefficient; its rounding at quality 75 moves the grey level by one at most.
+    assert np.abs(read_image(write(tmp_path / "g.jpg", flat), 1).astype(int) - 90).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_kept(tmp_path: Path, suffix: str) -> None:
+    deep = GREY.astype(np.uint16) * 257 + 3
+    image = read_image(write(tmp_path / f"d.{suffix}", deep), 1)
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image[:, :, 0], deep)
+
+
+def test_signed_and_float_tiff_become_float32(tmp_path: Path) -> None:
+    hounsfield = GREY.astype(np.int32) - 1000
+    for pixels in (hounsfield, hounsfield.astype(np.float32) / 2):
+        image = read_image(write(tmp_path / "h.tif", pixels), 1)
+        assert image.dtype == np.float32
+        np.testing.assert_array_equal(image[:, :, 0], pixels)
+
+
+def test_channels_are_made_to_fit(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_image(write(tmp_path / "g.png", GREY), 3), np.stack([GREY] * 3, axis=2))
+    # ITU-R 601 luma, rounded.
+    luma = read_image(write(tmp_path / "c.png", RGB), 1)[:, :, 0]
+    assert np.abs(luma - RGB @ np.array([0.299, 0.587, 0.114])).max() <= 1
+    for mode in ("RGBA", "P", "CMYK"):
+        suffix = "tif" if mode == "CMYK" else "png"
+        assert read_image(write(tmp_path / f"m.{suffix}", RGB, mode), 3).shape == (3, 4, 3)
+    np.testing.assert_array_equal(read_image(write(tmp_path / "la.png", GREY, "LA"), 1)[:, :, 0], GREY)
+
+
+def test_a_camera_s_orientation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    Image.fromarray(GREY).save(tmp_path / "e.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "e.png", 1)[:, :, 0], np.rot90(GREY, -1))
+
+
+def test_binary_and_index_masks(tmp_path: Path) -> None:
+    indices = (GREY // 20 % 3).astype(np.uint8)
+    path = write(tmp_path / "i.png", indices)
+    np.testing.assert_array_equal(read_mask(path, 3), indices)
+    np.testing.assert_array_equal(read_mask(path), indices)
+    binary = np.where(indices == 1, 255, 0).astype(np.uint8)
+    for name, pixels, mode in (
+        ("b", binary, None),
+        ("one", binary, "1"),
+        ("rgb", binary, "RGB"),
+        ("zero_one", binary // 255, None),
+    ):
+        mask = read_mask(write(tmp_path / f"{name}.png", pixels, mode), 2)
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, indices == 1)
+    deep = write(tmp_path / "deep.png", binary.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_mask(deep, 2), indices == 1)
+    np.testing.assert_array_equal(read_mask(write(tmp_path / "deep_i.tif", indices.astype(np.uint16)), 3), indices)
+
+
+def test_palette_masks_are_their_indices_whatever_the_colours(tmp_path: Path) -> None:
+    indices = (GREY // 20 % 3).astype(np.uint8)
+    picture = Image.fromarray(indices)
+    picture.putpalette([9, 9, 9, 255, 0, 0, 9, 9, 9])  # two entries of one colour
+    picture.save(tmp_path / "p.png")
+    assert Image.open(tmp_path / "p.png").mode == "P"
+    np.testing.assert_array_equal(read_mask(tmp_path / "p.png", 3), indices)
+
+
+def test_what_is_not_a_mask_is_refused_by_name(tmp_path: Path) -> None:
+    values = np.array([[0, 1], [2, 255]], np.uint8)
+    cases = {
+        "beyond.png": (values[:, :1], 2, "value 2, beyond the 2 classes"),
+        "mixed.png": (values, None, "value 255"),
+        "void.png": (values, 3, "value 255, beyond the 3 classes"),
+        "binary_for_three.png": (values[:, 1:] * 0 + np.uint8(255), 3, "value 255"),
+        "colour.png": (RGB, None, "colour picture"),
+        "half.tif": (np.array([[0.5, 1]], np.float32), 2, "no class index"),
+        "deep.png": (np.array([[0, 700]], np.uint16), 2, "no class index"),
+    }
+    for name, (pixels, labels, symptom) in cases.items():
+        path = write(tmp_path / name, pixels)
+        with pytest.raises(DataError, match=symptom) as caught:
+            read_mask(path, labels)
+        assert str(path) in caught.value.symptom
+
+
+def test_a_jpeg_mask_is_told_to_be_a_png(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.jpg", np.tile(np.array([[0, 255, 255]], np.uint8), (9, 9)))
+    with pytest.raises(DataError, match="save masks as PNG"):
+        read_mask(path, 2)
+
+
+def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    whole = write(tmp_path / "whole.png", noise).read_bytes()
+    (tmp_path / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    pages = [Image.fromarray(GREY)] * 2
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    write(tmp_path / "nan.tif", np.array([[0, np.nan]], np.float32))
+    cases = {
+        "truncated.png": "cannot be read as an image",
+        "text.png": "is not an image",
+        "empty.png": "is not an image",
+        "folder.png": "cannot be read",
+        "missing.png": "does not exist",
+        "stack.tif": "several images",
+        "nan.tif": "NaN",
+    }
+    for name, symptom in cases.items():
+        with pytest.raises(DataError, match=symptom) as caught:
+            read_image(tmp_path / name, 1)
+        assert name in caught.value.symptom
+        assert caught.value.exit_code == 2

@@ -1,0 +1,187 @@
+"""Pixels to network input and back: finite for any image, exact where nothing is resampled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from u3p_edge.config import Fit, Normalization, Preprocessing
+from u3p_edge.data.folder import Sample, read_folder
+from u3p_edge.data.load import load, load_image
+from u3p_edge.data.preprocess import apply, fit_mask, normalise, restore, to_labels
+from u3p_edge.errors import DataError
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+IMAGES = hnp.arrays(
+    st.sampled_from([np.uint8, np.uint16]), st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(1)), fill=st.just(0)
+)
+
+
+def spec(
+    fit: Fit = "resize", normalization: Normalization = "percentile", height: int = 16, width: int = 32, channels: int = 1
+) -> Preprocessing:
+    return Preprocessing(height=height, width=width, channels=channels, fit=fit, normalization=normalization)
+
+
+@given(IMAGES, st.sampled_from(["resize", "pad"]), st.sampled_from(["percentile", "zscore", "range"]))
+def test_any_image_becomes_a_finite_input(image: npt.NDArray[np.generic], fit: Fit, normalization: Normalization) -> None:
+    before = image.copy()
+    out = apply(image, spec(fit, normalization))
+    assert out.shape == (16, 32, 1)
+    assert out.dtype == np.float32
+    assert np.isfinite(out).all()
+    np.testing.assert_array_equal(image, before)
+    if normalization != "zscore":
+        # Weights of a resampled pixel sum to 1 up to float32 rounding.
+        assert out.min() >= -1e-6
+        assert out.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+@pytest.mark.parametrize("normalization", ["percentile", "zscore"])
+def test_a_constant_image_becomes_zeros(value: float, normalization: Normalization) -> None:
+    constant = np.full((10, 10, 1), value, np.float32)
+    np.testing.assert_array_equal(apply(constant, spec(normalization=normalization)), 0)
+
+
+def test_percentile_clips_and_scales() -> None:
+    ramp = np.arange(101, dtype=np.uint16).reshape(1, 101, 1)  # its q-th percentile is q
+    expected = (np.clip(np.arange(101.0), 1, 99) - 1) / 98
+    np.testing.assert_allclose(normalise(ramp, spec())[0, :, 0], expected, atol=1e-7)
+
+
+def test_a_few_bright_pixels_survive_percentiles_that_coincide() -> None:
+    sparse = np.zeros((20, 20, 1), np.uint8)
+    sparse[3, 4] = 200  # 1 pixel of 400: both percentiles are 0
+    assert normalise(sparse, spec())[3, 4, 0] == 1
+
+
+def test_zscore_has_no_mean_and_unit_variance() -> None:
+    image = np.random.default_rng(0).integers(0, 60000, (50, 40, 3), np.uint16)
+    out = normalise(image, spec(normalization="zscore", channels=3)).astype(np.float64)
+    # 6000 float32 values of size about 1, each rounded by at most 2^-23.
+    assert abs(out.mean()) < 1e-6
+    assert abs(out.std() - 1) < 1e-6
+
+
+def test_range_divides_by_the_range_of_the_type() -> None:
+    for dtype, top in ((np.uint8, 255), (np.uint16, 65535)):
+        image = np.array([[[0], [51], [top]]], dtype)
+        np.testing.assert_array_equal(
+            normalise(image, spec(normalization="range"))[0, :, 0], np.array([0, 51 / top, 1], np.float32)
+        )
+    with pytest.raises(DataError, match="no range"):
+        normalise(np.array([[[-5.0], [2.0]]], np.float32), spec(normalization="range"))
+
+
+def test_what_cannot_be_an_input_is_refused() -> None:
+    with pytest.raises(DataError, match="NaN"):
+        apply(np.full((4, 4, 1), np.nan, np.float32), spec())
+    with pytest.raises(DataError, match="not \\[height, width, 3\\]"):
+        apply(np.zeros((4, 4, 1), np.uint8), spec(channels=3))
+
+
+def test_pad_centres_with_the_minimum_and_crops() -> None:
+    image = np.full((10, 40, 1), 255, np.uint8)
+    image[:, 0] = 51  # cropped away: 4 columns go left and right
+    out = apply(image, spec("pad", "range"))[:, :, 0]
+    expected = np.full((16, 32), 51 / 255, np.float32)
+    expected[3:13] = 1
+    np.testing.assert_array_equal(out, expected)
+
+
+@given(SIZES, st.sampled_from(["resize", "pad"]), st.sampled_from([1, 3]))
+def test_restore_gives_the_original_size_and_stays_in_range(size: tuple[int, int], fit: Fit, channels: int) -> None:
+    probabilities = np.random.default_rng(size).random((16, 32, channels), np.float32)
+    out = restore(probabilities, size, spec(fit))
+    assert out.shape == (*size, channels)
+    assert out.dtype == np.float32
+    assert out.min() >= 0
+    assert out.max() <= 1 + 1e-6
+
+
+@given(SIZES)
+def test_pad_then_restore_is_the_identity_where_nothing_was_cropped(size: tuple[int, int]) -> None:
+    mask = np.random.default_rng(size).integers(0, 3, size, np.uint8)
+    one_hot = np.eye(3, dtype=np.float32)[fit_mask(mask, spec("pad"))]
+    back = to_labels(restore(one_hot, size, spec("pad")))
+    seen = restore(np.ones((16, 32, 1), np.float32), size, spec("pad"))[:, :, 0] == 1
+    np.testing.assert_array_equal(back, np.where(seen, mask, 0))
+    if size[0] <= 16 and size[1] <= 32:
+        assert seen.all()
+
+
+@given(st.integers(1, 3), st.integers(1, 3))
+def test_enlarged_masks_come_back_whole(rows: int, columns: int) -> None:
+    """Nearest enlargement by a whole factor, then nearest back, gives every pixel."""
+    mask = np.random.default_rng((rows, columns)).integers(0, 5, (16 // 2**rows, 32 // 2**columns), np.uint8)
+    large = fit_mask(mask, spec())
+    np.testing.assert_array_equal(large[:: 2**rows, :: 2**columns], mask)
+    assert set(np.unique(large)) == set(np.unique(mask))
+
+
+def test_an_image_of_the_right_size_is_not_resampled() -> None:
+    image = np.random.default_rng(1).integers(0, 255, (16, 32, 1), np.uint8)
+    np.testing.assert_array_equal(apply(image, spec(normalization="range")), (image / 255).astype(np.float32))
+    probabilities = (image / 255).astype(np.float32)
+    np.testing.assert_array_equal(restore(probabilities, (16, 32), spec()), probabilities)
+
+
+def test_shrinking_averages() -> None:
+    """Halving a checkerboard gives grey, not the black or white of one pixel in four."""
+    board = (np.indices((32, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None]
+    inner = apply(board, spec(normalization="range"))[1:-1, 1:-1]
+    # Weights 1, 3, 3, 1 of 8 along each axis: black and white get 1/2 each; Pillow rounds in float32.
+    np.testing.assert_allclose(inner, 0.5, atol=1e-6)
+
+
+def test_labels_of_probabilities() -> None:
+    np.testing.assert_array_equal(to_labels(np.array([[[0.49], [0.5], [0.9]]], np.float32)), [[0, 1, 1]])
+    np.testing.assert_array_equal(to_labels(np.array([[[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]], np.float32)), [[1, 0]])
+
+
+def make_pair(root: Path, stem: str, size: tuple[int, int], mask_size: tuple[int, int] | None = None) -> None:
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(exist_ok=True)
+    rng = np.random.default_rng(len(stem))
+    Image.fromarray(rng.integers(0, 255, size, np.uint8)).save(root / "images" / f"{stem}.png")
+    Image.fromarray(rng.integers(0, 2, mask_size or size, np.uint8) * 255).save(root / "masks" / f"{stem}.png")
+
+
+def test_load_stacks_what_apply_and_fit_give(tmp_path: Path) -> None:
+    make_pair(tmp_path, "a", (20, 20))
+    make_pair(tmp_path, "bb", (16, 40))
+    steps: list[int] = []
+    samples = read_folder(tmp_path).samples
+    arrays = load(samples, spec("pad"), 2, advance=lambda: steps.append(1))
+    assert arrays.images.shape == (2, 16, 32, 1)
+    assert arrays.labels.shape == (2, 16, 32)
+    assert arrays.stems == arrays.groups == ("a", "bb")
+    assert len(steps) == 2
+    pixels = np.asarray(Image.open(samples[1].image))[:, :, None]
+    np.testing.assert_array_equal(arrays.images[1], apply(pixels, spec("pad")))
+    np.testing.assert_array_equal(arrays.labels[1], np.asarray(Image.open(tmp_path / "masks" / "bb.png"))[:, 4:36] // 255)
+    image, size = load_image(samples[1].image, spec("pad"))
+    np.testing.assert_array_equal(image, arrays.images[1])
+    assert size == (16, 40)
+
+
+def test_load_names_what_it_cannot_use(tmp_path: Path) -> None:
+    make_pair(tmp_path, "a", (20, 20), mask_size=(20, 21))
+    samples = read_folder(tmp_path).samples
+    with pytest.raises(DataError, match=r"a\.png has 20x20 pixels .* but its mask .* 20x21"):
+        load(samples, spec(), 2)
+    with pytest.raises(DataError, match="no images to load"):
+        load((), spec(), 2)
+    with pytest.raises(DataError, match="has no mask"):
+        load((Sample("a", samples[0].image, None, "a", "train"),), spec(), 2)
+    Image.fromarray(np.full((9, 9), 7, np.float32)).save(tmp_path / "f.tif")
+    with pytest.raises(DataError, match=r"f\.tif: an image of float32 values 7 to 7 has no range"):
+        load_image(tmp_path / "f.tif", spec(normalization="range"))

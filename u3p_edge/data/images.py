@@ -1,0 +1,145 @@
+"""Image and mask files to arrays, and every way in which they cannot be, as a DataError that names the file.
+
+PNG, TIFF, JPEG and BMP; 8 or 16 bit, or float TIFF; grey, palette or RGB. Only NumPy and Pillow are needed, so that a
+device can read its images. An orientation written by a camera (EXIF) is applied; transparency is dropped. A 16-bit
+RGB file is read with its upper 8 bits, which is what Pillow has for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from u3p_edge.errors import DataError
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+"""What an image's or a mask's name may end in, in lower or upper case."""
+
+FORMATS = "PNG, TIFF, JPEG or BMP"
+BINARY = 255
+"""Foreground of a binary mask file."""
+
+Pixels = npt.NDArray[Any]
+Labels = npt.NDArray[np.uint8]
+
+
+def read_image(path: Path, channels: int) -> Pixels:
+    """The pixels of an image file as they were written.
+
+    Args:
+        path: of the file.
+        channels: 1 turns RGB into grey (ITU-R 601 luma), 3 repeats a grey image.
+
+    Returns:
+        [H, W, channels] of uint8, uint16 (16-bit grey) or float32 (floating-point or signed TIFF); the dtype tells the
+        range that a "range" normalization divides by.
+
+    Raises:
+        DataError: the file is missing, damaged, no image, a stack of several, or has pixels that are not finite.
+    """
+    pixels = read_native(path)
+    if pixels.shape[2] == 3 and channels == 1:
+        return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+    return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
+
+
+def read_native(path: Path) -> Pixels:
+    """As `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
+    pixels = _values(np.asarray(_flat(_open(path))), path)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def read_mask(path: Path, labels: int | None = None) -> Labels:
+    """The class index of every pixel of a mask file, uint8 [H, W].
+
+    Args:
+        path: of the file: grey or palette class indices (the palette's colours do not matter), or binary 0 / 255.
+        labels: number of classes, background included; None accepts any indices, and reads 0 / 255 as 0 / 1.
+
+    Raises:
+        DataError: as `read_image`; or the mask is in colour, or has an index that `labels` does not.
+    """
+    return to_classes(read_indices(path), labels, path)
+
+
+def read_indices(path: Path) -> Labels:
+    """The values of a mask file as they were written, uint8 [H, W]; 16-bit 65535 becomes 255. Errors as `read_mask`."""
+    picture = _open(path)
+    if picture.mode != "P":
+        picture = _flat(picture)
+    values = np.asarray(picture)
+    if values.ndim == 3:
+        if (values != values[:, :, :1]).any():
+            raise DataError(
+                f"the mask {path} is a colour picture",
+                mend="Write each pixel's class index (0, 1, ...) into a grey or palette PNG.",
+            )
+        values = values[:, :, 0]
+    values = _values(values, path)
+    if values.dtype == np.uint16 and set(np.unique(values)) <= {0, 65535}:
+        values = values // 257
+    if (values != np.clip(np.rint(values), 0, 255)).any():
+        raise DataError(f"the mask {path} has values that are no class index", mend="Use whole numbers from 0 to 254.")
+    return values.astype(np.uint8)
+
+
+def to_classes(indices: Labels, labels: int | None, path: Path) -> Labels:
+    """Binary 0 / 255 to 0 / 1, indices as they are; a DataError naming `path` for what `labels` does not have."""
+    highest = int(indices.max())
+    if highest == BINARY and labels in (None, 2) and np.isin(indices, (0, BINARY)).all():
+        return np.where(indices == BINARY, 1, 0).astype(np.uint8)
+    limit = BINARY if labels is None else labels
+    if highest >= limit:
+        raise beyond(path, highest, labels)
+    return indices
+
+
+def beyond(path: Path, index: int, labels: int | None) -> DataError:
+    """The error for a class index that a model or data set does not have."""
+    has = "neither a binary mask nor a class index" if labels is None else f"beyond the {labels} classes (0 to {labels - 1})"
+    mend = "Binary masks hold 0 and 255, other masks class indices"
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        mend += "; JPEG changes pixel values, so save masks as PNG"
+    return DataError(f"the mask {path} has the value {index}, {has}", mend=f"{mend}.")
+
+
+def _open(path: Path) -> Image.Image:
+    """The decoded picture, upright."""
+    try:
+        with Image.open(path) as picture:
+            if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
+                raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    # Pillow's decoders let nearly any exception out of a damaged file: OSError, SyntaxError, ValueError, struct.error ...
+    except Exception as error:
+        reason = "is not an image" if isinstance(error, UnidentifiedImageError) else f"cannot be read as an image ({error})"
+        raise DataError(f"{path} {reason}", mend=f"It must be a whole {FORMATS} file.") from error
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """Without palette, transparency, single bits or colour spaces other than grey and RGB."""
+    if picture.mode in ("L", "RGB") or picture.mode[0] in "IF":
+        return picture
+    return picture.convert("L" if picture.mode in ("1", "LA", "La") else "RGB")
+
+
+def _values(values: Pixels, path: Path) -> Pixels:
+    """uint8, uint16 or finite float32."""
+    if values.dtype in (np.uint8, np.uint16):
+        return values
+    if values.dtype.kind in "iu":
+        # Pillow opens some 16-bit files as int32; signed ones (computed tomography) keep their sign as floats.
+        fits = values.min() >= 0 and values.max() <= 65535
+        return values.astype(np.uint16 if fits else np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path} has pixels that are not numbers (NaN or infinite)", mend="Replace them, for example by 0.")
+    return values.astype(np.float32)
