@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from u3p_edge.metrics import (
@@ -56,6 +56,7 @@ def test_wrong_arguments_are_refused() -> None:
         hd95(EMPTY, EMPTY.T)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
 def test_counts_add_and_dice_follows_from_iou(seed: int, labels: int) -> None:
     truth, prediction = np.random.default_rng(seed).integers(0, labels, (2, 6, 8, 8), np.uint8)
@@ -114,6 +115,7 @@ def test_the_border_of_the_image_is_outline() -> None:
     assert average_surface_distance(full, inner) == pytest.approx((28 + 4 * math.sqrt(2) + 24) / (32 + 24))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.6))
 def test_distances_are_symmetric_and_agree_with_all_pairs(seed: int, share: float) -> None:
     a, b = np.random.default_rng(seed).random((2, 9, 11)) < share

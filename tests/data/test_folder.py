@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
@@ -74,6 +74,7 @@ def test_groups_without_splits_are_drawn_whole(tmp_path: Path) -> None:
         assert len({s.split for s in dataset.samples if s.group == f"p{patient}"}) == 1
 
 
+@settings(deadline=None)
 @given(st.sets(st.text(min_size=1, max_size=5), min_size=3, max_size=60), st.integers(0, 99))
 def test_a_drawn_split_fills_all_three_and_only_depends_on_names_and_seed(groups: set[str], seed: int) -> None:
     splits = draw(groups, seed)

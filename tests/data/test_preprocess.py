@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -30,6 +30,7 @@ def spec(
     return Preprocessing(height=height, width=width, channels=channels, fit=fit, normalization=normalization)
 
 
+@settings(deadline=None)
 @given(IMAGES, st.sampled_from(["resize", "pad"]), st.sampled_from(["percentile", "zscore", "range"]))
 def test_any_image_becomes_a_finite_input(image: npt.NDArray[np.generic], fit: Fit, normalization: Normalization) -> None:
     before = image.copy()
@@ -97,6 +98,7 @@ def test_pad_centres_with_the_minimum_and_crops() -> None:
     np.testing.assert_array_equal(out, expected)
 
 
+@settings(deadline=None)
 @given(SIZES, st.sampled_from(["resize", "pad"]), st.sampled_from([1, 3]))
 def test_restore_gives_the_original_size_and_stays_in_range(size: tuple[int, int], fit: Fit, channels: int) -> None:
     probabilities = np.random.default_rng(size).random((16, 32, channels), np.float32)
@@ -107,6 +109,7 @@ def test_restore_gives_the_original_size_and_stays_in_range(size: tuple[int, int
     assert out.max() <= 1 + 1e-6
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_pad_then_restore_is_the_identity_where_nothing_was_cropped(size: tuple[int, int]) -> None:
     mask = np.random.default_rng(size).integers(0, 3, size, np.uint8)
@@ -118,6 +121,7 @@ def test_pad_then_restore_is_the_identity_where_nothing_was_cropped(size: tuple[
         assert seen.all()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(1, 3))
 def test_enlarged_masks_come_back_whole(rows: int, columns: int) -> None:
     """Nearest enlargement by a whole factor, then nearest back, gives every pixel."""
