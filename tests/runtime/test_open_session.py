@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_artifacts import Zoo
 
@@ -48,6 +48,7 @@ def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
         open_session(tmp_path / "run.tflite")
 
 
+@settings(deadline=None)  # the machine is shared
 @given(suffix=st.text("abcdefgh5.", max_size=6))
 def test_only_two_suffixes_are_read(suffix: str) -> None:
     with pytest.raises(ModelError, match=r"neither a \.tflite nor an \.onnx file"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,12 +14,14 @@ SCALES = st.floats(1e-4, 1e2)
 ZEROS = st.integers(-128, 127)
 
 
+@settings(deadline=None)  # the machine is shared
 @given(scale=SCALES, zero=ZEROS, integers=hnp.arrays(np.int8, st.integers(1, 64)))
 def test_integers_survive_the_round_trip(scale: float, zero: int, integers: np.ndarray) -> None:
     q = Quantization(scale, zero)
     np.testing.assert_array_equal(quantize(dequantize(integers, q), q), integers)
 
 
+@settings(deadline=None)  # the machine is shared
 @given(scale=SCALES, zero=ZEROS, place=st.floats(0, 1))
 def test_a_value_in_range_loses_half_a_step_at_most(scale: float, zero: int, place: float) -> None:
     q = Quantization(scale, zero)

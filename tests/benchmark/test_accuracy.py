@@ -1,0 +1,80 @@
+"""Scores by group, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from small_artifacts import Zoo, picture, truth
+
+from u3p_edge.benchmark.accuracy import data_sha256, predict_labels, score
+from u3p_edge.runtime import open_session
+
+
+def labels(*rows: str) -> np.ndarray:
+    """Images of one row each."""
+    return np.array([[[int(c) for c in row]] for row in rows], np.uint8)
+
+
+def test_pixels_are_pooled_in_a_group_and_groups_are_averaged() -> None:
+    # Patient p: slice 1 has 1 of 1 pixel of class 1 right, slice 2 has 1 of 3; pooled: TP 2, FN 2 -> 2*2 / (2*2+2) = 2/3,
+    # while the mean of slices would be (1 + 1/2) / 2. Patient q: TP 4 -> 1. Mean: 5/6.
+    t = labels("1000", "1110", "1111")
+    p = labels("1000", "1000", "1111")
+    found = score(t, p, t, ["p", "p", "q"], labels=2)
+    assert found.dice[1] == pytest.approx((2 / 3 + 1) / 2)
+    assert found.iou[1] == pytest.approx((2 / 4 + 1) / 2)
+    # Background of p: TP 4, FP 2; q has none, in truth or prediction, so it has no say.
+    assert found.dice[0] == pytest.approx(8 / 10)
+    assert found.mean_dice == found.dice[1]
+    assert found.agreement == pytest.approx(10 / 12)
+
+
+def test_a_class_that_is_nowhere_has_no_score_and_no_say_in_the_mean() -> None:
+    t = labels("0012")
+    found = score(t, t, t, ["p"], labels=4)
+    assert found.dice == (1.0, 1.0, 1.0, None)
+    assert found.mean_dice == 1.0
+    empty = score(labels("0000"), labels("0000"), labels("0000"), ["p"], labels=2)
+    assert empty.mean_dice is None
+    assert empty.mean_iou is None
+
+
+@settings(deadline=None)  # the machine is shared
+@given(hnp.arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 2)), st.permutations([0, 1, 2]))
+def test_the_order_of_images_does_not_matter(t: np.ndarray, order: list[int]) -> None:
+    p, groups = np.roll(t, 1, axis=2), ["a", "b", "a"]
+    found = score(t[order], p[order], t[order], [groups[i] for i in order], labels=3)
+    expected = score(t, p, t, groups, labels=3)
+    for a, b in zip((*found.dice, *found.iou), (*expected.dice, *expected.iou), strict=True):
+        assert a == pytest.approx(b)
+
+
+@pytest.mark.parametrize("kind", ["float32.tflite", "int8.onnx"])
+def test_labels_of_a_session(zoo: Zoo, kind: str) -> None:
+    told: list[int] = []
+    images = np.stack([picture(seed) for seed in (20, 21)])
+    found = predict_labels(open_session(zoo.path(kind)), images, lambda: told.append(1))
+    assert found.shape == (2, 48, 64)
+    assert found.dtype == np.uint8
+    assert len(told) == 2
+    t = np.stack([truth(seed) for seed in (20, 21)])
+    # The suite's network segments these pictures; a swapped axis or class would fall far below.
+    assert score(t, found, found, ["a", "b"], labels=3).mean_dice > 0.95
+
+
+def test_the_digest_knows_every_part_of_the_data() -> None:
+    images, masks = np.zeros((2, 4, 4, 1), np.float32), np.zeros((2, 4, 4), np.uint8)
+    base = data_sha256(images, masks, ["a", "b"])
+    assert base == data_sha256(images.copy(), masks.copy(), ["a", "b"])
+    moved, marked = images.copy(), masks.copy()
+    moved[0, 0, 0], marked[1, 2, 3] = 1e-6, 1
+    others = {
+        data_sha256(moved, masks, ["a", "b"]),
+        data_sha256(images, marked, ["a", "b"]),
+        data_sha256(images, masks, ["a", "c"]),
+    }
+    assert base not in others
+    assert len(others) == 3

@@ -1,0 +1,38 @@
+"""What a result says of its machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import platform
+
+from u3p_edge.benchmark.environment import available_cores, describe, parse_cpuinfo
+
+CPUINFO = """processor\t: 0
+model name\t: Some CPU @ 2.0GHz
+flags\t\t: fpu avx2 avx512_vnni
+
+processor\t: 1
+model name\t: Other
+"""
+
+
+def test_the_first_core_is_read() -> None:
+    assert parse_cpuinfo(CPUINFO)["model name"] == "Some CPU @ 2.0GHz"
+    assert parse_cpuinfo("") == {}
+
+
+def test_this_machine() -> None:
+    found = describe()
+    assert found.cores == available_cores() >= 1
+    assert found.cpu
+    assert found.python == platform.python_version()
+    assert "ai-edge-litert" in dict(found.libraries)
+
+
+def test_neither_host_nor_user_is_named() -> None:
+    said = str(dataclasses.asdict(describe()))
+    for secret in (platform.node(), getpass.getuser()):
+        # A name such as "vm" may be a part of an honest word; whole words count.
+        assert f"'{secret}'" not in said
+        assert f" {secret} " not in said

@@ -1,0 +1,63 @@
+"""Peak memory of fresh processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_artifacts import Zoo
+
+from u3p_edge.benchmark.memory import peak_memory
+from u3p_edge.errors import ModelError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])
+def test_an_artifact_is_weighed(zoo: Zoo, kind: str) -> None:
+    told: list[int] = []
+    found = peak_memory(zoo.path(kind), repeats=2, advance=lambda: told.append(1))
+    assert found is not None
+    assert len(found.peak_mb) == len(told) == 2
+    for baseline, peak in zip(found.baseline_mb, found.peak_mb, strict=True):
+        # An interpreter of Python with NumPy takes more than 10 MB, and a network of 1000 weights no hundreds.
+        assert 10 < baseline <= peak < baseline + 200
+
+
+def test_memory_of_the_process_that_asks_is_not_counted(zoo: Zoo) -> None:
+    quiet = peak_memory(zoo.path("int8.tflite"))
+    ballast = np.ones(80_000_000, np.float32)  # 320 MB, touched
+    heavy = peak_memory(zoo.path("int8.tflite"))
+    assert ballast[-1] == 1
+    assert quiet is not None
+    assert heavy is not None
+    # Fresh processes differ by pages of libraries, by far less than the ballast.
+    assert abs(heavy.peak_mb[0] - quiet.peak_mb[0]) < 30
+
+
+def test_the_probe_needs_no_tensorflow(zoo: Zoo) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['probe', sys.argv[1], '1'];"
+        "runpy.run_module('u3p_edge.benchmark.memory_probe', run_name='__main__');"
+        "assert not {'tensorflow', 'tf_keras', 'scipy', 'onnx'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(zoo.path("int8.onnx"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {"baseline_mb", "peak_mb"}
+
+
+def test_a_model_that_cannot_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"broken\.tflite cannot be run in a process of its own"):
+        peak_memory(tmp_path / "broken.tflite")

@@ -1,0 +1,109 @@
+"""Results are strict values with an exact JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_results import result
+
+from u3p_edge.benchmark.result import Accuracy, Latency, Memory, RunResult, read_result, save_result
+from u3p_edge.errors import ArtifactError, ConfigError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@settings(max_examples=30, deadline=None)  # the machine is shared
+@given(
+    relative=st.floats(1e-3, 1e3),
+    dice=st.floats(0.2, 1),
+    peak=st.floats(1, 1e5),
+    size=st.integers(0, 10**9),
+    bare=st.booleans(),
+)
+def test_json_brings_it_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, relative: float, dice: float, peak: float, size: int, bare: bool
+) -> None:
+    value = result(relative=relative, dice=dice, peak=peak, size=size)
+    if bare:
+        artifacts = tuple(dataclasses.replace(a, memory=None, accuracy=None, latencies=()) for a in value.artifacts)
+        value = dataclasses.replace(value, artifacts=artifacts, data=None)
+    path = tmp_path_factory.mktemp("result") / "result.json"
+    save_result(path, value)
+    assert read_result(path) == value
+
+
+def edited(path: Path, **changes: object) -> Path:
+    save_result(path, result())
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"extra": 1}, "no option 'extra'"),
+        ({"artifacts": []}, "the reference one of them"),
+        ({"reference": "absent"}, "the reference one of them"),
+        ({"command": 3}, "command must be str"),
+    ],
+)
+def test_another_form_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"odd\.json is not a benchmark result.*{said}"):
+        read_result(edited(tmp_path / "odd.json", **changes))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_no_json_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"odd\.json"):
+        read_result(tmp_path / "odd.json")
+
+
+def test_values_that_are_no_measurements_are_refused() -> None:
+    nan = float("nan")
+    for make in (
+        lambda: Latency(1, (1.0, nan)),
+        lambda: Latency(1, ()),
+        lambda: Latency(1, (1.0, 0.0)),
+        lambda: Memory((1.0,), ()),
+        lambda: Memory((nan,), (1.0,)),
+        lambda: Accuracy((nan,), (None,), 1.0),
+    ):
+        with pytest.raises(ConfigError):
+            make()
+
+
+def test_unpaired_rounds_are_refused() -> None:
+    value = result()
+    first, second = value.artifacts
+    shorter = dataclasses.replace(second, latencies=(Latency(1, (1.0,) * 7),))
+    with pytest.raises(ConfigError, match="same number of rounds at 1 thread"):
+        dataclasses.replace(value, artifacts=(first, shorter))
+
+
+def test_means_are_over_foreground_classes_that_exist() -> None:
+    accuracy = Accuracy((0.5, 0.8, None, 0.6), (0.5, 0.4, None, 0.2), 1.0)
+    assert accuracy.mean_dice == pytest.approx(0.7)
+    assert accuracy.mean_iou == pytest.approx(0.3)
+
+
+def test_reading_results_needs_no_runtime_and_no_tensorflow() -> None:
+    code = (
+        "import sys, u3p_edge.benchmark.result, u3p_edge.benchmark.compare;"
+        "print({'tensorflow', 'tf_keras', 'ai_edge_litert', 'onnxruntime', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_result_is_a_value() -> None:
+    assert isinstance(result(), RunResult)
+    assert result() == result()

@@ -1,0 +1,63 @@
+"""Medians and their bootstrap intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_change
+
+TIMES = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=30)
+
+
+def test_quartiles_by_hand() -> None:
+    assert quartiles([1, 2, 3, 4, 100]) == Interval(3, 2, 4)
+
+
+@settings(max_examples=30, deadline=None)  # the machine is shared
+@given(TIMES, st.floats(0.01, 100))
+def test_a_slow_round_slows_all_and_leaves_the_ratio(reference: list[float], factor: float) -> None:
+    # However the rounds themselves vary, an artifact that always takes `factor` times as long has that ratio exactly.
+    found = ratio([factor * t for t in reference], reference)
+    assert (found.median, found.low, found.high) == pytest.approx((factor, factor, factor))
+
+
+@settings(max_examples=30, deadline=None)  # the machine is shared
+@given(TIMES, st.integers(0, 2**32 - 1))
+def test_the_interval_holds_the_median(reference: list[float], seed: int) -> None:
+    samples = np.random.default_rng(seed).uniform(0.5, 2, len(reference)) * reference
+    found = ratio(list(samples), reference)
+    assert found.low <= found.median <= found.high
+    assert found == ratio(list(samples), reference), "the same samples must always give the same interval"
+
+
+def test_the_interval_is_as_wide_as_it_says() -> None:
+    # 200 experiments whose true median ratio is 0.5: a 95 % interval should hold it in about 190 of them. A bootstrap of
+    # a median from 20 samples is known to be slightly off, so anything from 88 % on passes; a wrong tail would not.
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        reference = rng.lognormal(3, 0.3, 20)
+        samples = 0.5 * reference * rng.lognormal(0, 0.05, 20)
+        found = ratio(list(samples), list(reference))
+        hits += found.low <= 0.5 <= found.high
+    assert hits / 200 >= 0.88
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.3])
+def test_a_change_is_seen_across_machines_of_other_speed(factor: float) -> None:
+    rng = np.random.default_rng(1)
+    slow, fast = rng.lognormal(5, 0.4, 30), rng.lognormal(2, 0.4, 30)
+    noise = [rng.lognormal(0, 0.01, 30) for _ in range(2)]
+    found = ratio_change((0.3 * slow * noise[0], slow), (0.3 * factor * fast * noise[1], fast))
+    # The median of 30 values with a spread of 1 % has a standard error of 0.01 * 1.25 / sqrt(30) = 0.23 %, twice that squared
+    # and rooted is 0.33 %; four of these are 1.3 %.
+    assert found.median == pytest.approx(factor, rel=0.013)
+    assert found.low < found.median < found.high
+
+
+def test_unpaired_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 samples cannot be paired with 2"):
+        ratio([1, 2, 3], [1, 2])

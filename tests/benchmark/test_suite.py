@@ -1,0 +1,106 @@
+"""A whole run over real artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_artifacts import Zoo, picture, truth
+
+from u3p_edge.benchmark.result import read_result, save_result
+from u3p_edge.benchmark.suite import EvaluationData, Settings, measure, short_names
+from u3p_edge.data.load import Arrays
+from u3p_edge.errors import ConfigError
+
+FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
+
+
+@pytest.fixture(scope="module")
+def data() -> EvaluationData:
+    seeds = (20, 21, 22)
+    images, labels = (np.stack([make(seed) for seed in seeds]) for make in (picture, truth))
+    return EvaluationData("pictures", "test", Arrays(images, labels, ("a", "b", "c"), ("p", "p", "q")))
+
+
+def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    def progress(stage: str, steps: int) -> object:
+        stages.append(f"{stage}: {steps}")
+        return lambda: None
+
+    measured = measure(
+        [zoo.path(kind) for kind in FILES],
+        data=data,
+        settings=Settings(threads=(1, 2), rounds=5, memory_repeats=1),
+        command="bench",
+        progress=progress,
+    )
+    run = measured.result
+    assert run.reference == "model.float32.tflite"
+    assert [a.format for a in run.artifacts] == ["tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8"]
+    assert run.threads == (1, 2)
+    assert run.data is not None
+    assert (run.data.images, run.data.groups) == (3, 2)
+    for a in run.artifacts:
+        assert a.bytes == (zoo.folder / a.name).stat().st_size
+        assert a.memory is not None
+        assert a.accuracy is not None
+        assert a.accuracy.mean_dice is not None
+        assert a.accuracy.mean_dice > 0.95
+        assert a.accuracy.agreement > (0.9999 if "float32" in a.format else 0.99)
+        assert measured.predictions[a.name].shape == (3, 48, 64)
+    assert stages[-1] == "Weigh in fresh processes: 4"
+    assert "Time at 2 threads: 5" in stages
+    save_result(tmp_path / "r.json", run)
+    assert read_result(tmp_path / "r.json") == run
+
+
+def test_parts_can_be_left_out(zoo: Zoo) -> None:
+    run = measure([zoo.path("int8.onnx")], settings=Settings(threads=(), memory_repeats=0)).result
+    only = run.artifacts[0]
+    assert (run.reference, only.latencies, only.memory, only.accuracy, run.data) == ("model.int8.onnx", (), None, None, None)
+
+
+def test_agreement_refers_to_the_labels_that_are_given(zoo: Zoo, data: EvaluationData) -> None:
+    settings = Settings(threads=(), memory_repeats=0)
+    nowhere = np.full_like(data.arrays.labels, 7)
+    run = measure([zoo.path("int8.onnx")], data=data, reference_labels=nowhere, settings=settings).result
+    assert run.artifacts[0].accuracy is not None
+    assert run.artifacts[0].accuracy.agreement == 0
+
+
+def test_the_reference_can_be_chosen(zoo: Zoo) -> None:
+    paths = [zoo.path("float32.tflite"), zoo.path("float32.onnx")]
+    settings = Settings(threads=(), memory_repeats=0)
+    assert measure(paths, reference="model.float32.onnx", settings=settings).result.reference == "model.float32.onnx"
+    with pytest.raises(ConfigError, match="'absent' is none of the models"):
+        measure(paths, reference="absent", settings=settings)
+
+
+def test_models_of_different_tasks_are_refused(zoo: Zoo, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from u3p_edge.export.flatbuffer import stamp
+
+    other = replace(zoo.metadata, class_names=("background", "x", "y"))
+    (tmp_path / "other.tflite").write_bytes(stamp(zoo.path("int8.tflite").read_bytes(), other))
+    with pytest.raises(ConfigError, match="differ in preprocessing or classes"):
+        measure([zoo.path("int8.tflite"), tmp_path / "other.tflite"], settings=Settings(threads=(), memory_repeats=0))
+
+
+def test_names_are_as_short_as_they_can_be() -> None:
+    assert short_names([Path("a/x.tflite"), Path("a/y.onnx")]) == ("x.tflite", "y.onnx")
+    assert short_names([Path("a/r/x.tflite"), Path("b/r/x.tflite")]) == ("a/r/x.tflite", "b/r/x.tflite")
+    with pytest.raises(ConfigError, match="twice"):
+        short_names([Path("x.onnx"), Path("./x.onnx")])
+    with pytest.raises(ConfigError, match="no model"):
+        short_names([])
+
+
+def test_too_few_rounds_are_refused() -> None:
+    with pytest.raises(ConfigError, match="3 rounds are too few"):
+        Settings(rounds=3)
+    with pytest.raises(ConfigError, match="must be 1 or more"):
+        Settings(threads=(0,))

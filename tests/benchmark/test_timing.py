@@ -1,0 +1,88 @@
+"""Interleaved rounds, checked with a clock of our own; no test looks at real time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from small_artifacts import Zoo, picture
+
+from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, interleave
+from u3p_edge.runtime import open_session
+from u3p_edge.runtime.base import FloatArray
+
+
+@dataclass
+class Clock:
+    """Stands still until a session works."""
+
+    now: int = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Worker:
+    """A session that takes a known time and writes down when it was called."""
+
+    clock: Clock
+    milliseconds: list[float]
+    log: list[str]
+    name: str
+    calls: int = field(default=0)
+
+    def prepare(self, image: FloatArray) -> Callable[[], None]:
+        assert image is IMAGE
+
+        def invoke() -> None:
+            self.clock.now += round(1e6 * self.milliseconds[self.calls % len(self.milliseconds)])
+            self.calls += 1
+            self.log.append(self.name)
+
+        return invoke
+
+
+def workers(clock: Clock, log: list[str], **milliseconds: list[float]) -> list[Worker]:
+    return [Worker(clock, ms, log, name) for name, ms in milliseconds.items()]
+
+
+IMAGE = np.zeros((16, 16, 1), np.float32)
+
+
+def test_the_second_run_of_a_pair_is_the_sample() -> None:
+    clock = Clock()
+    sessions = workers(clock, [], a=[9.0, 1.0], b=[7.0, 2.0])
+    found = interleave(sessions, IMAGE, rounds=5, warmup=0, clock=clock)
+    assert found == ((1.0,) * 5, (2.0,) * 5)
+
+
+def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
+    clock, log = Clock(), []
+    interleave(workers(clock, log, a=[1], b=[1], c=[1]), IMAGE, rounds=5, warmup=1, clock=clock)
+    assert "".join(log) == "abc" + "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc" + "bbccaa"
+
+
+def test_a_budget_ends_it_but_not_before_a_spread_can_be_told() -> None:
+    clock, told = Clock(), []
+    sessions = workers(clock, [], a=[500.0])
+    # A round is two calls of half a second.
+    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=8, clock=clock)[0]) == 8
+    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=0, clock=clock)[0]) == MINIMUM_ROUNDS
+    interleave(sessions, IMAGE, rounds=6, clock=clock, advance=lambda: told.append(1))
+    assert len(told) == 6
+
+
+def test_a_clock_that_stands_still_gives_no_zero() -> None:
+    clock = Clock()
+    assert min(interleave(workers(clock, [], a=[0.0]), IMAGE, rounds=5, clock=clock)[0]) > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_real_sessions_are_timed(zoo: Zoo, threads: int) -> None:
+    sessions = [open_session(zoo.path(kind), threads) for kind in ("float32.tflite", "int8.tflite", "int8.onnx")]
+    found = interleave(sessions, picture(), rounds=5)
+    assert [len(samples) for samples in found] == [5, 5, 5]
+    assert all(sample > 0 for samples in found for sample in samples)

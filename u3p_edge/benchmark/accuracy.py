@@ -1,0 +1,67 @@
+"""Dice and IoU of a session's labels on real images, by group, and how often they are the float model's."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge import metrics
+from u3p_edge.benchmark.result import Accuracy, Scores
+from u3p_edge.data.preprocess import to_labels
+from u3p_edge.runtime.base import Session
+
+Labels = npt.NDArray[np.uint8]
+
+
+def predict_labels(session: Session, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None) -> Labels:
+    """Labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
+    found = []
+    for image in images:
+        found.append(to_labels(session.run(image)))
+        advance()
+    return np.stack(found)
+
+
+def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence[str], labels: int) -> Accuracy:
+    """Accuracy of predicted labels.
+
+    Pixels are pooled over the images of a group (a patient, a volume), so that slices with a few pixels of a class do
+    not weigh as much as its bulk; classes are then averaged over the groups that have them.
+
+    Args:
+        truth, prediction, reference: labels uint8 [N, H, W]; `reference` is the float model's prediction.
+        groups: one name an image.
+        labels: number of classes, background included.
+    """
+    counts = [_pooled(truth, prediction, groups, name, labels) for name in dict.fromkeys(groups)]
+    return Accuracy(
+        dice=_mean_over_groups([metrics.dice(c) for c in counts]),
+        iou=_mean_over_groups([metrics.iou(c) for c in counts]),
+        agreement=float((prediction == reference).mean()),
+    )
+
+
+def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequence[str]) -> str:
+    """Hexadecimal sha256 of what accuracy is measured on."""
+    digest = hashlib.sha256("\0".join(groups).encode())
+    for array in (images, labels):
+        digest.update(str((array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _pooled(truth: Labels, prediction: Labels, groups: Sequence[str], name: str, labels: int) -> metrics.Counts:
+    inside = np.array([group == name for group in groups])
+    return metrics.confusion(truth[inside], prediction[inside], labels)
+
+
+def _mean_over_groups(scores: Sequence[metrics.Scores]) -> Scores:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no group has: its mean is NaN, here None
+        means = np.nanmean(np.stack(scores), axis=0)
+    return tuple(None if math.isnan(mean) else float(mean) for mean in means)

@@ -1,0 +1,69 @@
+"""What machine and libraries a measurement belongs to; nothing that names the host or its user."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from u3p_edge.benchmark.result import Environment
+
+LIBRARIES = ("u3p-edge", "ai-edge-litert", "onnxruntime", "numpy")
+FEATURES = (
+    "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "asimd", "asimddp", "i8mm", "sve", "sve2", "bf16",
+)  # fmt: skip
+"""As Linux names them in /proc/cpuinfo: what XNNPACK and ONNX Runtime choose their int8 and float kernels by."""
+
+
+def describe() -> Environment:
+    """The environment of this process."""
+    cpuinfo = parse_cpuinfo(_text(Path("/proc/cpuinfo")))
+    board = _text(Path("/proc/device-tree/model")).strip("\0\n ")
+    return Environment(
+        system=f"{platform.system()} {platform.release()}".strip(),
+        machine=platform.machine(),
+        cpu=cpuinfo.get("model name") or board or platform.processor() or "unknown",
+        features=tuple(f for f in FEATURES if f in (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()),
+        cores=available_cores(),
+        memory_mb=_memory_mb(),
+        python=platform.python_version(),
+        libraries=tuple((name, version) for name in LIBRARIES if (version := _version(name))),
+    )
+
+
+def available_cores() -> int:
+    """Cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def parse_cpuinfo(text: str) -> Mapping[str, str]:
+    """The first core's entries of /proc/cpuinfo."""
+    first = text.split("\n\n", 1)[0]
+    pairs = (line.partition(":") for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _memory_mb() -> float:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6, 1)
+    except (AttributeError, ValueError, OSError):
+        return 0.0
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

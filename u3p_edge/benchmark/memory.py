@@ -1,0 +1,47 @@
+"""Peak memory of one artifact: a fresh process for each sample, because a peak never comes down again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import u3p_edge
+from u3p_edge.benchmark.result import Memory
+from u3p_edge.errors import ModelError
+
+
+def peak_memory(
+    path: Path, *, threads: int = 1, repeats: int = 1, advance: Callable[[], object] = lambda: None
+) -> Memory | None:
+    """Peak resident memory of `repeats` fresh processes that load and run an artifact; None where the system does not tell.
+
+    Raises:
+        ModelError: the process failed, e.g. for want of memory.
+    """
+    samples = []
+    for _ in range(repeats):
+        sample = _probe(path, threads)
+        if sample is None:
+            return None
+        samples.append(sample)
+        advance()
+    return Memory(tuple(s["baseline_mb"] for s in samples), tuple(s["peak_mb"] for s in samples))
+
+
+def _probe(path: Path, threads: int) -> dict[str, float] | None:
+    # The child finds this very package, installed or not.
+    here = str(Path(u3p_edge.__file__).parents[1])
+    search = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "u3p_edge.benchmark.memory_probe", str(path), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search})
+    if done.returncode == 0:
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return found
+    reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    if "does not tell the peak memory" in reason:
+        return None
+    raise ModelError(f"{path} cannot be run in a process of its own: {reason}", mend="Is there memory enough for it?")

@@ -1,0 +1,53 @@
+"""A fresh process that loads and runs one artifact and prints its peak memory as JSON.
+
+Run as `python -m u3p_edge.benchmark.memory_probe ARTIFACT THREADS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+LIBRARIES = {".tflite": ("ai_edge_litert.interpreter", "ai_edge_litert.schema_py_generated"), ".onnx": ("onnxruntime",)}
+RUNS = 2
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process so far, in MB of 10^6 bytes.
+
+    Raises:
+        OSError: the system does not tell it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux a new program inherits that peak from the (large) process that started it.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024 / 1e6
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError as error:
+        raise OSError("this system does not tell the peak memory of a process") from error
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1e6  # macOS counts bytes
+
+
+def main(artifact: str, threads: str) -> None:
+    """Print {"baseline_mb": ..., "peak_mb": ...}."""
+    import numpy as np
+
+    from u3p_edge.runtime import open_session
+
+    path = Path(artifact)
+    for library in LIBRARIES.get(path.suffix, ()):
+        importlib.import_module(library)
+    baseline = peak_mb()
+    session = open_session(path, int(threads))
+    image = np.random.default_rng(0).random(session.input_shape, dtype=np.float32)
+    for _ in range(RUNS):
+        session.run(image)
+    print(json.dumps({"baseline_mb": baseline, "peak_mb": peak_mb()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,215 @@
+"""What one benchmark run measured: raw samples with the machine they come from, never a lone number.
+
+MB is 10^6 bytes throughout. The JSON form is strict: an unknown, missing or not finite value is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from u3p_edge.artifact import read_json, write_json
+from u3p_edge.config import from_dict
+from u3p_edge.errors import ArtifactError, ConfigError
+
+SCHEMA = 1
+
+Scores = tuple[float | None, ...]
+"""One score a class, background first; None for a class that is in no image."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run took place; nothing that names the host or its user.
+
+    Args:
+        system: operating system and release.
+        machine: instruction set, e.g. "x86_64".
+        cpu: its model, as the system names it.
+        features: instruction set extensions that matter for int8 and float networks.
+        cores: that this process may use.
+        memory_mb: of the machine; 0 when unknown.
+        python: its version.
+        libraries: (name, version) of what runs the networks.
+    """
+
+    system: str
+    machine: str
+    cpu: str
+    features: tuple[str, ...]
+    cores: int
+    memory_mb: float
+    python: str
+    libraries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of the network alone, one sample a round; the rounds of all artifacts of a run are interleaved."""
+
+    threads: int
+    samples_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _finite("latency", self.samples_ms)
+        if not self.samples_ms or min(self.samples_ms) <= 0:
+            raise ConfigError("a latency must have samples, all above 0 ms")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak resident memory of fresh processes, one a sample.
+
+    Args:
+        baseline_mb: with Python and the runtime's library loaded, but no model.
+        peak_mb: after loading the model and running it.
+    """
+
+    baseline_mb: tuple[float, ...]
+    peak_mb: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _finite("memory", (*self.baseline_mb, *self.peak_mb))
+        if not self.peak_mb or len(self.baseline_mb) != len(self.peak_mb):
+            raise ConfigError("a memory measurement must have samples, as many with as without the model")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Overlap with the truth on the test images, and with the float model.
+
+    Args:
+        dice, iou: one score a class, background first: pooled over the images of a group (a patient), then the mean
+            over groups.
+        agreement: share of pixels, 0..1, that have the float reference's label.
+    """
+
+    dice: Scores
+    iou: Scores
+    agreement: float
+
+    def __post_init__(self) -> None:
+        _finite("accuracy", (*self.dice, *self.iou, self.agreement))
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean over the foreground classes that are in the images."""
+        return _mean(self.dice[1:])
+
+    @property
+    def mean_iou(self) -> float | None:
+        """Mean over the foreground classes that are in the images."""
+        return _mean(self.iou[1:])
+
+
+@dataclass(frozen=True)
+class ArtifactResult:
+    """One file, measured. What was not measured is empty or None.
+
+    Args:
+        name: unique in its run.
+        format: e.g. "tflite-int8".
+        sha256, bytes: of the file.
+        input_shape: (H, W, C).
+    """
+
+    name: str
+    format: str
+    sha256: str
+    bytes: int
+    input_shape: tuple[int, int, int]
+    latencies: tuple[Latency, ...] = ()
+    memory: Memory | None = None
+    accuracy: Accuracy | None = None
+
+    def latency(self, threads: int) -> Latency | None:
+        """The latency at that number of threads, if it was measured."""
+        return next((entry for entry in self.latencies if entry.threads == threads), None)
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What accuracy was measured on: name of the folder, split, counts, and the sha256 of the preprocessed arrays."""
+
+    name: str
+    split: str
+    images: int
+    groups: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All artifacts of one run, side by side.
+
+    Args:
+        command: what was typed.
+        environment: where it ran.
+        class_names: background first.
+        reference: name of the float artifact that ratios refer to.
+        artifacts: with distinct names, the reference among them.
+        data: None when accuracy was not measured.
+        schema: version of this form.
+    """
+
+    command: str
+    environment: Environment
+    class_names: tuple[str, ...]
+    reference: str
+    artifacts: tuple[ArtifactResult, ...]
+    data: DataInfo | None = None
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ConfigError(f"result schema {self.schema} is not {SCHEMA}", mend="Measure again with this version.")
+        names = [a.name for a in self.artifacts]
+        if len(set(names)) != len(names) or self.reference not in names:
+            raise ConfigError("artifact names must be distinct, and the reference one of them")
+        for threads in self.threads:
+            if len({len(entry.samples_ms) for a in self.artifacts if (entry := a.latency(threads))}) > 1:
+                raise ConfigError(f"the artifacts have not the same number of rounds at {threads} threads")
+
+    @property
+    def threads(self) -> tuple[int, ...]:
+        """Thread counts that were measured, ascending."""
+        return tuple(sorted({entry.threads for a in self.artifacts for entry in a.latencies}))
+
+    def get(self, name: str) -> ArtifactResult | None:
+        """The artifact of that name."""
+        return next((a for a in self.artifacts if a.name == name), None)
+
+    def reference_latency(self, threads: int) -> Latency | None:
+        """Latency of the float reference at that number of threads."""
+        reference = self.get(self.reference)
+        return None if reference is None else reference.latency(threads)
+
+
+def save_result(path: Path, result: RunResult) -> None:
+    """Write a result as JSON, whole or not at all. Raises ArtifactError."""
+    write_json(path, dataclasses.asdict(result))
+
+
+def read_result(path: Path) -> RunResult:
+    """Inverse of `save_result`. Raises ArtifactError that names the file."""
+    try:
+        return from_dict(RunResult, read_json(path))
+    except ConfigError as error:
+        raise ArtifactError(
+            f"{path} is not a benchmark result: {error}", mend="Make one with `u3p-edge bench --save`."
+        ) from error
+
+
+def _finite(what: str, values: Iterable[float | None]) -> None:
+    if not all(value is None or math.isfinite(value) for value in values):
+        raise ConfigError(f"a {what} holds NaN or infinity")
+
+
+def _mean(scores: Scores) -> float | None:
+    present = [score for score in scores if score is not None]
+    return float(np.mean(present)) if present else None

@@ -1,0 +1,72 @@
+"""Medians with their uncertainty, from raw samples.
+
+Latencies of a shared machine are skewed and have outliers, so medians and quartiles describe them, and the
+uncertainty of a median ratio comes from the bootstrap percentile interval (Efron 1979): rounds are drawn again with
+replacement. A ratio is taken inside each round, so what slows a whole round down cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median and the bounds around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def quartiles(samples: Sequence[float]) -> Interval:
+    """Median, first and third quartile."""
+    low, middle, high = np.percentile(np.asarray(samples, np.float64), (25, 50, 75))
+    return Interval(float(middle), float(low), float(high))
+
+
+def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:
+    """Median over rounds of samples / reference, with its 95 % bootstrap interval; both have one value a round."""
+    paired = _paired(samples, reference)
+    return _interval(float(np.median(paired)), _bootstrap(paired, seed=0))
+
+
+def ratio_change(
+    baseline: tuple[Sequence[float], Sequence[float]], current: tuple[Sequence[float], Sequence[float]]
+) -> Interval:
+    """How many times the median ratio of one run is that of another, with its 95 % bootstrap interval.
+
+    Args:
+        baseline, current: (samples, reference samples) of each run; 1.1 means that `current` became 10 % slower
+            against its float model.
+    """
+    before, after = _paired(*baseline), _paired(*current)
+    # The two runs are independent, so each is drawn with a seed of its own.
+    draws = _bootstrap(after, seed=1) / _bootstrap(before, seed=0)
+    return _interval(float(np.median(after) / np.median(before)), draws)
+
+
+def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray[np.float64]:
+    if len(samples) != len(reference):
+        raise ValueError(f"{len(samples)} samples cannot be paired with {len(reference)}")
+    return np.asarray(samples, np.float64) / np.asarray(reference, np.float64)
+
+
+def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
+    """Medians of `RESAMPLES` draws with replacement; seeded, so the same samples always give the same verdict."""
+    drawn = np.random.default_rng(seed).integers(0, len(values), size=(RESAMPLES, len(values)))
+    medians: npt.NDArray[np.float64] = np.median(values[drawn], axis=1)
+    return medians
+
+
+def _interval(median: float, draws: npt.NDArray[np.float64]) -> Interval:
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(draws, (tail, 100 - tail))
+    return Interval(median, float(low), float(high))

@@ -1,0 +1,251 @@
+"""One benchmark run: accuracy, latency and memory of several artifacts, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.artifact import sha256_of
+from u3p_edge.benchmark import accuracy, environment, memory, timing
+from u3p_edge.benchmark.result import ArtifactResult, DataInfo, Latency, RunResult
+from u3p_edge.config import Metadata
+from u3p_edge.data.load import Arrays
+from u3p_edge.errors import ConfigError
+from u3p_edge.runtime import Session, open_session
+
+Labels = npt.NDArray[np.uint8]
+Progress = Callable[[str, int], Callable[[], object]]
+"""`progress(stage, steps)` begins a stage and gives what is called after each of its steps."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long to measure.
+
+    Args:
+        threads: thread counts to time at, each in interleaved rounds of its own; empty for no latency.
+        rounds: samples an artifact and thread count.
+        warmup: rounds beforehand that are not kept.
+        seconds: after which no further round starts, for each thread count.
+        memory_repeats: fresh processes an artifact; 0 for no memory.
+    """
+
+    threads: tuple[int, ...] = (1,)
+    rounds: int = 20
+    warmup: int = 2
+    seconds: float = 60.0
+    memory_repeats: int = 3
+
+    def __post_init__(self) -> None:
+        if self.rounds < timing.MINIMUM_ROUNDS:
+            raise ConfigError(
+                f"{self.rounds} rounds are too few to tell a spread", mend=f"Use {timing.MINIMUM_ROUNDS} or more."
+            )
+        if any(threads < 1 for threads in self.threads):
+            raise ConfigError(f"threads {self.threads} must be 1 or more")
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Images with truth: the arrays of a split, and what they are called."""
+
+    name: str
+    split: str
+    arrays: Arrays
+
+    def info(self) -> DataInfo:
+        """What a result keeps of it."""
+        a = self.arrays
+        digest = accuracy.data_sha256(a.images, a.labels, a.groups)
+        return DataInfo(self.name, self.split, len(a.images), len(set(a.groups)), digest)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result, and the labels uint8 [N, H, W] that each artifact predicted (empty without data)."""
+
+    result: RunResult
+    predictions: Mapping[str, Labels]
+
+
+def default_threads() -> tuple[int, ...]:
+    """1 thread and all of them."""
+    return tuple(sorted({1, environment.available_cores()}))
+
+
+def measure(
+    paths: Sequence[Path],
+    *,
+    reference: str = "",
+    data: EvaluationData | None = None,
+    reference_labels: Labels | None = None,
+    settings: Settings | None = None,
+    command: str = "",
+    progress: Progress = lambda _stage, _steps: lambda: None,
+) -> Measured:
+    """Measure artifacts that do the same task.
+
+    Args:
+        paths: .tflite and .onnx files, for images of one shape, with one set of classes.
+        reference: name of the artifact that ratios and agreement refer to; empty for the first float32 one.
+        data: images with truth; None leaves accuracy out.
+        reference_labels: labels uint8 [N, H, W] that agreement refers to instead, e.g. of the tf_keras model.
+        settings: how long to measure; None for the defaults at 1 thread and at all.
+        command: what was typed, for the record.
+        progress: told of every stage.
+
+    Raises:
+        ModelError, RuntimeMissingError: an artifact cannot be loaded.
+        ConfigError: none given, the artifacts differ in task, or there is no such reference.
+    """
+    settings = settings or Settings(threads=default_threads())
+    named = dict(zip(short_names(paths), paths, strict=True))
+    assessed = _assess(named, reference, data, reference_labels, progress)
+    results = assessed.results
+    for threads in settings.threads:
+        results = _with_latency(results, named, threads, settings, data, progress)
+    results = _with_memory(results, named, settings, progress)
+    info = None if data is None else data.info()
+    names, chosen = assessed.metadata.class_names, assessed.reference
+    run = RunResult(command, environment.describe(), names, chosen, tuple(results.values()), info)
+    return Measured(run, assessed.predictions)
+
+
+def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """File names, with as many of their folders as it takes to tell them apart.
+
+    Raises:
+        ConfigError: no path, or one that is given twice.
+    """
+    if not paths:
+        raise ConfigError("no model was given", mend="Name one or more .tflite or .onnx files.")
+    resolved = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - resolve() would follow links and lose the names
+    if len(set(resolved)) != len(resolved):
+        raise ConfigError("a model was given twice", mend="Name each file once.")
+    for depth in range(1, max(len(path.parts) for path in resolved) + 1):
+        names = tuple("/".join(path.parts[-depth:]) for path in resolved)
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("distinct paths have distinct parts")
+
+
+def choose_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
+    """The name asked for; else the first float32 artifact; else the first.
+
+    Raises:
+        ConfigError: there is no artifact of the name asked for.
+    """
+    if wanted:
+        matches = [name for name in sessions if name == wanted or name.endswith(f"/{wanted}")]
+        if len(matches) != 1:
+            raise ConfigError(f"the reference {wanted!r} is none of the models", mend=f"It is one of: {', '.join(sessions)}.")
+        return matches[0]
+    return next((name for name, s in sessions.items() if s.format.endswith("-float32")), next(iter(sessions)))
+
+
+def _one_task(sessions: Sequence[Session]) -> Metadata:
+    """The metadata that all have in common, in what matters for measuring them on the same images."""
+    first = sessions[0]
+    for other in sessions[1:]:
+        if (other.metadata.preprocessing, other.metadata.class_names) != (
+            first.metadata.preprocessing,
+            first.metadata.class_names,
+        ):
+            raise ConfigError(
+                f"{first.name} and {other.name} differ in preprocessing or classes, so they cannot be compared",
+                mend="Measure models of one task together.",
+            )
+    return first.metadata
+
+
+@dataclass(frozen=True)
+class _Assessed:
+    """What is known before anything is timed."""
+
+    reference: str
+    metadata: Metadata
+    results: Mapping[str, ArtifactResult]
+    predictions: Mapping[str, Labels]
+
+
+def _assess(
+    named: Mapping[str, Path], wanted: str, data: EvaluationData | None, reference_labels: Labels | None, progress: Progress
+) -> _Assessed:
+    """Identity and accuracy of every artifact; its sessions end here, so that they do not fill the memory while others run."""
+    sessions = {name: open_session(path, environment.available_cores()) for name, path in named.items()}
+    metadata, reference = _one_task(list(sessions.values())), choose_reference(sessions, wanted)
+    results = {name: _identity(name, path, sessions[name]) for name, path in named.items()}
+    if data is None:
+        return _Assessed(reference, metadata, results, {})
+    predictions = _predict(sessions, data, progress)
+    expected = predictions[reference] if reference_labels is None else reference_labels
+    a = data.arrays
+    scored = {
+        name: dataclasses.replace(r, accuracy=accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels))
+        for name, r in results.items()
+    }
+    return _Assessed(reference, metadata, scored, predictions)
+
+
+def _identity(name: str, path: Path, session: Session) -> ArtifactResult:
+    return ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
+
+
+def _predict(sessions: Mapping[str, Session], data: EvaluationData, progress: Progress) -> dict[str, Labels]:
+    images = data.arrays.images
+    return {
+        name: accuracy.predict_labels(session, images, progress(f"Predict with {name}", len(images)))
+        for name, session in sessions.items()
+    }
+
+
+def _with_latency(
+    results: Mapping[str, ArtifactResult],
+    paths: Mapping[str, Path],
+    threads: int,
+    settings: Settings,
+    data: EvaluationData | None,
+    progress: Progress,
+) -> dict[str, ArtifactResult]:
+    sessions = [open_session(path, threads) for path in paths.values()]
+    image = _timing_image(sessions[0], data)
+    stage = f"Time at {threads} thread{'s' if threads > 1 else ''}"
+    samples = timing.interleave(
+        sessions,
+        image,
+        rounds=settings.rounds,
+        warmup=settings.warmup,
+        seconds=settings.seconds,
+        advance=progress(stage, settings.rounds),
+    )
+    return {
+        name: dataclasses.replace(result, latencies=(*result.latencies, Latency(threads, sample)))
+        for (name, result), sample in zip(results.items(), samples, strict=True)
+    }
+
+
+def _timing_image(session: Session, data: EvaluationData | None) -> npt.NDArray[np.float32]:
+    if data is not None:
+        first: npt.NDArray[np.float32] = data.arrays.images[0]
+        return first
+    return np.random.default_rng(0).random(session.input_shape, dtype=np.float32)
+
+
+def _with_memory(
+    results: Mapping[str, ArtifactResult], paths: Mapping[str, Path], settings: Settings, progress: Progress
+) -> dict[str, ArtifactResult]:
+    if settings.memory_repeats < 1:
+        return dict(results)
+    advance = progress("Weigh in fresh processes", settings.memory_repeats * len(results))
+    return {
+        name: dataclasses.replace(
+            result, memory=memory.peak_memory(paths[name], repeats=settings.memory_repeats, advance=advance)
+        )
+        for name, result in results.items()
+    }
