@@ -121,8 +121,14 @@ def _open(path: Path) -> Image.Image:
         raise DataError(f"{path} does not exist") from error
     # Pillow's decoders let nearly any exception out of a damaged file: OSError, SyntaxError, ValueError, struct.error ...
     except Exception as error:
-        reason = "is not an image" if isinstance(error, UnidentifiedImageError) else f"cannot be read as an image ({error})"
-        raise DataError(f"{path} {reason}", mend=f"It must be a whole {FORMATS} file.") from error
+        reason = (
+            "is not an image that can be read"
+            if isinstance(error, UnidentifiedImageError)
+            else f"cannot be read as an image ({error})"
+        )
+        raise DataError(
+            f"{path} {reason}", mend=f"It must be a whole {FORMATS} file of 8 or 16 bits, or a 32-bit float TIFF."
+        ) from error
 
 
 def _flat(picture: Image.Image) -> Image.Image:
