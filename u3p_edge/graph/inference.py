@@ -1,0 +1,206 @@
+"""What a trained model keeps for inference: one input `image`, one output `mask`, and the gate inside the graph.
+
+    masks of all scales, gate ─► choose the mask ─► drop heads, dropout, identities ─► activate ─► mask * gate
+
+The gate multiplies the ACTIVATED mask: on logits a rejected image would give sigmoid(0 * logit) = 0.5 everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from u3p_edge.config import check_size
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.ir import KERAS, Graph, Node, consumers, rename, shapes, subgraph, substitute
+from u3p_edge.graph.ops import TRAINING_ONLY
+from u3p_edge.graph.roles import Roles, roles
+
+IMAGE = "image"
+MASK = "mask"
+
+_WEIGHTED = ("conv", "conv_transpose", "depthwise_conv", "dense")
+_KEEP_RANGE = ("upsample", "crop", "max_pool", "global_max_pool", "reshape", "flatten")
+_CHANNELWISE = ("global_max_pool", "global_average_pool", "max_pool", "relu", "leaky_relu")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A graph for inference and what was done to get it.
+
+    Args:
+        graph: input `image` [N, H, W, C], output `mask` [N, H, W, K] of probabilities, float32.
+        mask: name of the model's output that is the mask.
+        gate: name of the model's output that gates it, None where there is none.
+        dropped: names of the outputs that inference does not need.
+        activation: "sigmoid" for one channel, else "softmax".
+        activation_added: the model ended in logits.
+        notes: the same in sentences, for a report.
+    """
+
+    graph: Graph
+    mask: str
+    gate: str | None
+    dropped: tuple[str, ...]
+    activation: str
+    activation_added: bool
+    notes: tuple[str, ...]
+
+
+def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
+    """The graph that a device runs: the mask alone, gated, without what only training needs.
+
+    Args:
+        graph: a segmentation network of one input of fixed size and any number of outputs.
+        mask: name of the mask's output, for a model from which it does not follow.
+
+    Raises:
+        ModelError: not one image input, no clear mask, a mask that is not made of probabilities, or a gate that does not
+            fit it.
+        ConfigError: height or width are not multiples of 16.
+    """
+    _check_input(graph)
+    role = roles(graph, mask)
+    kept = _plain(subgraph(graph, [role.mask, *([role.gate] if role.gate else [])]))
+    activated, activation, added = _activate(kept, role.mask)
+    gated = _gated(activated, role) if role.gate else activated
+    return Inference(
+        graph=_named(gated),
+        mask=role.mask,
+        gate=role.gate,
+        dropped=role.others,
+        activation=activation,
+        activation_added=added,
+        notes=tuple(_notes(role, activation, added, kept)),
+    )
+
+
+def _check_input(graph: Graph) -> None:
+    if len(graph.inputs) != 1:
+        raise ModelError(
+            f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs)})", mend="It must have one image."
+        )
+    shape = graph[graph.inputs[0]].attrs["shape"]
+    if len(shape) != 4:
+        raise ModelError(f"the input {graph.inputs[0]!r} of shape {shape} is not a batch of images [N, H, W, C]")
+    if None in shape[1:]:
+        raise ModelError(
+            f"the input {graph.inputs[0]!r} has no fixed size: {shape[1:]}",
+            mend="Build the model for one size, for example Input((256, 256, 1)), and load the weights into it.",
+        )
+    check_size(shape[1], shape[2])
+
+
+def _plain(graph: Graph) -> Graph:
+    """The graph without identities, and without what only training or Keras asks: regularisers, dtypes, fixed batches."""
+    for node in graph.nodes:
+        if node.op in TRAINING_ONLY or (node.op == "activation" and node.attrs["function"] == "linear"):
+            graph = substitute(graph, node.name, [], result=graph[node.name].inputs[0])
+    return replace(graph, nodes=tuple(map(_bare, graph.nodes)))
+
+
+def _bare(node: Node) -> Node:
+    attrs = {key: value for key, value in node.attrs.items() if key != KERAS}
+    if node.op == "input":
+        attrs = {"shape": (None, *attrs["shape"][1:])}
+    return replace(node, attrs=attrs)
+
+
+def ending(graph: Graph, name: str) -> str:
+    """How the values of a node are bounded: the activation it ends in, "linear" for logits, else the op that says neither."""
+    node = graph[name]
+    if node.op in _WEIGHTED:
+        return str(node.attrs["activation"])
+    if node.op == "activation":
+        return str(node.attrs["function"])
+    if node.op in _KEEP_RANGE:
+        return ending(graph, node.inputs[0])
+    if node.op == "softmax":
+        return "softmax" if node.attrs["axis"] in (-1, 3) else f"softmax over axis {node.attrs['axis']}"
+    parts = [ending(graph, source) for source in node.inputs] if node.op in ("multiply", "add") else []
+    if node.op == "multiply" and all(part in ("sigmoid", "softmax") for part in parts):
+        return "softmax" if "softmax" in parts else "sigmoid"
+    return "linear" if node.op == "batch_norm" or (node.op == "add" and "linear" in parts) else node.op
+
+
+def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
+    """The graph whose first output is made of probabilities; their activation; whether it had to be added."""
+    output = graph.outputs[0]
+    channels = shapes(graph)[output][3]
+    wanted, found = ("sigmoid" if channels == 1 else "softmax"), ending(graph, output)
+    if found == wanted:
+        return graph, wanted, False
+    if found != "linear":
+        raise ModelError(
+            f"the mask {name!r} has {channels} channels and ends in {found}",
+            mend=f"It must end in {wanted}, or in logits; a gate must multiply the mask after that, not before.",
+        )
+    node = Node(_free(graph, f"{output}_{wanted}"), "activation", (output,), {"function": wanted})
+    return replace(graph, nodes=(*graph.nodes, node), outputs=(node.name, *graph.outputs[1:])), wanted, True
+
+
+def _gated(graph: Graph, role: Roles) -> Graph:
+    """The graph whose only output is its first output times its second."""
+    found = shapes(graph)
+    channels, units = found[graph.outputs[0]][3], found[graph.outputs[1]][-1]
+    if ending(graph, graph.outputs[1]) != "sigmoid":
+        raise ModelError(
+            f"the gate {role.gate!r} ends in {ending(graph, graph.outputs[1])}", mend="A gate must end in a sigmoid."
+        )
+    if channels == 1 and units == 2:  # the paper's "absent" and "present"
+        graph = _one_unit(graph, 1, role)
+    elif channels != units:
+        raise ModelError(
+            f"the gate {role.gate!r} has {units} units for the {channels} channels of the mask {role.mask!r}",
+            mend="It must have one unit a channel, or two (absent, present) for a mask of one channel.",
+        )
+    mask, gate = graph.outputs
+    flat = Node(_free(graph, f"{gate}_map"), "reshape", (gate,), {"target_shape": (1, 1, min(units, channels))})
+    product = Node(_free(graph, f"{mask}_gated"), "multiply", (mask, flat.name))
+    return replace(graph, nodes=(*graph.nodes, flat, product), outputs=(product.name,))
+
+
+def _one_unit(graph: Graph, unit: int, role: Roles) -> Graph:
+    """The graph whose second output has only that unit: the convolution or dense layer behind it computes nothing else.
+
+    Exact, because what stands between that layer and the output treats every channel alone.
+    """
+    readers = consumers(graph)
+
+    def uses(node: Node) -> int:
+        return len(readers[node.name]) + graph.outputs.count(node.name)
+
+    node = graph[graph.outputs[1]]
+    while uses(node) == 1 and (node.op in _CHANNELWISE or (node.op == "activation" and node.attrs["function"] != "softmax")):
+        node = graph[node.inputs[0]]
+    whole = node.op == "dense" or (node.op == "conv" and node.attrs["groups"] == 1)
+    if uses(node) != 1 or not whole or node.attrs["activation"] == "softmax":
+        raise ModelError(
+            f"the gate {role.gate!r} has two units for a mask of one channel, and its unit for 'present' cannot be taken out",
+            mend="Build the gate as a 1x1 convolution, a global pooling and a sigmoid, or with one unit.",
+        )
+    weights = {key: array[..., unit : unit + 1] for key, array in node.weights.items()}
+    return substitute(graph, node.name, [replace(node, weights=weights)])
+
+
+def _named(graph: Graph) -> Graph:
+    """The graph with its input and output named as every exported file names them."""
+    ends = {graph.inputs[0]: IMAGE, graph.outputs[0]: MASK}
+    clashes = {name: _free(graph, f"{name}_") for name in (IMAGE, MASK) if name in graph and name not in ends}
+    return rename(graph, {**clashes, **ends})
+
+
+def _free(graph: Graph, name: str) -> str:
+    return name if name not in graph else _free(graph, f"{name}_")
+
+
+def _notes(role: Roles, activation: str, added: bool, kept: Graph) -> Iterator[str]:
+    yield f"The mask is the output {role.mask!r}, activated by {activation}."
+    if added:
+        yield f"The model gave logits; {activation} was added to it."
+    if role.gate:
+        two = activation == "sigmoid" and shapes(kept)[kept.outputs[1]][-1] == 2
+        which = "unit 1 ('present') of " if two else ""
+        yield f"The activated mask is multiplied by {which}the gate {role.gate!r}."
+    if role.others:
+        yield f"Dropped, for training alone: {', '.join(map(repr, role.others))}."
