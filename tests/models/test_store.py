@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ CONFIG = preset("paper", base_width=2, input_shape=(16, 32, 1), classes=3, cgm=T
 METADATA = default_metadata(Preprocessing(16, 32), labels=3)
 
 
+@cache
 def scrambled(seed: int, config: UNet3PlusConfig = CONFIG) -> tf_keras.Model:
-    """A model whose every weight, moving statistics too, is drawn."""
+    """A model whose every weight, moving statistics too, is drawn; built once a seed."""
     rng = np.random.default_rng(seed)
     model = build(config)
     model.set_weights([rng.uniform(0.5, 1.5, w.shape).astype(np.float32) for w in model.get_weights()])
@@ -149,7 +151,7 @@ def test_anything_else_is_refused_with_the_file_and_a_mend(folder: Path, damage:
 
 
 def test_a_model_is_replaced(folder: Path) -> None:
-    newer = scrambled(2)
+    newer = scrambled(3)
     save_model(folder, newer, CONFIG, METADATA)
     np.testing.assert_array_equal(load_model(folder)[0].get_weights()[0], newer.get_weights()[0])
     assert "previous" not in json.loads((folder / "model.json").read_text())
@@ -195,11 +197,11 @@ def test_a_kill_between_the_two_files_leaves_a_whole_model(
 )
 def test_metadata_of_another_model_is_refused(tmp_path: Path, metadata: Metadata) -> None:
     with pytest.raises(ConfigError):
-        save_model(tmp_path / "new", build(CONFIG), CONFIG, metadata)
+        save_model(tmp_path / "new", scrambled(0), CONFIG, metadata)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError):
-        save_model(tmp_path / "file" / "model", build(CONFIG), CONFIG, METADATA)
+        save_model(tmp_path / "file" / "model", scrambled(0), CONFIG, METADATA)

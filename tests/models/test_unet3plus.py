@@ -177,7 +177,7 @@ def test_paper_preset_draws_the_scales_of_batch_normalisation() -> None:
     assert abs(gamma.std() - 0.02) < 0.3 * 0.02
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(rows=st.integers(1, 4), columns=st.integers(1, 4), classes=st.integers(1, 3), supervised=st.booleans())
 def test_masks_have_the_size_of_the_image(rows: int, columns: int, classes: int, supervised: bool) -> None:
     shape = (16 * rows, 16 * columns, 1)
