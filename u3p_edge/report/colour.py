@@ -1,0 +1,43 @@
+"""Labels as colours, over grey or RGB images; NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.config import Colour
+
+Picture = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8]
+
+
+def to_rgb(image: npt.NDArray[Any]) -> Picture:
+    """An image [H, W, 1 or 3] of any range as uint8 RGB [H, W, 3], stretched from its 0.5 to its 99.5 percentile."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    if low == high:
+        low, high = float(image.min()), float(image.max())
+    scaled = (image.astype(np.float64) - low) / (high - low if high > low else 1.0)
+    grey = (255 * np.clip(scaled, 0, 1)).round().astype(np.uint8)
+    return np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey
+
+
+def colourise(labels: Labels, colours: Sequence[Colour]) -> Picture:
+    """Labels uint8 [H, W] as RGB [H, W, 3]."""
+    painted: Picture = np.asarray(colours, np.uint8)[labels]
+    return painted
+
+
+def overlay(image: npt.NDArray[Any], labels: Labels, colours: Sequence[Colour], opacity: float = 0.45) -> Picture:
+    """The image [H, W, C] as RGB, with the foreground labels painted over it."""
+    base = to_rgb(image)
+    mixed = ((1 - opacity) * base + opacity * colourise(labels, colours)).round().astype(np.uint8)
+    return np.where(labels[:, :, None] > 0, mixed, base)
+
+
+def difference(image: npt.NDArray[Any], first: Labels, second: Labels, colour: Colour = (255, 0, 255)) -> Picture:
+    """The image, dimmed, with the pixels whose labels differ in one strong colour."""
+    dimmed: Picture = (to_rgb(image) // 3).astype(np.uint8)
+    return np.where((first != second)[:, :, None], np.asarray(colour, np.uint8), dimmed)

@@ -1,0 +1,207 @@
+"""report.md: what a run lost and gained, in words and two tables, from a `RunResult` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
+from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
+
+RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "keras": "Keras"}
+
+
+def render(result: RunResult, *, title: str = "u3p_edge report", notes: Sequence[str] = (), samples: str = "") -> str:
+    """The report as GitHub-flavoured Markdown.
+
+    Args:
+        result: of one run.
+        title: first heading.
+        notes: sentences on how the files came about, one list item each.
+        samples: relative path of a picture to show; empty for none.
+    """
+    parts = [
+        f"# {title}",
+        _list([*findings(result), *notes]),
+        _table(summary_header(result), summary_rows(result)),
+        _legend(result),
+    ]
+    if samples:
+        parts += ["## Samples", f"![input, truth, masks and their difference]({samples})"]
+    if any(a.accuracy for a in result.artifacts):
+        parts += ["## Classes", _table(*_class_table(result))]
+    parts += ["## Where and how", _list(_circumstances(result))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def findings(result: RunResult) -> list[str]:
+    """One sentence a finding: Dice and size against float, and speed against float in the same runtime, losses included."""
+    found = []
+    for artifact in result.artifacts:
+        if artifact.name == result.reference:
+            continue
+        found += [*_accuracy_finding(result, artifact), *_speed_findings(result, artifact)]
+    return found
+
+
+def summary_header(result: RunResult) -> list[str]:
+    """Titles of the columns of `summary_rows`."""
+    return [title for title, _ in _columns(result)]
+
+
+def summary_rows(result: RunResult) -> list[list[str]]:
+    """One row an artifact: Dice in points, label agreement, median latency with spread and ratio, memory, size."""
+    return [[cell(artifact) for _, cell in _columns(result)] for artifact in result.artifacts]
+
+
+Column = tuple[str, Callable[[ArtifactResult], str]]
+
+
+def _columns(result: RunResult) -> list[Column]:
+    """What was measured, each with its title; what was not measured at all has no column."""
+    columns: list[Column] = [("file", lambda a: a.name)]
+    if any(a.accuracy for a in result.artifacts):
+        columns += _score_columns(result)
+    columns += [(f"latency, {_threads(n)}", partial(_latency, result, n)) for n in result.threads]
+    if any(a.memory for a in result.artifacts):
+        columns.append(("peak memory", lambda a: f"{quartiles(a.memory.peak_mb).median:.0f} MB" if a.memory else "–"))
+    return [*columns, ("size", lambda a: f"{a.bytes / 1e6:.2f} MB")]
+
+
+def _score_columns(result: RunResult) -> list[Column]:
+    def column(title: str, cell: Callable[[Accuracy], str]) -> Column:
+        return title, lambda a: cell(a.accuracy) if a.accuracy else "–"
+
+    def dice_of(index: int) -> Callable[[Accuracy], str]:
+        return lambda accuracy: _points(accuracy.dice[index])
+
+    # With one foreground class its Dice is the mean.
+    classes = list(enumerate(result.class_names))[1:] if len(result.class_names) > 2 else []
+    return [
+        *(column(f"Dice {name}", dice_of(index)) for index, name in classes),
+        column("mean Dice", lambda accuracy: _points(accuracy.mean_dice)),
+        column("mean IoU", lambda accuracy: _points(accuracy.mean_iou)),
+        column("labels as float", lambda accuracy: f"{100 * accuracy.agreement:.2f} %"),
+    ]
+
+
+def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
+    entry, reference = a.latency(threads), result.reference_latency(threads)
+    if entry is None:
+        return "–"
+    spread = quartiles(entry.samples_ms)
+    said = f"{_ms(spread.median)} ms ({_ms(spread.low)}–{_ms(spread.high)})"
+    if a.name == result.reference or reference is None:
+        return said
+    return f"{said}, ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
+
+
+def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
+    reference = result.get(result.reference)
+    if reference is None or a.accuracy is None or reference.accuracy is None:
+        return
+    old, new = reference.accuracy.mean_dice, a.accuracy.mean_dice
+    size = f"{a.bytes / reference.bytes:.2f} times" if reference.bytes else "of another"
+    if old is None or new is None:
+        yield f"{a.name} is {size} the size of {reference.name}."
+        return
+    change = round(100 * (new - old), 2)
+    verb = "loses" if change < 0 else "gains"
+    dice = f"{verb} {abs(change):.2f} points of mean Dice against" if change else "has the mean Dice of"
+    yield f"{a.name} {dice} {reference.name}, at {size} its size."
+
+
+def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
+    """Against the float file of the same runtime: what the number type does, apart from what the runtime does."""
+    runtime, _, number = a.format.partition("-")
+    peer = next((p for p in result.artifacts if p.format == f"{runtime}-float32"), None)
+    if peer is None or peer.name == a.name or number == "float32":
+        return
+    for threads in result.threads:
+        own, other = a.latency(threads), peer.latency(threads)
+        if own and other:
+            compared = _compare(number, ratio(own.samples_ms, other.samples_ms))
+            yield f"{compared} in {RUNTIMES.get(runtime, runtime)} here, at {_threads(threads)} ({a.name} against {peer.name})."
+
+
+def _compare(number: str, found: Interval) -> str:
+    bounds = f"95 % interval {found.low:.3f} to {found.high:.3f}"
+    if found.low <= 1 <= found.high:
+        return f"{number} is neither clearly faster nor slower than float (×{found.median:.3f} of its time, {bounds})"
+    if found.median > 1:
+        return f"**{number} is slower than float**: ×{found.median:.3f} of its time ({bounds})"
+    return f"{number} is faster than float: ×{found.median:.3f} of its time ({bounds})"
+
+
+def _legend(result: RunResult) -> str:
+    said = []
+    if any(a.accuracy for a in result.artifacts):
+        said.append(
+            "Dice and IoU in points of 100, pooled over the images of a group, then averaged over groups; means are over the "
+            "foreground classes. “Labels as float” is the share of pixels with the float model's label."
+        )
+    if result.threads:
+        said.append(
+            "Latency is the network alone: median (first to third quartile), and × its median ratio to "
+            f"{result.reference} of the same round; the rounds of all files are interleaved in one run."
+        )
+    if any(a.memory for a in result.artifacts):
+        said.append("Peak memory is that of a fresh process with Python that loads and runs the file at 1 thread.")
+    return " ".join([*said, "MB is 10⁶ bytes."])
+
+
+def _class_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
+    """Dice and IoU of every class, background included."""
+    rows = []
+    for a in result.artifacts:
+        if a.accuracy:
+            rows.append([a.name, *(_pair(a.accuracy, i) for i in range(len(result.class_names)))])
+    return ["Dice / IoU", *result.class_names], rows
+
+
+def _pair(accuracy: Accuracy, index: int) -> str:
+    return f"{_points(accuracy.dice[index])} / {_points(accuracy.iou[index])}"
+
+
+def _circumstances(result: RunResult) -> list[str]:
+    e, d = result.environment, result.data
+    features = f" ({', '.join(e.features)})" if e.features else ""
+    memory = f", {e.memory_mb / 1000:.1f} GB" if e.memory_mb else ""
+    said = [
+        f"Machine: {e.cpu}{features}, {e.cores} core{'s' if e.cores != 1 else ''}{memory}, {e.machine}, {e.system}.",
+        f"Versions: Python {e.python}, {', '.join(f'{name} {version}' for name, version in e.libraries)}.",
+    ]
+    if d is not None:
+        groups = "" if d.groups == d.images else f" in {d.groups} group{'s' if d.groups != 1 else ''}"
+        said.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
+    rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
+    if rounds:
+        said.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(_threads(n) for n in result.threads)}.")
+    baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
+    if baselines:
+        low, high = min(baselines), max(baselines)
+        said.append(f"Of the peak memory, {low:.0f} to {high:.0f} MB are Python and the runtime without a model.")
+    said += [f"{a.name}: sha256 `{a.sha256}`." for a in result.artifacts]
+    return [*said, f"Command: `{result.command}`."] if result.command else said
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    aligned = ["---", *(["---:"] * (len(header) - 1))]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, aligned, *rows))
+
+
+def _list(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _points(score: float | None) -> str:
+    return "–" if score is None else f"{100 * score:.2f}"
+
+
+def _ms(value: float) -> str:
+    """Three significant digits, never in powers of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count != 1 else ''}"

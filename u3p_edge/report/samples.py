@@ -1,0 +1,106 @@
+"""samples.png: a few images with their truth, two predictions, and where these differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from u3p_edge.artifact import atomic_path
+from u3p_edge.config import Metadata
+from u3p_edge.report.colour import Labels, Picture, colourise, difference, to_rgb
+
+GAP, MARGIN, LINE = 8, 12, 20
+TILE = 192
+INK, PAPER = (32, 32, 32), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the picture.
+
+    Args:
+        stem: its title.
+        image: float32 [H, W, C] as the network got it.
+        truth, first, second: labels uint8 [H, W].
+    """
+
+    stem: str
+    image: npt.NDArray[np.float32]
+    truth: Labels
+    first: Labels
+    second: Labels
+
+
+def choose(first: Labels, second: Labels, count: int = 4) -> tuple[int, ...]:
+    """Indices of the images to show: the one whose labels differ most, then evenly spread over those with foreground.
+
+    Args:
+        first, second: labels uint8 [N, H, W].
+        count: how many at most.
+    """
+    worst = int((first != second).reshape(len(first), -1).sum(axis=1).argmax())
+    filled = [i for i in range(len(first)) if i != worst and first[i].any()] or [i for i in range(len(first)) if i != worst]
+    places = np.linspace(0, len(filled) - 1, min(count - 1, len(filled))).round().astype(int) if filled else []
+    return (worst, *dict.fromkeys(filled[int(i)] for i in places))
+
+
+def draw(samples: Sequence[Sample], metadata: Metadata, names: tuple[str, str] = ("float", "int8")) -> Image.Image:
+    """One row a sample: input, truth, both predictions, and their difference; titled, with a legend of the classes."""
+    tiles = [_tiles(sample, metadata) for sample in samples]
+    height, width = tiles[0][0].shape[:2]
+    columns = len(tiles[0])
+    size = (2 * MARGIN + columns * (width + GAP) - GAP, 2 * MARGIN + 2 * LINE + len(tiles) * (height + LINE + GAP))
+    canvas = Image.new("RGB", size, PAPER)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    titles = ("input", "truth", *names, f"{names[0]} against {names[1]}")
+    for column, title in enumerate(titles):
+        pen.text((MARGIN + column * (width + GAP), MARGIN), title, INK, font)
+    for row, (sample, pictures) in enumerate(zip(samples, tiles, strict=True)):
+        top = MARGIN + LINE + row * (height + LINE + GAP)
+        pen.text((MARGIN, top), _caption(sample), INK, font)
+        for column, picture in enumerate(pictures):
+            canvas.paste(Image.fromarray(picture), (MARGIN + column * (width + GAP), top + LINE))
+    _legend(pen, font, metadata, size[1] - MARGIN - LINE + 4)
+    return canvas
+
+
+def write_samples(
+    path: Path, samples: Sequence[Sample], metadata: Metadata, names: tuple[str, str] = ("float", "int8")
+) -> None:
+    """Write the picture of `draw` as PNG, whole or not at all. Raises ArtifactError."""
+    with atomic_path(path) as partial:
+        draw(samples, metadata, names).save(partial)
+
+
+def _tiles(sample: Sample, metadata: Metadata) -> list[Picture]:
+    labels = (sample.truth, sample.first, sample.second)
+    pictures = [
+        to_rgb(sample.image),
+        *(colourise(entry, metadata.colours) for entry in labels),
+        difference(sample.image, sample.first, sample.second),
+    ]
+    return [_enlarge(picture) for picture in pictures]
+
+
+def _enlarge(picture: Picture) -> Picture:
+    """Whole-number enlargement of small pictures, so that a pixel stays a square."""
+    factor = max(1, round(TILE / picture.shape[0]))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _caption(sample: Sample) -> str:
+    count = int((sample.first != sample.second).sum())
+    return f"{sample.stem}: {count} of {sample.first.size} pixels differ"
+
+
+def _legend(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, metadata: Metadata, top: int) -> None:
+    left = float(MARGIN)
+    for name, colour in zip(metadata.class_names, metadata.colours, strict=True):
+        pen.rectangle((left, top + 2, left + 12, top + 14), fill=colour, outline=INK)
+        pen.text((left + 18, top), name, INK, font)
+        left += 18 + pen.textlength(name, font) + 16
