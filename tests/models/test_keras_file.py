@@ -1,0 +1,321 @@
+"""Reading other people's model files: the same model comes back, nothing in the file runs, every refusal is one sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import tf_keras
+from article_model import Builder
+
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.models.keras_file import read_keras_file
+
+L = tf_keras.layers
+SUFFIXES = pytest.mark.parametrize("suffix", [".keras", ".h5"])
+
+
+def small(layer: Any = None) -> tf_keras.Model:
+    inputs = tf_keras.Input((16, 16, 1), name="pixels")
+    x = L.Conv2D(3, 3, padding="same", kernel_regularizer="l2", name="first")(inputs)
+    x = L.BatchNormalization(name="norm")(x)
+    x = x if layer is None else layer(x)
+    return tf_keras.Model(inputs, L.Conv2D(1, 1, activation="sigmoid", name="head")(x))
+
+
+def save(model: tf_keras.Model, path: Path) -> Path:
+    model.save(path)
+    return path
+
+
+def assert_same(found: tf_keras.Model, model: tf_keras.Model) -> None:
+    assert [layer.name for layer in found.layers] == [layer.name for layer in model.layers]
+    assert [w.shape for w in found.get_weights()] == [w.shape for w in model.get_weights()]
+    for mine, theirs in zip(found.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@SUFFIXES
+def test_a_model_comes_back_with_its_weights(tmp_path: Path, suffix: str) -> None:
+    model = small()
+    model.get_layer("norm").moving_mean.assign([1.0, 2.0, 3.0])
+    assert_same(read_keras_file(save(model, tmp_path / f"m{suffix}")), model)
+
+
+@SUFFIXES
+def test_what_the_file_says_of_training_is_never_built(tmp_path: Path, suffix: str) -> None:
+    @tf_keras.saving.register_keras_serializable("somebody")
+    class Special(tf_keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return y_true - y_pred
+
+    def dice(y_true: Any, y_pred: Any) -> Any:
+        return y_true * y_pred
+
+    model = small()
+    model.compile("adam", loss=Special(), metrics=[dice])
+    model.fit(np.zeros((2, 16, 16, 1)), np.zeros((2, 16, 16, 1)), verbose=0)
+    path = save(model, tmp_path / f"m{suffix}")
+    tf_keras.saving.get_custom_objects().clear()
+    found = read_keras_file(path)
+    assert_same(found, model)
+    assert found.optimizer is None
+
+
+@SUFFIXES
+def test_a_sequential_model_and_mixed_precision_are_read(tmp_path: Path, suffix: str) -> None:
+    model = tf_keras.Sequential([tf_keras.Input((16, 16, 1)), L.Conv2D(2, 3, dtype="mixed_float16"), L.Dropout(0.5)])
+    assert_same(read_keras_file(save(model, tmp_path / f"m{suffix}")), model)
+
+
+def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
+    model = small()
+    for saved, named in ((".h5", "a.keras"), (".h5", "a.hdf5"), (".keras", "b.bin")):
+        path = tmp_path / named
+        shutil.move(save(model, tmp_path / f"m{saved}"), path)
+        assert_same(read_keras_file(path), model)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("options", [{"using_cgm": True}, {"class_num": 3, "using_deep_supervision": False}], ids=str)
+def test_the_articles_models_are_read_and_exportable(
+    article_builder: Builder, tmp_path: Path, suffix: str, options: dict[str, Any]
+) -> None:
+    model = article_builder((32, 32, 1), initial_features=2, **options)
+    found = read_keras_file(save(model, tmp_path / f"m{suffix}"))
+    assert_same(found, model)
+    assert inference_graph(from_keras(found)).mask == model.output_names[0]
+
+
+def configure(path: Path, change: Callable[[Any], None]) -> Path:
+    """The saved model with its config changed in place by hand, as an attacker would."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            change(config)
+            file.attrs["model_config"] = json.dumps(config)
+        return path
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    return pack(path, {**members, "config.json": json.dumps(config).encode()})
+
+
+def pack(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def entry(config: Any, name: str) -> Any:
+    return next(layer for layer in config["config"]["layers"] if layer["config"]["name"] == name)
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module `trap_module` on the import path; the file that appears if anything imports it."""
+    sprung = tmp_path / "sprung"
+    (tmp_path / "trap_module.py").write_text(
+        f"import pathlib\npathlib.Path({str(sprung)!r}).write_text('')\n"
+        "import tf_keras\nclass Trap(tf_keras.layers.ReLU):\n    pass\n"
+        "class Init(tf_keras.initializers.Zeros):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return sprung
+
+
+def as_layer(config: Any) -> None:
+    entry(config, "middle").update(module="trap_module", class_name="Trap", registered_name="Trap")
+
+
+def as_initializer(config: Any) -> None:
+    entry(config, "first")["config"]["kernel_initializer"].update(module="trap_module", class_name="Init")
+
+
+def as_function(config: Any) -> None:
+    entry(config, "first")["config"]["activation"] = {
+        "module": "trap_module", "class_name": "function", "config": "Trap", "registered_name": "function",
+    }  # fmt: skip
+
+
+def as_root(config: Any) -> None:
+    config.update(module="trap_module", class_name="Trap")
+
+
+def as_call_argument(config: Any) -> None:
+    entry(config, "middle")["inbound_nodes"][0][0][3] = {"x": {"module": "trap_module", "class_name": "Trap", "config": {}}}
+
+
+@SUFFIXES
+@pytest.mark.parametrize(
+    ("change", "owner"),
+    [
+        (as_layer, "layer 'middle'"),
+        (as_initializer, "layer 'first'"),
+        (as_function, "layer 'first'"),
+        (as_root, "the model"),
+        (as_call_argument, "layer 'middle'"),
+    ],
+)
+def test_no_module_that_the_file_names_is_imported(
+    tmp_path: Path, trap: Path, suffix: str, change: Callable[[Any], None], owner: str
+) -> None:
+    path = configure(save(small(L.ReLU(name="middle")), tmp_path / f"m{suffix}"), change)
+    with pytest.raises(ModelError, match=f"{owner} uses '.*' from trap_module.*could run code. .*--trust"):
+        read_keras_file(path)
+    assert not trap.exists()
+
+
+def test_the_trap_is_one(tmp_path: Path, trap: Path) -> None:
+    path = configure(save(small(L.ReLU(name="middle")), tmp_path / "m.keras"), as_root)
+    with pytest.raises(ModelError):
+        read_keras_file(path, trust=True)
+    assert trap.exists()
+
+
+@SUFFIXES
+def test_lambda_layers_need_trust(tmp_path: Path, suffix: str) -> None:
+    path = save(small(L.Lambda(lambda x: x + 1, name="sly")), tmp_path / f"m{suffix}")
+    with pytest.raises(ModelError, match=r"layer 'sly' uses 'Lambda'.*Python code inside the file.*--trust") as refusal:
+        read_keras_file(path)
+    assert str(path) in str(refusal.value)
+    assert read_keras_file(path, trust=True).get_layer("sly")(np.float32(1)) == 2
+
+
+@SUFFIXES
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda x: x * 2.0, "layer '.*multiply.*' uses 'TFOpLambda'.*calls a TensorFlow function"),
+        (lambda x: x[:, 1:], "layer '.*' uses 'SlicingOpLambda'"),
+        (L.GroupNormalization(1, name="group"), "layer 'group' uses 'GroupNormalization'.*not one of Keras' layers that can"),
+        (tf_keras.Sequential([L.Lambda(lambda x: x, name="deep")], name="inner"), "layer 'deep' uses 'Lambda'"),
+    ],
+)
+def test_functions_and_unknown_layers_are_refused(tmp_path: Path, suffix: str, layer: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        read_keras_file(save(small(layer), tmp_path / f"m{suffix}"))
+
+
+@SUFFIXES
+def test_registered_classes_are_refused_even_in_a_known_name(tmp_path: Path, suffix: str) -> None:
+    def change(config: Any) -> None:
+        entry(config, "middle")["registered_name"] = "somebody>ReLU"
+
+    path = configure(save(small(L.ReLU(name="middle")), tmp_path / f"m{suffix}"), change)
+    with pytest.raises(ModelError, match=r"layer 'middle' .*registered as 'somebody>ReLU'"):
+        read_keras_file(path)
+
+
+def whole(tmp_path: Path, suffix: str) -> bytes:
+    return save(small(), tmp_path / f"whole{suffix}").read_bytes()
+
+
+@SUFFIXES
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.95])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, part: float) -> None:
+    data = whole(tmp_path, suffix)
+    path = tmp_path / f"m{suffix}"
+    path.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(ModelError, match=r"m\.(keras|h5) is (truncated|damaged)"):
+        read_keras_file(path)
+
+
+def zip_of(**members: bytes) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "m.keras is empty"),
+        (b"not a model at all", "m.keras is not a Keras file"),
+        (pickle.dumps({"model": 1}), "m.keras is not a Keras file"),
+        (zip_of(data=b"x"), "m.keras is a zip archive without config.json"),
+        (zip_of(**{"config.json": b"{", "metadata.json": b"{}"}), "m.keras is damaged"),
+        (zip_of(**{"config.json": b"[]", "metadata.json": b"{}"}), "m.keras does not describe a Keras model"),
+        (
+            zip_of(**{"config.json": b'{"class_name": "X", "config": {}}', "metadata.json": b"{}"}),
+            "m.keras: the model uses 'X'",
+        ),
+    ],
+)
+def test_what_is_no_keras_file_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "m.keras"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=message):
+        read_keras_file(path)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.keras does not exist"):
+        read_keras_file(tmp_path / "none.keras")
+    with pytest.raises(ModelError, match="is a folder, not a Keras file"):
+        read_keras_file(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"is a SavedModel folder.*one \.keras file"):
+        read_keras_file(tmp_path)
+
+
+def test_weights_alone_are_refused(tmp_path: Path) -> None:
+    small().save_weights(tmp_path / "w.h5")
+    with pytest.raises(ModelError, match=r"w\.h5 holds weights but no model.*not model\.save_weights"):
+        read_keras_file(tmp_path / "w.h5")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    def change(config: Any) -> None:
+        entry(config, "first")["config"]["filters"] = 5
+
+    for suffix in (".keras", ".h5"):
+        path = configure(save(small(), tmp_path / f"m{suffix}"), change)
+        with pytest.raises(ModelError, match=f"m{suffix} is damaged"):
+            read_keras_file(path)
+
+
+def test_keras_3_files_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    members = {"config.json": b'{"class_name": "Functional", "config": {}}', "metadata.json": b'{"keras_version": "3.15.1"}'}
+    with pytest.raises(ModelError, match=r"saved by Keras 3\.15\.1.*tf_keras.*TF_USE_LEGACY_KERAS=1"):
+        read_keras_file(pack(tmp_path / "m.keras", members))
+    path = save(small(), tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "3.4.0"
+    with pytest.raises(ModelError, match=r"saved by Keras 3\.4\.0"):
+        read_keras_file(path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(save(small(), tmp_path / "m.keras")) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    bomb = pack(tmp_path / "bomb.keras", {**members, name: bytes(65 * 2**20)}, zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 2**20
+    with pytest.raises(ModelError, match=f"{name} would unpack to 65 MiB"):
+        read_keras_file(bomb)
+
+
+def test_members_with_paths_of_their_own_are_never_written(tmp_path: Path) -> None:
+    model = small()
+    with zipfile.ZipFile(save(model, tmp_path / "m.keras")) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    path = pack(tmp_path / "p.keras", {**members, "../escaped.txt": b"x", "assets/../../escaped.txt": b"x"})
+    before = set(tmp_path.parent.rglob("escaped.txt"))
+    assert_same(read_keras_file(path), model)
+    assert set(tmp_path.parent.rglob("escaped.txt")) == before == set()

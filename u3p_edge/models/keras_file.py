@@ -1,0 +1,126 @@
+"""Reading tf_keras `.keras` and `.h5` files, other people's included, without running what is in them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import tf_keras
+
+from u3p_edge.errors import ModelError, U3pEdgeError
+from u3p_edge.models.keras_config import check_config
+
+MIB = 2**20
+MAX_CONFIG = 64 * MIB
+"""Of the JSON of a model; the largest real ones have a few MiB."""
+
+WEIGHTS = "model.weights.h5"
+_RESAVE = "Save the model again with model.save(...) of tf_keras."
+T = TypeVar("T")
+
+
+def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
+    """The functional model in a `.keras` or `.h5` file saved by tf_keras (or Keras 2), not compiled.
+
+    The kind of file is told by its content. What it says of its training (losses, metrics, optimiser) is never built.
+
+    Args:
+        path: the file.
+        trust: run whatever code the file holds (Lambda layers, custom classes that can be imported).
+
+    Raises:
+        ModelError: names the file, what is wrong and how to mend it: missing, empty, truncated or not a Keras file, a
+            SavedModel folder, a Keras 3 file, or code in it that `trust` does not allow.
+    """
+    if path.is_dir():
+        kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
+        raise ModelError(f"{path} is {kind}, not a Keras file", mend="Save the model as one .keras file.")
+    return _attempt(path, lambda: _read(path, trust))
+
+
+def _read(path: Path, trust: bool) -> tf_keras.Model:
+    config, version = _describe(path)
+    _check_version(path, version)
+    if trust:
+        return tf_keras.models.load_model(path, compile=False, safe_mode=False)
+    check_config(config, str(path))
+    model = (tf_keras.Sequential if config["class_name"] == "Sequential" else tf_keras.Model).from_config(config["config"])
+    name, weights = _weights(path, model)
+    with tempfile.TemporaryDirectory() as folder:  # Keras reads weights only from a path, and by its suffix
+        copy = Path(folder) / name
+        copy.write_bytes(weights)
+        model.load_weights(copy)
+    return model
+
+
+def _attempt(path: Path, action: Callable[[], T]) -> T:
+    # zipfile, h5py and Keras raise about anything on a damaged file; to the user it is one thing.
+    try:
+        return action()
+    except U3pEdgeError:
+        raise
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist", mend="Check the path of the model.") from error
+    except PermissionError as error:
+        raise ModelError(f"{path} may not be read", mend="Check its permissions.") from error
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ModelError(f"{path} is damaged or is not a Keras model: {reason}", mend=_RESAVE) from error
+
+
+def _describe(path: Path) -> tuple[Any, object]:
+    """The parsed config of the model and the version of Keras that wrote it (None where it does not say)."""
+    if path.stat().st_size == 0:
+        raise ModelError(f"{path} is empty", mend=_RESAVE)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(_member(archive, "config.json", path, MAX_CONFIG))
+            return config, json.loads(_member(archive, "metadata.json", path, MAX_CONFIG)).get("keras_version")
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            text, version = file.attrs.get("model_config"), file.attrs.get("keras_version")
+        if text is None:
+            mend = "Save the whole model with model.save, not model.save_weights."
+            raise ModelError(f"{path} holds weights but no model", mend=mend)
+        return json.loads(text), version.decode() if isinstance(version, bytes) else version
+    with path.open("rb") as start:
+        truncated = start.read(4) in (b"PK\x03\x04", b"\x89HDF")
+    what = "is truncated" if truncated else "is not a Keras file (.keras or .h5)"
+    raise ModelError(f"{path} {what}", mend="Copy it again from its source." if truncated else _RESAVE)
+
+
+def _weights(path: Path, model: tf_keras.Model) -> tuple[str, bytes]:
+    """The HDF5 file of the weights, and the name by which Keras knows its kind.
+
+    Of a `.keras` archive only named members are read: nothing is unpacked to a path that the file chooses.
+    """
+    if not zipfile.is_zipfile(path):
+        return "model.h5", path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        # A model saved with its optimiser holds every weight up to four times; more than that is not weights.
+        return WEIGHTS, _member(archive, WEIGHTS, path, 16 * MIB + 16 * 4 * model.count_params())
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> bytes:
+    """A member's bytes, refused before unpacking when it claims more than `most`; zipfile never gives more than claimed."""
+    if name not in archive.namelist():
+        raise ModelError(f"{path} is a zip archive without {name}, so not a Keras file", mend=_RESAVE)
+    size = archive.getinfo(name).file_size
+    if size > most:
+        raise ModelError(f"{path}: {name} would unpack to {size // MIB} MiB, more than its model can have", mend=_RESAVE)
+    return archive.read(name)
+
+
+def _check_version(path: Path, version: object) -> None:
+    if version is None or str(version).split(".")[0] in ("1", "2"):
+        return
+    raise ModelError(
+        f"{path} was saved by Keras {version}; quantization-aware training needs a Keras 2 model",
+        mend="Build it with tf_keras (or set TF_USE_LEGACY_KERAS=1 before importing TensorFlow), copy the weights with "
+        "set_weights(get_weights()) and save it again.",
+    )
