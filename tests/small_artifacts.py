@@ -47,19 +47,45 @@ def make_zoo(folder: Path) -> Zoo:
     import onnx
     import tensorflow as tf
 
-    from u3p_edge.export.flatbuffer import read, stamp
-    from u3p_edge.export.qdq import to_onnx
+    from u3p_edge.export import onnx_float, onnx_int8
+    from u3p_edge.export.flatbuffer import read
+    from u3p_edge.export.tflite import convert_float, convert_int8, serving_function
 
     folder.mkdir()
     model = _network()
     metadata = default_metadata(Preprocessing(*SHAPE, normalization="range"), labels=3)
-    plain, integer = _tflite(tf, model, int8=False), _tflite(tf, model, int8=True)
-    (folder / "model.float32.tflite").write_bytes(stamp(plain, metadata))
-    (folder / "model.int8.tflite").write_bytes(stamp(integer, metadata))
-    (folder / "plain.tflite").write_bytes(plain)
-    onnx.save(_float_onnx(tf, model, metadata), str(folder / "model.float32.onnx"))
-    onnx.save(to_onnx(read(stamp(integer, metadata)), metadata), str(folder / "model.int8.onnx"))
+    calibration = np.stack([picture(seed) for seed in range(8)])
+    for name, data in (
+        ("float32", convert_float(model, metadata)),
+        ("float16", convert_float(model, metadata, half=True)),
+        ("int8", convert_int8(model, metadata, calibration=calibration)),
+        ("float-io", convert_int8(model, metadata, calibration=calibration, float_io=True)),
+    ):
+        (folder / f"model.{name}.tflite").write_bytes(data)
+        if name in ("int8", "float-io"):
+            onnx.save(onnx_int8.to_onnx(read(data), metadata), str(folder / f"model.{name}.onnx"))
+    onnx.save(onnx_float.to_onnx(model, metadata), str(folder / "model.float32.onnx"))
+    bare = tf.lite.TFLiteConverter.from_concrete_functions([serving_function(model).get_concrete_function()], model)
+    (folder / "plain.tflite").write_bytes(bare.convert())
     return Zoo(folder, model, metadata)
+
+
+@functools.cache
+def make_threshold(folder: Path, level: float = 0.3) -> Path:
+    """A binary float TFLite file that says 1 where a pixel of a 48x64 image, padded or cropped, is above `level` of white."""
+    import tf_keras as keras
+
+    from u3p_edge.export.tflite import convert_float
+
+    folder.mkdir()
+    image = keras.Input(SHAPE, name="image")
+    steep = keras.layers.Conv2D(1, 1, activation="sigmoid", name="mask")
+    model = keras.Model(image, steep(image))
+    steep.set_weights([np.full((1, 1, 1, 1), 100, np.float32), np.array([-100 * level], np.float32)])
+    metadata = default_metadata(Preprocessing(*SHAPE, fit="pad", normalization="range"), labels=2, names=("dark", "bright"))
+    path = folder / "threshold.tflite"
+    path.write_bytes(convert_float(model, metadata))
+    return path
 
 
 def _network() -> Any:
@@ -76,36 +102,3 @@ def _network() -> Any:
     images, labels = (np.stack([make(seed) for seed in range(8)]) for make in (picture, truth))
     model.fit(images, labels, batch_size=8, epochs=60, verbose=0)
     return model
-
-
-def _tflite(tf: Any, model: Any, *, int8: bool) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(tf, model).get_concrete_function()], model)
-    if int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([picture(seed)[None]] for seed in range(8))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    data: bytes = converter.convert()
-    return data
-
-
-def _function(tf: Any, model: Any) -> Any:
-    @tf.function(input_signature=[tf.TensorSpec([1, *SHAPE], tf.float32, name="image")])
-    def call(image: Any) -> dict[str, Any]:
-        return {"mask": model(image, training=False)}
-
-    return call
-
-
-def _float_onnx(tf: Any, model: Any, metadata: Metadata) -> Any:
-    import tf2onnx
-
-    spec = (tf.TensorSpec([1, *SHAPE], tf.float32, name="image"),)
-    proto, _ = tf2onnx.convert.from_keras(model, spec, opset=17)
-    produced = proto.graph.output[0].name
-    for node in proto.graph.node:
-        node.output[:] = ["mask" if name == produced else name for name in node.output]
-    proto.graph.output[0].name = "mask"
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = "u3p_edge", metadata.to_json()
-    return proto

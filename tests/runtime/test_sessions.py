@@ -10,7 +10,7 @@ from u3p_edge.errors import DataError
 from u3p_edge.export.flatbuffer import read
 from u3p_edge.runtime import Session, open_session
 
-FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
+FILES = ("float32.tflite", "float16.tflite", "int8.tflite", "float-io.tflite", "float32.onnx", "int8.onnx", "float-io.onnx")
 KINDS = ("keras", *FILES)
 
 
@@ -35,7 +35,7 @@ def test_a_float_session_gives_the_float_models_map(zoo: Zoo, kind: str) -> None
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["int8.tflite", "int8.onnx"])
+@pytest.mark.parametrize("kind", ["int8.tflite", "int8.onnx", "float-io.tflite", "float-io.onnx"])
 def test_an_int8_session_stays_within_its_steps_of_the_float_model(zoo: Zoo, kind: str) -> None:
     image = picture(11)
     expected = zoo.model(image[None]).numpy()[0]
@@ -49,6 +49,13 @@ def test_an_int8_session_stays_within_its_steps_of_the_float_model(zoo: Zoo, kin
     # For the same reason only pixels on an outline may change their label: the outlines here are about 150 of the 3072
     # pixels, and a fifth of those is 1 %.
     assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.99
+
+
+def test_float16_weights_change_little(zoo: Zoo) -> None:
+    # A weight loses 2^-11 of its size at most. Logits are below 32 in size, three layers deep: 3 * 32 * 2^-11 = 0.05, of
+    # which a probability takes a quarter.
+    found = session(zoo, "float16.tflite").run(picture(11))
+    np.testing.assert_allclose(found, zoo.model(picture(11)[None]).numpy()[0], rtol=0, atol=0.05 / 4)
 
 
 def test_the_network_of_this_suite_segments(zoo: Zoo) -> None:
@@ -70,7 +77,7 @@ def test_both_int8_files_are_one_integer_network(zoo: Zoo) -> None:
 def test_it_says_what_it_is(zoo: Zoo, kind: str) -> None:
     s = session(zoo, kind)
     number, _, suffix = kind.partition(".")
-    assert s.format == ("keras-float32" if kind == "keras" else f"{suffix}-{number}")
+    assert s.format == ("keras-float32" if kind == "keras" else f"{suffix}-{number.replace('float-io', 'int8')}")
     assert s.name == ("float model" if kind == "keras" else f"model.{kind}")
     assert s.metadata == zoo.metadata
     assert s.input_shape == SHAPE

@@ -6,6 +6,7 @@ MB is 10^6 bytes throughout. The JSON form is strict: an unknown, missing or not
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -193,6 +194,11 @@ class RunResult:
 def save_result(path: Path, result: RunResult) -> None:
     """Write a result as JSON, whole or not at all. Raises ArtifactError."""
     write_json(path, dataclasses.asdict(result))
+
+
+def to_json(result: RunResult) -> str:
+    """A result as indented JSON text, as `save_result` writes it."""
+    return json.dumps(dataclasses.asdict(result), indent=2, sort_keys=True, allow_nan=False)
 
 
 def read_result(path: Path) -> RunResult:

@@ -1,0 +1,72 @@
+"""`u3p-edge gate`: is this run worse than the one kept as baseline? The exit code says."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from u3p_edge.benchmark.compare import Verdict
+
+
+class What(str, Enum):
+    """What can be compared."""
+
+    accuracy = "accuracy"
+    latency = "latency"
+    memory = "memory"
+    size = "size"
+
+
+def gate(
+    baseline: Annotated[Path, typer.Argument(help="Result kept from an earlier `u3p-edge bench --save`.")],
+    current: Annotated[Path, typer.Argument(help="Result of now.")],
+    max_slowdown: Annotated[float, typer.Option(min=0, help="Percent by which the latency ratio to float may grow.")] = 10.0,
+    max_drop: Annotated[float, typer.Option(min=0, help="Points by which the mean Dice may fall.")] = 0.1,
+    max_memory: Annotated[float, typer.Option(min=0, help="Percent by which the peak memory may grow.")] = 10.0,
+    max_size: Annotated[float, typer.Option(min=0, help="Percent by which the file may grow.")] = 2.0,
+    only: Annotated[
+        list[What] | None,
+        typer.Option(help="Compare this alone; repeat for several. E.g. accuracy and size, where machines differ."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write the verdict as JUnit XML.")] = None,
+) -> None:
+    """Compare two benchmark results, file by file.
+
+    Latency is the ratio to the float model of the same run, never an absolute time, and fails only when the whole 95 %
+    interval of the change, from the raw samples, lies beyond the tolerance.
+
+    Exit code 0: passed. 1: regressed. 3: not comparable (other machine, images, classes or files). 2: bad input.
+    """
+    from u3p_edge.artifact import write_text
+    from u3p_edge.benchmark import compare
+    from u3p_edge.benchmark.result import read_result
+    from u3p_edge.report import verdict as said
+    from u3p_edge.report.github import append_summary
+
+    limits = compare.Tolerances(max_slowdown / 100, max_drop, max_memory / 100, max_size / 100)
+    what = tuple(entry for entry in compare.EVERYTHING if not only or entry in {o.value for o in only})
+    verdict = compare.gate(read_result(baseline), read_result(current), limits, what)
+    if junit:
+        write_text(junit, said.junit(verdict))
+    append_summary(said.render_verdict(verdict))
+    _show(verdict)
+    raise typer.Exit(verdict.exit_code)
+
+
+def _show(verdict: Verdict) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from u3p_edge.report.verdict import SIGNS
+
+    console = Console()
+    table = Table("file", "what", "outcome", "why")
+    for check in verdict.checks:
+        table.add_row(escape(check.artifact), check.what, SIGNS[check.outcome], escape(check.reason))
+    console.print(table)
+    console.print(SIGNS[verdict.outcome])
