@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from article_model import Builder
 
@@ -62,6 +63,7 @@ ONE = {
     "Dense": lambda: L.Dense(5, activation="softmax", kernel_constraint="non_neg"),
     "BatchNormalization": lambda: L.BatchNormalization(momentum=0.9, epsilon=1e-2, scale=False, trainable=False),
     "LayerNormalization": lambda: L.LayerNormalization(axis=(1, 2, 3), center=False),
+    "Activation-tf": lambda: L.Activation(tf.nn.relu),
     "Activation": lambda: L.Activation("sigmoid"),
     "ReLU": lambda: L.ReLU(max_value=6.0, negative_slope=0.1),
     "LeakyReLU": lambda: L.LeakyReLU(0.2),
@@ -157,6 +159,10 @@ def single(layer: Any, **options: Any) -> Any:
     return tf_keras.Model(inputs, layer(inputs, **options))
 
 
+def relu(x: Any) -> Any:  # a custom function in a known name
+    return 5 * x
+
+
 class Conv2D(tf_keras.layers.Conv2D):  # a custom class in a known name
     pass
 
@@ -168,6 +174,7 @@ class Conv2D(tf_keras.layers.Conv2D):  # a custom class in a known name
         (lambda: single(L.GroupNormalization(1, name="odd")), "'odd' of class GroupNormalization"),
         (lambda: single(Conv2D(2, 3, name="odd")), "'odd' of class Conv2D"),
         (lambda: single(L.Conv2D(2, 3, name="odd", activation=lambda x: x)), "'odd' of class Conv2D.*activation"),
+        (lambda: single(L.Activation(relu, name="odd")), "'odd' of class Activation.*function of its own"),
         (lambda: single(L.UpSampling2D(2, interpolation="bicubic", name="odd")), "'odd'.*interpolation"),
         (lambda: single(L.MaxPooling2D(2, data_format="channels_first", name="odd")), "'odd'.*channels_first"),
         (lambda: single(L.Dropout(0.1, name="odd"), training=True), "'odd'.*training=True"),
@@ -198,12 +205,10 @@ def test_nodes_made_by_hand_get_keras_defaults() -> None:
     np.testing.assert_array_equal(model.get_layer("c").kernel.numpy(), kernel)
 
 
-ARTICLE = [
-    {},
-    {"using_cgm": True, "class_num": 3},
-    {"use_residual": True, "double_features": True, "norm_type": "layer"},
+ARTICLE: list[dict[str, Any]] = [
+    {"using_cgm": True, "class_num": 3, "kernel_size": 5},
+    {"use_residual": True, "double_features": True, "norm_type": "layer", "down_pattern": "normconv"},
     {"using_deep_supervision": False, "norm_type": None, "down_pattern": "avgpooling"},
-    {"down_pattern": "normconv", "kernel_size": 5},
 ]
 
 

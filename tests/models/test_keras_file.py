@@ -87,8 +87,11 @@ def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
         assert_same(read_keras_file(path), model)
 
 
-@SUFFIXES
-@pytest.mark.parametrize("options", [{"using_cgm": True}, {"class_num": 3, "using_deep_supervision": False}], ids=str)
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [(".keras", {"using_cgm": True}), (".h5", {"class_num": 3, "using_deep_supervision": False})],
+    ids=str,
+)
 def test_the_articles_models_are_read_and_exportable(
     article_builder: Builder, tmp_path: Path, suffix: str, options: dict[str, Any]
 ) -> None:

@@ -36,9 +36,8 @@ def from_keras(model: tf_keras.Model) -> Graph:
     whole = _functional(model)
     config = whole.get_config()
     names = _call_names(config["layers"])
-    nodes = [
-        node for entry in config["layers"] for node in _nodes(whole.get_layer(entry["name"]), entry["inbound_nodes"], names)
-    ]
+    layers = {layer.name: layer for layer in whole.layers}
+    nodes = [node for entry in config["layers"] for node in _nodes(layers[entry["name"]], entry["inbound_nodes"], names)]
     return Graph(
         nodes=_sorted(nodes),
         inputs=tuple(names[key] for key in _references(config["input_layers"])),
@@ -144,6 +143,9 @@ def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], di
     for key, refused, why in REFUSED:
         if key in config and refused(config[key]):
             raise _refusal(layer, why)
+    function = getattr(layer, "activation", None)
+    if function is not None and not function.__module__.startswith(("tf_keras.", "tensorflow.")):
+        raise _refusal(layer, "its activation is a function of its own in a name of Keras'")  # the config says only the name
     weights = {
         name: _swapped(getattr(layer, attribute).numpy(), kind, name)
         for name, attribute in kind.weights.items()
