@@ -1,0 +1,269 @@
+"""The fake-quant model: where its quantizers stand, and that the integer file made of it computes the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from int8_models import Int8File, blobs, every_op, unet, with_statistics
+from tf_keras import layers
+
+from u3p_edge.errors import DataError, ModelError
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.quantize.fold import fold
+from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.qat import (
+    LOGIT_BOUND,
+    RANGE_FLOOR,
+    TOP_PROBABILITY,
+    KernelQuantizer,
+    LogitQuantizer,
+    kernel_bound,
+    quantize_aware,
+)
+
+MOVES_VALUES = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "REDUCE_MAX", "RESHAPE")
+
+
+def labels(probabilities: np.ndarray) -> np.ndarray:
+    return probabilities[..., 0] >= 0.5 if probabilities.shape[-1] == 1 else probabilities.argmax(axis=-1)
+
+
+def ranges(model: tf_keras.Model) -> dict[str, tuple[float, float]]:
+    """Every range of an output in a fake-quant model, by layer."""
+    found = {w.name.split("/")[0] + w.name[-6:-2]: float(w) for w in model.weights if "/output_m" in w.name}
+    return {name[:-4]: (low, found[name[:-4] + "_max"]) for name, low in found.items() if name.endswith("_min")}
+
+
+# --- placement
+
+
+def test_one_fake_quant_ends_every_fused_kernel_of_every_op_and_none_moves_values() -> None:
+    places = place(fold(from_keras(every_op())))
+    assert dict(places) == {
+        "first": Place.RANGE,  # conv + norm + ReLU in one; read by the concatenation and by others, so it keeps its own
+        "left": Place.RANGE,
+        "right": Place.RANGE,
+        "residual": Place.RANGE,  # the addition before it has none: ADD clamps by itself
+        "strided": Place.RANGE,
+        "deep": Place.RANGE,
+        "joined": Place.RANGE,  # shared by "up_branch", which has none
+        "norm_alone": Place.RANGE,
+        "fuse": Place.RANGE,
+        "logits": Place.RANGE,
+        "softmax": Place.PROBABILITY,
+        "gate_conv": Place.LOGITS,  # through the pooling
+        "gate": Place.PROBABILITY,
+        "mask": Place.PROBABILITY,  # through the reshape
+    }
+
+
+def test_unet_has_a_fake_quant_a_convolution_except_what_a_concatenation_joins() -> None:
+    """Encoder 5 * 2, four decoders of 5 branches and a fusion, a head: 35 convolutions; 20 branches write in the scale of
+    their concatenation, of which there are 4; the head's logits are read by the sigmoid alone."""
+    kinds = list(place(fold(from_keras(unet()))).values())
+    assert kinds.count(Place.RANGE) == 35 - 4 * 5 + 4 - 1
+    assert kinds.count(Place.LOGITS) == 1
+    assert kinds.count(Place.PROBABILITY) == 1
+
+
+def test_a_model_that_ends_in_logits_is_refused() -> None:
+    image = layers.Input((8, 8, 1), name="image")
+    with pytest.raises(ModelError, match="'mask' is not a probability"):
+        quantize_aware(tf_keras.Model(image, layers.Conv2D(1, 3, name="mask")(image)), blobs(1, 8)[0])
+
+
+def test_several_outputs_are_refused() -> None:
+    image = layers.Input((8, 8, 1), name="image")
+    heads = [layers.Conv2D(1, 1, activation="sigmoid", name=name)(image) for name in ("a", "b")]
+    with pytest.raises(ModelError, match="one input and one output"):
+        quantize_aware(tf_keras.Model(image, heads), blobs(1, 8)[0])
+
+
+@pytest.mark.parametrize("images", [np.zeros((0, 8, 8, 1)), np.zeros((1, 8, 4, 1)), np.full((1, 8, 8, 1), np.nan)])
+def test_calibration_images_that_cannot_be_are_refused(images: np.ndarray) -> None:
+    image = layers.Input((8, 8, 1), name="image")
+    model = tf_keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid", name="mask")(image))
+    with pytest.raises(DataError, match="calibration wants finite images"):
+        quantize_aware(model, images.astype(np.float32))
+
+
+# --- ranges
+
+
+def test_ranges_are_those_of_the_float_model_on_the_calibration_images() -> None:
+    model = every_op()
+    images, _ = blobs(4, 16)
+    float_sum = tf_keras.Model(model.input, model.get_layer("residual").output)(images).numpy()
+    logits = tf_keras.Model(model.input, model.get_layer("logits").output)(images).numpy()
+    found = ranges(quantize_aware(model, images))
+    # Float rounding only: the folded model computes the same values in another order.
+    assert found["residual"] == pytest.approx((0.0, float_sum.max()), rel=1e-4)
+    assert found["logits"] == pytest.approx((logits.min(), logits.max()), rel=1e-4)
+    assert found["image_int8"] == pytest.approx((images.min(), images.max()))
+
+
+def test_a_dead_map_and_a_dead_channel_have_a_range_all_the_same() -> None:
+    image = layers.Input((8, 8, 1), name="image")
+    dead = layers.Conv2D(2, 3, padding="same", activation="relu", name="dead")(image)
+    model = tf_keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid", name="mask")(dead))
+    model.get_layer("dead").set_weights([np.zeros((3, 3, 1, 2), np.float32), np.array([-1, 0], np.float32)])
+    images, _ = blobs(2, 8)
+    quantized = quantize_aware(model, images)
+    assert ranges(quantized)["dead"] == (0.0, pytest.approx(RANGE_FLOOR))
+    bound = kernel_bound(tf.constant([[[[0.0, 2.0]]]])).numpy()
+    assert bound[1] == 2.0
+    assert 0 < bound[0] < 1e-3 * bound[1]
+    # The result is sigmoid(bias) = 0.5 exactly, 128 steps of 1/256.
+    np.testing.assert_array_equal(quantized(images).numpy(), 0.5)
+    np.testing.assert_array_equal(Int8File(quantized).run(images), 0.5)
+
+
+def test_fixed_ranges_are_the_steps_of_an_int8_probability() -> None:
+    """Beyond the bound a probability rounds to its first or last int8 value, so the bound costs nothing."""
+    assert 256 / (1 + np.exp(-LOGIT_BOUND)) > 255.5
+    assert 256 / (1 + np.exp(LOGIT_BOUND)) < 0.5
+    assert TOP_PROBABILITY / 255 == 1 / 256
+
+
+def test_quantizers_pass_gradients_where_the_integer_values_saturate() -> None:
+    """A confident mistake must still be able to learn."""
+    x = tf.constant([-20.0, 0.0, 20.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = LogitQuantizer()(x, True, {})
+    assert tape.gradient(y, x).numpy().tolist() == [1.0, 1.0, 1.0]
+    assert np.abs(LogitQuantizer()(x, False, {}).numpy()).max() < 6.3
+
+
+def test_kernel_quantizer_is_symmetric_int8_per_output_channel() -> None:
+    kernel = tf.random.stateless_normal((3, 3, 2, 4), seed=(1, 2)) * tf.constant([1.0, 10.0, 0.1, 3.0])
+    weights = {"min_var": tf.Variable(tf.zeros(4)), "max_var": tf.Variable(tf.zeros(4))}
+    quantized = KernelQuantizer()(kernel, True, weights).numpy()
+    largest = np.abs(kernel.numpy()).max(axis=(0, 1, 2))
+    steps = quantized / (largest / 127)
+    # float32: 127 levels carry a relative error of some 1e-7 each.
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+    assert np.abs(steps).max() == pytest.approx(127, abs=1e-3)
+    assert np.abs(quantized - kernel).max(axis=(0, 1, 2)) == pytest.approx(largest / 254, rel=0.3)
+
+
+# --- the integer file
+
+
+@pytest.fixture(scope="module")
+def converted() -> tuple[tf_keras.Model, Int8File]:
+    quantized = quantize_aware(every_op(), blobs(8, 16)[0])
+    return quantized, Int8File(quantized)
+
+
+def test_file_of_every_op_is_integer_throughout(converted: tuple[tf_keras.Model, Int8File]) -> None:
+    _, file = converted
+    assert {t.dtype for op in file.ops for t in (*op.inputs, *op.outputs)} == {"int8", "int32"}
+    counts = file.counts
+    # "first" and "near" into the concatenation's scale, unless it is their own; "up_branch" is written in it.
+    assert counts.pop("QUANTIZE") <= 2
+    assert counts == {
+        "CONV_2D": 10,  # 9 of the model's, and norm_alone
+        "ADD": 1,
+        "AVERAGE_POOL_2D": 1,
+        "MAX_POOL_2D": 1,
+        "RESIZE_BILINEAR": 1,
+        "RESIZE_NEAREST_NEIGHBOR": 1,
+        "CONCATENATION": 1,
+        "REDUCE_MAX": 1,
+        "LOGISTIC": 1,
+        "SOFTMAX": 1,
+        "MUL": 1,  # the reshape before it only adds axes, which the converter lets REDUCE_MAX keep
+    }
+
+
+def test_scales_of_the_file(converted: tuple[tf_keras.Model, Int8File]) -> None:
+    for op in converted[1].ops:
+        if op.name in MOVES_VALUES:
+            assert (op.inputs[0].scales, op.inputs[0].zero_points) == (op.outputs[0].scales, op.outputs[0].zero_points), op.name
+        if op.name == "CONCATENATION":
+            assert {(t.scales, t.zero_points) for t in op.inputs} == {(op.outputs[0].scales, op.outputs[0].zero_points)}
+        if op.name == "CONV_2D":
+            kernel = op.inputs[1]
+            assert len(kernel.scales) == kernel.shape[0], "one scale an output channel"
+            assert set(kernel.zero_points) == {0}
+        if op.name in ("LOGISTIC", "SOFTMAX", "MUL"):
+            assert (op.outputs[0].scales, op.outputs[0].zero_points) == ((1 / 256,), (-128,))
+
+
+def chain(middle: str) -> tf_keras.Model:
+    """conv, ReLU, one op, conv, sigmoid."""
+    tf_keras.utils.set_random_seed(5)
+    image = layers.Input((16, 16, 1), name="image")
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="before")(image)
+    if middle == "add":
+        x = layers.Add(name="add")([x, layers.Conv2D(4, 1, padding="same")(image)])
+    elif middle == "normconv":
+        x = layers.Conv2D(4, 2, strides=2, padding="same", name="strided")(layers.BatchNormalization()(x))
+    elif middle == "concat":
+        x = layers.Concatenate(name="concat")([x, layers.Conv2D(2, 5, padding="same", activation="relu")(image)])
+    else:
+        ops = {
+            "max": layers.MaxPooling2D,
+            "average": layers.AveragePooling2D,
+            "bilinear": lambda: layers.UpSampling2D(4, interpolation="bilinear"),
+            "nearest": layers.UpSampling2D,
+        }
+        x = ops[middle]()(x)
+    x = layers.Conv2D(1, 3, padding="same", name="logits")(x)
+    return with_statistics(tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(x)))
+
+
+@pytest.mark.parametrize("middle", ["max", "average", "bilinear", "nearest", "add", "normconv", "concat"])
+def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: str) -> None:
+    """Derivation. A kernel's integer result and the fake-quant's differ by at most one step, where rounding meets a tie
+    (and float32 or the bias' own rounding decides it); a resize or an average in integers rounds once more. So the last
+    convolution's input is off by at most 2 steps s (3 behind a second convolution), its output by that times the sum of
+    its |kernel|, plus one step t of the logits, t = 2 * 6.25 / 255. The sigmoid has slope <= 1/4; the result is rounded to
+    steps of 1/256 in both. That is the worst case; ties are rare, so on average it is below half a step for what only
+    moves values, and below one and a half where values are rounded again."""
+    model, (images, _) = chain(middle), blobs(6, 16, seed=1)
+    quantized = quantize_aware(model, images)
+    folded = fold(from_keras(model))
+    low, high = ranges(quantized)[{"normconv": "strided"}.get(middle, middle if middle in ("add", "concat") else "before")]
+    step, kernel = (high - low) / 255, folded["logits"].weights["kernel"]
+    worst = (3 if middle in ("normconv", "add") else 2) * step * np.abs(kernel).sum() + 2 * LOGIT_BOUND / 255
+    difference = 256 * np.abs(Int8File(quantized).run(images) - quantized(images, training=False).numpy())
+    assert difference.max() <= 256 * worst / 4 + 1
+    assert difference.mean() < (0.5 if middle in ("max", "nearest", "concat") else 1.5)
+
+
+def test_file_of_every_op_agrees_with_the_fake_quant_model(converted: tuple[tf_keras.Model, Int8File]) -> None:
+    assert_agreement(every_op(), *converted, blobs(8, 16, seed=4)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "requantized"),
+    [
+        ({"classes": 1, "cgm": True}, 0),
+        ({"classes": 3, "residual": True, "cgm": True, "down_pattern": "normconv", "down_normalization": "batch"}, 0),
+    ],
+)
+def test_trained_unet_agrees_in_integers(options: dict[str, object], requantized: int) -> None:
+    model = unet(steps=10, **options)  # type: ignore[arg-type]  # options differ in type
+    quantized = quantize_aware(model, blobs(16)[0])
+    file = Int8File(quantized)
+    assert {t.dtype for op in file.ops for t in (*op.inputs, *op.outputs)} == {"int8", "int32"}
+    assert file.counts["QUANTIZE"] == requantized
+    assert file.counts["CONV_2D"] == sum(node.op == "conv" for node in fold(from_keras(model)).nodes)
+    assert_agreement(model, quantized, file, blobs(8, seed=7)[0])
+
+
+def assert_agreement(model: tf_keras.Model, quantized: tf_keras.Model, file: Int8File, images: np.ndarray) -> None:
+    """In a deep network the rare one-step differences of each kernel spread, until integers and fake-quant are two
+    roundings of the float model, each as far from it as the other. So the distance between them is of the size of the
+    distance from either to the float model: at most the sum of both, and half a step of 1/256 for their last rounding."""
+    integer, fake, real = file.run(images), quantized(images, training=False).numpy(), model(images, training=False).numpy()
+    loss = np.abs(fake - real).mean()
+    assert np.abs(integer - fake).mean() <= 2 * loss + 0.5 / 256
+    assert np.abs(integer - real).mean() <= 1.5 * loss + 0.5 / 256
+    # Labels may differ only where the float model itself is undecided by about its quantization error.
+    assert (labels(integer) == labels(fake)).mean() > 0.97
+    assert (labels(integer) == labels(real)).mean() > 0.95

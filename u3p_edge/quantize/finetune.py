@@ -1,0 +1,122 @@
+"""Quantization-aware fine-tuning: the float model's int8 twin, trained on labels and on the float model's own soft masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.quantize.qat import quantize_aware, settle
+
+CALIBRATION_IMAGES = 64
+"""How many training images set the first ranges; chosen evenly over the set."""
+
+
+def train_qat(
+    model: tf_keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    validate: Callable[[tf_keras.Model], float],
+    epochs: int = 4,
+    learning_rate: float = 1e-4,
+    batch_size: int = 4,
+    distillation: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tf_keras.Model:
+    """The best fake-quant model of `epochs` epochs of fine-tuning; epoch 0, calibrated only, competes too.
+
+    Minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2,
+    where p are the fake-quant model's probabilities and q the float model's (Hinton et al. 2015, arXiv:1503.02531, with
+    the squared error, which is bounded). Adam, cosine decay to zero. The same seed on the same machine gives the same
+    order of images; the last digits may still differ between runs where TensorFlow adds in parallel.
+
+    Args:
+        model: the float inference graph, as `quantize_aware` wants it; not changed.
+        images: float32 [N, H, W, C], preprocessed.
+        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` wants them.
+        loss: (labels, probabilities) to [N], one a image.
+        validate: score of a fake-quant model on the validation split, larger is better; called once before training and
+            after every epoch. A score that is not a number counts as the worst.
+        distillation: weight of the float model's soft masks; 0 trains on labels alone.
+        progress: called with (steps done, steps in all) after every step.
+
+    Raises:
+        ModelError, DataError: as `quantize_aware`; labels that do not fit. ConfigError: a setting that cannot be.
+    """
+    _check(images, labels, epochs, learning_rate, batch_size, distillation)
+    student = quantize_aware(model, images[_spread(len(images))])
+    best_score, best = _score(validate, student), student.get_weights()
+    steps = math.ceil(len(images) / batch_size)
+    train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps)
+    rng = np.random.default_rng(seed)
+    for epoch in range(epochs):
+        order = rng.permutation(len(images))
+        for step in range(steps):
+            batch = np.sort(order[step * batch_size : (step + 1) * batch_size])
+            train_step(tf.constant(images[batch]), tf.constant(labels[batch]))
+            if progress is not None:
+                progress(epoch * steps + step + 1, epochs * steps)
+        settle(student)
+        score = _score(validate, student)
+        if score > best_score:
+            best_score, best = score, student.get_weights()
+    student.set_weights(best)
+    return student
+
+
+def _train_step(
+    student: tf_keras.Model,
+    teacher: tf_keras.Model,
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    distillation: float,
+    learning_rate: float,
+    steps: int,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """One update of the student, compiled: (images, labels) to the loss."""
+    schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=max(1, steps))
+    optimizer = tf_keras.optimizers.Adam(schedule)
+    optimizer.build(student.trainable_variables)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        soft = teacher(images, training=False) if distillation else None
+        with tf.GradientTape() as tape:
+            predicted = student(images, training=True)
+            value = tf.reduce_mean(loss(labels, predicted))
+            if soft is not None:
+                squared = tf.reduce_sum(tf.math.squared_difference(predicted, soft), axis=-1)
+                value += distillation * tf.reduce_mean(squared)
+        variables = student.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    return step  # type: ignore[no-any-return]  # TensorFlow is not followed
+
+
+def _score(validate: Callable[[tf_keras.Model], float], student: tf_keras.Model) -> float:
+    score = float(validate(student))
+    return -math.inf if math.isnan(score) else score
+
+
+def _spread(count: int) -> np.ndarray:
+    """Indices of at most CALIBRATION_IMAGES images, evenly over all."""
+    return np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_IMAGES)).round().astype(int))
+
+
+def _check(
+    images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, batch_size: int, distillation: float
+) -> None:
+    if images.ndim != 4 or labels.ndim != 4 or labels.shape[:3] != images.shape[:3] or len(images) == 0:
+        raise DataError(f"QAT wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
+    if epochs < 0 or batch_size < 1 or not learning_rate > 0 or not distillation >= 0:
+        raise ConfigError(
+            f"QAT cannot train with epochs {epochs}, batch size {batch_size}, learning rate {learning_rate} and "
+            f"distillation {distillation}"
+        )

@@ -1,0 +1,216 @@
+"""The fake-quant model of quantization-aware training (Jacob et al. 2018, arXiv:1712.05877), and its ranges.
+
+Built with TFMOT's wrapper, quantizers and `QuantizeConfig`, but with our own placement and our own folding: see
+`placement` and `fold` for what TFMOT's layout transforms get wrong on this network. This is the only module that imports
+TFMOT. TFMOT 0.8.1 with tf_keras needs no TF_USE_LEGACY_KERAS from the user: it takes tf_keras by itself when `tf.keras`
+is Keras 3, and sets that variable in this process while it is imported.
+
+    float model ─ from_keras ─ fold ─► Graph ─ to_keras ─► plain twin ─ placement ─► wrapped twin: the fake-quant model
+                                                              └─ calibrate ─► its ranges
+
+The fake-quant model converts without a representative data set: `TFLiteConverter` with `optimizations=[DEFAULT]` and int8
+input and output, and `supported_ops` left alone (TFLITE_BUILTINS_INT8 by itself insists on a data set). Trace it with a
+batch of 1: with an open batch the gate's reshape becomes SHAPE, STRIDED_SLICE and PACK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from u3p_edge.errors import DataError, ModelError
+from u3p_edge.graph.ir import Graph, Node, substitute
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.quantize.fold import fold
+from u3p_edge.quantize.placement import Place, place
+
+LOGIT_BOUND = 6.25
+"""Fixed range of logits that only a sigmoid reads. sigmoid(6.25) * 256 = 255.51 and sigmoid(-6.25) * 256 = 0.49: beyond it
+an int8 probability is at its last or first value anyway, so a calibrated range would only coarsen the steps near 0.5."""
+
+TOP_PROBABILITY = 255 / 256
+"""The largest int8 probability: integer kernels of sigmoid and softmax write steps of 1/256 from zero point -128."""
+
+KERNEL_FLOOR = 1e-4
+"""No channel's kernel range is narrower than this share of the layer's widest: a dead channel of range 0 has no scale, and
+a tiny one lets its bias overflow int32."""
+
+RANGE_FLOOR = 1e-3
+"""No activation's range is narrower than this: a map that is zero on all calibration images still needs a scale."""
+
+_keras = tfmot.quantization.keras
+
+
+class KernelQuantizer(_keras.quantizers.LastValueQuantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
+    """Int8 per output channel, symmetric, -127 to 127; the range follows the kernel in training."""
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: Mapping[str, tf.Variable], **_: Any) -> tf.Tensor:
+        low, high = weights["min_var"], weights["max_var"]
+        if training:
+            bound = kernel_bound(inputs)
+            low, high = low.assign(-bound), high.assign(bound)
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, low, high, narrow_range=True)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class LogitQuantizer(_keras.quantizers.Quantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
+    """Int8 between plus and minus LOGIT_BOUND; passes through in training, where clipping would stop the gradient."""
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:  # noqa: ARG002  # TFMOT's signature
+        return {}
+
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: Any, **_: Any) -> tf.Tensor:  # noqa: ARG002
+        return inputs if training else tf.quantization.fake_quant_with_min_max_args(inputs, -LOGIT_BOUND, LOGIT_BOUND)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class ProbabilityQuantizer(LogitQuantizer):
+    """Int8 in steps of 1/256; passes through in training, for the same reason."""
+
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: Any, **_: Any) -> tf.Tensor:  # noqa: ARG002
+        return inputs if training else tf.quantization.fake_quant_with_min_max_args(inputs, 0.0, TOP_PROBABILITY)
+
+
+class LayerConfig(_keras.QuantizeConfig):  # type: ignore[misc, name-defined]  # TFMOT has no types
+    """What TFMOT's wrapper quantizes of one layer: its kernel, if it has one, and its output, if `output` says how."""
+
+    def __init__(self, kernel: bool, output: Any) -> None:
+        self._kernel, self._output = kernel, output
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        return [(layer.kernel, KernelQuantizer())] if self._kernel else []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+        for kernel in quantize_weights:
+            layer.kernel = kernel
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:  # noqa: ARG002
+        return []
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
+        pass
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:  # noqa: ARG002
+        return [] if self._output is None else [self._output]
+
+    def get_config(self) -> dict[str, Any]:
+        return {"kernel": self._kernel, "output": self._output}
+
+
+def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
+    """The fake-quant model of a float model, with ranges from calibration images: about as good as post-training int8.
+
+    Args:
+        model: functional tf_keras inference graph, one input [N, H, W, C], one output of probabilities; not changed.
+        images: float32 [N, H, W, C], preprocessed; some tens are enough.
+
+    Returns:
+        A model of the same input and output names and shapes with its own weights. Called with `training=False` it
+        computes what the int8 file computes, up to single steps; with `training=True` its ranges move.
+
+    Raises:
+        ModelError: a layer that cannot be quantized, by name. DataError: no images, wrong shape, or not finite.
+    """
+    graph = _prepare(from_keras(model))
+    places = place(graph)
+    twin = to_keras(graph)
+    ranges = calibrate(twin, [name for name, kind in places.items() if kind is Place.RANGE], images)
+    wrapped = _wrap_all(graph, twin, places)
+    for name, (low, high) in ranges.items():
+        _assign(wrapped.get_layer(name), "output", low, high)
+    settle(wrapped)
+    return wrapped
+
+
+def calibrate(model: tf_keras.Model, names: Sequence[str], images: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of the outputs of the layers `names` over `images`, zero always included."""
+    shape = model.input_shape[1:]
+    if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0 or not np.isfinite(images).all():
+        raise DataError(f"calibration wants finite images of shape [N, {', '.join(map(str, shape))}], not {images.shape}")
+    tensors = [_flat(model.get_layer(name).output) for name in names]
+    probe = tf_keras.Model(
+        model.input, tf.stack([f(t, axis=1) for t in tensors for f in (tf.reduce_min, tf.reduce_max)], axis=-1)
+    )
+    measure = tf.function(lambda batch: probe(batch, training=False))
+    extremes = np.concatenate([measure(tf.constant(images[i : i + 1])).numpy() for i in range(len(images))])
+    low, high = np.minimum(extremes[:, 0::2].min(axis=0), 0.0), np.maximum(extremes[:, 1::2].max(axis=0), 0.0)
+    high = np.maximum(high, low + RANGE_FLOOR)
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+
+def settle(model: tf_keras.Model) -> None:
+    """Set every kernel's range to the kernel as it is now: training leaves it one update behind."""
+    for layer in model.layers:
+        if isinstance(layer, _keras.QuantizeWrapperV2) and isinstance(layer.layer, tf_keras.layers.Conv2D):
+            bound = kernel_bound(_variable(layer, "kernel"))
+            _assign(layer, "kernel", -bound, bound)
+
+
+def kernel_bound(kernel: tf.Tensor) -> tf.Tensor:
+    """Largest magnitude by output channel of an HWIO kernel, floored: float32 [O]."""
+    bound = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
+    return tf.maximum(bound, tf.maximum(KERNEL_FLOOR * tf.reduce_max(bound), KERNEL_FLOOR / 10))
+
+
+def _prepare(graph: Graph) -> Graph:
+    """Folded, and with an identity behind the input that can carry its range."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ModelError(
+            f"QAT wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
+            mend="Hand over its inference graph.",
+        )
+    folded = fold(graph)
+    image = folded[folded.inputs[0]]
+    return substitute(
+        folded, image.name, (image, Node(f"{image.name}_int8", "activation", (image.name,), {"function": "linear"}))
+    )
+
+
+def _wrap_all(graph: Graph, twin: tf_keras.Model, places: Mapping[str, Place]) -> tf_keras.Model:
+    """The twin with TFMOT's wrapper, of the same name, around every layer that has something to quantize."""
+
+    def wrap(layer: Any) -> Any:
+        fresh = type(layer).from_config(layer.get_config())
+        kind, kernel = places.get(layer.name), graph[layer.name].op == "conv"
+        if kind is None and not kernel:
+            return fresh
+        return _keras.QuantizeWrapperV2(fresh, LayerConfig(kernel, _output_quantizer(kind)), name=layer.name)
+
+    wrapped = tf_keras.models.clone_model(twin, clone_function=wrap)
+    for node in graph.nodes:
+        for key, value in node.weights.items():
+            _variable(wrapped.get_layer(node.name), key).assign(value)
+    return wrapped
+
+
+def _output_quantizer(kind: Place | None) -> Any:
+    if kind is Place.RANGE:
+        return _keras.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)
+    return {None: None, Place.LOGITS: LogitQuantizer(), Place.PROBABILITY: ProbabilityQuantizer()}[kind]
+
+
+def _variable(layer: Any, name: str) -> tf.Variable:
+    """A wrapper's variable by its short name; TFMOT keeps the wrapped layer's there too, under the layer's name."""
+    return next(weight for weight in layer.weights if weight.name.split(":")[0].split("/")[-1] == name)
+
+
+def _assign(layer: Any, what: str, low: Any, high: Any) -> None:
+    """Set the range of a wrapper's `what` ("output" or "kernel")."""
+    _variable(layer, f"{what}_min").assign(low)
+    _variable(layer, f"{what}_max").assign(high)
+
+
+def _flat(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tensor, (-1, int(np.prod(tensor.shape[1:]))))
