@@ -1,0 +1,127 @@
+"""ONNX files: the float one, and the int8 one that carries the TFLite file's integers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from onnx import numpy_helper
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
+from u3p_edge.export.structure import onnx_faults
+
+VARIANTS = {
+    "binary": {},
+    "multi-class": {"classes": 4},
+    "average pooling": {"down_pattern": "average"},
+    "strided convolution": {"down_pattern": "conv", "down_normalization": "batch"},
+    "normalised strided convolution": {"down_pattern": "normconv", "down_normalization": "batch"},
+    "residual": {"residual": True},
+    "layer normalisation": {"normalization": "layer"},
+}
+
+
+def run(model: onnx.ModelProto, image: np.ndarray, optimize: bool = True) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(["mask"], {"image": image})[0]
+
+
+def lite(data: bytes, image: np.ndarray, reference: bool = False) -> np.ndarray:
+    kind = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+    runner = Interpreter(model_content=data, experimental_op_resolver_type=kind).get_signature_runner()
+    return runner(image=image)["mask"]
+
+
+def test_the_float_file_computes_what_the_model_computes(network, images):
+    model, metadata = network(classes=4)
+    converted = onnx_float.to_onnx(model, metadata)
+    assert onnx_faults(converted) == ()
+    # As for TFLite: 35 convolutions of up to 576 terms, each off by sqrt(n) * eps, logits below 32, slope 1/4.
+    np.testing.assert_allclose(run(converted, images[:1]), model(images[:1]).numpy(), atol=8e-4)
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda name: name.replace(" ", "-"))
+def pair(request, network, images):
+    """The int8 TFLite file of a variant and its ONNX twin."""
+    model, metadata = network(**VARIANTS[request.param])
+    data = tflite.convert_int8(model, metadata, calibration=images)
+    return data, onnx_int8.to_onnx(flatbuffer.read(data), metadata)
+
+
+def test_both_formats_give_the_same_integers(pair, images):
+    data, twin = pair
+    graph = flatbuffer.read(data)
+    scale, zero = graph.tensors[graph.inputs[0]].scale[0], graph.tensors[graph.inputs[0]].zero_point[0]
+    image = np.clip(np.round(images[:1] / scale) + zero, -128, 127).astype(np.int8)
+    onnx_mask, lite_mask, reference = (m.astype(int) for m in (run(twin, image), lite(data, image), lite(data, image, True)))
+    # The runtimes share every integer of the model but round the 32-bit sums to 8 bits each in its own way, and an
+    # untrained network amplifies that. LiteRT's own two kernels (XNNPACK and reference) show by how much on this very
+    # image: the twin may be no further from the one in use than twice as far as those are from each other (plus a step).
+    spread = np.abs(lite_mask - reference).mean()
+    assert np.abs(onnx_mask - lite_mask).mean() <= 2 * spread + 1
+    assert np.abs(onnx_mask - lite_mask).mean() < 0.25 * max(np.abs(lite_mask - lite_mask.mean()).mean(), 8)
+
+
+def test_optimization_does_not_change_the_numbers(pair, images):
+    data, twin = pair
+    image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
+    difference = np.abs(run(twin, image).astype(int) - run(twin, image, optimize=False).astype(int))
+    # A value on a rounding boundary may fall to either side: a convolution's sum once in many thousands, an average of
+    # four integers at every second half. Where averages are, LiteRT's two kernels bound what that may amount to.
+    averages = any(op.code == "AVERAGE_POOL_2D" for op in flatbuffer.read(data).operators)
+    spread = np.abs(lite(data, image).astype(int) - lite(data, image, reference=True)).mean()
+    assert difference.mean() <= (spread if averages else 0.05)
+
+
+def test_every_convolution_runs_on_integers(pair, tmp_path):
+    data, twin = pair
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(twin.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert operators["QLinearConv"] == onnx_int8.count_convolutions(flatbuffer.read(data)) >= 35
+    assert operators["Conv"] == 0
+
+
+def test_weights_scales_and_biases_are_the_tflite_files_own(network, images):
+    model, metadata = network()
+    data = tflite.convert_int8(model, metadata, calibration=images)
+    graph = flatbuffer.read(data)
+    constants = {t.name: numpy_helper.to_array(t) for t in onnx_int8.to_onnx(graph, metadata).graph.initializer}
+    for index, op in enumerate(graph.operators):
+        if op.code == "CONV_2D":
+            weights, bias, output = (graph.tensors[t] for t in (*op.inputs[1:], op.outputs[0]))
+            np.testing.assert_array_equal(constants[f"w{index}_q"], weights.data.transpose(0, 3, 1, 2))
+            np.testing.assert_array_equal(constants[f"w{index}_scale"], weights.scale)
+            np.testing.assert_array_equal(constants[f"b{index}_q"], bias.data)
+            assert constants[f"q{op.outputs[0]}_scale"] == output.scale[0]
+            assert constants[f"q{op.outputs[0]}_zero"] == output.zero_point[0] + 128
+
+
+def test_float_io_is_carried_over(network, images):
+    model, metadata = network()
+    data = tflite.convert_int8(model, metadata, calibration=images, float_io=True)
+    twin = onnx_int8.to_onnx(flatbuffer.read(data), metadata)
+    mask = run(twin, images[:1])
+    assert mask.dtype == np.float32
+    # Both round the same sums to steps of 1/256; see test_both_formats_give_the_same_integers for why not to one step.
+    assert np.abs(mask - lite(data, images[:1])).mean() < 4 / 256
+
+
+def test_an_unknown_operator_is_refused_by_name(network, images):
+    import tf_keras
+
+    inputs = tf_keras.Input((48, 64, 1), name="image")
+    outputs = tf_keras.layers.Conv2DTranspose(1, 2, activation="sigmoid")(inputs)
+    data = tflite.convert_int8(tf_keras.Model(inputs, outputs), network()[1], calibration=images)
+    with pytest.raises(ModelError, match="TRANSPOSE_CONV has no ONNX form"):
+        onnx_int8.to_onnx(flatbuffer.read(data), network()[1])

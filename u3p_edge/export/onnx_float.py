@@ -1,0 +1,28 @@
+"""A tf_keras inference model as a float32 ONNX file, by tf2onnx.
+
+The input `image` is [1, H, W, C] and the output `mask` [1, H, W, K], as in TFLite; tf2onnx transposes inside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+import tensorflow as tf
+import tf2onnx
+from onnx import helper
+
+from u3p_edge.config import Metadata
+from u3p_edge.export.flatbuffer import METADATA_KEY
+from u3p_edge.export.onnx_int8 import OPSET
+from u3p_edge.export.tflite import serving_function
+
+
+def to_onnx(model: Any, metadata: Metadata) -> onnx.ModelProto:
+    """A float32 ONNX model (opset 17) with our metadata in its metadata_props, checked by onnx.checker."""
+    height, width, channels = model.inputs[0].shape[1:]
+    signature = [tf.TensorSpec((1, height, width, channels), tf.float32, name="image")]
+    converted, _ = tf2onnx.convert.from_function(serving_function(model), input_signature=signature, opset=OPSET)
+    helper.set_model_props(converted, {METADATA_KEY: metadata.to_json()})
+    onnx.checker.check_model(converted, full_check=True)
+    return converted

@@ -1,0 +1,188 @@
+"""What each TFLite operator is in ONNX: one function an operator, one table that names them all.
+
+A translator gives the operation on real values; its inputs are already dequantized, its output not yet quantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from onnx import helper
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
+from u3p_edge.export.onnx_pieces import TO_NCHW, TO_NHWC, Emission, constant, data_of, dequantize, operand, operands, transpose
+
+Translator = Callable[[TFLiteGraph, Operator, int, str], Emission]
+_SAME = 0  # schema.Padding
+
+
+def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """CONV_2D (weights OHWI) and DEPTHWISE_CONV_2D (weights 1HWO) to Conv (weights OIHW), bias int32 included."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    weights = graph.tensors[op.inputs[1]]
+    depthwise = op.code == "DEPTHWISE_CONV_2D"
+    kernel = data_of(weights).transpose((3, 0, 1, 2) if depthwise else TO_NCHW)
+    emission += Emission(constants=(constant(f"w{index}_q", kernel),))
+    emission += dequantize(weights, f"w{index}_q", f"w{index}", axis=0)
+    names = [source, f"w{index}"]
+    if len(op.inputs) > 2 and op.inputs[2] >= 0:
+        bias = graph.tensors[op.inputs[2]]
+        emission += Emission(constants=(constant(f"b{index}_q", data_of(bias)),))
+        emission += dequantize(bias, f"b{index}_q", f"b{index}", axis=0)
+        names = [*names, f"b{index}"]
+    size = tuple(int(n) for n in kernel.shape[2:])
+    dilations = [int(op.options["dilationHFactor"]), int(op.options["dilationWFactor"])]
+    spans = [(k - 1) * d + 1 for k, d in zip(size, dilations, strict=True)]
+    node = helper.make_node(
+        "Conv", names, [target], kernel_shape=list(size), strides=_strides(op), dilations=dilations,
+        pads=_pads(op, graph.tensors[op.inputs[0]].shape, spans),
+        group=graph.tensors[op.inputs[0]].shape[3] if depthwise else 1,
+    )  # fmt: skip
+    return emission + Emission((node,))
+
+
+def _strides(op: Operator) -> list[int]:
+    return [int(op.options["strideH"]), int(op.options["strideW"])]
+
+
+def _pads(op: Operator, shape: Sequence[int], spans: Sequence[int]) -> list[int]:
+    """TensorFlow's SAME: the odd pixel goes below and to the right. ONNX order: top, left, bottom, right."""
+    if int(op.options["padding"]) != _SAME:
+        return [0, 0, 0, 0]
+    totals = [
+        max((-(-size // stride) - 1) * stride + span - size, 0)
+        for size, stride, span in zip(shape[1:3], _strides(op), spans, strict=True)
+    ]
+    return [total // 2 for total in totals] + [total - total // 2 for total in totals]
+
+
+def _pool(kind: str) -> Translator:
+    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+        source, emission = operand(graph, op.inputs[0], index, 0)
+        size = [int(op.options["filterHeight"]), int(op.options["filterWidth"])]
+        pads = _pads(op, graph.tensors[op.inputs[0]].shape, size)
+        return emission + Emission(
+            (helper.make_node(kind, [source], [target], kernel_shape=size, strides=_strides(op), pads=pads),)
+        )
+
+    return translate
+
+
+def _resize(mode: str) -> Translator:
+    """Half-pixel bilinear; nearest by an integer factor, where floor of the asymmetric grid is TensorFlow's choice."""
+
+    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+        source, emission = operand(graph, op.inputs[0], index, 0)
+        if op.options.get("alignCorners") or (mode == "linear" and not op.options.get("halfPixelCenters")):
+            raise ModelError(f"{op.code} without half-pixel centres has no ONNX form here")
+        before, after = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
+        factors = np.asarray([1.0, 1.0, after[1] / before[1], after[2] / before[2]], np.float32)
+        grid = {"coordinate_transformation_mode": "half_pixel"} if mode == "linear" else {
+            "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"
+        }  # fmt: skip
+        node = helper.make_node("Resize", [source, "", f"s{index}"], [target], mode=mode, **grid)
+        return emission + Emission((node,), (constant(f"s{index}", factors),))
+
+    return translate
+
+
+def _plain(kind: str) -> Translator:
+    """An operator of the same meaning in both formats, element by element with broadcasting."""
+
+    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+        names, emission = operands(graph, op, index)
+        return emission + Emission((helper.make_node(kind, names, [target]),))
+
+    return translate
+
+
+def _channel_axis(axis: int, rank: int) -> int:
+    """An NHWC axis in NCHW order; other ranks keep theirs."""
+    axis %= rank
+    return TO_NCHW.index(axis) if rank == 4 else axis
+
+
+def _concatenation(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    names, emission = operands(graph, op, index)
+    axis = _channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
+    return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))
+
+
+def _softmax(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    axis = _channel_axis(-1, len(graph.tensors[op.inputs[0]].shape))
+    return emission + Emission((helper.make_node("Softmax", [source], [target], axis=axis),))
+
+
+def _reduce(kind: str) -> Translator:
+    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+        source, emission = operand(graph, op.inputs[0], index, 0)
+        rank = len(graph.tensors[op.inputs[0]].shape)
+        axes = sorted(_channel_axis(int(a), rank) for a in np.ravel(data_of(graph.tensors[op.inputs[1]])))
+        keep = int(bool(op.options["keepDims"]))
+        if rank == 4 and not keep and 1 not in axes and not {2, 3} <= set(axes):  # what is left would be in another order
+            raise ModelError(f"{op.code} over the axes {axes} of a map has no ONNX form here")
+        return emission + Emission((helper.make_node(kind, [source], [target], axes=axes, keepdims=keep),))
+
+    return translate
+
+
+def _reshape(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Elements keep their NHWC order, so a map is brought to NHWC before and back to NCHW after."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
+    if len(before) == 4:
+        emission += transpose(source, f"{target}_from", TO_NHWC)
+        source = f"{target}_from"
+    shape = constant(f"{target}_shape", np.asarray(after, np.int64))
+    reshaped = f"{target}_to" if len(after) == 4 else target
+    emission += Emission((helper.make_node("Reshape", [source, shape.name], [reshaped]),), (shape,))
+    return emission + transpose(reshaped, target, TO_NCHW) if len(after) == 4 else emission
+
+
+def _permute(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """A TRANSPOSE of NHWC maps, as one Transpose of NCHW maps."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    order = [int(axis) for axis in np.ravel(data_of(graph.tensors[op.inputs[1]]))]
+    if len(order) == 4:
+        order = [TO_NCHW.index(order[TO_NCHW[axis]]) for axis in range(4)]
+    return emission + transpose(source, target, order)
+
+
+def _squared_difference(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    names, emission = operands(graph, op, index)
+    difference = helper.make_node("Sub", names, [f"{target}_difference"])
+    return emission + Emission((difference, helper.make_node("Mul", [f"{target}_difference"] * 2, [target])))
+
+
+def _reciprocal_root(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    root = helper.make_node("Sqrt", [source], [f"{target}_root"])
+    return emission + Emission((root, helper.make_node("Reciprocal", [f"{target}_root"], [target])))
+
+
+OPERATORS: Mapping[str, Translator] = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _convolution,
+    "MAX_POOL_2D": _pool("MaxPool"),
+    "AVERAGE_POOL_2D": _pool("AveragePool"),
+    "RESIZE_BILINEAR": _resize("linear"),
+    "RESIZE_NEAREST_NEIGHBOR": _resize("nearest"),
+    "CONCATENATION": _concatenation,
+    "SOFTMAX": _softmax,
+    "LOGISTIC": _plain("Sigmoid"),
+    "RELU": _plain("Relu"),
+    "ADD": _plain("Add"),
+    "SUB": _plain("Sub"),
+    "MUL": _plain("Mul"),
+    "QUANTIZE": _plain("Identity"),
+    "DEQUANTIZE": _plain("Identity"),
+    "REDUCE_MAX": _reduce("ReduceMax"),
+    "MEAN": _reduce("ReduceMean"),
+    "RESHAPE": _reshape,
+    "TRANSPOSE": _permute,
+    "SQUARED_DIFFERENCE": _squared_difference,
+    "RSQRT": _reciprocal_root,
+}
