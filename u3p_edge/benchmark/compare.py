@@ -161,7 +161,12 @@ def _ratio(
         f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
         f"{1 + limits.slowdown:.3f} may be)"
     )
-    return ("regressed" if change.low > 1 + limits.slowdown else "passed"), said
+    if change.low > 1 + limits.slowdown:
+        return "regressed", said
+    return (
+        "passed",
+        said if change.high <= 1 + limits.slowdown else f"{said}: too noisy to rule a slowdown out, more rounds would",
+    )
 
 
 def _memory(

@@ -26,7 +26,7 @@ def bench(
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="Threads to time at; repeat for several. 1 and all cores if not given.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=5, help="Timed rounds; in each, every file runs once.")] = 20,
+    rounds: Annotated[int, typer.Option(min=5, help="Timed rounds, each over all files in turn.")] = 20,
     seconds: Annotated[
         float, typer.Option(min=0, help="Begin no further round after this long, at each number of threads.")
     ] = 60,

@@ -36,8 +36,9 @@ def gate(
 ) -> None:
     """Compare two benchmark results, file by file.
 
-    Latency is the ratio to the float model of the same run, never an absolute time, and fails only when the whole 95 %
-    interval of the change, from the raw samples, lies beyond the tolerance.
+    Latency is the ratio to the float model of the same run, never an absolute time.
+
+    It fails only when the whole 95 % interval of its change, from the raw samples, lies beyond the tolerance.
 
     Exit code 0: passed. 1: regressed. 3: not comparable (other machine, images, classes or files). 2: bad input.
     """
