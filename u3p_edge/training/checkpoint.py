@@ -1,0 +1,86 @@
+"""A run that can be resumed after a kill at any moment: one file holds everything after the last finished epoch.
+
+Weights, optimizer, best weights and the history lie in one safetensors file, the history as JSON in its header, so they
+cannot get out of step; the file is replaced as a whole. It holds data and nothing that could run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from u3p_edge.artifact import write_bytes
+from u3p_edge.config import from_dict
+from u3p_edge.data.load import Arrays
+from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.training.recipe import TrainRecipe, first_difference
+from u3p_edge.training.state import RunState
+
+RESUME = "resume.safetensors"
+"""Name of the file in the run folder."""
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+_STATE = "u3p_edge.state"
+_MEND = "Start anew with --restart, or give another --out folder."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is needed to go on: the state, and tensors by name (see `u3p_edge.training.trainer`)."""
+
+    state: RunState
+    tensors: Tensors
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint of a run folder whole or not at all. Raises ArtifactError."""
+    tensors = {name: np.ascontiguousarray(array) for name, array in checkpoint.tensors.items()}
+    state = json.dumps(dataclasses.asdict(checkpoint.state), allow_nan=False)
+    write_bytes(run / RESUME, save(tensors, metadata={_STATE: state}))
+
+
+def load_checkpoint(run: Path) -> Checkpoint | None:
+    """The checkpoint of a run folder; None if it has none.
+
+    Raises:
+        ArtifactError: the file is not one of ours, or damaged.
+    """
+    path = run / RESUME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            state = from_dict(RunState, json.loads((file.metadata() or {})[_STATE]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+    except (SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
+        raise ArtifactError(f"{path} is not a checkpoint that can be resumed ({error})", mend=_MEND) from error
+    return Checkpoint(state, tensors)
+
+
+def check_same_run(run: Path, state: RunState, recipe: TrainRecipe, data: str) -> None:
+    """Raise ConfigError, naming what differs, unless the run in that folder had this recipe and these images."""
+    difference = first_difference(state.recipe, recipe)
+    if difference:
+        raise ConfigError(f"{run} holds a run with {difference}", mend=_MEND)
+    if state.data != data:
+        raise ConfigError(f"{run} holds a run on other images or masks", mend=_MEND)
+
+
+def fingerprint(*splits: Arrays) -> str:
+    """Hexadecimal sha256 of the images and labels of some splits, in order."""
+    digest = hashlib.sha256()
+    for arrays in splits:
+        for array in (arrays.images, arrays.labels):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""What a run folder says of a run: history.json, history.csv, TensorBoard events, scores.json."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from u3p_edge.artifact import make_folder, write_json, write_text
+from u3p_edge.config import Metadata
+from u3p_edge.data.load import Arrays
+from u3p_edge.metrics import Scores, dice, iou
+from u3p_edge.training.evaluate import Evaluation, mean_foreground
+from u3p_edge.training.state import EpochRecord
+
+HISTORY_JSON, HISTORY_CSV, SCORES, BOARD = "history.json", "history.csv", "scores.json", "tb"
+
+
+def write_history(run: Path, history: Sequence[EpochRecord], names: Sequence[str]) -> None:
+    """history.json and history.csv, one record an epoch; the CSV has a column `dice NAME` a label."""
+    write_json(run / HISTORY_JSON, {"labels": list(names), "epochs": [dataclasses.asdict(record) for record in history]})
+    if not history:
+        return
+    rows = [_flat(record, names) for record in history]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(run / HISTORY_CSV, text.getvalue())
+
+
+class Board:
+    """TensorBoard events of a run, in tb/; older ones are replaced by the history, so a resumed run has each epoch once."""
+
+    def __init__(self, run: Path, history: Sequence[EpochRecord], names: Sequence[str]) -> None:
+        folder = run / BOARD
+        make_folder(folder)
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._names = names
+        for record in history:
+            self.add(record)
+
+    def add(self, record: EpochRecord) -> None:
+        """One epoch's numbers, safe on disk when this returns."""
+        with self._writer.as_default():
+            for name, value in _flat(record, self._names).items():
+                if name != "epoch" and value is not None:
+                    tf.summary.scalar(name.replace(" ", "/"), float(value), step=record.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """No more epochs."""
+        self._writer.close()
+
+
+def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[str, Any]:
+    """One split's scores as scores.json has them: Dice and IoU of all its pixels together, None for a label that is nowhere."""
+    names = metadata.class_names
+    out: dict[str, Any] = {
+        "images": len(arrays.images),
+        "groups": len(set(arrays.groups)),
+        "loss": evaluation.loss,
+        "dice": _named(dice(evaluation.counts), names),
+        "iou": _named(iou(evaluation.counts), names),
+        "mean_dice": evaluation.mean_dice,
+        "mean_iou": evaluation.mean_iou,
+    }
+    if evaluation.gated_counts is not None:
+        gated = dice(evaluation.gated_counts)
+        out["gate"] = {
+            "accuracy": evaluation.gate_accuracy,
+            "loss": evaluation.gate_loss,
+            "dice": _named(gated, names),
+            "mean_dice": mean_foreground(gated),
+        }
+    return out
+
+
+def optional(values: Scores) -> tuple[float | None, ...]:
+    """NaN, which JSON does not have, as None."""
+    return tuple(None if value != value else float(value) for value in values)
+
+
+def _named(values: Scores, names: Sequence[str]) -> dict[str, float | None]:
+    return dict(zip(names, optional(values), strict=True))
+
+
+def _flat(record: EpochRecord, names: Sequence[str]) -> dict[str, float | int | None]:
+    plain = dataclasses.asdict(record)
+    per_label = plain.pop("dice")
+    return {**plain, **{f"dice {name}": value for name, value in zip(names, per_label, strict=True)}}

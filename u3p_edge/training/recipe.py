@@ -1,0 +1,177 @@
+"""What a training run is told: one frozen value, from and to TOML. No TensorFlow here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from u3p_edge import __version__
+from u3p_edge.config import Fit, Metadata, Normalization, Preprocessing, default_metadata, from_dict
+from u3p_edge.data.augment import Augmentation
+from u3p_edge.errors import ConfigError
+from u3p_edge.models.config import UNet3PlusConfig
+from u3p_edge.models.config import preset as model_preset
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    # mypy checks for 3.10 but may run where only newer Pythons' tomllib is installed.
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Everything that decides a training run, besides the data.
+
+    Args:
+        preset: of the model, "paper" or "article" (see `u3p_edge.models.config`).
+        base_width: channels of encoder scale 1; cost grows with its square.
+        size: (height, width) of the network's input in pixels, multiples of 16.
+        channels: 1 (grey) or 3 (RGB); None takes what the images have.
+        labels: number of classes, background included; None takes what the masks have. Two make a sigmoid model.
+        class_names: one a label, background first; empty for "background", "class 1", ...
+        fit, normalization: see `u3p_edge.config.Preprocessing`.
+        deep_supervision: a loss at each of the five scales; dropped at export, so it costs nothing there.
+        cgm: train the classification-guided module on the classes' presence.
+        loss: "dice_ce" (Dice + cross-entropy) or "hybrid" (focal + MS-SSIM + IoU), the mean over the supervised scales.
+        epochs: at most; the learning rate's cosine ends there, so a run cannot be resumed with another number.
+        batch_size: images a step; the images left over by an epoch's last whole batch wait for another epoch's shuffle.
+        learning_rate: after the warm-up, before the cosine.
+        warmup_epochs: over which the learning rate rises from near 0.
+        optimizer: "adamw" (decoupled weight decay) or "adam" (none).
+        weight_decay: of kernels; biases and normalisation have none.
+        patience: epochs without a better validation Dice after which training stops; 0 for never.
+        gate_patience: epochs without a lower validation loss of the module after which it is frozen; 0 for never.
+        augmentation: of training images; None for none.
+        seed: of weights, order, augmentation and dropout.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    preset: Literal["paper", "article"] = "paper"
+    base_width: int = 16
+    size: tuple[int, int] = (256, 256)
+    channels: int | None = None
+    labels: int | None = None
+    class_names: tuple[str, ...] = ()
+    fit: Fit = "resize"
+    normalization: Normalization = "percentile"
+    deep_supervision: bool = True
+    cgm: bool = False
+    loss: Literal["dice_ce", "hybrid"] = "dice_ce"
+    epochs: int = 60
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    warmup_epochs: int = 1
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    weight_decay: float = 1e-4
+    patience: int = 20
+    gate_patience: int = 3
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("patience", 0), ("gate_patience", 0)):
+            if getattr(self, name) < lowest:
+                raise ConfigError(f"{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ConfigError(f"learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ConfigError(f"weight_decay cannot be {self.weight_decay}", mend="Use for example 0.0001, or 0.")
+        if self.seed < 0:
+            raise ConfigError(f"seed cannot be {self.seed}", mend="It is 0 or more.")
+        if self.class_names and self.labels is not None and len(self.class_names) != self.labels:
+            raise ConfigError(
+                f"{len(self.class_names)} class names for {self.labels} labels", mend="Give one a label, background first."
+            )
+        _ = self.model_config(), self.metadata()  # their own checks
+
+    def preprocessing(self) -> Preprocessing:
+        """From pixels to the network's input; one channel as long as `channels` is open."""
+        height, width = self.size
+        return Preprocessing(height, width, self.channels or 1, self.fit, self.normalization)
+
+    def metadata(self, lineage: tuple[tuple[str, str], ...] = ()) -> Metadata:
+        """What the trained model says of itself; two labels as long as `labels` is open."""
+        labels = self.labels or len(self.class_names) or 2
+        metadata = default_metadata(self.preprocessing(), labels, self.class_names)
+        return dataclasses.replace(metadata, version=__version__, lineage=lineage)
+
+    def model_config(self) -> UNet3PlusConfig:
+        """The network that `train` builds."""
+        return model_preset(
+            self.preset,
+            input_shape=(*self.size, self.channels or 1),
+            base_width=self.base_width,
+            classes=self.metadata().channels_out,
+            deep_supervision=self.deep_supervision,
+            cgm=self.cgm,
+        )
+
+    def to_json(self) -> str:
+        """Compact JSON text, keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    def to_toml(self) -> str:
+        """TOML text that `parse_recipe` reads back to an equal recipe."""
+        plain = dataclasses.asdict(self)
+        tables = {key: value for key, value in plain.items() if isinstance(value, dict)}
+        lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if value is not None and key not in tables]
+        if self.augmentation is None:
+            lines.append('augmentation = "none"')
+        for name, table in tables.items():
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        return "\n".join(lines) + "\n"
+
+
+def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
+    """A recipe from TOML; options left out have their defaults, `augmentation = "none"` turns it off.
+
+    Raises:
+        ConfigError: not TOML, or an unknown or mistyped option; the message names it and `where`.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from error
+    if table.get("augmentation") == "none":
+        table = {**table, "augmentation": None}
+    try:
+        return from_dict(TrainRecipe, table)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.symptom}", mend=error.mend) from error
+
+
+def read_recipe(path: Path) -> TrainRecipe:
+    """A recipe from a TOML file; errors as `parse_recipe`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
+    return parse_recipe(text, str(path))
+
+
+def first_difference(old: TrainRecipe, new: TrainRecipe) -> str:
+    """The first option in which two recipes differ, as "epochs = 10, not 20"; empty when they are equal."""
+    for option in dataclasses.fields(TrainRecipe):
+        before, after = getattr(old, option.name), getattr(new, option.name)
+        if before == after:
+            continue
+        if isinstance(before, Augmentation) and isinstance(after, Augmentation):
+            part = next(f.name for f in dataclasses.fields(before) if getattr(before, f.name) != getattr(after, f.name))
+            return f"augmentation.{part} = {getattr(before, part)!r}, not {getattr(after, part)!r}"
+        return f"{option.name} = {before!r}, not {after!r}"
+    return ""
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    # A JSON string, number or boolean is also a TOML one.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

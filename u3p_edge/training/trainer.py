@@ -1,0 +1,155 @@
+"""The network, its optimizer, one training step and one evaluation step.
+
+The classification-guided module (CGM) is trained on labels of its own, the classes' presence. As long as
+it is trained, its loss also reaches the encoder (it is an auxiliary task, as in the paper); once it is frozen its loss
+is gone altogether, and segmentation trains on alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from u3p_edge.models import cgm
+from u3p_edge.models.unet3plus import build
+from u3p_edge.training.adam import Adam
+from u3p_edge.training.checkpoint import Tensors
+from u3p_edge.training.losses import by_name, presence_cross_entropy
+from u3p_edge.training.recipe import TrainRecipe
+
+GATE = cgm.CONV
+"""The only layer of the CGM that has weights."""
+
+
+@contextlib.contextmanager
+def exact_execution() -> Iterator[None]:
+    """Run compiled functions op by op, so that one machine gives the same bits every time.
+
+    TensorFlow runs independent ops of a graph at the same time, and oneDNN's then differ in the last bits now and then,
+    also under `enable_op_determinism` (measured with TensorFlow 2.21). Ops still use all cores inside, and on two cores a
+    step takes no longer.
+    """
+    with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
+        yield
+
+
+class Trainer:
+    """A network in training; its weights and the optimizer's moments are the only state.
+
+    Args:
+        recipe: with `channels` and `labels` set. Its seed is set globally (Python, NumPy, TensorFlow).
+    """
+
+    def __init__(self, recipe: TrainRecipe) -> None:
+        tf_keras.utils.set_random_seed(recipe.seed)
+        self.recipe = recipe
+        self.config = recipe.model_config()
+        self.model = build(self.config)
+        self._masks, self._with_deepest = _training_outputs(self.model, recipe.cgm)
+        self._loss = by_name(recipe.loss)
+        gate = self.model.get_layer(GATE).trainable_variables if recipe.cgm else []
+        names = {variable.name for variable in gate}
+        network = [v for v in self.model.trainable_variables if v.name not in names]
+        self._network, self._gate = network, list(gate)
+        self._adam = Adam([*network, *gate], recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
+        self.train_step = tf.function(self._train_step)
+        self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
+
+    def _train_step(
+        self, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, step: tf.Tensor, train_gate: bool
+    ) -> tf.Tensor:
+        """One step of gradient descent.
+
+        Args:
+            images: float32 [N, H, W, C]; labels: uint8 [N, H, W].
+            rate: learning rate, float32 scalar. step: of the whole run, int64 scalar; decides the dropout.
+            train_gate: whether the CGM is trained too.
+
+        Returns:
+            float32 [2]: segmentation loss, CGM's loss (0 where it is not trained).
+        """
+        one_hot = self._one_hot(labels)
+        trained = [*self._network, *self._gate] if train_gate else self._network
+        with tf.GradientTape() as tape:
+            outputs = _as_list((self._with_deepest if train_gate else self._masks)(images, training=True))
+            gate = self._gate_loss(one_hot, outputs.pop(), step) if train_gate else tf.constant(0.0)
+            segmentation = self._segmentation_loss(one_hot, outputs)
+            total = segmentation + gate
+        self._adam.apply(tape.gradient(total, trained), trained, rate, step)
+        return tf.stack([segmentation, gate])
+
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Losses and answers without training.
+
+        Args:
+            images: float32 [N, H, W, C]; labels: uint8 [N, H, W].
+
+        Returns:
+            mask float32 [N, H, W, K], segmentation loss [N], CGM's probabilities [N, U] and its loss [N] (both empty
+            without one: U = 0).
+        """
+        one_hot = self._one_hot(labels)
+        outputs = _as_list(self.model(images, training=False))
+        masks = outputs[:-1] if self.recipe.cgm else outputs
+        losses = tf.add_n([self._loss(one_hot, mask) for mask in masks]) / len(masks)
+        if not self.recipe.cgm:
+            return masks[0], losses, tf.zeros((tf.shape(images)[0], 0)), tf.zeros(0)
+        presence = cgm.presence(one_hot, self.config.cgm_units)
+        return masks[0], losses, outputs[-1], presence_cross_entropy(presence, outputs[-1])
+
+    def tensors(self) -> Tensors:
+        """Copies of all weights ("model/NAME") and of the optimizer's moments ("adam/MOMENT/NAME")."""
+        return {**self.weights(), **{name: v.numpy() for name, v in self._moments().items()}}
+
+    def weights(self, *, gate_only: bool = False) -> Tensors:
+        """Copies of all weights, or only the CGM's: "model/NAME"."""
+        return {f"model/{v.name}": v.numpy() for v in self._weights(gate_only)}
+
+    def restore(self, tensors: Tensors) -> None:
+        """Set all that `tensors` gives. Raises KeyError or ValueError for tensors of another network."""
+        self.set_weights(tensors)
+        for name, variable in self._moments().items():
+            variable.assign(tensors[name])
+
+    def set_weights(self, tensors: Tensors, *, gate_only: bool = False) -> None:
+        """Set the weights ("model/NAME"), or only the CGM's."""
+        for variable in self._weights(gate_only):
+            variable.assign(tensors[f"model/{variable.name}"])
+
+    def _moments(self) -> dict[str, tf.Variable]:
+        return {f"adam/{kind}/{name}": v for kind, some in self._adam.moments.items() for name, v in some.items()}
+
+    def _weights(self, gate_only: bool) -> list[tf.Variable]:
+        return list(self.model.get_layer(GATE).weights if gate_only else self.model.weights)
+
+    def _segmentation_loss(self, one_hot: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Mean over the supervised scales (the paper's sum, divided by their number, so that losses stay comparable)."""
+        return tf.add_n([tf.reduce_mean(self._loss(one_hot, mask)) for mask in masks]) / len(masks)
+
+    def _gate_loss(self, one_hot: tf.Tensor, deepest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        # The module's own dropout layer counts its calls, which a resumed run could not go on with.
+        seed = tf.stack([tf.constant(self.recipe.seed, tf.int64), step])
+        x = tf.nn.experimental.stateless_dropout(deepest, self.config.cgm_dropout, seed)
+        for name in (GATE, "cgm_pool", cgm.OUTPUT):
+            x = self.model.get_layer(name)(x)
+        return tf.reduce_mean(presence_cross_entropy(cgm.presence(one_hot, self.config.cgm_units), x))
+
+    def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:
+        """uint8 [N, H, W] to float32 [N, H, W, K]; K = 1 for a sigmoid mask."""
+        if self.config.classes == 1:
+            return tf.cast(labels, tf.float32)[..., tf.newaxis]
+        return tf.one_hot(labels, self.config.classes)
+
+
+def _training_outputs(model: tf_keras.Model, with_cgm: bool) -> tuple[tf_keras.Model, tf_keras.Model]:
+    """Two views of one network: its masks, and its masks with the CGM's input (the same where there is no CGM)."""
+    masks = list(model.outputs[:-1] if with_cgm else model.outputs)
+    deepest = [model.get_layer("cgm_dropout").input] if with_cgm else []
+    return tf_keras.Model(model.inputs, masks), tf_keras.Model(model.inputs, [*masks, *deepest])
+
+
+def _as_list(outputs: tf.Tensor | list[tf.Tensor]) -> list[tf.Tensor]:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
