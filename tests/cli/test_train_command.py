@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from u3p_edge.cli.train import train
+from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.models.store import load_model
+from u3p_edge.training.checkpoint import RESUME, load_checkpoint
+from u3p_edge.training.recipe import read_recipe
+
+TINY = ["--width", "4", "--size", "32x32", "--batch", "4", "--no-deep-supervision", "--no-augment"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """14 grey images of 40x40 with a bright square each, of three labels; split.csv puts 8, 4 and 2 into the splits."""
+    root = tmp_path_factory.mktemp("squares")
+    rng = np.random.default_rng(0)
+    rows = ["name,patient,split"]
+    for i, split in enumerate(["train"] * 8 + ["val"] * 4 + ["test"] * 2):
+        mask = np.zeros((40, 40), np.uint8)
+        top, left = rng.integers(4, 16, 2)
+        mask[top : top + 16, left : left + 16] = 1
+        mask[top + 4 : top + 12, left + 4 : left + 12] = 2
+        image = 60 + 70 * mask + rng.integers(0, 20, mask.shape)
+        for kind, array in (("images", image.astype(np.uint8)), ("masks", mask)):
+            (root / kind).mkdir(exist_ok=True)
+            Image.fromarray(array).save(root / kind / f"s{i}.png")
+        rows.append(f"s{i},p{i},{split}")
+    (root / "split.csv").write_text("\n".join(rows))
+    return root
+
+
+def call(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(train)
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_a_run_from_a_folder_and_the_same_command_again(folder: Path, tmp_path: Path) -> None:
+    command = (folder, "--out", tmp_path, *TINY, "--epochs", 2, "--class-names", "background, ring, core", "--cgm")
+    result = call(*command)
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 2
+    assert all(word in lines[0] for word in ("1/2", "ring", "core", "gate", "best"))
+    assert "u3p-edge export" in result.output
+    model, config, metadata = load_model(tmp_path)
+    assert (metadata.class_names, config.classes, config.cgm) == (("background", "ring", "core"), 3, True)
+    assert (metadata.preprocessing.height, metadata.preprocessing.channels) == (32, 1)
+    assert len(model.outputs) == 2
+    again = call(*command)
+    assert again.exit_code == 0
+    assert "is finished" in again.output
+    changed = call(*command, "--seed", 5)
+    assert isinstance(changed.exception, ConfigError)
+    assert "seed = 0, not 5" in str(changed.exception)
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(folder: Path, tmp_path: Path) -> None:
+    def press() -> None:
+        while not (tmp_path / RESUME).exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    result = call(folder, "--out", tmp_path, *TINY, "--epochs", 100_000)
+    assert result.exit_code == 130
+    assert "same command again" in result.output
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert f"after epoch {found.state.epoch}" in " ".join(result.output.split())
+
+
+def test_dry_run_says_the_cost_and_writes_nothing(folder: Path, tmp_path: Path) -> None:
+    result = call(folder, "--out", tmp_path / "run", *TINY, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "8 training, 4 validation, 2 test images of 32x32x1, 3 labels" in result.output
+    assert "GMAC an image" in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_go_before_the_recipe_file(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(
+        'base_width = 4\nsize = [32, 32]\nbatch_size = 8\nepochs = 7\naugmentation = "none"\ndeep_supervision = false\n'
+    )
+    result = call(folder, "--out", tmp_path / "run", "--recipe", path, "--epochs", 1, "--augment")
+    assert result.exit_code == 0, result.output
+    done = read_recipe(tmp_path / "run" / "recipe.toml")
+    assert (done.epochs, done.batch_size, done.labels) == (1, 8, 3)
+    assert done.augmentation is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "named"),
+    [
+        (["--size", "32"], ConfigError, "HEIGHTxWIDTH"),
+        (["--size", "30x32"], ConfigError, "16 or 32"),
+        (["--preset", "vgg"], ConfigError, "'paper', 'article'"),
+        (["--loss", "mse"], ConfigError, "'dice_ce', 'hybrid'"),
+        (["--lr", "0"], ConfigError, "learning_rate"),
+        (["--class-names", "background,one"], ConfigError, "3 labels"),
+        (["--labels", "2"], DataError, "has the value 2"),
+        (["--recipe", "absent.toml"], ConfigError, "absent.toml"),
+    ],
+)
+def test_a_wrong_option_is_named(folder: Path, tmp_path: Path, options: list[str], error: type[Exception], named: str) -> None:
+    result = call(folder, "--out", tmp_path / "run", *options)
+    assert isinstance(result.exception, error)
+    assert named in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    result = call(tmp_path / "absent", "--out", tmp_path / "run")
+    assert isinstance(result.exception, DataError)
+    assert "absent" in str(result.exception)
+
+
+def test_help_teaches_by_examples() -> None:
+    output = " ".join(call("--help").output.split())
+    assert "--dry-run" in output
+    assert "u3p-edge train scans --out run" in output

@@ -1,0 +1,198 @@
+"""`u3p-edge train`: a UNet 3+ from a folder of images and masks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from u3p_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from u3p_edge.data.folder import Dataset
+    from u3p_edge.training.loop import TrainResult
+    from u3p_edge.training.recipe import TrainRecipe
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it: 128 + SIGINT."""
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Data folder: images/, masks/ and perhaps split.csv.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; one that was interrupted is gone on with.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="TOML file of options, e.g. RUN/recipe.toml; the options given here go before it.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Network: paper or article.  [paper]")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Channels of the first scale; twice as many cost four times.  [16]")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Network's input in pixels, multiples of 16.  [256x256]")
+    ] = None,
+    fit: Annotated[str | None, typer.Option(help="How images get that size: resize or pad (and crop).  [resize]")] = None,
+    normalize: Annotated[str | None, typer.Option(help="Intensities: percentile, zscore or range.  [percentile]")] = None,
+    labels: Annotated[
+        int | None, typer.Option(min=2, max=255, help="Number of classes with background; found in the masks if not given.")
+    ] = None,
+    class_names: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Names of the classes, background first, separated by commas.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most.  [60]")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Stop after so many epochs without a better Dice; 0 for never.  [20]")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images a step.  [8]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.  [0.001]")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="dice_ce (Dice + cross-entropy) or hybrid (focal + MS-SSIM + IoU, the paper's).  [dice_ce]"),
+    ] = None,
+    deep_supervision: Annotated[
+        bool | None, typer.Option("--deep-supervision/--no-deep-supervision", help="A loss at every scale.  [on]")
+    ] = None,
+    cgm: Annotated[
+        bool | None, typer.Option("--cgm/--no-cgm", help="Learn which classes are in an image at all, and gate by it.  [off]")
+    ] = None,
+    augment: Annotated[
+        bool | None, typer.Option("--augment/--no-augment", help="Vary the training images at random.  [on]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, augmentation and a drawn split.  [0]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
+) -> None:
+    """Train a UNet 3+ on your images and masks.
+
+    The best epoch by validation Dice is kept in RUN, with the recipe, the scores and a TensorBoard log (RUN/tb). Ctrl-C is
+    safe at any moment: the same command goes on after the last finished epoch, to the same result.
+
+    What would it cost on this machine:
+
+        u3p-edge train scans --out run --size 192x224 --dry-run
+
+    A small network for a device, with names for its classes:
+
+        u3p-edge train scans --out run --size 192x224 --width 8 --class-names background,liver,tumour
+
+    The paper's network and loss; the gate keeps empty images empty:
+
+        u3p-edge train scans --out run --width 64 --size 320x320 --loss hybrid --cgm --batch 2
+
+    Then make it an integer model:
+
+        u3p-edge export run --int8 --data scans
+    """
+    from rich.console import Console
+
+    from u3p_edge.data.folder import read_folder
+
+    console = Console()
+    given = {
+        "preset": preset, "base_width": width, "size": _size(size), "fit": fit, "normalization": normalize, "labels": labels,
+        "class_names": _names(class_names), "epochs": epochs, "patience": patience, "batch_size": batch, "learning_rate": lr,
+        "loss": loss, "deep_supervision": deep_supervision, "cgm": cgm, "seed": seed,
+    }  # fmt: skip
+    chosen = _choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
+    dataset = read_folder(folder, seed=chosen.seed)
+    try:
+        if dry_run:
+            _estimate(chosen, dataset, console)
+        else:
+            _report(_train(chosen, dataset, out, console, restart=restart), folder, console)
+    except KeyboardInterrupt:
+        console.print(_how_to_go_on(out, dry_run=dry_run))
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) -> TrainRecipe:
+    """The recipe of the file (or the default one), with what was given instead."""
+    from u3p_edge.config import from_dict
+    from u3p_edge.data.augment import Augmentation
+    from u3p_edge.training.recipe import TrainRecipe, read_recipe
+
+    start = read_recipe(path) if path else TrainRecipe()
+    kept = dataclasses.asdict(start)
+    if augment is not None:
+        kept["augmentation"] = dataclasses.asdict(start.augmentation or Augmentation()) if augment else None
+    return from_dict(TrainRecipe, {**kept, **given})
+
+
+def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, console: Console, *, restart: bool) -> TrainResult:
+    from u3p_edge.cli.progress import stages
+    from u3p_edge.cli.train_progress import RichProgress
+    from u3p_edge.training.prepare import complete, load_data
+
+    recipe = complete(recipe, dataset)
+    with stages() as begin:
+        data = load_data(recipe, dataset, begin("Read images", len(dataset.samples)))
+    from u3p_edge.training.loop import train as run_training
+
+    with RichProgress(recipe, out, console) as progress:
+        return run_training(recipe, data, out, progress, restart=restart)
+
+
+def _estimate(recipe: TrainRecipe, dataset: Dataset, console: Console) -> None:
+    from u3p_edge.training.estimate import estimate
+    from u3p_edge.training.prepare import complete
+
+    recipe = complete(recipe, dataset)
+    images, checks = (len(dataset.split(name)) for name in ("train", "val"))
+    found = estimate(recipe, images, checks)
+    (height, width), epochs = recipe.size, recipe.epochs
+    console.print(
+        f"{images} training, {checks} validation, {dataset.count('test')} test images of {height}x{width}x{recipe.channels}, "
+        f"{recipe.labels} labels\n"
+        f"network   {found.parameters:,} parameters; exported {found.exported_parameters:,}, {found.gmac:.2f} GMAC an image\n"
+        f"time      {found.step_seconds:.2f} s a step of {min(recipe.batch_size, images)}, "
+        f"{_duration(found.run_seconds / epochs)} an epoch, at most {_duration(found.run_seconds)} for {epochs} epochs",
+        highlight=False,
+    )
+
+
+def _report(result: TrainResult, folder: Path, console: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("split", "images", "mean Dice", "mean IoU", title=f"Best epoch: {result.state.best_epoch}")
+    for name in ("validation", "test"):
+        scores = result.scores.get(name)
+        if isinstance(scores, dict):
+            table.add_row(name, str(scores["images"]), f"{scores['mean_dice']:.4f}", f"{scores['mean_iou']:.4f}")
+    console.print(table)
+    console.print(
+        f"The model lies in {escape(str(result.folder))}. Next: u3p-edge export {result.folder} --int8 --data {folder}"
+    )
+
+
+def _how_to_go_on(out: Path, *, dry_run: bool) -> str:
+    from u3p_edge.training.checkpoint import load_checkpoint
+
+    found = None if dry_run else load_checkpoint(out)
+    if found is None:
+        return "Stopped; nothing was written yet." if dry_run else "Stopped before the end of the first epoch."
+    return f"Stopped. {out} is safe after epoch {found.state.epoch}: run the same command again to go on from there."
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH", mend="Give for example --size 192x224.")
+    return int(height), int(width)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def _duration(seconds: float) -> str:
+    minute, hour = 60, 3600
+    if seconds < minute:
+        return f"{seconds:.1f} s"
+    return f"{seconds / minute:.0f} min" if seconds < hour else f"{seconds / hour:.1f} h"
