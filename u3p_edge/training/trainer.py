@@ -7,8 +7,8 @@ is gone altogether, and segmentation trains on alone.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import tensorflow as tf
 import tf_keras
@@ -22,18 +22,6 @@ from u3p_edge.training.recipe import TrainRecipe
 
 GATE = cgm.CONV
 """The only layer of the CGM that has weights."""
-
-
-@contextlib.contextmanager
-def exact_execution() -> Iterator[None]:
-    """Run compiled functions op by op, so that one machine gives the same bits every time.
-
-    TensorFlow runs independent ops of a graph at the same time, and oneDNN's then differ in the last bits now and then,
-    also under `enable_op_determinism` (measured with TensorFlow 2.21). Ops still use all cores inside, and on two cores a
-    step takes no longer.
-    """
-    with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
-        yield
 
 
 class Trainer:
@@ -55,28 +43,40 @@ class Trainer:
         network = [v for v in self.model.trainable_variables if v.name not in names]
         self._network, self._gate = network, list(gate)
         self._adam = Adam([*network, *gate], recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
-        self.train_step = tf.function(self._train_step)
-        self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
+        # The batch's size is left open. Where TensorFlow knows all shapes, it may sum gradients of several branches in the
+        # order in which they happen to be ready, to save memory, and the last bits differ from run to run; also under
+        # `enable_op_determinism` (measured with TensorFlow 2.21). Hence no `tf.add_n` of losses either.
+        batch = (tf.TensorSpec((None, *self.config.input_shape)), tf.TensorSpec((None, *recipe.size), tf.uint8))
+        place = (tf.TensorSpec(()), tf.TensorSpec((), tf.int64))
+        self.evaluate = tf.function(self._evaluate, input_signature=batch)
+        self._steps = [tf.function(partial(self._train_step, gate), input_signature=batch + place) for gate in (False, True)]
 
-    def _train_step(
-        self, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, step: tf.Tensor, train_gate: bool
-    ) -> tf.Tensor:
+    def train_step(
+        self, images: tf.Tensor, labels: tf.Tensor, rate: float, step: int, *, train_gate: bool
+    ) -> tuple[float, float]:
         """One step of gradient descent.
 
         Args:
             images: float32 [N, H, W, C]; labels: uint8 [N, H, W].
-            rate: learning rate, float32 scalar. step: of the whole run, int64 scalar; decides the dropout.
+            rate: learning rate. step: of the whole run, from 0; decides the dropout.
             train_gate: whether the CGM is trained too.
 
         Returns:
-            float32 [2]: segmentation loss, CGM's loss (0 where it is not trained).
+            Segmentation loss, and the CGM's loss (0 where it is not trained).
         """
+        losses = self._steps[train_gate](images, labels, tf.constant(rate, tf.float32), tf.constant(step, tf.int64))
+        segmentation, gate = losses.numpy().tolist()
+        return segmentation, gate
+
+    def _train_step(
+        self, train_gate: bool, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, step: tf.Tensor
+    ) -> tf.Tensor:
         one_hot = self._one_hot(labels)
         trained = [*self._network, *self._gate] if train_gate else self._network
         with tf.GradientTape() as tape:
             outputs = _as_list((self._with_deepest if train_gate else self._masks)(images, training=True))
             gate = self._gate_loss(one_hot, outputs.pop(), step) if train_gate else tf.constant(0.0)
-            segmentation = self._segmentation_loss(one_hot, outputs)
+            segmentation = tf.reduce_mean(self._segmentation_loss(one_hot, outputs))
             total = segmentation + gate
         self._adam.apply(tape.gradient(total, trained), trained, rate, step)
         return tf.stack([segmentation, gate])
@@ -94,7 +94,7 @@ class Trainer:
         one_hot = self._one_hot(labels)
         outputs = _as_list(self.model(images, training=False))
         masks = outputs[:-1] if self.recipe.cgm else outputs
-        losses = tf.add_n([self._loss(one_hot, mask) for mask in masks]) / len(masks)
+        losses = self._segmentation_loss(one_hot, masks)
         if not self.recipe.cgm:
             return masks[0], losses, tf.zeros((tf.shape(images)[0], 0)), tf.zeros(0)
         presence = cgm.presence(one_hot, self.config.cgm_units)
@@ -126,8 +126,8 @@ class Trainer:
         return list(self.model.get_layer(GATE).weights if gate_only else self.model.weights)
 
     def _segmentation_loss(self, one_hot: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Mean over the supervised scales (the paper's sum, divided by their number, so that losses stay comparable)."""
-        return tf.add_n([tf.reduce_mean(self._loss(one_hot, mask)) for mask in masks]) / len(masks)
+        """Mean over the supervised scales (the paper's sum by their number, so that losses stay comparable): [N]."""
+        return tf.reduce_mean(tf.stack([self._loss(one_hot, mask) for mask in masks]), axis=0)
 
     def _gate_loss(self, one_hot: tf.Tensor, deepest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         # The module's own dropout layer counts its calls, which a resumed run could not go on with.
