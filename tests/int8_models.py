@@ -33,15 +33,15 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[labels]
 
 
-def unet(classes: int = 1, steps: int = 0, **options: Any) -> tf_keras.Model:
-    """The inference model of a UNet 3+ of base width 4 for 32x32 images, trained on blobs for some epochs of four steps."""
+def unet(classes: int = 1, epochs: int = 0, **options: Any) -> tf_keras.Model:
+    """The inference model of a UNet 3+ of base width 4 for 32x32 images, trained on blobs for `epochs` of four steps."""
     tf_keras.utils.set_random_seed(1)
     model = build(preset("article", input_shape=(32, 32, 1), base_width=4, classes=classes, **options))
     model = to_keras(inference_graph(from_keras(model)).graph)
-    if steps:
+    if epochs:
         images, labels = blobs(16)
         model.compile(tf_keras.optimizers.Adam(3e-3), "binary_crossentropy" if classes == 1 else "categorical_crossentropy")
-        model.fit(images, one_hot(labels, classes), batch_size=4, epochs=steps, verbose=0)
+        model.fit(images, one_hot(labels, classes), batch_size=4, epochs=epochs, verbose=0)
     return model
 
 
@@ -75,7 +75,12 @@ def with_statistics(model: tf_keras.Model, seed: int = 3) -> tf_keras.Model:
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             size = layer.gamma.shape
-            values = (rng.uniform(0.5, 2, size), rng.normal(0, 0.5, size), rng.normal(0, 0.5, size), rng.uniform(0.2, 2, size))
+            values = (
+                rng.uniform(0.4, 1.2, size),
+                rng.normal(0, 0.5, size),
+                rng.normal(0, 0.5, size),
+                rng.uniform(0.7, 2, size),
+            )
             layer.set_weights([value.astype(np.float32) for value in values])
     return model
 

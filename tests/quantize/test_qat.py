@@ -62,7 +62,7 @@ def test_one_fake_quant_ends_every_fused_kernel_of_every_op_and_none_moves_value
 def test_unet_has_a_fake_quant_a_convolution_except_what_a_concatenation_joins() -> None:
     """Encoder 5 * 2, four decoders of 5 branches and a fusion, a head: 35 convolutions; 20 branches write in the scale of
     their concatenation, of which there are 4; the head's logits are read by the sigmoid alone."""
-    kinds = list(place(fold(from_keras(unet()))).values())
+    kinds = list(place(fold(from_keras(unet(normalization="none")))).values())
     assert kinds.count(Place.RANGE) == 35 - 4 * 5 + 4 - 1
     assert kinds.count(Place.LOGITS) == 1
     assert kinds.count(Place.PROBABILITY) == 1
@@ -239,20 +239,23 @@ def test_file_of_every_op_agrees_with_the_fake_quant_model(converted: tuple[tf_k
     assert_agreement(every_op(), *converted, blobs(8, 16, seed=4)[0])
 
 
-@pytest.mark.parametrize(
-    ("options", "requantized"),
-    [
-        ({"classes": 1, "cgm": True}, 0),
-        ({"classes": 3, "residual": True, "cgm": True, "down_pattern": "normconv", "down_normalization": "batch"}, 0),
-    ],
-)
-def test_trained_unet_agrees_in_integers(options: dict[str, object], requantized: int) -> None:
-    model = unet(steps=10, **options)  # type: ignore[arg-type]  # options differ in type
+def assert_integer_unet(model: tf_keras.Model, file: Int8File) -> None:
+    """Int8 or int32 throughout, one kernel a convolution, and nothing requantized on the way."""
+    assert {t.dtype for op in file.ops for t in (*op.inputs, *op.outputs)} == {"int8", "int32"}
+    assert file.counts["QUANTIZE"] == 0
+    assert file.counts["CONV_2D"] == sum(node.op == "conv" for node in fold(from_keras(model)).nodes)
+
+
+def test_unet_of_every_option_is_integer_without_requantizing() -> None:
+    model = unet(3, residual=True, cgm=True, down_pattern="normconv", down_normalization="batch")
+    assert_integer_unet(model, Int8File(quantize_aware(model, blobs(2)[0])))
+
+
+def test_trained_gated_unet_agrees_in_integers() -> None:
+    model = unet(1, epochs=8, cgm=True)
     quantized = quantize_aware(model, blobs(16)[0])
     file = Int8File(quantized)
-    assert {t.dtype for op in file.ops for t in (*op.inputs, *op.outputs)} == {"int8", "int32"}
-    assert file.counts["QUANTIZE"] == requantized
-    assert file.counts["CONV_2D"] == sum(node.op == "conv" for node in fold(from_keras(model)).nodes)
+    assert_integer_unet(model, file)
     assert_agreement(model, quantized, file, blobs(8, seed=7)[0])
 
 
