@@ -45,10 +45,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run folder holds, and the options (`recipe`) that made it."""
+    """What a run folder holds, the options (`recipe`, JSON) that made it, and the `key` of all that decided it."""
 
     artifacts: tuple[Artifact, ...] = ()
     recipe: str = "{}"
+    key: str = ""
 
     def get(self, file: str) -> Artifact | None:
         """The artifact of that file name, if the run has it."""

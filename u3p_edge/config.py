@@ -73,6 +73,8 @@ class Metadata:
         colours: one RGB colour a label, 0..255.
         version: of u3p_edge that wrote it.
         lineage: sha256 of each ancestor, oldest first, as (what, sha256).
+        mask_channels: of the network's mask; None is 1 (sigmoid) for two labels, else one a label (softmax). A model of
+            two labels may have 2.
     """
 
     preprocessing: Preprocessing
@@ -80,6 +82,7 @@ class Metadata:
     colours: tuple[Colour, ...]
     version: str = ""
     lineage: tuple[tuple[str, str], ...] = ()
+    mask_channels: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
@@ -96,7 +99,9 @@ class Metadata:
 
     @property
     def channels_out(self) -> int:
-        """Channels of the network's mask: 1 for a binary (sigmoid) model, else one a label (softmax)."""
+        """Channels of the network's mask: 1 for a sigmoid of two labels, else one a label (softmax)."""
+        if self.mask_channels is not None:
+            return self.mask_channels
         return 1 if self.labels == 2 else self.labels
 
     def to_json(self) -> str:

@@ -28,41 +28,48 @@ def train(
     recipe: Annotated[
         Path | None, typer.Option(help="TOML file of options, e.g. RUN/recipe.toml; the options given here go before it.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Network: paper or article.  [paper]")] = None,
+    preset: Annotated[str | None, typer.Option(help="Network: paper or article. (default: paper)")] = None,
     width: Annotated[
-        int | None, typer.Option(min=1, help="Channels of the first scale; twice as many cost four times.  [16]")
+        int | None, typer.Option(min=1, help="Channels of the first scale; twice as many cost four times. (default: 16)")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Network's input in pixels, multiples of 16.  [256x256]")
+        str | None, typer.Option(metavar="HxW", help="Network's input in pixels, multiples of 16. (default: 256x256)")
     ] = None,
-    fit: Annotated[str | None, typer.Option(help="How images get that size: resize or pad (and crop).  [resize]")] = None,
-    normalize: Annotated[str | None, typer.Option(help="Intensities: percentile, zscore or range.  [percentile]")] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="How images get that size: resize or pad (and crop). (default: resize)")
+    ] = None,
+    normalize: Annotated[
+        str | None, typer.Option(help="Intensities: percentile, zscore or range. (default: percentile)")
+    ] = None,
     labels: Annotated[
         int | None, typer.Option(min=2, max=255, help="Number of classes with background; found in the masks if not given.")
     ] = None,
     class_names: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Names of the classes, background first, separated by commas.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most.  [60]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most. (default: 60)")] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="Stop after so many epochs without a better Dice; 0 for never.  [20]")
+        int | None, typer.Option(min=0, help="Stop after so many epochs without a better Dice; 0 for never. (default: 20)")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images a step.  [8]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.  [0.001]")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images a step. (default: 8)")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate. (default: 0.001)")] = None,
     loss: Annotated[
         str | None,
-        typer.Option(help="dice_ce (Dice + cross-entropy) or hybrid (focal + MS-SSIM + IoU, the paper's).  [dice_ce]"),
+        typer.Option(help="dice_ce (Dice + cross-entropy) or hybrid (focal + MS-SSIM + IoU, the paper's). (default: dice_ce)"),
     ] = None,
     deep_supervision: Annotated[
-        bool | None, typer.Option("--deep-supervision/--no-deep-supervision", help="A loss at every scale.  [on]")
+        bool | None, typer.Option("--deep-supervision/--no-deep-supervision", help="A loss at every scale. (default: on)")
     ] = None,
     cgm: Annotated[
-        bool | None, typer.Option("--cgm/--no-cgm", help="Learn which classes are in an image at all, and gate by it.  [off]")
+        bool | None,
+        typer.Option("--cgm/--no-cgm", help="Learn which classes are in an image at all, and gate by it. (default: off)"),
     ] = None,
     augment: Annotated[
-        bool | None, typer.Option("--augment/--no-augment", help="Vary the training images at random.  [on]")
+        bool | None, typer.Option("--augment/--no-augment", help="Vary the training images at random. (default: on)")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, augmentation and a drawn split.  [0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of weights, order, augmentation and a drawn split. (default: 0)")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
 ) -> None:

@@ -50,7 +50,7 @@ def convert_int8(
     *,
     calibration: Images | None,
     float_io: bool = False,
-    seen: Callable[[int], None] = lambda _: None,
+    seen: Callable[[int], object] = lambda _: None,
 ) -> bytes:
     """A full-integer TFLite file.
 
@@ -74,7 +74,7 @@ def convert_int8(
     return flatbuffer.stamp(_convert(converter), metadata)
 
 
-def _one_by_one(images: Images, seen: Callable[[int], None]) -> Iterator[list[Images]]:
+def _one_by_one(images: Images, seen: Callable[[int], object]) -> Iterator[list[Images]]:
     for count, image in enumerate(images, start=1):
         yield [image[np.newaxis]]
         seen(count)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.training.dataset import steps_per_epoch
 from u3p_edge.training.recipe import TrainRecipe
-from u3p_edge.training.trainer import Trainer, exact_execution
+from u3p_edge.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,9 @@ def estimate(recipe: TrainRecipe, training_images: int, validation_images: int) 
     batch = min(recipe.batch_size, training_images)
     images = np.zeros((batch, *trainer.config.input_shape), np.float32)
     labels = np.zeros(images.shape[:3], np.uint8)
-    rate, step = tf.constant(0.0), tf.constant(0, tf.int64)
     exported = cost(inference_graph(from_keras(trainer.model)).graph)
-    with exact_execution():
-        train = _seconds(lambda: trainer.train_step(images, labels, rate, step, train_gate=recipe.cgm))
-        check = _seconds(lambda: trainer.evaluate(images, labels))
+    train = _seconds(lambda: trainer.train_step(images, labels, 0.0, 0, train_gate=recipe.cgm))
+    check = _seconds(lambda: trainer.evaluate(images, labels))
     epoch = train * steps_per_epoch(training_images, batch) + check * validation_images / batch
     return Estimate(
         parameters=trainer.model.count_params(),

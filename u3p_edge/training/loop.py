@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from u3p_edge.artifact import Manifest, describe, write_json, write_manifest, write_text
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
@@ -31,7 +30,7 @@ from u3p_edge.training.progress import Progress, Silent
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.schedule import learning_rate
 from u3p_edge.training.state import EpochRecord, RunState
-from u3p_edge.training.trainer import Trainer, exact_execution
+from u3p_edge.training.trainer import Trainer
 
 RECIPE = "recipe.toml"
 _FORMATS = {
@@ -85,30 +84,29 @@ def train(
     progress = progress or Silent()
     if restart:
         _drop(out)
-    with exact_execution():
-        trainer, start = _open(recipe, data, out)
-        names = recipe.metadata().class_names
-        metadata = recipe.metadata((("training data", start.state.data),))
-        write_text(out / RECIPE, recipe.to_toml())
-        write_history(out, start.state.history, names)
-        board = Board(out, start.state.history, names)
-        kept: Tensors = {name: array for name, array in start.tensors.items() if not name.startswith(("model/", "adam/"))}
-        state = start.state
-        progress.begin(state, steps_per_epoch(len(data.train.images), recipe.batch_size))
-        while not state.finished:
-            live = state.gate_live
-            state = state.after(_epoch(trainer, state, data, progress))
-            kept = keep(trainer, state, kept)
-            save_checkpoint(out, Checkpoint(state, {**trainer.tensors(), **kept}))
-            if state.best_epoch == state.epoch:
-                save_model(out, trainer.model, trainer.config, metadata)
-            write_history(out, state.history, names)
-            board.add(state.history[-1])
-            progress.end_epoch(state.history[-1], state.best_epoch == state.epoch, live and not state.gate_live)
-        board.close()
-        trainer.set_weights(_without("best/", kept))
-        save_model(out, trainer.model, trainer.config, metadata)
-        return _finish(trainer, state, data, out)
+    trainer, start = _open(recipe, data, out)
+    names = recipe.metadata().class_names
+    metadata = recipe.metadata((("training data", start.state.data),))
+    write_text(out / RECIPE, recipe.to_toml())
+    write_history(out, start.state.history, names)
+    board = Board(out, start.state.history, names)
+    kept: Tensors = {name: array for name, array in start.tensors.items() if not name.startswith(("model/", "adam/"))}
+    state = start.state
+    progress.begin(state, steps_per_epoch(len(data.train.images), recipe.batch_size))
+    while not state.finished:
+        live = state.gate_live
+        state = state.after(_epoch(trainer, state, data, progress))
+        kept = keep(trainer, state, kept)
+        save_checkpoint(out, Checkpoint(state, {**trainer.tensors(), **kept}))
+        if state.best_epoch == state.epoch:
+            save_model(out, trainer.model, trainer.config, metadata)
+        write_history(out, state.history, names)
+        board.add(state.history[-1])
+        progress.end_epoch(state.history[-1], state.best_epoch == state.epoch, live and not state.gate_live)
+    board.close()
+    trainer.set_weights(_without("best/", kept))
+    save_model(out, trainer.model, trainer.config, metadata)
+    return _finish(trainer, state, data, out)
 
 
 def _check(recipe: TrainRecipe, data: TrainData) -> None:
@@ -150,16 +148,14 @@ def _epoch(trainer: Trainer, state: RunState, data: TrainData, progress: Progres
     for number, (images, labels) in enumerate(batches, start=1):
         step = state.epoch * steps + number - 1
         rate = learning_rate(step, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate)
-        loss, gate_loss = trainer.train_step(
-            images, labels, tf.constant(rate), tf.constant(step, tf.int64), train_gate=live
-        ).numpy()
+        loss, gate_loss = trainer.train_step(images, labels, rate, step, train_gate=live)
         if not math.isfinite(loss + gate_loss):
             raise ModelError(
                 f"the loss is not finite at epoch {epoch}, step {number}",
                 mend=f"Start anew with --restart and an --lr below {recipe.learning_rate:g}; the best model so far is kept.",
             )
-        losses.append(float(loss))
-        progress.step(epoch, number, float(loss))
+        losses.append(loss)
+        progress.step(epoch, number, loss)
     found = evaluate(trainer, data.validation)
     return EpochRecord(
         epoch=epoch,

@@ -1,0 +1,177 @@
+"""`u3p-edge export`: a float UNet 3+ to verified int8 TFLite and ONNX files."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from u3p_edge.pipeline.export import Exported
+    from u3p_edge.pipeline.recipe import ExportRecipe, Format
+
+
+class FitName(str, Enum):
+    """How an image of another size is fitted."""
+
+    RESIZE = "resize"
+    PAD = "pad"
+
+
+class NormalizationName(str, Enum):
+    """How intensities are normalised."""
+
+    PERCENTILE = "percentile"
+    ZSCORE = "zscore"
+    RANGE = "range"
+
+
+def export(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Run folder of `u3p-edge train`, or a tf_keras .keras or .h5 file; none for the embedded model."),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Quantize to int8; otherwise float files alone.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Data folder (images/, masks/, split.csv); none for the embedded images.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Run folder to write; an interrupted export goes on there.")] = Path("u3p-export"),
+    ptq: Annotated[bool, typer.Option("--ptq", help="Post-training quantization alone; never train.")] = False,
+    qat_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Quantization-aware training for so many epochs, even if post-training would do."),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="Points of validation Dice that post-training quantization may lose.")
+    ] = 0.1,
+    calibration_images: Annotated[int, typer.Option(min=1, help="Training images that measure the ranges.")] = 64,
+    formats: Annotated[str, typer.Option(help="Comma-separated: tflite, onnx.")] = "tflite,onnx",
+    float16: Annotated[bool, typer.Option("--float16", help="Also a TFLite file with float16 weights.")] = False,
+    float_io: Annotated[bool, typer.Option("--float-io", help="Float32 input and output of the int8 files.")] = False,
+    min_sqnr: Annotated[
+        float, typer.Option(help="Signal to quantization noise in dB that an int8 file must reach, or the export fails.")
+    ] = 10.0,
+    rounds: Annotated[int, typer.Option(min=5, help="Timed rounds, at 1 thread and at all.")] = 15,
+    fit: Annotated[FitName, typer.Option(help="For a Keras file: resize images, or pad and crop.")] = FitName.RESIZE,
+    normalize: Annotated[
+        NormalizationName, typer.Option(help="For a Keras file: the normalisation that it was trained with.")
+    ] = NormalizationName.PERCENTILE,
+    class_names: Annotated[str, typer.Option(help="For a Keras file: comma-separated, background first.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
+    trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Export again even if the run folder holds the same export.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read model and data, say what would be done, and stop.")] = False,
+) -> None:
+    """Export a model: convert, quantize, verify on real images, measure, report.
+
+    Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, report.md, report.json,
+    samples.png and manifest.json. Exit code 1: verification failed; 2: bad input.
+
+        u3p-edge export --int8
+        u3p-edge export RUN --int8 --data FOLDER --out exported
+        u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
+    """
+    from u3p_edge.pipeline.recipe import ExportRecipe
+
+    recipe = ExportRecipe(
+        int8=int8,
+        method="ptq" if ptq else "auto" if qat_epochs is None else "qat",
+        max_drop=max_drop,
+        qat_epochs=qat_epochs or ExportRecipe.qat_epochs,
+        calibration_images=calibration_images,
+        formats=_formats(formats),
+        float16=float16,
+        float_io=float_io,
+        min_sqnr=min_sqnr,
+        rounds=rounds,
+        seed=seed,
+        trust=trust,
+        fit=fit.value,
+        normalization=normalize.value,
+        class_names=tuple(name.strip() for name in class_names.split(",") if name.strip()),
+    )
+    _check(model, data, ptq, qat_epochs)
+    if dry_run:
+        _explain(model, data, recipe)
+        return
+    _run(model, data, out, recipe, force)
+
+
+def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, force: bool) -> None:
+    from rich.console import Console
+
+    from u3p_edge.cli.bench import command_line
+    from u3p_edge.cli.progress import stages
+
+    with Console(stderr=True).status("Loading TensorFlow"):
+        from u3p_edge.pipeline.export import export as run_export
+    with stages() as begin:
+        done = run_export(model, data, out, recipe, begin=begin, command=command_line(sys.argv), force=force)
+    _show(done, recipe)
+
+
+def _formats(text: str) -> tuple[Format, ...]:
+    """The formats named, in our order."""
+    from u3p_edge.errors import ConfigError
+    from u3p_edge.pipeline.recipe import FORMATS
+
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    unknown = sorted(names - set(FORMATS))
+    if unknown:
+        raise ConfigError(f"--formats: {unknown[0]!r} is not known", mend=f"It is {','.join(FORMATS)} or one of them.")
+    return tuple(name for name in FORMATS if name in names)
+
+
+def _check(model: Path | None, data: Path | None, ptq: bool, qat_epochs: int | None) -> None:
+    """What can be told to be wrong before TensorFlow is loaded."""
+    from u3p_edge.errors import ConfigError, DataError, ModelError
+
+    if ptq and qat_epochs is not None:
+        raise ConfigError("--ptq and --qat-epochs exclude each other", mend="Give one of them, or neither.")
+    if model is not None and not model.exists():
+        raise ModelError(f"the model {model} does not exist")
+    if data is not None and not data.is_dir():
+        raise DataError(f"the data folder {data} does not exist")
+
+
+def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> None:
+    """The plan, from a model and a folder that were really read."""
+    from rich.console import Console
+
+    from u3p_edge.data.embedded import embedded_folder
+    from u3p_edge.data.folder import read_folder
+    from u3p_edge.pipeline.source import read_source
+
+    source, dataset = read_source(model, recipe), read_folder(data or embedded_folder())
+    counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
+    how = {"auto": f"post-training, else {recipe.qat_epochs} epochs of training", "ptq": "post-training"}
+    p = source.metadata.preprocessing
+    console = Console()
+    console.print(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
+    console.print(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
+    console.print(f"data    {dataset.root.resolve().name}: {counts} images")
+    console.print(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
+    console.print(f"formats {', '.join(recipe.formats)}")
+
+
+def _show(done: Exported, recipe: ExportRecipe) -> None:
+    """The summary table, how the files came about, and where they are."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from u3p_edge.cli.bench import show
+
+    show(done.result)
+    console = Console()
+    for note in done.notes:
+        console.print("•", escape(note))
+    if done.choice and done.choice.drop > recipe.max_drop:
+        console.print(
+            f"[bold]int8 loses {done.choice.drop:.2f} points of validation Dice, more than the {recipe.max_drop:.2f} allowed[/]"
+        )
+    if done.reused:
+        console.print("The run folder held this very export already; --force does it again.")
+    console.print(f"Report: {escape(str(done.run / 'report.md'))}", soft_wrap=True)

@@ -1,0 +1,82 @@
+"""`u3p-edge`: one program, one file a command. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from u3p_edge import __version__
+from u3p_edge.cli.bench import bench
+from u3p_edge.cli.data import data_app
+from u3p_edge.cli.export import export
+from u3p_edge.cli.gate import gate
+from u3p_edge.cli.predict import predict
+from u3p_edge.cli.train import train
+from u3p_edge.errors import U3pEdgeError
+
+VERBOSE = "U3P_EDGE_VERBOSE"
+"""Set to anything, the libraries' own messages are shown."""
+
+app = typer.Typer(
+    name="u3p-edge",
+    help="UNet 3+ on small devices: train, quantize to int8, export to TFLite and ONNX, and prove what it cost.\n\n"
+    "Start with `u3p-edge export --int8`: it needs nothing but this package.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(export)
+app.command()(train)
+app.command()(predict)
+app.command()(bench)
+app.command()(gate)
+app.add_typer(data_app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"u3p-edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Run the command line. User mistakes end in one message and their exit code; a bug keeps its traceback."""
+    _quiet()
+    try:
+        app()
+    except U3pEdgeError as error:
+        print(f"u3p-edge: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("u3p-edge: interrupted; the same command goes on where it was", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _quiet() -> None:
+    """Keep what TensorFlow and LiteRT print at start-up from the user; Python's own stderr stays."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if os.environ.get(VERBOSE):
+        return
+    warnings.simplefilter("ignore")
+    # Their C++ parts write to file descriptor 2 itself, before any Python setting is read.
+    own = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    main()

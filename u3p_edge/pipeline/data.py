@@ -1,0 +1,86 @@
+"""The splits that an export works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.config import Metadata
+from u3p_edge.data.embedded import embedded_folder
+from u3p_edge.data.folder import read_folder
+from u3p_edge.data.load import Arrays, infer_labels, load
+from u3p_edge.errors import DataError
+
+Begin = Callable[[str, int], Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class ExportData:
+    """Preprocessed splits.
+
+    Args:
+        name: of the folder.
+        train: for calibration and quantization-aware training.
+        val: for choosing.
+        test: for the report alone; the validation split again where the folder has no test split.
+        test_split: which of the two it is.
+        embedded: the demonstration data of the package.
+    """
+
+    name: str
+    train: Arrays
+    val: Arrays
+    test: Arrays
+    test_split: str
+    embedded: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the report must know of the data."""
+        notes = []
+        if self.embedded:
+            notes.append(
+                "The embedded data is a demonstration, not a benchmark: slices of one averaged brain, with slabs of the same "
+                "head in training and test."
+            )
+        if self.test_split == "val":
+            notes.append(f"{self.name} has no test split: the scores are of the validation split, on which int8 was chosen.")
+        return tuple(notes)
+
+
+def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin) -> ExportData:
+    """Load the train, val and test splits of a folder; None is the embedded one.
+
+    Raises:
+        DataError: a folder or a file that cannot be used, or an empty train or val split.
+    """
+    root = embedded_folder() if folder is None else folder
+    dataset = read_folder(root)
+    test_split = "test" if dataset.count("test") else "val"
+    splits = {name: dataset.split(name) for name in dict.fromkeys(("train", "val", test_split))}
+    advance = begin("Read images", sum(map(len, splits.values())))
+    arrays = {name: load(samples, metadata.preprocessing, metadata.labels, advance) for name, samples in splits.items()}
+    return ExportData(
+        name=root.resolve().name,
+        train=arrays["train"],
+        val=arrays["val"],
+        test=arrays[test_split],
+        test_split=test_split,
+        embedded=folder is None,
+    )
+
+
+def labels_of(folder: Path | None) -> int | None:
+    """Number of classes in a folder's masks; None without a folder."""
+    return None if folder is None else infer_labels(read_folder(folder))
+
+
+def check_fit(metadata: Metadata, folder: Path | None) -> None:
+    """The embedded data fits models of its own classes and one channel alone. Raises DataError."""
+    if folder is None and (metadata.labels != 4 or metadata.preprocessing.channels != 1):
+        raise DataError(
+            f"the embedded data has 4 classes of grey images, the model has {metadata.labels} classes of "
+            f"{metadata.preprocessing.channels}-channel images",
+            mend="Give your own with --data FOLDER.",
+        )

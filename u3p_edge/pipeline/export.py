@@ -1,0 +1,207 @@
+"""`u3p-edge export`: a float UNet 3+ to verified files in two formats, and a report. The order of its stages.
+
+source ─ inference graph ─► float32 ─► int8 (PTQ, else QAT) ─► ONNX from the same integers
+                                              │
+         report ◄─ measure ◄─ final names ◄─ verify
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from u3p_edge import __version__
+from u3p_edge.artifact import MANIFEST, Manifest, describe, make_folder, read_manifest, sha256_of, write_manifest, write_text
+from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
+from u3p_edge.benchmark.result import RunResult, read_result, save_result
+from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
+from u3p_edge.errors import ArtifactError, VerificationError
+from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
+from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
+from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.source import Source, read_source
+from u3p_edge.pipeline.staging import Staging, key_of, open_staging
+from u3p_edge.pipeline.verify import verify
+from u3p_edge.report.github import append_summary
+from u3p_edge.report.markdown import render
+from u3p_edge.report.samples import Sample, choose, write_samples
+from u3p_edge.runtime import Session
+from u3p_edge.runtime.keras import keras_session
+
+REPORT, RESULT, SAMPLES = "report.md", "report.json", "samples.png"
+VERIFIED_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export left behind.
+
+    Args:
+        run: the run folder.
+        result: what was measured.
+        notes: how the files came about, one sentence each.
+        choice: of the int8 network; None without int8.
+        reused: the run folder held it all already; nothing was computed.
+    """
+
+    run: Path
+    result: RunResult
+    notes: tuple[str, ...]
+    choice: Choice | None
+    reused: bool = False
+
+
+def export(
+    model: Path | None,
+    data: Path | None,
+    run: Path,
+    recipe: ExportRecipe,
+    *,
+    begin: Begin,
+    command: str = "",
+    force: bool = False,
+) -> Exported:
+    """Export a model: convert, quantize, verify, measure, report.
+
+    Args:
+        model: a run folder, a `.keras` or `.h5` file, or None for the embedded reference model.
+        data: a data folder, or None for the embedded images.
+        run: folder for the files; made if it is not there. An interrupted export goes on where it was.
+        recipe: how.
+        begin: `begin(stage, steps)` for progress.
+        command: what was typed, for the report.
+        force: do it again even if `run` holds the same export already.
+
+    Raises:
+        U3pEdgeError: bad input; nothing half-written is left.
+        VerificationError: a file does not compute what the float model computes.
+    """
+    make_folder(run)
+    source = read_source(model, recipe, labels_of(data) if model is not None and model.is_file() else None)
+    check_fit(source.metadata, data)
+    splits = read_export_data(data, source.metadata, begin)
+    key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json())
+    if not force and (done := _finished(run, key)):
+        return Exported(run, done, (), None, reused=True)
+    staging = open_staging(run, key)
+    files, choice = _make(source, splits, recipe, staging, begin)
+    reference = keras_session(source.model, source.metadata)
+    _verify(files, reference, splits, recipe, staging, begin)
+    final = _publish(files, run, source, key, recipe)
+    measured = _measure(final, reference, splits, recipe, command, begin)
+    notes = _notes(source, splits, choice)
+    _report(run, measured, splits, source, notes)
+    shutil.rmtree(staging.folder, ignore_errors=True)
+    return Exported(run, measured.result, notes, choice)
+
+
+def _make(
+    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+) -> tuple[dict[str, Path], Choice | None]:
+    """Every file, staged, by its final name; the int8 TFLite file is made even where only its ONNX twin is asked for."""
+    files = {"model.float32.tflite": float_tflite(source, staging, begin)}
+    if recipe.float16:
+        files["model.float16.tflite"] = staging.file(
+            "float16.tflite", lambda: tflite.convert_float(source.model, source.metadata, half=True)
+        )
+    choice = None
+    if recipe.int8:
+        files["model.int8.tflite"], choice = quantize(source, data, recipe, staging, begin)
+    if "onnx" in recipe.formats:
+        files |= _onnx(source, files.get("model.int8.tflite"), staging, begin)
+    return files, choice
+
+
+def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin) -> dict[str, Path]:
+    advance = begin("Convert to ONNX", 1 if int8 is None else 2)
+
+    def float32() -> bytes:
+        return bytes(onnx_float.to_onnx(source.model, source.metadata).SerializeToString())
+
+    files = {"model.float32.onnx": staging.file("float32.onnx", float32)}
+    advance()
+    if int8 is not None:
+        graph = flatbuffer.read(int8.read_bytes())
+        twin = onnx_int8.to_onnx(graph, source.metadata).SerializeToString()
+        files["model.int8.onnx"] = staging.file("int8.onnx", lambda: bytes(twin))
+        advance()
+    return files
+
+
+def _verify(
+    files: Mapping[str, Path], reference: Session, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+) -> None:
+    places = np.unique(np.linspace(0, len(data.test.images) - 1, VERIFIED_IMAGES).round().astype(int))
+    images = data.test.images[places]
+    try:
+        verify(files, reference, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, begin=begin)
+    except VerificationError:
+        # Kept, they would fail again; made anew, they may not (a damaged disk, another version of a runtime).
+        shutil.rmtree(staging.folder, ignore_errors=True)
+        raise
+
+
+def _publish(files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe) -> dict[str, Path]:
+    """Give the verified files that were asked for their final names, and write the manifest."""
+    wanted = {name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}
+    manifest = Manifest(recipe=recipe.to_json(), key=key)
+    (run / MANIFEST).unlink(missing_ok=True)
+    (run / RESULT).unlink(missing_ok=True)
+    for name, path in wanted.items():
+        try:
+            shutil.copyfile(path, run / f".{name}.partial")
+            (run / f".{name}.partial").replace(run / name)
+        except OSError as error:
+            raise ArtifactError(f"{run / name} cannot be written: {error.strerror}") from error
+        manifest = manifest.with_artifact(describe(run / name, name.split(".", 1)[1], source.sha256))
+    write_manifest(run, manifest)
+    return {name: run / name for name in wanted}
+
+
+def _measure(
+    files: Mapping[str, Path], reference: Session, data: ExportData, recipe: ExportRecipe, command: str, begin: Begin
+) -> Measured:
+    test = EvaluationData(data.name, data.test_split, data.test)
+    expected = predict_labels(reference, data.test.images, begin("Predict with the float model", len(data.test.stems)))
+    settings = Settings(threads=default_threads(), rounds=recipe.rounds)
+    return measure(
+        list(files.values()), data=test, reference_labels=expected, settings=settings, command=command, progress=begin
+    )
+
+
+def _report(run: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...]) -> None:
+    names = [a.name for a in measured.result.artifacts]
+    first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
+    a, b = measured.predictions[first], measured.predictions[second]
+    rows = [Sample(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose(a, b)]
+    write_samples(run / SAMPLES, rows, source.metadata, (_short(first), _short(second)))
+    text = render(measured.result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES)
+    write_text(run / REPORT, text)
+    save_result(run / RESULT, measured.result)
+    append_summary(text)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("model.")
+
+
+def _notes(source: Source, data: ExportData, choice: Choice | None) -> tuple[str, ...]:
+    size = f"{source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC an image"
+    return (f"Model: {size}. {' '.join(source.notes)}", *(choice.notes if choice else ()), *data.notes)
+
+
+def _fingerprints(data: ExportData) -> tuple[str, ...]:
+    return tuple(data_sha256(a.images, a.labels, a.groups) for a in (data.train, data.val, data.test))
+
+
+def _finished(run: Path, key: str) -> RunResult | None:
+    """The result of an export of the same key whose files are all still as they were."""
+    manifest = read_manifest(run)
+    same = manifest.key == key and manifest.artifacts and (run / RESULT).exists()
+    whole = same and all((run / a.file).exists() and sha256_of(run / a.file) == a.sha256 for a in manifest.artifacts)
+    return read_result(run / RESULT) if whole else None

@@ -1,0 +1,162 @@
+"""Which int8 network is kept: post-training quantization where that loses nothing, training where it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.benchmark.accuracy import predict_labels, score
+from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.data.calibration import calibration_indices
+from u3p_edge.data.load import Arrays
+from u3p_edge.export import tflite
+from u3p_edge.pipeline.data import Begin, ExportData
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.runtime import open_session
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The int8 network that was kept.
+
+    Args:
+        method: "ptq" or "qat".
+        float_dice, ptq_dice, qat_dice: mean foreground Dice on the validation split, 0..1; None where not tried.
+        calibration_images: that post-training quantization saw.
+    """
+
+    method: str
+    float_dice: float
+    ptq_dice: float
+    qat_dice: float | None
+    calibration_images: int
+
+    @property
+    def drop(self) -> float:
+        """What the kept network loses on the validation split, in points; negative where it gains."""
+        kept = self.ptq_dice if self.qat_dice is None or self.method == "ptq" else self.qat_dice
+        return 100 * (self.float_dice - kept)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The choice in sentences, for a report."""
+        tried = f"post-training quantization on {self.calibration_images} training images lost " + _points(
+            self.float_dice - self.ptq_dice
+        )
+        if self.qat_dice is not None:
+            tried += f", quantization-aware training {_points(self.float_dice - self.qat_dice)}"
+        kept = {"ptq": "post-training quantization", "qat": "quantization-aware training"}[self.method]
+        return (f"Validation Dice (float {100 * self.float_dice:.2f}): {tried}; kept: {kept}.",)
+
+
+def quantize(source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin) -> tuple[Path, Choice]:
+    """The int8 TFLite file of the better method, and what each scored.
+
+    Raises:
+        ModelError: a layer that int8 cannot express.
+    """
+    made = staging.folder / "int8.json"
+    float_file = float_tflite(source, staging, begin)
+    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, begin))
+    if made.exists():
+        choice = Choice(**json.loads(made.read_text()))
+    else:
+        choice = _choose(source, data, recipe, staging, (float_file, ptq), begin)
+        staging.file("int8.json", lambda: json.dumps(asdict(choice)).encode())
+    return (ptq if choice.method == "ptq" else staging.folder / "qat.tflite"), choice
+
+
+def float_tflite(source: Source, staging: Staging, begin: Begin) -> Path:
+    """The float32 TFLite file, which also stands for the float model in choosing."""
+
+    def make() -> bytes:
+        done = begin("Convert float32 to TFLite", 1)
+        file = tflite.convert_float(source.model, source.metadata)
+        done()
+        return file
+
+    return staging.file("float32.tflite", make)
+
+
+def _choose(
+    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, files: tuple[Path, Path], begin: Begin
+) -> Choice:
+    float_dice, ptq_dice = (validation_dice(path, data.val, begin) for path in files)
+    images = min(recipe.calibration_images, len(data.train.stems))
+    choice = Choice("ptq", float_dice, ptq_dice, None, images)
+    if recipe.method == "ptq" or (recipe.method == "auto" and choice.drop <= recipe.max_drop):
+        return choice
+    qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin))
+    qat_dice = validation_dice(qat, data.val, begin)
+    return Choice("qat" if qat_dice > ptq_dice else "ptq", float_dice, ptq_dice, qat_dice, images)
+
+
+def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
+    """Mean foreground Dice of an exported file, 0..1: pooled by group, then averaged."""
+    session = open_session(path, available_cores())
+    predicted = predict_labels(session, arrays.images, begin(f"Validate {path.name}", len(arrays.stems)))
+    found = score(arrays.labels, predicted, predicted, arrays.groups, session.metadata.labels).mean_dice
+    return 0.0 if found is None else found
+
+
+def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, begin: Begin) -> bytes:
+    images = train.images[list(calibration_indices(train, recipe.calibration_images))]
+    advance = begin("Calibrate (post-training quantization)", len(images))
+    return tflite.convert_int8(
+        source.model, source.metadata, calibration=images, float_io=recipe.float_io, seen=lambda _: advance()
+    )
+
+
+def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> bytes:
+    """Quantization-aware training; the epoch that scores best as a fake-quant model on the validation split is kept."""
+    from u3p_edge.quantize.finetune import train_qat
+    from u3p_edge.runtime.keras import keras_session
+    from u3p_edge.training.losses import dice_cross_entropy
+
+    def validate(model: object) -> float:
+        predicted = predict_labels(keras_session(model, source.metadata), data.val.images)
+        found = score(data.val.labels, predicted, predicted, data.val.groups, source.metadata.labels).mean_dice
+        return 0.0 if found is None else found
+
+    trained = train_qat(
+        source.model,
+        data.train.images,
+        one_hot(data.train.labels, source.metadata.channels_out),
+        loss=dice_cross_entropy,
+        validate=validate,
+        epochs=recipe.qat_epochs,
+        learning_rate=recipe.qat_learning_rate,
+        seed=recipe.seed,
+        progress=_as_bar(begin, "Train under fake quantization"),
+    )
+    return tflite.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.float_io)
+
+
+def _as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
+    """(done, total) calls as one bar, begun at the first of them."""
+    bars: list[Callable[[], object]] = []
+
+    def progress(_done: int, total: int) -> None:
+        if not bars:
+            bars.append(begin(stage, total))
+        bars[0]()
+
+    return progress
+
+
+def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:
+    """Labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself."""
+    if channels == 1:
+        return (labels[..., np.newaxis] > 0).astype(np.float32)
+    return np.eye(channels, dtype=np.float32)[labels]
+
+
+def _points(loss: float) -> str:
+    return f"{100 * loss:.2f} points"

@@ -1,0 +1,100 @@
+"""The float model that an export starts from, wherever it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from u3p_edge import __version__
+from u3p_edge.artifact import sha256_of
+from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.models.keras_file import read_keras_file
+from u3p_edge.models.store import WEIGHTS, load_model
+from u3p_edge.pipeline.recipe import ExportRecipe
+
+
+@dataclass(frozen=True)
+class Source:
+    """A float model, ready for inference.
+
+    Args:
+        name: to call it in a report.
+        model: tf_keras, one input `image` [1, H, W, C], one output `mask` [1, H, W, K] of probabilities.
+        metadata: what its artifacts will carry.
+        sha256: of the file it was read from.
+        macs, parameters: of the inference graph.
+        notes: what was done to it, in sentences.
+    """
+
+    name: str
+    model: Any
+    metadata: Metadata
+    sha256: str
+    macs: int
+    parameters: int
+    notes: tuple[str, ...]
+
+
+def reference_folder() -> Path:
+    """The trained reference model that travels in the package."""
+    return Path(__file__).resolve().parents[1] / "models" / "reference"
+
+
+def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = None) -> Source:
+    """Read a model and prepare it for inference.
+
+    Args:
+        path: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
+        recipe: what a Keras file cannot say itself.
+        labels: of the data, to tell what a Keras file's mask stands for; None when no data is at hand.
+
+    Raises:
+        ModelError: missing, damaged, or not a segmentation network that can be read.
+    """
+    folder = reference_folder() if path is None else path
+    if folder.is_dir() and (folder / WEIGHTS).exists():
+        model, _, metadata = load_model(folder)
+        weights = folder / WEIGHTS
+    elif folder.is_dir():
+        raise ModelError(
+            f"the folder {folder} holds no {WEIGHTS}", mend="Give a run folder of `u3p-edge train`, or a .keras or .h5 file."
+        )
+    else:
+        model, metadata, weights = read_keras_file(folder, trust=recipe.trust), None, folder
+    inference = inference_graph(from_keras(model))
+    ready = to_keras(inference.graph)
+    total = cost(inference.graph)
+    digest = sha256_of(weights)
+    said = metadata or _metadata(ready, recipe, labels)
+    return Source(
+        name="embedded reference" if path is None else path.name,
+        model=ready,
+        metadata=dataclasses.replace(said, version=__version__, lineage=(*said.lineage, ("float model", digest))),
+        sha256=digest,
+        macs=total.total_macs,
+        parameters=total.parameters,
+        notes=inference.notes,
+    )
+
+
+def _metadata(model: Any, recipe: ExportRecipe, labels: int | None) -> Metadata:
+    """What a Keras file's artifacts say of themselves: sizes from the model, the rest from the recipe."""
+    height, width, channels = (int(n) for n in model.inputs[0].shape[1:])
+    mask_channels = int(model.outputs[0].shape[-1])
+    count = max(2, mask_channels)
+    if labels is not None and labels > count:
+        raise ModelError(
+            f"the masks have {labels} classes, the model's mask has {mask_channels} channels, for {count} classes",
+            mend="Give the data that the model was trained for.",
+        )
+    if recipe.class_names and len(recipe.class_names) != count:
+        raise ModelError(f"{len(recipe.class_names)} class names were given for a model of {count} classes")
+    preprocessing = Preprocessing(height, width, channels, recipe.fit, recipe.normalization)
+    plain = default_metadata(preprocessing, count, recipe.class_names)
+    return dataclasses.replace(plain, mask_channels=mask_channels)

@@ -1,0 +1,129 @@
+"""Exported files held against the float model they came from, before they get their final names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.errors import VerificationError
+from u3p_edge.export import flatbuffer
+from u3p_edge.export.onnx_int8 import count_convolutions
+from u3p_edge.export.structure import onnx_faults, tflite_faults
+from u3p_edge.pipeline.data import Begin
+from u3p_edge.runtime import Session, open_session
+from u3p_edge.runtime.onnx_fusion import optimized_operators
+
+Maps = npt.NDArray[np.float32]
+
+FLOAT_TOLERANCE = 2e-3
+"""Of a probability. A convolution sums up to n = 9 * 2048 products, each rounded: off by about sqrt(n) * eps = 1.6e-5 of
+its values; 45 layers in a row add up to 45 * 1.6e-5 = 7.3e-4 of a logit, which is below 10 wherever the probability's
+slope is not below 5e-5, at most 1/4 elsewhere: 10 * 7.3e-4 / 4 = 1.8e-3."""
+
+HALF_TOLERANCE = 0.06
+"""The same with weights rounded to 11 bits: relative 2^-12 in each of 45 layers, 10 * 45 * 2^-12 / 4 = 2.7e-2, and twice
+that for the activations that LiteRT may keep as float16."""
+
+TWIN_SQNR = 15.0
+"""Decibels between the int8 files of the two formats. They share all integers of the model and differ only in how each
+runtime rounds its 32-bit sums to 8 bits, which is less than the rounding itself, the min_sqnr of the float model."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One exported file and how it did.
+
+    Args:
+        file: its name.
+        worst: largest difference of a probability from the float model's on the images tried.
+        sqnr: signal to noise in dB, the float model's probabilities being the signal.
+        faults: what is wrong, one sentence each; empty when verified.
+    """
+
+    file: str
+    worst: float
+    sqnr: float
+    faults: tuple[str, ...]
+
+
+def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr: float, float_io: bool, begin: Begin) -> None:
+    """Check structure and numbers of every file.
+
+    Args:
+        files: by final name; the int8 ONNX file is also held against the int8 TFLite file.
+        model: the float tf_keras model.
+        images: float32 [N, H, W, C], real and preprocessed.
+        min_sqnr: in dB, of int8 files.
+        float_io: int8 files have float32 input and output.
+        begin: progress.
+
+    Raises:
+        VerificationError: names every file that fails and why.
+    """
+    advance = begin("Verify", len(files) + 1)
+    expected = _maps(model, images)
+    advance()
+    maps: dict[str, Maps] = {}
+    checks = []
+    for name, path in files.items():
+        maps[name] = _maps(open_session(path, available_cores()), images)
+        faults = [*_structure(name, path, files, float_io), *_numbers(name, maps, expected, min_sqnr)]
+        checks.append(Check(name, float(np.abs(maps[name] - expected).max()), sqnr(expected, maps[name]), tuple(faults)))
+        advance()
+    failed = [f"{check.file}: {fault}" for check in checks for fault in check.faults]
+    if failed:
+        raise VerificationError(
+            "verification failed, so no file was left under its final name: " + "; ".join(failed),
+            mend="Try --qat-epochs with more epochs, or report the model if its float files fail.",
+        )
+
+
+def sqnr(signal: Maps, noisy: Maps) -> float:
+    """Signal to quantization noise in dB; the signal is what varies in the map, not its mean."""
+    noise = float(np.mean(np.square(noisy.astype(np.float64) - signal)))
+    power = float(np.var(signal.astype(np.float64)))
+    if noise == 0:
+        return np.inf
+    return float(10 * np.log10(max(power, np.finfo(np.float64).tiny) / noise))
+
+
+def _maps(session: Session, images: Maps) -> Maps:
+    return np.stack([session.run(image) for image in images])
+
+
+def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: float) -> Sequence[str]:
+    found = maps[name]
+    worst = float(np.abs(found - expected).max())
+    if not np.isfinite(found).all():
+        return ["its output is not finite"]
+    if "int8" not in name:
+        tolerance = HALF_TOLERANCE if "float16" in name else FLOAT_TOLERANCE
+        return [] if worst <= tolerance else [f"a probability is off by {worst:.2g}, more than {tolerance:.2g}"]
+    faults = []
+    # A probability is stored in steps of 1/256: a map that varies by less than a step cannot be told from its rounding.
+    quality, visible = sqnr(expected, found), float(np.std(expected)) > 1 / 256
+    if visible and quality < min_sqnr:
+        faults.append(f"its signal to quantization noise is {quality:.1f} dB, below {min_sqnr:.1f} dB")
+    twin = maps.get("model.int8.tflite")
+    if name == "model.int8.onnx" and twin is not None and visible and sqnr(twin, found) < TWIN_SQNR:
+        faults.append(f"it is {sqnr(twin, found):.1f} dB from the TFLite file, whose integers it has")
+    return faults
+
+
+def _structure(name: str, path: Path, files: Mapping[str, Path], float_io: bool) -> Sequence[str]:
+    if path.suffix == ".tflite":
+        return tflite_faults(flatbuffer.read(path.read_bytes()), int8="int8" in name, float_io=float_io)
+    faults = [*onnx_faults(onnx.load(path))]
+    if "int8" in name:
+        graph = flatbuffer.read(files["model.int8.tflite"].read_bytes())
+        operators = optimized_operators(path)
+        fused, wanted = operators.get("QLinearConv", 0), count_convolutions(graph)
+        if fused != wanted:
+            faults.append(f"ONNX Runtime runs {fused} of {wanted} convolutions on integers")
+    return faults
