@@ -74,11 +74,12 @@ def test_optimization_does_not_change_the_numbers(pair, images):
     data, twin = pair
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
     difference = np.abs(run(twin, image).astype(int) - run(twin, image, optimize=False).astype(int))
-    # A value on a rounding boundary may fall to either side: a convolution's sum once in many thousands, an average of
-    # four integers at every second half. Where averages are, LiteRT's two kernels bound what that may amount to.
-    averages = any(op.code == "AVERAGE_POOL_2D" for op in flatbuffer.read(data).operators)
+    # A value on a rounding boundary may fall to either side: a convolution's sum once in many thousands, but an average
+    # of four integers at every second half, and the 8-bit reciprocal roots of layer normalisation amplify each. Where
+    # these are, LiteRT's two kernels bound what that may amount to.
+    coarse = {op.code for op in flatbuffer.read(data).operators} & {"AVERAGE_POOL_2D", "RSQRT"}
     spread = np.abs(lite(data, image).astype(int) - lite(data, image, reference=True)).mean()
-    assert difference.mean() <= (spread if averages else 0.05)
+    assert difference.mean() <= (spread if coarse else 0.05)
 
 
 def test_every_convolution_runs_on_integers(pair, tmp_path):

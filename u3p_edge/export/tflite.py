@@ -81,7 +81,12 @@ def _one_by_one(images: Images, seen: Callable[[int], object]) -> Iterator[list[
 
 
 def _converter(model: Keras) -> Any:
-    return tf.lite.TFLiteConverter.from_concrete_functions([serving_function(model).get_concrete_function()], model)
+    # A module that holds no more than the function: given the Keras model, TensorFlow traces every layer's call anew,
+    # which takes several times as long as the conversion.
+    holder = tf.Module()
+    holder.kept = list(model.variables)
+    holder.serve = serving_function(model).get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([holder.serve], holder)
 
 
 def _convert(converter: Any) -> bytes:
