@@ -19,6 +19,12 @@ from u3p_edge.errors import ConfigError
 STRIDE = 16
 """Height and width must be multiples of this: UNet 3+ halves them four times."""
 
+METADATA_KEY = "u3p_edge"
+"""Name of the TFLite metadata entry and of the ONNX metadata property that hold `Metadata.to_json()`."""
+
+QUANTIZATION_KEY = "u3p_edge.quantization"
+"""ONNX metadata property of an int8 input and output: {"image": [scale, zero_point], "mask": [scale, zero_point]}."""
+
 Fit = Literal["resize", "pad"]
 Normalization = Literal["percentile", "zscore", "range"]
 Colour = tuple[int, int, int]

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from u3p_edge.config import Metadata
+from u3p_edge.config import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 
-METADATA_KEY = "u3p_edge"
 IDENTIFIER = b"TFL3"
 
 

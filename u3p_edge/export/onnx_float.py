@@ -12,8 +12,7 @@ import tensorflow as tf
 import tf2onnx
 from onnx import helper
 
-from u3p_edge.config import Metadata
-from u3p_edge.export.flatbuffer import METADATA_KEY
+from u3p_edge.config import METADATA_KEY, Metadata
 from u3p_edge.export.onnx_int8 import OPSET
 from u3p_edge.export.tflite import serving_function
 

@@ -21,9 +21,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from u3p_edge.config import Metadata
+from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.export.flatbuffer import METADATA_KEY, Operator, Tensor, TFLiteGraph
+from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.onnx_operators import OPERATORS
 from u3p_edge.export.onnx_pieces import (
     TO_NCHW,
@@ -37,7 +37,6 @@ from u3p_edge.export.onnx_pieces import (
     transpose,
 )
 
-QUANTIZATION_KEY = "u3p_edge.quantization"
 OPSET = 17
 IR_VERSION = 8
 _RELU, _RELU6 = 1, 3  # schema.ActivationFunctionType

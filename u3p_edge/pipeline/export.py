@@ -7,6 +7,7 @@ source ─ inference graph ─► float32 ─► int8 (PTQ, else QAT) ─► ONN
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from u3p_edge import __version__
-from u3p_edge.artifact import MANIFEST, Manifest, describe, make_folder, read_manifest, sha256_of, write_manifest, write_text
+from u3p_edge.artifact import (
+    MANIFEST,
+    Manifest,
+    atomic_path,
+    describe,
+    make_folder,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+    write_text,
+)
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
 from u3p_edge.benchmark.result import RunResult, read_result, save_result
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
-from u3p_edge.errors import ArtifactError, VerificationError
+from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
@@ -149,16 +160,18 @@ def _verify(
 def _publish(files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe) -> dict[str, Path]:
     """Give the verified files that were asked for their final names, and write the manifest."""
     wanted = {name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}
+    with contextlib.ExitStack() as all_or_none:
+        # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
+        for name, path in wanted.items():
+            shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
+        (run / MANIFEST).unlink(missing_ok=True)
+        (run / RESULT).unlink(missing_ok=True)
     manifest = Manifest(recipe=recipe.to_json(), key=key)
-    (run / MANIFEST).unlink(missing_ok=True)
-    (run / RESULT).unlink(missing_ok=True)
-    for name, path in wanted.items():
-        try:
-            shutil.copyfile(path, run / f".{name}.partial")
-            (run / f".{name}.partial").replace(run / name)
-        except OSError as error:
-            raise ArtifactError(f"{run / name} cannot be written: {error.strerror}") from error
-        manifest = manifest.with_artifact(describe(run / name, name.split(".", 1)[1], source.sha256))
+    for name in wanted:
+        # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
+        parent = sha256_of(files["model.int8.tflite"]) if name == "model.int8.onnx" else source.sha256
+        _, number, container = name.split(".")
+        manifest = manifest.with_artifact(describe(run / name, f"{container}-{number}", parent))
     write_manifest(run, manifest)
     return {name: run / name for name in wanted}
 

@@ -22,11 +22,6 @@ from u3p_edge.errors import ConfigError, DataError, ModelError, RuntimeMissingEr
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
 
-METADATA_KEY = "u3p_edge"
-"""Name of the TFLite metadata entry and of the ONNX metadata property that hold `Metadata.to_json()`."""
-QUANTIZATION_KEY = "u3p_edge.quantization"
-"""ONNX metadata property of an int8 input and output: {"image": [scale, zero_point], "mask": [scale, zero_point]}."""
-
 
 @dataclass(frozen=True)
 class Quantization:

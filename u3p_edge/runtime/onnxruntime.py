@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.config import Metadata
+from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
-    METADATA_KEY,
-    QUANTIZATION_KEY,
     FloatArray,
     Quantization,
     Shape,

@@ -14,10 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from u3p_edge.config import Metadata
+from u3p_edge.config import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
-    METADATA_KEY,
     FloatArray,
     Quantization,
     Shape,
