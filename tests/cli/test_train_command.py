@@ -12,11 +12,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from u3p_edge.cli.train import train
+from u3p_edge.cli.train import choose, train
+from u3p_edge.data.augment import Augmentation
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.models.store import load_model
 from u3p_edge.training.checkpoint import RESUME, load_checkpoint
-from u3p_edge.training.recipe import read_recipe
+from u3p_edge.training.recipe import TrainRecipe
 
 TINY = ["--width", "4", "--size", "32x32", "--batch", "4", "--no-deep-supervision", "--no-augment"]
 
@@ -90,16 +91,12 @@ def test_dry_run_says_the_cost_and_writes_nothing(folder: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
-def test_options_go_before_the_recipe_file(folder: Path, tmp_path: Path) -> None:
+def test_options_go_before_the_recipe_file(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
-    path.write_text(
-        'base_width = 4\nsize = [32, 32]\nbatch_size = 8\nepochs = 7\naugmentation = "none"\ndeep_supervision = false\n'
-    )
-    result = call(folder, "--out", tmp_path / "run", "--recipe", path, "--epochs", 1, "--augment")
-    assert result.exit_code == 0, result.output
-    done = read_recipe(tmp_path / "run" / "recipe.toml")
-    assert (done.epochs, done.batch_size, done.labels) == (1, 8, 3)
-    assert done.augmentation is not None
+    path.write_text('base_width = 4\nbatch_size = 3\naugmentation = "none"\n')
+    assert choose(path, {"batch_size": 5}, None) == TrainRecipe(base_width=4, batch_size=5, augmentation=None)
+    assert choose(path, {}, True).augmentation == Augmentation()
+    assert choose(None, {}, False) == TrainRecipe(augmentation=None)
 
 
 @pytest.mark.parametrize(

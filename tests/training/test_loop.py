@@ -182,3 +182,21 @@ def test_a_gate_that_overfits_gets_its_best_weights_back_for_good() -> None:
     assert not state.gate_live
     for variable, array in zip(trainer.model.get_layer(GATE).weights, best, strict=True):
         np.testing.assert_array_equal(variable.numpy(), array)
+
+
+@pytest.mark.slow
+def test_steps_of_a_large_network_give_the_same_bits_every_time() -> None:
+    # Large enough for TensorFlow to want to save memory: see `Trainer.__init__` on the order of gradient sums.
+    trainer = Trainer(tiny_recipe(base_width=8, size=(128, 128), labels=4, deep_supervision=True))
+    rng = np.random.default_rng(0)
+    images = rng.random((8, 128, 128, 1), dtype=np.float32)
+    labels = rng.integers(0, 4, (8, 128, 128)).astype(np.uint8)
+    start, ends = trainer.tensors(), []
+    for _ in range(10):
+        trainer.restore(start)
+        for step in range(2):
+            trainer.train_step(images, labels, 1e-3, step, train_gate=False)
+        ends.append(trainer.tensors())
+    for end in ends[1:]:
+        for name, array in ends[0].items():
+            np.testing.assert_array_equal(end[name], array, err_msg=name)

@@ -104,7 +104,7 @@ def train(
         "class_names": _names(class_names), "epochs": epochs, "patience": patience, "batch_size": batch, "learning_rate": lr,
         "loss": loss, "deep_supervision": deep_supervision, "cgm": cgm, "seed": seed,
     }  # fmt: skip
-    chosen = _choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
+    chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
     dataset = read_folder(folder, seed=chosen.seed)
     try:
         if dry_run:
@@ -116,7 +116,7 @@ def train(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) -> TrainRecipe:
+def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) -> TrainRecipe:
     """The recipe of the file (or the default one), with what was given instead."""
     from u3p_edge.config import from_dict
     from u3p_edge.data.augment import Augmentation

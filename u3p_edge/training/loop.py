@@ -186,13 +186,19 @@ def keep(trainer: Trainer, state: RunState, kept: Tensors) -> Tensors:
     return kept
 
 
-def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path) -> TrainResult:
-    """Score the best weights and list what the run folder holds."""
+def score(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, object]:
+    """What scores.json holds, of the trainer's present weights."""
     metadata = state.recipe.metadata()
     found: dict[str, object] = {"best_epoch": state.best_epoch, "epochs": state.epoch}
     for name, arrays in (("validation", data.validation), ("test", data.test)):
         if arrays is not None:
             found[name] = scores(evaluate(trainer, arrays), arrays, metadata)
+    return found
+
+
+def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path) -> TrainResult:
+    """Score the best weights and list what the run folder holds."""
+    found = score(trainer, state, data)
     write_json(out / SCORES, found)
     manifest = Manifest(recipe=state.recipe.to_json())
     for file, kind in _FORMATS.items():
