@@ -112,7 +112,7 @@ def train(
         else:
             _report(_train(chosen, dataset, out, console, restart=restart), folder, console)
     except KeyboardInterrupt:
-        console.print(_how_to_go_on(out, dry_run=dry_run))
+        console.print(_how_to_go_on(out, dry_run=dry_run), markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -162,7 +162,6 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset, console: Console) -> None:
 
 
 def _report(result: TrainResult, folder: Path, console: Console) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("split", "images", "mean Dice", "mean IoU", title=f"Best epoch: {result.state.best_epoch}")
@@ -171,9 +170,8 @@ def _report(result: TrainResult, folder: Path, console: Console) -> None:
         if isinstance(scores, dict):
             table.add_row(name, str(scores["images"]), f"{scores['mean_dice']:.4f}", f"{scores['mean_iou']:.4f}")
     console.print(table)
-    console.print(
-        f"The model lies in {escape(str(result.folder))}. Next: u3p-edge export {result.folder} --int8 --data {folder}"
-    )
+    run = result.folder
+    console.print(f"The model lies in {run}. Next: u3p-edge export {run} --int8 --data {folder}", markup=False, soft_wrap=True)
 
 
 def _how_to_go_on(out: Path, *, dry_run: bool) -> str:
