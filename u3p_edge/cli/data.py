@@ -32,7 +32,10 @@ def check(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Report counts, sizes, class balance and every broken or mismatched pair by name; exit code 2 if there are any."""
+    """Report counts, sizes, class balance and every broken or mismatched pair by name; exit code 2 if there are any.
+
+    u3p-edge data check scans --group patient
+    """
     import dataclasses
     from json import dumps
 

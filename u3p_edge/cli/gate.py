@@ -41,6 +41,8 @@ def gate(
     It fails only when the whole 95 % interval of its change, from the raw samples, lies beyond the tolerance.
 
     Exit code 0: passed. 1: regressed. 3: not comparable (other machine, images, classes or files). 2: bad input.
+
+        u3p-edge gate baseline.json current.json --max-slowdown 5
     """
     from u3p_edge.artifact import write_text
     from u3p_edge.benchmark import compare

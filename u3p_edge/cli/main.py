@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from u3p_edge import __version__
 from u3p_edge.cli.bench import bench
@@ -21,8 +23,44 @@ from u3p_edge.errors import U3pEdgeError
 VERBOSE = "U3P_EDGE_VERBOSE"
 """Set to anything, the libraries' own messages are shown."""
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it: 128 + SIGINT."""
+
+MACHINE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
+)
+"""What the system says when the disk or the rights fall short; wherever it comes from, it is no bug of a program."""
+
+
+class Program(TyperGroup):
+    """The group of all commands: user mistakes end in one message and their exit code, a bug keeps its traceback.
+
+    Caught here because typer itself ends the program on Ctrl-C, without a word.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except U3pEdgeError as error:
+            _end(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno not in MACHINE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _end(f"{where}{error.strerror}", U3pEdgeError.exit_code)
+        except KeyboardInterrupt:
+            _end("interrupted; the same command goes on where it was, or begins again", INTERRUPTED)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"u3p-edge: {message}", file=sys.stderr)
+    raise SystemExit(code) from None
+
+
 app = typer.Typer(
     name="u3p-edge",
+    cls=Program,
     help="UNet 3+ on small devices: train, quantize to int8, export to TFLite and ONNX, and prove what it cost.\n\n"
     "Start with `u3p-edge export --int8`: it needs nothing but this package.",
     no_args_is_help=True,
@@ -51,16 +89,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. User mistakes end in one message and their exit code; a bug keeps its traceback."""
+    """Run the command line."""
     _quiet()
-    try:
-        app()
-    except U3pEdgeError as error:
-        print(f"u3p-edge: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("u3p-edge: interrupted; the same command goes on where it was", file=sys.stderr)
-        raise SystemExit(130) from None
+    app()
 
 
 def _quiet() -> None:

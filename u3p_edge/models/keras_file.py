@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 import zipfile
@@ -69,6 +70,9 @@ def _attempt(path: Path, action: Callable[[], T]) -> T:
     except PermissionError as error:
         raise ModelError(f"{path} may not be read", mend="Check its permissions.") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mend = "Free space there, or name another folder in TMPDIR."
+            raise ModelError(f"{path} cannot be read: {tempfile.gettempdir()} is full", mend=mend) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(f"{path} is damaged or is not a Keras model: {reason}", mend=_RESAVE) from error
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.config import Metadata
 from u3p_edge.data.load import Arrays
+from u3p_edge.errors import ArtifactError
 from u3p_edge.metrics import Scores, dice, iou
 from u3p_edge.training.evaluate import Evaluation, mean_foreground
 from u3p_edge.training.state import EpochRecord
@@ -42,22 +44,37 @@ class Board:
         make_folder(folder)
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = tf.summary.create_file_writer(str(folder))
-        self._names = names
+        self._folder, self._names = folder, names
+        with _as_ours(folder):
+            self._writer = tf.summary.create_file_writer(str(folder))
         for record in history:
             self.add(record)
 
     def add(self, record: EpochRecord) -> None:
         """One epoch's numbers, safe on disk when this returns."""
-        with self._writer.as_default():
-            for name, value in _flat(record, self._names).items():
-                if name != "epoch" and value is not None:
-                    tf.summary.scalar(name.replace(" ", "/"), float(value), step=record.epoch)
-        self._writer.flush()
+        with _as_ours(self._folder):
+            with self._writer.as_default():
+                for name, value in _flat(record, self._names).items():
+                    if name != "epoch" and value is not None:
+                        tf.summary.scalar(name.replace(" ", "/"), float(value), step=record.epoch)
+            self._writer.flush()
 
     def close(self) -> None:
         """No more epochs."""
-        self._writer.close()
+        with _as_ours(self._folder):
+            self._writer.close()
+
+
+@contextlib.contextmanager
+def _as_ours(folder: Path) -> Iterator[None]:
+    """TensorFlow writes its events by itself: a full disk is one of its own errors."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = str(error.message).strip().splitlines()[-1] if error.message else type(error).__name__
+        raise ArtifactError(
+            f"{folder} cannot be written: {reason}", mend="Free space, then run the same command again."
+        ) from error
 
 
 def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[str, Any]:

@@ -1,0 +1,354 @@
+"""Bad input through the real command line: one sentence, exit code 2, no traceback, nothing half-written in --out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import QUICK, Program, command, left_in, make_pictures, refusal
+from PIL import Image
+from small_artifacts import SHAPE, Zoo, picture, truth
+
+from u3p_edge.artifact import read_manifest, sha256_of
+from u3p_edge.config import Preprocessing, default_metadata
+
+MODEL_FILES = ("model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite")
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained UNet 3+ for the pictures, of two labels, as `train` leaves one."""
+    from u3p_edge.models.config import preset
+    from u3p_edge.models.store import save_model
+    from u3p_edge.models.unet3plus import build
+
+    folder = tmp_path_factory.mktemp("models") / "run"
+    config = preset("article", input_shape=SHAPE, base_width=2, classes=1, deep_supervision=False)
+    save_model(folder, build(config), config, default_metadata(Preprocessing(*SHAPE), labels=2))
+    return folder
+
+
+@pytest.fixture
+def folder(pictures: Path, tmp_path: Path) -> Path:
+    """A copy of the pictures to spoil."""
+    return Path(shutil.copytree(pictures, tmp_path / "pictures"))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "scan.png"
+    Image.fromarray((255 * picture(0)[:, :, 0]).astype(np.uint8)).save(path)
+    return path
+
+
+def cut(path: Path, to: Path) -> Path:
+    """The first half of a file."""
+    to.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return to
+
+
+# --- models
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.keras", "absent.h5"])
+def test_a_missing_float_model(program: Program, tmp_path: Path, name: str) -> None:
+    said = refusal(program("export", tmp_path / name, "--int8", "--out", tmp_path / "out"))
+    assert said == f"the model {tmp_path / name} does not exist"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["absent.tflite", "absent.onnx"])
+def test_a_missing_exported_model(program: Program, image: Path, tmp_path: Path, name: str) -> None:
+    for arguments in (("predict", tmp_path / name, image, "--out", tmp_path / "out"), ("bench", tmp_path / name)):
+        assert refusal(program(*arguments)) == f"{tmp_path / name} does not exist"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_truncated_keras_file(program: Program, keras_files: dict[str, Path], tmp_path: Path, suffix: str) -> None:
+    path = cut(keras_files[suffix], tmp_path / f"cut{suffix}")
+    said = refusal(program("export", path, "--int8", "--out", tmp_path / "out"))
+    assert said.startswith(f"{path} is ")
+    assert "truncated" in said or "damaged" in said
+    assert left_in(tmp_path / "out") == []
+
+
+def test_a_truncated_run_folder(program: Program, run_folder: Path, pictures: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    cut(run_folder / "model.safetensors", broken / "model.safetensors")
+    said = refusal(program("export", broken, "--int8", "--data", pictures, "--out", tmp_path / "out"))
+    assert str(broken / "model.safetensors") in said
+    assert "cut short" in said
+    (broken / "model.safetensors").unlink()
+    said = refusal(program("export", broken, "--int8", "--data", pictures, "--out", tmp_path / "out"))
+    assert "holds no model.safetensors" in said
+    assert left_in(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("kind", ["int8.tflite", "float32.tflite", "int8.onnx", "float32.onnx"])
+def test_a_truncated_exported_model(program: Program, zoo: Zoo, image: Path, tmp_path: Path, kind: str) -> None:
+    path = cut(zoo.path(kind), tmp_path / f"cut.{kind}")
+    saved = tmp_path / "result.json"
+    for arguments in (("predict", path, image, "--out", tmp_path / "out"), ("bench", path, "--save", saved)):
+        said = refusal(program(*arguments))
+        assert said.startswith(str(path))
+        assert "truncated" in said
+    assert not (tmp_path / "out").exists()
+    assert not saved.exists()
+
+
+def test_an_exported_model_is_not_a_float_model(program: Program, zoo: Zoo, tmp_path: Path) -> None:
+    said = refusal(program("export", zoo.path("int8.tflite"), "--int8", "--out", tmp_path / "out"))
+    assert "is not a Keras file" in said
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_code_in_a_keras_file_runs_only_when_trusted(program: Program, tmp_path: Path, suffix: str) -> None:
+    import tf_keras
+
+    pixels = tf_keras.Input(SHAPE)
+    mask = tf_keras.layers.Conv2D(1, 1, activation="sigmoid")(tf_keras.layers.Lambda(lambda x: x * 2, name="twice")(pixels))
+    path, out = tmp_path / f"m{suffix}", tmp_path / "out"
+    tf_keras.Model(pixels, mask).save(path)
+    said = refusal(program("export", path, "--int8", "--out", out))
+    assert "'twice' uses 'Lambda'" in said
+    assert "--trust" in said
+    assert left_in(out) == []
+    # Trusted, it is read; that an integer network cannot hold Python is then said of the layer.
+    said = refusal(program("export", path, "--int8", "--out", out, "--trust"))
+    assert "twice" in said
+    assert "--trust" not in said
+
+
+# --- data
+
+
+def without_masks(folder: Path) -> str:
+    shutil.rmtree(folder / "masks")
+    return "has no folder masks/"
+
+
+def no_image(folder: Path) -> str:
+    (folder / "images" / "p1.png").write_bytes(b"a text that calls itself a picture")
+    return "p1.png is not an image that can be read"
+
+
+def other_size(folder: Path) -> str:
+    Image.fromarray(truth(1)[:40]).save(folder / "masks" / "p1.png")
+    return "p1.png has 48x64 pixels (height x width) but its mask"
+
+
+def no_validation(folder: Path) -> str:
+    split = folder / "split.csv"
+    split.write_text(split.read_text().replace("val", "train"))
+    return "has no images in its split 'val'"
+
+
+def nan_pixels(folder: Path) -> str:
+    pixels = picture(1)[:, :, 0].copy()
+    pixels[5, 6] = np.nan
+    (folder / "images" / "p1.png").unlink()
+    Image.fromarray(pixels).save(folder / "images" / "p1.tif")
+    return "p1.tif has pixels that are not numbers"
+
+
+def absent(folder: Path) -> str:
+    shutil.rmtree(folder)
+    return "does not exist"
+
+
+@pytest.mark.parametrize("spoil", [without_masks, no_image, other_size, no_validation, nan_pixels, absent])
+def test_data_that_cannot_be_used(
+    program: Program, keras_files: dict[str, Path], folder: Path, tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    expected = spoil(folder)
+    out = tmp_path / "out"
+    options = ("--int8", "--data", folder, "--out", out)
+    assert expected in refusal(program("export", keras_files[".keras"], *options))
+    assert left_in(out) == []
+    assert expected in refusal(program("train", folder, "--out", out, "--size", "48x64", "--width", 2, "--epochs", 1))
+    assert left_in(out) == []
+
+
+def test_a_class_beyond_the_models(program: Program, zoo: Zoo, run_folder: Path, folder: Path, tmp_path: Path) -> None:
+    options = ("--int8", "--data", folder, "--out", tmp_path / "out")
+    assert "has the value 2, beyond the 2 classes" in refusal(program("export", run_folder, *options))
+    Image.fromarray(truth(11) + 1).save(folder / "masks" / "p11.png")
+    saved = tmp_path / "r.json"
+    said = refusal(program("bench", zoo.path("int8.tflite"), "--data", folder, "--save", saved))
+    assert f"the mask {folder / 'masks' / 'p11.png'} has the value 3, beyond the 3 classes (0 to 2)" in said
+    assert not saved.exists()
+    assert left_in(tmp_path / "out") == []
+
+
+def test_a_class_beyond_a_keras_files(program: Program, keras_files: dict[str, Path], folder: Path, tmp_path: Path) -> None:
+    Image.fromarray(truth(0) + 1).save(folder / "masks" / "p0.png")
+    said = refusal(program("export", keras_files[".h5"], "--int8", "--data", folder, "--out", tmp_path / "out"))
+    assert "the masks have 4 classes, the model's mask has 3 channels" in said
+    assert left_in(tmp_path / "out") == []
+
+
+def test_an_empty_split_is_not_measured(program: Program, zoo: Zoo, tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "pictures", ("train", "train", "val"))
+    said = refusal(program("bench", zoo.path("int8.tflite"), "--data", folder, "--save", tmp_path / "r.json"))
+    assert "has no images in its split 'test' (2 in train, 1 in val, 0 in test)" in said
+    assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("spoil", [no_image, nan_pixels])
+def test_images_that_cannot_be_segmented(
+    program: Program, zoo: Zoo, folder: Path, tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    expected = spoil(folder)
+    said = refusal(program("predict", zoo.path("int8.tflite"), folder / "images", "--out", tmp_path / "out"))
+    assert expected in said
+    assert left_in(tmp_path / "out") == ["p0.png"], "the images before it are whole, the others are not there"
+
+
+# --- disks and folders
+
+
+@contextlib.contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """The system refuses to write any file beyond `size` bytes; Python ignores SIGXFSZ, so that write() fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A file system of so many KiB, for tests that run as a user who may mount one."""
+    place = tmp_path / "disk"
+
+    def make(kib: int) -> Path:
+        place.mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(place)], capture_output=True, check=False
+        )
+        if mounted.returncode:
+            pytest.skip("mounting a file system is not allowed here")
+        return place
+
+    yield make
+    subprocess.run(["umount", str(place)], capture_output=True, check=False)
+
+
+def test_a_mask_beyond_the_file_limit(program: Program, zoo: Zoo, image: Path, tmp_path: Path) -> None:
+    with no_file_beyond(32):  # the signature of a PNG and a little more
+        said = refusal(program("predict", zoo.path("int8.tflite"), image, "--out", tmp_path / "out"))
+    assert said.startswith(f"{tmp_path / 'out' / 'scan.png'} cannot be written: File too large.")
+    assert left_in(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("kib", [4, 16, 32, 64, 96])
+def test_an_export_onto_a_disk_that_fills_up(
+    program: Program, keras_files: dict[str, Path], pictures: Path, small_disk: Callable[[int], Path], kib: int
+) -> None:
+    # Six staged files of 5 to 6 kB, four of them twice, report and picture about 90 kB: it ends at another one each time.
+    out = small_disk(kib) / "out"
+    done = program("export", keras_files[".keras"], "--int8", "--ptq", "--data", pictures, "--out", out, *QUICK)
+    said = refusal(done)
+    assert "cannot be written: No space left on device" in said
+    assert str(out) in said
+    kept = left_in(out)
+    models = [name for name in kept if name.startswith("model.")]
+    assert tuple(models) in ((), MODEL_FILES), "all of them or none"
+    for artifact in read_manifest(out).artifacts:
+        assert sha256_of(out / artifact.file) == artifact.sha256
+    assert "report.json" not in kept, "it is written last: an export that has it is whole"
+
+
+@pytest.mark.parametrize("kib", [4, 8, 64])
+def test_a_training_onto_a_disk_that_fills_up(
+    program: Program, pictures: Path, small_disk: Callable[[int], Path], kib: int
+) -> None:
+    out = small_disk(kib) / "out"
+    said = refusal(program("train", pictures, "--out", out, "--size", "48x64", "--width", 2, "--epochs", 1))
+    assert str(out) in said
+    assert "cannot be written" in said
+    left_in(out)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_full_temporary_folder(
+    program: Program,
+    keras_files: dict[str, Path],
+    small_disk: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    disk = small_disk(4)
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    said = refusal(program("export", keras_files[suffix], "--out", tmp_path / "out"))
+    assert said.startswith(f"{keras_files[suffix]} cannot be read: {disk} is full")
+
+
+@pytest.mark.parametrize("command_name", ["export", "predict", "train", "bench"])
+def test_a_folder_that_cannot_be_written(
+    program: Program, zoo: Zoo, keras_files: dict[str, Path], pictures: Path, image: Path, tmp_path: Path, command_name: str
+) -> None:
+    # Rights do not stop the superuser, a file in the folder's place does.
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "out"
+    arguments: dict[str, tuple[Any, ...]] = {
+        "export": (keras_files[".keras"], "--int8", "--data", pictures, "--out", out),
+        "predict": (zoo.path("int8.tflite"), image, "--out", out),
+        "train": (pictures, "--out", out, "--size", "48x64", "--width", 2),
+        "bench": (zoo.path("int8.tflite"), "--save", out / "r.json"),
+    }
+    said = refusal(program(command_name, *arguments[command_name]))
+    assert f"{out}" in said
+    assert "cannot be written: Not a directory" in said
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# --- interruptions
+
+
+def kill_when(there: Callable[[], bool], arguments: list[str]) -> None:
+    """Start a command, and kill it the moment that something is there."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not there():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("moment", ["converting", "measuring"])
+def test_an_export_that_was_killed_goes_on(
+    program: Program, keras_files: dict[str, Path], pictures: Path, tmp_path: Path, moment: str
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("export", keras_files[".keras"], "--int8", "--ptq", "--data", pictures, "--out", out, *QUICK)
+    last = {"converting": ".staging-*/ptq.tflite", "measuring": "manifest.json"}[moment]
+    kill_when(lambda: any(out.glob(last)), command(*arguments))
+    named = [path.name for path in out.iterdir() if not path.name.startswith(".")]
+    if moment == "converting":
+        assert named == []
+    else:
+        assert sorted(named) == ["manifest.json", *MODEL_FILES]
+        assert all(sha256_of(out / a.file) == a.sha256 for a in read_manifest(out).artifacts)
+    done = program(*arguments)
+    assert done.code == 0, done.err
+    assert "Convert float32 to TFLite" not in done.err
+    assert "Calibrate" not in done.err
+    assert "Weigh in fresh processes" in done.err
+    assert left_in(out) == ["manifest.json", *MODEL_FILES, "report.json", "report.md", "samples.png"]
+    assert not list(out.glob(".*")), "staging and partial files are gone"
