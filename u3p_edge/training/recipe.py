@@ -20,8 +20,7 @@ from u3p_edge.models.config import preset as model_preset
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    # mypy checks for 3.10 but may run where only newer Pythons' tomllib is installed.
-    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+    import tomli as tomllib
 
 
 @dataclass(frozen=True)
