@@ -83,8 +83,11 @@ def _train_step(
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=max(1, steps))
     optimizer = tf_keras.optimizers.Adam(schedule)
     optimizer.build(student.trainable_variables)
+    # The batch's size is left open: one trace serves the last, smaller batch too, and TensorFlow then sums gradients of
+    # several branches in a fixed order (with all shapes known it may take them as they happen to be ready).
+    batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (student.input_shape, student.output_shape)]
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    @tf.function(input_signature=batch)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         soft = teacher(images, training=False) if distillation else None
         with tf.GradientTape() as tape:
