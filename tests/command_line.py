@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,11 @@ def make_keras_files(zoo: Zoo) -> dict[str, Path]:
         if not path.exists():
             zoo.model.save(path)
     return files
+
+
+def no_progress(_stage: str, _steps: int) -> Callable[[], object]:
+    """Bars that nobody sees."""
+    return lambda: None
 
 
 def refusal(done: Ended) -> str:

@@ -34,7 +34,7 @@ from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
 from u3p_edge.pipeline.verify import verify
@@ -46,6 +46,9 @@ from u3p_edge.runtime.keras import keras_session
 
 REPORT, RESULT, SAMPLES = "report.md", "report.json", "samples.png"
 VERIFIED_IMAGES = 4
+
+OWN = tuple(f"model.{number}.{container}" for container in FORMATS for number in ("float32", "float16", "int8"))
+"""Names of the models that an export writes."""
 
 
 @dataclass(frozen=True)
@@ -160,13 +163,15 @@ def _verify(
 def _publish(files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe) -> dict[str, Path]:
     """Give the verified files that were asked for their final names, and write the manifest."""
     wanted = {name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}
+    # What else lies there, a training run's files say, stays and stays known; of an earlier export nothing may.
+    others = tuple(a for a in read_manifest(run).artifacts if a.file not in OWN)
     with contextlib.ExitStack() as all_or_none:
         # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
         for name, path in wanted.items():
             shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        (run / MANIFEST).unlink(missing_ok=True)
-        (run / RESULT).unlink(missing_ok=True)
-    manifest = Manifest(recipe=recipe.to_json(), key=key)
+        for name in (MANIFEST, RESULT, REPORT, SAMPLES, *OWN):
+            (run / name).unlink(missing_ok=True)
+    manifest = Manifest(others, recipe.to_json(), key)
     for name in wanted:
         # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
         parent = sha256_of(files["model.int8.tflite"]) if name == "model.int8.onnx" else source.sha256
@@ -215,6 +220,6 @@ def _fingerprints(data: ExportData) -> tuple[str, ...]:
 def _finished(run: Path, key: str) -> RunResult | None:
     """The result of an export of the same key whose files are all still as they were."""
     manifest = read_manifest(run)
-    same = manifest.key == key and manifest.artifacts and (run / RESULT).exists()
+    same = manifest.key == key and all((run / name).exists() for name in (RESULT, REPORT, SAMPLES))
     whole = same and all((run / a.file).exists() and sha256_of(run / a.file) == a.sha256 for a in manifest.artifacts)
     return read_result(run / RESULT) if whole else None

@@ -1,0 +1,349 @@
+"""`u3p-edge export` from end to end: what it leaves, what each option does, what it starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from article_model import Builder
+from command_line import QUICK, Program, left_in, no_progress, refusal, run_process
+from PIL import Image
+from small_artifacts import SHAPE, picture, truth
+
+from u3p_edge.artifact import Manifest, read_manifest, sha256_of
+from u3p_edge.benchmark.result import read_result
+from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.data.load import Arrays
+from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.export import export
+from u3p_edge.pipeline.int8 import validation_dice
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
+from u3p_edge.report.github import VARIABLE
+from u3p_edge.runtime import open_session
+
+MODELS = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"]
+REPORTS = ["report.json", "report.md", "samples.png"]
+FIRST_STAGE = "Convert float32 to TFLite"
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A run folder, the model it came from, and the step summary of the run that filled it."""
+
+    run: Path
+    source: Path
+    data: Path
+    summary: str
+
+    @property
+    def arguments(self) -> tuple[object, ...]:
+        return ("export", self.source, "--int8", "--data", self.data, "--out", self.run, *QUICK)
+
+
+@pytest.fixture(scope="module")
+def done(keras_file: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The main job on the zoo's network."""
+    folder = tmp_path_factory.mktemp("main")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder / "summary.md"))
+        export(keras_file, pictures, folder / "run", ExportRecipe(rounds=5), begin=no_progress, command="u3p-edge export")
+    return Done(folder / "run", keras_file, pictures, (folder / "summary.md").read_text())
+
+
+@pytest.fixture
+def copied(done: Done, tmp_path: Path) -> Done:
+    """The same in a folder of the test's own."""
+    return dataclasses.replace(done, run=Path(shutil.copytree(done.run, tmp_path / "run")))
+
+
+def no_models_in(folder: Path) -> bool:
+    return not [path for path in folder.iterdir() if path.name.startswith(("model", "manifest", ".staging"))]
+
+
+# --- what it leaves
+
+
+def test_the_run_folder_holds_what_it_should(done: Done) -> None:
+    assert sorted(path.name for path in done.run.iterdir()) == ["manifest.json", *MODELS, *REPORTS]
+    with Image.open(done.run / "samples.png") as shown:
+        assert shown.width > 5 * SHAPE[1], "input, truth, two masks and their difference side by side"
+
+
+def test_the_manifest_is_true(done: Done) -> None:
+    manifest = read_manifest(done.run)
+    assert sorted(a.file for a in manifest.artifacts) == MODELS
+    for artifact in manifest.artifacts:
+        path = done.run / artifact.file
+        assert (artifact.sha256, artifact.bytes) == (sha256_of(path), path.stat().st_size)
+        assert artifact.format == open_session(path).format
+        parent = sha256_of(done.run / "model.int8.tflite") if artifact.file == "model.int8.onnx" else sha256_of(done.source)
+        assert artifact.parent == parent
+    assert json.loads(manifest.recipe)["rounds"] == 5
+
+
+def test_every_file_says_what_it_is_and_where_it_comes_from(done: Done) -> None:
+    for name in MODELS:
+        metadata = open_session(done.run / name).metadata
+        assert metadata.lineage == (("float model", sha256_of(done.source)),)
+        assert metadata.preprocessing == Preprocessing(*SHAPE)
+        assert (metadata.labels, metadata.version != "") == (3, True)
+
+
+def test_the_result_and_the_report_say_the_same(done: Done) -> None:
+    result = read_result(done.run / "report.json")
+    assert sorted(a.name for a in result.artifacts) == MODELS
+    assert result.data is not None
+    assert (result.data.split, result.data.images) == ("test", 3)
+    text = (done.run / "report.md").read_text()
+    for artifact in result.artifacts:
+        assert artifact.accuracy is not None
+        assert artifact.memory is not None
+        assert artifact.latencies
+        # Three easy pictures, and int8 probabilities in steps of 1/256: more than 2 % of other pixels would be a fault.
+        assert artifact.accuracy.agreement > 0.98
+        assert f"{100 * artifact.accuracy.mean_dice:.2f}" in text
+        assert artifact.sha256 in text
+    assert "](samples.png)" in text
+    assert "Validation Dice (float " in text
+
+
+def test_github_shows_the_report(done: Done) -> None:
+    assert done.summary.strip() == (done.run / "report.md").read_text().strip()
+
+
+def test_a_device_predicts_from_it_without_tensorflow(done: Done, tmp_path: Path) -> None:
+    image = tmp_path / "scan.png"
+    Image.fromarray((255 * picture(30)[:, :, 0]).astype(np.uint8)).save(image)
+    block = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'tf_keras', 'keras', 'onnx', 'scipy')))\n"
+    for name in ("model.int8.tflite", "model.int8.onnx"):
+        out = tmp_path / name
+        code = f"{block}from u3p_edge.cli.main import main; main()"
+        ended = run_process("predict", done.run / name, image, "--out", out, code=code)
+        assert ended.code == 0, ended.err
+        with Image.open(out / "scan.png") as mask:
+            assert (np.asarray(mask) == truth(30)).mean() > 0.9
+
+
+# --- again
+
+
+def test_the_same_export_is_not_done_twice(program: Program, copied: Done) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in copied.run.iterdir()}
+    again = program(*copied.arguments)
+    assert again.code == 0, again.err
+    assert "held this very export already" in again.out
+    assert {path.name: path.stat().st_mtime_ns for path in copied.run.iterdir()} == before
+
+
+def test_what_is_not_whole_is_done_again_and_nothing_stale_stays(program: Program, copied: Done) -> None:
+    (copied.run / "mine.txt").write_text("kept")
+    arguments = (*copied.arguments, "--no-int8", "--formats", "tflite")
+    expected = ["manifest.json", "mine.txt", "model.float32.tflite", *REPORTS]
+
+    def made_again(*more: object) -> bool:
+        ended = program(*arguments, *more)
+        assert ended.code == 0, ended.err
+        assert sorted(path.name for path in copied.run.iterdir()) == expected, "no int8 or ONNX file of the export before"
+        assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.float32.tflite"]
+        return FIRST_STAGE in ended.err
+
+    assert made_again(), "another export than the one that lay there"
+    assert not made_again()
+    (copied.run / "report.md").unlink()
+    assert made_again()
+    (copied.run / "model.float32.tflite").write_bytes(b"TFL3")
+    assert made_again()
+    assert made_again("--force")
+
+
+def test_a_dry_run_says_the_plan_and_writes_nothing(program: Program, done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = program("export", done.source, "--int8", "--data", done.data, "--out", out, "--dry-run")
+    assert said.code == 0
+    assert "48x64x1" in said.out
+    assert "6 train, 3 val, 3 test images" in said.out
+    assert not out.exists()
+
+
+def test_what_fails_verification_is_not_left(program: Program, done: Done, tmp_path: Path) -> None:
+    failed = program(*dataclasses.replace(done, run=tmp_path).arguments, "--min-sqnr", 200)
+    assert failed.code == 1
+    last = failed.err.strip().splitlines()[-1]
+    assert last.startswith("u3p-edge: verification failed, so no file was left under its final name: model.int8.tflite: its")
+    assert "model.int8.onnx: its signal" in last
+    assert "Traceback" not in failed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- options
+
+
+def test_formats_numbers_and_float_ports(program: Program, done: Done, tmp_path: Path) -> None:
+    options = ("--formats", "tflite", "--float16", "--float-io", "--ptq")
+    ended = program(*dataclasses.replace(done, run=tmp_path).arguments, *options)
+    assert ended.code == 0, ended.err
+    models = ["model.float16.tflite", "model.float32.tflite", "model.int8.tflite"]
+    assert left_in(tmp_path) == ["manifest.json", *models, *REPORTS]
+    sizes = [(tmp_path / name).stat().st_size for name in models]
+    assert max(sizes) == sizes[1]
+    from ai_edge_litert.interpreter import Interpreter
+
+    for folder, wanted in ((tmp_path, np.float32), (done.run, np.int8)):
+        interpreter = Interpreter(str(folder / "model.int8.tflite"))
+        ports = (*interpreter.get_input_details(), *interpreter.get_output_details())
+        assert [port["dtype"] for port in ports] == [wanted, wanted]
+
+
+def test_training_is_never_worse_than_post_training(program: Program, done: Done, splits: ExportData, tmp_path: Path) -> None:
+    ended = program(*dataclasses.replace(done, run=tmp_path).arguments, "--qat-epochs", 1, "--formats", "tflite")
+    assert ended.code == 0, ended.err
+    assert "Train under fake quantization" in ended.err
+    note = next(line for line in (tmp_path / "report.md").read_text().splitlines() if "Validation Dice" in line)
+    assert "quantization-aware training" in note
+    val = percentile(splits.val)
+    trained, post = (validation_dice(folder / "model.int8.tflite", val, no_progress) for folder in (tmp_path, done.run))
+    assert "kept: post-training" in (done.run / "report.md").read_text()
+    assert trained >= post
+
+
+def percentile(arrays: Arrays) -> Arrays:
+    """The pictures as an export of a Keras file prepares them; they lie in 0..1 already."""
+    from u3p_edge.data.preprocess import apply
+
+    images = np.stack([apply(image, Preprocessing(*SHAPE)) for image in arrays.images])
+    return dataclasses.replace(arrays, images=images)
+
+
+# --- what it starts from
+
+
+def test_a_run_folder_keeps_its_own_files_and_names(program: Program, pictures: Path, tmp_path: Path) -> None:
+    from u3p_edge.models.config import preset
+    from u3p_edge.models.store import save_model
+    from u3p_edge.models.unet3plus import build
+
+    run = tmp_path / "run"
+    config = preset("article", input_shape=SHAPE, base_width=2, classes=3, normalization="none")
+    metadata = default_metadata(Preprocessing(*SHAPE, normalization="range"), labels=3, names=("dark", "blob", "bar"))
+    save_model(run, build(config), config, metadata)
+    arguments = ("--data", pictures, "--formats", "tflite", *QUICK)
+    # Into the very folder that it comes from: the model is neither harmed nor forgotten.
+    ended = program("export", run, "--out", run, *arguments)
+    assert ended.code == 0, ended.err
+    assert {"model.safetensors", "model.json", "model.float32.tflite"} <= {path.name for path in run.iterdir()}
+    found = open_session(run / "model.float32.tflite").metadata
+    assert (found.class_names, found.preprocessing) == (metadata.class_names, metadata.preprocessing)
+    assert "held this very export already" in program("export", run, "--out", run, *arguments).out
+
+
+def test_a_training_runs_manifest_entries_stay(done: Done, copied: Done) -> None:
+    from u3p_edge.artifact import describe, write_bytes, write_manifest
+
+    write_bytes(copied.run / "model.safetensors", b"weights")
+    own = describe(copied.run / "model.safetensors", "safetensors")
+    write_manifest(copied.run, Manifest((own,), recipe="{}"))
+    recipe = ExportRecipe(int8=False, formats=("tflite",), rounds=5)
+    export(done.source, done.data, copied.run, recipe, begin=no_progress)
+    assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.safetensors", "model.float32.tflite"]
+
+
+def test_two_classes_by_softmax(program: Program, pictures: Path, tmp_path: Path) -> None:
+    """A mask of two channels (the article's class_num=2) is a binary model all the same."""
+    model = two_channels()
+    source, data, run = tmp_path / "two.keras", tmp_path / "data", tmp_path / "run"
+    model.save(source)
+    shutil.copytree(pictures, data)
+    for path in (data / "masks").iterdir():
+        with Image.open(path) as mask:
+            binary = np.where(np.asarray(mask) == 2, 255, 0).astype(np.uint8)
+        Image.fromarray(binary).save(path)
+    options = ("--int8", "--qat-epochs", 1, "--class-names", "rest,bar", "--normalize", "range", *QUICK)
+    ended = program("export", source, "--data", data, "--out", run, *options)
+    assert ended.code == 0, ended.err
+    image = data / "images" / "p11.png"
+    for name in MODELS:
+        metadata = open_session(run / name).metadata
+        assert (metadata.labels, metadata.mask_channels, metadata.channels_out) == (2, 2, 2)
+        assert program("predict", run / name, image, "--out", tmp_path / name).code == 0
+        with Image.open(tmp_path / name / "p11.png") as mask:
+            found = np.asarray(mask)
+        assert set(np.unique(found)) == {0, 255}
+        # The mean over 3x3 pixels errs along the outline of the bar, 2 * (13 + 58) of 48 * 64 pixels, 4.6 %.
+        assert ((found == 255) == (truth(11) == 2)).mean() > 0.95
+    assert "beyond the 2 classes" in refusal(program("bench", run / MODELS[0], "--data", pictures, *QUICK))
+
+
+def two_channels() -> Any:
+    """Background and bar, told apart by brightness: logit of the bar is 40 (mean of 3x3 pixels - 0.65)."""
+    import tf_keras as keras
+
+    image = keras.Input(SHAPE, name="image")
+    mean = keras.layers.Conv2D(2, 3, padding="same", name="mean")
+    mask = keras.layers.Conv2D(2, 1, activation="softmax", name="mask")
+    model = keras.Model(image, mask(keras.layers.ReLU()(mean(image))))
+    mean.set_weights([np.full((3, 3, 1, 2), 1 / 9, np.float32), np.zeros(2, np.float32)])
+    mask.set_weights([np.array([[[[0, 20], [0, 20]]]], np.float32), np.array([0, -26], np.float32)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def article_model(article_builder: Builder) -> Any:
+    """The article's network with deep supervision and its gate, trained for a few steps; what its reader has at the end."""
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(0)
+    model = article_builder((*SHAPE[:2], 1), initial_features=2, using_deep_supervision=True, using_cgm=True)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.5  # its statistics follow in a few steps
+    images = np.stack([picture(seed) for seed in range(6)])
+    masks = np.stack([truth(seed) > 0 for seed in range(6)]).astype(np.float32)[..., None]
+    targets = {name: masks for name in model.output_names if "cgm" not in name}
+    present = {name: np.ones((6, *model.get_layer(name).output.shape[1:])) for name in model.output_names if "cgm" in name}
+    losses = dict.fromkeys(model.output_names, "binary_crossentropy")
+    model.compile(keras.optimizers.Adam(1e-2), losses, run_eagerly=True)  # tracing takes longer than six steps
+    model.fit(images, targets | present, batch_size=6, epochs=6, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "models"),
+    [
+        (".h5", ("--int8", "--ptq"), MODELS),
+        (".keras", ("--no-int8", "--formats", "tflite"), ["model.float32.tflite"]),
+    ],
+)
+def test_the_articles_own_model(
+    program: Program,
+    article_model: Any,
+    pictures: Path,
+    tmp_path: Path,
+    suffix: str,
+    options: tuple[str, ...],
+    models: list[str],
+) -> None:
+    assert len(article_model.outputs) > 2, "masks at several scales and the gate"
+    source, data, run = tmp_path / f"unet3plus{suffix}", tmp_path / "data", tmp_path / "run"
+    article_model.save(source)
+    shutil.copytree(pictures, data)
+    for path in (data / "masks").iterdir():
+        with Image.open(path) as mask:
+            binary = np.where(np.asarray(mask) > 0, 255, 0).astype(np.uint8)
+        Image.fromarray(binary).save(path)
+    ended = program("export", source, "--data", data, "--out", run, *options, *QUICK)
+    assert ended.code == 0, ended.err
+    assert left_in(run) == ["manifest.json", *models, *REPORTS]
+    image = picture(40)
+    for name in models:
+        assert open_session(run / name).run(image).shape == (*SHAPE[:2], 1)
+    # What the article's reader multiplies by hand: the mask at scale 1 and the gate, the last of its units.
+    outputs = dict(zip(article_model.output_names, article_model(image[None], training=False), strict=True))
+    expected = np.asarray(outputs["output_de1"])[0] * float(outputs["cgm_output"][0, -1])
+    found = open_session(run / "model.float32.tflite").run(image)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=FLOAT_TOLERANCE)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from u3p_edge.errors import ConfigError
+from u3p_edge.pipeline.recipe import ExportRecipe
+
+
+def test_the_text_holds_every_option_in_one_order() -> None:
+    text = ExportRecipe(formats=("onnx",), max_drop=0.25).to_json()
+    found = json.loads(text)
+    assert list(found) == sorted(field.name for field in dataclasses.fields(ExportRecipe))
+    assert (found["formats"], found["max_drop"], found["method"]) == (["onnx"], 0.25, "auto")
+    assert text != ExportRecipe(formats=("onnx",)).to_json()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"formats": ()}, "no format"),
+        ({"formats": ("pdf",)}, "'pdf'"),
+        ({"qat_epochs": -1}, "qat_epochs"),
+        ({"calibration_images": 0}, "calibration_images"),
+        ({"rounds": 4}, "rounds"),
+        ({"seed": -1}, "seed"),
+        ({"max_drop": -0.1}, "max_drop"),
+    ],
+)
+def test_what_cannot_be_is_named(options: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        ExportRecipe(**options)

@@ -1,0 +1,97 @@
+"""Which int8 network is kept. The files that compete lie staged beforehand, so nothing is trained or converted here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import no_progress
+from small_artifacts import Zoo
+
+from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.int8 import Choice, one_hot, quantize, validation_dice
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.staging import Staging, open_staging
+
+
+@pytest.fixture(scope="session")
+def poor(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zoo's network with its last layer scaled down and shifted: it finds less."""
+    import tf_keras
+
+    from u3p_edge.export.tflite import convert_float
+
+    model = tf_keras.models.clone_model(zoo.model)
+    model.set_weights(zoo.model.get_weights())
+    kernel, bias = model.get_layer("mask").get_weights()
+    model.get_layer("mask").set_weights([kernel * 0.5, bias + np.array([1.5, 0, 0])])
+    path = tmp_path_factory.mktemp("poor") / "poor.tflite"
+    path.write_bytes(convert_float(model, zoo.metadata))
+    return path
+
+
+def staged(folder: Path, **files: Path) -> Staging:
+    staging = open_staging(folder, "key")
+    for name, path in files.items():
+        (staging.folder / f"{name}.tflite").write_bytes(path.read_bytes())
+    return staging
+
+
+def chosen(staging: Staging, splits: ExportData, **options: Any) -> tuple[str, Choice]:
+    unused: Any = None  # the source is for converting and training
+    path, choice = quantize(unused, splits, ExportRecipe(**options), staging, no_progress)
+    return path.name, choice
+
+
+def test_training_is_not_tried_where_post_training_loses_nothing(zoo: Zoo, splits: ExportData, tmp_path: Path) -> None:
+    files = {"float32": zoo.path("float32.tflite"), "ptq": zoo.path("float32.tflite")}
+    name, choice = chosen(staged(tmp_path, **files), splits)
+    assert (name, choice.method, choice.qat_dice, choice.drop) == ("ptq.tflite", "ptq", None, 0)
+
+
+def test_training_is_kept_where_post_training_loses(zoo: Zoo, splits: ExportData, poor: Path, tmp_path: Path) -> None:
+    staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor, qat=zoo.path("float32.tflite"))
+    name, choice = chosen(staging, splits)
+    assert (name, choice.method) == ("qat.tflite", "qat")
+    assert choice.qat_dice == choice.float_dice == validation_dice(zoo.path("float32.tflite"), splits.val, no_progress)
+    assert choice.ptq_dice < choice.float_dice - 0.001
+    assert choice.drop == 0
+    # The choice is staged too: an interrupted export does not validate again.
+    assert chosen(staging, splits) == (name, choice)
+
+
+def test_training_is_not_kept_where_it_scores_worse(zoo: Zoo, splits: ExportData, poor: Path, tmp_path: Path) -> None:
+    good = zoo.path("float32.tflite")
+    name, choice = chosen(staged(tmp_path, float32=good, ptq=good, qat=poor), splits, method="qat")
+    assert (name, choice.method, choice.drop) == ("ptq.tflite", "ptq", 0)
+    assert choice.qat_dice is not None
+    assert choice.qat_dice < choice.ptq_dice
+    assert "kept: post-training quantization" in choice.notes[0]
+
+
+def test_post_training_alone_and_a_wide_tolerance_never_train(zoo: Zoo, splits: ExportData, poor: Path, tmp_path: Path) -> None:
+    for options in ({"method": "ptq"}, {"max_drop": 100.0}):
+        folder = tmp_path / next(iter(options))
+        name, choice = chosen(staged(folder, float32=zoo.path("float32.tflite"), ptq=poor), splits, **options)
+        assert (name, choice.qat_dice) == ("ptq.tflite", None)
+        assert choice.drop == pytest.approx(100 * (choice.float_dice - choice.ptq_dice))
+        assert choice.drop > 0.1
+
+
+def test_the_drop_is_that_of_the_kept_network_in_points() -> None:
+    assert Choice("ptq", 0.90, 0.88, None, 4).drop == pytest.approx(2)
+    assert Choice("ptq", 0.90, 0.88, 0.87, 4).drop == pytest.approx(2)
+    assert Choice("qat", 0.90, 0.88, 0.91, 4).drop == pytest.approx(-1)
+    note = Choice("qat", 0.90, 0.88, 0.91, 4).notes[0]
+    assert "(float 90.00)" in note
+    assert "on 4 training images lost 2.00 points, quantization-aware training -1.00 points; kept: quant" in note
+
+
+def test_one_hot_by_channels(splits: ExportData) -> None:
+    labels = splits.val.labels
+    assert (one_hot(labels, 3).argmax(axis=-1) == labels).all()
+    assert one_hot(labels, 3).sum(axis=-1).max() == 1
+    assert one_hot(labels, 1).shape == (*labels.shape, 1)
+    assert (one_hot(labels, 1)[..., 0] == (labels > 0)).all()
