@@ -16,7 +16,7 @@ from small_artifacts import Zoo, picture, truth
 from typer.testing import CliRunner
 
 from u3p_edge.benchmark.result import read_result, save_result
-from u3p_edge.cli.bench import bench, command_line
+from u3p_edge.cli.bench import bench, command_line, show
 from u3p_edge.cli.gate import gate
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.report.github import VARIABLE
@@ -61,6 +61,22 @@ def test_it_prints_and_saves_and_reports(zoo: Zoo, folder: Path, tmp_path: Path,
     assert (tmp_path / "summary.md").read_text().startswith("# u3p-edge bench")
     assert report.read_text().startswith("# u3p-edge bench")
     assert str(tmp_path) not in report.read_text().replace(found.command, "")
+
+
+@pytest.mark.parametrize(("width", "single_classes"), [(80, False), (200, True)])
+def test_the_table_fits_the_terminal(
+    width: int, single_classes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    show(result(dice=0.88, relative=0.5))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    row = next(line for line in lines if "int8.tflite " in line)
+    # Every figure in one piece on one line: mean Dice .87 as made up, label agreement, both ratios, memory and size.
+    for figure in ("87.00", "99.87 %", "×0.50", "80 MB", "1.00 MB"):
+        assert figure in row
+    assert row.count("×0.50") == row.count(" ms ") == 2
+    assert any("Dice left" in line for line in lines) == single_classes
 
 
 def test_json_is_all_that_is_printed(zoo: Zoo) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from u3p_edge.benchmark.result import RunResult
     from u3p_edge.benchmark.suite import EvaluationData
 
@@ -76,22 +79,42 @@ def bench(
 
 
 def show(result: RunResult) -> None:
-    """Print the summary table and findings on the terminal."""
+    """Print the summary table, as wide as the terminal allows, and findings on the terminal."""
+    from rich.console import Console
+
+    from u3p_edge.report import markdown
+
+    console = Console()
+    whole = _table(markdown.summary_header(result), markdown.summary_rows(result))
+    fits = console.measure(whole, options=console.options.update_width(1000)).maximum <= console.width
+    console.print(whole if fits else _table(markdown.short_header(result), markdown.short_rows(result)))
+    print_list([f"× is the time of {result.reference}.", *markdown.findings(result)])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, title in enumerate(header):
+        # A name may take two lines; a figure in two lines is two figures.
+        table.add_column(escape(title), justify="right" if place else "left", overflow="fold", no_wrap=place > 0)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def print_list(sentences: Sequence[str]) -> None:
+    """One item each, its further lines indented."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from u3p_edge.report.markdown import findings, summary_header, summary_rows
-
-    console, header = Console(), summary_header(result)
-    table = Table(title=f"against {escape(result.reference)}", title_justify="left")
-    for title in header:
-        table.add_column(escape(title), justify="left" if title == header[0] else "right", overflow="fold")
-    for row in summary_rows(result):
-        table.add_row(*map(escape, row))
-    console.print(table)
-    for finding in findings(result):
-        console.print("•", escape(finding.replace("**", "")))
+    grid = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        grid.add_row("•", escape(sentence.replace("**", "")))
+    Console().print(grid)
 
 
 def command_line(argv: list[str]) -> str:

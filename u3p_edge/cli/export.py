@@ -162,12 +162,11 @@ def _show(done: Exported, recipe: ExportRecipe) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from u3p_edge.cli.bench import show
+    from u3p_edge.cli.bench import print_list, show
 
     show(done.result)
     console = Console()
-    for note in done.notes:
-        console.print("•", escape(note))
+    print_list(done.notes)
     if done.choice and done.choice.drop > recipe.max_drop:
         console.print(
             f"[bold]int8 loses {done.choice.drop:.2f} points of validation Dice, more than the {recipe.max_drop:.2f} allowed[/]"

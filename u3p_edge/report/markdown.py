@@ -54,6 +54,16 @@ def summary_rows(result: RunResult) -> list[list[str]]:
     return [[cell(artifact) for _, cell in _columns(result)] for artifact in result.artifacts]
 
 
+def short_header(result: RunResult) -> list[str]:
+    """Titles of the columns of `short_rows`, each of two lines at most."""
+    return [title for title, _ in _short_columns(result)]
+
+
+def short_rows(result: RunResult) -> list[list[str]]:
+    """`summary_rows` for 80 columns: short names, no single classes, no spread of the latencies."""
+    return [[cell(artifact) for _, cell in _short_columns(result)] for artifact in result.artifacts]
+
+
 Column = tuple[str, Callable[[ArtifactResult], str]]
 
 
@@ -64,8 +74,27 @@ def _columns(result: RunResult) -> list[Column]:
         columns += _score_columns(result)
     columns += [(f"latency, {_threads(n)}", partial(_latency, result, n)) for n in result.threads]
     if any(a.memory for a in result.artifacts):
-        columns.append(("peak memory", lambda a: f"{quartiles(a.memory.peak_mb).median:.0f} MB" if a.memory else "–"))
-    return [*columns, ("size", lambda a: f"{a.bytes / 1e6:.2f} MB")]
+        columns.append(("peak memory", _memory))
+    return [*columns, ("size", _size)]
+
+
+def _memory(a: ArtifactResult) -> str:
+    return f"{quartiles(a.memory.peak_mb).median:.0f} MB" if a.memory else "–"
+
+
+def _size(a: ArtifactResult) -> str:
+    return f"{a.bytes / 1e6:.2f} MB"
+
+
+def _short_columns(result: RunResult) -> list[Column]:
+    columns: list[Column] = [("file", lambda a: a.name.removeprefix("model."))]
+    if any(a.accuracy for a in result.artifacts):
+        columns.append(("mean\nDice", lambda a: _points(a.accuracy.mean_dice) if a.accuracy else "–"))
+        columns.append(("labels\nas float", lambda a: f"{100 * a.accuracy.agreement:.2f} %" if a.accuracy else "–"))
+    columns += [(f"latency,\n{_threads(n)}", partial(_short_latency, result, n)) for n in result.threads]
+    if any(a.memory for a in result.artifacts):
+        columns.append(("peak\nmemory", _memory))
+    return [*columns, ("size", _size)]
 
 
 def _score_columns(result: RunResult) -> list[Column]:
@@ -94,6 +123,15 @@ def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
     if a.name == result.reference or reference is None:
         return said
     return f"{said}, ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
+
+
+def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
+    """E.g. "0.38 ms ×0.36": one width a column, so that the figures stand below each other."""
+    entry, reference = a.latency(threads), result.reference_latency(threads)
+    if entry is None:
+        return "–"
+    median = f"{_ms(quartiles(entry.samples_ms).median)} ms"
+    return median if reference is None else f"{median} ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
 
 
 def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
