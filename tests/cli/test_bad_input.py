@@ -318,6 +318,13 @@ def test_a_folder_that_cannot_be_written(
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_what_the_system_refuses_anywhere(program: Program, image: Path, tmp_path: Path) -> None:
+    # No code of ours looks for this error; from Python 3.12 on, such a file merely does not exist.
+    said = refusal(program("predict", "x" * 300 + ".tflite", image, "--out", tmp_path / "out"))
+    assert said.endswith(("File name too long", "does not exist"))
+    assert "xxx" in said
+
+
 # --- interruptions
 
 

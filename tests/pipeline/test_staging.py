@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from u3p_edge.artifact import atomic_path
 from u3p_edge.pipeline.staging import key_of, open_staging
 
 
@@ -33,6 +34,14 @@ def test_another_key_drops_what_was_staged_and_nothing_else(tmp_path: Path) -> N
     new = open_staging(tmp_path, "model", "other data")
     assert new.folder != old.folder
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([new.folder.name, "mine.txt"])
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "model.int8.tflite") as partial:
+        partial.write_bytes(b"whole")
+    (tmp_path / "model.int8.tflite").rename(partial)  # as a kill leaves it
+    open_staging(tmp_path, "key")
+    assert [path.name.startswith(".staging-") for path in tmp_path.iterdir()] == [True]
 
 
 def test_the_parts_of_a_key_do_not_run_together() -> None:

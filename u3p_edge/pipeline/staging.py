@@ -32,8 +32,10 @@ class Staging:
 
 
 def open_staging(run: Path, *parts: str) -> Staging:
-    """The staging folder for these parts of a key; those of other keys are removed."""
+    """The staging folder for these parts of a key; those of other keys, and what a killed export left half-written, go."""
     folder = run / (PREFIX + key_of(*parts)[:16])
+    for partial in run.glob(".*.partial.*"):
+        partial.unlink(missing_ok=True)
     for other in run.glob(PREFIX + "*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
