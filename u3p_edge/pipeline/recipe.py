@@ -44,7 +44,7 @@ class ExportRecipe:
     int8: bool = True
     method: Method = "auto"
     max_drop: float = 0.1
-    qat_epochs: int = 4
+    qat_epochs: int = 2
     qat_learning_rate: float = 1e-4
     calibration_images: int = 64
     formats: tuple[Format, ...] = FORMATS

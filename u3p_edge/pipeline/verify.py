@@ -80,7 +80,8 @@ def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr:
     if failed:
         raise VerificationError(
             "verification failed, so no file was left under its final name: " + "; ".join(failed),
-            mend="Try --qat-epochs with more epochs, or report the model if its float files fail.",
+            mend="If an int8 file fails, train the float model further (fresh batch statistics do not quantize well) or give "
+            "--qat-epochs more epochs; --min-sqnr sets what is asked.",
         )
 
 
