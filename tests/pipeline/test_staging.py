@@ -47,3 +47,8 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
 def test_the_parts_of_a_key_do_not_run_together() -> None:
     assert len({key_of("ab", "c"), key_of("a", "bc"), key_of("abc"), key_of("c", "ab")}) == 4
     assert key_of("a", "b") == key_of("a", "b")
+
+
+def test_a_fresh_start_makes_every_file_anew(tmp_path: Path) -> None:
+    open_staging(tmp_path, "key").file("a.bin", lambda: b"first")
+    assert open_staging(tmp_path, "key", fresh=True).file("a.bin", lambda: b"second").read_bytes() == b"second"

@@ -110,7 +110,7 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
         from u3p_edge.pipeline.export import export as run_export
     with stages() as begin:
         done = run_export(model, data, out, recipe, begin=begin, command=command_line(sys.argv), force=force)
-    _show(done, recipe)
+    _show(done)
 
 
 def _formats(text: str) -> tuple[Format, ...]:
@@ -157,7 +157,7 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     console.print(f"formats {', '.join(recipe.formats)}")
 
 
-def _show(done: Exported, recipe: ExportRecipe) -> None:
+def _show(done: Exported) -> None:
     """The summary table, how the files came about, and where they are."""
     from rich.console import Console
     from rich.markup import escape
@@ -167,10 +167,6 @@ def _show(done: Exported, recipe: ExportRecipe) -> None:
     show(done.result)
     console = Console()
     print_list(done.notes)
-    if done.choice and done.choice.drop > recipe.max_drop:
-        console.print(
-            f"[bold]int8 loses {done.choice.drop:.2f} points of validation Dice, more than the {recipe.max_drop:.2f} allowed[/]"
-        )
     if done.reused:
         console.print("The run folder held this very export already; --force does it again.")
     console.print(f"Report: {escape(str(done.run / 'report.md'))}", soft_wrap=True)

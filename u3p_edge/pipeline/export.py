@@ -102,13 +102,13 @@ def export(
     key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json())
     if not force and (done := _finished(run, key)):
         return Exported(run, done, (), None, reused=True)
-    staging = open_staging(run, key)
+    staging = open_staging(run, key, fresh=force)
     files, choice = _make(source, splits, recipe, staging, begin)
     reference = keras_session(source.model, source.metadata)
     _verify(files, reference, splits, recipe, staging, begin)
     final = _publish(files, run, source, key, recipe)
     measured = _measure(final, reference, splits, recipe, command, begin)
-    notes = _notes(source, splits, choice)
+    notes = _notes(source, splits, choice, recipe)
     _report(run, measured, splits, source, notes)
     shutil.rmtree(staging.folder, ignore_errors=True)
     return Exported(run, measured.result, notes, choice)
@@ -208,9 +208,14 @@ def _short(name: str) -> str:
     return name.removeprefix("model.")
 
 
-def _notes(source: Source, data: ExportData, choice: Choice | None) -> tuple[str, ...]:
+def _notes(source: Source, data: ExportData, choice: Choice | None, recipe: ExportRecipe) -> tuple[str, ...]:
     size = f"{source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC an image"
-    return (f"Model: {size}. {' '.join(source.notes)}", *(choice.notes if choice else ()), *data.notes)
+    notes = [f"Model: {size}. {' '.join(source.notes)}"]
+    if choice:
+        notes += choice.notes
+        if choice.drop > recipe.max_drop:
+            notes.append(f"**int8 loses {choice.drop:.2f} points of validation Dice, {recipe.max_drop:.2f} were allowed.**")
+    return (*notes, *data.notes)
 
 
 def _fingerprints(data: ExportData) -> tuple[str, ...]:

@@ -31,13 +31,16 @@ class Staging:
         return path
 
 
-def open_staging(run: Path, *parts: str) -> Staging:
-    """The staging folder for these parts of a key; those of other keys, and what a killed export left half-written, go."""
+def open_staging(run: Path, *parts: str, fresh: bool = False) -> Staging:
+    """The staging folder for these parts of a key; those of other keys, and what a killed export left half-written, go.
+
+    With `fresh`, so do the finished files of this key.
+    """
     folder = run / (PREFIX + key_of(*parts)[:16])
     for partial in run.glob(".*.partial.*"):
         partial.unlink(missing_ok=True)
     for other in run.glob(PREFIX + "*"):
-        if other != folder:
+        if other != folder or fresh:
             shutil.rmtree(other, ignore_errors=True)
     make_folder(folder)
     return Staging(folder)
