@@ -49,6 +49,14 @@ class Program(TyperGroup):
                 raise
             where = f"{error.filename}: " if error.filename else ""
             _end(f"{where}{error.strerror}", U3pEdgeError.exit_code)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.split(".")[0] == "u3p_edge":
+                raise
+            _end(
+                f"this command needs {error.name}, which is not installed. A device that only predicts does without; "
+                "elsewhere install u3p-edge with its dependencies.",
+                U3pEdgeError.exit_code,
+            )
         except KeyboardInterrupt:
             _end("interrupted; the same command goes on where it was, or begins again", INTERRUPTED)
 
