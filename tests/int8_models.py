@@ -12,6 +12,8 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
+from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.export.tflite import convert_int8
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.config import preset
@@ -151,15 +153,10 @@ class Int8File:
 
 
 def convert(model: tf_keras.Model) -> bytes:
-    """Full-integer TFLite by the converter's defaults for fake-quant models: no representative data set."""
-    holder = tf.Module()  # the Keras model itself would have every layer's call traced again: five times slower
-    holder.variables_ = list(model.variables)
-    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
-    holder.serve = tf.function(lambda image: {"mask": model(image, training=False)}).get_concrete_function(spec)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([holder.serve], holder)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
+    """Full-integer TFLite of a fake-quant model, by the exporter."""
+    height, width, channels = model.input_shape[1:]
+    metadata = default_metadata(Preprocessing(height, width, channels), max(2, model.output_shape[-1]))
+    return convert_int8(model, metadata, calibration=None)
 
 
 def _tensor(detail: dict[str, Any]) -> Tensor:

@@ -105,11 +105,11 @@ def test_ranges_are_those_of_the_float_model_on_the_calibration_images() -> None
 
 
 def test_a_dead_map_and_a_dead_channel_have_a_range_all_the_same() -> None:
-    image = layers.Input((8, 8, 1), name="image")
+    image = layers.Input((16, 16, 1), name="image")
     dead = layers.Conv2D(2, 3, padding="same", activation="relu", name="dead")(image)
     model = tf_keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid", name="mask")(dead))
     model.get_layer("dead").set_weights([np.zeros((3, 3, 1, 2), np.float32), np.array([-1, 0], np.float32)])
-    images, _ = blobs(2, 8)
+    images, _ = blobs(2, 16)
     quantized = quantize_aware(model, images)
     assert ranges(quantized)["dead"] == (0.0, pytest.approx(RANGE_FLOOR))
     bound = kernel_bound(tf.constant([[[[0.0, 2.0]]]])).numpy()
