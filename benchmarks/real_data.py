@@ -18,7 +18,7 @@ from pathlib import Path
 from u3p_edge.benchmark.environment import describe
 
 HERE = Path(__file__).resolve().parent
-KEPT = ("report.md", "report.json")
+KEPT = ("report.md", "report.json", "quantization.json")
 
 
 def command(*words: str | Path) -> None:

@@ -357,5 +357,5 @@ def test_an_export_that_was_killed_goes_on(
     assert "Convert float32 to TFLite" not in done.err
     assert "Calibrate" not in done.err
     assert "Weigh in fresh processes" in done.err
-    assert left_in(out) == ["manifest.json", *MODEL_FILES, "report.json", "report.md", "samples.png"]
+    assert left_in(out) == ["manifest.json", *MODEL_FILES, "quantization.json", "report.json", "report.md", "samples.png"]
     assert not list(out.glob(".*")), "staging and partial files are gone"

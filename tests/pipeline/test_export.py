@@ -29,6 +29,8 @@ from u3p_edge.runtime import open_session
 
 MODELS = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"]
 REPORTS = ["report.json", "report.md", "samples.png"]
+CHOICE = "quantization.json"
+"""There with int8 alone."""
 FIRST_STAGE = "Convert float32 to TFLite"
 
 
@@ -70,7 +72,7 @@ def no_models_in(folder: Path) -> bool:
 
 
 def test_the_run_folder_holds_what_it_should(done: Done) -> None:
-    assert sorted(path.name for path in done.run.iterdir()) == ["manifest.json", *MODELS, *REPORTS]
+    assert sorted(path.name for path in done.run.iterdir()) == ["manifest.json", *MODELS, CHOICE, *REPORTS]
     with Image.open(done.run / "samples.png") as shown:
         assert shown.width > 5 * SHAPE[1], "input, truth, two masks and their difference side by side"
 
@@ -189,7 +191,7 @@ def test_formats_numbers_and_float_ports(program: Program, done: Done, tmp_path:
     ended = program(*dataclasses.replace(done, run=tmp_path).arguments, *options)
     assert ended.code == 0, ended.err
     models = ["model.float16.tflite", "model.float32.tflite", "model.int8.tflite"]
-    assert left_in(tmp_path) == ["manifest.json", *models, *REPORTS]
+    assert left_in(tmp_path) == ["manifest.json", *models, CHOICE, *REPORTS]
     sizes = [(tmp_path / name).stat().st_size for name in models]
     assert max(sizes) == sizes[1]
     from ai_edge_litert.interpreter import Interpreter
@@ -338,7 +340,7 @@ def test_the_articles_own_model(
         Image.fromarray(binary).save(path)
     ended = program("export", source, "--data", data, "--out", run, *options, *QUICK)
     assert ended.code == 0, ended.err
-    assert left_in(run) == ["manifest.json", *models, *REPORTS]
+    assert left_in(run) == sorted(["manifest.json", *models, *([CHOICE] if "--int8" in options else []), *REPORTS])
     image = picture(40)
     for name in models:
         assert open_session(run / name).run(image).shape == (*SHAPE[:2], 1)

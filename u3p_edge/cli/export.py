@@ -68,7 +68,7 @@ def export(
     """Export a model: convert, quantize, verify on real images, measure, report.
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, report.md, report.json,
-    samples.png and manifest.json. Exit code 1: verification failed; 2: bad input.
+    samples.png, quantization.json and manifest.json. Exit code 1: verification failed; 2: bad input.
 
         u3p-edge export --int8
         u3p-edge export RUN --int8 --data FOLDER --out exported

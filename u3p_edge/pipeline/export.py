@@ -8,6 +8,7 @@ source ─ inference graph ─► float32 ─► int8 (PTQ, else QAT) ─► ONN
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from u3p_edge.artifact import (
     make_folder,
     read_manifest,
     sha256_of,
+    write_json,
     write_manifest,
     write_text,
 )
@@ -44,7 +46,7 @@ from u3p_edge.report.samples import Sample, choose, write_samples
 from u3p_edge.runtime import Session
 from u3p_edge.runtime.keras import keras_session
 
-REPORT, RESULT, SAMPLES = "report.md", "report.json", "samples.png"
+REPORT, RESULT, SAMPLES, QUANTIZATION = "report.md", "report.json", "samples.png", "quantization.json"
 VERIFIED_IMAGES = 4
 
 OWN = tuple(f"model.{number}.{container}" for container in FORMATS for number in ("float32", "float16", "int8"))
@@ -109,6 +111,8 @@ def export(
     final = _publish(files, run, source, key, recipe)
     measured = _measure(final, reference, splits, recipe, command, begin)
     notes = _notes(source, splits, choice, recipe)
+    if choice:
+        write_json(run / QUANTIZATION, dataclasses.asdict(choice))
     _report(run, measured, splits, source, notes)
     shutil.rmtree(staging.folder, ignore_errors=True)
     return Exported(run, measured.result, notes, choice)
@@ -169,7 +173,7 @@ def _publish(files: Mapping[str, Path], run: Path, source: Source, key: str, rec
         # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
         for name, path in wanted.items():
             shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        for name in (MANIFEST, RESULT, REPORT, SAMPLES, *OWN):
+        for name in (MANIFEST, RESULT, REPORT, SAMPLES, QUANTIZATION, *OWN):
             (run / name).unlink(missing_ok=True)
     manifest = Manifest(others, recipe.to_json(), key)
     for name in wanted:

@@ -1,0 +1,51 @@
+"""Every figure in the README stands in a kept report, whose raw samples and command lie beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from u3p_edge.artifact import read_json
+from u3p_edge.benchmark.result import read_result
+from u3p_edge.pipeline.int8 import Choice
+from u3p_edge.report.markdown import summary_header, summary_rows
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = sorted((REPOSITORY / "benchmarks" / "results").glob("*/*/report.json"))
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def tables(markdown: str) -> list[tuple[list[str], list[list[str]]]]:
+    """Header and rows of every table after a line `<!-- result: FOLDER -->`, by that folder's report."""
+    found = re.findall(r"<!-- result: .*? -->\n\n((?:\|.*\n)+)", markdown)
+    return [(cells(lines[0]), [cells(line) for line in lines[2:]]) for lines in (table.splitlines() for table in found)]
+
+
+def test_the_readmes_tables_are_those_of_kept_reports() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    folders = re.findall(r"<!-- result: (.*?) -->", text)
+    assert folders
+    assert len(folders) == len(tables(text))
+    for folder, (header, rows) in zip(folders, tables(text), strict=True):
+        result = read_result(REPOSITORY / "benchmarks" / "results" / folder / "report.json")
+        kept = [dict(zip(summary_header(result), row, strict=True)) for row in summary_rows(result)]
+        assert rows == [[row[title] for title in header] for row in kept]
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_a_kept_result_is_whole_and_names_no_machine_path(path: Path) -> None:
+    result = read_result(path)
+    assert result.data is not None
+    assert all(a.accuracy and a.memory and len(a.latencies) >= 1 for a in result.artifacts)
+    assert not re.search(r"(^|\s|')/(?!dev/null)", result.command)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_kept_int8_loses_at_most_a_tenth_of_a_point_of_validation_dice(path: Path) -> None:
+    choice = Choice(**read_json(path.with_name("quantization.json")))
+    assert choice.drop <= 0.1
