@@ -12,6 +12,7 @@ import dataclasses
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,11 +145,14 @@ def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin) -> 
     files = {"model.float32.onnx": staging.file("float32.onnx", float32)}
     advance()
     if int8 is not None:
-        graph = flatbuffer.read(int8.read_bytes())
-        twin = onnx_int8.to_onnx(graph, source.metadata).SerializeToString()
-        files["model.int8.onnx"] = staging.file("int8.onnx", lambda: bytes(twin))
+        files["model.int8.onnx"] = staging.file("int8.onnx", partial(_twin, int8, source))
         advance()
     return files
+
+
+def _twin(int8: Path, source: Source) -> bytes:
+    """The int8 TFLite file's integers as an ONNX file."""
+    return bytes(onnx_int8.to_onnx(flatbuffer.read(int8.read_bytes()), source.metadata).SerializeToString())
 
 
 def _verify(

@@ -19,7 +19,7 @@ from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
-from u3p_edge.runtime import open_session
+from u3p_edge.runtime import Session, open_session
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,11 @@ def _choose(
 
 def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
     """Mean foreground Dice of an exported file, 0..1: pooled by group, then averaged."""
-    session = open_session(path, available_cores())
-    predicted = predict_labels(session, arrays.images, begin(f"Validate {path.name}", len(arrays.stems)))
+    return _mean_dice(open_session(path, available_cores()), arrays, begin(f"Validate {path.name}", len(arrays.stems)))
+
+
+def _mean_dice(session: Session, arrays: Arrays, advance: Callable[[], object] = lambda: None) -> float:
+    predicted = predict_labels(session, arrays.images, advance)
     found = score(arrays.labels, predicted, predicted, arrays.groups, session.metadata.labels).mean_dice
     return 0.0 if found is None else found
 
@@ -123,17 +126,12 @@ def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin)
     from u3p_edge.runtime.keras import keras_session
     from u3p_edge.training.losses import dice_cross_entropy
 
-    def validate(model: object) -> float:
-        predicted = predict_labels(keras_session(model, source.metadata), data.val.images)
-        found = score(data.val.labels, predicted, predicted, data.val.groups, source.metadata.labels).mean_dice
-        return 0.0 if found is None else found
-
     trained = train_qat(
         source.model,
         data.train.images,
         one_hot(data.train.labels, source.metadata.channels_out),
         loss=dice_cross_entropy,
-        validate=validate,
+        validate=lambda model: _mean_dice(keras_session(model, source.metadata), data.val),
         epochs=recipe.qat_epochs,
         learning_rate=recipe.qat_learning_rate,
         seed=recipe.seed,
