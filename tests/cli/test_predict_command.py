@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from click.testing import Result
 from PIL import Image
 from small_artifacts import Zoo, picture, truth
 from typer.testing import CliRunner
+from without import run_without
 
 from u3p_edge.cli.predict import predict
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
@@ -164,15 +164,7 @@ def test_an_out_folder_that_cannot_be_is_named(threshold: Path, tmp_path: Path) 
     assert isinstance(done.exception, ArtifactError)
 
 
-BLOCKED = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
-            raise ImportError(name + " is blocked by the test")
-
-sys.meta_path.insert(0, Blocker())
+COMMAND = """
 import typer
 from u3p_edge.cli.{command} import {command}
 app = typer.Typer()
@@ -183,8 +175,8 @@ app({arguments!r})
 
 def run_blocked(command: str, blocked: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command in a process that cannot import `blocked`."""
-    code = BLOCKED.format(blocked=blocked, command=command, arguments=[str(a) for a in arguments])
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    code = COMMAND.format(command=command, arguments=[str(a) for a in arguments])
+    return run_without(blocked, code, cwd=REPOSITORY)
 
 
 @pytest.mark.parametrize(("kind", "other"), [("int8.tflite", "onnxruntime"), ("int8.onnx", "ai_edge_litert")])

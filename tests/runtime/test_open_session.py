@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_artifacts import Zoo
+from without import run_without
 
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.runtime import open_session
@@ -107,15 +107,7 @@ def test_no_threads_is_a_mistake(zoo: Zoo) -> None:
         open_session(zoo.path("int8.tflite"), threads=0)
 
 
-BLOCKED = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
-            raise ImportError(name + " is blocked by the test")
-
-sys.meta_path.insert(0, Blocker())
+SESSION = """
 import numpy as np
 from u3p_edge.runtime import open_session
 session = open_session({path!r})
@@ -125,8 +117,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "scipy", "onnx", "safetensors", "h5p
 
 
 def run_blocked(path: Path, blocked: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    code = BLOCKED.format(path=str(path), blocked=blocked)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return run_without(blocked, SESSION.format(path=str(path)))
 
 
 @pytest.mark.parametrize(("kind", "other"), [("int8.tflite", "onnxruntime"), ("int8.onnx", "ai_edge_litert")])
