@@ -1,0 +1,1 @@
+"""Exact rewrites of a graph: the same function at less cost. No TensorFlow."""

@@ -1,0 +1,98 @@
+"""A k x k convolution over an upsampled map, with fewer channels upsampled.
+
+Its kernel K[k, k, C, f], read as a matrix M of C rows and k^2 f columns, has rank r <= min(C, k^2 f). With the singular
+value decomposition M = (U_r S_r) V_r, the left factor is a 1x1 convolution C -> r, which goes below the upsampling
+(`pointwise`), and V_r is a k x k convolution r -> f above it. Exact at full rank. Truncated to the r largest singular values
+it is the best approximation of M of that rank; its relative error in the Frobenius norm is sqrt(1 - energy), with energy the
+share of the sum of squared singular values that is kept (Eckart and Young 1936).
+
+Domain: that of `upsampled.match`, and r < C, else nothing is saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.rewrite.rule import Match, Refusal
+from u3p_edge.rewrite.rules import upsampled
+from u3p_edge.rewrite.rules.pieces import convolution, replaced
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A 1x1 convolution to r channels, upsampled, then the k x k convolution of those.
+
+    Args:
+        energy: share of the squared singular values to keep, 0..1; 1 is the exact form at full rank.
+        rank: the number of channels to keep instead; None to go by energy.
+    """
+
+    energy: float = 1.0
+    rank: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.energy <= 1 or (self.rank is not None and self.rank < 1):
+            raise ValueError(f"energy {self.energy} must be above 0 and at most 1, rank {self.rank} at least 1")
+
+    @property
+    def name(self) -> str:
+        """See `Rule.name`."""
+        if self.rank is not None:
+            return f"low rank {self.rank}"
+        return "low rank" if self.exact else f"low rank {self.energy:g}"
+
+    @property
+    def exact(self) -> bool:
+        """See `Rule.exact`."""
+        return self.rank is None and self.energy == 1
+
+    def match(self, graph: Graph, name: str) -> Match | Refusal | None:
+        """See `Rule.match`."""
+        found = upsampled.match(graph, name)
+        if not isinstance(found, Match):
+            return found
+        kernel = graph[name].weights["kernel"]
+        if kernel.shape[:2] == (1, 1):
+            return Refusal("a 1x1 kernel goes below the upsampling as it is")
+        channels, full = kernel.shape[2], _full_rank(kernel)
+        if self.exact and full >= channels:
+            return Refusal(f"its full rank is {full} of {channels} channels: no channel is saved")
+        if self.rank is not None and self.rank >= min(full, channels):
+            return Refusal(f"rank {self.rank} is no less than its full rank {full}")
+        return found
+
+    def rewrite(self, graph: Graph, match: Match) -> Graph:
+        """See `Rule.rewrite`."""
+        up, conv = (graph[name] for name in match.nodes)
+        left, right = self._factors(conv.weights["kernel"])
+        small = convolution(f"{conv.name}_small", up.inputs[0], left)
+        wide = replace(up, name=f"{conv.name}_up", inputs=(small.name,))
+        weights = {**conv.weights, "kernel": right}
+        new = Node(conv.name, "conv", (wide.name,), conv.attrs, weights)
+        return replaced(graph, match.nodes, [small, wide, new])
+
+    def _factors(self, kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Kernels [1, 1, C, r] and [k, k, r, f] whose product is `kernel`, or nearest to it."""
+        height, width, channels, filters = kernel.shape
+        matrix = kernel.astype(np.float64).transpose(2, 0, 1, 3).reshape(channels, -1)
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        kept = self._kept(values)
+        # The root of each singular value on both sides keeps the two kernels' magnitudes, and so their int8 steps, alike.
+        root = np.sqrt(values[:kept])
+        above = (root[:, None] * right[:kept]).reshape(kept, height, width, filters).transpose(1, 2, 0, 3)
+        return (left[:, :kept] * root)[None, None].astype(np.float32), np.ascontiguousarray(above, np.float32)
+
+    def _kept(self, values: npt.NDArray[np.float64]) -> int:
+        if self.rank is not None:
+            return self.rank
+        energies = np.cumsum(values**2) / max(float(np.sum(values**2)), np.finfo(np.float64).tiny)
+        return len(values) if self.exact else int(np.searchsorted(energies, self.energy)) + 1
+
+
+def _full_rank(kernel: npt.NDArray[np.float32]) -> int:
+    height, width, channels, filters = kernel.shape
+    return int(min(channels, height * width * filters))

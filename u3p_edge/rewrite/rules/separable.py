@@ -1,0 +1,79 @@
+"""A k x k convolution over an upsampled map, as 1x1 convolutions of the small map.
+
+With U the interpolation (bilinear or nearest), z the small map, K[a, b] the taps of the kernel and T the shift by one row
+or column with zero fill:
+
+    conv(U z) = sum over a, b of  T_rows^a T_columns^b  K[a, b] (U z)
+
+A 1x1 convolution mixes channels and U mixes places, so they commute: K (U z) = U (K z). U is separable, U = U_rows U_columns,
+and an operation on rows commutes with one on columns, so the sums nest:
+
+    conv(U z) = sum over b of T_columns^b U_columns ( sum over a of T_rows^a U_rows (K[a, b] z) )
+
+k^2 products of one map that is s^2 times smaller, k^2 interpolations along rows of maps that are s times narrower, and k
+along columns at full size: for scale s the multiplications fall s^2 times. Bilinear weights sum to one everywhere (edges are
+clamped), so the bias may ride on the tap that is not shifted. The shifts fill with zeros, as the convolution's border does,
+and the interpolation clamps, as the upsampling's does: exact at all borders.
+
+Domain: that of `upsampled.match` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a kernel of more
+than one column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.rewrite.rule import Match, Refusal
+from u3p_edge.rewrite.rules import upsampled
+from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, bias, convolution, replaced, shifted, total
+
+
+@dataclass(frozen=True)
+class Separable:
+    """Products at low resolution, interpolated and summed along rows, then along columns."""
+
+    name: ClassVar[str] = "separable"
+    exact: ClassVar[bool] = True
+
+    def match(self, graph: Graph, name: str) -> Match | Refusal | None:
+        """See `Rule.match`."""
+        found = upsampled.match(graph, name)
+        if isinstance(found, Match) and graph[name].weights["kernel"].shape[1] == 1:
+            return Refusal("its kernel is one column wide, and the last sum, which carries name and ReLU, is over columns")
+        return found
+
+    def rewrite(self, graph: Graph, match: Match) -> Graph:
+        """See `Rule.rewrite`."""
+        up, conv = (graph[name] for name in match.nodes)
+        return replaced(graph, match.nodes, _nodes(up, conv))
+
+
+def _nodes(up: Node, conv: Node) -> list[Node]:
+    kernel = conv.weights["kernel"]
+    height, width = kernel.shape[:2]
+    nodes: list[Node] = []
+    columns = []
+    for b in range(width):
+        rows = []
+        for a in range(height):
+            name = f"{conv.name}_tap{a}{b}"
+            centre = (a, b) == (height // 2, width // 2)
+            nodes.append(convolution(name, up.inputs[0], kernel[a : a + 1, b : b + 1], bias(conv) if centre else None))
+            nodes += _interpolated(name, up, ROWS, a - height // 2)
+            rows.append(nodes[-1].name)
+        if height > 1:
+            nodes += total(f"{conv.name}_column{b}", rows, relu=False)
+        nodes += _interpolated(nodes[-1].name, up, COLUMNS, b - width // 2)
+        columns.append(nodes[-1].name)
+    return [*nodes, *total(conv.name, columns, conv.attrs["activation"] == "relu")]
+
+
+def _interpolated(name: str, up: Node, axis: int, by: int) -> list[Node]:
+    """`name` interpolated along one axis and shifted; nothing where neither is called for."""
+    along, factor = ("rows", "columns")[axis], up.attrs["size"][axis]
+    size = (factor, 1) if axis == ROWS else (1, factor)
+    attrs = {"size": size, "interpolation": up.attrs["interpolation"]}
+    grown = [Node(f"{name}_{along}", "upsample", (name,), attrs)] if factor > 1 else []
+    return [*grown, *shifted(f"{name}_{along}_shifted", grown[-1].name if grown else name, axis, by)] if by else grown
