@@ -10,8 +10,8 @@ from int8_models import Int8File, blobs, every_op, unet, with_statistics
 from tf_keras import layers
 
 from u3p_edge.errors import DataError, ModelError
+from u3p_edge.graph.fold import fold
 from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.quantize.fold import fold
 from u3p_edge.quantize.placement import Place, place
 from u3p_edge.quantize.qat import (
     LOGIT_BOUND,

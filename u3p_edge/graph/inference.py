@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from u3p_edge.config import check_size
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.fold import drop_identities
 from u3p_edge.graph.ir import KERAS, Graph, Node, consumers, rename, shapes, subgraph, substitute
-from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.graph.roles import Roles, roles
 
 IMAGE = "image"
@@ -93,9 +93,7 @@ def _check_input(graph: Graph) -> None:
 
 def _plain(graph: Graph) -> Graph:
     """The graph without identities, and without what only training or Keras asks: regularisers, dtypes, fixed batches."""
-    for node in graph.nodes:
-        if node.op in TRAINING_ONLY or (node.op == "activation" and node.attrs["function"] == "linear"):
-            graph = substitute(graph, node.name, [], result=graph[node.name].inputs[0])
+    graph = drop_identities(graph)
     return replace(graph, nodes=tuple(map(_bare, graph.nodes)))
 
 

@@ -21,8 +21,9 @@ from enum import Enum
 from types import MappingProxyType
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.fold import function
 from u3p_edge.graph.ir import Graph, Node, consumers
-from u3p_edge.quantize.fold import SAME_SCALE, function
+from u3p_edge.quantize.support import SAME_SCALE
 
 Readers = Mapping[str, tuple[str, ...]]
 

@@ -1,12 +1,16 @@
 """The fake-quant model of quantization-aware training (Jacob et al. 2018, arXiv:1712.05877), and its ranges.
 
 Built with TFMOT's wrapper, quantizers and `QuantizeConfig`, but with our own placement and our own folding: see
-`placement` and `fold` for what TFMOT's layout transforms get wrong on this network. This is the only module that imports
+`placement` for what TFMOT's layout transforms get wrong on this network. This is the only module that imports
 TFMOT. TFMOT 0.8.1 with tf_keras needs no TF_USE_LEGACY_KERAS from the user: it takes tf_keras by itself when `tf.keras`
 is Keras 3, and sets that variable in this process while it is imported.
 
     float model ─ from_keras ─ fold ─► Graph ─ to_keras ─► plain twin ─ placement ─► wrapped twin: the fake-quant model
                                                               └─ calibrate ─► its ranges
+
+Training uses the folded weights, so the statistics are frozen. TFMOT instead keeps batch
+normalisation beside the convolution and quantizes with each batch's own statistics; over the few epochs of a fine-tune on
+small batches that only adds noise, and the integer file has to use the frozen ones anyway.
 
 The fake-quant model converts without a representative data set: `TFLiteConverter` with `optimizations=[DEFAULT]` and int8
 input and output, and `supported_ops` left alone (TFLITE_BUILTINS_INT8 by itself insists on a data set). Trace it with a
@@ -24,10 +28,11 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from u3p_edge.errors import DataError, ModelError
+from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.quantize.fold import fold
 from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.support import check
 
 LOGIT_BOUND = 6.25
 """Fixed range of logits that only a sigmoid reads. sigmoid(6.25) * 256 = 255.51 and sigmoid(-6.25) * 256 = 0.49: beyond it
@@ -171,6 +176,7 @@ def _prepare(graph: Graph) -> Graph:
             f"QAT wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
             mend="Hand over its inference graph.",
         )
+    check(graph)
     folded = fold(graph)
     image = folded[folded.inputs[0]]
     return substitute(

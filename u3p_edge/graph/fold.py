@@ -1,0 +1,156 @@
+"""A float graph in the shape that kernels have: no batch normalisation, ReLU inside the convolutions, every other activation
+a node of its own. Exact up to float rounding.
+
+With scale a = gamma / sqrt(variance + epsilon) and shift b = beta - a * mean, per channel, batch normalisation goes
+
+    after a convolution:            a (W x + c) + b = (a W) x + (a c + b)
+    before one that never pads:     W (a x + b) + c = (W a) x + (c + sum over kernel and input channels of W b)
+    anywhere else on a map:         into a 1x1 convolution whose kernel is diag(a), with the bias b
+
+A convolution that pads reads zeros at the border, not b, so there the second form would be wrong and the third is used. The
+first form holds for every linear map that ends in channels: grouped, depthwise and transposed convolutions too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.graph.ir import Graph, Node, consumers, shapes, substitute
+from u3p_edge.graph.ops import TRAINING_ONLY
+
+Array = npt.NDArray[np.float32]
+
+CONVOLUTIONS = frozenset(("conv", "depthwise_conv", "conv_transpose"))
+"""Ops that are linear in their map, and may end in an activation."""
+
+_CHANNELS = (-1, 3, (-1,), (3,))
+
+
+def fold(graph: Graph) -> Graph:
+    """The same function with fewer nodes; what cannot be folded is left as it is.
+
+    Raises:
+        ModelError: shapes that do not fit, or an input whose size is not fixed where the size decides.
+    """
+    graph = drop_identities(graph)
+    for node in graph.nodes:
+        if node.op in CONVOLUTIONS and function(node) not in ("linear", "relu"):
+            graph = _split(graph, node)
+    for node in graph.nodes:
+        if node.op == "batch_norm":
+            graph = _fold_norm(graph, graph[node.name])
+    for node in graph.nodes:
+        if is_plain_relu(node):
+            graph = _fuse_relu(graph, graph[node.name])
+    return graph
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """The graph without what gives back its input at inference: ops of training alone, and linear activations."""
+    for node in graph.nodes:
+        if node.op in TRAINING_ONLY or (node.op == "activation" and function(node) == "linear"):
+            graph = substitute(graph, node.name, (), result=graph[node.name].inputs[0])
+    return graph
+
+
+def function(node: Node) -> str:
+    """The activation a node applies, "linear" for none; "relu" also for one with a slope, a threshold or a ceiling."""
+    if node.op in ("relu", "softmax"):
+        return node.op
+    return str(node.attrs.get("function", node.attrs.get("activation", "linear")))
+
+
+def is_plain_relu(node: Node) -> bool:
+    """Whether a node is max(x, 0) and nothing else."""
+    if node.op == "relu":
+        return node.attrs["max_value"] is None and not node.attrs["negative_slope"] and not node.attrs["threshold"]
+    return node.op == "activation" and function(node) == "relu"
+
+
+def never_pads(conv: Node, size: Sequence[int]) -> bool:
+    """Whether a convolution over a map of `size` (h, w) reads no border zeros."""
+    if conv.attrs["padding"] == "valid":
+        return True
+    kernel = conv.weights["kernel"].shape[:2]
+    axes = zip(size, kernel, conv.attrs["strides"], conv.attrs["dilation"], strict=True)
+    return all((-(-n // s) - 1) * s + (k - 1) * d + 1 <= n for n, k, s, d in axes)
+
+
+def scale_and_shift(norm: Node) -> tuple[Array, Array]:
+    """a and b of the module docstring: float32 [channels] each."""
+    weights = {key: np.asarray(value, np.float64) for key, value in norm.weights.items()}
+    scale = weights.get("gamma", 1.0) / np.sqrt(weights["variance"] + norm.attrs["epsilon"])
+    shift = weights.get("beta", 0.0) - scale * weights["mean"]
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
+def _split(graph: Graph, conv: Node) -> Graph:
+    """A convolution with its sigmoid or the like as a node of its own, which keeps the name."""
+    name = f"{conv.name}_logits"
+    while name in graph:
+        name += "_"
+    logits = replace(conv, name=name, attrs={**conv.attrs, "activation": "linear"})
+    return substitute(graph, conv.name, (logits, Node(conv.name, "activation", (name,), {"function": function(conv)})))
+
+
+def _fold_norm(graph: Graph, norm: Node) -> Graph:
+    if norm.attrs["axis"] not in _CHANNELS:
+        return graph
+    before, after = graph[norm.inputs[0]], [graph[name] for name in consumers(graph)[norm.name]]
+    if before.op in CONVOLUTIONS and function(before) == "linear" and _only_reader(graph, before, norm):
+        return substitute(_put(graph, _scale_output(before, norm)), norm.name, (), result=before.name)
+    shape = shapes(graph)[norm.name]
+    if len(shape) != 4:
+        return graph
+    if after and norm.name not in graph.outputs and all(_takes_input_scale(node, shape[1:3]) for node in after):
+        for conv in after:
+            graph = _put(graph, _scale_input(conv, norm))
+        return substitute(graph, norm.name, (), result=before.name)
+    return _put(graph, _as_convolution(norm))
+
+
+def _only_reader(graph: Graph, before: Node, reader: Node) -> bool:
+    return before.name not in graph.outputs and consumers(graph)[before.name] == (reader.name,)
+
+
+def _takes_input_scale(node: Node, size: Sequence[int]) -> bool:
+    return node.op == "conv" and node.attrs["groups"] == 1 and never_pads(node, size)
+
+
+def _put(graph: Graph, node: Node) -> Graph:
+    """The graph with the node of that name replaced."""
+    return substitute(graph, node.name, (node,))
+
+
+def _scale_output(conv: Node, norm: Node) -> Node:
+    scale, shift = scale_and_shift(norm)
+    kernel = conv.weights["kernel"]
+    # A depthwise kernel [kh, kw, in, multiplier] gives channel in * multiplier + m.
+    by_channel = scale.reshape(kernel.shape[2:]) if conv.op == "depthwise_conv" else scale
+    bias = conv.weights.get("bias", np.zeros_like(shift)) * scale + shift
+    return replace(conv, weights={"kernel": kernel * by_channel, "bias": bias})
+
+
+def _scale_input(conv: Node, norm: Node) -> Node:
+    scale, shift = scale_and_shift(norm)
+    kernel = conv.weights["kernel"]
+    bias = conv.weights.get("bias", np.zeros(kernel.shape[-1], np.float32)) + np.einsum("hwio,i->o", kernel, shift)
+    return replace(conv, weights={"kernel": kernel * scale[:, None], "bias": bias})
+
+
+def _as_convolution(norm: Node) -> Node:
+    scale, shift = scale_and_shift(norm)
+    return Node(norm.name, "conv", norm.inputs, {}, {"kernel": np.diag(scale)[None, None], "bias": shift})
+
+
+def _fuse_relu(graph: Graph, relu: Node) -> Graph:
+    """Into a convolution that nobody else reads; its integer kernel clamps for free."""
+    before = graph[relu.inputs[0]]
+    if before.op not in CONVOLUTIONS or function(before) != "linear" or not _only_reader(graph, before, relu):
+        return graph
+    fused = replace(before, attrs={**before.attrs, "activation": "relu"})
+    return substitute(_put(graph, fused), relu.name, (), result=before.name)

@@ -1,0 +1,51 @@
+"""What quantization-aware training can train: every node has to have an int8 kernel that computes what the float node does."""
+
+from __future__ import annotations
+
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.fold import function, is_plain_relu
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ops import TRAINING_ONLY
+
+SAME_SCALE = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "reshape"))
+"""Ops whose integer kernels want their output in their input's scale."""
+
+_KNOWN = (
+    SAME_SCALE | TRAINING_ONLY | {"input", "conv", "batch_norm", "activation", "relu", "softmax", "concat", "add", "multiply"}
+)
+_FUNCTIONS = frozenset(("linear", "relu", "sigmoid", "softmax"))
+_LAST = (-1, 3, (-1,), (3,))
+
+
+def check(graph: Graph) -> None:
+    """Refuse what would become a float island, or another function, in the integer file.
+
+    Args:
+        graph: not yet folded, so that the message names the layer that the user knows.
+
+    Raises:
+        ModelError: the first node that quantization-aware training does not know; the message names it.
+    """
+    for node in graph.nodes:
+        _check(node)
+
+
+def _check(node: Node) -> None:
+    if node.op == "layer_norm":
+        raise ModelError(
+            f"QAT does not support layer normalisation (layer {node.name!r}): its mean and variance have no int8 kernel",
+            mend="Use post-training quantization, or train with batch normalisation.",
+        )
+    reason = ""
+    if node.op not in _KNOWN:
+        reason = f"does not know layers of kind {node.op}"
+    elif function(node) not in _FUNCTIONS:
+        reason = f"does not know the activation {function(node)!r}"
+    elif node.attrs.get("groups", 1) != 1:
+        reason = "does not know grouped convolutions"
+    elif node.op == "relu" and not is_plain_relu(node):
+        reason = "knows only the plain ReLU"
+    elif node.op in ("batch_norm", "concat", "softmax") and node.attrs["axis"] not in _LAST:
+        reason = "works on the channel axis only"
+    if reason:
+        raise ModelError(f"QAT {reason} (layer {node.name!r})", mend="Use post-training quantization.")
