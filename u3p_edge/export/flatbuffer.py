@@ -19,6 +19,8 @@ from u3p_edge.config import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 
 IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+"""Bytes, of every constant in the file."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,11 @@ def read(data: bytes) -> TFLiteGraph:
 
 def stamp(data: bytes, metadata: Metadata) -> bytes:
     """The same model with input `image`, output `mask` (tensors and signature) and our metadata inside."""
-    model = _unpack(data)
+    return to_bytes(stamped(_unpack(data), metadata))
+
+
+def stamped(model: schema.ModelT, metadata: Metadata) -> schema.ModelT:
+    """`stamp` for a model that is unpacked; the model itself is changed."""
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ModelError(
@@ -100,21 +106,23 @@ def stamp(data: bytes, metadata: Metadata) -> bytes:
         )
     graph.tensors[graph.inputs[0]].name = b"image"
     graph.tensors[graph.outputs[0]].name = b"mask"
-    model.signatureDefs = [_signature(int(graph.inputs[0]), int(graph.outputs[0]))]
+    model.signatureDefs = [signature({"image": int(graph.inputs[0])}, {"mask": int(graph.outputs[0])})]
     model.description = f"u3p_edge {metadata.version}".encode()
-    return _pack(_with_metadata(model, metadata.to_json().encode()))
+    return _with_metadata(model, metadata.to_json().encode())
 
 
-def _signature(image: int, mask: int) -> schema.SignatureDefT:
+def signature(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> schema.SignatureDefT:
+    """The signature `serving_default`: tensor indices by name."""
+
     def entry(name: str, index: int) -> schema.TensorMapT:
         value = schema.TensorMapT()
         value.name, value.tensorIndex = name.encode(), index
         return value
 
-    signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
-    signature.inputs, signature.outputs = [entry("image", image)], [entry("mask", mask)]
-    return signature
+    result = schema.SignatureDefT()
+    result.signatureKey, result.subgraphIndex = b"serving_default", 0
+    result.inputs, result.outputs = [entry(*port) for port in inputs.items()], [entry(*port) for port in outputs.items()]
+    return result
 
 
 def _with_metadata(model: schema.ModelT, payload: bytes) -> schema.ModelT:
@@ -133,10 +141,32 @@ def _unpack(data: bytes) -> schema.ModelT:
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
 
 
-def _pack(model: schema.ModelT) -> bytes:
+def to_bytes(model: schema.ModelT) -> bytes:
+    """The file of an unpacked model, constants aligned as the schema asks."""
     builder = flatbuffers.Builder(1 << 20)
+    model.buffers = [_Aligned(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers]
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
+
+
+class _Aligned(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose bytes start at a multiple of 16: the generated code forgets the schema's `force_align`."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        data = None if self.data is None else _aligned_vector(builder, np.asarray(self.data, np.uint8))
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        schema.BufferAddOffset(builder, self.offset)
+        schema.BufferAddSize(builder, self.size)
+        return int(schema.BufferEnd(builder))
+
+
+def _aligned_vector(builder: flatbuffers.Builder, data: npt.NDArray[np.uint8]) -> int:
+    builder.StartVector(1, data.size, ALIGNMENT)
+    builder.head -= data.size
+    builder.Bytes[builder.head : builder.head + data.size] = data.tobytes()
+    return int(builder.EndVector())
 
 
 def _tensor(model: schema.ModelT, tensor: schema.TensorT) -> Tensor:
