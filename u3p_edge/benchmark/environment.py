@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from u3p_edge.benchmark.result import Environment
+from u3p_edge.runtime.processor import parse_cpuinfo, text_of
 
 LIBRARIES = ("u3p-edge", "ai-edge-litert", "onnxruntime", "numpy")
 FEATURES = (
@@ -20,8 +20,8 @@ FEATURES = (
 
 def describe() -> Environment:
     """The environment of this process."""
-    cpuinfo = parse_cpuinfo(_text(Path("/proc/cpuinfo")))
-    board = _text(Path("/proc/device-tree/model")).strip("\0\n ")
+    cpuinfo = parse_cpuinfo(text_of(Path("/proc/cpuinfo")))
+    board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
     return Environment(
         system=f"{platform.system()} {platform.release()}".strip(),
         machine=platform.machine(),
@@ -41,13 +41,6 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def parse_cpuinfo(text: str) -> Mapping[str, str]:
-    """The first core's entries of /proc/cpuinfo."""
-    first = text.split("\n\n", 1)[0]
-    pairs = (line.partition(":") for line in first.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
 def _memory_mb() -> float:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6, 1)
@@ -59,11 +52,4 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
         return ""

@@ -89,7 +89,7 @@ def _load(path: Path, threads: int) -> Any:
     except ImportError as error:
         raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
     try:
-        with _quiet_stderr():
+        with quiet_stderr():
             interpreter = library.Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -159,7 +159,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Keep LiteRT's "INFO: Created ... delegate" off the terminal: C++ writes it straight to file descriptor 2."""
     sys.stderr.flush()
     try:

@@ -1,0 +1,105 @@
+"""Every operator of a network gets its time and its floor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_probe import convolution, every_end
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export import flatbuffer
+from u3p_edge.export.tflite_file import write
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.latency import per_op as module
+from u3p_edge.latency.per_op import per_op, per_operator
+from u3p_edge.latency.stand_in import stand_in
+
+
+@pytest.fixture(autouse=True)
+def one_small_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peak of a small convolution is found sooner; nothing here looks at how high it is."""
+    monkeypatch.setattr(module, "PEAK_LAYERS", ((1, 64, 16),))
+
+
+def twins() -> Graph:
+    """Two convolutions of one shape and other weights, one of another shape."""
+    kernels = [np.random.default_rng(seed).standard_normal((3, 3, 4, 4), np.float32) for seed in (0, 1)]
+    nodes = (
+        Node("x", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("first", "conv", ("x",), {"padding": "same"}, {"kernel": kernels[0]}),
+        Node("second", "conv", ("first",), {"padding": "same"}, {"kernel": kernels[1]}),
+        Node("third", "conv", ("second",), {"padding": "valid"}, {"kernel": kernels[0]}),
+    )
+    return Graph(nodes, ("x",), ("third",))
+
+
+@pytest.mark.parametrize("integers", [True, False])
+def test_rows_are_the_operators_in_order(integers: bool) -> None:
+    graph = every_end()
+    profile = per_op(stand_in(graph) if integers else graph)
+    # The addition and its ReLU are one operator under the ReLU's name; moving by a row joins zeros to what is left.
+    assert [(row.node, row.op) for row in profile.rows] == [
+        ("relu", "ADD"),
+        ("cut", "STRIDED_SLICE"),
+        ("moved", "CONCATENATION"),
+        ("tall", "CONCATENATION"),
+        ("logits", "CONV_2D"),
+        ("softmax", "SOFTMAX"),
+        ("up", "RESIZE_BILINEAR"),
+    ]
+    assert all(row.ms > 0 for row in profile.rows)
+    assert profile.whole_ms > 0
+    assert {row.node: row.macs for row in profile.rows if row.macs} == dict(cost(graph).macs)
+    assert profile.rows[-1].shape == (1, 32, 16, 3)
+
+
+def test_the_floor_is_the_arithmetic_at_the_peak() -> None:
+    profile = per_op(convolution(16))
+    (row,) = profile.rows
+    assert row.macs == 9 * 16 * 16 * 32 * 32
+    assert row.floor_ms == pytest.approx(row.macs / profile.peak * 1e3)
+
+
+def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
+    steps: list[int] = []
+
+    def begin(_stage: str, count: int) -> object:
+        return lambda: steps.append(count)
+
+    first, second, third = per_op(twins(), begin=begin).rows  # type: ignore[arg-type]
+    assert first.ms == second.ms
+    assert third.shape == (1, 6, 6, 4)
+    # The peak, the whole network, and two distinct operators.
+    assert steps == [4] * 4
+
+
+def test_a_file_gives_what_its_graph_gives() -> None:
+    made = stand_in(every_end())
+    file = flatbuffer.read(write(made.graph, made.scheme, None))
+    found, expected = per_operator(file).rows, per_op(made).rows
+    assert [(row.node, row.op, row.shape, row.macs) for row in found] == [
+        (row.node, row.op, row.shape, row.macs) for row in expected
+    ]
+
+
+def test_transposed_and_depthwise_convolutions_and_dense_layers_are_counted() -> None:
+    def weights(*shape: int) -> dict[str, np.ndarray]:
+        return {"kernel": np.ones(shape, np.float32)}
+
+    nodes = (
+        Node("x", "input", (), {"shape": (None, 4, 4, 2)}),
+        Node("up", "conv_transpose", ("x",), {"strides": (2, 2), "padding": "same"}, weights(2, 2, 2, 3)),
+        Node("each", "depthwise_conv", ("up",), {"padding": "same"}, weights(3, 3, 3, 1)),
+        Node("flat", "flatten", ("each",)),
+        Node("all", "dense", ("flat",), {}, weights(8 * 8 * 3, 5)),
+    )
+    graph = Graph(nodes, ("x",), ("all",))
+    assert {row.node: row.macs for row in per_op(graph).rows if row.macs} == dict(cost(graph).macs)
+
+
+def test_half_floats_are_refused() -> None:
+    file = flatbuffer.read(write(convolution(4), None, None))
+    half = [t if t.data is None else t.__class__(**{**vars(t), "dtype": np.dtype(np.float16)}) for t in file.tensors]
+    with pytest.raises(ModelError, match="float16"):
+        per_operator(flatbuffer.TFLiteGraph(tuple(half), file.operators, file.inputs, file.outputs))

@@ -1,0 +1,130 @@
+"""Graphs are really run; no test looks at how long that takes, only at which takes longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from u3p_edge.errors import ConfigError, ModelError
+from u3p_edge.export import flatbuffer
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.latency import probe
+from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Target, interleave, measure, to_file
+
+Weights = dict[str, np.ndarray]
+
+
+def convolution(channels: int, size: int = 32) -> Graph:
+    """One 3x3 convolution that keeps its channels, with a ReLU: 9 * channels**2 * size**2 multiply-accumulates."""
+    kernel = np.random.default_rng(0).standard_normal((3, 3, channels, channels), np.float32)
+    weights = {"kernel": kernel, "bias": np.ones(channels, np.float32)}
+    conv = Node("y", "conv", ("x",), {"padding": "same", "activation": "relu"}, weights)
+    return Graph((Node("x", "input", (), {"shape": (None, size, size, channels)}), conv), ("x",), ("y",))
+
+
+def every_end() -> Graph:
+    """Two inputs, a ReLU behind an addition, a concatenation along rows, a softmax below a resize."""
+    kernel = np.ones((1, 1, 4, 3), np.float32)
+    nodes = (
+        Node("a", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("b", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("sum", "add", ("a", "b")),
+        Node("relu", "activation", ("sum",), {"function": "relu"}),
+        Node("cut", "crop", ("relu",), {"cropping": ((1, 0), (0, 0))}),
+        Node("moved", "pad", ("cut",), {"padding": ((0, 1), (0, 0))}),
+        Node("tall", "concat", ("moved", "a"), {"axis": 1}),
+        Node("logits", "conv", ("tall",), {}, {"kernel": kernel}),
+        Node("softmax", "softmax", ("logits",)),
+        Node("up", "upsample", ("softmax",), {"size": (2, 2), "interpolation": "bilinear"}),
+    )
+    return Graph(nodes, ("a", "b"), ("up", "relu"))
+
+
+@pytest.mark.parametrize("number", ["int8", "float32"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_arithmetic_takes_longer(number: str, threads: int) -> None:
+    # 8 times the channels are 64 times the multiply-accumulates over a map of the same size.
+    small, large = measure((convolution(16), convolution(128)), Target(number, threads))
+    assert 0 < small < large
+
+
+@pytest.mark.parametrize("number", ["int8", "float32"])
+def test_graphs_of_several_inputs_and_outputs_run(number: str) -> None:
+    (took,) = measure((every_end(),), Target(number))
+    assert took > 0
+
+
+def test_the_int8_file_is_all_integers_and_fuses_every_relu() -> None:
+    file = flatbuffer.read(to_file(every_end(), "int8"))
+    assert {tensor.dtype for tensor in file.tensors} <= {np.dtype(np.int8), np.dtype(np.int32)}
+    assert "RELU" not in {op.code for op in file.operators}
+
+
+def test_a_graph_without_a_form_is_refused() -> None:
+    image = Node("x", "input", (), {"shape": (None, 8, 8, 1)})
+    noise = Node("y", "activation", ("x",), {"function": "mish"})
+    with pytest.raises(ModelError, match="mish"):
+        measure((Graph((image, noise), ("x",), ("y",)),), Target("float32"))
+
+
+@pytest.mark.parametrize("wrong", [{"number": "int4"}, {"threads": 0}, {"runtime": "abacus"}])
+def test_a_target_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        Target(**wrong)
+
+
+def test_what_is_far_slower_is_left_out_of_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def watched(calls: list[Callable[[], None]], _rough: list[float]) -> tuple[tuple[float, ...], ...]:
+        seen.append(len(calls))
+        return tuple((0.0,) for _ in calls)  # less than anything takes, so that it can be told apart
+
+    monkeypatch.setattr(probe, "interleave", watched)
+    near, far = measure((convolution(16), convolution(128)), Target("float32"))
+    assert seen == [1]
+    assert near == 0.0
+    assert far > 0.0
+
+
+@dataclass
+class Clock:
+    """Stands still until a network works."""
+
+    now: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def worker(self, name: str, milliseconds: float) -> Callable[[], None]:
+        def run() -> None:
+            self.log.append(name)
+            self.now += round(milliseconds * 1e6)
+
+        return run
+
+
+def test_every_round_times_all_in_turn() -> None:
+    clock = Clock()
+    timed = interleave((clock.worker("a", 100), clock.worker("b", 300)), (100, 300), clock)
+    # 0.4 s for each of two graphs is up before the fifth round of 400 ms, and fewer than five say nothing.
+    assert timed == ((100.0,) * MINIMUM_ROUNDS, (300.0,) * MINIMUM_ROUNDS)
+    assert "".join(clock.log) == "abbaabbaab", "long runs are not preceded by one that is not timed"
+
+
+def test_short_graphs_are_repeated_within_a_sample() -> None:
+    clock = Clock()
+    ((*samples,),) = interleave((clock.worker("a", 0.01),), (0.01,), clock)
+    assert len(samples) == MAXIMUM_ROUNDS
+    assert samples == pytest.approx([0.01] * MAXIMUM_ROUNDS)
+    # A sample of 2 ms is 200 runs of 0.01 ms; one run before all, and one before each sample, is not timed.
+    assert len(clock.log) == 1 + MAXIMUM_ROUNDS * (1 + 200)
+
+
+def test_a_clock_that_does_not_move_gives_no_zero() -> None:
+    (samples,) = interleave((lambda: None,), (1.0,), lambda: 0)
+    assert min(samples) > 0

@@ -1,0 +1,1 @@
+"""Milliseconds of a Graph in a runtime: timed on this machine, remembered, and split by operator."""

@@ -1,0 +1,169 @@
+"""Where the time goes: every operator of a network timed alone, beside the least time its arithmetic could take.
+
+Each operator is cut out of the TFLite file as a network of its own, with the ReLU fused into it. Operators that differ in
+weights alone are timed once. Alone, an operator finds its input in the caches as it left it, so the sum is a little less than
+the whole network takes; both are given.
+
+The floor of an operator is its multiply-accumulates over the most that this machine was seen to do in a second, in a large
+1x1 and a large 3x3 convolution whose operands stay in the caches. An operator without any has the floor 0: it only moves data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.tflite_file import lower
+from u3p_edge.export.tflite_pack import pack
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.latency.probe import Target, time_files, to_file
+
+PEAK_LAYERS = ((3, 64, 128), (3, 160, 96), (1, 512, 64), (1, 1024, 32))
+"""(kernel, channels in and out, height and width) of the convolutions that the peak is measured with."""
+
+_TYPES = frozenset(map(np.dtype, (np.float32, np.int8, np.int32)))
+
+
+@dataclass(frozen=True)
+class OpTime:
+    """One operator.
+
+    Args:
+        node: name of the tensor it gives.
+        op: TFLite's name of the operator, e.g. "CONV_2D".
+        shape: of that tensor, batch first.
+        macs: multiply-accumulates.
+        ms: milliseconds of one run, alone.
+        floor_ms: milliseconds that the arithmetic alone takes at the machine's peak.
+    """
+
+    node: str
+    op: str
+    shape: tuple[int, ...]
+    macs: int
+    ms: float
+    floor_ms: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Of one network.
+
+    Args:
+        rows: in the order in which the operators run.
+        whole_ms: milliseconds of the network in one piece.
+        peak: multiply-accumulates a second, see `peak`.
+        threads: that all of it was timed with.
+    """
+
+    rows: tuple[OpTime, ...]
+    whole_ms: float
+    peak: float
+    threads: int
+
+
+Begin = Callable[[str, int], Callable[[], object]]
+"""`begin(stage, steps)` gives what is called after each step."""
+
+
+def _silent(_stage: str, _steps: int) -> Callable[[], object]:
+    return lambda: None
+
+
+def per_op(network: Graph | Quantized, threads: int = 1, begin: Begin = _silent) -> Profile:
+    """The operators of a folded float graph, or of an integer network.
+
+    Raises:
+        ModelError: a node that has no TFLite form.
+        RuntimeMissingError: LiteRT is not installed.
+    """
+    file = lower(network.graph, network.scheme) if isinstance(network, Quantized) else lower(network, None)
+    return per_operator(file, threads, begin)
+
+
+def per_operator(file: TFLiteGraph, threads: int = 1, begin: Begin = _silent) -> Profile:
+    """The operators of a TFLite file. Raises ModelError for element types other than float32, int8 and int32."""
+    odd = next((tensor for tensor in file.tensors if tensor.dtype not in _TYPES), None)
+    if odd is not None:
+        raise ModelError(f"a network cannot be timed by operators where the tensor {odd.name!r} is {odd.dtype}")
+    keys = [_key(file, op) for op in file.operators]
+    distinct = dict(zip(reversed(keys), reversed(file.operators), strict=True))
+    advance = begin("Profile", len(distinct) + 2)
+    best = peak(Target("int8" if _is_int8(file) else "float32", threads))
+    advance()
+    (whole,) = time_files([pack(file, None)], threads)
+    advance()
+    times: dict[object, float] = {}
+    for key, op in distinct.items():
+        (times[key],) = time_files([pack(_alone(file, op), None)], threads)
+        advance()
+    rows = tuple(_row(file, op, times[key], best) for key, op in zip(keys, file.operators, strict=True))
+    return Profile(rows, whole, best, threads)
+
+
+def peak(target: Target) -> float:
+    """The most multiply-accumulates a second that this machine does in a convolution, of some large ones."""
+    rates = []
+    for kernel, channels, size in PEAK_LAYERS:
+        # The fastest run: what else the machine did in the others is not its peak.
+        (took,) = time_files([to_file(_layer(kernel, channels, size), target.number)], target.threads, min)
+        rates.append(kernel**2 * channels**2 * size**2 / took * 1e3)
+    return max(rates)
+
+
+def macs(file: TFLiteGraph, op: Operator) -> int:
+    """Multiply-accumulates of an operator; 0 for one that is no convolution or dense layer. Borders count as if inside."""
+    if op.code in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        at = file.tensors[op.outputs[0]].shape
+    elif op.code == "TRANSPOSE_CONV":
+        at = file.tensors[op.inputs[2]].shape
+    else:
+        return 0
+    return math.prod(at[:-1]) * math.prod(file.tensors[op.inputs[1]].shape)
+
+
+def _row(file: TFLiteGraph, op: Operator, took: float, best: float) -> OpTime:
+    result, count = file.tensors[op.outputs[0]], macs(file, op)
+    return OpTime(result.name, op.code, result.shape, count, took, count / best * 1e3)
+
+
+def _is_int8(file: TFLiteGraph) -> bool:
+    return any(file.tensors[index].dtype == np.int8 for op in file.operators for index in op.outputs)
+
+
+def _layer(kernel: int, channels: int, size: int) -> Graph:
+    weights = np.random.default_rng(0).standard_normal((kernel, kernel, channels, channels), np.float32) / channels
+    nodes = (
+        Node("x", "input", (), {"shape": (1, size, size, channels)}),
+        Node("y", "conv", ("x",), {"padding": "same"}, {"kernel": weights}),
+    )
+    return Graph(nodes, ("x",), ("y",))
+
+
+def _key(file: TFLiteGraph, op: Operator) -> object:
+    """Equal for operators that take the same time: code, options, and tensors but for their weights."""
+    options = tuple(sorted((name, str(value)) for name, value in op.options.items()))
+    return op.code, options, tuple(_seen(file.tensors[i]) if i >= 0 else None for i in (*op.inputs, *op.outputs))
+
+
+def _seen(tensor: Tensor) -> object:
+    # Small integers are sizes, axes and positions, which decide what is done.
+    value = tensor.data.tobytes() if tensor.data is not None and tensor.dtype == np.int32 and tensor.data.size <= 16 else None
+    return tensor.shape, tensor.dtype.str, tensor.data is None, value if not tensor.scale.size else None
+
+
+def _alone(file: TFLiteGraph, op: Operator) -> TFLiteGraph:
+    """The graph of one operator, which reads its maps as inputs."""
+    used = list(dict.fromkeys(index for index in (*op.inputs, *op.outputs) if index >= 0))
+    places = {index: place for place, index in enumerate(used)}
+    tensors = tuple(file.tensors[index] for index in used)
+    inputs = tuple(places[i] for i in used if file.tensors[i].data is None and i not in op.outputs)
+    outputs = tuple(places[i] for i in op.outputs)
+    alone = Operator(op.code, tuple(places.get(i, -1) for i in op.inputs), outputs, op.options)
+    return TFLiteGraph(tensors, (alone,), inputs, outputs)

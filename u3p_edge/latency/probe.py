@@ -1,0 +1,154 @@
+"""Milliseconds of small graphs in a runtime, by running them.
+
+The graphs of one call compute the same in different ways, and only ratios taken in one run mean anything on a machine that
+does other things too. So they are timed side by side: first each alone, twice, to see which are near the fastest; then
+those in turn, round after round, and each gets the median of its rounds. One that takes more than twice the fastest's
+time keeps its first figure: however long it were timed, it would not be chosen. Only the near ones are held in
+memory together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from statistics import median
+
+from u3p_edge.errors import ConfigError
+from u3p_edge.export.tflite_file import write
+from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.runtime.tflite_bare import PACKAGE, open_bare
+
+NUMBERS = ("int8", "float32")
+RUNTIMES = {"tflite": PACKAGE}
+"""Runtimes that a graph can be timed in, and the package each comes in."""
+
+MINIMUM_ROUNDS, MAXIMUM_ROUNDS = 5, 25
+SECONDS = 0.4
+"""Time for each graph's rounds, once there are `MINIMUM_ROUNDS`."""
+
+NEAR = 2.0
+"""A graph that takes this many times the fastest's time, or more, is not timed any further."""
+
+SAMPLE_MS = 2.0
+"""A sample lasts at least this long: a short graph is run several times for it."""
+
+LONG_MS = 20.0
+"""From here on a run is not preceded by one that is thrown away: cold caches no longer matter."""
+
+Statistic = Callable[[Sequence[float]], float]
+
+Clock = Callable[[], int]
+"""In nanoseconds, rising."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What graphs are timed in.
+
+    Args:
+        number: type of the arithmetic, "int8" or "float32".
+        threads: at least 1.
+        runtime: a key of `RUNTIMES`.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    number: str = "int8"
+    threads: int = 1
+    runtime: str = "tflite"
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("number type", self.number, NUMBERS), ("runtime", self.runtime, tuple(RUNTIMES))):
+            if value not in known:
+                raise ConfigError(f"graphs cannot be timed in the {what} {value!r}", mend=f"Use {' or '.join(known)}.")
+        if self.threads < 1:
+            raise ConfigError(f"{self.threads} threads cannot run a model", mend="Use 1 or more.")
+
+    @property
+    def version(self) -> str:
+        """Of the runtime's package; empty where it is not installed."""
+        try:
+            return metadata.version(RUNTIMES[self.runtime])
+        except metadata.PackageNotFoundError:
+            return ""
+
+
+def measure(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
+    """Milliseconds of one run of each graph, all timed side by side.
+
+    Args:
+        graphs: float32, batch normalisation folded, of any inputs and outputs. In int8 they are timed with made-up integers:
+            see `stand_in`.
+        target: what to time them in.
+
+    Raises:
+        ModelError: a graph that has no form in the runtime.
+        RuntimeMissingError: the runtime is not installed.
+    """
+    return time_files([to_file(graph, target.number) for graph in graphs], target.threads)
+
+
+def to_file(graph: Graph, number: str) -> bytes:
+    """A TFLite file that takes as long as the graph in that number type."""
+    if number == "float32":
+        return write(graph, None, None)
+    made = stand_in(graph)
+    return write(made.graph, made.scheme, None)
+
+
+def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = median) -> tuple[float, ...]:
+    """Milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure` does."""
+    rough = [_rough(open_bare(file, threads).run) for file in files]
+    near = [place for place, took in enumerate(rough) if took < NEAR * min(rough)]
+    models = [open_bare(files[place], threads) for place in near]
+    samples = interleave([model.run for model in models], [rough[place] for place in near])
+    timed = dict(zip(near, map(statistic, samples), strict=True))
+    return tuple(timed.get(place, took) for place, took in enumerate(rough))
+
+
+def interleave(
+    calls: Sequence[Callable[[], None]], rough: Sequence[float], clock: Clock = time.perf_counter_ns
+) -> tuple[tuple[float, ...], ...]:
+    """Milliseconds of each call, one sample a round; all take their turn, and the first to go moves on every round.
+
+    Args:
+        calls: to be timed, at least one.
+        rough: milliseconds that each is known to take, about.
+        clock: see `Clock`.
+    """
+    repeats = [max(1, round(SAMPLE_MS / took)) for took in rough]
+    for call, took in zip(calls, rough, strict=True):
+        _settle(call, took)
+    rounds: list[list[float]] = []
+    end = clock() + SECONDS * 1e9 * len(calls)
+    while len(rounds) < MAXIMUM_ROUNDS and (len(rounds) < MINIMUM_ROUNDS or clock() < end):
+        samples = [0.0] * len(calls)
+        for turn in range(len(calls)):
+            place = (turn + len(rounds)) % len(calls)
+            _settle(calls[place], rough[place])
+            samples[place] = _milliseconds(calls[place], repeats[place], clock)
+        rounds.append(samples)
+    return tuple(zip(*rounds, strict=True))
+
+
+def _rough(call: Callable[[], None]) -> float:
+    """The shorter of two runs: the first one also touches all memory for the first time."""
+    return min(_milliseconds(call, 1, time.perf_counter_ns) for _ in range(2))
+
+
+def _settle(call: Callable[[], None], took: float) -> None:
+    """One run that is not timed refills the caches, and outlasts the threads of the network before, which spin for a while."""
+    if took < LONG_MS:
+        call()
+
+
+def _milliseconds(call: Callable[[], None], repeats: int, clock: Clock) -> float:
+    begin = clock()
+    for _ in range(repeats):
+        call()
+    # A clock too coarse to see the calls says one tick; zero would make a ratio infinite.
+    return max(clock() - begin, 1) / 1e6 / repeats

@@ -1,0 +1,32 @@
+"""What the processor is, as far as it decides which kernels a runtime takes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def identity() -> str:
+    """A text that two processors share only if runtimes take the same kernels on both: model and instruction sets."""
+    entries = parse_cpuinfo(text_of(CPUINFO))
+    told = ("vendor_id", "cpu family", "model", "stepping", "model name", "CPU implementer", "CPU part", "flags", "Features")
+    known = "; ".join(entries[key] for key in told if key in entries)
+    return "; ".join((platform.system(), platform.machine(), known or platform.processor()))
+
+
+def parse_cpuinfo(text: str) -> Mapping[str, str]:
+    """The first core's entries of /proc/cpuinfo."""
+    first = text.split("\n\n", 1)[0]
+    pairs = (line.partition(":") for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def text_of(path: Path) -> str:
+    """A file's text; empty where there is no such file, as on other systems than Linux."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,89 @@
+"""A TFLite network of any inputs and outputs, without our metadata, in LiteRT: to be timed, and to see what XNNPACK takes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from u3p_edge.errors import ModelError, RuntimeMissingError
+from u3p_edge.runtime.tflite import quiet_stderr
+
+PACKAGE = "ai-edge-litert"
+_DELEGATE = "DELEGATE"
+
+
+@dataclass(frozen=True)
+class BareModel:
+    """A loaded network; its memory is given back when the last reference to it goes."""
+
+    _interpreter: Any
+
+    def run(self) -> None:
+        """Once, on the inputs it holds."""
+        self._interpreter.invoke()
+
+
+def open_bare(data: bytes, threads: int = 1) -> BareModel:
+    """Load a TFLite file's bytes; its inputs hold random numbers, so that no kernel meets denormal ones.
+
+    Raises:
+        ModelError: LiteRT cannot run it.
+        RuntimeMissingError: LiteRT is not installed.
+    """
+    interpreter = _load(data, threads)
+    rng = np.random.default_rng(0)
+    for port in interpreter.get_input_details():
+        interpreter.set_tensor(port["index"], _random(rng, tuple(port["shape"]), np.dtype(port["dtype"])))
+    return BareModel(interpreter)
+
+
+def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
+    """Indices, in the file's order, of the operators that XNNPACK does not take: TFLite's own kernels run them.
+
+    LiteRT lists the file's operators, then one DELEGATE for each run of operators that went to XNNPACK, with the tensors
+    it reads and gives. What lies between those tensors is what it took.
+
+    Raises:
+        ModelError: LiteRT cannot run it.
+        RuntimeMissingError: LiteRT is not installed.
+    """
+    details = _load(data, 1)._get_ops_details()
+    own = [op for op in details if op["op_name"] != _DELEGATE]
+    makers = {int(tensor): place for place, op in enumerate(own) for tensor in op["outputs"]}
+    taken = {place for op in details if op["op_name"] == _DELEGATE for place in _between(op, own, makers)}
+    return tuple(place for place in range(len(own)) if place not in taken)
+
+
+def _between(delegate: Mapping[str, Any], own: list[Mapping[str, Any]], makers: Mapping[int, int]) -> Iterator[int]:
+    """The operators that compute a delegate's outputs from its inputs."""
+    seen, waiting = {int(tensor) for tensor in delegate["inputs"]}, [int(tensor) for tensor in delegate["outputs"]]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor not in seen and tensor in makers:
+            yield makers[tensor]
+            waiting += [int(read) for read in own[makers[tensor]]["inputs"]]
+        seen.add(tensor)
+
+
+def _load(data: bytes, threads: int) -> Any:
+    try:
+        library = importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError as error:
+        raise RuntimeMissingError("LiteRT is not installed", mend=f"Run: python -m pip install {PACKAGE}") from error
+    try:
+        with quiet_stderr():
+            interpreter = library.Interpreter(model_content=data, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"LiteRT cannot run the network: {(str(error).splitlines() or ['unknown'])[0]}") from error
+    return interpreter
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    if dtype.kind == "f":
+        return rng.standard_normal(shape, dtype=np.float32).astype(dtype)
+    return rng.integers(-100, 100, shape).astype(dtype) if dtype == np.int8 else np.zeros(shape, dtype)
