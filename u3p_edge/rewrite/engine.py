@@ -8,13 +8,16 @@ Rewriting knows nothing of runtimes: `measure` is handed in, and gives the milli
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
-from u3p_edge.rewrite.rules import RULES
+from u3p_edge.rewrite.rules import RULES, rule_named
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
 """Milliseconds of each of some graphs, measured side by side."""
@@ -63,7 +66,12 @@ class Choice:
 
 
 def choose(
-    graph: Graph, measure: Measure, *, rules: Sequence[Rule] = RULES, advance: Callable[[], object] = lambda: None
+    graph: Graph,
+    measure: Measure,
+    *,
+    rules: Sequence[Rule] = RULES,
+    least: float = 0.0,
+    advance: Callable[[], object] = lambda: None,
 ) -> tuple[Choice, ...]:
     """The fastest form of every site.
 
@@ -71,11 +79,14 @@ def choose(
         graph: folded (`u3p_edge.graph.fold`).
         measure: gives milliseconds; it is called once a site.
         rules: to try.
+        least: share of the graph's multiply-accumulates below which a site is not worth measuring.
         advance: called after every site.
     """
+    macs = cost(graph)
     choices = []
     for site in sites(graph, rules):
-        choices.append(_choose(graph, site, measure, rules))
+        share = macs.macs.get(site, 0) / max(macs.total_macs, 1)
+        choices.append(_left(site, share, rules) if share < least else _choose(graph, site, measure, rules))
         advance()
     return tuple(choices)
 
@@ -85,7 +96,7 @@ def sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
     return tuple(node.name for node in graph.nodes if any(rule.match(graph, node.name) is not None for rule in rules))
 
 
-def apply(graph: Graph, choices: Sequence[Choice], *, rules: Sequence[Rule] = RULES) -> Graph:
+def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
     """The graph with every site in its chosen form.
 
     Raises:
@@ -93,7 +104,7 @@ def apply(graph: Graph, choices: Sequence[Choice], *, rules: Sequence[Rule] = RU
     """
     for choice in choices:
         if choice.chosen != REFERENCE:
-            graph = _rewritten(graph, choice, rules)
+            graph = _rewritten(graph, choice)
     lone = lone_relus(graph)
     if lone:
         raise ModelError(f"the rewritten graph has a ReLU that no kernel can fuse ({lone[0]!r})")
@@ -125,6 +136,39 @@ def site_graph(graph: Graph, nodes: Sequence[str]) -> Graph:
     return Graph((*inputs, *inside), tuple(outside), (nodes[-1],), name=nodes[-1])
 
 
+def deviation(site: Graph, rule: Rule) -> float:
+    """How far a rule moves a site's output, on drawn inputs: the largest difference over the largest output, in float32.
+
+    Measured with the site's own weights on a map cut to a few rows and columns, borders included.
+
+    Raises:
+        ValueError: the rule does not apply to the site.
+    """
+    # A few places suffice; over an upsampled map two make many.
+    small = _cut(site, 2 if any(node.op == "upsample" for node in site.nodes) else 6)
+    match = rule.match(small, small.outputs[0])
+    if not isinstance(match, Match):
+        raise ValueError(f"{rule.name} does not apply to {small.outputs[0]!r}: {match}")
+    draw = np.random.default_rng(0)
+    feeds = {
+        name: draw.standard_normal(shape).astype(np.float32) for name, shape in shapes(small).items() if name in small.inputs
+    }
+    expected, found = (run(graph, feeds)[site.outputs[0]] for graph in (small, rule.rewrite(small, match)))
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), np.finfo(np.float32).tiny))
+
+
+def _cut(site: Graph, most: int) -> Graph:
+    """The site over maps of at most `most` rows and columns."""
+
+    def cut(node: Node) -> Node:
+        if node.op != "input" or len(node.attrs["shape"]) != 4:
+            return node
+        batch, height, width, channels = node.attrs["shape"]
+        return replace(node, attrs={**node.attrs, "shape": (batch, min(height, most), min(width, most), channels)})
+
+    return replace(site, nodes=tuple(map(cut, site.nodes)))
+
+
 def _is_relu(node: Node) -> bool:
     return node.op == "relu" or (node.op == "activation" and node.attrs["function"] == "relu")
 
@@ -144,6 +188,11 @@ def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) ->
     return Choice(site, _fastest(forms), (*forms, *refusals))
 
 
+def _left(site: str, share: float, rules: Sequence[Rule]) -> Choice:
+    reason = f"it has {100 * share:.2f} % of the model's arithmetic, too little to be measured"
+    return Choice(site, REFERENCE, (Form(REFERENCE), *(Form(rule.name, refusal=reason) for rule in rules)))
+
+
 def _fastest(forms: Sequence[Form]) -> str:
     def time(form: Form) -> float:
         return float("inf") if form.milliseconds is None else form.milliseconds
@@ -152,8 +201,8 @@ def _fastest(forms: Sequence[Form]) -> str:
     return best.name if time(best) <= MARGIN * time(forms[0]) else forms[0].name
 
 
-def _rewritten(graph: Graph, choice: Choice, rules: Sequence[Rule]) -> Graph:
-    rule = next((rule for rule in rules if rule.name == choice.chosen), None)
+def _rewritten(graph: Graph, choice: Choice) -> Graph:
+    rule = rule_named(choice.chosen)
     match = rule.match(graph, choice.site) if rule is not None and choice.site in graph else None
     if rule is None or not isinstance(match, Match):
         why = match.reason if isinstance(match, Refusal) else "there is no such node or no such rule"

@@ -12,4 +12,17 @@ from u3p_edge.rewrite.rules.winograd import Winograd
 RULES: tuple[Rule, ...] = (Pointwise(), Separable(), LowRank(), Winograd("rows"), Winograd("both"), SplitConcat(), JoinSum())
 """Every exact rule."""
 
-__all__ = ["RULES", "JoinSum", "LowRank", "Pointwise", "Separable", "SplitConcat", "Winograd"]
+
+def rule_named(name: str) -> Rule | None:
+    """The rule that calls itself so; "low rank 0.99" keeps that energy, "low rank 16" that rank. None for no rule's name."""
+    for rule in RULES:
+        if rule.name == name:
+            return rule
+    number = name.removeprefix("low rank ")
+    try:
+        return LowRank(rank=int(number)) if number.isdigit() else LowRank(energy=float(number))
+    except ValueError:
+        return None
+
+
+__all__ = ["RULES", "JoinSum", "LowRank", "Pointwise", "Separable", "SplitConcat", "Winograd", "rule_named"]

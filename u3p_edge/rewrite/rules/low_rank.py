@@ -1,12 +1,16 @@
-"""A k x k convolution over an upsampled map, with fewer channels upsampled.
+"""A k x k convolution of many channels, as a 1x1 convolution to few and a k x k convolution of those.
 
 Its kernel K[k, k, C, f], read as a matrix M of C rows and k^2 f columns, has rank r <= min(C, k^2 f). With the singular
-value decomposition M = (U_r S_r) V_r, the left factor is a 1x1 convolution C -> r, which goes below the upsampling
-(`pointwise`), and V_r is a k x k convolution r -> f above it. Exact at full rank. Truncated to the r largest singular values
-it is the best approximation of M of that rank; its relative error in the Frobenius norm is sqrt(1 - energy), with energy the
-share of the sum of squared singular values that is kept (Eckart and Young 1936).
+value decomposition M = (U_r S_r) V_r, the left factor is a 1x1 convolution C -> r and V_r is a k x k convolution r -> f.
+Over an upsampled map the 1x1 convolution goes below the upsampling (`pointwise`), so that fewer channels are upsampled. Over
+a plain map it pays where f is small: a kernel of one filter (a mask's head) leaves most lanes of a vector unit empty, nine
+filters of one tap fill them.
 
-Domain: that of `upsampled.match`, and r < C, else nothing is saved.
+Exact at full rank. Truncated to the r largest singular values it is the best approximation of M of that rank; its relative
+error in the Frobenius norm is sqrt(1 - energy), with energy the share of the sum of squared singular values that is kept
+(Eckart and Young 1936).
+
+Domain: stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU, k > 1, and r < C, else nothing is saved.
 """
 
 from __future__ import annotations
@@ -16,15 +20,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ir import Graph
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
-from u3p_edge.rewrite.rules.pieces import convolution, replaced
+from u3p_edge.rewrite.rules.pieces import convolution, is_plain, replaced
 
 
 @dataclass(frozen=True)
 class LowRank:
-    """A 1x1 convolution to r channels, upsampled, then the k x k convolution of those.
+    """A 1x1 convolution to r channels, upsampled if the map was, then the k x k convolution of those.
 
     Args:
         energy: share of the squared singular values to keep, 0..1; 1 is the exact form at full rank.
@@ -52,12 +56,12 @@ class LowRank:
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
-        found = upsampled.match(graph, name)
+        found = _site(graph, name)
         if not isinstance(found, Match):
             return found
         kernel = graph[name].weights["kernel"]
         if kernel.shape[:2] == (1, 1):
-            return Refusal("a 1x1 kernel goes below the upsampling as it is")
+            return Refusal("a 1x1 kernel is its own 1x1 factor")
         channels, full = kernel.shape[2], _full_rank(kernel)
         if self.exact and full >= channels:
             return Refusal(f"its full rank is {full} of {channels} channels: no channel is saved")
@@ -67,13 +71,14 @@ class LowRank:
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
-        up, conv = (graph[name] for name in match.nodes)
+        conv = graph[match.node]
         left, right = self._factors(conv.weights["kernel"])
-        small = convolution(f"{conv.name}_small", up.inputs[0], left)
-        wide = replace(up, name=f"{conv.name}_up", inputs=(small.name,))
-        weights = {**conv.weights, "kernel": right}
-        new = Node(conv.name, "conv", (wide.name,), conv.attrs, weights)
-        return replaced(graph, match.nodes, [small, wide, new])
+        wide = [graph[name] for name in match.nodes[:-1]]
+        small = convolution(f"{conv.name}_small", wide[0].inputs[0] if wide else conv.inputs[0], left)
+        grown = [replace(up, name=f"{conv.name}_up", inputs=(small.name,)) for up in wide]
+        source = (grown or [small])[0].name
+        new = replace(conv, inputs=(source,), weights={**conv.weights, "kernel": right})
+        return replaced(graph, match.nodes, [small, *grown, new])
 
     def _factors(self, kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Kernels [1, 1, C, r] and [k, k, r, f] whose product is `kernel`, or nearest to it."""
@@ -91,6 +96,15 @@ class LowRank:
             return self.rank
         energies = np.cumsum(values**2) / max(float(np.sum(values**2)), np.finfo(np.float64).tiny)
         return len(values) if self.exact else int(np.searchsorted(energies, self.energy)) + 1
+
+
+def _site(graph: Graph, name: str) -> Match | Refusal | None:
+    """The convolution, with the upsampling it reads if it reads one."""
+    conv = graph[name]
+    if conv.op != "conv" or graph[conv.inputs[0]].op == "upsample":
+        return upsampled.match(graph, name)
+    reason = is_plain(conv)
+    return Refusal(reason) if reason else Match(name, (name,))
 
 
 def _full_rank(kernel: npt.NDArray[np.float32]) -> int:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
 from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, bias, convolution, replaced, shifted, total
@@ -40,8 +40,14 @@ class Separable:
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
         found = upsampled.match(graph, name)
-        if isinstance(found, Match) and graph[name].weights["kernel"].shape[1] == 1:
+        if not isinstance(found, Match):
+            return found
+        height, width = graph[name].weights["kernel"].shape[:2]
+        rows, columns = shapes(graph)[name][1:3]
+        if width == 1:
             return Refusal("its kernel is one column wide, and the last sum, which carries name and ReLU, is over columns")
+        if rows <= height // 2 or columns <= width // 2:
+            return Refusal(f"a map of {rows}x{columns} is too small to be shifted by half a {height}x{width} kernel")
         return found
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:

@@ -1,0 +1,120 @@
+"""Choosing among forms by milliseconds that are handed in, applying the choice, and replaying it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from u3p_edge.graph.reference import run
+
+from tests.rewrite.sites import conv, drawn, image, joined, plain, upsampled
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.rewrite.engine import MARGIN, REFERENCE, Choice, apply, choose, deviation, site_graph, sites
+from u3p_edge.rewrite.rules import LowRank, Separable
+
+
+def by_macs(graphs: Sequence[Graph]) -> tuple[float, ...]:
+    """A machine on which time is arithmetic."""
+    return tuple(float(cost(graph).total_macs) for graph in graphs)
+
+
+def network() -> Graph:
+    """A branch over an upsampled map, another at full size, joined and fused."""
+    nodes = (
+        image(16, 16, 2),
+        Node("low", "max_pool", ("x",), {"pool_size": (4, 4), "strides": (4, 4)}),
+        Node("up", "upsample", ("low",), {"size": (4, 4), "interpolation": "bilinear"}),
+        conv("deep", "up", drawn(1, 3, 3, 2, 4), activation="relu"),
+        conv("here", "x", drawn(2, 3, 3, 2, 4), activation="relu"),
+        Node("all", "concat", ("deep", "here")),
+        conv("fuse", "all", drawn(3, 3, 3, 8, 8), activation="relu"),
+    )
+    return Graph(nodes, ("x",), ("fuse",))
+
+
+def test_the_fastest_form_is_chosen_and_applied() -> None:
+    graph = network()
+    choices = choose(graph, by_macs)
+    assert {c.site: c.chosen for c in choices} == {"deep": "separable", "here": "winograd 2d", "fuse": "winograd 2d"}
+    other = apply(graph, choices)
+    feeds = {"x": drawn(0, 1, 16, 16, 2)}
+    expected, found = (run(g, feeds)["fuse"] for g in (graph, other))
+    # Two layers of up to 72 products each, Winograd's sums growing fourfold: 2 * 72 * 4 * eps.
+    assert np.abs(found - expected).max() <= 576 * np.finfo(np.float32).eps * np.abs(expected).max()
+    assert cost(other).total_macs < cost(graph).total_macs / 2
+
+
+def test_a_choice_says_what_each_form_costs_or_why_it_is_refused() -> None:
+    deep = next(c for c in choose(network(), by_macs) if c.site == "deep")
+    separable, low_rank = deep.form("separable"), deep.form("low rank")
+    assert deep.forms[0].name == REFERENCE
+    assert separable is not None
+    assert separable.macs == 4 * 4 * 9 * 2 * 4  # low-resolution places, taps, channels in and out
+    assert separable.milliseconds == float(separable.macs)
+    assert low_rank is not None
+    assert "no channel is saved" in low_rank.refusal
+    assert low_rank.milliseconds is None
+
+
+def test_a_rewrite_that_is_not_clearly_faster_is_not_applied() -> None:
+    def nearly(graphs: Sequence[Graph]) -> tuple[float, ...]:
+        return (1.0, *(MARGIN + 0.001 for _ in graphs[1:]))
+
+    choices = choose(network(), nearly)
+    assert {c.chosen for c in choices} == {REFERENCE}
+    assert apply(network(), choices) == network()
+
+
+def test_what_is_measured_is_the_site_alone_with_all_that_a_rule_replaces() -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def watch(graphs: Sequence[Graph]) -> tuple[float, ...]:
+        seen.append(tuple(node.name for node in graphs[0].nodes))
+        return tuple(1.0 for _ in graphs)
+
+    choose(network(), watch)
+    assert seen == [("low", "up", "deep"), ("x", "here"), ("deep", "here", "all", "fuse")]
+
+
+def test_small_sites_are_left_as_they_are() -> None:
+    total = cost(network()).total_macs
+    fuse = 16 * 16 * 9 * 8 * 8
+    choices = {c.site: c for c in choose(network(), by_macs, least=fuse / total)}
+    assert choices["fuse"].chosen == "winograd 2d"
+    assert choices["deep"].chosen == REFERENCE
+    assert "of the model's" in choices["deep"].forms[1].refusal
+
+
+def test_a_recorded_choice_replays_without_measuring_and_refuses_another_model() -> None:
+    graph = network()
+    recorded = tuple(Choice(c.site, c.chosen, ()) for c in choose(graph, by_macs))
+    assert apply(graph, recorded) == apply(graph, choose(graph, by_macs))
+    with pytest.raises(ModelError, match="does not fit this model"):
+        apply(upsampled(), (Choice("elsewhere", "separable", ()),))
+    with pytest.raises(ModelError, match="not 3"):
+        apply(plain(kernel=5), (Choice("y", "winograd", ()),))
+
+
+def test_the_site_graph_computes_the_node_from_what_it_reads() -> None:
+    graph = network()
+    site = site_graph(graph, ("up", "deep"))
+    assert site.inputs == ("low",)
+    feeds = {"x": drawn(0, 1, 16, 16, 2)}
+    values = run(graph, feeds, outputs=("low", "deep"))
+    np.testing.assert_array_equal(run(site, {"low": values["low"]})["deep"], values["deep"])
+    assert shapes(site)["deep"] == shapes(graph)["deep"]
+
+
+def test_deviation_is_rounding_for_exact_rules_and_more_for_truncated_ones() -> None:
+    site = upsampled((40, 40), channels=40)
+    # 360 products a sum, four times eps for interpolation and sums of parts.
+    assert 0 < deviation(site, Separable()) <= 4 * 360 * np.finfo(np.float32).eps
+    assert deviation(site, LowRank(rank=2)) > 0.01
+
+
+def test_sites_are_the_nodes_that_rules_speak_of() -> None:
+    assert sites(network()) == ("deep", "here", "fuse")
+    assert sites(joined()) == ("y",)

@@ -1,0 +1,188 @@
+"""The meaning of a graph in NumPy: the oracle that rewrites are held against. No TensorFlow, and no speed.
+
+Every element of a result is computed by the same operations in the same order wherever it stands: convolutions add tap by tap
+and channel by channel, element by element, with no matrix product whose order of summation hangs on its size. So a map that is
+computed in strips has, bit for bit, the rows of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.reference_functions import apply_function
+from u3p_edge.graph.reference_windows import conv, conv_transpose, depthwise_conv, pool, upsample
+
+Array = npt.NDArray[Any]
+Op = Callable[[Node, Sequence[Array]], Array]
+
+
+def run(
+    graph: Graph, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, *, dtype: npt.DTypeLike = np.float32
+) -> dict[str, Array]:
+    """Values of a graph's nodes at inference.
+
+    Args:
+        graph: float weights.
+        feeds: an array [N, ...] for every input.
+        outputs: names of the nodes that are wanted; None for the graph's outputs.
+        dtype: of all arithmetic and of the results, float32 or float64.
+
+    Raises:
+        ModelError: an op that has no meaning here, by name; a missing input.
+    """
+    wanted = set(graph.outputs if outputs is None else outputs)
+    values: dict[str, Array] = {}
+    for node in graph.nodes:
+        if node.op == "input":
+            if node.name not in feeds:
+                raise ModelError(f"no value was given for the input {node.name!r}")
+            values[node.name] = np.asarray(feeds[node.name], dtype)
+            continue
+        operation = OPERATIONS.get(node.op)
+        if operation is None:
+            raise ModelError(f"the reference does not know the op {node.op} (node {node.name!r})")
+        typed = Node(node.name, node.op, node.inputs, node.attrs, {k: v.astype(dtype) for k, v in node.weights.items()})
+        values[node.name] = np.asarray(operation(typed, [values[name] for name in node.inputs]), dtype)
+    return {name: values[name] for name in values if name in wanted}
+
+
+def _dense(node: Node, x: Sequence[Array]) -> Array:
+    kernel = node.weights["kernel"]
+    total = np.zeros((*x[0].shape[:-1], kernel.shape[1]), x[0].dtype)
+    for channel in range(kernel.shape[0]):
+        total = total + x[0][..., channel, None] * kernel[channel]
+    return apply_function(node.attrs["activation"], total + node.weights.get("bias", 0))
+
+
+def _norm_axes(node: Node, rank: int) -> tuple[int, ...]:
+    axis = node.attrs["axis"]
+    return tuple(a % rank for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _along(array: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """A weight of the normalised axes, ready to be broadcast; numbers pass."""
+    if np.ndim(array) == 0:
+        return array
+    return np.reshape(array, [n if i in axes else 1 for i, n in enumerate(shape)])
+
+
+def _batch_norm(node: Node, x: Sequence[Array]) -> Array:
+    axes, shape = _norm_axes(node, x[0].ndim), x[0].shape
+    parts = {key: _along(value, axes, shape) for key, value in node.weights.items()}
+    scale = parts.get("gamma", 1) / np.sqrt(parts["variance"] + np.asarray(node.attrs["epsilon"], x[0].dtype))
+    return np.asarray((x[0] - parts["mean"]) * scale + parts.get("beta", 0))
+
+
+def _layer_norm(node: Node, x: Sequence[Array]) -> Array:
+    axes = _norm_axes(node, x[0].ndim)
+    mean = x[0].mean(axis=axes, keepdims=True)
+    variance = np.square(x[0] - mean).mean(axis=axes, keepdims=True)
+    normal = (x[0] - mean) / np.sqrt(variance + np.asarray(node.attrs["epsilon"], x[0].dtype))
+    parts = {key: _along(value, axes, x[0].shape) for key, value in node.weights.items()}
+    return np.asarray(normal * parts.get("gamma", 1) + parts.get("beta", 0))
+
+
+def _relu(node: Node, x: Sequence[Array]) -> Array:
+    threshold, slope, most = node.attrs["threshold"], node.attrs["negative_slope"], node.attrs["max_value"]
+    below = slope * (x[0] - threshold)
+    above = x[0] if most is None else np.minimum(x[0], most)
+    return np.where(x[0] >= threshold, above, below).astype(x[0].dtype)
+
+
+def _prelu(node: Node, x: Sequence[Array]) -> Array:
+    return np.where(x[0] > 0, x[0], node.weights["alpha"] * x[0])
+
+
+def _softmax(node: Node, x: Sequence[Array]) -> Array:
+    powers = np.exp(x[0] - x[0].max(axis=node.attrs["axis"], keepdims=True))
+    return np.asarray(powers / powers.sum(axis=node.attrs["axis"], keepdims=True))
+
+
+def _global(function: Callable[..., Any]) -> Op:
+    def apply(node: Node, x: Sequence[Array]) -> Array:
+        return np.asarray(function(x[0], axis=(1, 2), keepdims=node.attrs["keepdims"]))
+
+    return apply
+
+
+def _merged(function: Callable[[Array, Array], Array]) -> Op:
+    """From the left to the right; inputs of lower rank get axes after the batch, as in Keras."""
+
+    def apply(_node: Node, x: Sequence[Array]) -> Array:
+        rank = max(a.ndim for a in x)
+        aligned = [a.reshape(a.shape[0], *(1,) * (rank - a.ndim), *a.shape[1:]) for a in x]
+        total = aligned[0]
+        for other in aligned[1:]:
+            total = function(total, other)
+        return total
+
+    return apply
+
+
+def _average(node: Node, x: Sequence[Array]) -> Array:
+    return _merged(np.add)(node, x) / np.asarray(len(x), x[0].dtype)
+
+
+def _crop(node: Node, x: Sequence[Array]) -> Array:
+    (top, bottom), (left, right) = node.attrs["cropping"]
+    height, width = x[0].shape[1:3]
+    return x[0][:, top : height - bottom, left : width - right]
+
+
+def _pad(node: Node, x: Sequence[Array]) -> Array:
+    return np.pad(x[0], ((0, 0), *node.attrs["padding"], (0, 0)))
+
+
+def _rescale(node: Node, x: Sequence[Array]) -> Array:
+    scale, offset = (np.asarray(node.attrs[key], x[0].dtype) for key in ("scale", "offset"))
+    return np.asarray(x[0] * scale + offset)
+
+
+def _same(_node: Node, x: Sequence[Array]) -> Array:
+    return x[0]
+
+
+OPERATIONS: Mapping[str, Op] = MappingProxyType(
+    {
+        "conv": conv,
+        "conv_transpose": conv_transpose,
+        "depthwise_conv": depthwise_conv,
+        "dense": _dense,
+        "batch_norm": _batch_norm,
+        "layer_norm": _layer_norm,
+        "activation": lambda node, x: apply_function(node.attrs["function"], x[0]),
+        "relu": _relu,
+        "leaky_relu": lambda node, x: np.where(x[0] > 0, x[0], node.attrs["alpha"] * x[0]),
+        "elu": lambda node, x: np.where(x[0] > 0, x[0], node.attrs["alpha"] * np.expm1(np.minimum(x[0], 0))),
+        "prelu": _prelu,
+        "softmax": _softmax,
+        "max_pool": pool,
+        "average_pool": pool,
+        "global_max_pool": _global(np.max),
+        "global_average_pool": _global(np.mean),
+        "upsample": upsample,
+        "concat": lambda node, x: np.concatenate(x, axis=node.attrs["axis"]),
+        "add": _merged(np.add),
+        "subtract": _merged(np.subtract),
+        "multiply": _merged(np.multiply),
+        "maximum": _merged(np.maximum),
+        "minimum": _merged(np.minimum),
+        "average": _average,
+        "crop": _crop,
+        "pad": _pad,
+        "reshape": lambda node, x: x[0].reshape(x[0].shape[0], *node.attrs["target_shape"]),
+        "flatten": lambda _node, x: x[0].reshape(x[0].shape[0], -1),
+        "rescale": _rescale,
+        **dict.fromkeys(
+            ("identity", "dropout", "spatial_dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"), _same
+        ),
+    }
+)
+"""What every op computes at inference, from its node and its inputs."""
