@@ -13,6 +13,7 @@ from onnx import helper
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
 from u3p_edge.export.onnx_pieces import TO_NCHW, TO_NHWC, Emission, constant, data_of, dequantize, operand, operands, transpose
+from u3p_edge.export.slicing import cut
 
 Translator = Callable[[TFLiteGraph, Operator, int, str], Emission]
 _SAME = 0  # schema.Padding
@@ -142,6 +143,24 @@ def _reshape(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emiss
     return emission + transpose(reshaped, target, TO_NCHW) if len(after) == 4 else emission
 
 
+def _sliced(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """STRIDED_SLICE and SLICE with steps of 1, as one Slice of an NCHW map."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    spans = np.asarray(cut(graph, op), np.int64)
+    spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
+    starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
+    return emission + Emission((helper.make_node("Slice", [source, starts.name, ends.name], [target]),), (starts, ends))
+
+
+def _padded(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """PAD with zeros. ONNX order: all beginnings, then all ends."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    paddings = data_of(graph.tensors[op.inputs[1]])
+    order = list(TO_NCHW) if len(paddings) == 4 else list(range(len(paddings)))
+    pads = constant(f"{target}_pads", paddings[order].T.ravel().astype(np.int64))
+    return emission + Emission((helper.make_node("Pad", [source, pads.name], [target]),), (pads,))
+
+
 def _permute(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
     """A TRANSPOSE of NHWC maps, as one Transpose of NCHW maps."""
     source, emission = operand(graph, op.inputs[0], index, 0)
@@ -182,6 +201,9 @@ OPERATORS: Mapping[str, Translator] = {
     "REDUCE_MAX": _reduce("ReduceMax"),
     "MEAN": _reduce("ReduceMean"),
     "RESHAPE": _reshape,
+    "STRIDED_SLICE": _sliced,
+    "SLICE": _sliced,
+    "PAD": _padded,
     "TRANSPOSE": _permute,
     "SQUARED_DIFFERENCE": _squared_difference,
     "RSQRT": _reciprocal_root,

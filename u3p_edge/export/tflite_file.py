@@ -20,7 +20,7 @@ from u3p_edge.export.tflite_lower import LOWERINGS
 from u3p_edge.export.tflite_pack import pack
 from u3p_edge.export.tflite_pieces import NONE, Call, Context, context, relu_kind, resolve
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.scheme import Scheme
+from u3p_edge.graph.scheme import Quantized, Scheme
 
 _KEEPS_SCALE = frozenset(
     ("max_pool", "average_pool", "global_max_pool", "upsample", "concat", "crop", "pad", "reshape", "flatten")
@@ -45,6 +45,8 @@ def write(graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, flo
 
 def lower(graph: Graph, scheme: Scheme | None, *, float_io: bool = False) -> TFLiteGraph:
     """The TFLite graph that `write` packs; see there."""
+    if scheme is not None:
+        Quantized(graph, scheme)  # refuses a scheme that does not fit
     at = context(graph, scheme)
     calls = tuple(call for node in graph.nodes for call in _calls(at, node))
     inputs = tuple(at.map(name) for name in graph.inputs)

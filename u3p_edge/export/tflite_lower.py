@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Tensor
+from u3p_edge.export.tflite_layers import conv_transpose, convolution, dense, function, padding
 from u3p_edge.export.tflite_pieces import (
     NONE,
     RELU,
-    SAME,
-    VALID,
     Call,
     Context,
     constant,
     integers,
-    quantized,
     relu_kind,
 )
 from u3p_edge.graph.ir import Node
+
+_T = TypeVar("_T")
 
 Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
 """From a node, the map it gives and the activation fused behind it, to the operators that compute it."""
@@ -33,105 +32,10 @@ CONCAT_OPERANDS = 5
 """The most operands with which XNNPACK takes a concatenation."""
 
 
-def _plain(code: str, **options: Any) -> Lowering:
-    """An operator of the same meaning, which fuses nothing."""
-
-    def lower(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-        return (Call(code, at.sources(node), out, options),)
-
-    return lower
-
-
-def _convolution(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-    kernel = node.weights["kernel"]
-    depthwise = node.op == "depthwise_conv"
-    if depthwise:
-        weights, axis = kernel.reshape(1, *kernel.shape[:2], -1), 3
-    else:
-        weights, axis = kernel.transpose(3, 0, 1, 2), 0
-    code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-    (down, right), (tall, wide) = node.attrs["strides"], node.attrs["dilation"]
-    options = {"strideH": down, "strideW": right, "dilationHFactor": tall, "dilationWFactor": wide, **_padding(node)}
-    inputs = (at.source(node), *_weights(at, node, weights, axis))
-    return _activated(at, node, out, fused, Call(code, inputs, out, options | _multiplier(node)))
-
-
-def _multiplier(node: Node) -> dict[str, int]:
-    return {"depthMultiplier": node.weights["kernel"].shape[3]} if node.op == "depthwise_conv" else {}
-
-
-def _padding(node: Node) -> dict[str, int]:
-    return {"padding": SAME if node.attrs["padding"] == "same" else VALID}
-
-
-def _conv_transpose(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-    if node.attrs["output_padding"] is not None or node.attrs["dilation"] != (1, 1):
-        raise ModelError(f"the transposed convolution {node.name!r} has output padding or dilation, which TFLite cannot say")
-    weights, *bias = _weights(at, node, node.weights["kernel"].transpose(3, 0, 1, 2), 0)
-    down, right = node.attrs["strides"]
-    options = {"strideH": down, "strideW": right, **_padding(node)}
-    call = Call("TRANSPOSE_CONV", (integers(f"{node.name}/size", *out.shape), weights, at.source(node), *bias), out, options)
-    return _activated(at, node, out, fused, call)
-
-
-def _dense(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-    kernel, bias = _weights(at, node, node.weights["kernel"].T, 0)
-    inputs = (at.source(node), kernel, bias if "bias" in node.weights else None)
-    return _activated(at, node, out, fused, Call("FULLY_CONNECTED", inputs, out, {"keepNumDims": len(out.shape) > 2}))
-
-
-def _weights(at: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
-    """The kernel as TFLite lays it out, and the bias; zeros where the node has none."""
-    name, kernel = f"{node.name}/kernel", np.ascontiguousarray(kernel)
-    bias = node.weights.get("bias", np.zeros(kernel.shape[axis], np.float32 if at.scheme is None else np.int32))
-    if at.scheme is None:
-        return constant(name, kernel), constant(f"{node.name}/bias", bias)
-    scales = at.scheme.kernels[node.name]
-    source = at.map(at.source(node))
-    return quantized(name, kernel, scales, axis), quantized(f"{node.name}/bias", bias, source.scale[0] * scales, 0)
-
-
-_FUNCTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        "relu": ("RELU", {}),
-        "sigmoid": ("LOGISTIC", {}),
-        "softmax": ("SOFTMAX", {"beta": 1.0}),
-        "tanh": ("TANH", {}),
-        "elu": ("ELU", {}),
-        "gelu": ("GELU", {}),
-        "exponential": ("EXP", {}),
-    }
-)
-"""Activation functions that are one operator."""
-
-
-def _activated(at: Context, node: Node, out: Tensor, fused: int, call: Call) -> tuple[Call, ...]:
-    """The call with the node's own activation: fused if TFLite can, else as an operator behind it."""
-    function = node.attrs["activation"]
-    if function in ("linear", "relu"):
-        kind = RELU if function == "relu" else fused
-        return (Call(call.code, call.inputs, out, {**call.options, "fusedActivationFunction": kind}),)
-    if at.scheme is not None:
-        raise ModelError(f"the activation {function} of {node.name!r} has no quantization of its own to start from")
-    linear = at.map(f"{out.name}/linear", out.shape)
-    return Call(call.code, call.inputs, linear, call.options), *_function(function, linear, out)
-
-
-def _function(function: str, source: Tensor, out: Tensor) -> tuple[Call, ...]:
-    """An activation by name, of a float map or of one in integers."""
-    if function == "swish" and not source.scale.size:
-        gate = Tensor(f"{out.name}/gate", out.shape, out.dtype, None, out.scale, out.zero_point, 0)
-        return Call("LOGISTIC", (source.name,), gate), Call("MUL", (source.name, gate.name), out)
-    if function not in _FUNCTIONS:
-        raise ModelError(f"the activation {function} of {out.name!r} has no TFLite form here")
-    code, options = _FUNCTIONS[function]
-    return (Call(code, (source.name,), out, options),)
-
-
 def _activation(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["function"] == "linear":
         return _copy(at, node, out, NONE)
-    return _function(node.attrs["function"], at.map(at.source(node)), out)
+    return function(node.attrs["function"], at.map(at.source(node)), out)
 
 
 def _relu(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
@@ -163,7 +67,7 @@ def _pool(code: str) -> Lowering:
     def lower(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
         (height, width), (down, right) = node.attrs["pool_size"], node.attrs["strides"]
         options = {"filterHeight": height, "filterWidth": width, "strideH": down, "strideW": right}
-        return (Call(code, at.sources(node), out, {**options, **_padding(node), "fusedActivationFunction": fused}),)
+        return (Call(code, at.sources(node), out, {**options, **padding(node), "fusedActivationFunction": fused}),)
 
     return lower
 
@@ -206,22 +110,31 @@ def _merge(code: str) -> Lowering:
 
 
 def _concat(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    """In a tree where there are more operands than XNNPACK takes, as many of them as possible copied only once."""
     axis = node.attrs["axis"] % len(out.shape)
-    calls: tuple[Call, ...] = ()
-    level = [(name, at.shapes[name]) for name in at.sources(node)]
+    level, calls = [(name, at.shapes[name]) for name in at.sources(node)], list[Call]()
     while len(level) > CONCAT_OPERANDS:
         joined = []
-        for start in range(0, len(level), CONCAT_OPERANDS):
-            part = level[start : start + CONCAT_OPERANDS]
-            if len(part) == 1:
-                joined += part
-                continue
-            shape = (*out.shape[:axis], sum(s[axis] for _, s in part), *out.shape[axis + 1 :])
-            given = at.map(f"{node.name}/{len(calls)}", shape, like=node.name)
-            calls += (Call("CONCATENATION", tuple(n for n, _ in part), given, {"axis": axis}),)
-            joined.append((given.name, shape))
+        for part in _parts(level):
+            if len(part) > 1:
+                shape = (*out.shape[:axis], sum(shape[axis] for _, shape in part), *out.shape[axis + 1 :])
+                given = at.map(f"{node.name}/{len(calls)}", shape, like=node.name)
+                calls.append(Call("CONCATENATION", tuple(name for name, _ in part), given, {"axis": axis}))
+                part = [(given.name, shape)]
+            joined += part
         level = joined
-    return *calls, Call("CONCATENATION", tuple(n for n, _ in level), out, {"axis": axis})
+    return *calls, Call("CONCATENATION", tuple(name for name, _ in level), out, {"axis": axis})
+
+
+def _parts(operands: list[_T]) -> list[list[_T]]:
+    """The operands in order, joined to parts of at most five from the left until five parts or no more are left."""
+    parts, at, surplus = [], 0, len(operands) - CONCAT_OPERANDS
+    while at < len(operands):
+        size = min(CONCAT_OPERANDS, surplus + 1)
+        part = operands[at : at + size]
+        parts.append(part)
+        at, surplus = at + len(part), surplus - len(part) + 1
+    return parts
 
 
 def _crop(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
@@ -267,10 +180,10 @@ def _copy(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]
 
 LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
     {
-        "conv": _convolution,
-        "depthwise_conv": _convolution,
-        "conv_transpose": _conv_transpose,
-        "dense": _dense,
+        "conv": convolution,
+        "depthwise_conv": convolution,
+        "conv_transpose": conv_transpose,
+        "dense": dense,
         "activation": _activation,
         "relu": _relu,
         "leaky_relu": _leaky,

@@ -95,6 +95,8 @@ def _version(graph: TFLiteGraph, op: Operator) -> int:
         return _HALF_PIXEL
     if op.options.get("keepNumDims"):
         return 5
+    if op.code == "TRANSPOSE_CONV" and (len(op.inputs) > 3 or op.options["fusedActivationFunction"]):
+        return 4 if op.options["fusedActivationFunction"] else 3
     kernel = graph.tensors[op.inputs[1]].shape if op.code == "CONV_2D" else ()
     if kernel and kernel[3] != graph.tensors[op.inputs[0]].shape[3]:
         return 6  # grouped

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.slicing import cut
 from u3p_edge.export.tflite_pieces import NONE, RELU, RELU6, SAME
 from u3p_edge.graph.ir import Node
 from u3p_edge.graph.ops import Attrs, Weights
@@ -179,29 +180,11 @@ def _softmax(at: Reading) -> Node:
     return at.node("softmax", {"axis": -1})
 
 
-def _strided_slice(at: Reading) -> Node:
-    options, rank = at.op.options, len(at.tensor(0).shape)
-    begin, end, strides = (at.constant(position).tolist() for position in (1, 2, 3))
-    if any(options[key] for key in ("ellipsisMask", "newAxisMask", "shrinkAxisMask")) or set(strides) != {1}:
-        raise at.refusal("its steps are not 1, or it changes the rank")
-    if options.get("offset"):
-        end = [first + length for first, length in zip(begin, end, strict=True)]
-    first = [None if options["beginMask"] >> axis & 1 else begin[axis] for axis in range(rank)]
-    last = [None if options["endMask"] >> axis & 1 else end[axis] for axis in range(rank)]
-    spans = zip(first, last, at.tensor(0).shape, strict=True)
-    return _cropped(at, [slice(start, stop).indices(size)[:2] for start, stop, size in spans])
-
-
-def _slice(at: Reading) -> Node:
-    begin, size = at.constant(1).tolist(), at.output.shape
-    return _cropped(at, [(first, first + length) for first, length in zip(begin, size, strict=True)])
-
-
-def _cropped(at: Reading, ends: list[tuple[int, int]]) -> Node:
-    shape = at.tensor(0).shape
-    if len(shape) != 4 or ends[0] != (0, shape[0]) or ends[3] != (0, shape[3]):
+def _crop(at: Reading) -> Node:
+    shape, spans = at.tensor(0).shape, cut(at.file, at.op)
+    if len(shape) != 4 or spans[0] != (0, shape[0]) or spans[3] != (0, shape[3]):
         raise at.refusal("it cuts something other than height and width")
-    cropping = tuple((ends[axis][0], shape[axis] - ends[axis][1]) for axis in (1, 2))
+    cropping = tuple((spans[axis][0], shape[axis] - spans[axis][1]) for axis in (1, 2))
     return at.node("crop", {"cropping": cropping})
 
 
@@ -248,8 +231,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "LOGISTIC": _activation("sigmoid"),
         "TANH": _activation("tanh"),
         "SOFTMAX": _softmax,
-        "STRIDED_SLICE": _strided_slice,
-        "SLICE": _slice,
+        "STRIDED_SLICE": _crop,
+        "SLICE": _crop,
         "PAD": _pad,
         "RESHAPE": _reshape,
         "REDUCE_MAX": _global("global_max_pool"),

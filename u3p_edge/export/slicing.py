@@ -1,0 +1,37 @@
+"""What a slice of a TFLite file keeps: its masks, negative positions and offsets resolved to plain spans."""
+
+from __future__ import annotations
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
+
+_CHANGE_RANK = ("ellipsisMask", "newAxisMask", "shrinkAxisMask")
+
+
+def cut(graph: TFLiteGraph, op: Operator) -> tuple[tuple[int, int], ...]:
+    """First and one past the last index that a STRIDED_SLICE or SLICE keeps, for every axis.
+
+    Raises:
+        ModelError: steps other than 1, axes that come or go, positions that are computed.
+    """
+    shape = graph.tensors[op.inputs[0]].shape
+    begin, end, *steps = (_positions(graph, op, index) for index in op.inputs[1:])
+    if any(set(step) != {1} for step in steps) or any(op.options.get(key) for key in _CHANGE_RANK):
+        raise ModelError(f"the TFLite operator {op.code} has steps other than 1, or changes the rank")
+    if op.code == "SLICE" or op.options.get("offset"):
+        end = [size if length == -1 else first + length for first, length, size in zip(begin, end, shape, strict=True)]
+    firsts, lasts = _unless(op, "beginMask", begin), _unless(op, "endMask", end)
+    return tuple(slice(first, last).indices(size)[:2] for first, last, size in zip(firsts, lasts, shape, strict=True))
+
+
+def _positions(graph: TFLiteGraph, op: Operator, index: int) -> list[int]:
+    data = graph.tensors[index].data
+    if data is None:
+        raise ModelError(f"the TFLite operator {op.code} has positions that are computed")
+    return [int(position) for position in data]
+
+
+def _unless(op: Operator, mask: str, positions: list[int]) -> list[int | None]:
+    """The positions, None where a bit of the mask says: from or to the border."""
+    bits = int(op.options.get(mask, 0))
+    return [None if bits >> axis & 1 else position for axis, position in enumerate(positions)]
