@@ -16,6 +16,7 @@ from u3p_edge.cli.bench import bench
 from u3p_edge.cli.data import data_app
 from u3p_edge.cli.export import export
 from u3p_edge.cli.gate import gate
+from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
 from u3p_edge.cli.train import train
 from u3p_edge.errors import U3pEdgeError
@@ -80,6 +81,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(bench)
 app.command()(gate)
+app.command()(inspect)
 app.add_typer(data_app, name="data")
 
 

@@ -6,6 +6,9 @@ the whole network takes; both are given.
 
 The floor of an operator is its multiply-accumulates over the most that this machine was seen to do in a second, in a large
 1x1 and a large 3x3 convolution whose operands stay in the caches. An operator without any has the floor 0: it only moves data.
+
+Every time here is the fastest of some runs. Nothing is compared with anything else that was timed beside it, and what other
+programs do in the meantime only ever adds time.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ class OpTime:
         op: TFLite's name of the operator, e.g. "CONV_2D".
         shape: of that tensor, batch first.
         macs: multiply-accumulates.
-        ms: milliseconds of one run, alone.
+        ms: milliseconds of the fastest run, alone.
         floor_ms: milliseconds that the arithmetic alone takes at the machine's peak.
     """
 
@@ -57,7 +60,7 @@ class Profile:
 
     Args:
         rows: in the order in which the operators run.
-        whole_ms: milliseconds of the network in one piece.
+        whole_ms: milliseconds of the fastest run of the network in one piece.
         peak: multiply-accumulates a second, see `peak`.
         threads: that all of it was timed with.
     """
@@ -97,11 +100,11 @@ def per_operator(file: TFLiteGraph, threads: int = 1, begin: Begin = _silent) ->
     advance = begin("Profile", len(distinct) + 2)
     best = peak(Target("int8" if _is_int8(file) else "float32", threads))
     advance()
-    (whole,) = time_files([pack(file, None)], threads)
+    (whole,) = time_files([pack(file, None)], threads, min)
     advance()
     times: dict[object, float] = {}
     for key, op in distinct.items():
-        (times[key],) = time_files([pack(_alone(file, op), None)], threads)
+        (times[key],) = time_files([pack(_alone(file, op), None)], threads, min)
         advance()
     rows = tuple(_row(file, op, times[key], best) for key, op in zip(keys, file.operators, strict=True))
     return Profile(rows, whole, best, threads)
@@ -111,7 +114,6 @@ def peak(target: Target) -> float:
     """The most multiply-accumulates a second that this machine does in a convolution, of some large ones."""
     rates = []
     for kernel, channels, size in PEAK_LAYERS:
-        # The fastest run: what else the machine did in the others is not its peak.
         (took,) = time_files([to_file(_layer(kernel, channels, size), target.number)], target.threads, min)
         rates.append(kernel**2 * channels**2 * size**2 / took * 1e3)
     return max(rates)

@@ -1,0 +1,98 @@
+"""`u3p-edge inspect`: what a model costs, stage by stage, and what its runtime makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from u3p_edge.report.inspection import Inspection, Table
+
+LIMIT = 20
+
+
+def inspect(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A .tflite file, a run folder of `u3p-edge train`, or a .keras or .h5 file; "
+            "the trained reference model of this package if not given."
+        ),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Count a float model as the int8 file it would become; a .tflite file is what it is.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also time every operator on this machine, beside the least it could take.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to time with.")] = 1,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Rows a table. Given, the heaviest nodes are listed beside the stages. [default: {LIMIT}]"),
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds, as its custom layers.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON: bytes, milliseconds, every node.")] = False,
+) -> None:
+    """Show where a model's arithmetic, memory and time go.
+
+    Cost: multiply-accumulates (MAC), weights and activations by stage of the UNet 3+, or by node where names tell no stage.
+
+    Memory: the arena that a runtime packs the activations into, and which tensors fill it at the worst moment. It is what
+    rewriting and strips bring down.
+
+    XNNPACK: which operators of the TFLite file fall back to TFLite's own slow kernels.
+
+    Needs no TensorFlow for a .tflite file. Exit code 2: bad input.
+
+        u3p-edge inspect exported/model.int8.tflite --profile
+    """
+    from u3p_edge.cli.progress import stages
+    from u3p_edge.pipeline.inspect import inspect as look
+    from u3p_edge.report.inspection import to_dict
+
+    with stages() as begin:
+        found = look(model, int8=int8, trust=trust, threads=threads, profile=profile, begin=begin)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(to_dict(found), indent=2))
+    else:
+        _show(found, limit)
+
+
+def _show(found: Inspection, limit: int | None) -> None:
+    from u3p_edge.cli.bench import print_list
+    from u3p_edge.report import inspection as tables
+
+    print_list(tables.findings(found))
+    rows = limit or LIMIT
+    stages = tables.stage_table(found)
+    if stages[1]:
+        _print(stages)
+    if limit or not stages[1]:
+        _print(tables.node_table(found, rows))
+    _print(tables.memory_table(found.memory, rows))
+    if found.slow:
+        _print(tables.slow_table(found.slow, rows))
+    if found.profile:
+        _print(tables.profile_table(found.profile, rows))
+
+
+def _print(table: Table) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    header, rows = table
+    texts = {"stage", "node", "op", "operator", "operator gives", "alive at the peak"}
+    shown = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for title in header:
+        # A name may take two lines; a figure in two lines is two figures.
+        words = title in texts
+        shown.add_column(title, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    Console().print(shown)

@@ -1,0 +1,257 @@
+"""What a network costs and where, as one value, and its tables: by stage of a UNet 3+, by node, by operator timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from u3p_edge.latency.per_op import Profile
+
+MEGA = 1e6
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows."""
+
+_STAGE = re.compile(r"(enc|down|dec|head)(\d)|(cgm|output|mask)")
+_ELSE = "elsewhere"
+_ORDER = ("encoder", *(f"decoder {level}" for level in (4, 3, 2, 1)), "heads", _ELSE)
+
+
+@dataclass(frozen=True)
+class NodeCost:
+    """One node.
+
+    Args:
+        node: its name.
+        op: what it does, as `u3p_edge.graph.ops` names it.
+        shape: of its tensor, batch first.
+        macs: multiply-accumulates.
+        weight_bytes: of its kernel and bias.
+        activation_bytes: of its tensor; 0 for one that is never stored, because a ReLU is fused behind it.
+    """
+
+    node: str
+    op: str
+    shape: tuple[int, ...]
+    macs: int
+    weight_bytes: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Alive:
+    """A tensor that is held in memory at a moment."""
+
+    node: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The arena that a runtime which packs tensors best-fit needs for the activations.
+
+    Args:
+        peak_bytes: its size.
+        at: the node that is computed when the most is alive.
+        alive: the tensors that are alive then, the largest first.
+    """
+
+    peak_bytes: int
+    at: str
+    alive: tuple[Alive, ...]
+
+
+@dataclass(frozen=True)
+class SlowOperator:
+    """An operator that XNNPACK does not take."""
+
+    node: str
+    op: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Of one network.
+
+    Args:
+        name: of the file, or what to call the model.
+        number: type of its arithmetic, "int8" or "float32".
+        parameters: numbers stored as weights.
+        nodes: every node but the input, in the order in which they run.
+        memory: the plan of its activations.
+        slow: operators of its TFLite file that XNNPACK does not take; None where no such file can be written.
+        profile: times by operator; None where they were not asked for.
+    """
+
+    name: str
+    number: str
+    parameters: int
+    nodes: tuple[NodeCost, ...]
+    memory: Memory
+    slow: tuple[SlowOperator, ...] | None
+    profile: Profile | None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole network."""
+        return sum(node.macs for node in self.nodes)
+
+
+def to_dict(inspection: Inspection) -> dict[str, Any]:
+    """Plain values for JSON: all fields, the whole's `macs`, and `stages` where the names tell them."""
+    stages = {
+        stage: {
+            "macs": sum(node.macs for node in nodes),
+            "weight_bytes": sum(node.weight_bytes for node in nodes),
+            "activation_bytes": sum(node.activation_bytes for node in nodes),
+        }
+        for stage, nodes in by_stage(inspection.nodes).items()
+    }
+    return {**dataclasses.asdict(inspection), "macs": inspection.macs, "stages": stages}
+
+
+def stage_of(node: str) -> str:
+    """The stage of a UNet 3+ that a node's name tells: "encoder", "decoder 1" to "decoder 4", "heads", or "elsewhere"."""
+    found = _STAGE.match(node)
+    if found is None:
+        return _ELSE
+    if found[1] in ("enc", "down"):
+        return "encoder"
+    return f"decoder {found[2]}" if found[1] == "dec" else "heads"
+
+
+def by_stage(nodes: Iterable[NodeCost]) -> dict[str, list[NodeCost]]:
+    """The nodes of each stage, from the encoder on; empty where most of the arithmetic is in nodes that tell no stage."""
+    stages: dict[str, list[NodeCost]] = {stage: [] for stage in _ORDER}
+    for node in nodes:
+        stages.setdefault(stage_of(node.node), []).append(node)
+    macs = {stage: sum(node.macs for node in found) for stage, found in stages.items()}
+    if 2 * macs[_ELSE] >= sum(macs.values()):
+        return {}
+    return {stage: found for stage, found in stages.items() if found}
+
+
+def stage_table(inspection: Inspection) -> Table:
+    """One row a stage, with times where there are some; no rows where the names tell no stage."""
+    header, rows = ["stage", "GMAC", "share", "weights\nMB", "activations\nMB"], []
+    timed = inspection.profile
+    if timed:
+        header += ["ms", "floor\nms"]
+    for stage, nodes in by_stage(inspection.nodes).items():
+        macs = sum(node.macs for node in nodes)
+        weights, maps = sum(node.weight_bytes for node in nodes), sum(node.activation_bytes for node in nodes)
+        row = [stage, f"{macs / 1e9:.3f}", _share(macs, inspection.macs), f"{weights / MEGA:.3f}", f"{maps / MEGA:.2f}"]
+        if timed:
+            own = [op for op in timed.rows if stage_of(op.node) == stage]
+            row += [f"{sum(op.ms for op in own):.2f}", f"{sum(op.floor_ms for op in own):.2f}"]
+        rows.append(row)
+    return header, rows
+
+
+def node_table(inspection: Inspection, limit: int) -> Table:
+    """The nodes of the most multiply-accumulates, then of the largest tensors; at most `limit` of them."""
+    heaviest = sorted(inspection.nodes, key=lambda node: (-node.macs, -node.activation_bytes))[:limit]
+    rows = [
+        [
+            node.node,
+            node.op,
+            _size(node.shape),
+            f"{node.macs / 1e9:.3f}",
+            _share(node.macs, inspection.macs),
+            f"{node.weight_bytes / MEGA:.3f}",
+            f"{node.activation_bytes / MEGA:.2f}",
+        ]
+        for node in heaviest
+    ]
+    return ["node", "op", "shape", "GMAC", "share", "weights\nMB", "activations\nMB"], rows
+
+
+def profile_table(profile: Profile, limit: int) -> Table:
+    """The operators that take longest, at most `limit` of them; their share is of the sum of all."""
+    total = sum(row.ms for row in profile.rows)
+    rows = [
+        [
+            row.node,
+            row.op,
+            _size(row.shape),
+            f"{row.macs / 1e9:.3f}",
+            f"{row.ms:.3f}",
+            _share(row.ms, total),
+            f"{row.floor_ms:.3f}" if row.macs else "-",
+        ]
+        for row in sorted(profile.rows, key=lambda row: -row.ms)[:limit]
+    ]
+    return ["operator gives", "operator", "shape", "GMAC", "ms", "share", "floor\nms"], rows
+
+
+def memory_table(memory: Memory, limit: int) -> Table:
+    """The largest tensors that are alive at the peak, at most `limit` of them."""
+    rows = [[tensor.node, _size(tensor.shape), f"{tensor.bytes / MEGA:.2f}"] for tensor in memory.alive[:limit]]
+    return ["alive at the peak", "shape", "MB"], rows
+
+
+def slow_table(slow: Sequence[SlowOperator], limit: int) -> Table:
+    """The operators that XNNPACK does not take, the largest tensors first; at most `limit` of them."""
+    largest = sorted(slow, key=lambda op: -math.prod(op.shape))[:limit]
+    return ["operator gives", "operator", "shape"], [[op.node, op.op, _size(op.shape)] for op in largest]
+
+
+def findings(inspection: Inspection) -> list[str]:
+    """The whole in sentences."""
+    found = [_cost(inspection), _memory(inspection.memory)]
+    if inspection.slow is not None:
+        found.append(_slow(inspection.slow))
+    if inspection.profile is not None:
+        found.append(_profile(inspection.profile))
+    return found
+
+
+def _cost(inspection: Inspection) -> str:
+    weights = sum(node.weight_bytes for node in inspection.nodes)
+    maps = sum(node.activation_bytes for node in inspection.nodes)
+    return (
+        f"{inspection.name}, {inspection.number}: {inspection.macs / 1e9:.3f} GMAC an image, {inspection.parameters:,} "
+        f"parameters in {weights / MEGA:.2f} MB, {maps / MEGA:.2f} MB of activations in all."
+    )
+
+
+def _memory(memory: Memory) -> str:
+    alive = sum(tensor.bytes for tensor in memory.alive)
+    return (
+        f"The memory plan needs {memory.peak_bytes / MEGA:.2f} MB for activations. The most is alive while {memory.at} is "
+        f"computed: {alive / MEGA:.2f} MB in {len(memory.alive)} tensors. Weights and a runtime's own buffers come on top."
+    )
+
+
+def _slow(slow: Sequence[SlowOperator]) -> str:
+    if not slow:
+        return "XNNPACK takes every operator of the TFLite file."
+    kinds = ", ".join(sorted({op.op for op in slow}))
+    return (
+        f"XNNPACK does not take {len(slow)} operator{'s' if len(slow) > 1 else ''} ({kinds}). TFLite's own kernels run what is "
+        "left: on large maps those are often ten times slower and more, and each cuts what XNNPACK runs into one more piece, "
+        "between which tensors are handed over in memory."
+    )
+
+
+def _profile(profile: Profile) -> str:
+    total, floor = sum(row.ms for row in profile.rows), sum(row.floor_ms for row in profile.rows)
+    threads = f"{profile.threads} thread{'s' if profile.threads > 1 else ''}"
+    return (
+        f"With {threads} the whole takes {profile.whole_ms:.2f} ms; its operators alone sum to {total:.2f} ms. At this "
+        f"machine's peak of {profile.peak / 1e9:.0f} GMAC a second, as a large convolution reaches it, the arithmetic alone "
+        f"would take {floor:.2f} ms."
+    )
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape[1:])) or "1"
