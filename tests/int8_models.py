@@ -159,6 +159,35 @@ def convert(model: tf_keras.Model) -> bytes:
     return convert_int8(model, metadata, calibration=None)
 
 
+def ranges(model: tf_keras.Model) -> dict[str, tuple[float, float]]:
+    """Every range of an output in a fake-quant model, by layer."""
+    found = {w.name.split("/")[0] + w.name[-6:-2]: float(w) for w in model.weights if "/output_m" in w.name}
+    return {name[:-4]: (low, found[name[:-4] + "_max"]) for name, low in found.items() if name.endswith("_min")}
+
+
+def labels(probabilities: np.ndarray) -> np.ndarray:
+    """[N, H, W, K] to [N, H, W]: where one channel is at least one half, or the largest of several."""
+    return probabilities[..., 0] >= 0.5 if probabilities.shape[-1] == 1 else probabilities.argmax(axis=-1)
+
+
+def assert_near(model: tf_keras.Model, quantized: tf_keras.Model, file: Int8File, images: np.ndarray) -> None:
+    """In a deep network the rare one-step differences of each kernel spread, until integers and fake-quant are two
+    roundings of the float model, each as far from it as the other. So the distance between them is of the size of the
+    distance from either to the float model: at most the sum of both, and half a step of 1/256 for their last rounding."""
+    integer, fake, real = file.run(images), quantized(images, training=False).numpy(), model(images, training=False).numpy()
+    loss = np.abs(fake - real).mean()
+    assert np.abs(integer - fake).mean() <= 2 * loss + 0.5 / 256
+    assert np.abs(integer - real).mean() <= 1.5 * loss + 0.5 / 256
+
+
+def assert_same_labels(model: tf_keras.Model, quantized: tf_keras.Model, file: Int8File, images: np.ndarray) -> None:
+    """Labels may differ only where the float model itself is undecided by about its quantization error; of a network that
+    has learnt something that is a few places in a hundred."""
+    integer = labels(file.run(images))
+    assert (integer == labels(quantized(images, training=False).numpy())).mean() > 0.97
+    assert (integer == labels(model(images, training=False).numpy())).mean() > 0.95
+
+
 def _tensor(detail: dict[str, Any]) -> Tensor:
     quantization = detail["quantization_parameters"]
     scales = tuple(map(float, quantization["scales"]))

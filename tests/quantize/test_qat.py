@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from int8_models import Int8File, blobs, every_op, unet, with_statistics
+from int8_models import Int8File, assert_near, assert_same_labels, blobs, every_op, ranges, unet, with_statistics
 from tf_keras import layers
 
 from u3p_edge.errors import DataError, ModelError
@@ -24,16 +24,6 @@ from u3p_edge.quantize.qat import (
 )
 
 MOVES_VALUES = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "REDUCE_MAX", "RESHAPE")
-
-
-def labels(probabilities: np.ndarray) -> np.ndarray:
-    return probabilities[..., 0] >= 0.5 if probabilities.shape[-1] == 1 else probabilities.argmax(axis=-1)
-
-
-def ranges(model: tf_keras.Model) -> dict[str, tuple[float, float]]:
-    """Every range of an output in a fake-quant model, by layer."""
-    found = {w.name.split("/")[0] + w.name[-6:-2]: float(w) for w in model.weights if "/output_m" in w.name}
-    return {name[:-4]: (low, found[name[:-4] + "_max"]) for name, low in found.items() if name.endswith("_min")}
 
 
 # --- placement
@@ -236,7 +226,9 @@ def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: s
 
 
 def test_file_of_every_op_agrees_with_the_fake_quant_model(converted: tuple[tf_keras.Model, Int8File]) -> None:
-    assert_agreement(every_op(), *converted, blobs(8, 16, seed=4)[0])
+    images, _ = blobs(8, 16, seed=4)
+    assert_near(every_op(), *converted, images)
+    assert_same_labels(every_op(), *converted, images)
 
 
 def assert_integer_unet(model: tf_keras.Model, file: Int8File) -> None:
@@ -256,17 +248,6 @@ def test_trained_gated_unet_agrees_in_integers() -> None:
     quantized = quantize_aware(model, blobs(16)[0])
     file = Int8File(quantized)
     assert_integer_unet(model, file)
-    assert_agreement(model, quantized, file, blobs(8, seed=7)[0])
-
-
-def assert_agreement(model: tf_keras.Model, quantized: tf_keras.Model, file: Int8File, images: np.ndarray) -> None:
-    """In a deep network the rare one-step differences of each kernel spread, until integers and fake-quant are two
-    roundings of the float model, each as far from it as the other. So the distance between them is of the size of the
-    distance from either to the float model: at most the sum of both, and half a step of 1/256 for their last rounding."""
-    integer, fake, real = file.run(images), quantized(images, training=False).numpy(), model(images, training=False).numpy()
-    loss = np.abs(fake - real).mean()
-    assert np.abs(integer - fake).mean() <= 2 * loss + 0.5 / 256
-    assert np.abs(integer - real).mean() <= 1.5 * loss + 0.5 / 256
-    # Labels may differ only where the float model itself is undecided by about its quantization error.
-    assert (labels(integer) == labels(fake)).mean() > 0.97
-    assert (labels(integer) == labels(real)).mean() > 0.95
+    images, _ = blobs(8, seed=7)
+    assert_near(model, quantized, file, images)
+    assert_same_labels(model, quantized, file, images)

@@ -1,11 +1,15 @@
 """Where fake-quant stands in a folded graph: one at the end of every fused integer kernel, and nowhere else.
 
-    input, convolution (+ ReLU), addition (+ ReLU), multiplication      RANGE: calibrated, then follows training
+    input, convolution (+ ReLU), addition or subtraction (+ ReLU),
+    multiplication                                                      RANGE: calibrated, then follows training
     ... whose values only a sigmoid reads                               LOGITS: fixed
-    ... that only one concatenation reads                               none: written straight in its scale
+    ... whose values only one concatenation reads                       none: written straight in its scale
     concatenation                                                       RANGE, shared by all that it joins
     sigmoid, softmax, and a product of them (the gated mask)            PROBABILITY: fixed, steps of 1/256
-    pooling, resize, reshape                                            none: same scale out as in
+    pooling, resize, reshape, crop, zero padding                        none: same scale out as in
+
+"Reads values" looks through what only moves them: a convolution behind whose reshape a concatenation stands is written in
+the concatenation's scale, and a concatenation of rows inside one of channels in that of the channels.
 
 What a concatenation joins and somebody else reads too keeps its own range, and the file requantizes it on the way in.
 TFMOT's own rules give a resize a range of its own at its output, which the converter then moves to its input
@@ -26,6 +30,10 @@ from u3p_edge.graph.ir import Graph, Node, consumers
 from u3p_edge.quantize.support import SAME_SCALE
 
 Readers = Mapping[str, tuple[str, ...]]
+
+_SUMS = ("add", "subtract")
+_RESCALING = (*_SUMS, "conv", "multiply", "concat")
+"""Ops whose integer kernels write in any scale."""
 
 
 class Place(Enum):
@@ -57,7 +65,7 @@ def place(graph: Graph) -> Mapping[str, Place]:
 
 
 def source(graph: Graph, name: str) -> str:
-    """The node that decides a tensor's scale: the one before its poolings, resizes and reshapes."""
+    """The node that decides a tensor's scale: the one before whatever only moves values."""
     return source(graph, graph[name].inputs[0]) if graph[name].op in SAME_SCALE else name
 
 
@@ -74,17 +82,26 @@ def _place(graph: Graph, readers: Readers, placed: Mapping[str, Place], node: No
 
 
 def _place_range(graph: Graph, readers: Readers, node: Node) -> Place | None:
-    after = [graph[name] for name in readers[node.name]]
-    if len(after) == 1 and node.op in ("conv", "add", "multiply", "concat") and after[0].op == "concat":
+    after = readers[node.name]
+    if node.op in _SUMS and len(after) == 1 and function(graph[after[0]]) == "relu":
         return None
-    if len(after) == 1 and node.op == "add" and function(after[0]) == "relu":
+    ends = {end.name: end for end in _ends(graph, readers, node.name)}
+    if len(ends) == 1 and next(iter(ends.values())).op == "concat" and _ends_a_kernel(graph, readers, node):
         return None
-    ends = [function(end) for end in _ends(graph, readers, node.name)]
-    return Place.LOGITS if node.op == "conv" and ends and set(ends) == {"sigmoid"} else Place.RANGE
+    functions = {function(end) for end in ends.values()}
+    return Place.LOGITS if node.op in _RESCALING and functions == {"sigmoid"} else Place.RANGE
+
+
+def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:
+    """Whether an integer kernel gives a node's values in any scale: not the input, nor a ReLU that is not fused into a sum."""
+    if node.op not in _RESCALING and function(node) == "relu":
+        before = graph[node.inputs[0]]
+        return before.op in _SUMS and readers[before.name] == (node.name,)
+    return node.op in _RESCALING
 
 
 def _ends(graph: Graph, readers: Readers, name: str) -> Iterator[Node]:
-    """Who reads a tensor's values, looking through poolings, resizes and reshapes."""
+    """Who reads a tensor's values, looking through what only moves them."""
     for reader in readers[name]:
         if graph[reader].op in SAME_SCALE:
             yield from _ends(graph, readers, reader)

@@ -144,12 +144,14 @@ def calibrate(model: tf_keras.Model, names: Sequence[str], images: np.ndarray) -
     shape = model.input_shape[1:]
     if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0 or not np.isfinite(images).all():
         raise DataError(f"calibration wants finite images of shape [N, {', '.join(map(str, shape))}], not {images.shape}")
-    tensors = [_flat(model.get_layer(name).output) for name in names]
-    probe = tf_keras.Model(
-        model.input, tf.stack([f(t, axis=1) for t in tensors for f in (tf.reduce_min, tf.reduce_max)], axis=-1)
-    )
-    measure = tf.function(lambda batch: probe(batch, training=False))
-    extremes = np.concatenate([measure(tf.constant(images[i : i + 1])).numpy() for i in range(len(images))])
+    probe = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
+
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def measure(image: tf.Tensor) -> tf.Tensor:
+        # Reduced here and not in the probe: there every operation would become a Keras layer, which takes seconds.
+        return tf.stack([f(t) for t in tf.nest.flatten(probe(image, training=False)) for f in (tf.reduce_min, tf.reduce_max)])
+
+    extremes = np.stack([measure(tf.constant(images[i : i + 1])).numpy() for i in range(len(images))])
     low, high = np.minimum(extremes[:, 0::2].min(axis=0), 0.0), np.maximum(extremes[:, 1::2].max(axis=0), 0.0)
     high = np.maximum(high, low + RANGE_FLOOR)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
@@ -216,7 +218,3 @@ def _assign(layer: Any, what: str, low: Any, high: Any) -> None:
     """Set the range of a wrapper's `what` ("output" or "kernel")."""
     _variable(layer, f"{what}_min").assign(low)
     _variable(layer, f"{what}_max").assign(high)
-
-
-def _flat(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tensor, (-1, int(np.prod(tensor.shape[1:]))))

@@ -7,12 +7,12 @@ from u3p_edge.graph.fold import function, is_plain_relu
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import TRAINING_ONLY
 
-SAME_SCALE = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "reshape"))
-"""Ops whose integer kernels want their output in their input's scale."""
+SAME_SCALE = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "reshape", "crop", "pad"))
+"""Ops whose integer kernels want their output in their input's scale. Padding fills with the integer that stands for zero,
+so every range has to include zero."""
 
-_KNOWN = (
-    SAME_SCALE | TRAINING_ONLY | {"input", "conv", "batch_norm", "activation", "relu", "softmax", "concat", "add", "multiply"}
-)
+_MERGES = frozenset(("concat", "add", "subtract", "multiply"))
+_KNOWN = SAME_SCALE | _MERGES | TRAINING_ONLY | {"input", "conv", "batch_norm", "activation", "relu", "softmax"}
 _FUNCTIONS = frozenset(("linear", "relu", "sigmoid", "softmax"))
 _LAST = (-1, 3, (-1,), (3,))
 
@@ -45,7 +45,9 @@ def _check(node: Node) -> None:
         reason = "does not know grouped convolutions"
     elif node.op == "relu" and not is_plain_relu(node):
         reason = "knows only the plain ReLU"
-    elif node.op in ("batch_norm", "concat", "softmax") and node.attrs["axis"] not in _LAST:
+    elif node.op in ("batch_norm", "softmax") and node.attrs["axis"] not in _LAST:
         reason = "works on the channel axis only"
+    elif node.op == "concat" and node.attrs["axis"] == 0:
+        reason = "does not join images of a batch"
     if reason:
         raise ModelError(f"QAT {reason} (layer {node.name!r})", mend="Use post-training quantization.")

@@ -1,0 +1,203 @@
+"""Quantizing what the rewrites make: shifts, differences, views of rows as columns, and long sums."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import tf_keras
+from int8_models import Int8File, assert_near, blobs, ranges
+from tf_keras import layers
+
+from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.export.flatbuffer import TFLiteGraph, read
+from u3p_edge.export.structure import tflite_faults
+from u3p_edge.export.tflite import convert_int8
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.qat import LOGIT_BOUND, quantize_aware
+from u3p_edge.rewrite.rule import Match, Rule
+from u3p_edge.rewrite.rules.separable import Separable
+from u3p_edge.rewrite.rules.winograd import Winograd
+
+MOVES_VALUES = ("STRIDED_SLICE", "PAD", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D")
+
+
+def shift(x: Any, by: tuple[int, int]) -> Any:
+    """Down and right by rows and columns, zeros where nothing comes from."""
+    down, right = by
+    x = layers.Cropping2D(((max(0, -down), max(0, down)), (max(0, -right), max(0, right))))(x)
+    return layers.ZeroPadding2D(((max(0, down), max(0, -down)), (max(0, right), max(0, -right))))(x)
+
+
+def conv(x: Any, filters: int, kernel: int | tuple[int, int], name: str, **options: Any) -> Any:
+    return layers.Conv2D(filters, kernel, padding="same", name=name, **options)(x)
+
+
+def upsampled_branch(x: Any, filters: int, scale: int, name: str) -> Any:
+    """Three of the nine taps of a convolution over an upsampled map: enough for sums along rows and along columns."""
+    rows = layers.UpSampling2D((scale, 1), interpolation="bilinear")
+    columns = layers.UpSampling2D((1, scale), interpolation="bilinear")
+    centre = layers.Add(name=f"{name}_rows")(
+        [rows(conv(x, filters, 1, f"{name}_a")), shift(rows(conv(x, filters, 1, f"{name}_b")), (1, 0))]
+    )
+    side = rows(conv(x, filters, 1, f"{name}_c"))
+    summed = layers.Add(name=f"{name}_sum")([columns(centre), shift(columns(side), (0, -1))])
+    return layers.ReLU(name=name)(summed)
+
+
+def halved_rows(x: Any, filters: int, name: str) -> Any:
+    """Even and odd rows apart, products of their sum and difference, and the rows of the results put together again."""
+    height, width, channels = x.shape[1:]
+    pairs = layers.Reshape((height // 2, 2 * width, channels))(x)
+    even, odd = layers.Cropping2D(((0, 0), (0, width)))(pairs), layers.Cropping2D(((0, 0), (width, 0)))(pairs)
+    first = conv(layers.Subtract(name=f"{name}_t0")([shift(odd, (1, 0)), odd]), filters, (1, 3), f"{name}_m0")
+    second = conv(layers.Add(name=f"{name}_t1")([even, odd]), filters, (1, 3), f"{name}_m1")
+    sums = [
+        layers.ReLU(name=f"{name}_first")(layers.Add(name=f"{name}_y0")([first, second])),
+        layers.ReLU(name=f"{name}_second")(layers.Subtract(name=f"{name}_y1")([second, first])),
+    ]
+    return layers.Reshape((height, width, filters), name=name)(layers.Concatenate(axis=2, name=f"{name}_pair")(sums))
+
+
+def by_hand() -> tf_keras.Model:
+    """[N, 16, 16, 1] to a mask, with both forms side by side before a concatenation of channels, and rows before the mask."""
+    tf_keras.utils.set_random_seed(6)
+    image = layers.Input((16, 16, 1), name="image")
+    first = conv(image, 4, 3, "encoder", activation="relu")
+    deep = conv(layers.MaxPooling2D(4)(first), 6, 3, "deep", activation="relu")
+    joined = layers.Concatenate(name="joined")([upsampled_branch(deep, 4, 4, "up"), halved_rows(first, 4, "skip")])
+    return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(halved_rows(joined, 1, "head")))
+
+
+def rewritten(model: tf_keras.Model, rules: tuple[Rule, ...]) -> Graph:
+    """The folded model with the first rule that fits applied to every convolution."""
+    graph = fold(from_keras(model))
+    for node in graph.nodes:
+        for rule in rules:
+            match = rule.match(graph, node.name)
+            if isinstance(match, Match):
+                graph = rule.rewrite(graph, match)
+                break
+    return graph
+
+
+def counts(file: TFLiteGraph) -> Counter[str]:
+    return Counter(op.code for op in file.operators)
+
+
+def post_training(model: tf_keras.Model, images: np.ndarray) -> TFLiteGraph:
+    height, width, channels = model.input_shape[1:]
+    metadata = default_metadata(Preprocessing(height, width, channels), max(2, model.output_shape[-1]))
+    return read(convert_int8(model, metadata, calibration=images))
+
+
+def assert_integer_kernels_only(graph: Graph, file: TFLiteGraph) -> None:
+    """One integer operator a node, ReLU inside those before it, nothing requantized, no scale changed where values move.
+    (The converter may share crops and shifts of the same map, so those are not counted.)"""
+    assert tflite_faults(file, int8=True, float_io=False) == ()
+    found = counts(file)
+    assert {"QUANTIZE", "DEQUANTIZE", "RELU"}.isdisjoint(found)
+    for op, code in {"conv": "CONV_2D", "add": "ADD", "subtract": "SUB", "concat": "CONCATENATION"}.items():
+        assert found[code] == sum(node.op == op for node in graph.nodes)
+    for operator in file.operators:
+        given, result = (file.tensors[ends[0]] for ends in (operator.inputs, operator.outputs))
+        if operator.code in MOVES_VALUES:
+            assert (given.scale, given.zero_point) == (result.scale, result.zero_point), operator.code
+
+
+def test_sums_and_differences_have_ranges_and_what_moves_values_has_none() -> None:
+    assert dict(place(fold(from_keras(by_hand())))) == {
+        "encoder": Place.RANGE,
+        "deep": Place.RANGE,
+        "up_a": Place.RANGE,
+        "up_b": Place.RANGE,
+        "up_c": Place.RANGE,
+        "up_rows": Place.RANGE,  # "up_sum" and "up" are one kernel, written in the scale of "joined"
+        "skip_t0": Place.RANGE,
+        "skip_t1": Place.RANGE,
+        "skip_m0": Place.RANGE,
+        "skip_m1": Place.RANGE,  # "skip_pair" too is in the scale of "joined", and so are both that it joins
+        "joined": Place.RANGE,
+        "head_t0": Place.RANGE,
+        "head_t1": Place.RANGE,
+        "head_m0": Place.RANGE,
+        "head_m1": Place.RANGE,
+        "head_pair": Place.LOGITS,  # through the reshape
+        "mask": Place.PROBABILITY,
+    }
+
+
+def test_networks_by_hand_agree_in_integers() -> None:
+    model, (images, _) = by_hand(), blobs(8, 16)
+    quantized = quantize_aware(model, images)
+    file = Int8File(quantized)
+    assert_integer_kernels_only(fold(from_keras(model)), read(file.content))
+    assert_near(model, quantized, file, blobs(8, 16, seed=4)[0])
+    assert_integer_kernels_only(fold(from_keras(model)), post_training(model, images))
+
+
+def chain(middle: str) -> tf_keras.Model:
+    """conv, one thing that rewrites make, conv, sigmoid; the range that decides the last convolution's input is "range"."""
+    tf_keras.utils.set_random_seed(5)
+    image = layers.Input((16, 16, 1), name="image")
+    ending = {"name": "range"} if middle in ("shift", "crop rows", "resize") else {}
+    x = layers.Conv2D(4, 3, padding="same", **ending)(image)  # linear: zero is not the smallest value
+    if middle == "shift":
+        x = shift(x, (1, -2))
+    elif middle == "crop rows":
+        x = layers.Cropping2D(((0, 0), (16, 0)))(layers.Reshape((8, 32, 4))(x))
+    elif middle == "resize":
+        x = layers.UpSampling2D((1, 4), interpolation="bilinear")(x)
+    elif middle == "subtract":
+        x = layers.Subtract(name="range")([x, layers.Conv2D(4, 1)(image)])
+    elif middle == "subtract relu":
+        x = layers.ReLU(name="range")(layers.Subtract()([x, layers.Conv2D(4, 1)(image)]))
+    else:
+        axis = {"join rows": 1, "join columns": 2}[middle]
+        x = layers.Concatenate(axis=axis, name="range")([x, layers.Conv2D(4, 1, activation="relu")(image)])
+    x = layers.Conv2D(1, 3, padding="same", name="logits")(x)
+    return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(x))
+
+
+@pytest.mark.parametrize("middle", ["shift", "crop rows", "resize", "subtract", "subtract relu", "join rows", "join columns"])
+def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: str) -> None:
+    """As derived in test_qat: at most 2 steps at the last convolution's input (3 behind a difference, whose two terms may
+    each be one off), by the sum of its |kernel|, a step of the logits, the sigmoid's slope of 1/4 and the last rounding.
+    A border filled with integer 0 instead of the zero point would be off by far more."""
+    model, (images, _) = chain(middle), blobs(6, 16, seed=1)
+    quantized = quantize_aware(model, images)
+    low, high = ranges(quantized)["range"]
+    kernel = fold(from_keras(model))["logits"].weights["kernel"]
+    steps = 3 if middle.startswith("subtract") else 2
+    worst = steps * (high - low) / 255 * np.abs(kernel).sum() + 2 * LOGIT_BOUND / 255
+    file = Int8File(quantized)
+    assert_integer_kernels_only(fold(from_keras(model)), read(file.content))
+    difference = 256 * np.abs(file.run(images) - quantized(images, training=False).numpy())
+    assert difference.max() <= 256 * worst / 4 + 1
+    assert difference.mean() < (1.5 if middle in ("subtract", "subtract relu", "resize") else 0.5)
+
+
+def plain() -> tf_keras.Model:
+    """What the rules rewrite: a branch over an upsampled map, one beside it, a fusion, a head."""
+    tf_keras.utils.set_random_seed(7)
+    image = layers.Input((16, 16, 1), name="image")
+    first = conv(image, 4, 3, "encoder", activation="relu")
+    deep = conv(layers.MaxPooling2D(4)(first), 6, 1, "deep", activation="relu")
+    up = conv(layers.UpSampling2D(4, interpolation="bilinear")(deep), 4, 3, "up", activation="relu")
+    joined = layers.Concatenate(name="joined")([up, conv(first, 4, 3, "skip", activation="relu")])
+    return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(conv(joined, 1, 3, "head")))
+
+
+def test_what_the_rules_make_is_integer_without_requantizing() -> None:
+    graph, (images, _) = rewritten(plain(), (Separable(), Winograd())), blobs(8, 16)
+    model = to_keras(graph)
+    quantized = quantize_aware(model, images)
+    file = Int8File(quantized)
+    assert_integer_kernels_only(graph, read(file.content))
+    assert_near(model, quantized, file, blobs(8, 16, seed=4)[0])
+    assert_integer_kernels_only(graph, post_training(model, images))
