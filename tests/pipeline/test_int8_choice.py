@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from command_line import no_progress
 from small_artifacts import Zoo
 
+from u3p_edge.errors import ModelError
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.int8 import Choice, one_hot, quantize, validation_dice
 from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
 
 
@@ -39,9 +42,9 @@ def staged(folder: Path, **files: Path) -> Staging:
     return staging
 
 
-def chosen(staging: Staging, splits: ExportData, **options: Any) -> tuple[str, Choice]:
-    unused: Any = None  # the source is for converting and training
-    path, choice = quantize(unused, splits, ExportRecipe(**options), staging, no_progress)
+def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, Choice]:
+    """The source is for converting and training alone."""
+    path, choice = quantize(source, splits, ExportRecipe(**options), staging, no_progress)
     return path.name, choice
 
 
@@ -78,6 +81,50 @@ def test_post_training_alone_and_a_wide_tolerance_never_train(zoo: Zoo, splits: 
         assert (name, choice.qat_dice) == ("ptq.tflite", None)
         assert choice.drop == pytest.approx(100 * (choice.float_dice - choice.ptq_dice))
         assert choice.drop > 0.1
+
+
+@pytest.fixture(scope="session")
+def layer_normalised(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """A network that post-training quantization can express and quantization-aware training cannot."""
+    from tf_keras import Model, layers
+
+    image = layers.Input(zoo.model.input_shape[1:], name="image")
+    x = layers.LayerNormalization(name="culprit")(layers.Conv2D(4, 3, padding="same")(image))
+    model = Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(x))
+    path = tmp_path_factory.mktemp("normed") / "normed.keras"
+    model.save(path)
+    return read_source(path, ExportRecipe(), labels=3)
+
+
+def test_what_cannot_be_trained_keeps_its_post_training_file(
+    zoo: Zoo, splits: ExportData, poor: Path, layer_normalised: Source, tmp_path: Path
+) -> None:
+    staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor)
+    name, choice = chosen(staging, splits, layer_normalised)
+    assert (name, choice.method, choice.qat_dice) == ("ptq.tflite", "ptq", None)
+    assert choice.drop > 0.1
+    assert choice.qat_refused is not None
+    assert "layer normalisation (layer 'culprit')" in choice.qat_refused
+    assert choice.notes[1] == f"Quantization-aware training was not possible: {choice.qat_refused}."
+    assert not (staging.folder / "qat.tflite").exists()
+    assert chosen(staging, splits) == (name, choice)
+
+
+def test_training_that_was_asked_for_is_refused_in_so_many_words(
+    zoo: Zoo, splits: ExportData, poor: Path, layer_normalised: Source, tmp_path: Path
+) -> None:
+    staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor)
+    with pytest.raises(ModelError, match=r"culprit.*Use post-training quantization"):
+        chosen(staging, splits, layer_normalised, method="qat")
+
+
+def test_a_choice_staged_before_refusals_were_recorded_is_still_read(zoo: Zoo, splits: ExportData, tmp_path: Path) -> None:
+    staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=zoo.path("int8.tflite"))
+    old = {"method": "ptq", "float_dice": 0.9, "ptq_dice": 0.9, "qat_dice": None, "calibration_images": 4}
+    (staging.folder / "int8.json").write_text(json.dumps(old))
+    _, choice = chosen(staging, splits)
+    assert choice == Choice("ptq", 0.9, 0.9, None, 4, qat_refused=None)
+    assert len(choice.notes) == 1
 
 
 def test_the_drop_is_that_of_the_kept_network_in_points() -> None:

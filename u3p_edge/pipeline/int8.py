@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.runtime import Session, open_session
 
 
@@ -30,6 +31,7 @@ class Choice:
         method: "ptq" or "qat".
         float_dice, ptq_dice, qat_dice: mean foreground Dice on the validation split, 0..1; None where not tried.
         calibration_images: that post-training quantization saw.
+        qat_refused: why quantization-aware training cannot train this network, None where it can or was not asked.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Choice:
     ptq_dice: float
     qat_dice: float | None
     calibration_images: int
+    qat_refused: str | None = None
 
     @property
     def drop(self) -> float:
@@ -56,14 +59,15 @@ class Choice:
         said = f"Validation Dice (float {100 * self.float_dice:.2f}): {tried}; kept: {kept}."
         if self.method == "qat" and self.drop < 0:
             said += " What it gains over the float model it gains by training on, not by its integers."
-        return (said,)
+        refused = (f"Quantization-aware training was not possible: {self.qat_refused}.",) if self.qat_refused else ()
+        return (said, *refused)
 
 
 def quantize(source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin) -> tuple[Path, Choice]:
     """The int8 TFLite file of the better method, and what each scored.
 
     Raises:
-        ModelError: a layer that int8 cannot express.
+        ModelError: a layer that int8 cannot express; with the method "qat", one that cannot be trained under it.
     """
     made = staging.folder / "int8.json"
     float_file = float_tflite(source, staging, begin)
@@ -96,7 +100,12 @@ def _choose(
     choice = Choice("ptq", float_dice, ptq_dice, None, images)
     if recipe.method == "ptq" or (recipe.method == "auto" and choice.drop <= recipe.max_drop):
         return choice
-    qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin))
+    try:
+        qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin))
+    except UntrainableError as error:
+        if recipe.method == "qat":
+            raise
+        return replace(choice, qat_refused=error.symptom)
     qat_dice = validation_dice(qat, data.val, begin)
     return Choice("qat" if qat_dice > ptq_dice else "ptq", float_dice, ptq_dice, qat_dice, images)
 

@@ -24,10 +24,9 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from u3p_edge.errors import ModelError
 from u3p_edge.graph.fold import function
 from u3p_edge.graph.ir import Graph, Node, consumers
-from u3p_edge.quantize.support import SAME_SCALE
+from u3p_edge.quantize.support import SAME_SCALE, UntrainableError
 
 Readers = Mapping[str, tuple[str, ...]]
 
@@ -48,7 +47,7 @@ def place(graph: Graph) -> Mapping[str, Place]:
     """The fake-quants of a folded graph by node; a node that is not in the mapping has none.
 
     Raises:
-        ModelError: the graph's output is not a probability, so nothing fixes its scale.
+        UntrainableError: the graph's output is not a probability, so nothing fixes its scale.
     """
     readers = consumers(graph)
     placed: dict[str, Place] = {}
@@ -58,7 +57,7 @@ def place(graph: Graph) -> Mapping[str, Place]:
             placed[node.name] = kind
     result = graph.outputs[0]
     if placed.get(result) is not Place.PROBABILITY:
-        raise ModelError(
+        raise UntrainableError(
             f"the model's output {result!r} is not a probability", mend="QAT wants a mask from sigmoid or softmax."
         )
     return MappingProxyType(placed)

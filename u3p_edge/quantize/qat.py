@@ -27,12 +27,12 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from u3p_edge.errors import DataError, ModelError
+from u3p_edge.errors import DataError
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.quantize.placement import Place, place
-from u3p_edge.quantize.support import check
+from u3p_edge.quantize.support import UntrainableError, check
 
 LOGIT_BOUND = 6.25
 """Fixed range of logits that only a sigmoid reads. sigmoid(6.25) * 256 = 255.51 and sigmoid(-6.25) * 256 = 0.49: beyond it
@@ -126,7 +126,7 @@ def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
         computes what the int8 file computes, up to single steps; with `training=True` its ranges move.
 
     Raises:
-        ModelError: a layer that cannot be quantized, by name. DataError: no images, wrong shape, or not finite.
+        UntrainableError: a layer that cannot be quantized, by name. DataError: no images, wrong shape, or not finite.
     """
     graph = _prepare(from_keras(model))
     places = place(graph)
@@ -174,7 +174,7 @@ def kernel_bound(kernel: tf.Tensor) -> tf.Tensor:
 def _prepare(graph: Graph) -> Graph:
     """Folded, and with an identity behind the input that can carry its range."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ModelError(
+        raise UntrainableError(
             f"QAT wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
             mend="Hand over its inference graph.",
         )

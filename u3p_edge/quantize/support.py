@@ -17,6 +17,10 @@ _FUNCTIONS = frozenset(("linear", "relu", "sigmoid", "softmax"))
 _LAST = (-1, 3, (-1,), (3,))
 
 
+class UntrainableError(ModelError):
+    """A network that quantization-aware training cannot train, though post-training quantization may do."""
+
+
 def check(graph: Graph) -> None:
     """Refuse what would become a float island, or another function, in the integer file.
 
@@ -24,7 +28,7 @@ def check(graph: Graph) -> None:
         graph: not yet folded, so that the message names the layer that the user knows.
 
     Raises:
-        ModelError: the first node that quantization-aware training does not know; the message names it.
+        UntrainableError: the first node that quantization-aware training does not know; the message names it.
     """
     for node in graph.nodes:
         _check(node)
@@ -32,7 +36,7 @@ def check(graph: Graph) -> None:
 
 def _check(node: Node) -> None:
     if node.op == "layer_norm":
-        raise ModelError(
+        raise UntrainableError(
             f"QAT does not support layer normalisation (layer {node.name!r}): its mean and variance have no int8 kernel",
             mend="Use post-training quantization, or train with batch normalisation.",
         )
@@ -50,4 +54,4 @@ def _check(node: Node) -> None:
     elif node.op == "concat" and node.attrs["axis"] == 0:
         reason = "does not join images of a batch"
     if reason:
-        raise ModelError(f"QAT {reason} (layer {node.name!r})", mend="Use post-training quantization.")
+        raise UntrainableError(f"QAT {reason} (layer {node.name!r})", mend="Use post-training quantization.")
