@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.reference_functions import apply_function
 from u3p_edge.graph.reference_windows import conv, conv_transpose, depthwise_conv, pool, upsample
 
@@ -30,16 +30,19 @@ def run(
 
     Args:
         graph: float weights.
-        feeds: an array [N, ...] for every input.
+        feeds: an array [N, ...] for every input that what is wanted needs.
         outputs: names of the nodes that are wanted; None for the graph's outputs.
         dtype: of all arithmetic and of the results, float32 or float64.
 
     Raises:
-        ModelError: an op that has no meaning here, by name; a missing input.
+        ModelError: an op that has no meaning here, by name; a missing input; a wanted node that there is not.
     """
-    wanted = set(graph.outputs if outputs is None else outputs)
+    wanted = tuple(graph.outputs if outputs is None else outputs)
+    unknown = [name for name in wanted if name not in graph]
+    if unknown:
+        raise ModelError(f"the graph has no node {unknown[0]!r}")
     values: dict[str, Array] = {}
-    for node in graph.nodes:
+    for node in subgraph(graph, wanted).nodes:
         if node.op == "input":
             if node.name not in feeds:
                 raise ModelError(f"no value was given for the input {node.name!r}")
@@ -50,7 +53,7 @@ def run(
             raise ModelError(f"the reference does not know the op {node.op} (node {node.name!r})")
         typed = Node(node.name, node.op, node.inputs, node.attrs, {k: v.astype(dtype) for k, v in node.weights.items()})
         values[node.name] = np.asarray(operation(typed, [values[name] for name in node.inputs]), dtype)
-    return {name: values[name] for name in values if name in wanted}
+    return {name: values[name] for name in wanted}
 
 
 def _dense(node: Node, x: Sequence[Array]) -> Array:
@@ -91,9 +94,9 @@ def _layer_norm(node: Node, x: Sequence[Array]) -> Array:
 
 def _relu(node: Node, x: Sequence[Array]) -> Array:
     threshold, slope, most = node.attrs["threshold"], node.attrs["negative_slope"], node.attrs["max_value"]
-    below = slope * (x[0] - threshold)
+    below = slope * (x[0] - threshold) if slope else np.zeros_like(x[0])
     above = x[0] if most is None else np.minimum(x[0], most)
-    return np.where(x[0] >= threshold, above, below).astype(x[0].dtype)
+    return np.where(x[0] > threshold, above, below).astype(x[0].dtype)  # at the threshold itself Keras gives 0
 
 
 def _prelu(node: Node, x: Sequence[Array]) -> Array:
@@ -127,7 +130,7 @@ def _merged(function: Callable[[Array, Array], Array]) -> Op:
 
 
 def _average(node: Node, x: Sequence[Array]) -> Array:
-    return _merged(np.add)(node, x) / np.asarray(len(x), x[0].dtype)
+    return np.asarray(_merged(np.add)(node, x) / np.asarray(len(x), x[0].dtype))
 
 
 def _crop(node: Node, x: Sequence[Array]) -> Array:

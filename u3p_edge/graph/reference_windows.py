@@ -37,7 +37,7 @@ def conv_transpose(node: Node, x: Sequence[Array]) -> Array:
     kernel, strides, dilation = node.weights["kernel"], node.attrs["strides"], node.attrs["dilation"]
     spans = [(kernel.shape[i] - 1) * dilation[i] + 1 for i in (0, 1)]
     size = [_grown(node, x[0].shape[1 + i], spans[i], i) for i in (0, 1)]
-    before = [_cut_before(node, spans[i], i) for i in (0, 1)]
+    before = [_cut_before(node, x[0].shape[1 + i], spans[i], i) for i in (0, 1)]
     whole = [max((x[0].shape[1 + i] - 1) * strides[i] + spans[i], before[i] + size[i]) for i in (0, 1)]
     total = np.zeros((x[0].shape[0], *whole, kernel.shape[3]), x[0].dtype)
     for a, b in np.ndindex(*kernel.shape[:2]):
@@ -56,7 +56,7 @@ def pool(node: Node, x: Sequence[Array]) -> Array:
     size = node.attrs["pool_size"]
     if node.op == "max_pool":
         padded = _padded(node, x[0], size, -np.inf)
-        return np.maximum.reduce([patch for _, patch in _patches(node, padded, size)])
+        return np.asarray(np.maximum.reduce([patch for _, patch in _patches(node, padded, size)]))
     inside = _padded(node, np.ones((1, *x[0].shape[1:3], 1), x[0].dtype), size, 0)
     padded = _padded(node, x[0], size, 0)
     total, count = (_added([patch for _, patch in _patches(node, a, size)]) for a in (padded, inside))
@@ -139,10 +139,9 @@ def _grown(node: Node, length: int, span: int, axis: int) -> int:
     return int(length * stride + (max(span - stride, 0) if node.attrs["padding"] == "valid" else 0))
 
 
-def _cut_before(node: Node, span: int, axis: int) -> int:
-    """How much of the full result `same` cuts off at the start."""
+def _cut_before(node: Node, length: int, span: int, axis: int) -> int:
+    """How much of the full result `same` cuts off at the start: half of all that is too long, the smaller half if odd."""
     if node.attrs["padding"] == "valid":
         return 0
-    if node.attrs["output_padding"] is not None:
-        return span // 2
-    return int(max(span - node.attrs["strides"][axis], 0) // 2)
+    full = (length - 1) * int(node.attrs["strides"][axis]) + span
+    return max(full - _grown(node, length, span, axis), 0) // 2
