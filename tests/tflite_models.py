@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
@@ -43,9 +43,10 @@ def _scales(node: Node) -> np.ndarray:
     return np.linspace(0.002, 0.005, count, dtype=np.float32)
 
 
-def run(data: bytes, image: np.ndarray) -> np.ndarray:
-    """The one output of a TFLite file for [1, H, W, C] in the input's own numbers."""
-    runner = Interpreter(model_content=data).get_signature_runner()
+def run(data: bytes, image: np.ndarray, reference: bool = False) -> np.ndarray:
+    """The one output of a TFLite file for [1, H, W, C] in the input's own numbers, by XNNPACK or by reference kernels."""
+    kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+    runner = Interpreter(model_content=data, experimental_op_resolver_type=kernels).get_signature_runner()
     (name,) = runner.get_input_details()
     (result,) = runner(**{name: image}).values()
     return np.array(result)

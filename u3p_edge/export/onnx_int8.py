@@ -36,11 +36,15 @@ from u3p_edge.export.onnx_pieces import (
     real,
     store,
     transpose,
+    unsigned,
 )
 
 OPSET = 17
 IR_VERSION = 8
 _RELU, _RELU6 = 1, 3  # schema.ActivationFunctionType
+_MOVES = ("STRIDED_SLICE", "SLICE", "PAD", "RESHAPE", "TRANSPOSE", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "CONCATENATION")
+"""Operators that may only move integers: between equal scales they need no arithmetic."""
+
 _SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "SUB"})
 
 
@@ -50,10 +54,11 @@ def to_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
     Raises:
         ModelError: an operator that this exporter does not know, by name.
     """
+    apart = _kept_apart(graph)
     emission = _enter(graph)
     for index, op in enumerate(graph.operators):
-        emission += _operator(graph, op, index)
-    emission += _leave(graph)
+        emission += _operator(apart, op, index)
+    emission = _needed(emission + _leave(graph))
     image, mask = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     values = [_value_info("image", image)], [_value_info("mask", mask)]
     model = helper.make_model(
@@ -66,6 +71,16 @@ def to_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
     helper.set_model_props(model, {METADATA_KEY: metadata.to_json(), **_io_quantization(image, mask)})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _needed(emission: Emission) -> Emission:
+    """What `mask` is computed from: a subtraction reads its operand's integers, not the real values made of them."""
+    read, nodes = {"mask"}, list[onnx.NodeProto]()
+    for node in reversed(emission.nodes):
+        if read.intersection(node.output):
+            nodes.append(node)
+            read.update(node.input)
+    return Emission(tuple(reversed(nodes)), tuple(value for value in emission.constants if value.name in read))
 
 
 def count_convolutions(graph: TFLiteGraph) -> int:
@@ -111,33 +126,47 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
     if op.code in _SELF_CLAMPING:
         raw, clamp = _activation(graph.tensors[target], op, raw, index)
         emission += clamp
-    return emission + store(_kept_apart(op, graph.tensors[target]), raw, target)
+    return emission + store(graph.tensors[target], raw, target)
 
 
-def _kept_apart(op: Operator, output: Tensor) -> Tensor:
-    """The output of a bilinear resize, its scale one float32 step above its input's; every other output as it is.
+def _kept_apart(graph: TFLiteGraph) -> TFLiteGraph:
+    """The graph with the scale of every bilinear resize's output one float32 step above its input's.
 
     Between equal scales older ONNX Runtimes drop the quantizers around a linear Resize and interpolate integers, which
     truncates where TFLite rounds (seen in 1.23, not in 1.31: off by half a step on average after one resize). A step of
-    6e-8 of the scale moves no value, and keeps them.
+    6e-8 of the scale moves no value, and keeps them. What only moves the resized integers takes their scale over: between
+    two scales, however close, a Slice would run on floats.
     """
-    if op.code != "RESIZE_BILINEAR" or not output.scale.size:
-        return output
-    return dataclasses.replace(output, scale=np.nextafter(output.scale, np.float32(np.inf)))
+    tensors = list(graph.tensors)
+    for op in graph.operators:
+        sources, target = [tensors[i] for i in op.inputs if tensors[i].data is None], tensors[op.outputs[0]]
+        if op.code not in ("RESIZE_BILINEAR", *_MOVES) or not target.scale.size:
+            continue
+        scales = {float(source.scale[0]) for source in sources}
+        if op.code == "RESIZE_BILINEAR":
+            tensors[op.outputs[0]] = dataclasses.replace(target, scale=np.nextafter(sources[0].scale, np.float32(np.inf)))
+        elif len(scales) == 1:
+            tensors[op.outputs[0]] = dataclasses.replace(target, scale=sources[0].scale)
+    return dataclasses.replace(graph, tensors=tuple(tensors))
 
 
 def _activation(output: Tensor, op: Operator, source: str, index: int) -> tuple[str, Emission]:
-    """The operator's fused activation, unless the saturation of the output's integers is that activation already."""
+    """The operator's fused activation, unless the saturation of the output's integers is that activation already.
+
+    In front of an activation that stays a node the value is rounded to the output's integers first, which changes no
+    result (they contain zero, and rounding keeps order) and lets the operator itself run on integers.
+    """
     kind = int(op.options.get("fusedActivationFunction", 0))
     if kind == 0:
         return source, Emission()
-    saturates_below = output.scale.size and int(output.zero_point[0]) == np.iinfo(output.dtype).min
+    if kind not in (_RELU, _RELU6):
+        raise ModelError(f"the fused activation {kind} of {op.code} has no ONNX form here")
+    if kind == _RELU and output.scale.size and int(output.zero_point[0]) == np.iinfo(output.dtype).min:
+        return source, Emission()
+    rounded, kept = f"c{index}", unsigned(output)
+    emission = quantize(kept, source, f"{rounded}_q") + dequantize(kept, f"{rounded}_q", rounded)
     if kind == _RELU:
-        if saturates_below:
-            return source, Emission()
-        return f"r{index}", Emission((helper.make_node("Relu", [source], [f"r{index}"]),))
-    if kind == _RELU6:
-        limits = [constant(f"{end}{index}", np.float32(v)) for end, v in (("low", 0.0), ("high", 6.0))]
-        node = helper.make_node("Clip", [source, f"low{index}", f"high{index}"], [f"r{index}"])
-        return f"r{index}", Emission((node,), tuple(limits))
-    raise ModelError(f"the fused activation {kind} of {op.code} has no ONNX form here")
+        return f"r{index}", emission + Emission((helper.make_node("Relu", [rounded], [f"r{index}"]),))
+    limits = [constant(f"{end}{index}", np.float32(v)) for end, v in (("low", 0.0), ("high", 6.0))]
+    node = helper.make_node("Clip", [rounded, f"low{index}", f"high{index}"], [f"r{index}"])
+    return f"r{index}", emission + Emission((node,), tuple(limits))
