@@ -1,7 +1,7 @@
 """Milliseconds of small graphs in a runtime, by running them.
 
 The graphs of one call compute the same in different ways, and only ratios taken in one run mean anything on a machine that
-does other things too. So they are timed side by side: first each alone, twice, to see which are near the fastest; then
+does other things too. So they are timed side by side: first each alone, once or twice, to see which are near the fastest; then
 those in turn, round after round, and each gets the median of its rounds. One that takes more than twice the fastest's
 time keeps its first figure: however long it were timed, it would not be chosen. Only the near ones are held in
 memory together.
@@ -9,6 +9,7 @@ memory together.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ def to_file(graph: Graph, number: str) -> bytes:
 
 def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = median) -> tuple[float, ...]:
     """Milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure` does."""
-    rough = [_rough(open_bare(file, threads).run) for file in files]
+    rough: list[float] = []
+    for file in files:
+        rough.append(_rough(open_bare(file, threads).run, min(rough, default=math.inf)))
     near = [place for place, took in enumerate(rough) if took < NEAR * min(rough)]
     models = [open_bare(files[place], threads) for place in near]
     samples = interleave([model.run for model in models], [rough[place] for place in near])
@@ -135,9 +138,10 @@ def interleave(
     return tuple(zip(*rounds, strict=True))
 
 
-def _rough(call: Callable[[], None]) -> float:
-    """The shorter of two runs: the first one also touches all memory for the first time."""
-    return min(_milliseconds(call, 1, time.perf_counter_ns) for _ in range(2))
+def _rough(call: Callable[[], None], best: float) -> float:
+    """The shorter of two runs, as the first one also touches all memory for the first time; or that one, if it is hopeless."""
+    first = _milliseconds(call, 1, time.perf_counter_ns)
+    return first if first > 2 * NEAR * best else min(first, _milliseconds(call, 1, time.perf_counter_ns))
 
 
 def _settle(call: Callable[[], None], took: float) -> None:

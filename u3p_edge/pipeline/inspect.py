@@ -77,6 +77,7 @@ def inspect(
 
 def _read(path: Path | None, int8: bool, trust: bool) -> _Subject:
     if path is not None and path.suffix == ".onnx":
+        check_file(path)
         raise ModelError(
             f"{path} is an ONNX file, which cannot be inspected",
             mend="Inspect the .tflite file of the same export: it holds the same network.",
