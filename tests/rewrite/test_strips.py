@@ -1,0 +1,400 @@
+"""Strips compute the same bits as the whole map, in less memory, and refuse what they cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+from strip_graphs import CHANNELS, Maps, graphs, level, steps
+
+from u3p_edge.errors import ConfigError
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
+from u3p_edge.graph.reference import run
+from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu
+from u3p_edge.rewrite.rule import Match, Refusal
+from u3p_edge.rewrite.rules.concat import SplitConcat
+from u3p_edge.rewrite.rules.separable import Separable
+from u3p_edge.rewrite.rules.winograd import Winograd
+from u3p_edge.rewrite.strip_choice import choose
+from u3p_edge.rewrite.strips import Strips, carry, strip
+
+
+def feeds(graph: Graph, batch: int = 2) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(batch, *graph[name].attrs["shape"][1:])).astype(np.float32) for name in graph.inputs}
+
+
+def stripped(graph: Graph, out: str, count: int) -> Strips:
+    found = strip(graph, out, count)
+    assert isinstance(found, Strips), found
+    return found
+
+
+def assert_same_bits(graph: Graph, new: Graph, batch: int = 2) -> None:
+    """No tolerance: each value is computed by the same operations on the same operands, in the same order."""
+    images = feeds(graph, batch)
+    before, after = run(graph, images), run(new, images)
+    assert list(before) == list(after)
+    for name in before:
+        assert before[name].dtype == np.float32
+        np.testing.assert_array_equal(after[name], before[name])
+
+
+# Bits
+
+
+@settings(max_examples=120, deadline=None)
+@given(graphs(), st.data())
+def test_strips_of_random_graphs_give_the_same_bits(graph: Graph, data: st.DataObject) -> None:
+    out = graph.outputs[0]
+    count = data.draw(st.integers(2, shapes(graph)[out][1] // 2))
+    found = strip(graph, out, count)
+    event(type(found).__name__)
+    assume(isinstance(found, Strips))
+    assert_same_bits(graph, found.graph)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_every_strip_and_every_cut_holds_rows_of_its_origin(data: st.DataObject) -> None:
+    """The last step of each strip, before it is cut, holds wrong rows only next to a cut: what readers get is exact."""
+    graph = data.draw(graphs())
+    found = strip(graph, graph.outputs[0], 2)
+    assume(isinstance(found, Strips))
+    images = feeds(graph, 1)
+    old = run(graph, images, outputs=[node.name for node in graph.nodes])
+    cuts = [node for node in found.graph.nodes if "_rows" in node.name]
+    new = run(found.graph, images, outputs=[node.name for node in cuts])
+    for node in cuts:
+        first, last = map(int, node.name.rsplit("_rows", 1)[1].split("to"))
+        np.testing.assert_array_equal(new[node.name], old[found.origin[node.name]][:, first:last])
+
+
+@pytest.mark.parametrize("kind", sorted(steps(Maps(8, 4, 1, 0), st.none)))
+def test_every_kind_of_step_is_cut(kind: str) -> None:
+    """Behind a convolution, in strips that do not divide the rows: everything at full height joins."""
+
+    @settings(max_examples=4, deadline=None)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        maps = Maps(24, 8, 8, 0)
+        first = maps.conv("image")
+        graph = maps.graph(maps.conv(steps(maps, data.draw)[kind](first, first)))
+        found = stripped(graph, graph.outputs[0], 5)
+        assert first in found.region
+        assert_same_bits(graph, found.graph)
+
+    check()
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8, 16])
+@pytest.mark.parametrize("kind", ["bilinear", "nearest"])
+def test_upsampling_at_every_scale_of_the_model(scale: int, kind: str) -> None:
+    maps = Maps(48, 16, scale, 0)
+    both = maps.joined(maps.grown_both(kind), maps.grown(kind, -1))
+    graph = maps.graph(both)
+    for count in (2, 7, 24):
+        found = stripped(graph, both, count)
+        assert "upsample" in {graph[name].op for name in found.region}
+        assert_same_bits(graph, found.graph)
+
+
+# A UNet 3+
+
+
+@pytest.fixture(scope="module")
+def unet() -> Graph:
+    """Of base width 4 for 64x64 images, folded."""
+    from u3p_edge.graph.keras_io import from_keras  # TensorFlow, for this fixture alone
+    from u3p_edge.models.config import preset
+    from u3p_edge.models.unet3plus import build
+
+    model = build(preset("paper", input_shape=(64, 64, 1), base_width=4, deep_supervision=False))
+    return fold(inference_graph(from_keras(model)).graph)
+
+
+def rewritten(graph: Graph, rule: Separable | Winograd | SplitConcat, where: tuple[str, ...] = ("dec1", "dec2")) -> Graph:
+    """With the rule wherever it applies, among the nodes whose names begin so."""
+    for node in graph.nodes:
+        match = rule.match(graph, node.name) if node.name in graph and node.name.startswith(where) else None
+        if isinstance(match, Match):
+            graph = rule.rewrite(graph, match)
+    return graph
+
+
+FORMS: dict[str, Callable[[Graph], Graph]] = {
+    "plain": lambda graph: graph,
+    "separable": lambda graph: rewritten(graph, Separable()),
+    "winograd": lambda graph: rewritten(rewritten(graph, Separable()), Winograd()),
+    "winograd 2d": lambda graph: rewritten(graph, Winograd("both"), ("dec1_fuse",)),
+    "sum of parts": lambda graph: rewritten(graph, SplitConcat()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_unet_in_every_form_gives_the_same_bits(unet: Graph, form: str) -> None:
+    graph = FORMS[form](unet)
+    found = stripped(graph, "mask", 5)
+    assert_same_bits(graph, found.graph, batch=1)
+    wide = [name for name in found.region if shapes(graph)[name][1:3] == (64, 64)]
+    assert len(wide) > 5
+    boundary = {name for node in graph.nodes if node.name in found.region for name in node.inputs} - set(found.region)
+    assert max(shapes(graph)[name][3] for name in boundary if shapes(graph)[name][1] == 64) == 4, "only encoder 1 is whole"
+    assert "dec2_fuse_conv" in boundary, "the next decoder is whole, not what it is summed from"
+
+
+# Structure
+
+
+def test_what_the_region_computes_exists_nowhere_at_full_height() -> None:
+    graph = level()
+    found = stripped(graph, "mask", 4)
+    assert set(found.region) == {node.name for node in graph.nodes if node.op != "input"}
+    assert found.rows == ((0, 8), (8, 16), (16, 24), (24, 32))
+    sizes = shapes(found.graph)
+    assert [node.name for node in found.graph.nodes if sizes[node.name][1] == 32] == ["skip", "mask"]
+    assert found.graph["mask"].op == "concat"
+    assert found.graph["mask"].attrs["axis"] == 1
+    assert found.graph.outputs == ("mask",)
+
+
+def test_the_strips_stand_one_after_the_other_and_share_their_weights() -> None:
+    graph = level()
+    found = stripped(graph, "mask", 4)
+    new = [node for node in found.graph.nodes if node.name in found.origin and node.name != "mask"]
+    places = [int(node.name.split("_strip")[1].split("_")[0]) for node in new]
+    assert places == sorted(places)
+    assert set(places) == {0, 1, 2, 3}
+    for node in new:
+        old = graph[found.origin[node.name]]
+        assert node.op in (old.op, "crop")
+        for key, array in node.weights.items():
+            assert array is old.weights[key]
+    assert set(found.origin) == {n.name for n in found.graph.nodes} - set(graph.inputs)
+
+
+def test_branches_are_computed_one_after_the_other_even_where_the_graph_does_not() -> None:
+    """With all upsamplings first, as Keras gives them, their maps would be alive together."""
+    graph = level()
+    order = ("deep", "near", "skip", "deep_up", "near_up", "deep_branch", "near_branch", "skip_branch")
+    graph = replace(graph, nodes=(*map(graph.__getitem__, order), *graph.nodes[8:]))
+    new = stripped(graph, "mask", 4)
+    names = [new.origin[node.name] for node in new.graph.nodes if node.name.endswith("_strip2")]
+    for branch in ("deep", "near"):
+        assert names.index(f"{branch}_branch") == names.index(f"{branch}_up") + 1
+
+
+def test_additional_arithmetic_is_that_of_the_rows_next_to_cuts() -> None:
+    """Two 3x3 convolutions of 8 rows in 2 strips: the first is computed on 5 + 1 rows a strip, of which one is only read,
+    and the second on 4 + 1, since a convolution gives as many rows as it reads. 2 * (6 + 5) rows instead of 2 * 8."""
+    maps = Maps(8, 4, 1, 0)
+    graph = maps.graph(maps.conv(maps.conv("image")))
+    assert stripped(graph, graph.outputs[0], 2).extra_macs == pytest.approx(2 * (6 + 5) / (2 * 8) - 1)
+
+
+def test_what_others_read_and_other_outputs_stay_whole() -> None:
+    maps = Maps(16, 4, 1, 0)
+    shared = maps.conv("image")
+    other = maps.conv(shared)
+    side = maps.conv(shared)
+    last = maps.conv(maps.joined(shared, side))
+    graph = maps.graph(last, side, other)
+    found = stripped(graph, last, 3)
+    assert not {shared, side, other} & set(found.region)
+    assert_same_bits(graph, found.graph)
+
+
+def test_a_convolution_below_is_passed_once_and_another_level_stays_whole() -> None:
+    maps = Maps(32, 4, 4, 0)
+    deep = maps.conv("small", (1, 1))
+    tap, wide = maps.conv(deep, (1, 1)), maps.conv("image")
+    other = maps.conv(deep, (1, 1))
+    up = [maps.add("upsample", name, size=(4, 4), interpolation="bilinear") for name in (tap, other)]
+    out = maps.joined(maps.joined(*up), wide)
+    found = stripped(maps.graph(out), out, 4)
+    assert {tap, other, *up, wide} <= set(found.region)
+    assert deep not in found.region
+
+
+def test_relus_stay_right_behind_the_sum_that_only_they_read() -> None:
+    """A crop between them would leave a ReLU that no kernel fuses."""
+    maps = Maps(16, 4, 1, 0)
+    out = maps.conv(maps.summed(maps.conv("image"), maps.conv("image")))
+    linear = maps.add("relu", maps.conv(out, activation="linear"))
+    graph = maps.graph(maps.conv(linear))
+    new = stripped(graph, graph.outputs[0], 3).graph
+    relus = [node for node in new.nodes if is_relu(node)]
+    assert len(relus) == 2 * 3
+    readers = consumers(new)
+    for relu in relus:
+        assert new[relu.inputs[0]].op in ("add", "conv")
+        assert readers[relu.inputs[0]] == (relu.name,)
+
+
+# Refusals
+
+
+def refused(graph: Graph, out: str, count: int) -> str:
+    found = strip(graph, out, count)
+    assert isinstance(found, Refusal)
+    return found.reason
+
+
+def test_refusals_say_why() -> None:
+    graph = level()
+    assert refused(graph, "nothing", 2) == "the graph has no node 'nothing'"
+    assert "17 strips of two rows" in refused(graph, "mask", 17)
+    assert refused(graph, "mask", 1) == "one strip is the whole map"
+    assert "would save nothing" in refused(graph, "skip_branch", 2)
+    assert "not computed" in refused(graph, "skip", 2)
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "reason"),
+    [
+        ("conv", {"strides": (2, 1), "padding": "same"}, "strided along the rows"),
+        ("max_pool", {"pool_size": (3, 3), "strides": (1, 1), "padding": "same"}, "overlap"),
+        ("upsample", {"size": (3, 1), "interpolation": "bilinear"}, "not a power of two"),
+        ("softmax", {"axis": 1}, "softmax runs along the rows"),
+        ("concat", {"axis": 1}, "works along the rows"),
+        ("batch_norm", {"axis": (1,)}, "works along the rows"),
+        ("global_max_pool", {"keepdims": True}, "needs the whole map"),
+        ("flatten", {}, "not a map"),
+        ("reshape", {"target_shape": (6, 6, 2)}, "merge or split evenly"),
+    ],
+)
+def test_an_op_that_cannot_be_cut_is_refused_and_stops_the_region(op: str, attrs: dict[str, object], reason: str) -> None:
+    maps = Maps(9, 4, 1, 0)
+    first = maps.conv("image")
+    weights: Mapping[str, np.ndarray] = {}
+    if op == "conv":
+        weights = {"kernel": np.ones((3, 3, CHANNELS, CHANNELS), np.float32)}
+    if op == "batch_norm":
+        weights = {"mean": np.zeros(9, np.float32), "variance": np.ones(9, np.float32)}
+    out = maps.add(op, *[first] * (2 if op == "concat" else 1), weights=dict(weights), **attrs)
+    graph = maps.graph(out)
+    assert reason in refused(graph, out, 2)
+    if shapes(graph)[out][1:] == (9, 4, CHANNELS):
+        behind = maps.conv(maps.conv(out))
+        assert out not in stripped(maps.graph(behind), behind, 2).region
+
+
+# Choice
+
+
+def test_strips_lower_the_peak_and_the_budget_is_met_at_the_fewest_macs() -> None:
+    graph = level()
+    free = choose(graph, max_overhead=1.0)
+    assert free.peak < free.whole_peak * 2 / 3
+    for budget in (free.whole_peak, (free.peak + free.whole_peak) // 2, free.peak):
+        plan = choose(graph, budget_bytes=budget)
+        assert plan.met
+        assert plan.peak <= budget
+        for fewer in range(1, plan.counts.get("mask", 1)):
+            assert choose(graph, counts=(fewer,), count=fewer).peak > budget
+    assert choose(graph, budget_bytes=free.whole_peak).counts == {}
+
+
+def test_a_budget_that_cannot_be_met_gives_the_smallest_peak_and_says_so() -> None:
+    plan = choose(level(), budget_bytes=1)
+    assert not plan.met
+    assert plan.peak < plan.whole_peak
+
+
+def test_without_a_budget_the_overhead_is_limited() -> None:
+    graph = level()
+    cheap, dear = choose(graph, max_overhead=0.15), choose(graph, max_overhead=1.0)
+    assert 0 < cheap.extra_macs <= 0.15 < dear.extra_macs
+    assert dear.peak < cheap.peak < cheap.whole_peak
+    assert cheap.extra_macs == pytest.approx(cost(cheap.graph).total_macs / cost(graph).total_macs - 1)
+    assert choose(graph, max_overhead=0.0).counts == {}
+
+
+def test_the_count_can_be_fixed() -> None:
+    graph = level()
+    assert choose(graph, count=3).counts == {"mask": 3}
+    assert choose(graph, count=1).graph == graph
+    with pytest.raises(ConfigError, match="17 strips"):
+        choose(graph, count=17)
+
+
+def two_levels() -> Graph:
+    """A half-sized map of 2 channels, computed through 128, read by a full-sized level of 24: 32 and 24 KiB of int8."""
+    rng = np.random.default_rng(0)
+
+    def conv(name: str, source: str, channels: int, out: int) -> Node:
+        kernel = rng.normal(size=(3, 3, channels, out)).astype(np.float32)
+        return Node(name, "conv", (source,), {"padding": "same", "activation": "relu"}, {"kernel": kernel})
+
+    nodes = (
+        Node("image", "input", attrs={"shape": (None, 32, 32, 1)}),
+        Node("small", "max_pool", ("image",), {"pool_size": (2, 2), "strides": (2, 2)}),
+        conv("wide", "small", 1, 128),
+        conv("below", "wide", 128, 2),
+        Node("up", "upsample", ("below",), {"size": (2, 2), "interpolation": "bilinear"}),
+        conv("branch", "up", 2, 24),
+        conv("mask", "branch", 24, 1),
+    )
+    return Graph(nodes, ("image",), ("mask",))
+
+
+def test_the_level_below_is_cut_where_it_has_the_peak() -> None:
+    graph = two_levels()
+    plan = choose(graph, budget_bytes=1)
+    assert set(plan.counts) == {"mask", "below"}
+    assert_same_bits(graph, plan.graph)
+    assert choose(graph, budget_bytes=30 * 1024).counts.keys() == {"below"}, "the level above needs no strips for that"
+
+
+def test_a_graph_that_has_nothing_to_strip_is_left_and_the_reason_given() -> None:
+    graph = subgraph(level(), ["skip_branch"])
+    plan = choose(graph)
+    assert (plan.graph, plan.counts, plan.origin) == (graph, {}, {})
+    assert "would save nothing" in plan.refusals["skip_branch"]
+
+
+def test_a_unet_is_stripped_at_several_levels(unet: Graph) -> None:
+    graph = form = FORMS["separable"](unet)
+    for name, count in (("mask", 3), ("dec2_fuse_conv", 5)):
+        graph = stripped(graph, name, count).graph
+    assert_same_bits(form, graph, batch=1)
+
+
+# Carried scales
+
+
+def test_the_scheme_is_carried_to_strips_and_cuts() -> None:
+    def kernel(seed: int) -> dict[str, np.ndarray]:
+        values = np.random.default_rng(seed).integers(-127, 128, (3, 3, 4, 4)).astype(np.int8)
+        return {"kernel": values, "bias": np.zeros(4, np.int32)}
+
+    same = {"padding": "same"}
+    nodes = (
+        Node("image", "input", attrs={"shape": (None, 16, 16, 4)}),
+        Node("left", "conv", ("image",), same, kernel(1)),
+        Node("right", "conv", ("image",), same, kernel(2)),
+        Node("sum", "add", ("left", "right")),
+        Node("relu", "activation", ("sum",), {"function": "relu"}),
+        Node("out", "conv", ("relu",), same, kernel(3)),
+    )
+    graph = Graph(nodes, ("image",), ("out",))
+    # The sum is one kernel with the ReLU behind it, so it has no scale.
+    tensors = {n.name: Quantization(0.1 + 0.1 * i, i) for i, n in enumerate(nodes) if n.name != "sum"}
+    kernels = {name: np.full(4, 0.5 + i, np.float32) for i, name in enumerate(("left", "right", "out"))}
+    scheme = Quantized(graph, Scheme(tensors, kernels)).scheme
+    found = stripped(graph, "out", 3)
+    new = Quantized(found.graph, carry(scheme, found.graph, found.origin)).scheme
+    assert new.tensors["out"] == tensors["out"]
+    assert new.tensors["image"] == tensors["image"]
+    for name, old in found.origin.items():
+        assert new.tensors.get(name) == tensors.get(old)
+        if found.graph[name].op == "conv":
+            np.testing.assert_array_equal(new.kernels[name], kernels[old])
+    assert {found.graph[name].op for name in new.kernels} == {"conv"}

@@ -1,0 +1,123 @@
+"""The part of a graph that is computed strip by strip for one node's map, and what stays whole.
+
+It is grown backwards from that node: a node joins when everything that reads it has joined, so nothing of it is needed whole.
+At the output's own scale every node joins that can compute some of its rows alone. Below an upsampling along the rows only
+what is cheap to compute twice joins, up to one convolution that reads no neighbouring rows: its input, another level's output,
+stays whole, and so does what a pooling reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ops import Shape
+from u3p_edge.graph.scheme import is_relu
+from u3p_edge.rewrite.intervals import MERGES, Geometry, broadcasts, geometry
+from u3p_edge.rewrite.rule import Refusal
+from u3p_edge.rewrite.schedule import orders
+
+_CHEAP = frozenset(("upsample", "crop", "pad", "add", "subtract"))
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is computed in strips for `out`.
+
+    Args:
+        out: the node whose rows are cut into strips; it stays whole, joined from them.
+        orders: the names of what is, in orders that may need little memory, `out` last.
+        boundary: names of the nodes that they read and that stay whole, in the graph's order.
+        geometries: of each of them.
+        shapes: of every node of the graph.
+    """
+
+    out: str
+    orders: tuple[tuple[str, ...], ...]
+    boundary: tuple[str, ...]
+    geometries: Mapping[str, Geometry]
+    shapes: Mapping[str, Shape]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """What is computed in strips, in the graph's order."""
+        return self.orders[-1]
+
+    @property
+    def height(self) -> int:
+        """Rows of `out`."""
+        return self.shapes[self.out][1]
+
+
+def region(graph: Graph, out: str) -> Region | Refusal:
+    """The region of the node `out`; refused where there is no such node, it cannot be cut, or nothing else joins it.
+
+    Raises:
+        ModelError: for a graph whose sizes are not fixed, as `shapes` does.
+    """
+    if out not in graph:
+        return Refusal(f"the graph has no node {out!r}")
+    found = shapes(graph)
+    ways = {node.name: geometry(node, tuple(found[name] for name in node.inputs), found[node.name]) for node in graph.nodes}
+    if ways[out].refusal:
+        return Refusal(f"{out!r} cannot be cut into strips: {ways[out].refusal}")
+    low = _grown(graph, out, found, ways)
+    names = _shrunk(graph, out, low, found)
+    if len(names) < 2:
+        return Refusal(f"{out!r} is computed from nodes that stay whole: strips would save nothing")
+    read = {name for node in graph.nodes if node.name in names for name in node.inputs} - names
+    boundary = tuple(node.name for node in graph.nodes if node.name in read)
+    return Region(out, orders(graph, out, names, found), boundary, {name: ways[name] for name in names}, found)
+
+
+def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str, Geometry]) -> Mapping[str, bool]:
+    """The nodes that can join, each with whether it stands below an upsampling along the rows."""
+    readers, low = consumers(graph), {out: False}
+    for node in reversed(graph.nodes):
+        own = tuple(graph[name] for name in readers[node.name])
+        if not own or node.name in (out, *graph.outputs) or any(reader.name not in low for reader in own):
+            continue
+        below = {low[reader.name] or _grows(reader) for reader in own}
+        if len(below) > 1 or ways[node.name].refusal or any(_ends(node, reader, low[reader.name], found) for reader in own):
+            continue
+        if below == {False} or _is_cheap(node):
+            low[node.name] = below.pop()
+    return low
+
+
+def _grows(node: Node) -> bool:
+    return node.op == "upsample" and bool(node.attrs["size"][0] > 1)
+
+
+def _ends(node: Node, reader: Node, low: bool, found: Mapping[str, Shape]) -> bool:
+    """Whether what `reader` reads stays whole whatever it is: one row for all, a taller map, or below a cheap convolution."""
+    if reader.op in MERGES:
+        return broadcasts(found[node.name], found[reader.name])
+    if reader.op in ("max_pool", "average_pool"):
+        return bool(reader.attrs["strides"][0] > 1)
+    return low and reader.op == "conv"
+
+
+def _is_cheap(node: Node) -> bool:
+    if node.op == "conv":
+        return bool(node.weights["kernel"].shape[0] == 1)
+    return node.op in _CHEAP or is_relu(node)
+
+
+def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str, Shape]) -> frozenset[str]:
+    """The nodes without those whose inputs would stay whole and are no smaller than they are: they stay whole instead.
+
+    Of the nodes at full height that is asked of ReLUs only, which belong into the kernel that gives their input; the others
+    are what strips are for.
+    """
+    readers, kept = consumers(graph), set(low)
+    for node in graph.nodes:
+        if node.name not in low or node.name == out or kept.intersection(node.inputs):
+            continue
+        own = [name for name in set(node.inputs) if kept.intersection(readers[name]) == {node.name}]
+        smaller = math.prod(found[node.name]) <= sum(math.prod(found[name]) for name in own)
+        if smaller and (low[node.name] or is_relu(node)):
+            kept.remove(node.name)
+    return frozenset(kept)

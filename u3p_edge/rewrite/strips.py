@@ -1,0 +1,188 @@
+"""Depth-first execution: a region of a graph computed in horizontal strips, by the graph itself.
+
+A full-resolution decoder level reads small maps and gives a small one; wide are only the maps in between. Computed for a few
+rows of its output at a time, from the rows of its inputs that those need (`intervals`), the wide maps never exist whole:
+
+    for each strip:  crop the inputs' rows ─► the region's nodes on those rows ─► the strip of the output
+    join the strips along the rows
+
+Everything is static slices and the same operators, so every runtime runs it, and the strips' values are the map's own: exact,
+not approximate. Rows next to a cut are computed more than once; `Strips.extra_macs` says what that costs. The strips of a
+convolution share its weights: they carry the same read-only arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from u3p_edge.graph import memory
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.scheme import Scheme, is_relu
+from u3p_edge.rewrite.intervals import MERGES, Rows, broadcasts, hull
+from u3p_edge.rewrite.region import Region, region
+from u3p_edge.rewrite.rule import Refusal
+
+_NOTHING = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True)
+class Strips:
+    """A graph in which one node's map is computed in strips.
+
+    Args:
+        graph: the same function; the node keeps its name, and its strips `<name>_strip<i>` are joined in it.
+        origin: for each new node the node of the former graph whose values it holds some rows of.
+        rows: the rows [first, last) of each strip.
+        region: names of the nodes that were computed whole before, in the former graph's order.
+        extra_macs: multiply-accumulates done more than once, as a share of the former graph's.
+    """
+
+    graph: Graph
+    origin: Mapping[str, str]
+    rows: tuple[Rows, ...]
+    region: tuple[str, ...]
+    extra_macs: float
+
+
+def strip(graph: Graph, out: str, count: int) -> Strips | Refusal:
+    """The graph with what only the node `out` needs computed in `count` strips of its rows, as even as they can be.
+
+    Refused where `region` refuses, for fewer than two strips, and for strips of less than two rows.
+    """
+    found = region(graph, out)
+    return found if isinstance(found, Refusal) else in_strips(graph, found, count)
+
+
+def in_strips(graph: Graph, found: Region, count: int) -> Strips | Refusal:
+    """`strip` for a region of the graph that is known."""
+    if count < 2:
+        return Refusal("one strip is the whole map")
+    if 2 * count > found.height:
+        return Refusal(f"the {found.height} rows of {found.out!r} do not make {count} strips of two rows or more")
+    rows = tuple((i * found.height // count, (i + 1) * found.height // count) for i in range(count))
+    middle = count // 2
+    order = min(found.orders, key=lambda each: _alive(found, _Strip(graph, found, each, middle, rows[middle])))
+    strips = [_Strip(graph, found, order, i, own) for i, own in enumerate(rows)]
+    joined = Node(found.out, "concat", tuple(one.result for one in strips), {"axis": 1})
+    new = _put(graph, found, [node for one in strips for node in one.nodes] + [joined])
+    origin = {name: source for one in strips for name, source in one.origin.items()}
+    macs = cost(graph).total_macs
+    extra = cost(new).total_macs / macs - 1 if macs else 0.0
+    return Strips(new, {**origin, found.out: found.out}, rows, found.nodes, extra)
+
+
+def carry(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Scheme:
+    """The scheme of a graph with strips: each strip's integers mean what those of the whole map did.
+
+    Args:
+        scheme: of the graph before.
+        graph: with strips.
+        origin: see `Strips`; nodes that it does not name are the same in both graphs.
+    """
+    source = {node.name: origin.get(node.name, node.name) for node in graph.nodes}
+    tensors = {name: scheme.tensors[old] for name, old in source.items() if old in scheme.tensors}
+    kernels = {n.name: scheme.kernels[source[n.name]] for n in graph.nodes if "kernel" in n.weights}
+    return Scheme(tensors, kernels)
+
+
+def _alive(found: Region, one: _Strip) -> int:
+    """Elements alive at most while a strip is computed; other strips read what stays whole, so it is alive to the end."""
+    inputs = [Node(name, "input", attrs={"shape": found.shapes[name]}) for name in found.boundary]
+    return memory.plan(Graph((*inputs, *one.nodes), found.boundary, (one.result, *found.boundary))).live_peak
+
+
+def _put(graph: Graph, found: Region, new: list[Node]) -> Graph:
+    """The graph with `new` where the region's last node stood."""
+    gone, nodes = set(found.nodes), list[Node]()
+    for node in graph.nodes:
+        if node.name == found.out:
+            nodes += new
+        elif node.name not in gone:
+            nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+class _Strip:
+    """The nodes that compute some rows of a region's output, built one after the other.
+
+    Args:
+        nodes: in order.
+        origin: see `Strips`.
+        result: the node that holds exactly the strip's rows.
+    """
+
+    def __init__(self, graph: Graph, found: Region, order: Sequence[str], index: int, rows: Rows) -> None:
+        self._region, self._index = found, index
+        self._wanted = _wanted(graph, found, rows)
+        # What a node's value is read from: the tensor, and the rows it holds; rows next to a cut may be wrong in it.
+        self._held: dict[str, tuple[str, Rows]] = {name: (name, (0, _height(found, name))) for name in found.boundary}
+        self.nodes: list[Node] = []
+        self.origin: dict[str, str] = {}
+        for name in order:
+            self._held[name] = self._computed(graph[name])
+        self.result = self._read(found.out, rows)
+
+    def _computed(self, node: Node) -> tuple[str, Rows]:
+        """The tensor that holds the wanted rows of a node, and the rows it holds; made now, if no other one does."""
+        name, wanted, way = f"{node.name}_strip{self._index}", self._wanted[node.name], self._region.geometries[node.name]
+        source, held = self._held[node.inputs[0]]
+        if node.op == "crop":
+            return self._cropped(node, name)
+        if is_relu(node) and source in self.origin:
+            # On all its input's rows, also wrong ones: with a crop between them the two would not be one kernel.
+            return self._add(replace(node, name=name, inputs=(source,)), node.name), held
+        rows = way.needed(wanted)
+        inputs = tuple(self._held[x][0] if _whole(self._region, node, x) else self._read(x, rows) for x in node.inputs)
+        new, given = way.cut(replace(node, name=name, inputs=inputs), rows, wanted), way.given(rows, wanted)
+        if new.op == "pad" and tuple(new.attrs["padding"]) == _NOTHING:
+            return inputs[0], given
+        return self._add(new, node.name), given
+
+    def _cropped(self, node: Node, name: str) -> tuple[str, Rows]:
+        """A crop: fewer rows of the same tensor, which costs nothing until someone reads them; columns are cut off now."""
+        (top, _), columns = node.attrs["cropping"]
+        source, (first, last) = self._held[node.inputs[0]]
+        if tuple(columns) == (0, 0):
+            return source, (first - top, last - top)
+        wanted = self._wanted[node.name]
+        cropping = ((wanted[0] + top - first, last - wanted[1] - top), columns)
+        return self._add(replace(node, name=name, inputs=(source,), attrs={"cropping": cropping}), node.name), wanted
+
+    def _read(self, name: str, rows: Rows) -> str:
+        """A tensor with exactly these rows of a node."""
+        source, (first, last) = self._held[name]
+        if rows == (first, last):
+            return source
+        # A map that stays whole may be cut for the strips of several regions.
+        mine = name if name in self._region.geometries else f"{self._region.out}_{name}"
+        cut = f"{mine}_strip{self._index}_rows{rows[0]}to{rows[1]}"
+        if cut in self.origin:
+            return cut
+        return self._add(Node(cut, "crop", (source,), {"cropping": ((rows[0] - first, last - rows[1]), (0, 0))}), name)
+
+    def _add(self, node: Node, origin: str) -> str:
+        self.nodes.append(node)
+        self.origin[node.name] = origin
+        return node.name
+
+
+def _wanted(graph: Graph, found: Region, rows: Rows) -> Mapping[str, Rows]:
+    """For each node of the region the hull of the rows that its readers need for these rows of the output."""
+    wanted = {found.out: rows}
+    for name in reversed(found.nodes):
+        need = found.geometries[name].needed(wanted[name])
+        for source in graph[name].inputs:
+            if source in found.geometries and not _whole(found, graph[name], source):
+                wanted[source] = hull(wanted.get(source, need), need)
+    return wanted
+
+
+def _whole(found: Region, node: Node, source: str) -> bool:
+    """Whether a node reads all of an input, whichever of its own rows it computes."""
+    return node.op in MERGES and broadcasts(found.shapes[source], found.shapes[node.name])
+
+
+def _height(found: Region, name: str) -> int:
+    return found.shapes[name][1] if len(found.shapes[name]) > 1 else 1
