@@ -8,16 +8,19 @@ the tensors whose lives overlap its own (Pisarchyk and Lee 2020, arXiv:2001.0328
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.graph.scheme import is_relu
 
 ALIGNMENT = 64
 """Bytes that offsets and sizes are multiples of, as in TensorFlow Lite's arena."""
 
-_VIEWS = ("reshape", "flatten", "identity")
+_VIEWS = TRAINING_ONLY | {"reshape", "flatten"}
 _FUSING = ("add", "subtract", "multiply")
 
 
@@ -75,9 +78,12 @@ def plan(graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | N
         alignment: in bytes.
 
     Raises:
-        ModelError: as `shapes` does.
+        ModelError: as `shapes` does; a fused node that there is not.
     """
     hidden = fused_nodes(graph) if fused is None else frozenset(fused)
+    unknown = sorted(name for name in hidden if name not in graph)
+    if unknown:
+        raise ModelError(f"the graph has no node {unknown[0]!r} that could be fused")
     lives = tuple(_lives(graph, hidden, bytes_per_element, alignment))
     offsets = _offsets(lives)
     placed = tuple(Placement(x.name, x.bytes, offsets[x.name], x.first, x.last) for x in lives)
@@ -98,56 +104,53 @@ def fused_nodes(graph: Graph) -> frozenset[str]:
 
 def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[_Life]:
     """Every buffer with its bytes and its life; views share their source's."""
-    found, places = shapes(graph), {node.name: i for i, node in enumerate(graph.nodes)}
+    found, places = shapes(graph), _places(graph, hidden)
     owner: dict[str, str] = {}
+    last: dict[str, int] = {}
     for node in graph.nodes:
-        owner[node.name] = owner[node.inputs[0]] if node.op in _VIEWS else node.name
-    last = dict(places)
-    for node in graph.nodes:
-        for name in node.inputs:
-            last[owner[name]] = max(last[owner[name]], places[node.name])
+        view = node.op in _VIEWS and node.inputs[0] not in hidden
+        owner[node.name] = owner[node.inputs[0]] if view else node.name
+        for name in (node.name, *node.inputs):
+            last[owner[name]] = max(last.get(owner[name], 0), places[node.name])
     for name in graph.outputs:
         last[owner[name]] = len(graph.nodes) - 1
-    last = _extended(graph, hidden, owner, places, last)
     for node in graph.nodes:
         if owner[node.name] == node.name and node.name not in hidden:
             count = math.prod(found[node.name]) * size
             yield _Life(node.name, -(-count // alignment) * alignment, places[node.name], last[node.name])
 
 
-def _extended(
-    graph: Graph, hidden: Collection[str], owner: Mapping[str, str], places: Mapping[str, int], last: Mapping[str, int]
-) -> dict[str, int]:
-    """What a hidden node reads is alive until the node that it is computed with has run."""
-    until = dict(last)
+def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
+    """When each node is computed: at its place in the order, a hidden one together with the last that reads it."""
     readers = consumers(graph)
-    for name in hidden:
-        for source in graph[name].inputs:
-            until[owner[source]] = max([until[owner[source]], *(places[reader] for reader in readers[name])])
-    return until
+    places: dict[str, int] = {}
+    for place, node in reversed(tuple(enumerate(graph.nodes))):
+        later = [places[name] for name in readers[node.name]] if node.name in hidden else []
+        places[node.name] = max(later, default=place)
+    return places
 
 
 def _offsets(lives: Sequence[_Life]) -> Mapping[str, int]:
     """Offsets, greedy by size, each in the smallest gap that holds it, else behind all that live at the same time."""
-    placed: list[tuple[int, _Life]] = []
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted
     offsets: dict[str, int] = {}
     for life in sorted(lives, key=lambda x: (-x.bytes, x.first)):
-        beside = sorted((at, x.bytes) for at, x in placed if x.first <= life.last and life.first <= x.last)
+        beside = ((at, end) for at, end, first, last in placed if first <= life.last and life.first <= last)
         offset = _gap(beside, life.bytes)
-        placed.append((offset, life))
+        insort(placed, (offset, offset + life.bytes, life.first, life.last))
         offsets[life.name] = offset
     return offsets
 
 
-def _gap(beside: Sequence[tuple[int, int]], wanted: int) -> int:
-    """The start of the smallest gap of at least `wanted` bytes between (offset, bytes) pairs sorted by offset."""
-    best, start, end = None, 0, 0
-    for offset, size in beside:
-        room = offset - end
+def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:
+    """The start of the smallest gap of at least `wanted` bytes between (offset, end) pairs sorted by offset."""
+    best, start, reached = None, 0, 0
+    for offset, end in beside:
+        room = offset - reached
         if room >= wanted and (best is None or room < best):
-            best, start = room, end
-        end = max(end, offset + size)
-    return end if best is None else start
+            best, start = room, reached
+        reached = max(reached, end)
+    return reached if best is None else start
 
 
 def _most_alive(lives: Sequence[_Life], count: int) -> tuple[int, tuple[str, ...]]:
