@@ -1,4 +1,4 @@
-"""Multiply-accumulates and parameters, against counts worked by hand and the article's golden numbers."""
+"""Multiply-accumulates, parameters and bytes, against counts worked by hand and the article's golden numbers."""
 
 from __future__ import annotations
 
@@ -43,6 +43,23 @@ def test_macs_worked_by_hand(node: Node, macs: int) -> None:
     graph = Graph((Node("x", "input", attrs={"shape": (None, 8, 6, 4)}), node), ("x",), ("n",))
     assert cost(graph).macs == {"n": macs}
     assert cost(graph).parameters == node.weights["kernel"].size
+
+
+def test_bytes_worked_by_hand() -> None:
+    nodes = (
+        Node("x", "input", attrs={"shape": (None, 8, 6, 4)}),
+        Node("c", "conv", ("x",), {"padding": "same"}, {**weights(3, 3, 4, 5), "bias": np.zeros(5, np.float32)}),
+        Node("n", "batch_norm", ("c",), {}, {"mean": np.zeros(5, np.float32), "variance": np.ones(5, np.float32)}),
+        Node("p", "max_pool", ("n",)),
+    )
+    graph = Graph(nodes, ("x",), ("p",))
+    kernel, bias, moving = 3 * 3 * 4 * 5, 5, 2 * 5
+    maps = {"x": 8 * 6 * 4, "c": 8 * 6 * 5, "n": 8 * 6 * 5, "p": 4 * 3 * 5}
+    assert cost(graph).weight_bytes == {"c": 4 * (kernel + bias), "n": 4 * moving}
+    assert cost(graph).activation_bytes == {name: 4 * size for name, size in maps.items()}
+    # In int8, what is no kernel keeps its four bytes.
+    assert cost(graph, bytes_per_element=1).weight_bytes == {"c": kernel + 4 * bias, "n": 4 * moving}
+    assert cost(graph, bytes_per_element=1).activation_bytes == maps
 
 
 GOLDEN: list[dict[str, Any]] = [

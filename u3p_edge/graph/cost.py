@@ -1,4 +1,7 @@
-"""What a graph costs to run once, by arithmetic: multiply-accumulates and parameters. No TensorFlow."""
+"""What a graph costs to run once, by arithmetic: multiply-accumulates, parameters and bytes. No TensorFlow.
+
+Bytes are of what each node carries and gives, each for itself; `u3p_edge.graph.memory` says what is held at the same time.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from types import MappingProxyType
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.ops import Shape
 
+_WIDE = 4
+"""Bytes of what stays float32 or int32 beside an int8 kernel: biases, and everything of a normalisation."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -18,10 +24,14 @@ class Cost:
     Args:
         macs: multiply-accumulates of each node that has any (convolutions and dense layers).
         parameters: numbers stored as weights, moving statistics included, as Keras counts them.
+        weight_bytes: of each node that has weights.
+        activation_bytes: of the tensor that each node gives, inputs included.
     """
 
     macs: Mapping[str, int]
     parameters: int
+    weight_bytes: Mapping[str, int]
+    activation_bytes: Mapping[str, int]
 
     @property
     def total_macs(self) -> int:
@@ -29,11 +39,28 @@ class Cost:
         return sum(self.macs.values())
 
 
-def cost(graph: Graph) -> Cost:
-    """The graph's cost at its own input size. Raises ModelError as `shapes` does."""
+def cost(graph: Graph, *, bytes_per_element: int = 4) -> Cost:
+    """The graph's cost at its own input size.
+
+    Args:
+        graph: of fixed size.
+        bytes_per_element: of kernels and activations: 4 in a float32 network, 1 in an int8 one. Biases have 4 in both.
+
+    Raises:
+        ModelError: as `shapes` does.
+    """
     found = shapes(graph)
-    macs = {node.name: _macs(node, found) for node in graph.nodes if "kernel" in node.weights}
-    return Cost(MappingProxyType(macs), sum(array.size for node in graph.nodes for array in node.weights.values()))
+    weighted = [node for node in graph.nodes if node.weights]
+    return Cost(
+        macs=MappingProxyType({node.name: _macs(node, found) for node in weighted if "kernel" in node.weights}),
+        parameters=sum(array.size for node in weighted for array in node.weights.values()),
+        weight_bytes=MappingProxyType({node.name: _weight_bytes(node, bytes_per_element) for node in weighted}),
+        activation_bytes=MappingProxyType({name: math.prod(shape) * bytes_per_element for name, shape in found.items()}),
+    )
+
+
+def _weight_bytes(node: Node, bytes_per_element: int) -> int:
+    return sum(array.size * (bytes_per_element if key == "kernel" else _WIDE) for key, array in node.weights.items())
 
 
 def _macs(node: Node, found: Mapping[str, Shape]) -> int:
