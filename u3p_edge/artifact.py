@@ -45,11 +45,19 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run folder holds, the options (`recipe`, JSON) that made it, and the `key` of all that decided it."""
+    """What a run folder holds, and what decided it.
+
+    Args:
+        artifacts: its files.
+        recipe: the options, JSON.
+        key: of all that decided it.
+        rewrites: (site, form) pairs of an export, which another export can be told to take.
+    """
 
     artifacts: tuple[Artifact, ...] = ()
     recipe: str = "{}"
     key: str = ""
+    rewrites: tuple[tuple[str, str], ...] = ()
 
     def get(self, file: str) -> Artifact | None:
         """The artifact of that file name, if the run has it."""

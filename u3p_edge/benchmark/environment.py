@@ -10,7 +10,7 @@ from pathlib import Path
 from u3p_edge.benchmark.result import Environment
 from u3p_edge.runtime.processor import parse_cpuinfo, text_of
 
-LIBRARIES = ("u3p-edge", "ai-edge-litert", "onnxruntime", "numpy")
+LIBRARIES = ("u3p-edge", "ai-edge-litert", "onnxruntime", "openvino", "numpy")
 FEATURES = (
     "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
     "asimd", "asimddp", "i8mm", "sve", "sve2", "bf16",

@@ -54,6 +54,21 @@ def export(
     min_sqnr: Annotated[
         float, typer.Option(help="Signal to quantization noise in dB that an int8 file must reach, or the export fails.")
     ] = 10.0,
+    rewrite: Annotated[
+        bool,
+        typer.Option("--rewrite/--no-rewrite", help="Compute the same function in the exact forms that time best."),
+    ] = True,
+    rewrites: Annotated[
+        Path | None,
+        typer.Option(help="Take these forms instead of timing them: rewrites.json or manifest.json of another export."),
+    ] = None,
+    strips: Annotated[
+        int | None,
+        typer.Option(min=1, help="Horizontal strips to compute the full-size maps in; 1 for whole maps. [default: by memory]"),
+    ] = None,
+    memory_budget_mb: Annotated[
+        float | None, typer.Option(help="What the arena of activations may need, in MB, instead of a number of strips.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=5, help="Timed rounds, at 1 thread and at all.")] = 15,
     fit: Annotated[FitName, typer.Option(help="For a Keras file: resize images, or pad and crop.")] = FitName.RESIZE,
     normalize: Annotated[
@@ -67,8 +82,9 @@ def export(
 ) -> None:
     """Export a model: convert, quantize, verify on real images, measure, report.
 
-    Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, report.md, report.json,
-    samples.png, quantization.json and manifest.json. Exit code 1: verification failed; 2: bad input.
+    Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
+    model as it came), report.md, report.json, samples.png, quantization.json, rewrites.json and manifest.json. Exit code 1:
+    verification failed; 2: bad input.
 
         u3p-edge export --int8
         u3p-edge export RUN --int8 --data FOLDER --out exported
@@ -86,6 +102,10 @@ def export(
         float16=float16,
         float_io=float_io,
         min_sqnr=min_sqnr,
+        rewrite=rewrite,
+        rewrites=_pairs(rewrites, rewrite),
+        strips=strips,
+        memory_budget_mb=memory_budget_mb,
         rounds=rounds,
         seed=seed,
         trust=trust,
@@ -111,6 +131,19 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
     with stages() as begin:
         done = run_export(model, data, out, recipe, begin=begin, command=command_line(sys.argv), force=force)
     _show(done)
+
+
+def _pairs(path: Path | None, rewrite: bool) -> tuple[tuple[str, str], ...]:
+    """The recorded (site, form) pairs of a file; none without one."""
+    from u3p_edge.errors import ConfigError
+
+    if path is None:
+        return ()
+    if not rewrite:
+        raise ConfigError("--rewrites and --no-rewrite exclude each other", mend="Give one of them, or neither.")
+    from u3p_edge.pipeline.choices import read_choices
+
+    return tuple((choice.site, choice.chosen) for choice in read_choices(path))
 
 
 def _formats(text: str) -> tuple[Format, ...]:
@@ -154,7 +187,17 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     console.print(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
     console.print(f"data    {dataset.root.resolve().name}: {counts} images")
     console.print(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
+    console.print(f"rewrite {_rewriting(recipe)}")
     console.print(f"formats {', '.join(recipe.formats)}")
+
+
+def _rewriting(recipe: ExportRecipe) -> str:
+    if not recipe.rewrite:
+        return "no"
+    strips = "strips by the memory plan" if recipe.strips is None else f"{recipe.strips} strips"
+    if recipe.memory_budget_mb is not None:
+        strips = f"strips for {recipe.memory_budget_mb:g} MB"
+    return f"{'as recorded' if recipe.rewrites else 'exact forms chosen by timing'}, {strips}"
 
 
 def _show(done: Exported) -> None:

@@ -18,6 +18,7 @@ from u3p_edge.cli.export import export
 from u3p_edge.cli.gate import gate
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
+from u3p_edge.cli.rewrite import rewrite
 from u3p_edge.cli.train import train
 from u3p_edge.errors import U3pEdgeError
 
@@ -77,6 +78,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(export)
+app.command()(rewrite)
 app.command()(train)
 app.command()(predict)
 app.command()(bench)

@@ -28,7 +28,7 @@ _FIXED: Mapping[str, Quantization] = {
 }
 """What TFLite's int8 kernels ask of the result of a function."""
 
-_KEEPS = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "crop", "pad", "reshape", "flatten"))
+_KEEPS = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "concat", "crop", "pad", "reshape", "flatten"))
 
 
 def stand_in(graph: Graph) -> Quantized:

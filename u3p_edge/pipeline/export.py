@@ -1,8 +1,8 @@
 """`u3p-edge export`: a float UNet 3+ to verified files in two formats, and a report. The order of its stages.
 
-source ─ inference graph ─► float32 ─► int8 (PTQ, else QAT) ─► ONNX from the same integers
-                                              │
-         report ◄─ measure ◄─ final names ◄─ verify
+source ─ inference graph ─► exact rewrites ─► float32, int8 (PTQ, else QAT) ─► strips ─► ONNX from the same integers
+                                                                                            │
+                                              report ◄─ measure ◄─ final names ◄─ verify ◄──┘
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +36,14 @@ from u3p_edge.benchmark.result import RunResult, read_result, save_result
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
 from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.pipeline import depth_first
+from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
 from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
+from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
 from u3p_edge.pipeline.verify import verify
@@ -47,11 +53,24 @@ from u3p_edge.report.samples import Sample, choose, write_samples
 from u3p_edge.runtime import Session
 from u3p_edge.runtime.keras import keras_session
 
-REPORT, RESULT, SAMPLES, QUANTIZATION = "report.md", "report.json", "samples.png", "quantization.json"
+REPORT, RESULT, SAMPLES = "report.md", "report.json", "samples.png"
+QUANTIZATION, REWRITES = "quantization.json", "rewrites.json"
 VERIFIED_IMAGES = 4
 
-OWN = tuple(f"model.{number}.{container}" for container in FORMATS for number in ("float32", "float16", "int8"))
+REFERENCE_FILE = "reference.float32.tflite"
+"""The float model as it came, which everything is measured against."""
+
+OWN = (REFERENCE_FILE, *(f"model.{number}.{container}" for container in FORMATS for number in ("float32", "float16", "int8")))
 """Names of the models that an export writes."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the files came about: the network, the int8 choice (None without int8), and notes for the report."""
+
+    network: Network
+    choice: Choice | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -106,41 +125,65 @@ def export(
     if not force and (done := _finished(run, key)):
         return Exported(run, done, (), None, reused=True)
     staging = open_staging(run, key, fresh=force)
-    files, choice = _make(source, splits, recipe, staging, begin)
+    files, made = _make(source, splits, recipe, staging, begin)
     reference = keras_session(source.model, source.metadata)
     _verify(files, reference, splits, recipe, staging, begin)
-    final = _publish(files, run, source, key, recipe)
+    final = _publish(files, run, source, key, recipe, made.network)
     measured = _measure(final, reference, splits, recipe, command, begin)
-    notes = _notes(source, splits, choice, recipe)
-    if choice:
-        write_json(run / QUANTIZATION, dataclasses.asdict(choice))
+    notes = _notes(source, splits, made, recipe)
+    if made.network.choices:
+        write_text(run / REWRITES, to_json(made.network.choices))
+    if made.choice:
+        write_json(run / QUANTIZATION, dataclasses.asdict(made.choice))
     _report(run, measured, splits, source, notes)
     shutil.rmtree(staging.folder, ignore_errors=True)
-    return Exported(run, measured.result, notes, choice)
+    return Exported(run, measured.result, notes, made.choice)
 
 
 def _make(
     source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
-) -> tuple[dict[str, Path], Choice | None]:
+) -> tuple[dict[str, Path], Made]:
     """Every file, staged, by its final name; the int8 TFLite file is made even where only its ONNX twin is asked for."""
-    files = {"model.float32.tflite": float_tflite(source, staging, begin)}
+    before = float_tflite(source, staging, begin)
+    network = rewritten(source, recipe, staging, begin)
+    whole = depth_first.stripped(network.graph, recipe, bytes_per_element=4)
+    ready = dataclasses.replace(source, model=network.model)
+    plain = to_keras(whole.graph) if recipe.float16 or "onnx" in recipe.formats else None
+    files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
+    if recipe.rewrite:
+        files = {REFERENCE_FILE: before, **files}
     if recipe.float16:
         files["model.float16.tflite"] = staging.file(
-            "float16.tflite", lambda: tflite.convert_float(source.model, source.metadata, half=True)
+            "float16.tflite", lambda: tflite.convert_float(plain, source.metadata, half=True)
         )
-    choice = None
+    choice, notes = None, whole.notes
     if recipe.int8:
-        files["model.int8.tflite"], choice = quantize(source, data, recipe, staging, begin)
+        quantized, choice = quantize(ready, data, recipe, staging, begin)
+        files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
     if "onnx" in recipe.formats:
-        files |= _onnx(source, files.get("model.int8.tflite"), staging, begin)
-    return files, choice
+        files |= _onnx(plain, source, files.get("model.int8.tflite"), staging, begin)
+    return files, Made(network, choice, (*network.notes, *notes))
 
 
-def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin) -> dict[str, Path]:
+def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, staging: Staging) -> Path:
+    """The float32 TFLite file: the converter's for the network as it came, ours for a rewritten one."""
+    if not recipe.rewrite and recipe.strips is None and recipe.memory_budget_mb is None:
+        return before
+    otherwise = partial(tflite.convert_float, ready.model, ready.metadata)
+    return staging.file("model.float32.tflite", lambda: depth_first.float_file(graph, ready.metadata, otherwise))
+
+
+def _depth_first(quantized: Path, source: Source, recipe: ExportRecipe, staging: Staging) -> tuple[Path, tuple[str, ...]]:
+    """The int8 file in strips, and what that did."""
+    file, notes = depth_first.strip_int8(quantized.read_bytes(), source.metadata, recipe)
+    return staging.file("model.int8.tflite", lambda: file), notes
+
+
+def _onnx(model: Any, source: Source, int8: Path | None, staging: Staging, begin: Begin) -> dict[str, Path]:
     advance = begin("Convert to ONNX", 1 if int8 is None else 2)
 
     def float32() -> bytes:
-        return bytes(onnx_float.to_onnx(source.model, source.metadata).SerializeToString())
+        return bytes(onnx_float.to_onnx(model, source.metadata).SerializeToString())
 
     files = {"model.float32.onnx": staging.file("float32.onnx", float32)}
     advance()
@@ -168,7 +211,9 @@ def _verify(
         raise
 
 
-def _publish(files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe) -> dict[str, Path]:
+def _publish(
+    files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe, network: Network
+) -> dict[str, Path]:
     """Give the verified files that were asked for their final names, and write the manifest."""
     wanted = {name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}
     # What else lies there, a training run's files say, stays and stays known; of an earlier export nothing may.
@@ -177,9 +222,10 @@ def _publish(files: Mapping[str, Path], run: Path, source: Source, key: str, rec
         # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
         for name, path in wanted.items():
             shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        for name in (MANIFEST, RESULT, REPORT, SAMPLES, QUANTIZATION, *OWN):
+        for name in (MANIFEST, RESULT, REPORT, SAMPLES, QUANTIZATION, REWRITES, *OWN):
             (run / name).unlink(missing_ok=True)
-    manifest = Manifest(others, recipe.to_json(), key)
+    rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
+    manifest = Manifest(others, recipe.to_json(), key, rewrites)
     for name in wanted:
         # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
         parent = sha256_of(files["model.int8.tflite"]) if name == "model.int8.onnx" else source.sha256
@@ -216,13 +262,14 @@ def _short(name: str) -> str:
     return name.removeprefix("model.")
 
 
-def _notes(source: Source, data: ExportData, choice: Choice | None, recipe: ExportRecipe) -> tuple[str, ...]:
+def _notes(source: Source, data: ExportData, made: Made, recipe: ExportRecipe) -> tuple[str, ...]:
     size = f"{source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC an image"
-    notes = [f"Model: {size}. {' '.join(source.notes)}"]
-    if choice:
-        notes += choice.notes
-        if choice.drop > recipe.max_drop:
-            notes.append(f"**int8 loses {choice.drop:.2f} points of validation Dice, {recipe.max_drop:.2f} were allowed.**")
+    notes = [f"Model: {size}. {' '.join(source.notes)}", *made.notes]
+    if made.choice:
+        notes += made.choice.notes
+        if made.choice.drop > recipe.max_drop:
+            lost = f"int8 loses {made.choice.drop:.2f} points of validation Dice, {recipe.max_drop:.2f} were allowed"
+            notes.append(f"**{lost}.**")
     return (*notes, *data.notes)
 
 

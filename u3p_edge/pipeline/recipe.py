@@ -31,6 +31,10 @@ class ExportRecipe:
         float16: also write a TFLite file with float16 weights.
         float_io: keep float32 input and output around the integer network.
         min_sqnr: signal to quantization noise in dB that an int8 file's probabilities must reach on real images.
+        rewrite: compute the network in the exact forms that are fastest in the runtime, and depth first in strips.
+        rewrites: (site, form) pairs to take instead of choosing by timing.
+        strips: number of horizontal strips; None for what the memory plan asks for, 1 for whole maps.
+        memory_budget_mb: what the arena of activations may need, in 10^6 bytes; None for as little as costs little time.
         rounds: of timing, at 1 thread and at all.
         seed: of the order of training images.
         trust: run code that a Keras file holds.
@@ -51,6 +55,10 @@ class ExportRecipe:
     float16: bool = False
     float_io: bool = False
     min_sqnr: float = 10.0
+    rewrite: bool = True
+    rewrites: tuple[tuple[str, str], ...] = ()
+    strips: int | None = None
+    memory_budget_mb: float | None = None
     rounds: int = 15
     seed: int = 0
     trust: bool = False
@@ -67,6 +75,12 @@ class ExportRecipe:
         for name, lowest in (("qat_epochs", 0), ("calibration_images", 1), ("rounds", 5), ("seed", 0), ("max_drop", 0)):
             if getattr(self, name) < lowest:
                 raise ConfigError(f"{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
+        if self.strips is not None and self.strips < 1:
+            raise ConfigError(f"{self.strips} strips cannot be", mend="Use 1 for whole maps, or more.")
+        if self.memory_budget_mb is not None and not self.memory_budget_mb > 0:
+            raise ConfigError(f"a memory budget of {self.memory_budget_mb:g} MB cannot be met", mend="Give more than 0.")
+        if self.strips is not None and self.memory_budget_mb is not None:
+            raise ConfigError("a number of strips and a memory budget exclude each other", mend="Give one of them.")
 
     def to_json(self) -> str:
         """Compact JSON text, keys sorted."""

@@ -13,6 +13,7 @@ from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import WEIGHTS, load_model
@@ -26,6 +27,7 @@ class Source:
     Args:
         name: to call it in a report.
         model: tf_keras, one input `image` [1, H, W, C], one output `mask` [1, H, W, K] of probabilities.
+        graph: the same.
         metadata: what its artifacts will carry.
         sha256: of the file it was read from.
         macs, parameters: of the inference graph.
@@ -34,6 +36,7 @@ class Source:
 
     name: str
     model: Any
+    graph: Graph
     metadata: Metadata
     sha256: str
     macs: int
@@ -75,6 +78,7 @@ def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = No
     return Source(
         name="embedded reference" if path is None else path.name,
         model=ready,
+        graph=inference.graph,
         metadata=dataclasses.replace(said, version=__version__, lineage=(*said.lineage, ("float model", digest))),
         sha256=digest,
         macs=total.total_macs,

@@ -8,7 +8,7 @@ from functools import partial
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 
-RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "keras": "Keras"}
+RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
 
 
 def render(result: RunResult, *, title: str = "u3p_edge report", notes: Sequence[str] = (), samples: str = "") -> str:

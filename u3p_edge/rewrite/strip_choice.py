@@ -71,7 +71,7 @@ def choose(
     bytes_per_element: int = 1,
     counts: Sequence[int] = COUNTS,
     count: int | None = None,
-    max_overhead: float = 0.10,
+    max_overhead: float = 0.05,
 ) -> Plan:
     """The graph in strips: within the budget at the fewest MACs, or, without one, at the smallest peak for little more MACs.
 

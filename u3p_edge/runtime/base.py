@@ -6,6 +6,7 @@ real = scale * (integer - zero_point).
 
 from __future__ import annotations
 
+import json
 import mmap
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config import Metadata
+from u3p_edge.config import QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ConfigError, DataError, ModelError, RuntimeMissingError
 
 FloatArray = npt.NDArray[np.float32]
@@ -118,6 +119,19 @@ def parse_metadata(text: str | None, path: Path) -> Metadata:
         return Metadata.from_json(text)
     except ConfigError as error:
         raise ModelError(f"the metadata in {path} is not readable: {error}", mend="Export the model again.") from error
+
+
+def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
+    """Scale and zero point of an ONNX file's int8 ports by name, from the text of its `QUANTIZATION_KEY` property.
+
+    Raises:
+        ModelError: the text is not ours.
+    """
+    try:
+        table = json.loads(text or "{}")
+        return {name: Quantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error
 
 
 def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from u3p_edge.runtime.base import (
     encode,
     missing_runtime,
     parse_metadata,
+    parse_scales,
 )
 
 
@@ -65,7 +65,7 @@ def open_onnx(path: Path, threads: int = 1) -> ONNXSession:
     properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
     metadata = parse_metadata(properties.get(METADATA_KEY), path)
     image, mask = _bind(session, path)
-    scales = _quantization(properties.get(QUANTIZATION_KEY), path)
+    scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
     shape = check_ports(path, metadata, tuple(image.shape), tuple(mask.shape))
     # An operator's name stands in the file as plain text, and ONNX Runtime shows no operators.
     number = "int8" if contains(path, b"QuantizeLinear") else "float32"
@@ -113,11 +113,3 @@ def _port(port: Any, scales: dict[str, Quantization], path: Path) -> Quantizatio
     raise ModelError(
         f"`{port.name}` of {path} is {port.type} without a scale of ours, not float32 or int8", mend="Export the model again."
     )
-
-
-def _quantization(text: str | None, path: Path) -> dict[str, Quantization]:
-    try:
-        table = json.loads(text or "{}")
-        return {name: Quantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error

@@ -1,0 +1,266 @@
+"""Measure exact rewrites against the network as the paper has it, side by side in one run, in three runtimes.
+
+    python benchmarks/rewrites.py 64:320 32:256
+
+Each WIDTH:SIZE is a UNet 3+ of that base width for SIZE x SIZE images, of random weights: the figures are latency and memory,
+never accuracy. Integers are made up too; the time of integer arithmetic does not depend on their values. Kept in
+benchmarks/results/<processor>/rewrites_<width>_<size>/: report.md and result.json with all raw samples, memory.md with the
+arena plans, per_op.md with the time of every kind of operator and its floor, and the choice of forms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+from real_data import results_folder
+
+from u3p_edge.artifact import make_folder, sha256_of, write_bytes, write_text
+from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.memory import peak_memory
+from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
+from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.benchmark.timing import interleave
+from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
+from u3p_edge.export.tflite_file import write
+from u3p_edge.graph import memory
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.latency.per_op import OpTime, Profile, per_op
+from u3p_edge.latency.probe import Target
+from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.models.config import preset
+from u3p_edge.models.unet3plus import build
+from u3p_edge.pipeline.choices import to_json
+from u3p_edge.pipeline.rewriting import choices_for
+from u3p_edge.rewrite import strip_choice
+from u3p_edge.rewrite.engine import Choice, apply, sites
+from u3p_edge.runtime import Session, open_session
+from u3p_edge.runtime.openvino import open_openvino
+
+NUMBERS = ("float32", "int8")
+FORMS = ("reference", "rewritten")
+MB = 1_000_000
+LABEL = "Random weights and made-up integers: latency and memory only, nothing here says anything of accuracy."
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One network in one number type: its graph, the choice that made it, and what strips do to its arena."""
+
+    graph: Graph
+    choices: tuple[Choice, ...]
+    strips: strip_choice.Plan | None
+
+
+def network(width: int, size: int) -> tuple[Graph, Metadata]:
+    """The folded inference graph of the paper's model without its training heads, and its metadata."""
+    tf_keras.utils.set_random_seed(0)
+    config = dataclasses.replace(
+        preset("paper"), base_width=width, input_shape=(size, size, 1), deep_supervision=False, cgm=False
+    )
+    graph = inference_graph(from_keras(build(config))).graph
+    return fold(graph), default_metadata(Preprocessing(size, size, 1, "resize", "percentile"), 2)
+
+
+def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
+    """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
+    choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
+    new = apply(graph, choices)
+    plan = strip_choice.choose(new, bytes_per_element=bytes_of(number))
+    return {"reference": Variant(graph, (), None), "rewritten": Variant(plan.graph, choices, plan)}
+
+
+def bytes_of(number: str) -> int:
+    """Bytes of an activation."""
+    return 1 if number == "int8" else 4
+
+
+def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
+    """The variant as a TFLite and as an ONNX file, by name; files that are there already stay."""
+    stem = f"{name}.{number}"
+    paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
+    if number == "int8":
+        made = stand_in(variant.graph)
+        write_bytes(paths["tflite"], write(made.graph, made.scheme, metadata))
+        model = onnx_int8.to_onnx(flatbuffer.read(paths["tflite"].read_bytes()), metadata)
+    else:
+        write_bytes(paths["tflite"], write(variant.graph, None, metadata))
+        model = onnx_float.to_onnx(to_keras(variant.graph), metadata)
+    write_bytes(paths["onnx"], model.SerializeToString())
+    return {path.name: path for path in paths.values()}
+
+
+def openers(files: Mapping[str, Path]) -> dict[str, tuple[Path, Callable[[Path, int], Session]]]:
+    """Every file in its runtime, and every ONNX file in OpenVINO as well."""
+    own = {name: (path, open_session) for name, path in files.items()}
+    more = {name.replace(".onnx", ".openvino"): (path, open_openvino) for name, path in files.items() if path.suffix == ".onnx"}
+    return {**own, **more}
+
+
+def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, begin: Begin) -> RunResult:
+    """Latency at one and at two threads, all files and runtimes interleaved; peak memory of the int8 and float TFLite files."""
+    opened = openers(files)
+    image = np.random.default_rng(0).random((size, size, 1), dtype=np.float32)
+    results: dict[str, ArtifactResult] = {}
+    for threads in (1, 2):
+        sessions = {name: open_(path, threads) for name, (path, open_) in opened.items()}
+        advance = begin(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
+        samples = interleave(list(sessions.values()), image, rounds=rounds, warmup=1, advance=advance)
+        for (name, session), taken in zip(sessions.items(), samples, strict=True):
+            path = opened[name][0]
+            fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
+            before = results.get(name, fresh)
+            results[name] = dataclasses.replace(before, latencies=(*before.latencies, Latency(threads, taken)))
+    weighed = [name for name, path in files.items() if path.suffix == ".tflite"]
+    advance = begin("Weigh in fresh processes", 3 * len(weighed))
+    for name in weighed:
+        found = peak_memory(files[name], repeats=3, advance=advance)
+        results[name] = dataclasses.replace(results[name], memory=found)
+    return RunResult(command, describe(), ("background", "class 1"), "reference.float32.tflite", tuple(results.values()), None)
+
+
+def speed_table(result: RunResult) -> str:
+    """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds."""
+    rows = [
+        "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for runtime, suffix in (("LiteRT", "tflite"), ("ONNX Runtime", "onnx"), ("OpenVINO", "openvino")):
+        for number in NUMBERS:
+            for threads in result.threads:
+                before, after = (result.get(f"{form}.{number}.{suffix}") for form in FORMS)
+                if before is None or after is None:
+                    continue
+                a, b = before.latency(threads), after.latency(threads)
+                if a is None or b is None:
+                    continue
+                gain = ratio(a.samples_ms, b.samples_ms)
+                old, new = (quartiles(x.samples_ms).median for x in (a, b))
+                spread = f"{gain.median:.2f} ({gain.low:.2f}–{gain.high:.2f})"
+                rows.append(f"| {runtime} | {number} | {threads} | {old:.0f} | {new:.0f} | {spread} |")
+    return "\n".join(rows)
+
+
+def memory_table(made: Mapping[str, Mapping[str, Variant]], result: RunResult) -> str:
+    """Arena plans and measured memory, rewritten against reference."""
+    rows = [
+        "| number | form | arena plan, MB | of reference | process above its runtime, MB | of reference |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for number in NUMBERS:
+        plans = {form: memory.plan(made[number][form].graph, bytes_per_element=bytes_of(number)) for form in FORMS}
+        grown = {form: _grown(result.get(f"{form}.{number}.tflite")) for form in FORMS}
+        for form in FORMS:
+            arena, process = plans[form].peak / plans["reference"].peak, grown[form] / grown["reference"]
+            rows.append(
+                f"| {number} | {form} | {plans[form].peak / MB:.1f} | {arena:.3f} | {grown[form]:.0f} | {process:.3f} |"
+            )
+    return "\n".join(rows)
+
+
+def _grown(artifact: ArtifactResult | None) -> float:
+    if artifact is None or artifact.memory is None:
+        return float("nan")
+    pairs = zip(artifact.memory.peak_mb, artifact.memory.baseline_mb, strict=True)
+    return float(np.median([peak - base for peak, base in pairs]))
+
+
+def where_time_goes(graph: Graph, begin: Begin) -> tuple[Profile, str]:
+    """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in int8."""
+    profile = per_op(stand_in(graph), begin=begin)
+    total = sum(row.ms for row in profile.rows)
+    header = "| {} | operators | GMAC | ms | share | floor, ms |\n|---|---:|---:|---:|---:|---:|"
+    parts = [
+        f"One thread, int8, each operator timed alone; the whole takes {profile.whole_ms:.1f} ms in one piece, its operators "
+        f"{total:.1f} ms. Floor: multiply-accumulates over {profile.peak / 1e9:.0f} G a second, the most this core did.",
+        header.format("operator"),
+        *_grouped(profile.rows, lambda row: row.op, total),
+        "",
+        header.format("part"),
+        *_grouped(profile.rows, lambda row: _part(row.node), total),
+    ]
+    return profile, "\n".join([parts[0], "", *parts[1:]])
+
+
+def _grouped(rows: Sequence[OpTime], key: Callable[[OpTime], str], total: float) -> list[str]:
+    groups: dict[str, list[OpTime]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    lines = []
+    for name, own in sorted(groups.items(), key=lambda item: -sum(row.ms for row in item[1])):
+        ms, floor, macs = (sum(getattr(row, what) for row in own) for what in ("ms", "floor_ms", "macs"))
+        lines.append(f"| {name} | {len(own)} | {macs / 1e9:.2f} | {ms:.1f} | {100 * ms / total:.1f} % | {floor:.1f} |")
+    return lines
+
+
+def _part(name: str) -> str:
+    """E.g. "dec1_from_enc5" of dec1_from_enc5_conv_tap00_strip2: what stands before the layer's own word."""
+    words = name.split("_")
+    return "_".join(words[:3]) if "from" in words[:2] else "_".join(words[:2]) if words[0].startswith("dec") else words[0]
+
+
+def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], result: RunResult, begin: Begin) -> None:
+    """Write everything that is kept of a run."""
+    title = f"# Exact rewrites, {name}\n\n{LABEL}"
+    save_result(folder / "result.json", result)
+    lines = [title, speed_table(result), "## Memory", memory_table(made, result), "## Circumstances"]
+    e = result.environment
+    lines.append(
+        f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. All files of a thread count interleaved "
+        f"in one run; raw samples in result.json. Command: `{result.command}`."
+    )
+    for number in NUMBERS:
+        variant = made[number]["rewritten"]
+        before, after = (cost(made[number][form].graph).total_macs / 1e9 for form in FORMS)
+        strips = variant.strips
+        said = "" if strips is None else f"; strips: {json.dumps(dict(strips.counts))}"
+        lines.append(f"{number}: {before:.1f} GMAC as it is, {after:.1f} rewritten{said}.")
+        write_text(folder / f"rewrites_{number}.json", to_json(variant.choices))
+    write_text(folder / "report.md", "\n\n".join(lines) + "\n")
+    per = {form: where_time_goes(made["int8"][form].graph, begin)[1] for form in FORMS}
+    text = "\n\n".join(f"## {form.capitalize()}\n\n{table}" for form, table in per.items())
+    write_text(folder / "per_op.md", f"# Where the time goes, {name}\n\n{LABEL}\n\n{text}\n")
+
+
+def main() -> None:
+    """Every WIDTH:SIZE named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="WIDTH:SIZE", help="base width and image size, e.g. 64:320")
+    parser.add_argument("--runs", type=Path, default=Path("runs/rewrites"), help="where the files go (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds a thread count (default: %(default)s)")
+    parser.add_argument("--no-keep", action="store_true", help="write reports beside the files, not into benchmarks/results")
+    given = parser.parse_args()
+    command = shlex.join(["python", "benchmarks/rewrites.py", *sys.argv[1:]])
+    for name in given.models:
+        width, size = (int(part) for part in name.split(":"))
+        folder = given.runs / f"{width}_{size}"
+        make_folder(folder)
+        with stages() as begin:
+            graph, metadata = network(width, size)
+            made = {number: variants(graph, number, begin) for number in NUMBERS}
+            files: dict[str, Path] = {}
+            for number in NUMBERS:
+                for form in FORMS:
+                    files |= write_files(made[number][form], form, number, metadata, folder)
+            result = measure(files, size, given.rounds, command, begin)
+            kept = folder if given.no_keep else results_folder(f"rewrites_{width}_{size}")
+            make_folder(kept)
+            keep(kept, f"base {width}, {size}x{size}", made, result, begin)
+        print(f"{kept.name}:\n{speed_table(result)}\n{memory_table(made, result)}")
+
+
+if __name__ == "__main__":
+    main()

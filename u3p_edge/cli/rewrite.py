@@ -1,0 +1,113 @@
+"""`u3p-edge rewrite`: which exact forms a model's convolutions get on this machine, and what each form costs."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from u3p_edge.pipeline.explain import Explained
+    from u3p_edge.rewrite.engine import Choice, Form
+
+
+class NumberName(str, Enum):
+    """Number types that forms are timed in."""
+
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
+
+def rewrite(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Run folder of `u3p-edge train`, or a tf_keras .keras or .h5 file; none for the embedded model."),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every form of every part, with the reasons.")] = False,
+    number: Annotated[NumberName, typer.Option(help="Number type to time the forms in.")] = NumberName.INT8,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to time them at.")] = 1,
+    energy: Annotated[
+        float | None,
+        typer.Option(help="Also consider the low-rank form that keeps this share (below 1) of a kernel: APPROXIMATE."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the choice to this file, for `u3p-edge export --rewrites`.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
+) -> None:
+    """Time the exact forms of every convolution in TFLite on this machine, and say which one each gets.
+
+    A form is the same function computed another way: products at low resolution before an upsampling, Winograd's F(2, 3),
+    a kernel in two factors. What is not faster is not taken. `u3p-edge export` does the same by itself; this command shows
+    why, and can write the choice down for a machine that should not measure.
+
+        u3p-edge rewrite --explain
+        u3p-edge rewrite RUN --number float32 --out rewrites.json
+    """
+    from rich.console import Console
+
+    from u3p_edge.cli.progress import stages
+    from u3p_edge.errors import ConfigError, ModelError
+
+    if energy is not None and not 0 < energy < 1:
+        raise ConfigError(f"--energy {energy:g} is not a share of a kernel", mend="Give a number between 0 and 1.")
+    if model is not None and not model.exists():
+        raise ModelError(f"the model {model} does not exist")
+    with Console(stderr=True).status("Loading TensorFlow"):
+        from u3p_edge.latency.probe import Target
+        from u3p_edge.pipeline.choices import to_json
+        from u3p_edge.pipeline.explain import explain as explained
+        from u3p_edge.pipeline.recipe import ExportRecipe
+        from u3p_edge.pipeline.source import read_source
+
+        source = read_source(model, ExportRecipe(trust=trust))
+    with stages() as begin:
+        found = explained(source.graph, Target(number.value, threads), energy, begin)
+    _show(found, explain, f"{number.value} TFLite, {threads} thread{'s' if threads > 1 else ''}")
+    if out is not None:
+        from u3p_edge.artifact import write_text
+
+        write_text(out, to_json(found.choices))
+
+
+def _show(found: Explained, every: bool, where: str) -> None:
+    from rich.console import Console
+
+    from u3p_edge.rewrite.engine import REFERENCE
+
+    console = Console()
+    console.print(_table(found, every, where))
+    timed = [c for c in found.choices if c.forms[0].milliseconds is not None]
+    before = sum(c.forms[0].milliseconds or 0.0 for c in timed)
+    after = sum(form.milliseconds or 0.0 for c in timed if (form := c.form(c.chosen)) is not None)
+    count = sum(c.chosen != REFERENCE for c in found.choices)
+    console.print(f"{count} of {len(found.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
+
+
+def _table(found: Explained, every: bool, where: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"Exact forms, {where}", title_justify="left")
+    for column in ("part", "form", "MMAC", "ms", "error or reason"):
+        table.add_column(column, justify="right" if column in ("MMAC", "ms") else "left")
+    for choice in found.choices:
+        for form in choice.forms:
+            if every or form.name == choice.chosen:
+                table.add_row(*_row(found, choice, form, every))
+    return table
+
+
+def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str, str, str, str, str]:
+    first = not every or form is choice.forms[0]
+    taken = form.name == choice.chosen
+    error = found.errors.get((choice.site, form.name))
+    said = form.refusal or ("" if error is None else f"{error:.1e}")
+    return (
+        choice.site if first else "",
+        f"[bold]{form.name} ✓[/bold]" if taken and every else form.name,
+        "" if form.macs is None else f"{form.macs / 1e6:.1f}",
+        "" if form.milliseconds is None else f"{form.milliseconds:.2f}",
+        said,
+    )

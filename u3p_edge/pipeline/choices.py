@@ -1,0 +1,44 @@
+"""Recorded choices of rewrites, to and from files. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from u3p_edge.artifact import read_json
+from u3p_edge.config import from_dict
+from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.rewrite.engine import Choice
+
+
+def to_json(choices: Sequence[Choice]) -> str:
+    """Choices as JSON text that `read_choices` reads."""
+    return json.dumps({"rewrites": [dataclasses.asdict(choice) for choice in choices]}, indent=1)
+
+
+def read_choices(path: Path) -> tuple[Choice, ...]:
+    """Choices recorded by `to_json`, or those in the manifest of a run folder.
+
+    Raises:
+        ArtifactError: the file is missing, not JSON, or holds no choices.
+    """
+    found = read_json(path).get("rewrites")
+    try:
+        if not isinstance(found, (list, tuple)):
+            raise ConfigError("it has no list `rewrites`")
+        return tuple(_pair(entry) if isinstance(entry, list) else from_dict(Choice, entry) for entry in found)
+    except ConfigError as error:
+        raise ArtifactError(
+            f"{path} holds no rewrites: {error}",
+            mend="Give rewrites.json of an export, or what `u3p-edge rewrite --out` wrote.",
+        ) from error
+
+
+def _pair(entry: list[Any]) -> Choice:
+    """A choice as a manifest has it: site and form alone."""
+    if len(entry) != 2 or not all(isinstance(part, str) for part in entry):
+        raise ConfigError(f"{entry!r} is no pair of a site and its form")
+    return Choice(entry[0], entry[1], ())

@@ -1,0 +1,80 @@
+"""Files whose wide full-size maps never exist whole: the network in strips, written by our own TFLite writer.
+
+Strips come after quantization and change no number, so training never sees them:
+
+    int8 file ─ read ─► Graph + Scheme ─ strips by the memory plan ─► Graph + Scheme ─ write ─► int8 file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from u3p_edge.config import Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.export import flatbuffer
+from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite_graph import read_graph
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.rewrite import strip_choice
+from u3p_edge.rewrite.strips import carry
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """A graph in strips, and in sentences what that did."""
+
+    graph: Graph
+    plan: strip_choice.Plan | None
+    notes: tuple[str, ...]
+
+
+def stripped(graph: Graph, recipe: ExportRecipe, bytes_per_element: int) -> Stripped:
+    """The graph in as many strips as the recipe says, or as its memory plan asks for.
+
+    Raises:
+        ConfigError: the number of strips that was asked for cannot be.
+    """
+    if recipe.strips == 1 or (recipe.strips is None and recipe.memory_budget_mb is None and not recipe.rewrite):
+        return Stripped(graph, None, ())
+    budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
+    plan = strip_choice.choose(graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips)
+    return Stripped(plan.graph, plan, _notes(plan, recipe))
+
+
+def strip_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[bytes, tuple[str, ...]]:
+    """The same integers in strips; a file that a graph cannot say (a layer-normalised one) stays as it is, with a note."""
+    try:
+        read = read_graph(flatbuffer.read(file))
+    except ModelError as error:
+        return file, (f"The int8 file stays as the converter wrote it, without strips: {error}",)
+    if not isinstance(read, Quantized):
+        raise ModelError("the file to be put into strips is not int8")
+    done = stripped(read.graph, recipe, bytes_per_element=1)
+    scheme = read.scheme if done.plan is None else carry(read.scheme, done.graph, done.plan.origin)
+    return write(done.graph, scheme, metadata, float_io=recipe.float_io), done.notes
+
+
+def float_file(graph: Graph, metadata: Metadata, otherwise: Callable[[], bytes]) -> bytes:
+    """A float32 file of a folded graph by our writer, or, for an op that it does not know, what `otherwise` gives."""
+    try:
+        return write(graph, None, metadata)
+    except ModelError:
+        return otherwise()
+
+
+def _notes(plan: strip_choice.Plan, recipe: ExportRecipe) -> tuple[str, ...]:
+    if not plan.counts:
+        return ()
+    strips = " and ".join(f"{count} strips" for count in plan.counts.values())
+    said = (
+        f"Computed depth first in {strips}: the arena plan needs {plan.peak / MB:.2f} MB instead of "
+        f"{plan.whole_peak / MB:.2f}, for {100 * plan.extra_macs:.1f} % more arithmetic."
+    )
+    if not plan.met:
+        said += f" **That is above the budget of {recipe.memory_budget_mb:g} MB; no number of strips meets it.**"
+    return (said,)

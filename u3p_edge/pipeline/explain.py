@@ -1,0 +1,60 @@
+"""What the rewrites do to a model, part by part: every form that was considered, its cost, its error, or why it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.probe import Target
+from u3p_edge.pipeline.rewriting import choices_for
+from u3p_edge.rewrite.engine import REFERENCE, Choice, deviation, site_graph, sites
+from u3p_edge.rewrite.rule import Match
+from u3p_edge.rewrite.rules import RULES, LowRank, rule_named
+
+Begin = Callable[[str, int], Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Choices for a model and how far each form moves its site's output.
+
+    Args:
+        graph: folded, before any rewrite.
+        choices: one a site.
+        errors: largest difference over the largest output in float32, by (site, form).
+    """
+
+    graph: Graph
+    choices: tuple[Choice, ...]
+    errors: Mapping[tuple[str, str], float]
+
+
+def explain(graph: Graph, target: Target, energy: float | None, begin: Begin) -> Explained:
+    """Every form of every site of an inference graph, measured.
+
+    Args:
+        graph: as it came.
+        target: what to time the forms in.
+        energy: also consider the approximate low-rank form that keeps this share of the squared singular values.
+        begin: progress.
+    """
+    folded = fold(graph)
+    rules = RULES if energy is None else (*RULES, LowRank(energy=energy))
+    choices = choices_for(folded, target, begin("Time every form", len(sites(folded, rules))), rules)
+    return Explained(folded, choices, _errors(folded, choices, begin))
+
+
+def _errors(graph: Graph, choices: Sequence[Choice], begin: Begin) -> Mapping[tuple[str, str], float]:
+    measured = [(c.site, form.name) for c in choices for form in c.forms if form.milliseconds is not None]
+    wanted = [(site, name) for site, name in measured if name != REFERENCE]
+    advance = begin("Compare every form", len(wanted))
+    errors = {}
+    for site, name in wanted:
+        rule = rule_named(name)
+        match = rule.match(graph, site) if rule is not None else None
+        if rule is not None and isinstance(match, Match):
+            errors[site, name] = deviation(site_graph(graph, match.nodes), rule)
+        advance()
+    return errors

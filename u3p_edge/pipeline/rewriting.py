@@ -1,0 +1,88 @@
+"""The network that is exported: the float model's function in the forms that are fastest in the files' runtime.
+
+inference graph ─ fold ─ choose by milliseconds ─ apply ─► rewritten graph ─ to_keras ─► what is quantized and exported
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.latency.cache import cached
+from u3p_edge.latency.probe import Target, measure
+from u3p_edge.pipeline.choices import read_choices, to_json
+from u3p_edge.pipeline.data import Begin
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.rewrite.engine import REFERENCE, Choice, apply, choose, sites
+from u3p_edge.rewrite.rule import Rule
+from u3p_edge.rewrite.rules import RULES
+
+LEAST = 0.0005
+"""Sites with less than this share of the arithmetic are left alone: all of them together cannot matter."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is exported.
+
+    Args:
+        model: tf_keras, the function of the float model.
+        graph: the same, folded.
+        choices: the form of each site; empty where nothing was rewritten.
+        macs_before: multiply-accumulates of the graph as it came.
+    """
+
+    model: Any
+    graph: Graph
+    choices: tuple[Choice, ...]
+    macs_before: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was rewritten, in sentences, for a report."""
+        forms = Counter(choice.chosen for choice in self.choices if choice.chosen != REFERENCE)
+        if not forms:
+            return ()
+        listed = ", ".join(f"{count} as {name}" for name, count in forms.most_common())
+        macs = f"{self.macs_before / 1e9:.2f} to {cost(self.graph).total_macs / 1e9:.2f} GMAC"
+        return (f"Exact rewrites, chosen by timing each form: {listed}; {macs} an image.",)
+
+
+def rewritten(source: Source, recipe: ExportRecipe, staging: Staging, begin: Begin) -> Network:
+    """The source's network in its chosen forms, or as it is where the recipe says so.
+
+    A choice once made is kept in the staging folder, so that an interrupted export goes on with the same network.
+
+    Raises:
+        ModelError: a recorded choice that does not fit this model.
+    """
+    if not recipe.rewrite:
+        return Network(source.model, fold(source.graph), (), source.macs)
+    graph = fold(source.graph)
+    kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, begin)).encode())
+    choices = read_choices(kept)
+    new = apply(graph, choices)
+    return Network(to_keras(new), new, choices, source.macs)
+
+
+def choices_for(
+    graph: Graph, target: Target, advance: Callable[[], object], rules: Sequence[Rule] = RULES
+) -> tuple[Choice, ...]:
+    """The fastest form of every site of a folded graph in a target; `advance` is called after every site."""
+    return choose(graph, cached(partial(measure, target=target), target), rules=rules, least=LEAST, advance=advance)
+
+
+def _choices(graph: Graph, recipe: ExportRecipe, begin: Begin) -> tuple[Choice, ...]:
+    if recipe.rewrites:
+        return tuple(Choice(site, form, ()) for site, form in recipe.rewrites)
+    advance = begin("Choose rewrites by timing them", len(sites(graph)))
+    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), advance)

@@ -1,0 +1,93 @@
+"""ONNX files in OpenVINO, on the CPU. Not among the package's own dependencies: `pip install u3p-edge[openvino]`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.runtime.base import (
+    FloatArray,
+    Quantization,
+    Shape,
+    check_file,
+    check_ports,
+    contains,
+    decode,
+    encode,
+    missing_runtime,
+    parse_metadata,
+    parse_scales,
+)
+
+
+@dataclass(frozen=True)
+class OpenVINOSession:
+    """A `Session` over an OpenVINO infer request."""
+
+    name: str
+    format: str
+    metadata: Metadata
+    threads: int
+    input_shape: Shape
+    _request: Any
+    _scales: dict[str, Quantization]
+
+    def prepare(self, image: FloatArray) -> Callable[[], None]:
+        """See `Session.prepare`."""
+        feed = {"image": self._encoded(image)}
+
+        def invoke() -> None:
+            self._request.infer(feed)
+
+        return invoke
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """See `Session.run`."""
+        self._request.infer({"image": self._encoded(image)})
+        return decode(self._request.get_output_tensor(0).data, self._scales.get("mask"))
+
+    def _encoded(self, image: FloatArray) -> Any:
+        return encode(image, self.input_shape, self._scales.get("image"), self.name)
+
+
+def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
+    """Load an ONNX file of ours in OpenVINO.
+
+    Raises:
+        ModelError: the file is missing, not ONNX, without our metadata, or not runnable.
+        RuntimeMissingError: openvino is not installed.
+    """
+    check_file(path)
+    try:
+        library = importlib.import_module("openvino")
+    except ImportError as error:
+        raise missing_runtime("OpenVINO", "openvino", path) from error
+    properties = _properties(path)
+    metadata = parse_metadata(properties.get(METADATA_KEY), path)
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    try:
+        compiled = library.Core().compile_model(str(path), "CPU", options)
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise ModelError(f"OpenVINO cannot run {path} ({reason})", mend="Export or copy it again.") from error
+    image, mask = (tuple(int(n) for n in port.shape) for port in (compiled.input(0), compiled.output(0)))
+    shape = check_ports(path, metadata, image, mask)
+    number = "int8" if contains(path, b"QuantizeLinear") else "float32"
+    scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
+    request = compiled.create_infer_request()
+    return OpenVINOSession(path.name, f"openvino-{number}", metadata, threads, shape, request, scales)
+
+
+def _properties(path: Path) -> dict[str, str]:
+    """The file's metadata properties."""
+    onnx = importlib.import_module("onnx")
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError derives from Exception alone
+        raise ModelError(f"{path} is not an ONNX file: truncated or damaged", mend="Export or copy it again.") from error
+    return {entry.key: entry.value for entry in model.metadata_props}
