@@ -58,9 +58,10 @@ LABEL = "Random weights and made-up integers: latency and memory only, nothing h
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One network in one number type: its graph, the choice that made it, and what strips do to its arena."""
+    """One network in one number type: its graph, in strips and whole, the choice that made it, and what strips do."""
 
     graph: Graph
+    whole: Graph
     choices: tuple[Choice, ...]
     strips: strip_choice.Plan | None
 
@@ -80,7 +81,7 @@ def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
     choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
     new = apply(graph, choices)
     plan = strip_choice.choose(new, bytes_per_element=bytes_of(number))
-    return {"reference": Variant(graph, (), None), "rewritten": Variant(plan.graph, choices, plan)}
+    return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
 
 
 def bytes_of(number: str) -> int:
@@ -89,7 +90,7 @@ def bytes_of(number: str) -> int:
 
 
 def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
-    """The variant as a TFLite and as an ONNX file, by name; files that are there already stay."""
+    """The variant as a TFLite and as an ONNX file, by name; as `export` does it, the float ONNX file has no strips."""
     stem = f"{name}.{number}"
     paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
     if number == "int8":
@@ -98,7 +99,7 @@ def write_files(variant: Variant, name: str, number: str, metadata: Metadata, fo
         model = onnx_int8.to_onnx(flatbuffer.read(paths["tflite"].read_bytes()), metadata)
     else:
         write_bytes(paths["tflite"], write(variant.graph, None, metadata))
-        model = onnx_float.to_onnx(to_keras(variant.graph), metadata)
+        model = onnx_float.to_onnx(to_keras(variant.whole), metadata)
     write_bytes(paths["onnx"], model.SerializeToString())
     return {path.name: path for path in paths.values()}
 

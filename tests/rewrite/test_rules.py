@@ -16,7 +16,7 @@ from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.engine import lone_relus
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
-from u3p_edge.rewrite.rules import RULES, JoinSum, LowRank, Pointwise, Separable, SplitConcat, Winograd
+from u3p_edge.rewrite.rules import RULES, JoinSum, LowRank, OneInterpolation, Pointwise, Separable, SplitConcat, Winograd
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -69,7 +69,7 @@ def sites_over_upsampling(draw: st.DrawFn) -> Graph:
 @settings(max_examples=40, deadline=None)
 def test_rules_over_an_upsampled_map_keep_the_function_at_all_borders(graph: Graph) -> None:
     applied = 0
-    for rule in (Pointwise(), Separable(), LowRank()):
+    for rule in (Pointwise(), Separable(), OneInterpolation(), LowRank()):
         match = rule.match(graph, "y")
         if isinstance(match, Match):
             other = rule.rewrite(graph, match)
@@ -98,14 +98,17 @@ def test_winograd_keeps_the_function(size: tuple[int, int], channels: int, bias:
     assert deviation(graph, other, np.float32) <= tolerance(graph)
 
 
-@pytest.mark.parametrize("rule", [Separable(), Winograd("rows"), Winograd("both")], ids=lambda rule: rule.name)
+EXACT = [Separable(), OneInterpolation(), Winograd("rows"), Winograd("both")]
+
+
+@pytest.mark.parametrize("rule", EXACT, ids=lambda rule: rule.name)
 def test_the_identities_are_exact_in_real_arithmetic(rule: Rule) -> None:
     # With a kernel of eighths no float32 weight of either form is rounded, so only float64's own rounding is left.
     graph = upsampled((5, 4), channels=4, factor=(4, 2))
     eighths = np.round(graph["y"].weights["kernel"] * 8) / np.float32(8)
     exact = replace(graph["y"], weights={**graph["y"].weights, "kernel": eighths})
     graph = replace(graph, nodes=(*graph.nodes[:-1], exact))
-    # 36 products and as many sums: 100 * 2.2e-16.
+    # 36 products and as many sums: 100 * 2.2e-16. The scales 1 / 2s of one interpolation are powers of two here, so exact.
     assert deviation(graph, rewritten(rule, graph), np.float64) < 100 * np.finfo(np.float64).eps
 
 
@@ -136,6 +139,24 @@ def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations
     assert sum(node.op == "upsample" and found[node.name] == (1, 16, 24, 2) for node in other.nodes) == 3
     assert cost(other).total_macs * 16 == cost(graph).total_macs
     assert "up" not in other
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8, 16])
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_one_interpolation_is_exact_at_every_even_scale_and_at_both_ends(factor: int, width: int) -> None:
+    graph = upsampled((3, width), channels=2, factor=(2, factor), activation="linear")
+    other = rewritten(OneInterpolation(), graph)
+    found = shapes(other)
+    assert sum(node.op == "upsample" and found[node.name][2] == width * factor for node in other.nodes) == 1
+    assert deviation(graph, other, np.float64) < 100 * np.finfo(np.float64).eps
+
+
+def test_one_interpolation_refuses_what_it_does_not_hold_for() -> None:
+    rule = OneInterpolation()
+    assert "even factor" in refusal(rule, upsampled(factor=(2, 3)))
+    assert "even factor" in refusal(rule, upsampled(interpolation="nearest"))
+    assert "not 3" in refusal(rule, upsampled(kernel=5))
+    assert "one column" in refusal(rule, upsampled((4, 1)))
 
 
 @pytest.mark.parametrize(("axes", "share"), [("rows", 4 / 6), ("both", 16 / 36)])

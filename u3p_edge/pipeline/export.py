@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,6 @@ from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default
 from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.graph.ir import Graph
-from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.pipeline import depth_first
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
@@ -148,20 +146,19 @@ def _make(
     network = rewritten(source, recipe, staging, begin)
     whole = depth_first.stripped(network.graph, recipe, bytes_per_element=4)
     ready = dataclasses.replace(source, model=network.model)
-    plain = to_keras(whole.graph) if recipe.float16 or "onnx" in recipe.formats else None
     files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
     if recipe.rewrite:
         files = {REFERENCE_FILE: before, **files}
     if recipe.float16:
         files["model.float16.tflite"] = staging.file(
-            "float16.tflite", lambda: tflite.convert_float(plain, source.metadata, half=True)
+            "float16.tflite", lambda: tflite.convert_float(network.model, source.metadata, half=True)
         )
     choice, notes = None, whole.notes
     if recipe.int8:
         quantized, choice = quantize(ready, data, recipe, staging, begin)
         files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
     if "onnx" in recipe.formats:
-        files |= _onnx(plain, source, files.get("model.int8.tflite"), staging, begin)
+        files |= _onnx(ready, files.get("model.int8.tflite"), staging, begin)
     return files, Made(network, choice, (*network.notes, *notes))
 
 
@@ -179,11 +176,12 @@ def _depth_first(quantized: Path, source: Source, recipe: ExportRecipe, staging:
     return staging.file("model.int8.tflite", lambda: file), notes
 
 
-def _onnx(model: Any, source: Source, int8: Path | None, staging: Staging, begin: Begin) -> dict[str, Path]:
+def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin) -> dict[str, Path]:
+    """The float file of the whole network (strips would make its conversion several times longer), and the int8 twin."""
     advance = begin("Convert to ONNX", 1 if int8 is None else 2)
 
     def float32() -> bytes:
-        return bytes(onnx_float.to_onnx(model, source.metadata).SerializeToString())
+        return bytes(onnx_float.to_onnx(source.model, source.metadata).SerializeToString())
 
     files = {"model.float32.onnx": staging.file("float32.onnx", float32)}
     advance()

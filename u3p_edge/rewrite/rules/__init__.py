@@ -5,11 +5,21 @@ from __future__ import annotations
 from u3p_edge.rewrite.rule import Rule
 from u3p_edge.rewrite.rules.concat import JoinSum, SplitConcat
 from u3p_edge.rewrite.rules.low_rank import LowRank
+from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
 from u3p_edge.rewrite.rules.pointwise import Pointwise
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
 
-RULES: tuple[Rule, ...] = (Pointwise(), Separable(), LowRank(), Winograd("rows"), Winograd("both"), SplitConcat(), JoinSum())
+RULES: tuple[Rule, ...] = (
+    Pointwise(),
+    Separable(),
+    OneInterpolation(),
+    LowRank(),
+    Winograd("rows"),
+    Winograd("both"),
+    SplitConcat(),
+    JoinSum(),
+)
 """Every exact rule."""
 
 
@@ -25,4 +35,4 @@ def rule_named(name: str) -> Rule | None:
         return None
 
 
-__all__ = ["RULES", "JoinSum", "LowRank", "Pointwise", "Separable", "SplitConcat", "Winograd", "rule_named"]
+__all__ = ["RULES", "JoinSum", "LowRank", "OneInterpolation", "Pointwise", "Separable", "SplitConcat", "Winograd", "rule_named"]

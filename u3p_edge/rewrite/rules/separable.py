@@ -57,10 +57,21 @@ class Separable:
 
 
 def _nodes(up: Node, conv: Node) -> list[Node]:
+    nodes, taps = column_taps(up, conv)
+    columns = []
+    for b, name in enumerate(taps):
+        added = _interpolated(name, up, COLUMNS, b - len(taps) // 2)
+        nodes += added
+        columns.append(added[-1].name if added else name)
+    return [*nodes, *total(conv.name, columns, conv.attrs["activation"] == "relu")]
+
+
+def column_taps(up: Node, conv: Node) -> tuple[list[Node], list[str]]:
+    """Nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b."""
     kernel = conv.weights["kernel"]
     height, width = kernel.shape[:2]
     nodes: list[Node] = []
-    columns = []
+    taps = []
     for b in range(width):
         rows = []
         for a in range(height):
@@ -71,9 +82,8 @@ def _nodes(up: Node, conv: Node) -> list[Node]:
             rows.append(nodes[-1].name)
         if height > 1:
             nodes += total(f"{conv.name}_column{b}", rows, relu=False)
-        nodes += _interpolated(nodes[-1].name, up, COLUMNS, b - width // 2)
-        columns.append(nodes[-1].name)
-    return [*nodes, *total(conv.name, columns, conv.attrs["activation"] == "relu")]
+        taps.append(nodes[-1].name)
+    return nodes, taps
 
 
 def _interpolated(name: str, up: Node, axis: int, by: int) -> list[Node]:
