@@ -169,3 +169,17 @@ def level(height: int = 32, width: int = 32, filters: int = 8) -> Graph:
         Node("mask", "activation", ("logits",), {"function": "sigmoid"}),
     ]
     return Graph(tuple(nodes), tuple(sizes), ("mask",))
+
+
+def headed(channels: int = 3) -> Graph:
+    """`level` with its head in two steps: a 1x1 convolution to a few channels, and the 3x3 convolution of those."""
+    rng = np.random.default_rng(1)
+    small = {"kernel": rng.normal(size=(1, 1, 24, channels)).astype(np.float32)}
+    last = {"kernel": rng.normal(size=(3, 3, channels, 1)).astype(np.float32)}
+    nodes = (
+        *level().nodes[:-2],
+        Node("small", "conv", ("fused",), {"padding": "same"}, small),
+        Node("logits", "conv", ("small",), {"padding": "same"}, last),
+        Node("mask", "activation", ("logits",), {"function": "sigmoid"}),
+    )
+    return Graph(nodes, level().inputs, ("mask",))

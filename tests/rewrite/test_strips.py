@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
-from strip_graphs import CHANNELS, Maps, graphs, level, steps
+from strip_graphs import CHANNELS, Maps, graphs, headed, level, steps
 
 from u3p_edge.errors import ConfigError
+from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
 from u3p_edge.graph.reference import run
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu
+from u3p_edge.rewrite.intervals import cuts
+from u3p_edge.rewrite.region import Region, ends, region
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.concat import SplitConcat
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
 from u3p_edge.rewrite.strip_choice import choose
-from u3p_edge.rewrite.strips import Strips, carry, strip
+from u3p_edge.rewrite.strips import Demand, Strips, carry, demand, strip
 
 
 def feeds(graph: Graph, batch: int = 2) -> dict[str, np.ndarray]:
@@ -191,6 +195,33 @@ def test_branches_are_computed_one_after_the_other_even_where_the_graph_does_not
         assert names.index(f"{branch}_branch") == names.index(f"{branch}_up") + 1
 
 
+@given(st.integers(4, 700), st.data())
+def test_cuts_cover_the_rows_nearly_evenly(height: int, data: st.DataObject) -> None:
+    """The tallest strip is at most a quarter taller than the mean, or a row, where no strip could be as tall as the mean."""
+    count = data.draw(st.integers(2, height // 2))
+    rows = cuts(height, count)
+    assert len(rows) == count
+    assert (rows[0][0], rows[-1][1]) == (0, height)
+    assert all(a[1] == b[0] for a, b in pairwise(rows))
+    sizes = [last - first for first, last in rows]
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(1.25 * height / count, height / count + 1)
+
+
+@pytest.mark.parametrize(
+    ("height", "count", "sizes"),
+    [
+        (320, 5, {64}),
+        (320, 6, {48, 56}),  # at multiples of 8: of 16 there would be strips of 64, a fifth above the mean
+        (320, 12, {24, 28}),
+        (128, 12, {10, 12}),  # pairs are worth more: 12 rows are an eighth above the mean
+        (30, 7, {4, 5}),
+    ],
+)
+def test_cuts_are_at_the_largest_multiples_that_keep_strips_even(height: int, count: int, sizes: set[int]) -> None:
+    assert {last - first for first, last in cuts(height, count)} == sizes
+
+
 def test_additional_arithmetic_is_that_of_the_rows_next_to_cuts() -> None:
     """Two 3x3 convolutions of 8 rows in 2 strips: the first is computed on 5 + 1 rows a strip, of which one is only read,
     and the second on 4 + 1, since a convolution gives as many rows as it reads. 2 * (6 + 5) rows instead of 2 * 8."""
@@ -236,6 +267,63 @@ def test_relus_stay_right_behind_the_sum_that_only_they_read() -> None:
     for relu in relus:
         assert new[relu.inputs[0]].op in ("add", "conv")
         assert readers[relu.inputs[0]] == (relu.name,)
+
+
+# Demand and ends
+
+
+@settings(max_examples=40, deadline=None)
+@given(graphs(), st.integers(2, 7))
+def test_the_demand_is_what_the_strips_take(graph: Graph, count: int) -> None:
+    found = region(graph, graph.outputs[0])
+    assume(isinstance(found, Region))
+    assert isinstance(found, Region)
+    need, new = demand(graph, found, count, cost(graph).macs, 4), strip(graph, found.out, count)
+    assume(isinstance(new, Strips))
+    assert isinstance(need, Demand)
+    assert isinstance(new, Strips)
+    assert need.extra_macs == pytest.approx(new.extra_macs)
+
+
+@pytest.mark.parametrize("count", [3, 5, 8])
+def test_the_demand_is_the_bytes_alive(count: int) -> None:
+    """The whole level is the region, so that nothing is alive beside it. A middle strip needs the most, while the inputs are
+    kept; sizes are multiples of the arena's alignment, but for the mask's strips, which may each be filled up to one."""
+    graph = level()
+    found = region(graph, "mask")
+    assert isinstance(found, Region)
+    need = demand(graph, found, count, cost(graph).macs, 4)
+    assert isinstance(need, Demand)
+    alive = memory.plan(stripped(graph, "mask", count).graph, bytes_per_element=4).live_peak
+    assert alive <= need.bytes + memory.ALIGNMENT * count
+    assert need.bytes <= alive + memory.ALIGNMENT * count
+
+
+def test_strips_end_at_a_narrow_map_and_save_the_rows_that_its_readers_need() -> None:
+    graph = headed()
+    whole = region(graph, "mask")
+    assert isinstance(whole, Region)
+    assert [end.out for end in ends(graph, whole)] == ["mask", "small"]
+    plan = choose(graph, count=4)
+    assert plan.counts == {"small": 4}
+    # Of three 3x3 convolutions one after the other two are left in the strips, and the widest no longer feeds a third.
+    assert plan.extra_macs < stripped(graph, "mask", 4).extra_macs * 2 / 3
+    assert {"logits", "mask"} <= {node.name for node in plan.graph.nodes} - set(plan.origin)
+    assert_same_bits(graph, plan.graph)
+
+
+def test_strips_end_at_the_output_where_no_map_above_is_narrow_or_another_reads_it() -> None:
+    def found(graph: Graph) -> list[str]:
+        whole = region(graph, graph.outputs[0])
+        assert isinstance(whole, Region)
+        return [end.out for end in ends(graph, whole)]
+
+    assert found(headed(4)) == ["mask"], "a sixth of the widest is not narrow"
+    assert found(level()) == ["mask"]
+    graph = headed()
+    twice = Node("sum", "add", ("logits", "logits_again"))
+    again = replace(graph["logits"], name="logits_again")
+    assert found(replace(graph, nodes=(*graph.nodes[:-1], again, twice), outputs=("sum",))) == ["sum"]
 
 
 # Refusals

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from u3p_edge.graph.ir import Node
 from u3p_edge.graph.ops import TRAINING_ONLY, Shape
@@ -22,6 +23,8 @@ _POINTWISE = TRAINING_ONLY | {"activation", "relu", "leaky_relu", "elu", "dense"
 _NORMS = ("batch_norm", "layer_norm")
 _POOLS = ("max_pool", "average_pool")
 _HEIGHT = 1
+_CUTS = {16: 1.1, 8: 1.1, 4: 1.1, 2: 1.25}
+"""Multiples of rows to cut at, and how much taller than the mean a strip may be for that: the tallest needs the memory."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,21 @@ def clipped(rows: Rows, height: int) -> Rows:
     """The rows of an interval that a map of `height` rows has; the nearest row where it has none."""
     first = min(max(rows[0], 0), height - 1)
     return first, max(min(rows[1], height), first + 1)
+
+
+def cuts(height: int, count: int) -> tuple[Rows, ...]:
+    """The rows [first, last) of `count` strips, nearly even, and cut at multiples of 16, else 8, 4 or 2, where they can be.
+
+    Winograd's form computes pairs of rows and an upsampling by s groups of s: what a cut divides is computed twice.
+    """
+    for multiple, taller in _CUTS.items():
+        step = count * multiple
+        at = [(2 * i * height + step) // (2 * step) * multiple for i in range(count)] + [height]
+        rows = tuple(pairwise(at))
+        sizes = [last - first for first, last in rows]
+        if min(sizes) >= 2 and max(sizes) * count <= taller * height:
+            return rows
+    return tuple((i * height // count, (i + 1) * height // count) for i in range(count))
 
 
 def hull(a: Rows, b: Rows) -> Rows:

@@ -9,7 +9,7 @@ stays whole, and so does what a pooling reads.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes
@@ -18,6 +18,9 @@ from u3p_edge.graph.scheme import is_relu
 from u3p_edge.rewrite.intervals import MERGES, Geometry, broadcasts, geometry
 from u3p_edge.rewrite.rule import Refusal
 from u3p_edge.rewrite.schedule import orders
+
+NARROW = 8
+"""A map of at most an eighth of its region's widest is narrow."""
 
 _CHEAP = frozenset(("upsample", "crop", "pad", "add", "subtract"))
 
@@ -70,6 +73,24 @@ def region(graph: Graph, out: str) -> Region | Refusal:
     read = {name for node in graph.nodes if node.name in names for name in node.inputs} - names
     boundary = tuple(node.name for node in graph.nodes if node.name in read)
     return Region(out, orders(graph, out, names, found), boundary, {name: ways[name] for name in names}, found)
+
+
+def ends(graph: Graph, whole: Region) -> Iterator[Region]:
+    """A region, and those that end above it: at a narrow map from which on only one node at a time reads the last, where the
+    steps below read neighbouring rows. Run whole they need next to no memory, and what is above them no row beyond a cut."""
+    yield whole
+    readers, widest = consumers(graph), max(math.prod(whole.shapes[name]) for name in whole.nodes)
+    node = graph[whole.out]
+    while len(node.inputs) == 1:
+        above, row = node.inputs[0], whole.shapes[node.name][1] // 2
+        narrow = NARROW * math.prod(whole.shapes[above]) <= widest
+        if not narrow or above not in whole.geometries or readers[above] != (node.name,):
+            return
+        if whole.geometries[node.name].needed((row, row + 1)) != (row, row + 1):
+            end = region(graph, above)
+            if isinstance(end, Region):
+                yield end
+        node = graph[above]
 
 
 def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str, Geometry]) -> Mapping[str, bool]:

@@ -4,24 +4,31 @@ Regions share no node, and what one keeps whole is alive beside another whether 
 alive at once while a region is computed hangs on its own number of strips alone: it is found for each region and count by
 itself, and for any limit the cheapest counts that stay below it follow region by region. Only those few combinations are made
 and planned whole, since an arena may need more than the bytes that are alive.
+
+Strips need not end at the map in question: where the last steps to it are narrow (a 3x3 convolution of nine channels to one,
+a sigmoid), these run whole at next to no memory, and the wide map above them needs no row beyond a cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
-from u3p_edge.graph.ir import Graph
-from u3p_edge.rewrite.region import Region, region
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.rewrite.region import Region, ends, region
 from u3p_edge.rewrite.rule import Refusal
-from u3p_edge.rewrite.strips import Strips, in_strips, strip
+from u3p_edge.rewrite.strips import Demand, Strips, demand, in_strips, strip
 
 COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 REGIONS = 3
 """The output's region and at most two more: below them the maps are small."""
+HOPELESS = 2
+"""Where a number of strips adds twice the MACs that may be added, larger ones are not tried."""
 ALIKE = 1.02
 """Peaks within 2 % of each other are told apart by their number of strips."""
 
@@ -33,7 +40,7 @@ class Plan:
     Args:
         graph: the same function as the graph before.
         origin: see `Strips`.
-        counts: number of strips by the node that they make up; nodes left whole are not named.
+        counts: number of strips by the node whose map they make up (an end, see `region.ends`); nodes left whole are not named.
         peak: bytes of the planned arena.
         whole_peak: bytes of it without strips.
         extra_macs: multiply-accumulates done more than once, as a share of the former graph's.
@@ -53,8 +60,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Way:
-    """One number of strips for one region: the bytes alive at most while it is computed, and the additional share of MACs."""
+    """One number of strips for one region: the bytes alive at most while it is computed, and the additional share of MACs.
 
+    `end` is the region up to where the strips are joined.
+    """
+
+    end: Region
     count: int
     alive: int
     extra_macs: float
@@ -71,7 +82,7 @@ def choose(
     bytes_per_element: int = 1,
     counts: Sequence[int] = COUNTS,
     count: int | None = None,
-    max_overhead: float = 0.05,
+    max_overhead: float = 0.02,
 ) -> Plan:
     """The graph in strips: within the budget at the fewest MACs, or, without one, at the smallest peak for little more MACs.
 
@@ -87,29 +98,32 @@ def choose(
         ConfigError: for a fixed count that the output cannot be computed in.
         ModelError: as `shapes` does.
     """
-    options = tuple(dict.fromkeys((1, *counts) if count is None else (1, count)))
-    sites, refusals = _sites(graph, bytes_per_element)
+    options = sorted({*counts} if count is None else {count})
+    limit = HOPELESS * max_overhead if budget_bytes is None and count is None else math.inf
+    whole, macs = memory.plan(graph, bytes_per_element=bytes_per_element), cost(graph).total_macs
+    alive = _alive(graph, whole)
+    sites, refusals = _sites(graph, alive)
     ways: Mapping[str, tuple[_Way, ...]]
-    ways = {name: tuple(_ways(graph, each, options, bytes_per_element)) for name, each in sites.items()}
+    ways = {name: tuple(_ways(graph, each, options, bytes_per_element, alive, limit)) for name, each in sites.items()}
     if count is not None:
         ways = _fixed(graph, ways, count)
-    whole = _peak(graph, bytes_per_element)
 
     def made(chosen: Mapping[str, _Way]) -> Plan:
-        new, origin = _stripped(graph, {name: way.count for name, way in chosen.items()})
-        peak = _peak(new, bytes_per_element)
-        used = {name: way.count for name, way in chosen.items() if way.count > 1}
-        extra, met = sum(way.extra_macs for way in chosen.values()), budget_bytes is None or peak <= budget_bytes
-        return Plan(new, origin, used, peak, whole, extra, met, refusals)
+        used = [way for way in chosen.values() if way.count > 1]
+        new, origin = _stripped(graph, used)
+        peak = memory.plan(new, bytes_per_element=bytes_per_element).peak
+        extra, met = cost(new).total_macs / macs - 1 if macs else 0.0, budget_bytes is None or peak <= budget_bytes
+        return Plan(new, origin, {way.end.out: way.count for way in used}, peak, whole.peak, extra, met, refusals)
 
-    combinations = tuple(_combinations(ways, _outside(graph, sites, bytes_per_element)))
+    inside = {name for site in sites.values() for name in site.nodes}
+    combinations = tuple(_combinations(ways, max((alive[name] for name in alive if name not in inside), default=0)))
     if budget_bytes is None:
         return _smallest(_affordable(combinations, max_overhead), made)
-    within = [chosen for alive, chosen in combinations if alive <= budget_bytes]
+    within = [chosen for most, chosen in combinations if most <= budget_bytes]
     return _first_met(map(made, within or [combinations[-1][1]]))
 
 
-def _sites(graph: Graph, bytes_per_element: int) -> tuple[Mapping[str, Region], Mapping[str, str]]:
+def _sites(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region], Mapping[str, str]]:
     """The regions in question by their outputs, and why others are not: the output's, and of those that are reached from it
     through what they keep whole the ones that need the most."""
     found: dict[str, Region] = {}
@@ -122,24 +136,48 @@ def _sites(graph: Graph, bytes_per_element: int) -> tuple[Mapping[str, Region], 
             continue
         found[name] = one
         waiting += [x for x in one.boundary if graph[x].op != "input" and x not in waiting]
-    alive = _alive(graph, bytes_per_element)
     further = [name for name in found if name != graph.outputs[0]]
     further.sort(key=lambda name: -max(alive[x] for x in found[name].nodes))
     kept = [name for name in found if name == graph.outputs[0] or name in further[: REGIONS - 1]]
     return {name: found[name] for name in kept}, refusals
 
 
-def _ways(graph: Graph, site: Region, counts: Sequence[int], bytes_per_element: int) -> Iterator[_Way]:
-    """Whole, and in each number of strips that the region can be computed in."""
-    before = {node.name for node in graph.nodes} - {site.out}
-    for count in counts:
-        strips = in_strips(graph, site, count) if count > 1 else None
-        if isinstance(strips, Strips):
-            alive = _alive(strips.graph, bytes_per_element)
-            yield _Way(count, max(alive[name] for name in alive if name not in before), strips.extra_macs)
-        elif count == 1:
-            alive = _alive(graph, bytes_per_element)
-            yield _Way(1, max(alive[name] for name in site.nodes), 0.0)
+def _ways(
+    graph: Graph, site: Region, counts: Sequence[int], bytes_per_element: int, alive: Mapping[str, int], limit: float
+) -> Iterator[_Way]:
+    """Whole, and in each number of strips that the region can be computed in, up to each of its ends.
+
+    Args:
+        counts: rising.
+        alive: bytes while each node of the graph is computed, as it is.
+        limit: additional share of MACs from which on no larger number is tried.
+    """
+    yield _Way(site, 1, max(alive[name] for name in site.nodes), 0.0)
+    macs = cost(graph).macs
+    for end in ends(graph, site):
+        given, read = _bytes(end, [end.out], bytes_per_element), _bytes(end, end.boundary, bytes_per_element)
+        beside = _given(graph, end, bytes_per_element, end.boundary) - given - read
+        # What runs after the strips: joining them, and the steps behind the end.
+        joined = _given(graph, end, bytes_per_element, ()) + given
+        behind = max((alive[name] for name in site.nodes if name not in end.geometries), default=0)
+        for count in counts:
+            need = demand(graph, end, count, macs, bytes_per_element)
+            if isinstance(need, Demand):
+                yield _Way(end, count, max(beside + need.bytes, joined, behind), need.extra_macs)
+                if need.extra_macs > limit:
+                    break
+
+
+def _given(graph: Graph, end: Region, bytes_per_element: int, kept: Sequence[str]) -> int:
+    """Bytes alive when a region's output is given, in the graph without the region; the nodes `kept` are alive then too."""
+    given = Node(end.out, "input", attrs={"shape": end.shapes[end.out]})
+    nodes = tuple(given if node.name == end.out else node for node in graph.nodes if node.name not in end.nodes[:-1])
+    rest = Graph(nodes, (*graph.inputs, end.out), (*graph.outputs, *kept))
+    return _alive(rest, memory.plan(rest, bytes_per_element=bytes_per_element))[end.out]
+
+
+def _bytes(end: Region, names: Sequence[str], bytes_per_element: int) -> int:
+    return sum(math.prod(end.shapes[name]) for name in names) * bytes_per_element
 
 
 def _fixed(graph: Graph, ways: Mapping[str, tuple[_Way, ...]], count: int) -> Mapping[str, tuple[_Way, ...]]:
@@ -197,30 +235,21 @@ def _first_met(plans: Iterator[Plan]) -> Plan:
     return min(tried, key=lambda plan: (plan.peak, plan.extra_macs))
 
 
-def _stripped(graph: Graph, counts: Mapping[str, int]) -> tuple[Graph, Mapping[str, str]]:
+def _stripped(graph: Graph, ways: Sequence[_Way]) -> tuple[Graph, Mapping[str, str]]:
+    """The graph with those regions in strips; none has nodes of another, so each is the same in what the others gave."""
     origin: dict[str, str] = {}
-    for name, count in counts.items():
-        strips = strip(graph, name, count) if count > 1 else None
+    for way in ways:
+        strips = in_strips(graph, way.end, way.count)
         if isinstance(strips, Strips):
             graph = strips.graph
             origin |= strips.origin
     return graph, origin
 
 
-def _outside(graph: Graph, sites: Mapping[str, Region], bytes_per_element: int) -> int:
-    """Bytes alive at most while no region is computed."""
-    inside: Set[str] = {name for site in sites.values() for name in site.nodes}
-    return max((size for name, size in _alive(graph, bytes_per_element).items() if name not in inside), default=0)
-
-
-def _alive(graph: Graph, bytes_per_element: int) -> Mapping[str, int]:
+def _alive(graph: Graph, plan: memory.Plan) -> Mapping[str, int]:
     """Bytes of all tensors that are alive while each node is computed."""
     change = [0] * (len(graph.nodes) + 1)
-    for tensor in memory.plan(graph, bytes_per_element=bytes_per_element).tensors:
+    for tensor in plan.tensors:
         change[tensor.first] += tensor.bytes
         change[tensor.last + 1] -= tensor.bytes
     return dict(zip((node.name for node in graph.nodes), accumulate(change), strict=False))
-
-
-def _peak(graph: Graph, bytes_per_element: int) -> int:
-    return memory.plan(graph, bytes_per_element=bytes_per_element).peak

@@ -13,6 +13,7 @@ convolution share its weights: they carry the same read-only arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Scheme, is_relu
-from u3p_edge.rewrite.intervals import MERGES, Rows, broadcasts, hull
+from u3p_edge.rewrite.intervals import MERGES, Rows, broadcasts, cuts, hull
 from u3p_edge.rewrite.region import Region, region
 from u3p_edge.rewrite.rule import Refusal
 
@@ -46,8 +47,21 @@ class Strips:
     extra_macs: float
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What a region in strips needs.
+
+    Args:
+        bytes: alive at most until its strips are joined, of its own nodes and of those that they read.
+        extra_macs: as in `Strips`.
+    """
+
+    bytes: int
+    extra_macs: float
+
+
 def strip(graph: Graph, out: str, count: int) -> Strips | Refusal:
-    """The graph with what only the node `out` needs computed in `count` strips of its rows, as even as they can be.
+    """The graph with what only the node `out` needs computed in `count` strips of its rows (`intervals.cuts`).
 
     Refused where `region` refuses, for fewer than two strips, and for strips of less than two rows.
     """
@@ -57,13 +71,10 @@ def strip(graph: Graph, out: str, count: int) -> Strips | Refusal:
 
 def in_strips(graph: Graph, found: Region, count: int) -> Strips | Refusal:
     """`strip` for a region of the graph that is known."""
-    if count < 2:
-        return Refusal("one strip is the whole map")
-    if 2 * count > found.height:
-        return Refusal(f"the {found.height} rows of {found.out!r} do not make {count} strips of two rows or more")
-    rows = tuple((i * found.height // count, (i + 1) * found.height // count) for i in range(count))
-    middle = count // 2
-    order = min(found.orders, key=lambda each: _alive(found, _Strip(graph, found, each, middle, rows[middle])))
+    refusal = _refusal(found, count)
+    if refusal:
+        return refusal
+    rows, order = cuts(found.height, count), _middle(graph, found, count).order
     strips = [_Strip(graph, found, order, i, own) for i, own in enumerate(rows)]
     joined = Node(found.out, "concat", tuple(one.result for one in strips), {"axis": 1})
     new = _put(graph, found, [node for one in strips for node in one.nodes] + [joined])
@@ -71,6 +82,54 @@ def in_strips(graph: Graph, found: Region, count: int) -> Strips | Refusal:
     macs = cost(graph).total_macs
     extra = cost(new).total_macs / macs - 1 if macs else 0.0
     return Strips(new, {**origin, found.out: found.out}, rows, found.nodes, extra)
+
+
+def demand(graph: Graph, found: Region, count: int, macs: Mapping[str, int], bytes_per_element: int) -> Demand | Refusal:
+    """What `in_strips` would need, without the graph that it would make: strips that read alike are counted once.
+
+    Args:
+        graph: see `in_strips`, as are `found` and `count`.
+        macs: of the graph's nodes (`Cost.macs`).
+        bytes_per_element: of an activation.
+    """
+    refusal = _refusal(found, count)
+    if refusal:
+        return refusal
+    middle = _middle(graph, found, count)
+    row = math.prod(found.shapes[found.out]) // found.height * bytes_per_element
+    known: dict[tuple[int, ...], tuple[int, int]] = {}
+    most, more = 0, -sum(macs.get(name, 0) for name in found.nodes)
+    for rows in cuts(found.height, count):
+        kind = _extents(graph, found, rows)
+        if kind not in known:
+            one = middle if rows == middle.rows else _Strip(graph, found, middle.order, 0, rows)
+            known[kind] = one.alive(bytes_per_element), one.macs()
+        # The strips before it are alive beside it.
+        most = max(most, known[kind][0] + rows[0] * row)
+        more += known[kind][1]
+    return Demand(most, more / max(sum(macs.values()), 1))
+
+
+def _refusal(found: Region, count: int) -> Refusal | None:
+    if count < 2:
+        return Refusal("one strip is the whole map")
+    if 2 * count > found.height:
+        return Refusal(f"the {found.height} rows of {found.out!r} do not make {count} strips of two rows or more")
+    return None
+
+
+def _middle(graph: Graph, found: Region, count: int) -> _Strip:
+    """The middle strip, in the one of the region's orders in which it needs least; the others are computed in that too."""
+    rows, middle = cuts(found.height, count)[count // 2], count // 2
+    tried = [_Strip(graph, found, order, middle, rows) for order in dict.fromkeys(found.orders)]
+    return min(tried, key=lambda each: each.alive())
+
+
+def _extents(graph: Graph, found: Region, rows: Rows) -> tuple[int, ...]:
+    """How many rows each node is computed on, and reads, for these rows of the output."""
+    wanted = _wanted(graph, found, rows)
+    pairs = [pair for name in found.nodes for pair in (wanted[name], found.geometries[name].needed(wanted[name]))]
+    return tuple(last - first for first, last in pairs)
 
 
 def carry(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Scheme:
@@ -85,12 +144,6 @@ def carry(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Scheme:
     tensors = {name: scheme.tensors[old] for name, old in source.items() if old in scheme.tensors}
     kernels = {n.name: scheme.kernels[source[n.name]] for n in graph.nodes if "kernel" in n.weights}
     return Scheme(tensors, kernels)
-
-
-def _alive(found: Region, one: _Strip) -> int:
-    """Elements alive at most while a strip is computed; other strips read what stays whole, so it is alive to the end."""
-    inputs = [Node(name, "input", attrs={"shape": found.shapes[name]}) for name in found.boundary]
-    return memory.plan(Graph((*inputs, *one.nodes), found.boundary, (one.result, *found.boundary))).live_peak
 
 
 def _put(graph: Graph, found: Region, new: list[Node]) -> Graph:
@@ -108,13 +161,15 @@ class _Strip:
     """The nodes that compute some rows of a region's output, built one after the other.
 
     Args:
+        order: in which the region's nodes are computed.
+        rows: of the region's output.
         nodes: in order.
         origin: see `Strips`.
         result: the node that holds exactly the strip's rows.
     """
 
     def __init__(self, graph: Graph, found: Region, order: Sequence[str], index: int, rows: Rows) -> None:
-        self._region, self._index = found, index
+        self._region, self._index, self.order, self.rows = found, index, order, rows
         self._wanted = _wanted(graph, found, rows)
         # What a node's value is read from: the tensor, and the rows it holds; rows next to a cut may be wrong in it.
         self._held: dict[str, tuple[str, Rows]] = {name: (name, (0, _height(found, name))) for name in found.boundary}
@@ -123,6 +178,20 @@ class _Strip:
         for name in order:
             self._held[name] = self._computed(graph[name])
         self.result = self._read(found.out, rows)
+
+    def alive(self, bytes_per_element: int = 1) -> int:
+        """Bytes alive at most while it is computed; other strips read what stays whole, so that is alive to the end."""
+        return memory.plan(self._alone(), bytes_per_element=bytes_per_element).live_peak
+
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return cost(self._alone()).total_macs
+
+    def _alone(self) -> Graph:
+        """The strip's graph, which gives back what it reads."""
+        boundary = self._region.boundary
+        inputs = [Node(name, "input", attrs={"shape": self._region.shapes[name]}) for name in boundary]
+        return Graph((*inputs, *self.nodes), boundary, (self.result, *boundary))
 
     def _computed(self, node: Node) -> tuple[str, Rows]:
         """The tensor that holds the wanted rows of a node, and the rows it holds; made now, if no other one does."""
