@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Helpers beside this file (article_model.py) are imported by tests in the folders below it.
 sys.path.insert(0, str(REPOSITORY / "tests"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def timings_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests time is neither read from the user's cache nor written there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("U3P_EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,13 @@ from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.runtime import open_session
 
-MODELS = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"]
+REFERENCE = "reference.float32.tflite"
+"""The model as it came, beside the rewritten ones."""
+CONVERTED = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"]
+MODELS = [*CONVERTED, REFERENCE]
 REPORTS = ["report.json", "report.md", "samples.png"]
-CHOICE = "quantization.json"
-"""There with int8 alone."""
+CHOICE, REWRITES = "quantization.json", "rewrites.json"
+"""There with int8 alone, and with rewriting alone."""
 FIRST_STAGE = "Convert float32 to TFLite"
 
 
@@ -72,7 +75,7 @@ def no_models_in(folder: Path) -> bool:
 
 
 def test_the_run_folder_holds_what_it_should(done: Done) -> None:
-    assert sorted(path.name for path in done.run.iterdir()) == ["manifest.json", *MODELS, CHOICE, *REPORTS]
+    assert left_in(done.run) == sorted(["manifest.json", *MODELS, CHOICE, REWRITES, *REPORTS])
     with Image.open(done.run / "samples.png") as shown:
         assert shown.width > 5 * SHAPE[1], "input, truth, two masks and their difference side by side"
 
@@ -87,6 +90,9 @@ def test_the_manifest_is_true(done: Done) -> None:
         parent = sha256_of(done.run / "model.int8.tflite") if artifact.file == "model.int8.onnx" else sha256_of(done.source)
         assert artifact.parent == parent
     assert json.loads(manifest.recipe)["rounds"] == 5
+    recorded = json.loads((done.run / REWRITES).read_text())["rewrites"]
+    assert manifest.rewrites == tuple((choice["site"], choice["chosen"]) for choice in recorded)
+    assert manifest.rewrites
 
 
 def test_every_file_says_what_it_is_and_where_it_comes_from(done: Done) -> None:
@@ -100,6 +106,7 @@ def test_every_file_says_what_it_is_and_where_it_comes_from(done: Done) -> None:
 def test_the_result_and_the_report_say_the_same(done: Done) -> None:
     result = read_result(done.run / "report.json")
     assert sorted(a.name for a in result.artifacts) == MODELS
+    assert result.reference == REFERENCE
     assert result.data is not None
     assert (result.data.split, result.data.images) == ("test", 3)
     text = (done.run / "report.md").read_text()
@@ -146,13 +153,14 @@ def test_the_same_export_is_not_done_twice(program: Program, copied: Done) -> No
 def test_what_is_not_whole_is_done_again_and_nothing_stale_stays(program: Program, copied: Done) -> None:
     (copied.run / "mine.txt").write_text("kept")
     arguments = (*copied.arguments, "--no-int8", "--formats", "tflite")
-    expected = ["manifest.json", "mine.txt", "model.float32.tflite", *REPORTS]
+    models = ["model.float32.tflite", REFERENCE]
+    expected = sorted(["manifest.json", "mine.txt", *models, REWRITES, *REPORTS])
 
     def made_again(*more: object) -> bool:
         ended = program(*arguments, *more)
         assert ended.code == 0, ended.err
         assert sorted(path.name for path in copied.run.iterdir()) == expected, "no int8 or ONNX file of the export before"
-        assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.float32.tflite"]
+        assert sorted(a.file for a in read_manifest(copied.run).artifacts) == models
         return FIRST_STAGE in ended.err
 
     assert made_again(), "another export than the one that lay there"
@@ -162,6 +170,8 @@ def test_what_is_not_whole_is_done_again_and_nothing_stale_stays(program: Progra
     (copied.run / "model.float32.tflite").write_bytes(b"TFL3")
     assert made_again()
     assert made_again("--force")
+    models, expected = ["model.float32.tflite"], ["manifest.json", "mine.txt", "model.float32.tflite", *REPORTS]
+    assert made_again("--no-rewrite")
 
 
 def test_a_dry_run_says_the_plan_and_writes_nothing(program: Program, done: Done, tmp_path: Path) -> None:
@@ -187,7 +197,7 @@ def test_what_fails_verification_is_not_left(program: Program, done: Done, tmp_p
 
 
 def test_formats_numbers_and_float_ports(program: Program, done: Done, tmp_path: Path) -> None:
-    options = ("--formats", "tflite", "--float16", "--float-io", "--ptq")
+    options = ("--formats", "tflite", "--float16", "--float-io", "--ptq", "--no-rewrite")
     ended = program(*dataclasses.replace(done, run=tmp_path).arguments, *options)
     assert ended.code == 0, ended.err
     models = ["model.float16.tflite", "model.float32.tflite", "model.int8.tflite"]
@@ -234,7 +244,7 @@ def test_a_run_folder_keeps_its_own_files_and_names(program: Program, pictures: 
     config = preset("article", input_shape=SHAPE, base_width=2, classes=3, normalization="none")
     metadata = default_metadata(Preprocessing(*SHAPE, normalization="range"), labels=3, names=("dark", "blob", "bar"))
     save_model(run, build(config), config, metadata)
-    arguments = ("--data", pictures, "--formats", "tflite", *QUICK)
+    arguments = ("--data", pictures, "--formats", "tflite", "--no-rewrite", *QUICK)
     # Into the very folder that it comes from: the model is neither harmed nor forgotten.
     ended = program("export", run, "--out", run, *arguments)
     assert ended.code == 0, ended.err
@@ -250,7 +260,7 @@ def test_a_training_runs_manifest_entries_stay(done: Done, copied: Done) -> None
     write_bytes(copied.run / "model.safetensors", b"weights")
     own = describe(copied.run / "model.safetensors", "safetensors")
     write_manifest(copied.run, Manifest((own,), recipe="{}"))
-    recipe = ExportRecipe(int8=False, formats=("tflite",), rounds=5)
+    recipe = ExportRecipe(int8=False, formats=("tflite",), rewrite=False, rounds=5)
     export(done.source, done.data, copied.run, recipe, begin=no_progress)
     assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.safetensors", "model.float32.tflite"]
 
@@ -315,10 +325,10 @@ def article_model(article_builder: Builder) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "options", "models"),
+    ("suffix", "options", "files"),
     [
-        (".h5", ("--int8", "--ptq"), MODELS),
-        (".keras", ("--no-int8", "--formats", "tflite"), ["model.float32.tflite"]),
+        (".h5", ("--int8", "--ptq"), [*MODELS, CHOICE, REWRITES]),
+        (".keras", ("--no-int8", "--formats", "tflite", "--no-rewrite"), ["model.float32.tflite"]),
     ],
 )
 def test_the_articles_own_model(
@@ -328,7 +338,7 @@ def test_the_articles_own_model(
     tmp_path: Path,
     suffix: str,
     options: tuple[str, ...],
-    models: list[str],
+    files: list[str],
 ) -> None:
     assert len(article_model.outputs) > 2, "masks at several scales and the gate"
     source, data, run = tmp_path / f"unet3plus{suffix}", tmp_path / "data", tmp_path / "run"
@@ -340,9 +350,9 @@ def test_the_articles_own_model(
         Image.fromarray(binary).save(path)
     ended = program("export", source, "--data", data, "--out", run, *options, *QUICK)
     assert ended.code == 0, ended.err
-    assert left_in(run) == sorted(["manifest.json", *models, *([CHOICE] if "--int8" in options else []), *REPORTS])
+    assert left_in(run) == sorted(["manifest.json", *files, *REPORTS])
     image = picture(40)
-    for name in models:
+    for name in (name for name in files if name in MODELS):
         assert open_session(run / name).run(image).shape == (*SHAPE[:2], 1)
     # What the article's reader multiplies by hand: the mask at scale 1 and the gate, the last of its units.
     outputs = dict(zip(article_model.output_names, article_model(image[None], training=False), strict=True))

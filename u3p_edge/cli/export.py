@@ -103,7 +103,7 @@ def export(
         float_io=float_io,
         min_sqnr=min_sqnr,
         rewrite=rewrite,
-        rewrites=_pairs(rewrites, rewrite),
+        rewrites=_pairs(rewrites),
         strips=strips,
         memory_budget_mb=memory_budget_mb,
         rounds=rounds,
@@ -133,17 +133,18 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
     _show(done)
 
 
-def _pairs(path: Path | None, rewrite: bool) -> tuple[tuple[str, str], ...]:
+def _pairs(path: Path | None) -> tuple[tuple[str, str], ...]:
     """The recorded (site, form) pairs of a file; none without one."""
     from u3p_edge.errors import ConfigError
+    from u3p_edge.pipeline.choices import read_choices
 
     if path is None:
         return ()
-    if not rewrite:
-        raise ConfigError("--rewrites and --no-rewrite exclude each other", mend="Give one of them, or neither.")
-    from u3p_edge.pipeline.choices import read_choices
-
-    return tuple((choice.site, choice.chosen) for choice in read_choices(path))
+    found = tuple((choice.site, choice.chosen) for choice in read_choices(path))
+    if not found:
+        # Taken for no file at all, it would be timed after all.
+        raise ConfigError(f"{path} has an empty list of rewrites", mend="Leave --rewrites out, or use --no-rewrite.")
+    return found
 
 
 def _formats(text: str) -> tuple[Format, ...]:

@@ -100,14 +100,16 @@ def _table(found: Explained, every: bool, where: str) -> Table:
 
 
 def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str, str, str, str, str]:
+    from rich.markup import escape
+
     first = not every or form is choice.forms[0]
     taken = form.name == choice.chosen
     error = found.errors.get((choice.site, form.name))
     said = form.refusal or ("" if error is None else f"{error:.1e}")
     return (
-        choice.site if first else "",
+        escape(choice.site) if first else "",
         f"[bold]{form.name} ✓[/bold]" if taken and every else form.name,
         "" if form.macs is None else f"{form.macs / 1e6:.1f}",
         "" if form.milliseconds is None else f"{form.milliseconds:.2f}",
-        said,
+        escape(said),
     )

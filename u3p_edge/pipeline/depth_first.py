@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from u3p_edge.config import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export import flatbuffer
-from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite_file import lower, write
 from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
@@ -39,15 +39,29 @@ def stripped(graph: Graph, recipe: ExportRecipe, bytes_per_element: int) -> Stri
     Raises:
         ConfigError: the number of strips that was asked for cannot be.
     """
-    if recipe.strips == 1 or (recipe.strips is None and recipe.memory_budget_mb is None and not recipe.rewrite):
+    if recipe.strips == 1 or recipe.as_it_came:
         return Stripped(graph, None, ())
     budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
     plan = strip_choice.choose(graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips)
     return Stripped(plan.graph, plan, _notes(plan, recipe))
 
 
+def stripped_float(graph: Graph, recipe: ExportRecipe) -> Stripped:
+    """`stripped` for float32; a graph that our writer does not know (a layer-normalised one) stays whole, with a note."""
+    done = stripped(graph, recipe, bytes_per_element=4)
+    if done.plan is None:
+        return done
+    try:
+        lower(done.graph, None)
+    except ModelError as error:
+        return Stripped(graph, None, (f"The float32 file stays as the converter wrote it, without strips: {error}",))
+    return done
+
+
 def strip_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[bytes, tuple[str, ...]]:
     """The same integers in strips; a file that a graph cannot say (a layer-normalised one) stays as it is, with a note."""
+    if recipe.as_it_came:
+        return file, ()
     try:
         read = read_graph(flatbuffer.read(file))
     except ModelError as error:
@@ -68,13 +82,13 @@ def float_file(graph: Graph, metadata: Metadata, otherwise: Callable[[], bytes])
 
 
 def _notes(plan: strip_choice.Plan, recipe: ExportRecipe) -> tuple[str, ...]:
-    if not plan.counts:
-        return ()
     strips = " and ".join(f"{count} strips" for count in plan.counts.values())
     said = (
         f"Computed depth first in {strips}: the arena plan needs {plan.peak / MB:.2f} MB instead of "
         f"{plan.whole_peak / MB:.2f}, for {100 * plan.extra_macs:.1f} % more arithmetic."
     )
+    if not plan.counts:
+        said = f"Without strips the arena plan needs {plan.peak / MB:.2f} MB."
     if not plan.met:
-        said += f" **That is above the budget of {recipe.memory_budget_mb:g} MB; no number of strips meets it.**"
-    return (said,)
+        return (f"{said} **That is above the budget of {recipe.memory_budget_mb:g} MB; no number of strips meets it.**",)
+    return (said,) if plan.counts else ()

@@ -144,7 +144,7 @@ def _make(
     """Every file, staged, by its final name; the int8 TFLite file is made even where only its ONNX twin is asked for."""
     before = float_tflite(source, staging, begin)
     network = rewritten(source, recipe, staging, begin)
-    whole = depth_first.stripped(network.graph, recipe, bytes_per_element=4)
+    whole = depth_first.stripped_float(network.graph, recipe)
     ready = dataclasses.replace(source, model=network.model)
     files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
     if recipe.rewrite:
@@ -164,7 +164,7 @@ def _make(
 
 def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, staging: Staging) -> Path:
     """The float32 TFLite file: the converter's for the network as it came, ours for a rewritten one."""
-    if not recipe.rewrite and recipe.strips is None and recipe.memory_budget_mb is None:
+    if recipe.as_it_came:
         return before
     otherwise = partial(tflite.convert_float, ready.model, ready.metadata)
     return staging.file("model.float32.tflite", lambda: depth_first.float_file(graph, ready.metadata, otherwise))

@@ -6,7 +6,6 @@ float model ─ inference graph ─ fold ─ (integers) ┴─► network ─►
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,15 +124,16 @@ def _hidden(graph: Graph, quantized: Quantized | None) -> frozenset[str]:
 
 
 def _nodes(graph: Graph, quantized: Quantized | None) -> tuple[NodeCost, ...]:
-    found, macs, hidden, size = shapes(graph), cost(graph).macs, _hidden(graph, quantized), 4 if quantized is None else 1
+    found, hidden = shapes(graph), _hidden(graph, quantized)
+    total = cost(graph, bytes_per_element=4 if quantized is None else 1)
     return tuple(
         NodeCost(
             node=node.name,
             op=node.op,
             shape=found[node.name],
-            macs=macs.get(node.name, 0),
-            weight_bytes=sum(array.nbytes for array in node.weights.values()),
-            activation_bytes=0 if node.name in hidden else math.prod(found[node.name]) * size,
+            macs=total.macs.get(node.name, 0),
+            weight_bytes=total.weight_bytes.get(node.name, 0),
+            activation_bytes=0 if node.name in hidden else total.activation_bytes[node.name],
         )
         for node in graph.nodes
         if node.op != "input"

@@ -81,6 +81,13 @@ class ExportRecipe:
             raise ConfigError(f"a memory budget of {self.memory_budget_mb:g} MB cannot be met", mend="Give more than 0.")
         if self.strips is not None and self.memory_budget_mb is not None:
             raise ConfigError("a number of strips and a memory budget exclude each other", mend="Give one of them.")
+        if self.rewrites and not self.rewrite:
+            raise ConfigError("recorded rewrites and no rewriting exclude each other", mend="Give one of them.")
+
+    @property
+    def as_it_came(self) -> bool:
+        """Whether the files are to be the converters' own, of the network as it came and whole."""
+        return not self.rewrite and self.strips is None and self.memory_budget_mb is None
 
     def to_json(self) -> str:
         """Compact JSON text, keys sorted."""

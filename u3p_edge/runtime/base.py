@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,27 @@ def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
         return {name: Quantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error
+
+
+def port_scale(name: str, kind: str, scales: Mapping[str, Quantization], path: Path) -> Quantization | None:
+    """Scale and zero point of an ONNX file's int8 port; None for a float32 one.
+
+    Args:
+        name: "image" or "mask".
+        kind: NumPy's name of its element type, or a runtime's own for a type that none of our files has.
+        scales: from `parse_scales`.
+        path: of the file.
+
+    Raises:
+        ModelError: another type, or int8 without a scale.
+    """
+    if kind == "float32":
+        return None
+    if kind == "int8" and name in scales:
+        return scales[name]
+    raise ModelError(
+        f"`{name}` of {path} is {kind} without a scale of ours, not float32 or int8", mend="Export the model again."
+    )
 
 
 def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:

@@ -22,7 +22,11 @@ from u3p_edge.runtime.base import (
     missing_runtime,
     parse_metadata,
     parse_scales,
+    port_scale,
 )
+
+KINDS = {"tensor(float)": "float32", "tensor(int8)": "int8"}
+"""NumPy's names of the element types that our files have."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def open_onnx(path: Path, threads: int = 1) -> ONNXSession:
     # An operator's name stands in the file as plain text, and ONNX Runtime shows no operators.
     number = "int8" if contains(path, b"QuantizeLinear") else "float32"
     return ONNXSession(
-        path.name, f"onnx-{number}", metadata, threads, shape, session, _port(image, scales, path), _port(mask, scales, path)
+        path.name, f"onnx-{number}", metadata, threads, shape, session, _scale(image, scales, path), _scale(mask, scales, path)
     )
 
 
@@ -104,12 +108,5 @@ def _bind(session: Any, path: Path) -> tuple[Any, Any]:
     return inputs["image"], outputs["mask"]
 
 
-def _port(port: Any, scales: dict[str, Quantization], path: Path) -> Quantization | None:
-    """Scale and zero point of an int8 port; None for a float32 one."""
-    if port.type == "tensor(float)":
-        return None
-    if port.type == "tensor(int8)" and port.name in scales:
-        return scales[port.name]
-    raise ModelError(
-        f"`{port.name}` of {path} is {port.type} without a scale of ours, not float32 or int8", mend="Export the model again."
-    )
+def _scale(port: Any, scales: dict[str, Quantization], path: Path) -> Quantization | None:
+    return port_scale(port.name, KINDS.get(port.type, port.type), scales, path)

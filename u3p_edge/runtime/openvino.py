@@ -22,6 +22,7 @@ from u3p_edge.runtime.base import (
     missing_runtime,
     parse_metadata,
     parse_scales,
+    port_scale,
 )
 
 
@@ -35,7 +36,8 @@ class OpenVINOSession:
     threads: int
     input_shape: Shape
     _request: Any
-    _scales: dict[str, Quantization]
+    _image: Quantization | None
+    _mask: Quantization | None
 
     def prepare(self, image: FloatArray) -> Callable[[], None]:
         """See `Session.prepare`."""
@@ -49,10 +51,10 @@ class OpenVINOSession:
     def run(self, image: FloatArray) -> FloatArray:
         """See `Session.run`."""
         self._request.infer({"image": self._encoded(image)})
-        return decode(self._request.get_output_tensor(0).data, self._scales.get("mask"))
+        return decode(self._request.get_output_tensor(0).data, self._mask)
 
     def _encoded(self, image: FloatArray) -> Any:
-        return encode(image, self.input_shape, self._scales.get("image"), self.name)
+        return encode(image, self.input_shape, self._image, self.name)
 
 
 def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
@@ -75,12 +77,15 @@ def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
     except RuntimeError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise ModelError(f"OpenVINO cannot run {path} ({reason})", mend="Export or copy it again.") from error
-    image, mask = (tuple(int(n) for n in port.shape) for port in (compiled.input(0), compiled.output(0)))
+    ports = {"image": compiled.input(0), "mask": compiled.output(0)}
+    image, mask = (tuple(int(n) for n in port.shape) for port in ports.values())
     shape = check_ports(path, metadata, image, mask)
     number = "int8" if contains(path, b"QuantizeLinear") else "float32"
     scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
+    kinds = {name: port.get_element_type().to_dtype().name for name, port in ports.items()}
+    image_scale, mask_scale = (port_scale(name, kind, scales, path) for name, kind in kinds.items())
     request = compiled.create_infer_request()
-    return OpenVINOSession(path.name, f"openvino-{number}", metadata, threads, shape, request, scales)
+    return OpenVINOSession(path.name, f"openvino-{number}", metadata, threads, shape, request, image_scale, mask_scale)
 
 
 def _properties(path: Path) -> dict[str, str]:
