@@ -24,7 +24,7 @@ from u3p_edge.rewrite.region import Region, ends, region
 from u3p_edge.rewrite.rule import Refusal
 from u3p_edge.rewrite.strips import Demand, Strips, demand, in_strips, strip
 
-COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
 REGIONS = 3
 """The output's region and at most two more: below them the maps are small."""
 HOPELESS = 2
