@@ -18,6 +18,7 @@ from u3p_edge.graph.ir import Graph, Node, consumers, shapes
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
+from u3p_edge.rewrite.rules.moves import settled
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
 """Milliseconds of each of some graphs, measured side by side."""
@@ -97,7 +98,7 @@ def sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
 
 
 def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
-    """The graph with every site in its chosen form.
+    """The graph with every site in its chosen form, and with no wide map moved where a narrow one would do.
 
     Raises:
         ModelError: a choice that this graph does not allow, as when it was recorded for another model.
@@ -105,6 +106,7 @@ def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
     for choice in choices:
         if choice.chosen != REFERENCE:
             graph = _rewritten(graph, choice)
+    graph = settled(graph)
     lone = lone_relus(graph)
     if lone:
         raise ModelError(f"the rewritten graph has a ReLU that no kernel can fuse ({lone[0]!r})")
