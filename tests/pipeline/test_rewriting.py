@@ -22,7 +22,7 @@ from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
-from u3p_edge.rewrite.engine import REFERENCE, apply, choose
+from u3p_edge.rewrite.engine import REFERENCE, Choice, Form, apply, choose
 
 STAGE = "Choose rewrites by timing them"
 
@@ -110,6 +110,16 @@ def test_the_note_counts_forms_and_arithmetic(source: Source, network: Network) 
         assert f"{forms.count(name)} as {name}" in note
     assert network.macs_before == source.macs
     assert f"{source.macs / 1e9:.2f} to " in note
+    assert note.startswith("Exact rewrites, as recorded: ")
+
+
+def test_the_note_says_what_was_timed_and_what_is_approximate(network: Network) -> None:
+    timed = Choice("conv", "winograd", (Form(REFERENCE), Form("winograd")))
+    (note,) = dataclasses.replace(network, choices=(timed,)).notes
+    assert note.startswith("Exact rewrites, chosen by timing each form: 1 as winograd; ")
+    (note,) = dataclasses.replace(network, choices=(timed, Choice("other", "low rank 0.9", ()))).notes
+    assert note.startswith("Rewrites, chosen by timing each form: 1 as winograd, 1 as low rank 0.9; ")
+    assert note.endswith("**Approximate: low rank 0.9.**")
 
 
 def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: Staging) -> None:

@@ -24,7 +24,7 @@ from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.rewrite.engine import REFERENCE, Choice, apply, choose, sites
 from u3p_edge.rewrite.rule import Rule
-from u3p_edge.rewrite.rules import RULES
+from u3p_edge.rewrite.rules import RULES, rule_named
 
 LEAST = 0.0005
 """Sites with less than this share of the arithmetic are left alone: all of them together cannot matter."""
@@ -54,7 +54,10 @@ class Network:
             return ()
         listed = ", ".join(f"{count} as {name}" for name, count in forms.most_common())
         macs = f"{self.macs_before / 1e9:.2f} to {cost(self.graph).total_macs / 1e9:.2f} GMAC"
-        return (f"Exact rewrites, chosen by timing each form: {listed}; {macs} an image.",)
+        how = "chosen by timing each form" if any(choice.forms for choice in self.choices) else "as recorded"
+        inexact = sorted(name for name in forms if (rule := rule_named(name)) is not None and not rule.exact)
+        warning = f" **Approximate: {', '.join(inexact)}.**" if inexact else ""
+        return (f"{'Rewrites' if inexact else 'Exact rewrites'}, {how}: {listed}; {macs} an image.{warning}",)
 
 
 def rewritten(source: Source, recipe: ExportRecipe, staging: Staging, begin: Begin) -> Network:
