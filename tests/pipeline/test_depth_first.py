@@ -188,3 +188,19 @@ def converted_with_layer_norm(metadata: Metadata) -> bytes:
     x = layers.LayerNormalization()(layers.Conv2D(4, 3, padding="same")(image))
     model = Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(x))
     return convert_int8(model, metadata, calibration=np.stack([random_image(SHAPE, np.float32, seed)[0] for seed in range(2)]))
+
+
+def test_a_converted_unet_in_strips_is_the_same_integers() -> None:
+    from int8_models import blobs, unet, with_statistics
+
+    from u3p_edge.export.tflite import convert_int8
+
+    images, _ = blobs(4)
+    metadata = default_metadata(Preprocessing(32, 32, 1), 3)
+    whole = convert_int8(with_statistics(unet(classes=3)), metadata, calibration=images)
+    scale = flatbuffer.read(whole).tensors[flatbuffer.read(whole).inputs[0]].scale[0]
+    for count in (1, 2, 4):  # one: our writer's file of the converter's integers
+        done, _ = strip_int8(whole, metadata, ExportRecipe(strips=count))
+        for image in images:
+            integers = np.clip(np.round(image[None] / scale), -128, 127).astype(np.int8)
+            np.testing.assert_array_equal(run(done, integers), run(whole, integers))
