@@ -37,6 +37,15 @@ def test_the_readmes_tables_are_those_of_kept_reports() -> None:
         assert rows == [[row[title] for title in header] for row in kept]
 
 
+def test_the_readmes_tables_of_rewrites_are_those_of_kept_reports() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"<!-- rewrites: (.*?) -->\n\n((?:\|.*\n)+)", text)
+    assert found
+    for folder, table in found:
+        report = (REPOSITORY / "benchmarks" / "results" / folder / "report.md").read_text(encoding="utf-8")
+        assert table in report
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: "/".join(path.parts[-3:-1]))
 def test_a_kept_result_is_whole_and_names_no_machine_path(path: Path) -> None:
     result = read_result(path)

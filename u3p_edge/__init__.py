@@ -3,12 +3,15 @@
     images + masks ─ data ─► training ─► float model (tf_keras)
                                           │ graph.keras_io
                                           ▼
-                             Graph ─ graph.inference ─► Graph      one mask, no supervision heads, the gate inside
-                                          │ graph.keras_io
+                    Graph ─ graph.inference, graph.fold ─► Graph     one mask, the gate inside, no batch normalisation
+                                          │ rewrite.engine           the same function in the forms that time best (latency)
                                           ▼
-                            quantize (PTQ, else QAT) ─► export ─► .tflite, .onnx
-                                                                   │
-                                 runtime (tflite, onnxruntime) ◄───┘
+                              quantize (PTQ, else QAT) ─► Graph + Scheme     integers, read back from the file
+                                          │ rewrite.strips           full-size maps never whole
+                                          ▼
+                                       export ─► .tflite, .onnx
+                                          │
+                   runtime (tflite, onnxruntime, openvino)
                                           │
                                      benchmark ─► report (md, json) ─► gate (exit code)
 

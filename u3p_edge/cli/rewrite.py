@@ -32,7 +32,10 @@ def rewrite(
     threads: Annotated[int, typer.Option(min=1, help="Threads to time them at.")] = 1,
     energy: Annotated[
         float | None,
-        typer.Option(help="Also consider the low-rank form that keeps this share (below 1) of a kernel: APPROXIMATE."),
+        typer.Option(
+            help="Also show the low-rank form that keeps this share (below 1) of a kernel. APPROXIMATE: export's "
+            "verification refuses what moves the float result."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the choice to this file, for `u3p-edge export --rewrites`.")] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
