@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from u3p_edge.graph.reference import run
 
 from tests.rewrite.sites import conv, drawn, image, joined, plain, upsampled
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.rewrite.engine import MARGIN, REFERENCE, Choice, apply, choose, deviation, site_graph, sites
+from u3p_edge.graph.reference import run
+from u3p_edge.rewrite.engine import MARGIN, REFERENCE, Choice, apply, choose, deviation, lone_relus, site_graph, sites
 from u3p_edge.rewrite.rules import LowRank, Separable
 
 
@@ -96,6 +96,20 @@ def test_a_recorded_choice_replays_without_measuring_and_refuses_another_model()
         apply(upsampled(), (Choice("elsewhere", "separable", ()),))
     with pytest.raises(ModelError, match="not 3"):
         apply(plain(kernel=5), (Choice("y", "winograd", ()),))
+
+
+def test_a_relu_that_a_model_came_with_does_not_stand_in_the_way() -> None:
+    normalised = network()
+    nodes = (
+        *normalised.nodes[:-1],
+        conv("fuse", "all", drawn(3, 3, 3, 8, 8)),
+        Node("norm", "layer_norm", ("fuse",)),
+        Node("y", "activation", ("norm",), {"function": "relu"}),
+    )
+    graph = Graph(nodes, ("x",), ("y",))
+    assert lone_relus(graph) == ("y",)
+    other = apply(graph, choose(graph, by_macs))
+    assert cost(other).total_macs < cost(graph).total_macs / 2
 
 
 def test_the_site_graph_computes_the_node_from_what_it_reads() -> None:

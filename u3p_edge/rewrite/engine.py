@@ -103,11 +103,13 @@ def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
     Raises:
         ModelError: a choice that this graph does not allow, as when it was recorded for another model.
     """
+    # A model may come with such ReLUs, behind a layer normalisation, say; no rewrite may add one.
+    own = frozenset(lone_relus(graph))
     for choice in choices:
         if choice.chosen != REFERENCE:
             graph = _rewritten(graph, choice)
     graph = settled(graph)
-    lone = lone_relus(graph)
+    lone = [name for name in lone_relus(graph) if name not in own]
     if lone:
         raise ModelError(f"the rewritten graph has a ReLU that no kernel can fuse ({lone[0]!r})")
     return graph
