@@ -11,6 +11,7 @@ import math
 from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes
@@ -87,8 +88,17 @@ def plan(graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | N
     lives = tuple(_lives(graph, hidden, bytes_per_element, alignment))
     offsets = _offsets(lives)
     placed = tuple(Placement(x.name, x.bytes, offsets[x.name], x.first, x.last) for x in lives)
-    live_peak, at_peak = _most_alive(lives, len(graph.nodes))
+    live_peak, at_peak = _most_alive(placed, len(graph.nodes))
     return Plan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
+
+
+def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:
+    """Bytes of all tensors that are alive while each of the graph's `count` nodes is computed, in the graph's order."""
+    change = [0] * (count + 1)
+    for tensor in tensors:
+        change[tensor.first] += tensor.bytes
+        change[tensor.last + 1] -= tensor.bytes
+    return tuple(accumulate(change[:-1]))
 
 
 def fused_nodes(graph: Graph) -> frozenset[str]:
@@ -153,15 +163,9 @@ def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:
     return reached if best is None else start
 
 
-def _most_alive(lives: Sequence[_Life], count: int) -> tuple[int, tuple[str, ...]]:
+def _most_alive(placed: Sequence[Placement], count: int) -> tuple[int, tuple[str, ...]]:
     """The most bytes alive at any node, and what is alive there."""
-    change = [0] * (count + 1)
-    for life in lives:
-        change[life.first] += life.bytes
-        change[life.last + 1] -= life.bytes
-    alive, most, where = 0, 0, 0
-    for place, difference in enumerate(change):
-        alive += difference
-        if alive > most:
-            most, where = alive, place
-    return most, tuple(life.name for life in lives if life.first <= where <= life.last)
+    alive = bytes_alive(placed, count)
+    most = max(alive)
+    where = alive.index(most)
+    return most, tuple(tensor.name for tensor in placed if tensor.first <= where <= tensor.last)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
@@ -248,8 +247,4 @@ def _stripped(graph: Graph, ways: Sequence[_Way]) -> tuple[Graph, Mapping[str, s
 
 def _alive(graph: Graph, plan: memory.Plan) -> Mapping[str, int]:
     """Bytes of all tensors that are alive while each node is computed."""
-    change = [0] * (len(graph.nodes) + 1)
-    for tensor in plan.tensors:
-        change[tensor.first] += tensor.bytes
-        change[tensor.last + 1] -= tensor.bytes
-    return dict(zip((node.name for node in graph.nodes), accumulate(change), strict=False))
+    return dict(zip((node.name for node in graph.nodes), memory.bytes_alive(plan.tensors, len(graph.nodes)), strict=True))
