@@ -17,8 +17,9 @@ from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export import flatbuffer
 from u3p_edge.export.tflite_file import lower, write
+from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.graph.scheme import Quantization, Scheme
+from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 
 SHAPE = (6, 8, 2)
 FINE = Quantization(0.02, -128)
@@ -65,14 +66,58 @@ def test_crop(height: int, width: int, rows: tuple[int, int], columns: tuple[int
     check_moves(graph([Node("y", "crop", ("image",), {"cropping": (rows, columns)})], image.shape[1:]), expected, image)
 
 
+@settings(max_examples=10, deadline=None)
+@given(sizes, sizes, ends, st.integers(0, 2), st.integers(1, 3))
+def test_crop_of_channels(height: int, width: int, rows: tuple[int, int], first: int, count: int) -> None:
+    image = counted(height + sum(rows), width, 5)
+    cut = {"cropping": (rows, (0, 0)), "channels": (first, first + count)}
+    of = graph([Node("y", "crop", ("image",), cut)], image.shape[1:])
+    check_moves(of, image[:, rows[0] : rows[0] + height, :, first : first + count], image)
+    assert all(codes(data) == ["STRIDED_SLICE"] and not_delegated(data) == [] for data in both(of))
+
+
+@settings(max_examples=10, deadline=None)
+@given(sizes, sizes, st.integers(1, 3), st.integers(2, 3))
+def test_blocks(height: int, width: int, channels: int, block: int) -> None:
+    """Channel (r * block + c) * C + k of a place is channel k at (r, c) of its block."""
+    image = counted(block * height, block * width, channels)
+    tiles = image.reshape(height, block, width, block, channels).transpose(0, 2, 1, 3, 4)
+    blocks = tiles.reshape(1, height, width, block * block * channels)
+    there = graph([Node("y", "space_to_depth", ("image",), {"block": block})], image.shape[1:])
+    back = graph([Node("y", "depth_to_space", ("image",), {"block": block})], blocks.shape[1:])
+    check_moves(there, blocks, image)
+    check_moves(back, image, blocks)
+    for of, code in ((there, "SPACE_TO_DEPTH"), (back, "DEPTH_TO_SPACE")):
+        assert all(codes(data) == [code] and not_delegated(data) == [] for data in both(of))
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_cuts_of_channels_and_blocks_are_read_as_they_were_written(int8: bool) -> None:
+    nodes = [
+        Node("blocks", "space_to_depth", ("image",)),
+        Node("cut", "crop", ("blocks",), {"cropping": ((0, 1), (1, 0)), "channels": (2, 6)}),
+        Node("again", "depth_to_space", ("cut",)),
+        Node("mask", "crop", ("again",), {"cropping": ((1, 0), (0, 0))}),
+    ]
+    network = integers(graph(nodes))
+    data = write(network.graph, network.scheme if int8 else None, None)
+    found = read_graph(flatbuffer.read(data))
+    assert (found.graph if isinstance(found, Quantized) else found) == network.graph
+    if isinstance(found, Quantized):
+        step = Quantization(float(np.float32(STEP.scale)), STEP.zero_point)
+        assert dict(found.scheme.tensors) == dict.fromkeys((node.name for node in found.graph.nodes), step)
+    assert codes(data) == ["SPACE_TO_DEPTH", "STRIDED_SLICE", "DEPTH_TO_SPACE", "STRIDED_SLICE"]
+    assert not_delegated(data) == []
+
+
 @settings(max_examples=20, deadline=None)
 @given(sizes, sizes, ends, ends)
 def test_pad(height: int, width: int, rows: tuple[int, int], columns: tuple[int, int]) -> None:
     image = counted(height, width, 3)
     of = graph([Node("y", "pad", ("image",), {"padding": (rows, columns)})], image.shape[1:])
     check_moves(of, np.pad(image, ((0, 0), rows, columns, (0, 0))), image)
-    if any(rows) != any(columns):
-        assert all(codes(data) == ["CONCATENATION"] and not_delegated(data) == [] for data in both(of))
+    joined = any(columns) and not any(rows)
+    assert all(codes(data) == ["CONCATENATION" if joined else "PAD"] and not_delegated(data) == [] for data in both(of))
 
 
 @settings(max_examples=15, deadline=None)
@@ -161,8 +206,8 @@ def decoder() -> Graph:
             conv("b", "image"),
             Node("sum", "add", ("a", "b")),
             Node("sum_relu", "activation", ("sum",), {"function": "relu"}),
-            Node("cut", "crop", ("sum_relu",), {"cropping": ((0, 1), (0, 0))}),
-            Node("shifted", "pad", ("cut",), {"padding": ((1, 0), (0, 0))}),
+            Node("cut", "crop", ("sum_relu",), {"cropping": ((0, 0), (0, 1))}),
+            Node("shifted", "pad", ("cut",), {"padding": ((0, 0), (1, 0))}),
             Node("difference", "subtract", ("sum_relu", "shifted")),
             Node("r", "relu", ("difference",), {"max_value": 6.0}),
             conv("c", "r", 3, activation="relu"),
@@ -173,7 +218,7 @@ def decoder() -> Graph:
 
 
 @pytest.mark.parametrize("int8", [False, True])
-def test_relus_are_fused_and_one_sided_padding_is_joined_on(int8: bool) -> None:
+def test_relus_are_fused_and_padding_of_columns_is_joined_on(int8: bool) -> None:
     network = integers(decoder(), sum=None, difference=None, d=None)
     data = write(network.graph, network.scheme, None) if int8 else write(decoder(), None, None)
     fused = [(op.code, op.options.get("fusedActivationFunction", 0)) for op in flatbuffer.read(data).operators]
@@ -352,7 +397,7 @@ def test_an_activation_behind_an_int8_convolution_must_stand_alone() -> None:
         write(network.graph, network.scheme, None)
 
 
-@pytest.mark.parametrize("op", ["max_pool", "upsample", "flatten"])
+@pytest.mark.parametrize("op", ["max_pool", "upsample", "flatten", "space_to_depth"])
 def test_an_op_that_moves_integers_cannot_change_their_scale(op: str) -> None:
     network = integers(graph([Node("y", op, ("image",))]), y=FINE)
     with pytest.raises(ModelError, match=f"'y' \\({op}\\) has another scale than 'image'"):

@@ -160,6 +160,41 @@ def test_shapes_that_do_not_fit_name_the_node() -> None:
         shapes(Graph((free,), ("image",), ("image",)))
 
 
+def test_shapes_of_cuts_and_blocks() -> None:
+    graph = Graph(
+        (
+            image(32, 48, 4),
+            Node("cut", "crop", ("image",), {"cropping": ((1, 1), (0, 3)), "channels": (1, 4)}),
+            Node("padded", "pad", ("cut",), {"padding": ((0, 0), (0, 1))}),
+            Node("deep", "space_to_depth", ("padded",)),
+            Node("wide", "depth_to_space", ("deep",), {"block": 1}),
+            Node("back", "depth_to_space", ("wide",)),
+        ),
+        ("image",),
+        ("back",),
+    )
+    found = shapes(graph)
+    assert found["cut"] == (1, 30, 45, 3)
+    assert found["deep"] == found["wide"] == (1, 15, 23, 4 * 3)
+    assert found["back"] == found["padded"] == (1, 30, 46, 3)
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "message"),
+    [
+        ("crop", {"cropping": ((0, 0), (0, 0)), "channels": (2, 2)}, r"'y' \(crop\): there are no channels 2 to 2 of 6"),
+        ("crop", {"cropping": ((0, 0), (0, 0)), "channels": (4, 7)}, "no channels 4 to 7 of 6"),
+        ("crop", {"cropping": ((0, 0), (0, 0)), "channels": (-1, 2)}, "no channels -1 to 2 of 6"),
+        ("crop", {"cropping": ((0, 32), (0, 0)), "channels": (0, 2)}, "leaves nothing of 32x48"),
+        ("space_to_depth", {"block": 3}, r"'y' \(space_to_depth\): 32x48 is not made of blocks of 3x3"),
+        ("depth_to_space", {"block": 2}, r"'y' \(depth_to_space\): 6 channels do not make blocks of 2x2"),
+    ],
+)
+def test_cuts_and_blocks_that_do_not_fit_are_refused(op: str, attrs: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        shapes(Graph((image(32, 48, 6), Node("y", op, ("image",), attrs)), ("image",), ("y",)))
+
+
 def test_thaw_undoes_freeze() -> None:
     value = {"a": [1, {"b": [None, "c"]}]}
     assert thaw(freeze(value)) == value

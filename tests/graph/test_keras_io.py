@@ -12,6 +12,7 @@ import tf_keras
 from article_model import Builder
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph import keras_own
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_layers import LAYERS
@@ -88,6 +89,11 @@ ONE = {
     "GaussianDropout": lambda: L.GaussianDropout(0.3),
     "GaussianNoise": lambda: L.GaussianNoise(0.3),
 }
+OWN = {
+    "CropMaps": lambda: keras_own.CropMaps(((1, 2), (0, 3)), (1, 3)),
+    "SpaceToDepth": lambda: keras_own.SpaceToDepth(2),
+    "DepthToSpace": lambda: keras_own.DepthToSpace(2),
+}
 MERGES = ("Concatenate", "Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average")
 
 
@@ -96,6 +102,25 @@ def test_a_layer_survives_the_round_trip(kind: str) -> None:
     inputs = tf_keras.Input((9, 11, 4), name="in")
     graph = assert_round_trip(randomise(tf_keras.Model(inputs, ONE[kind]()(inputs), name="one")))
     assert graph.nodes[1].op == LAYERS[kind.split("-")[0]].op
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_our_own_layer_survives_the_round_trip(kind: str) -> None:
+    inputs = tf_keras.Input((8, 12, 4), name="in")
+    graph = assert_round_trip(tf_keras.Model(inputs, OWN[kind]()(inputs), name="one"))
+    assert graph.nodes[1].op == LAYERS[kind].op
+
+
+def test_a_crop_of_all_channels_is_keras_own_layer() -> None:
+    graph = Graph((Node("image", "input", attrs={"shape": (None, 8, 8, 3)}), crop()), ("image",), ("y",))
+    assert type(to_keras(graph).get_layer("y")) is L.Cropping2D
+    some = Graph((graph["image"], crop(channels=(0, 3))), ("image",), ("y",))
+    assert type(to_keras(some).get_layer("y")) is keras_own.CropMaps
+    assert [from_keras(to_keras(of))["y"].attrs["channels"] for of in (graph, some)] == [None, (0, 3)]
+
+
+def crop(**attrs: Any) -> Node:
+    return Node("y", "crop", ("image",), {"cropping": ((1, 0), (0, 2)), **attrs})
 
 
 @pytest.mark.parametrize("kind", MERGES)
@@ -107,7 +132,7 @@ def test_a_merge_survives_the_round_trip_with_its_inputs_in_order(kind: str) -> 
 
 
 def test_every_layer_of_the_table_is_tested() -> None:
-    assert {name.split("-")[0] for name in ONE} | set(MERGES) | {"InputLayer"} == set(LAYERS)
+    assert {name.split("-")[0] for name in ONE} | set(OWN) | set(MERGES) | {"InputLayer"} == set(LAYERS)
 
 
 def test_inputs_of_lower_rank_are_aligned_as_keras_does() -> None:
@@ -167,9 +192,14 @@ class Conv2D(tf_keras.layers.Conv2D):  # a custom class in a known name
     pass
 
 
+class SpaceToDepth(L.Layer):  # a class that is not ours in the name of one that is
+    pass
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: single(SpaceToDepth(name="odd")), "'odd' of class SpaceToDepth"),
         (lambda: single(L.Lambda(lambda x: x, name="odd")), "'odd' of class Lambda"),
         (lambda: single(L.GroupNormalization(1, name="odd")), "'odd' of class GroupNormalization"),
         (lambda: single(Conv2D(2, 3, name="odd")), "'odd' of class Conv2D"),

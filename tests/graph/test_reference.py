@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from single_ops import SHAPE, images, of, single, weights
@@ -40,7 +41,10 @@ EXACT: dict[str, Graph] = {
     "maximum": single("maximum", arity=2),
     "minimum": single("minimum", arity=2),
     "crop": single("crop", {"cropping": ((1, 2), (0, 3))}),
+    "crop-channels": single("crop", {"cropping": ((1, 2), (0, 3)), "channels": (1, 3)}),
     "pad": single("pad", {"padding": ((1, 2), (0, 3))}),
+    "space_to_depth": of(Node("y", "space_to_depth", ("x",)), shape=(6, 10, 3)),
+    "depth_to_space": single("depth_to_space"),
     "reshape": single("reshape", {"target_shape": (-1, 2)}),
     "flatten": single("flatten"),
     **{op: single(op) for op in sorted(TRAINING_ONLY)},
@@ -247,6 +251,21 @@ def test_poolings_of_every_shape_are_as_keras(
 ) -> None:
     node = Node("y", op, ("x",), {"pool_size": window, "strides": strides, "padding": padding})
     assert_as_keras(of(node, shape=(*size, 2)), terms=window[0] * window[1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
+def test_blocks_of_every_size_are_as_tensorflow(rows: int, columns: int, channels: int, block: int) -> None:
+    there = Node("d", "space_to_depth", ("x",), {"block": block})
+    graph = of(there, Node("y", "depth_to_space", ("d",), {"block": block}), shape=(block * rows, block * columns, channels))
+    batch = images(graph)
+    blocks = tf.nn.space_to_depth(batch, block).numpy() if block > 1 else batch  # TensorFlow wants more than one
+    values = run(graph, {"x": batch}, ["d", "y"])
+    np.testing.assert_array_equal(values["d"], blocks)
+    np.testing.assert_array_equal(values["y"], batch)
+    assert shapes(graph)["d"][1:] == values["d"].shape[1:]
+    swapped = of(Node("y", "depth_to_space", ("x",), {"block": block}), shape=blocks.shape[1:])
+    np.testing.assert_array_equal(run(swapped, {"x": blocks})["y"], batch)
 
 
 @pytest.mark.parametrize("op", ["add", "subtract", "multiply", "maximum", "minimum", "average"])

@@ -38,11 +38,11 @@ def twins() -> Graph:
 def test_rows_are_the_operators_in_order(integers: bool) -> None:
     graph = every_end()
     profile = per_op(stand_in(graph) if integers else graph)
-    # The addition and its ReLU are one operator under the ReLU's name; moving by a row joins zeros to what is left.
+    # The addition and its ReLU are one operator under the ReLU's name; moving by a row pads what is left.
     assert [(row.node, row.op) for row in profile.rows] == [
         ("relu", "ADD"),
         ("cut", "STRIDED_SLICE"),
-        ("moved", "CONCATENATION"),
+        ("moved", "PAD"),
         ("tall", "CONCATENATION"),
         ("logits", "CONV_2D"),
         ("softmax", "SOFTMAX"),

@@ -38,11 +38,23 @@ from u3p_edge.export.onnx_pieces import (
     transpose,
     unsigned,
 )
+from u3p_edge.export.tflite_plain import plain
 
 OPSET = 17
 IR_VERSION = 8
 _RELU, _RELU6 = 1, 3  # schema.ActivationFunctionType
-_MOVES = ("STRIDED_SLICE", "SLICE", "PAD", "RESHAPE", "TRANSPOSE", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "CONCATENATION")
+_MOVES = (
+    "STRIDED_SLICE",
+    "SLICE",
+    "PAD",
+    "RESHAPE",
+    "TRANSPOSE",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "MAX_POOL_2D",
+    "CONCATENATION",
+    "SPACE_TO_DEPTH",
+    "DEPTH_TO_SPACE",
+)
 """Operators that may only move integers: between equal scales they need no arithmetic."""
 
 _SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "SUB"})
@@ -54,6 +66,7 @@ def to_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
     Raises:
         ModelError: an operator that this exporter does not know, by name.
     """
+    graph = plain(graph)
     apart = _kept_apart(graph)
     emission = _enter(graph)
     for index, op in enumerate(graph.operators):

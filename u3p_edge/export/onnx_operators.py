@@ -158,9 +158,12 @@ def _reduce(kind: str) -> Translator:
 
 
 def _reshape(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """Elements keep their NHWC order, so a map is brought to NHWC before and back to NCHW after."""
+    """Elements keep their NHWC order, so a map is brought to NHWC before and back to NCHW after, unless its channels stay."""
     source, emission = operand(graph, op.inputs[0], index, 0)
     before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
+    if len(before) == len(after) == 4 and before[3] == after[3]:
+        shape = constant(f"{target}_shape", np.asarray(after, np.int64)[list(TO_NCHW)])
+        return emission + Emission((helper.make_node("Reshape", [source, shape.name], [target]),), (shape,))
     if len(before) == 4:
         emission += transpose(source, f"{target}_from", TO_NHWC)
         source = f"{target}_from"
@@ -177,6 +180,46 @@ def _sliced(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emissi
     spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
     starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
     return emission + Emission((helper.make_node("Slice", [source, starts.name, ends.name], [target]),), (starts, ends))
+
+
+def _space_to_depth(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Every second place in both directions, four times: runtimes have no SpaceToDepth for integers."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    block = int(op.options["blockSize"])
+    axes, steps = (
+        constant(f"{target}_{name}", np.asarray(v, np.int64)) for name, v in (("axes", [2, 3]), ("steps", [block] * 2))
+    )
+    ends = constant(f"{target}_ends", np.asarray(graph.tensors[op.inputs[0]].shape[1:3], np.int64))
+    emission += Emission(constants=(axes, steps, ends))
+    parts = []
+    for row, column in np.ndindex(block, block):
+        part, starts = (
+            f"{target}_{row}{column}",
+            constant(f"{target}_{row}{column}_starts", np.asarray([row, column], np.int64)),
+        )
+        node = helper.make_node("Slice", [source, starts.name, ends.name, axes.name, steps.name], [part])
+        emission += Emission((node,), (starts,))
+        parts.append(part)
+    return emission + Emission((helper.make_node("Concat", parts, [target], axis=1),))
+
+
+def _depth_to_space(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Columns side by side in an axis of their own, then rows: OpenVINO 2026.4 cannot compile a DepthToSpace of integers."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    block, (_, rows, columns, channels) = int(op.options["blockSize"]), graph.tensors[op.outputs[0]].shape
+    wide = constant(f"{target}_wide", np.asarray([1, channels, rows // block, columns], np.int64))
+    whole = constant(f"{target}_whole", np.asarray([1, channels, rows, columns], np.int64))
+    last = constant(f"{target}_last", np.asarray([4], np.int64))
+    parts = [f"{target}_{row}{column}" for row, column in np.ndindex(block, block)]
+    emission += Emission((helper.make_node("Split", [source], parts, axis=1),), (wide, whole, last))
+    for row in range(block):
+        own = parts[row * block : (row + 1) * block]
+        emission += Emission(tuple(helper.make_node("Unsqueeze", [part, last.name], [f"{part}_column"]) for part in own))
+        joined = helper.make_node("Concat", [f"{part}_column" for part in own], [f"{target}_row{row}_columns"], axis=4)
+        merged = helper.make_node("Reshape", [f"{target}_row{row}_columns", wide.name], [f"{target}_row{row}"])
+        emission += Emission((joined, merged))
+    rows_joined = helper.make_node("Concat", [f"{target}_row{row}" for row in range(block)], [f"{target}_rows"], axis=3)
+    return emission + Emission((rows_joined, helper.make_node("Reshape", [f"{target}_rows", whole.name], [target])))
 
 
 def _padded(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
@@ -231,6 +274,8 @@ OPERATORS: Mapping[str, Translator] = {
     "STRIDED_SLICE": _sliced,
     "SLICE": _sliced,
     "PAD": _padded,
+    "SPACE_TO_DEPTH": _space_to_depth,
+    "DEPTH_TO_SPACE": _depth_to_space,
     "TRANSPOSE": _permute,
     "SQUARED_DIFFERENCE": _squared_difference,
     "RSQRT": _reciprocal_root,

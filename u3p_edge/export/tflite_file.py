@@ -19,15 +19,18 @@ from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.tflite_lower import LOWERINGS
 from u3p_edge.export.tflite_pack import pack
 from u3p_edge.export.tflite_pieces import NONE, Call, Context, context, relu_kind, resolve
+from u3p_edge.export.tflite_rows import rows_as_images
+from u3p_edge.export.tflite_views import viewed
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ops import SAME_SCALE
 from u3p_edge.graph.scheme import Quantized, Scheme
 
-_KEEPS_SCALE = frozenset(
-    ("max_pool", "average_pool", "global_max_pool", "upsample", "concat", "crop", "pad", "reshape", "flatten")
-)
+_KEEPS_SCALE = SAME_SCALE | {"concat", "flatten"}
 
 
-def write(graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, float_io: bool = False) -> bytes:
+def write(
+    graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, float_io: bool = False, views: bool = True
+) -> bytes:
     """A TFLite file that computes the graph, node after node in the graph's order.
 
     Args:
@@ -35,22 +38,25 @@ def write(graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, flo
         scheme: what the integers stand for; None writes float32.
         metadata: put into the file, with input `image` and output `mask`; None leaves it out and keeps the nodes' names.
         float_io: with a scheme, float32 inputs and outputs around the integers.
+        views: in the forms that need less memory, see `tflite_views`; else every node as its one plain operator.
 
     Raises:
         ModelError: an op, an activation or an attribute that has no TFLite form, or a scheme that no kernel can run;
             names the node.
     """
-    return pack(lower(graph, scheme, float_io=float_io), metadata)
+    return pack(lower(graph, scheme, float_io=float_io, views=views), metadata)
 
 
-def lower(graph: Graph, scheme: Scheme | None, *, float_io: bool = False) -> TFLiteGraph:
+def lower(graph: Graph, scheme: Scheme | None, *, float_io: bool = False, views: bool = True) -> TFLiteGraph:
     """The TFLite graph that `write` packs; see there."""
     if scheme is not None:
         Quantized(graph, scheme)  # refuses a scheme that does not fit
     at = context(graph, scheme)
-    calls = tuple(call for node in graph.nodes for call in _calls(at, node))
     inputs = tuple(at.map(name) for name in graph.inputs)
     outputs = tuple(resolve(at.alias, name) for name in graph.outputs)
+    calls = tuple(call for node in graph.nodes for call in _calls(at, node))
+    if views:
+        calls = rows_as_images(_with_views(inputs, calls), inputs, outputs)
     if scheme is not None and float_io:
         inputs, calls, outputs = _float_ends(inputs, calls, outputs)
     return _numbered(inputs, calls, outputs)
@@ -63,6 +69,13 @@ def _calls(at: Context, node: Node) -> tuple[Call, ...]:
     if before is not None:
         return _lowered(at, before, at.map(node.name), relu_kind(node))
     return _lowered(at, node, at.map(node.name), NONE)
+
+
+def _with_views(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """The calls in the forms that need smaller tables, see `tflite_views`."""
+    maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
+    found = ((call, maps.get(call.inputs[0]) if isinstance(call.inputs[0], str) else None) for call in calls)
+    return tuple(new for call, source in found for new in ((call,) if source is None else viewed(call, source)))
 
 
 def _lowered(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:

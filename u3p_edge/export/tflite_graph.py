@@ -15,6 +15,7 @@ import numpy.typing as npt
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.tflite_names import names
+from u3p_edge.export.tflite_plain import plain
 from u3p_edge.export.tflite_read import READERS, Reading, fused
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
@@ -41,6 +42,7 @@ def read_graph(file: TFLiteGraph) -> Quantized | Graph:
     Raises:
         ModelError: an operator, an option or an element type that a graph cannot say, by name.
     """
+    file = plain(file)
     same = _float_ends(file)
     called = names(file, same)
     first = called[file.inputs[0]]

@@ -43,6 +43,8 @@ _OPTIONS = MappingProxyType(
         "STRIDED_SLICE": "StridedSliceOptions",
         "SLICE": "SliceOptions",
         "PAD": "PadOptions",
+        "SPACE_TO_DEPTH": "SpaceToDepthOptions",
+        "DEPTH_TO_SPACE": "DepthToSpaceOptions",
         "RESHAPE": "ReshapeOptions",
         "REDUCE_MAX": "ReducerOptions",
         "MEAN": "ReducerOptions",

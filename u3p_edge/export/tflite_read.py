@@ -182,10 +182,14 @@ def _softmax(at: Reading) -> Node:
 
 def _crop(at: Reading) -> Node:
     shape, spans = at.tensor(0).shape, cut(at.file, at.op)
-    if len(shape) != 4 or spans[0] != (0, shape[0]) or spans[3] != (0, shape[3]):
-        raise at.refusal("it cuts something other than height and width")
+    if len(shape) != 4 or spans[0] != (0, shape[0]):
+        raise at.refusal("it cuts something other than the height, width and channels of a map")
     cropping = tuple((spans[axis][0], shape[axis] - spans[axis][1]) for axis in (1, 2))
-    return at.node("crop", {"cropping": cropping})
+    return at.node("crop", {"cropping": cropping, "channels": None if spans[3] == (0, shape[3]) else spans[3]})
+
+
+def _blocks(op: str) -> Reader:
+    return lambda at: at.node(op, {"block": int(at.op.options["blockSize"])})
 
 
 def _pad(at: Reading) -> Node:
@@ -234,6 +238,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "STRIDED_SLICE": _crop,
         "SLICE": _crop,
         "PAD": _pad,
+        "SPACE_TO_DEPTH": _blocks("space_to_depth"),
+        "DEPTH_TO_SPACE": _blocks("depth_to_space"),
         "RESHAPE": _reshape,
         "REDUCE_MAX": _global("global_max_pool"),
         "MEAN": _global("global_average_pool"),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tf_keras
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph import keras_own
 from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
 from u3p_edge.graph.keras_layers import LAYERS, REFUSED, Layer
 from u3p_edge.graph.ops import Attrs, Weights
@@ -22,6 +23,17 @@ from u3p_edge.graph.ops import Attrs, Weights
 Array = npt.NDArray[Any]
 
 _CLASS_OF = {layer.op: name for name, layer in LAYERS.items()}
+
+
+def _class(name: str) -> Any:
+    """A layer class by its name."""
+    return getattr(keras_own, name, None) or getattr(tf_keras.layers, name)
+
+
+def _class_name(node: Node) -> str:
+    if node.op == "crop" and node.attrs["channels"] is None:
+        return "Cropping2D"
+    return _CLASS_OF[node.op]
 
 
 def from_keras(model: tf_keras.Model) -> Graph:
@@ -102,7 +114,7 @@ def _references(value: Any) -> list[tuple[str, int]]:
 def _nodes(layer: tf_keras.layers.Layer, calls: list[Any], names: Mapping[tuple[str, int], str]) -> list[Node]:
     """One node for every call of the layer."""
     kind = LAYERS.get(type(layer).__name__)
-    if kind is None or type(layer) is not getattr(tf_keras.layers, type(layer).__name__):
+    if kind is None or type(layer) is not _class(type(layer).__name__):
         nested = isinstance(layer, tf_keras.Model)
         why = "is a model inside the model" if nested else "is not a layer that can be exported"
         raise ModelError(
@@ -175,14 +187,14 @@ def _sorted(nodes: list[Node]) -> tuple[Node, ...]:
 
 def _layer(node: Node) -> tf_keras.layers.Layer:
     """The node's layer, not yet built."""
-    kind = LAYERS[_CLASS_OF[node.op]]
+    kind = LAYERS[_class_name(node)]
     rest = {key: value for key, value in thaw(node.attrs.get(KERAS, {})).items() if key != "call"}
     own = {key: thaw(node.attrs[name]) for name, key in kind.attrs.items()}
     config = {**rest, **own, **kind.derived(node.weights), "name": node.name}
-    return getattr(tf_keras.layers, _CLASS_OF[node.op]).from_config(config)
+    return _class(_class_name(node)).from_config(config)
 
 
 def _assign(layer: tf_keras.layers.Layer, node: Node) -> None:
-    kind = LAYERS[_CLASS_OF[node.op]]
+    kind = LAYERS[_class_name(node)]
     for name, array in node.weights.items():
         getattr(layer, kind.weights[name]).assign(_swapped(array, kind, name))

@@ -90,6 +90,9 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "Minimum": Layer("minimum"),
         "Average": Layer("average"),
         "Cropping2D": Layer("crop", _own("cropping")),
+        "CropMaps": Layer("crop", _own("cropping", "channels")),
+        "SpaceToDepth": Layer("space_to_depth", _own("block")),
+        "DepthToSpace": Layer("depth_to_space", _own("block")),
         "ZeroPadding2D": Layer("pad", _own("padding")),
         "Reshape": Layer("reshape", _own("target_shape")),
         "Flatten": Layer("flatten"),
@@ -102,7 +105,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "GaussianNoise": Layer("gaussian_noise", _own("stddev")),
     }
 )
-"""Every tf_keras layer class that a graph can say."""
+"""Every layer class that a graph can say: tf_keras' own, and those of `u3p_edge.graph.keras_own`."""
 
 REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data_format", lambda value: bool(value == "channels_first"), "its data format is channels_first"),

@@ -145,15 +145,34 @@ def _merge(_attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape
 def _crop(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
     batch, height, width, channels = inputs[0]
     (top, bottom), (left, right) = attrs["cropping"]
+    first, last = attrs["channels"] or (0, channels)
     if top + bottom >= height or left + right >= width:
         raise ValueError(f"cropping {attrs['cropping']} leaves nothing of {height}x{width}")
-    return (batch, height - top - bottom, width - left - right, channels)
+    if not 0 <= first < last <= channels:
+        raise ValueError(f"there are no channels {first} to {last} of {channels}")
+    return (batch, height - top - bottom, width - left - right, last - first)
 
 
 def _pad(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
     batch, height, width, channels = inputs[0]
     (top, bottom), (left, right) = attrs["padding"]
     return (batch, height + top + bottom, width + left + right, channels)
+
+
+def _space_to_depth(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
+    batch, height, width, channels = inputs[0]
+    block = attrs["block"]
+    if height % block or width % block:
+        raise ValueError(f"{height}x{width} is not made of blocks of {block}x{block}")
+    return (batch, height // block, width // block, block * block * channels)
+
+
+def _depth_to_space(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
+    batch, height, width, channels = inputs[0]
+    block = attrs["block"]
+    if channels % (block * block):
+        raise ValueError(f"{channels} channels do not make blocks of {block}x{block}")
+    return (batch, height * block, width * block, channels // (block * block))
 
 
 def _reshape(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
@@ -206,8 +225,10 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "maximum": _MERGE,
         "minimum": _MERGE,
         "average": _MERGE,
-        "crop": Op(_crop, attrs={"cropping": REQUIRED}),
+        "crop": Op(_crop, attrs={"cropping": REQUIRED, "channels": None}),
         "pad": Op(_pad, attrs={"padding": REQUIRED}),
+        "space_to_depth": Op(_space_to_depth, attrs={"block": 2}),
+        "depth_to_space": Op(_depth_to_space, attrs={"block": 2}),
         "reshape": Op(_reshape, attrs={"target_shape": REQUIRED}),
         "flatten": Op(_flatten),
         "rescale": Op(_same, attrs={"scale": 1.0, "offset": 0.0}),
@@ -223,3 +244,9 @@ OPS: Mapping[str, Op] = MappingProxyType(
 
 TRAINING_ONLY = frozenset(("identity", "dropout", "spatial_dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"))
 """Ops that give back their input at inference."""
+
+SAME_SCALE = frozenset(
+    ("max_pool", "average_pool", "global_max_pool", "upsample", "reshape", "crop", "pad", "space_to_depth", "depth_to_space")
+)
+"""Ops whose integer kernels want their output in their input's scale. Padding fills with the integer that stands for zero,
+so every range has to include zero."""

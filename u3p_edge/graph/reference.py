@@ -135,12 +135,27 @@ def _average(node: Node, x: Sequence[Array]) -> Array:
 
 def _crop(node: Node, x: Sequence[Array]) -> Array:
     (top, bottom), (left, right) = node.attrs["cropping"]
-    height, width = x[0].shape[1:3]
-    return x[0][:, top : height - bottom, left : width - right]
+    height, width, channels = x[0].shape[1:]
+    first, last = node.attrs["channels"] or (0, channels)
+    return x[0][:, top : height - bottom, left : width - right, first:last]
 
 
 def _pad(node: Node, x: Sequence[Array]) -> Array:
     return np.pad(x[0], ((0, 0), *node.attrs["padding"], (0, 0)))
+
+
+def _space_to_depth(node: Node, x: Sequence[Array]) -> Array:
+    """The places of a block become channels, row after row: channel (r * block + c) * C + k is channel k at (r, c)."""
+    block, (batch, height, width, channels) = node.attrs["block"], x[0].shape
+    tiles = x[0].reshape(batch, height // block, block, width // block, block, channels)
+    shape = (batch, height // block, width // block, block * block * channels)
+    return np.asarray(tiles.transpose(0, 1, 3, 2, 4, 5).reshape(shape))
+
+
+def _depth_to_space(node: Node, x: Sequence[Array]) -> Array:
+    block, (batch, height, width, channels) = node.attrs["block"], x[0].shape
+    tiles = x[0].reshape(batch, height, width, block, block, channels // (block * block))
+    return np.asarray(tiles.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * block, width * block, -1))
 
 
 def _rescale(node: Node, x: Sequence[Array]) -> Array:
@@ -180,6 +195,8 @@ OPERATIONS: Mapping[str, Op] = MappingProxyType(
         "average": _average,
         "crop": _crop,
         "pad": _pad,
+        "space_to_depth": _space_to_depth,
+        "depth_to_space": _depth_to_space,
         "reshape": lambda node, x: x[0].reshape(x[0].shape[0], *node.attrs["target_shape"]),
         "flatten": lambda _node, x: x[0].reshape(x[0].shape[0], -1),
         "rescale": _rescale,

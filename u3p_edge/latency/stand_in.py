@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from u3p_edge.export.tflite_pieces import context
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ops import SAME_SCALE
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
 PLAIN = Quantization(0.05, 0)
@@ -28,7 +29,7 @@ _FIXED: Mapping[str, Quantization] = {
 }
 """What TFLite's int8 kernels ask of the result of a function."""
 
-_KEEPS = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "concat", "crop", "pad", "reshape", "flatten"))
+_KEEPS = SAME_SCALE | {"concat", "flatten"}
 
 
 def stand_in(graph: Graph) -> Quantized:
@@ -37,9 +38,9 @@ def stand_in(graph: Graph) -> Quantized:
     tensors: dict[str, Quantization] = {}
     for node in graph.nodes:
         tensors[node.name] = tensors[node.inputs[0]] if node.op in _KEEPS else _FIXED.get(_function(node), PLAIN)
-    rng = np.random.default_rng(0)
+    drawn = _kernels(graph)
     scales = {n.name: np.full(out_channels(n), KERNEL_SCALE, np.float32) for n in graph.nodes if "kernel" in n.weights}
-    nodes = tuple(replace(node, weights=_integers(node, rng)) for node in graph.nodes)
+    nodes = tuple(replace(node, weights=_integers(node, drawn)) for node in graph.nodes)
     kept = {name: pair for name, pair in tensors.items() if name not in fused}
     return Quantized(replace(graph, nodes=nodes), Scheme(kept, scales))
 
@@ -48,11 +49,21 @@ def _function(node: Node) -> str:
     return node.op if node.op == "softmax" else str(node.attrs.get("function", ""))
 
 
-def _integers(node: Node, rng: np.random.Generator) -> dict[str, npt.NDArray[np.integer]]:
-    """Random int8 for the kernel, zeros for the bias; other weights as they are, for `Quantized` to refuse."""
+def _kernels(graph: Graph) -> Mapping[int, npt.NDArray[np.int8]]:
+    """Random integers for every kernel by its identity: nodes that share one, as strips do, share the integers too."""
+    rng = np.random.default_rng(0)
+    kernels = {id(node.weights["kernel"]): node.weights["kernel"].shape for node in graph.nodes if "kernel" in node.weights}
+    drawn = {key: rng.integers(-127, 128, shape, np.int8) for key, shape in kernels.items()}
+    for array in drawn.values():
+        array.flags.writeable = False  # else every node would keep a copy of its own
+    return drawn
+
+
+def _integers(node: Node, drawn: Mapping[int, npt.NDArray[np.int8]]) -> dict[str, npt.NDArray[np.integer]]:
+    """Drawn integers for the kernel, zeros for the bias; other weights as they are, for `Quantized` to refuse."""
     made: dict[str, npt.NDArray[np.integer]] = dict(node.weights)
     if "kernel" in made:
-        made["kernel"] = rng.integers(-127, 128, made["kernel"].shape, np.int8)
+        made["kernel"] = drawn[id(node.weights["kernel"])]
         if "bias" in made:
             made["bias"] = np.zeros(made["bias"].shape, np.int32)
     return made

@@ -26,7 +26,8 @@ from types import MappingProxyType
 
 from u3p_edge.graph.fold import function
 from u3p_edge.graph.ir import Graph, Node, consumers
-from u3p_edge.quantize.support import SAME_SCALE, UntrainableError
+from u3p_edge.graph.ops import SAME_SCALE
+from u3p_edge.quantize.support import UntrainableError
 
 Readers = Mapping[str, tuple[str, ...]]
 

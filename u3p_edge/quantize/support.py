@@ -5,11 +5,7 @@ from __future__ import annotations
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.fold import function, is_plain_relu
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import TRAINING_ONLY
-
-SAME_SCALE = frozenset(("max_pool", "average_pool", "global_max_pool", "upsample", "reshape", "crop", "pad"))
-"""Ops whose integer kernels want their output in their input's scale. Padding fills with the integer that stands for zero,
-so every range has to include zero."""
+from u3p_edge.graph.ops import SAME_SCALE, TRAINING_ONLY
 
 _MERGES = frozenset(("concat", "add", "subtract", "multiply"))
 _KNOWN = SAME_SCALE | _MERGES | TRAINING_ONLY | {"input", "conv", "batch_norm", "activation", "relu", "softmax"}

@@ -173,6 +173,18 @@ def _pad(node: Node, before: Shape, _after: Shape) -> Geometry:
     return Geometry(needed=lambda r: clipped((r[0] - top, r[1] - top), before[_HEIGHT]), given=given, cut=cut)
 
 
+def _space_to_depth(node: Node, _before: Shape, _after: Shape) -> Geometry:
+    block = node.attrs["block"]
+    return Geometry(needed=lambda r: (r[0] * block, r[1] * block), given=lambda _rows, wanted: wanted)
+
+
+def _depth_to_space(node: Node, _before: Shape, _after: Shape) -> Geometry:
+    block = node.attrs["block"]
+    return Geometry(
+        needed=lambda r: (r[0] // block, -(-r[1] // block)), given=lambda rows, _wanted: (rows[0] * block, rows[1] * block)
+    )
+
+
 def _reshape(_node: Node, before: Shape, after: Shape) -> Geometry:
     """A view of the same values in rows that are longer or shorter by a whole factor."""
     old, own = before[_HEIGHT], after[_HEIGHT]
@@ -197,5 +209,7 @@ _KINDS: Mapping[str, Callable[[Node, Shape, Shape], Geometry]] = {
     "upsample": _upsample,
     "crop": _crop,
     "pad": _pad,
+    "space_to_depth": _space_to_depth,
+    "depth_to_space": _depth_to_space,
     "reshape": _reshape,
 }

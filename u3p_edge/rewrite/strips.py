@@ -210,14 +210,16 @@ class _Strip:
         return self._add(new, node.name), given
 
     def _cropped(self, node: Node, name: str) -> tuple[str, Rows]:
-        """A crop: fewer rows of the same tensor, which costs nothing until someone reads them; columns are cut off now."""
+        """A crop: fewer rows of the same tensor, which costs nothing until someone reads them; what else it cuts is cut now."""
         (top, _), columns = node.attrs["cropping"]
         source, (first, last) = self._held[node.inputs[0]]
-        if tuple(columns) == (0, 0):
+        if tuple(columns) == (0, 0) and node.attrs["channels"] is None:
             return source, (first - top, last - top)
         wanted = self._wanted[node.name]
         cropping = ((wanted[0] + top - first, last - wanted[1] - top), columns)
-        return self._add(replace(node, name=name, inputs=(source,), attrs={"cropping": cropping}), node.name), wanted
+        return self._add(
+            replace(node, name=name, inputs=(source,), attrs={**node.attrs, "cropping": cropping}), node.name
+        ), wanted
 
     def _read(self, name: str, rows: Rows) -> str:
         """A tensor with exactly these rows of a node."""
