@@ -18,13 +18,17 @@ from u3p_edge.export.tflite import convert_int8
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.graph.keras_own import CropMaps, DepthToSpace, SpaceToDepth
 from u3p_edge.quantize.placement import Place, place
 from u3p_edge.quantize.qat import LOGIT_BOUND, quantize_aware
 from u3p_edge.rewrite.rule import Match, Rule
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
 
-MOVES_VALUES = ("STRIDED_SLICE", "PAD", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D")
+MOVES_VALUES = (
+    "STRIDED_SLICE", "PAD", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "SPACE_TO_DEPTH",
+    "DEPTH_TO_SPACE",
+)  # fmt: skip
 
 
 def shift(x: Any, by: tuple[int, int]) -> Any:
@@ -145,12 +149,14 @@ def chain(middle: str) -> tf_keras.Model:
     """conv, one thing that rewrites make, conv, sigmoid; the range that decides the last convolution's input is "range"."""
     tf_keras.utils.set_random_seed(5)
     image = layers.Input((16, 16, 1), name="image")
-    ending = {"name": "range"} if middle in ("shift", "crop rows", "resize") else {}
+    ending = {"name": "range"} if middle in ("shift", "crop rows", "blocks", "resize") else {}
     x = layers.Conv2D(4, 3, padding="same", **ending)(image)  # linear: zero is not the smallest value
     if middle == "shift":
         x = shift(x, (1, -2))
     elif middle == "crop rows":
         x = layers.Cropping2D(((0, 0), (16, 0)))(layers.Reshape((8, 32, 4))(x))
+    elif middle == "blocks":
+        x = DepthToSpace(2)(CropMaps(((1, 0), (0, 1)), (3, 15))(SpaceToDepth(2)(x)))
     elif middle == "resize":
         x = layers.UpSampling2D((1, 4), interpolation="bilinear")(x)
     elif middle == "subtract":
@@ -164,7 +170,9 @@ def chain(middle: str) -> tf_keras.Model:
     return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(x))
 
 
-@pytest.mark.parametrize("middle", ["shift", "crop rows", "resize", "subtract", "subtract relu", "join rows", "join columns"])
+@pytest.mark.parametrize(
+    "middle", ["shift", "crop rows", "blocks", "resize", "subtract", "subtract relu", "join rows", "join columns"]
+)
 def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: str) -> None:
     """As derived in test_qat: at most 2 steps at the last convolution's input (3 behind a difference, whose two terms may
     each be one off), by the sum of its |kernel|, a step of the logits, the sigmoid's slope of 1/4 and the last rounding.
@@ -193,8 +201,9 @@ def plain() -> tf_keras.Model:
     return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(conv(joined, 1, 3, "head")))
 
 
-def test_what_the_rules_make_is_integer_without_requantizing() -> None:
-    graph, (images, _) = rewritten(plain(), (Separable(), Winograd())), blobs(8, 16)
+@pytest.mark.parametrize("winograd", [Winograd("rows"), Winograd("both")], ids=lambda rule: rule.name)
+def test_what_the_rules_make_is_integer_without_requantizing(winograd: Winograd) -> None:
+    graph, (images, _) = rewritten(plain(), (Separable(), winograd)), blobs(8, 16)
     model = to_keras(graph)
     quantized = quantize_aware(model, images)
     file = Int8File(quantized)

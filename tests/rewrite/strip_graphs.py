@@ -68,6 +68,16 @@ class Maps:
         joined = self.add("concat", self.add("subtract", left, right), left, axis=2)
         return self.add("reshape", joined, target_shape=(self.height, self.width, CHANNELS))
 
+    def blocked(self, source: str, rows: int) -> str:
+        """Blocks laid into the channels, their halves shifted against each other and convolved, and laid back."""
+        blocks = self.add("space_to_depth", source)
+        upper = self.add("crop", blocks, cropping=((rows, 0), (0, 0)), channels=(0, 2 * CHANNELS))
+        lower = self.add("crop", blocks, cropping=((0, rows), (0, 0)), channels=(2 * CHANNELS, 4 * CHANNELS))
+        halves = self.conv(self.add("subtract", upper, lower), (1, 3), 2 * CHANNELS)
+        padded = self.add("pad", halves, padding=((0, rows), (0, 0)))
+        pair = self.add("concat", padded, self.add("crop", blocks, cropping=((0, 0), (0, 0)), channels=(3, 3 + CHANNELS)))
+        return self.add("depth_to_space", self.add("concat", pair, pair))
+
     def listed(self, source: str) -> str:
         """Columns viewed as rows of two pixels, and back."""
         shape = (self.height * self.width // 2, 2, CHANNELS)
@@ -127,6 +137,7 @@ def steps(maps: Maps, draw: st.DrawFn) -> dict[str, Callable[[str, str], str]]:
         "gated": lambda a, _: maps.add("multiply", a, "gate"),
         "normed": lambda a, _: maps.add("relu", maps.normed(a)),
         **({"paired": lambda a, _: maps.paired(a, draw(st.sampled_from(even)))} if even else {}),
+        **({"blocked": lambda a, _: maps.blocked(a, draw(st.integers(0, 3)))} if even else {}),
     }
 
 

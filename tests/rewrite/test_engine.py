@@ -12,8 +12,22 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.reference import run
-from u3p_edge.rewrite.engine import MARGIN, REFERENCE, Choice, apply, choose, deviation, lone_relus, site_graph, sites
-from u3p_edge.rewrite.rules import LowRank, Separable
+from u3p_edge.rewrite.engine import (
+    MARGIN,
+    REFERENCE,
+    Choice,
+    Measure,
+    apply,
+    choose,
+    deviation,
+    lone_relus,
+    site_graph,
+    sites,
+)
+from u3p_edge.rewrite.rules import LowRank, Separable, Winograd
+
+AMPLE = 2.0
+"""Growth that no form reaches: Winograd's kernels, along both axes, have 16/9 of the weights."""
 
 
 def by_macs(graphs: Sequence[Graph]) -> tuple[float, ...]:
@@ -37,7 +51,7 @@ def network() -> Graph:
 
 def test_the_fastest_form_is_chosen_and_applied() -> None:
     graph = network()
-    choices = choose(graph, by_macs)
+    choices = choose(graph, by_macs, growth=AMPLE)
     assert {c.site: c.chosen for c in choices} == {"deep": "separable", "here": "winograd 2d", "fuse": "winograd 2d"}
     other = apply(graph, choices)
     feeds = {"x": drawn(0, 1, 16, 16, 2)}
@@ -54,9 +68,11 @@ def test_a_choice_says_what_each_form_costs_or_why_it_is_refused() -> None:
     assert separable is not None
     assert separable.macs == 4 * 4 * 9 * 2 * 4  # low-resolution places, taps, channels in and out
     assert separable.milliseconds == float(separable.macs)
+    assert separable.parameters == 9 * 2 * 4 + 4
     assert low_rank is not None
     assert "no channel is saved" in low_rank.refusal
     assert low_rank.milliseconds is None
+    assert low_rank.parameters is None
 
 
 def test_a_rewrite_that_is_not_clearly_faster_is_not_applied() -> None:
@@ -66,6 +82,40 @@ def test_a_rewrite_that_is_not_clearly_faster_is_not_applied() -> None:
     choices = choose(network(), nearly)
     assert {c.chosen for c in choices} == {REFERENCE}
     assert apply(network(), choices) == network()
+
+
+WINOGRADS = (Winograd("rows"), Winograd("both"))
+
+
+def by_site(**milliseconds: tuple[float, ...]) -> Measure:
+    """A machine on which the reference and the forms of `WINOGRADS` take what is said."""
+    return lambda graphs: milliseconds[graphs[0].outputs[0]]
+
+
+@pytest.mark.parametrize(
+    ("growth", "chosen"),
+    [
+        (2.0, ("winograd 2d", "winograd 2d", "winograd 2d")),  # 560 of 736
+        (1.5, ("winograd 2d", "winograd 2d", "winograd")),  # 304 of 368: fuse loses 0.5 ms for 256 weights
+        (1.2, ("winograd 2d", "winograd 2d", REFERENCE)),  # 112 of 147: fuse loses 1 ms for 192
+        (1.13, ("winograd", "winograd 2d", REFERENCE)),  # 80 of 95: deep loses 1 ms for 32
+        (1.1, ("winograd", REFERENCE, REFERENCE)),  # 24 of 73: here loses 8 ms for 56, its other form 6 ms for 32
+        (1.0, (REFERENCE, REFERENCE, REFERENCE)),
+    ],
+)
+def test_forms_give_way_where_all_the_fastest_add_too_many_weights(growth: float, chosen: tuple[str, ...]) -> None:
+    """Of 9 * (8 + 8 + 64) weights and 16 biases, 736, deep and here would add 24 or 56, fuse 192 or 448."""
+    measure = by_site(deep=(10, 6, 5), here=(10, 8, 2), fuse=(10, 9, 8.5))
+    choices = choose(network(), measure, rules=WINOGRADS, growth=growth)
+    assert tuple(choice.chosen for choice in choices) == chosen
+    parameters = [cost(graph).parameters for graph in (network(), apply(network(), choices))]
+    assert parameters[1] <= growth * parameters[0]
+
+
+def test_a_form_gives_way_to_none_that_is_not_clearly_faster() -> None:
+    measure = by_site(deep=(10, 10, 10), here=(10, 10, 10), fuse=(10, 10 * MARGIN + 0.01, 8))
+    choices = choose(network(), measure, rules=WINOGRADS, growth=1.3)
+    assert [choice.chosen for choice in choices] == [REFERENCE] * 3, "winograd would add 192 of 220"
 
 
 def test_what_is_measured_is_the_site_alone_with_all_that_a_rule_replaces() -> None:
@@ -82,7 +132,7 @@ def test_what_is_measured_is_the_site_alone_with_all_that_a_rule_replaces() -> N
 def test_small_sites_are_left_as_they_are() -> None:
     total = cost(network()).total_macs
     fuse = 16 * 16 * 9 * 8 * 8
-    choices = {c.site: c for c in choose(network(), by_macs, least=fuse / total)}
+    choices = {c.site: c for c in choose(network(), by_macs, least=fuse / total, growth=AMPLE)}
     assert choices["fuse"].chosen == "winograd 2d"
     assert choices["deep"].chosen == REFERENCE
     assert "of the model's" in choices["deep"].forms[1].refusal
@@ -90,8 +140,9 @@ def test_small_sites_are_left_as_they_are() -> None:
 
 def test_a_recorded_choice_replays_without_measuring_and_refuses_another_model() -> None:
     graph = network()
-    recorded = tuple(Choice(c.site, c.chosen, ()) for c in choose(graph, by_macs))
-    assert apply(graph, recorded) == apply(graph, choose(graph, by_macs))
+    chosen = choose(graph, by_macs, growth=AMPLE)
+    recorded = tuple(Choice(c.site, c.chosen, ()) for c in chosen)
+    assert apply(graph, recorded) == apply(graph, chosen) != graph
     with pytest.raises(ModelError, match="does not fit this model"):
         apply(upsampled(), (Choice("elsewhere", "separable", ()),))
     with pytest.raises(ModelError, match="not 3"):
@@ -108,7 +159,7 @@ def test_a_relu_that_a_model_came_with_does_not_stand_in_the_way() -> None:
     )
     graph = Graph(nodes, ("x",), ("y",))
     assert lone_relus(graph) == ("y",)
-    other = apply(graph, choose(graph, by_macs))
+    other = apply(graph, choose(graph, by_macs, growth=AMPLE))
     assert cost(other).total_macs < cost(graph).total_macs / 2
 
 

@@ -138,6 +138,12 @@ def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations
     assert [found[node.name] for node in convs] == [(1, 4, 6, 2)] * 9
     assert sum("bias" in node.weights for node in convs) == 1
     assert sum(node.op == "upsample" and found[node.name] == (1, 16, 24, 2) for node in other.nodes) == 3
+    # The three taps of a row stand side by side while they grow along rows, and come apart for the sums along columns.
+    assert [found[node.name] for node in other.nodes if node.op == "concat"] == [(1, 4, 3 * 6, 2)] * 3
+    assert [found[node.name] for node in other.nodes if node.attrs.get("size") == (4, 1)] == [(1, 16, 3 * 6, 2)] * 3
+    columns = [node.attrs["cropping"] for node in other.nodes if node.name.startswith("y_column") and node.op == "crop"]
+    assert [found[f"y_column{b}"] for b in range(3)] == [(1, 16, 6, 2)] * 3
+    assert columns[:1] == [((0, 0), (0, 12))]
     assert cost(other).total_macs * 16 == cost(graph).total_macs
     assert "up" not in other
 
@@ -164,6 +170,31 @@ def test_one_interpolation_refuses_what_it_does_not_hold_for() -> None:
 def test_winograd_multiplies_less(axes: Any, share: float) -> None:
     graph = plain((8, 8))
     assert cost(rewritten(Winograd(axes), graph)).total_macs == pytest.approx(share * cost(graph).total_macs)
+
+
+def test_winograd_pads_once_and_views_pairs_of_rows_side_by_side() -> None:
+    other = rewritten(Winograd("rows"), plain((8, 10), channels=3, filters=2))
+    found = shapes(other)
+    ops = [node.op for node in other.nodes]
+    assert (ops.count("pad"), ops.count("reshape"), ops.count("crop"), ops.count("conv")) == (1, 2, 4, 4)
+    assert found["y_padded"] == (1, 10, 10, 3)
+    assert found["y_pairs"] == (1, 5, 2 * 10, 3)
+    assert [found[f"y_d{k}"] for k in range(4)] == [(1, 4, 10, 3)] * 4
+    assert [other[f"y_m{i}"].weights["kernel"].shape for i in range(4)] == [(1, 3, 3, 2)] * 4
+
+
+def test_winograd_in_both_directions_pads_once_and_lays_blocks_into_the_channels() -> None:
+    other = rewritten(Winograd("both"), plain((8, 10), channels=3, filters=2))
+    found = shapes(other)
+    ops = [node.op for node in other.nodes]
+    assert (ops.count("pad"), ops.count("space_to_depth"), ops.count("depth_to_space"), ops.count("reshape")) == (1, 1, 1, 0)
+    assert found["y_padded"] == (1, 10, 12, 3)
+    assert found["y_blocks"] == (1, 5, 6, 4 * 3)
+    # Along rows both places of a row at once, along columns each by itself.
+    assert [found[f"y_t{i}"] for i in range(4)] == [(1, 4, 6, 2 * 3)] * 4
+    convs = [node for node in other.nodes if node.op == "conv"]
+    assert [(found[node.name], node.weights["kernel"].shape) for node in convs] == [((1, 4, 5, 2), (1, 1, 3, 2))] * 16
+    assert [node.name for node in convs if "bias" in node.weights] == ["y_1_m1"]
 
 
 def test_low_rank_upsamples_fewer_channels_and_is_exact_at_full_rank() -> None:

@@ -20,13 +20,14 @@ from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
 from u3p_edge.graph.reference import run
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu
+from u3p_edge.rewrite import strip_choice
 from u3p_edge.rewrite.intervals import cuts
 from u3p_edge.rewrite.region import Region, ends, region
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.concat import SplitConcat
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
-from u3p_edge.rewrite.strip_choice import choose
+from u3p_edge.rewrite.strip_choice import OPERATOR, Plan, choose
 from u3p_edge.rewrite.strips import Demand, Strips, carry, demand, strip
 
 
@@ -243,7 +244,7 @@ def test_what_others_read_and_other_outputs_stay_whole() -> None:
 
 
 def test_a_convolution_below_is_passed_once_and_another_level_stays_whole() -> None:
-    maps = Maps(32, 4, 4, 0)
+    maps = Maps(32, 16, 4, 0)
     deep = maps.conv("small", (1, 1))
     tap, wide = maps.conv(deep, (1, 1)), maps.conv("image")
     other = maps.conv(deep, (1, 1))
@@ -252,6 +253,56 @@ def test_a_convolution_below_is_passed_once_and_another_level_stays_whole() -> N
     found = stripped(maps.graph(out), out, 4)
     assert {tap, other, *up, wide} <= set(found.region)
     assert deep not in found.region
+
+
+@pytest.mark.parametrize(("width", "joins"), [(16, True), (12, False)])
+def test_a_convolution_below_joins_if_its_map_is_larger_than_its_kernel(width: int, joins: bool) -> None:
+    """A 1x1 kernel of 2 x 2 weights, and maps of 8 x 4 or 8 x 3 places of two channels: 64 or 48 of the 16 * 4 it takes."""
+    maps = Maps(32, width, 4, 0)
+    deep = maps.conv("small")
+    taps = {maps.conv(deep, (1, 1)), maps.conv(deep, (1, 1))}
+    up = [maps.add("upsample", tap, size=(4, 4), interpolation="bilinear") for tap in sorted(taps)]
+    out = maps.joined(*up)
+    found = region(maps.graph(out), out)
+    assert isinstance(found, Region)
+    assert taps & set(found.nodes) == (taps if joins else set())
+    assert set(found.boundary) == ({deep} if joins else taps)
+
+
+def test_taps_side_by_side_below_join_with_what_joins_them() -> None:
+    maps = Maps(32, 16, 4, 0)
+    deep = maps.conv("small", (1, 1))
+    taps = [maps.conv(deep, (1, 1)) for _ in range(2)]
+    row = maps.add("concat", *taps, axis=2)
+    tall = maps.add("upsample", row, size=(4, 1), interpolation="bilinear")
+    column = maps.add("crop", tall, cropping=((0, 0), (0, 4)))
+    wide = maps.add("upsample", column, size=(1, 4), interpolation="bilinear")
+    out = maps.conv(wide)
+    found = stripped(maps.graph(out), out, 4)
+    assert {*taps, row, tall, column, wide} <= set(found.region)
+    assert deep not in found.region
+    assert_same_bits(maps.graph(out), found.graph)
+
+
+@pytest.mark.parametrize(("filters", "joins"), [(4, False), (5, True)])
+def test_a_slim_map_stays_whole_in_its_inputs_place(filters: int, joins: bool) -> None:
+    """The widest map of the region has 16 channels: four are a quarter, and less than the eight they are computed from."""
+
+    def conv(name: str, source: str, channels: int, out: int) -> Node:
+        return Node(name, "conv", (source,), {"padding": "same"}, {"kernel": np.ones((3, 3, channels, out), np.float32)})
+
+    nodes = (
+        Node("image", "input", attrs={"shape": (None, 16, 16, 8)}),
+        Node("other", "input", attrs={"shape": (None, 16, 16, 1)}),
+        conv("slim", "image", 8, filters),
+        conv("wide", "other", 1, 16 - filters),
+        Node("joined", "concat", ("slim", "wide")),
+        conv("out", "joined", 16, 1),
+    )
+    found = region(Graph(nodes, ("image", "other"), ("out",)), "out")
+    assert isinstance(found, Region)
+    assert set(found.nodes) == {"wide", "joined", "out", *(["slim"] if joins else [])}
+    assert found.boundary == (("image", "other") if joins else ("other", "slim"))
 
 
 def test_relus_stay_right_behind_the_sum_that_only_they_read() -> None:
@@ -378,7 +429,7 @@ def test_an_op_that_cannot_be_cut_is_refused_and_stops_the_region(op: str, attrs
 
 
 def test_strips_lower_the_peak_and_the_budget_is_met_at_the_fewest_macs() -> None:
-    graph = level()
+    graph = level(256, 256)
     free = choose(graph, max_overhead=1.0)
     assert free.peak < free.whole_peak * 2 / 3
     for budget in (free.whole_peak, (free.peak + free.whole_peak) // 2, free.peak):
@@ -397,12 +448,39 @@ def test_a_budget_that_cannot_be_met_gives_the_smallest_peak_and_says_so() -> No
 
 
 def test_without_a_budget_the_overhead_is_limited() -> None:
-    graph = level()
-    cheap, dear = choose(graph, max_overhead=0.15), choose(graph, max_overhead=1.0)
-    assert 0 < cheap.extra_macs <= 0.15 < dear.extra_macs
+    graph = level(256, 256)
+    cheap, dear = choose(graph, max_overhead=0.05), choose(graph, max_overhead=1.0)
+    assert 0 < cheap.extra_macs <= 0.05 < dear.extra_macs
     assert dear.peak < cheap.peak < cheap.whole_peak
     assert cheap.extra_macs == pytest.approx(cost(cheap.graph).total_macs / cost(graph).total_macs - 1)
     assert choose(graph, max_overhead=0.0).counts == {}
+
+
+def test_every_strip_packs_its_kernels_again() -> None:
+    plan = choose(level(), count=4, bytes_per_element=4)
+    assert plan.copies == 4 * (4 - 1) * 9 * (3 * 8 * 8 + 24 * 24 + 24 * 1)
+    assert choose(level(), count=1).copies == 0
+
+
+def needed(plan: Plan) -> int:
+    return plan.peak + plan.copies + OPERATOR * len(plan.graph.nodes)
+
+
+def test_strips_that_need_more_for_operators_than_they_save_are_not_made() -> None:
+    whole, four = choose(level(), max_overhead=1.0), choose(level(), count=4)
+    assert whole.counts == {}
+    assert four.peak < whole.peak
+    assert needed(four) > needed(whole)
+
+
+def test_strips_that_need_more_for_kernels_than_they_save_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With operators for nothing: the kernels grow with the square of the filters, the maps with the filters."""
+    monkeypatch.setattr(strip_choice, "OPERATOR", 0)
+    assert choose(level(64, 64), max_overhead=1.0).counts.keys() == {"mask"}
+    wide = level(64, 64, filters=64)
+    whole, four = choose(wide, max_overhead=1.0), choose(wide, count=4)
+    assert whole.counts == {}
+    assert four.peak < whole.peak < four.peak + four.copies
 
 
 def test_the_count_can_be_fixed() -> None:

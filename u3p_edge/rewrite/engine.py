@@ -18,6 +18,7 @@ from u3p_edge.graph.ir import Graph, Node, consumers, shapes
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
+from u3p_edge.rewrite.rules.cascade import cascaded
 from u3p_edge.rewrite.rules.moves import settled
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
@@ -29,6 +30,10 @@ REFERENCE = "reference"
 MARGIN = 0.97
 """A rewrite must take at most this share of the reference's time: what is not clearly faster is not applied."""
 
+GROWTH = 1.1
+"""Rewriting may enlarge the weights to this many times what they are. Winograd's kernels have 4/3 to 16/9 the weights, which a
+process holds twice, in the file and packed; in a deep encoder they are most of the model and save next to no time."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -38,12 +43,14 @@ class Form:
         name: of the rule, or "reference".
         macs: multiply-accumulates; None where the rule refuses.
         milliseconds: measured; None where the rule refuses, or nothing was measured.
+        parameters: weights of the site in this form; None where the rule refuses, or nothing was measured.
         refusal: the rule's reason; empty where it applies.
     """
 
     name: str
     macs: int | None = None
     milliseconds: float | None = None
+    parameters: int | None = None
     refusal: str = ""
 
 
@@ -72,15 +79,17 @@ def choose(
     *,
     rules: Sequence[Rule] = RULES,
     least: float = 0.0,
+    growth: float = GROWTH,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Choice, ...]:
-    """The fastest form of every site.
+    """The fastest form of every site, within the weights that rewriting may add.
 
     Args:
         graph: folded (`u3p_edge.graph.fold`).
         measure: gives milliseconds; it is called once a site.
         rules: to try.
         least: share of the graph's multiply-accumulates below which a site is not worth measuring.
+        growth: see `GROWTH`.
         advance: called after every site.
     """
     macs = cost(graph)
@@ -89,7 +98,7 @@ def choose(
         share = macs.macs.get(site, 0) / max(macs.total_macs, 1)
         choices.append(_left(site, share, rules) if share < least else _choose(graph, site, measure, rules))
         advance()
-    return tuple(choices)
+    return _within(choices, int((growth - 1) * macs.parameters))
 
 
 def sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
@@ -108,7 +117,7 @@ def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
     for choice in choices:
         if choice.chosen != REFERENCE:
             graph = _rewritten(graph, choice)
-    graph = settled(graph)
+    graph = cascaded(settled(graph))
     lone = [name for name in lone_relus(graph) if name not in own]
     if lone:
         raise ModelError(f"the rewritten graph has a ReLU that no kernel can fuse ({lone[0]!r})")
@@ -188,7 +197,10 @@ def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) ->
     before = site_graph(graph, widest)
     graphs = [before, *(rule.rewrite(before, match) for rule, match in matches)]
     names = [REFERENCE, *(rule.name for rule, _ in matches)]
-    forms = tuple(Form(name, cost(form).total_macs, ms) for name, form, ms in zip(names, graphs, measure(graphs), strict=True))
+    costs = [cost(form) for form in graphs]
+    forms = tuple(
+        Form(name, own.total_macs, ms, own.parameters) for name, own, ms in zip(names, costs, measure(graphs), strict=True)
+    )
     return Choice(site, _fastest(forms), (*forms, *refusals))
 
 
@@ -198,11 +210,49 @@ def _left(site: str, share: float, rules: Sequence[Rule]) -> Choice:
 
 
 def _fastest(forms: Sequence[Form]) -> str:
-    def time(form: Form) -> float:
-        return float("inf") if form.milliseconds is None else form.milliseconds
+    best = min(forms, key=_time)
+    return best.name if _time(best) <= MARGIN * _time(forms[0]) else forms[0].name
 
-    best = min(forms, key=time)
-    return best.name if time(best) <= MARGIN * time(forms[0]) else forms[0].name
+
+def _time(form: Form) -> float:
+    return float("inf") if form.milliseconds is None else form.milliseconds
+
+
+def _within(choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
+    """The choices, with slower but smaller forms where all the fastest would add more weights than `most`.
+
+    As long as they do, the form goes for which most weights stand against the time that it saves over a smaller one.
+    """
+    kept = list(choices)
+    while sum(_added(choice) for choice in kept) > most:
+        swaps = [(place, form) for place, choice in enumerate(kept) for form in _smaller(choice)]
+        if not swaps:
+            break
+        place, form = min(swaps, key=lambda swap: _price(kept[swap[0]], swap[1]))
+        kept[place] = replace(kept[place], chosen=form.name)
+    return tuple(kept)
+
+
+def _chosen(choice: Choice) -> Form:
+    return next(form for form in choice.forms if form.name == choice.chosen)
+
+
+def _added(choice: Choice) -> int:
+    """Weights that the chosen form has beyond the reference's."""
+    return (_chosen(choice).parameters or 0) - (choice.forms[0].parameters or 0)
+
+
+def _smaller(choice: Choice) -> list[Form]:
+    """Forms of fewer weights than the chosen one that could be chosen instead."""
+    measured = [form for form in choice.forms if form.parameters is not None]
+    worth = [form for form in measured if form.name == REFERENCE or _time(form) <= MARGIN * _time(choice.forms[0])]
+    return [form for form in worth if (form.parameters or 0) < (_chosen(choice).parameters or 0)]
+
+
+def _price(choice: Choice, form: Form) -> float:
+    """Milliseconds lost for each weight saved."""
+    now = _chosen(choice)
+    return (_time(form) - _time(now)) / ((now.parameters or 0) - (form.parameters or 0))
 
 
 def _rewritten(graph: Graph, choice: Choice) -> Graph:

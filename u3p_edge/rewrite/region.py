@@ -22,7 +22,14 @@ from u3p_edge.rewrite.schedule import orders
 NARROW = 8
 """A map of at most an eighth of its region's widest is narrow."""
 
-_CHEAP = frozenset(("upsample", "crop", "pad", "add", "subtract"))
+SLIM = 4
+"""A map of at most a quarter of its region's widest is slim."""
+
+KERNELS = 16
+"""A convolution below an upsampling joins if its map has at least so many times the bytes of its kernel: every strip packs
+the kernel again and computes some rows twice, which for a small map costs more than keeping it."""
+
+_CHEAP = frozenset(("upsample", "crop", "pad", "add", "subtract", "concat"))
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str
         below = {low[reader.name] or _grows(reader) for reader in own}
         if len(below) > 1 or ways[node.name].refusal or any(_ends(node, reader, low[reader.name], found) for reader in own):
             continue
-        if below == {False} or _is_cheap(node):
+        if below == {False} or _is_cheap(node, found[node.name]):
             low[node.name] = below.pop()
     return low
 
@@ -121,24 +128,31 @@ def _ends(node: Node, reader: Node, low: bool, found: Mapping[str, Shape]) -> bo
     return low and reader.op == "conv"
 
 
-def _is_cheap(node: Node) -> bool:
+def _is_cheap(node: Node, shape: Shape) -> bool:
     if node.op == "conv":
-        return bool(node.weights["kernel"].shape[0] == 1)
+        kernel = node.weights["kernel"]
+        return bool(kernel.shape[0] == 1 and math.prod(shape) >= KERNELS * kernel.size)
     return node.op in _CHEAP or is_relu(node)
 
 
 def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str, Shape]) -> frozenset[str]:
     """The nodes without those whose inputs would stay whole and are no smaller than they are: they stay whole instead.
 
-    Of the nodes at full height that is asked of ReLUs only, which belong into the kernel that gives their input; the others
-    are what strips are for.
+    Of the nodes at full height, which are what strips are for, that is asked of ReLUs, which belong into the kernel that gives
+    their input, and of convolutions that give a slim map beside the widest: it takes their input's place, whole.
     """
     readers, kept = consumers(graph), set(low)
+    widest = max(math.prod(found[name]) for name in low)
+
+    def asked(node: Node) -> bool:
+        slim = node.op == "conv" and SLIM * math.prod(found[node.name]) <= widest
+        return low[node.name] or is_relu(node) or slim
+
     for node in graph.nodes:
         if node.name not in low or node.name == out or kept.intersection(node.inputs):
             continue
         own = [name for name in set(node.inputs) if kept.intersection(readers[name]) == {node.name}]
         smaller = math.prod(found[node.name]) <= sum(math.prod(found[name]) for name in own)
-        if smaller and (low[node.name] or is_relu(node)):
+        if smaller and asked(node):
             kept.remove(node.name)
     return frozenset(kept)

@@ -28,6 +28,8 @@ REGIONS = 3
 """The output's region and at most two more: below them the maps are small."""
 HOPELESS = 2
 """Where a number of strips adds twice the MACs that may be added, larger ones are not tried."""
+OPERATOR = 2_000
+"""Bytes that LiteRT and XNNPACK keep for an operator and its tensor, weights and tables aside (seen: 1.5 to 2 kB)."""
 ALIKE = 1.02
 """Peaks within 2 % of each other are told apart by their number of strips."""
 
@@ -42,6 +44,7 @@ class Plan:
         counts: number of strips by the node whose map they make up (an end, see `region.ends`); nodes left whole are not named.
         peak: bytes of the planned arena.
         whole_peak: bytes of it without strips.
+        copies: bytes of kernels that runtimes pack once more for every further strip.
         extra_macs: multiply-accumulates done more than once, as a share of the former graph's.
         met: whether `peak` is within the budget; true where there is none.
         refusals: why a node that came into question was left whole, by its name.
@@ -52,6 +55,7 @@ class Plan:
     counts: Mapping[str, int]
     peak: int
     whole_peak: int
+    copies: int
     extra_macs: float
     met: bool
     refusals: Mapping[str, str]
@@ -112,7 +116,8 @@ def choose(
         new, origin = _stripped(graph, used)
         peak = memory.plan(new, bytes_per_element=bytes_per_element).peak
         extra, met = cost(new).total_macs / macs - 1 if macs else 0.0, budget_bytes is None or peak <= budget_bytes
-        return Plan(new, origin, {way.end.out: way.count for way in used}, peak, whole.peak, extra, met, refusals)
+        copies = _copies(new) * bytes_per_element
+        return Plan(new, origin, {way.end.out: way.count for way in used}, peak, whole.peak, copies, extra, met, refusals)
 
     inside = {name for site in sites.values() for name in site.nodes}
     combinations = tuple(_combinations(ways, max((alive[name] for name in alive if name not in inside), default=0)))
@@ -211,17 +216,27 @@ def _affordable(combinations: Sequence[_Combination], max_overhead: float) -> Se
 
 
 def _smallest(combinations: Sequence[_Combination], made: Callable[[Mapping[str, _Way]], Plan]) -> Plan:
-    """Of the plans with the smallest peak, or one that is hardly larger, that with the fewest strips.
+    """Of the plans that need the least, arena, copies of kernels and operators, or hardly more, that with the fewest strips.
 
-    No arena is smaller than the bytes alive, so from the least on only few need planning.
+    No plan needs less than the bytes alive, so from the least on only few need making.
     """
     plans: list[Plan] = []
     for alive, chosen in reversed(combinations):
-        if plans and alive > ALIKE * min(plan.peak for plan in plans):
+        if plans and alive > ALIKE * min(map(_needed, plans)):
             break
         plans.append(made(chosen))
-    least = min(plan.peak for plan in plans)
-    return min((p for p in plans if p.peak <= ALIKE * least), key=lambda plan: (sum(plan.counts.values()), plan.peak))
+    least = min(map(_needed, plans))
+    return min((p for p in plans if _needed(p) <= ALIKE * least), key=lambda plan: (sum(plan.counts.values()), plan.peak))
+
+
+def _needed(plan: Plan) -> int:
+    return plan.peak + plan.copies + OPERATOR * len(plan.graph.nodes)
+
+
+def _copies(graph: Graph) -> int:
+    """Elements of kernels that the graph's nodes carry more than once."""
+    kernels = [node.weights["kernel"] for node in graph.nodes if "kernel" in node.weights]
+    return sum(kernel.size for kernel in kernels) - sum({id(kernel): kernel.size for kernel in kernels}.values())
 
 
 def _first_met(plans: Iterator[Plan]) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from u3p_edge.rewrite.rule import Rule
+from u3p_edge.rewrite.rules.columns_as_channels import ColumnsAsChannels
 from u3p_edge.rewrite.rules.concat import JoinSum, SplitConcat
 from u3p_edge.rewrite.rules.low_rank import LowRank
 from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
@@ -17,6 +18,10 @@ RULES: tuple[Rule, ...] = (
     LowRank(),
     Winograd("rows"),
     Winograd("both"),
+    ColumnsAsChannels(4),
+    ColumnsAsChannels(16),
+    ColumnsAsChannels(4, low_rank=True),
+    ColumnsAsChannels(16, low_rank=True),
     SplitConcat(),
     JoinSum(),
 )
@@ -35,4 +40,15 @@ def rule_named(name: str) -> Rule | None:
         return None
 
 
-__all__ = ["RULES", "JoinSum", "LowRank", "OneInterpolation", "Pointwise", "Separable", "SplitConcat", "Winograd", "rule_named"]
+__all__ = [
+    "RULES",
+    "ColumnsAsChannels",
+    "JoinSum",
+    "LowRank",
+    "OneInterpolation",
+    "Pointwise",
+    "Separable",
+    "SplitConcat",
+    "Winograd",
+    "rule_named",
+]

@@ -62,8 +62,8 @@ class OneInterpolation:
         """See `Rule.rewrite`."""
         up, conv = (graph[name] for name in match.nodes)
         _, height, width, filters = shapes(graph)[conv.name]
-        nodes, taps = column_taps(up, conv)
         factor, name = up.attrs["size"][1], conv.name
+        nodes, taps = column_taps(up, conv, width // factor)
         nodes += total(f"{name}_taps", taps, relu=False)
         nodes.append(Node(f"{name}_up", "upsample", (f"{name}_taps",), {"size": (1, factor), "interpolation": "bilinear"}))
         nodes += _steps(name, taps[0], taps[2], filters, factor)

@@ -53,11 +53,11 @@ class Separable:
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
         up, conv = (graph[name] for name in match.nodes)
-        return replaced(graph, match.nodes, _nodes(up, conv))
+        return replaced(graph, match.nodes, _nodes(up, conv, shapes(graph)[up.inputs[0]][2]))
 
 
-def _nodes(up: Node, conv: Node) -> list[Node]:
-    nodes, taps = column_taps(up, conv)
+def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
+    nodes, taps = column_taps(up, conv, width)
     columns = []
     for b, name in enumerate(taps):
         added = _interpolated(name, up, COLUMNS, b - len(taps) // 2)
@@ -66,24 +66,32 @@ def _nodes(up: Node, conv: Node) -> list[Node]:
     return [*nodes, *total(conv.name, columns, conv.attrs["activation"] == "relu")]
 
 
-def column_taps(up: Node, conv: Node) -> tuple[list[Node], list[str]]:
-    """Nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b."""
-    kernel = conv.weights["kernel"]
-    height, width = kernel.shape[:2]
+def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]]:
+    """Nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b.
+
+    What is done along rows is done to all b at once: their maps, `width` columns each, stand beside one another in one map.
+    """
+    kernel, name = conv.weights["kernel"], conv.name
+    height, count = kernel.shape[:2]
     nodes: list[Node] = []
-    taps = []
-    for b in range(width):
-        rows = []
-        for a in range(height):
-            name = f"{conv.name}_tap{a}{b}"
-            centre = (a, b) == (height // 2, width // 2)
-            nodes.append(convolution(name, up.inputs[0], kernel[a : a + 1, b : b + 1], bias(conv) if centre else None))
-            nodes += _interpolated(name, up, ROWS, a - height // 2)
-            rows.append(nodes[-1].name)
-        if height > 1:
-            nodes += total(f"{conv.name}_column{b}", rows, relu=False)
-        taps.append(nodes[-1].name)
-    return nodes, taps
+    rows = []
+    for a in range(height):
+        taps = [f"{name}_tap{a}{b}" for b in range(count)]
+        for b, tap in enumerate(taps):
+            centre = (a, b) == (height // 2, count // 2)
+            nodes.append(convolution(tap, up.inputs[0], kernel[a : a + 1, b : b + 1], bias(conv) if centre else None))
+        joined = f"{name}_row{a}"
+        nodes.append(Node(joined, "concat", tuple(taps), {"axis": 2}))
+        nodes += _interpolated(joined, up, ROWS, a - height // 2)
+        rows.append(nodes[-1].name)
+    if height > 1:
+        nodes += total(f"{name}_rows", rows, relu=False)
+    summed = nodes[-1].name
+    columns = [f"{name}_column{b}" for b in range(count)]
+    for b, column in enumerate(columns):
+        beside = (b * width, (count - 1 - b) * width)
+        nodes.append(Node(column, "crop", (summed,), {"cropping": ((0, 0), beside)}))
+    return nodes, columns
 
 
 def _interpolated(name: str, up: Node, axis: int, by: int) -> list[Node]:

@@ -7,13 +7,12 @@ Two neighbouring outputs of a three-tap filter g over d0 .. d3 (Winograd 1980; L
     m2 = (d2 - d1) (g0 - g1 + g2)/2
     m3 = (d1 - d3) g2
 
-Four products for two outputs instead of six. Here d are whole rows of a map: with E its even and O its odd rows,
-
-    d1 = E,  d2 = O,  d0 = O one row up (zeros before the first),  d3 = E one row down (zeros after the last)
-
-each g is a convolution of kernel height 1, and the products are four convolutions over maps of half the height. Even and odd
-rows come apart by viewing [H, W, C] as [H/2, 2W, C], which moves nothing, and two column crops. A kernel of three columns is
-done the same way with [H, W, C] viewed as [HW/2, 2, C]; both, one inside the other, leave 4/9 of the multiplications.
+Four products for two outputs instead of six. Here d are whole rows of a map: with a row of zeros before the first and behind
+the last, d0 and d2 are its even rows, from the first and from the second on, d1 and d3 its odd ones. Each g is a convolution of
+kernel height 1, and the products are four convolutions over maps of half the height. Even and odd rows come apart by viewing
+[H + 2, W, C] as [H / 2 + 1, 2W, C], which moves nothing, and crops. A kernel of three columns is done the same way inside each
+product, which leaves 4/9 of the multiplications; then the four places of a 2x2 block are laid into the channels first, and the
+results of the four are laid back.
 
 The bias rides on m1, which both outputs add once. In integers each m is rounded to its own steps before the sum, about one
 bit coarser than one accumulator: training or calibration sees that, because the graph says it.
@@ -23,22 +22,22 @@ Domain: stride 1, `same`, not dilated or grouped, linear or ReLU, kernel 3 along
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.ops import Shape
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, Array, convolution, is_plain, replaced, shifted, total
+from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, Array, convolution, is_plain, replaced, total
 
 PRODUCTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 """The four filters from the three taps."""
 
-OPERANDS = (("subtract", "before", "odd"), ("add", "even", "odd"), ("subtract", "odd", "even"), ("subtract", "even", "after"))
-"""What each filter is applied to."""
+OPERANDS = (("subtract", 0, 2), ("add", 1, 2), ("subtract", 2, 1), ("subtract", 1, 3))
+"""What each filter is applied to: d0 - d2, d1 + d2, d2 - d1, d1 - d3."""
 
 
 @dataclass(frozen=True)
@@ -74,30 +73,54 @@ class Winograd:
         """See `Rule.rewrite`."""
         conv = graph[match.node]
         _, height, width, _ = shapes(graph)[match.node]
-        axes = (ROWS,) if self.axes == "rows" else (ROWS, COLUMNS)
-        new = _nodes(conv, (height, width), axes)
+        new = _by_rows(conv, (height, width)) if self.axes == "rows" else _by_both(conv)
         return replaced(graph, match.nodes, list(new))
 
 
-def _nodes(conv: Node, size: tuple[int, int], axes: tuple[int, ...]) -> Iterator[Node]:
-    """The convolution along the first of `axes`; along the others inside its products."""
-    axis, name, relu = axes[0], conv.name, conv.attrs["activation"] == "relu"
-    source, kernel, own_bias = conv.inputs[0], conv.weights["kernel"], conv.weights.get("bias")
-    channels, filters = kernel.shape[2:]
-    half = (size[0] // 2, size[1]) if axis == ROWS else (size[0], size[1] // 2)
-    yield from _halves(name, source, size, channels, axis)
-    products = _products(kernel, axis)
-    for i in (1, 2, 0, 3):
-        op, left, right = OPERANDS[i]
-        yield Node(f"{name}_t{i}", op, (f"{name}_{left}", f"{name}_{right}"))
-        product = convolution(f"{name}_m{i}", f"{name}_t{i}", products[i], own_bias if i == 1 else None)
-        if len(axes) == 1:
-            yield product
-        else:
-            yield from _nodes(product, half, axes[1:])
-    yield from total(f"{name}_first", [f"{name}_m{i}" for i in (1, 2, 0)], relu)
-    yield from _second(name, relu)
-    yield from _interleaved(name, (*size, filters), axis)
+def _by_rows(conv: Node, size: tuple[int, int]) -> Iterator[Node]:
+    """Pairs of rows stand beside one another in a view of the padded map, and come apart by crops."""
+    (height, width), name, relu = size, conv.name, conv.attrs["activation"] == "relu"
+    channels, filters = conv.weights["kernel"].shape[2:]
+    half = height // 2
+    yield Node(f"{name}_padded", "pad", conv.inputs, {"padding": ((1, 1), (0, 0))})
+    yield Node(f"{name}_pairs", "reshape", (f"{name}_padded",), {"target_shape": (half + 1, 2 * width, channels)})
+
+    def part(first: int, odd: bool) -> dict[str, Any]:
+        return {"cropping": ((first, 1 - first), (width, 0) if odd else (0, width))}
+
+    yield from _operands(name, f"{name}_pairs", part)
+    for i, kernel in enumerate(_products(conv.weights["kernel"], ROWS)):
+        yield convolution(f"{name}_m{i}", f"{name}_t{i}", kernel, conv.weights.get("bias") if i == 1 else None)
+    yield from _results(name, [f"{name}_m{i}" for i in range(4)], relu)
+    yield Node(f"{name}_pair", "concat", (f"{name}_first", f"{name}_second"), {"axis": 2})
+    yield Node(name, "reshape", (f"{name}_pair",), {"target_shape": (height, width, filters)})
+
+
+def _by_both(conv: Node) -> Iterator[Node]:
+    """The four places of a 2x2 block stand in the channels, and come apart by crops: along rows two at once."""
+    name, relu = conv.name, conv.attrs["activation"] == "relu"
+    channels = conv.weights["kernel"].shape[2]
+    yield Node(f"{name}_padded", "pad", conv.inputs, {"padding": ((1, 1), (1, 1))})
+    yield Node(f"{name}_blocks", "space_to_depth", (f"{name}_padded",))
+
+    def by_row(first: int, odd: bool) -> dict[str, Any]:
+        return {"cropping": ((first, 1 - first), (0, 0)), "channels": (2 * channels * odd, 2 * channels * (1 + odd))}
+
+    def by_column(first: int, odd: bool) -> dict[str, Any]:
+        return {"cropping": ((0, 0), (first, 1 - first)), "channels": (channels * odd, channels * (1 + odd))}
+
+    yield from _operands(name, f"{name}_blocks", by_row)
+    for i, rows in enumerate(_products(conv.weights["kernel"], ROWS)):
+        one = f"{name}_{i}"
+        yield from _operands(one, f"{name}_t{i}", by_column)
+        for j, kernel in enumerate(_products(rows, COLUMNS)):
+            own_bias = conv.weights.get("bias") if (i, j) == (1, 1) else None
+            yield convolution(f"{one}_m{j}", f"{one}_t{j}", kernel, own_bias)
+        yield from _results(one, [f"{one}_m{j}" for j in range(4)], relu=False)
+        yield Node(f"{name}_m{i}", "concat", (f"{one}_first", f"{one}_second"))
+    yield from _results(name, [f"{name}_m{i}" for i in range(4)], relu)
+    yield Node(f"{name}_places", "concat", (f"{name}_first", f"{name}_second"))
+    yield Node(name, "depth_to_space", (f"{name}_places",))
 
 
 def _products(kernel: Array, axis: int) -> list[Array]:
@@ -107,37 +130,23 @@ def _products(kernel: Array, axis: int) -> list[Array]:
     return [np.expand_dims(part, axis).astype(np.float32) for part in mixed]
 
 
-def _halves(name: str, source: str, size: tuple[int, int], channels: int, axis: int) -> Iterator[Node]:
-    """`<name>_even`, `_odd`, `_before`, `_after`: [H/2, W, C] each along rows, [H, W/2, C] along columns."""
-    height, width = size
-    pairs = (height // 2, 2 * width, channels) if axis == ROWS else (height * width // 2, 2, channels)
-    length = width if axis == ROWS else 1
-    yield Node(f"{name}_pairs", "reshape", (source,), {"target_shape": pairs})
-    for which, crop in (("even", (0, length)), ("odd", (length, 0))):
-        half = f"{name}_{which}" if axis == ROWS else f"{name}_{which}_list"
-        yield Node(half, "crop", (f"{name}_pairs",), {"cropping": ((0, 0), crop)})
-        if axis == COLUMNS:
-            yield Node(f"{name}_{which}", "reshape", (half,), {"target_shape": (height, width // 2, channels)})
-    yield from shifted(f"{name}_before", f"{name}_odd", axis, -1)
-    yield from shifted(f"{name}_after", f"{name}_even", axis, 1)
+def _operands(name: str, source: str, part: Callable[[int, bool], dict[str, Any]]) -> Iterator[Node]:
+    """`<name>_t0` to `_t3`; `part(first, odd)` cuts the even or odd places out, from the first or the second on.
+
+    The padded map begins with the zeros before the first place, so its even places are d0 and d2, its odd ones d1 and d3.
+    """
+    for k in range(4):
+        yield Node(f"{name}_d{k}", "crop", (source,), part(k // 2, bool(k % 2)))
+    for i, (op, left, right) in enumerate(OPERANDS):
+        yield Node(f"{name}_t{i}", op, (f"{name}_d{left}", f"{name}_d{right}"))
 
 
-def _second(name: str, relu: bool) -> Iterator[Node]:
-    """m1 - m2 - m3, as `<name>_second`."""
+def _results(name: str, products: Sequence[str], relu: bool) -> Iterator[Node]:
+    """m0 + m1 + m2 as `<name>_first`, m1 - m2 - m3 as `<name>_second`."""
+    m0, m1, m2, m3 = products
+    yield from total(f"{name}_first", [m1, m2, m0], relu)
     last = f"{name}_second_sum" if relu else f"{name}_second"
-    yield Node(f"{name}_second_part", "subtract", (f"{name}_m1", f"{name}_m2"))
-    yield Node(last, "subtract", (f"{name}_second_part", f"{name}_m3"))
+    yield Node(f"{name}_second_part", "subtract", (m1, m2))
+    yield Node(last, "subtract", (f"{name}_second_part", m3))
     if relu:
         yield Node(f"{name}_second", "activation", (last,), {"function": "relu"})
-
-
-def _interleaved(name: str, shape: tuple[int, int, int], axis: int) -> Iterator[Node]:
-    """`name`, [H, W, F], of which `<name>_first` has the even and `<name>_second` the odd rows (columns)."""
-    height, width, filters = shape
-    parts = [f"{name}_first", f"{name}_second"]
-    if axis == COLUMNS:
-        for part in parts:
-            yield Node(f"{part}_list", "reshape", (part,), {"target_shape": (height * width // 2, 1, filters)})
-        parts = [f"{part}_list" for part in parts]
-    yield Node(f"{name}_pair", "concat", tuple(parts), {"axis": 2})
-    yield Node(name, "reshape", (f"{name}_pair",), {"target_shape": shape})

@@ -1,0 +1,96 @@
+"""A convolution of hardly any channels, with g neighbouring columns as channels of one place.
+
+Vector units take channels by the dozen: of a convolution that reads one channel, or gives one, most lanes compute nothing. Seen
+as x'[i, J, (c, k)] = x[i, g J + c, k], which moves nothing, a map has g times the channels, and with taps b = -r .. r along
+columns
+
+    y[i, g J + p, f] = sum over a, b, k of K[a, b, k, f] x[i + a, g J + p + b, k]
+
+is a convolution of three columns with the kernel K'[a, D, (c, k), (p, f)] = K[a, g D + c - p, k, f], zero where K has no
+such tap. Zero fill is that of whole places, so it is the same at the borders. There are g times the multiplications, of lanes
+that had nothing to do, for a g-th of the places. The mask's head is first made one of few channels (`low_rank`).
+
+Domain: stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU; at most `FEW` channels on one side, and columns in
+whole groups of g >= r, two at least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.rewrite.rule import Match, Refusal
+from u3p_edge.rewrite.rules.low_rank import LowRank
+from u3p_edge.rewrite.rules.pieces import is_plain, replaced
+
+FEW = 4
+"""Above so many channels on both sides, lanes are not empty enough."""
+
+
+@dataclass(frozen=True)
+class ColumnsAsChannels:
+    """Convolve a view.
+
+    Args:
+        group: columns that become channels, g.
+        low_rank: whether the convolution is first split by `LowRank`, of whose second factor this is the form.
+    """
+
+    group: int = 4
+    low_rank: bool = False
+    exact: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """See `Rule.name`."""
+        return f"{'low rank, ' if self.low_rank else ''}columns as channels x{self.group}"
+
+    def match(self, graph: Graph, name: str) -> Match | Refusal | None:
+        """See `Rule.match`."""
+        conv = graph[name]
+        if conv.op != "conv":
+            return None
+        reason = is_plain(conv) or self._reason(conv, shapes(graph)[name][2])
+        if reason:
+            return Refusal(reason)
+        return LowRank().match(graph, name) if self.low_rank else Match(name, (name,))
+
+    def _reason(self, conv: Node, width: int) -> str:
+        _, columns, channels, filters = conv.weights["kernel"].shape
+        if min(filters, filters if self.low_rank else channels) > FEW:
+            return f"it has {channels} channels in and {filters} out, which fill the lanes"
+        if columns == 1 or columns // 2 > self.group:
+            return f"its kernel has {columns} columns, for groups of {self.group}"
+        if width % self.group or width < 2 * self.group:
+            return f"its {width} columns do not make two or more groups of {self.group}"
+        return ""
+
+    def rewrite(self, graph: Graph, match: Match) -> Graph:
+        """See `Rule.rewrite`."""
+        if self.low_rank:
+            graph = LowRank().rewrite(graph, match)
+        conv, (_, height, width, filters) = graph[match.node], shapes(graph)[match.node]
+        name, g, channels = conv.name, self.group, conv.weights["kernel"].shape[2]
+        weights = {"kernel": _grouped(conv.weights["kernel"], g)}
+        if "bias" in conv.weights:
+            weights["bias"] = np.tile(conv.weights["bias"], g)
+        seen = Node(f"{name}_grouped", "reshape", conv.inputs, {"target_shape": (height, width // g, g * channels)})
+        wide = replace(conv, name=f"{name}_wide", inputs=(seen.name,), weights=weights)
+        return replaced(
+            graph, (name,), [seen, wide, Node(name, "reshape", (wide.name,), {"target_shape": (height, width, filters)})]
+        )
+
+
+def _grouped(kernel: npt.NDArray[np.float32], g: int) -> npt.NDArray[np.float32]:
+    """K' of the docstring: [kh, 3, g C, g F]."""
+    height, columns, channels, filters = kernel.shape
+    new = np.zeros((height, 3, g, channels, g, filters), np.float32)
+    for tap in range(columns):
+        for p in range(g):
+            place, c = divmod(p + tap - columns // 2, g)
+            new[:, place + 1, c, :, p] = kernel[:, tap]
+    return new.reshape(height, 3, g * channels, g * filters)
