@@ -90,15 +90,16 @@ def bytes_of(number: str) -> int:
 
 
 def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
-    """The variant as a TFLite and as an ONNX file, by name; as `export` does it, the float ONNX file has no strips."""
-    stem = f"{name}.{number}"
+    """The variant as a TFLite and as an ONNX file, by name: the reference with the plain operators that a converter writes, the
+    rewritten one as `export` does it, the float ONNX file without strips."""
+    stem, views = f"{name}.{number}", name != "reference"
     paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
     if number == "int8":
         made = stand_in(variant.graph)
-        write_bytes(paths["tflite"], write(made.graph, made.scheme, metadata))
+        write_bytes(paths["tflite"], write(made.graph, made.scheme, metadata, views=views))
         model = onnx_int8.to_onnx(flatbuffer.read(paths["tflite"].read_bytes()), metadata)
     else:
-        write_bytes(paths["tflite"], write(variant.graph, None, metadata))
+        write_bytes(paths["tflite"], write(variant.graph, None, metadata, views=views))
         model = onnx_float.to_onnx(to_keras(variant.whole), metadata)
     write_bytes(paths["onnx"], model.SerializeToString())
     return {path.name: path for path in paths.values()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from small_artifacts import Zoo
 from without import run_without
 
+from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ConfigError, ModelError
+from u3p_edge.export import flatbuffer
+from u3p_edge.export.tflite_pack import pack
 from u3p_edge.runtime import open_session
 
 FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
@@ -33,6 +37,19 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, suffix: str, data: by
     path = tmp_path / f"model{suffix}"
     path.write_bytes(data)
     with pytest.raises(ModelError, match="model"):
+        open_session(path)
+
+
+def test_a_file_that_litert_reads_but_cannot_run_is_refused(zoo: Zoo, tmp_path: Path) -> None:
+    """Maps joined along a ninth axis: nothing notices before tensors are allocated."""
+    file = flatbuffer.read(zoo.path("float32.tflite").read_bytes())
+    operators = tuple(
+        replace(op, options={**op.options, "axis": 9}) if op.code == "CONCATENATION" else op for op in file.operators
+    )
+    size = file.tensors[file.inputs[0]].shape[1:3]
+    path = tmp_path / "wide.tflite"
+    path.write_bytes(pack(replace(file, operators=operators), default_metadata(Preprocessing(*size), 2)))
+    with pytest.raises(ModelError, match=r"wide\.tflite is not a TFLite file that LiteRT can run"):
         open_session(path)
 
 

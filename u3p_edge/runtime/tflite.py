@@ -73,31 +73,39 @@ def open_tflite(path: Path, threads: int = 1) -> TFLiteSession:
         RuntimeMissingError: ai-edge-litert is not installed.
     """
     check_file(path)
-    interpreter = _load(path, threads)
-    # The interpreter has verified the whole flatbuffer by now, so walking it below stays inside the file.
-    text, number = _read_flatbuffer(path)
+    with _refused(path):
+        interpreter = _interpreter(path, threads)
+        # The interpreter has verified the whole flatbuffer by now, so walking it stays inside the file; and XNNPACK has not
+        # packed the weights yet, so that the pages it looks at do not count beside those.
+        text, number = _read_flatbuffer(path)
+        with quiet_stderr():
+            interpreter.allocate_tensors()
     metadata = parse_metadata(text, path)
     image, mask = _bind(interpreter, path)
     shape = check_ports(path, metadata, image.shape, mask.shape)
     return TFLiteSession(path.name, f"tflite-{number}", metadata, threads, shape, interpreter, image, mask)
 
 
-def _load(path: Path, threads: int) -> Any:
-    """An interpreter with its tensors allocated."""
+def _interpreter(path: Path, threads: int) -> Any:
+    """An interpreter whose tensors are not allocated yet."""
     try:
         library = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
         raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
+    with quiet_stderr():
+        return library.Interpreter(model_path=str(path), num_threads=threads)
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """LiteRT's errors as ours."""
     try:
-        with quiet_stderr():
-            interpreter = library.Interpreter(model_path=str(path), num_threads=threads)
-            interpreter.allocate_tensors()
+        yield
     except (ValueError, RuntimeError) as error:
         raise ModelError(
             f"{path} is not a TFLite file that LiteRT can run: truncated, damaged or of another kind ({_first_line(error)})",
             mend="Export or copy it again.",
         ) from error
-    return interpreter
 
 
 def _bind(interpreter: Any, path: Path) -> tuple[_Port, _Port]:
