@@ -1,0 +1,123 @@
+"""A plan carried out: the smaller graph, and the graph of the old size that computes the same.
+
+With the input slices of dropped channels set to zero in every kernel that reads them, nothing that a dropped channel holds
+(not sigmoid(0) = 0.5 either, nor the shift of a normalisation) reaches an output. Between producer and consumer every op
+treats channels alone. So the graph without those channels has the same outputs:
+
+    sum over all c of W[c] x[c], with W[c] = 0 for dropped c    =    sum over kept c of W[c] x[c]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.prune.dependency import ChannelGroup, groups
+from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.prune.survivors import survivors
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+Axes = Mapping[int, Mask]
+"""By axis of a weight, which positions along it stay."""
+
+
+def apply(graph: Graph, plan: PruningPlan) -> Graph:
+    """The graph without the channels that the plan drops. Names, inputs and outputs stay.
+
+    Nodes that no output needs any more are gone. So is a concatenation or a sum of which one operand is left, whose readers
+    read that; where it is an output, it becomes an identity.
+
+    Raises:
+        ModelError: a plan that does not fit the graph, or that would leave a node with no channels to read.
+    """
+    found = groups(graph)
+    plan.check(found)
+    kept = _channels(graph, found, plan)
+    reads, axes = survivors(graph, kept), _axes(graph, found, plan)
+    nodes: list[Node] = []
+    renames: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op == "input":
+            nodes.append(node)
+        elif node.name in reads:
+            sources = tuple(renames.get(name, name) for name in reads[node.name])
+            if len(sources) == 1 < len(node.inputs):
+                renames[node.name] = sources[0]
+                if node.name in graph.outputs:
+                    nodes.append(Node(node.name, "identity", sources))
+            else:
+                weights = {key: _sliced(array, axes.get((node.name, key), {})) for key, array in node.weights.items()}
+                nodes.append(Node(node.name, node.op, sources, {**node.attrs, **dict(_attrs(node, kept))}, weights))
+    return replace(graph, nodes=tuple(nodes))
+
+
+def masked(graph: Graph, plan: PruningPlan) -> Graph:
+    """The graph with the same shapes in which nothing reads the channels that the plan drops.
+
+    Unlike `apply` it also takes plans that leave a node nothing to read.
+
+    Raises:
+        ModelError: a plan that does not fit the graph.
+    """
+    found = groups(graph)
+    plan.check(found)
+    axes = _axes(graph, found, plan, roles=("consumer",))
+
+    def silenced(node: Node) -> Node:
+        own = {key: _zeroed(array, axes[node.name, key]) for key, array in node.weights.items() if (node.name, key) in axes}
+        return replace(node, weights={**node.weights, **own}) if own else node
+
+    return replace(graph, nodes=tuple(map(silenced, graph.nodes)))
+
+
+def _channels(graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan) -> dict[str, Mask]:
+    """Which channels of every tensor stay."""
+    kept = {name: np.ones(shape[-1], bool) for name, shape in shapes(graph).items()}
+    for group in found:
+        dropped = list(plan.dropped(group))
+        for name, positions in group.tensors.items():
+            kept[name][positions[dropped]] = False
+    return kept
+
+
+def _axes(
+    graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan, roles: Sequence[str] = ("producer", "consumer")
+) -> dict[tuple[str, str], dict[int, Mask]]:
+    """For every weight, by node and key, that loses slices: which stay."""
+    kept: dict[tuple[str, str], dict[int, Mask]] = {}
+    for group in found:
+        dropped = list(plan.dropped(group))
+        for member in group.members if dropped else ():
+            if member.role in roles:
+                length = graph[member.node].weights[member.weight].shape[member.axis]
+                own = kept.setdefault((member.node, member.weight), {})
+                own.setdefault(member.axis, np.ones(length, bool))[member.positions[dropped]] = False
+    return kept
+
+
+def _sliced(array: Array, axes: Axes) -> Array:
+    for axis, mask in axes.items():
+        array = np.asarray(np.compress(mask, array, axis))
+    return array
+
+
+def _zeroed(array: Array, axes: Axes) -> Array:
+    new: Array = array.copy()
+    for axis, mask in axes.items():
+        np.moveaxis(new, axis, 0)[~mask] = 0
+    return new
+
+
+def _attrs(node: Node, kept: Mapping[str, Mask]) -> Iterator[tuple[str, Any]]:
+    """Attributes that count channels, counted anew."""
+    if node.op == "reshape" and node.attrs["target_shape"][-1] != -1:
+        yield "target_shape", (*node.attrs["target_shape"][:-1], int(kept[node.name].sum()))
+    if node.op == "crop" and node.attrs["channels"] is not None:
+        before = kept[node.inputs[0]]
+        yield "channels", tuple(int(before[:bound].sum()) for bound in node.attrs["channels"])

@@ -1,0 +1,145 @@
+"""Channel groups: the slices of weights that must be kept or dropped together.
+
+    x ─ a (conv, 4) ─ norm ─ relu ─┬─ concat ─ c (conv) ─ ...
+    x ─ b (conv, 4) ───────────────┘
+
+The group `a` has four elements. Element 1 is slice 1 of a's kernel (axis 3) and bias, slice 1 of norm's gamma, beta, mean and
+variance, and slice 1 of c's kernel along axis 2. Element 1 of `b` reads slice 4 + 1 there. An addition of two maps makes one
+group of both. `u3p_edge.prune.index_maps` says how channels pass through each op.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from u3p_edge.graph.ir import Graph
+from u3p_edge.prune.index_maps import Index, Role, Trace, traced
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A weight that has slices of a group.
+
+    Args:
+        node: its name.
+        weight: the key in `Node.weights`.
+        axis: of that array.
+        role: "producer" for what makes the channel (output axes of kernels, biases, normalisations), "consumer" for input axes
+            of kernels that read it.
+        positions: [size of the group, n]: the n positions along the axis that belong to each element; read-only.
+    """
+
+    node: str
+    weight: str
+    axis: int
+    role: Role
+    positions: Index
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that live and die together, element by element.
+
+    Args:
+        name: of the node that makes its channels first; followed by ":" and the first of its channels where one node's
+            channels fall into several groups.
+        size: number of elements.
+        members: the weights' slices, in the graph's order.
+        tensors: node names to the channels of their tensors that belong to each element, [size, n] each, read-only.
+        frozen: why no element may be dropped; empty where any may.
+    """
+
+    name: str
+    size: int
+    members: tuple[Member, ...]
+    tensors: Mapping[str, Index]
+    frozen: str = ""
+
+
+def groups(graph: Graph) -> tuple[ChannelGroup, ...]:
+    """Every channel of every tensor of the graph, in groups, frozen ones too, by first appearance.
+
+    All elements of a group have as many positions in the same weights and tensors.
+
+    Raises:
+        ModelError: for shapes that do not fit, or an input whose size is not fixed.
+    """
+    trace = traced(graph)
+    elements, first = _elements(trace)
+    along = [elements[run.index] for run in trace.runs]
+    carried = {name: elements[index] for name, index in trace.maps.items()}
+    reasons = _reasons(trace, elements)
+    group_of = _group_of(len(first), [*along, *carried.values()])
+    positions = [dict(_positions(group_of, found)) for found in along]
+    channels = {name: dict(_positions(group_of, found)) for name, found in carried.items()}
+    _, heads, sizes = np.unique(group_of, return_index=True, return_counts=True)
+    return tuple(
+        ChannelGroup(
+            name=name,
+            size=int(size),
+            members=tuple(
+                Member(run.node, run.weight, run.axis, run.role, own[number])
+                for run, own in zip(trace.runs, positions, strict=True)
+                if number in own
+            ),
+            tensors=MappingProxyType({node: own[number] for node, own in channels.items() if number in own}),
+            frozen=reasons[head],
+        )
+        for number, (name, head, size) in enumerate(zip(_names(trace, first[heads]), heads, sizes, strict=True))
+    )
+
+
+def _elements(trace: Trace) -> tuple[Index, Index]:
+    """The element that each channel number belongs to, and the first number of each element, ascending."""
+    pairs = np.concatenate([np.zeros((2, 0), np.intp), *map(np.stack, trace.coupled)], axis=1)
+    matrix = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(trace.count, trace.count))
+    labels = connected_components(matrix, directed=False)[1]
+    _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[labels], np.sort(first)
+
+
+def _reasons(trace: Trace, elements: Index) -> list[str]:
+    """Why each element is frozen, the first reason found; empty where it is not."""
+    found = [""] * (int(elements.max()) + 1)
+    for index, reason in trace.frozen:
+        for element in np.unique(elements[index]):
+            found[element] = found[element] or reason
+    return found
+
+
+def _group_of(count: int, places: Sequence[Index]) -> Index:
+    """The group of each element: those that appear equally often at the same places, and so are frozen alike."""
+    seen: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+    for number, found in enumerate(places):
+        for element, times in zip(*(a.tolist() for a in np.unique(found, return_counts=True)), strict=True):
+            seen[element].append((number, times))
+    numbers: dict[tuple[tuple[int, int], ...], int] = {}
+    return np.array([numbers.setdefault(tuple(own), len(numbers)) for own in seen], np.intp)
+
+
+def _positions(group_of: Index, found: Index) -> Iterator[tuple[int, Index]]:
+    """For each group in a map of elements, where its elements are: [size, n], read-only."""
+    order = np.argsort(found, kind="stable")
+    elements, starts, counts = np.unique(found[order], return_index=True, return_counts=True)
+    for group in np.unique(group_of[elements]):
+        own = group_of[elements] == group
+        places = order[starts[own, None] + np.arange(counts[own][0])]
+        places.flags.writeable = False
+        yield int(group), places
+
+
+def _names(trace: Trace, first: Index) -> list[str]:
+    """A name for each group from its first channel number."""
+    starts = np.array([start for start, _ in trace.origins])
+    origins = np.searchsorted(starts, first, side="right") - 1
+    names = [trace.origins[i][1] for i in origins]
+    shared = Counter(names)
+    offsets = (first - starts[origins]).tolist()
+    return [f"{name}:{at}" if shared[name] > 1 else name for name, at in zip(names, offsets, strict=True)]
