@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from u3p_edge import __version__
 from u3p_edge.cli.bench import bench
 from u3p_edge.cli.data import data_app
+from u3p_edge.cli.device import device_app
 from u3p_edge.cli.export import export
 from u3p_edge.cli.gate import gate
 from u3p_edge.cli.inspect import inspect
@@ -85,6 +86,7 @@ app.command()(bench)
 app.command()(gate)
 app.command()(inspect)
 app.add_typer(data_app, name="data")
+app.add_typer(device_app, name="device")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,107 @@
+"""`u3p-edge device profile`: how long layers take on this machine, as a table that pruning elsewhere goes by."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from u3p_edge.latency.table import Table
+    from u3p_edge.pipeline.device import Plan
+
+device_app = typer.Typer(help="Measure a device.", no_args_is_help=True)
+
+BOUND = 0.15
+"""Of the error of a whole network's predicted time; a table beyond it should be measured again."""
+
+
+class NumberName(str, Enum):
+    """Number types that layers are timed in."""
+
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
+
+@device_app.callback()
+def _device() -> None:
+    """Measure a device."""
+
+
+@device_app.command("profile")
+def profile(
+    model: Annotated[Path, typer.Argument(help="A .tflite file, float32 or int8, before pruning.")],
+    out: Annotated[Path, typer.Option(help="The table to write, JSON.")] = Path("device.json"),
+    threads: Annotated[int, typer.Option(min=1, help="Threads to time with.")] = 1,
+    number: Annotated[NumberName, typer.Option(help="Number type to time in, whatever the file is in.")] = NumberName.INT8,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer channel counts and checks: sooner done, less exact.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget all that was timed before, for any model: this machine has changed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much would be timed and how long it takes.")] = False,
+) -> None:
+    """Time the layers of a network in LiteRT on this device, each alone and at many channel counts.
+
+    The table tells the milliseconds of that network and of every one with fewer channels, without running it: pruning on
+    another machine goes by it. Run this on the phone, the Raspberry Pi or the cart itself; it needs no TensorFlow.
+
+    At the end whole networks of random widths are timed and compared with what the table says of them. What was timed is
+    remembered, so an interrupted run goes on where it was; what other programs disturbed is timed again.
+
+        u3p-edge device profile exported/model.int8.tflite --out raspberry.json
+        u3p-edge device profile exported/model.int8.tflite --dry-run
+    """
+    from u3p_edge.cli.progress import stages
+    from u3p_edge.latency.probe import Target
+    from u3p_edge.pipeline import device
+
+    target = Target(number.value, threads)
+    if dry_run:
+        _announce(device.plan(model, target, quick=quick))
+        return
+    with stages() as begin:
+        table = device.profile(model, out, target, quick=quick, fresh=fresh, begin=begin)
+    _show(table, out)
+
+
+def _announce(plan: Plan) -> None:
+    took = f"{plan.seconds:.0f} s" if plan.seconds < 120 else f"{plan.seconds / 60:.0f} minutes"
+    typer.echo(
+        f"{plan.kinds} kinds of layers at {plan.shapes} channel counts would be timed: about {took} on a calm machine, and "
+        "some whole networks after them. What was timed before is not timed again. Nothing was written."
+    )
+
+
+def _show(table: Table, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from u3p_edge.cli.bench import print_list
+
+    device = table.device
+    where = f"{device.cpu}, {device.number} {device.runtime} {device.version}, {device.threads} thread"
+    shown = RichTable(title=where + ("s" if device.threads > 1 else ""), title_justify="left")
+    for title in ("network", "predicted, ms", "measured, ms", "error"):
+        shown.add_column(title, justify="left" if title == "network" else "right")
+    for check in table.checks:
+        shown.add_row(check.name, f"{check.predicted_ms:.3f}", f"{check.measured_ms:.3f}", f"{check.error:+.1%}")
+    Console().print(shown)
+    print_list(_findings(table, out))
+
+
+def _findings(table: Table, out: Path) -> list[str]:
+    count = sum(len(layer.entries) for layer in table.layers)
+    found = [
+        f"{out}: {len(table.layers)} kinds of layers, {count} times. None of the networks above was used to fill it.",
+        f"A convolution's time changes every {table.steps.outputs} output channels: widths that are multiples waste nothing.",
+    ]
+    if table.worst_error > BOUND:
+        found.append(
+            f"**Predictions are off by up to {table.worst_error:.0%}.** Run again with --fresh"
+            f"{'' if table.disturbed else ' and without --quick'}, on a device that does nothing else."
+        )
+    if table.disturbed:
+        found.append(f"{table.disturbed} times were taken while other programs slowed the machine, and may be too long.")
+    return found
