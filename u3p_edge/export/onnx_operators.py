@@ -9,10 +9,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from onnx import helper
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
+from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.onnx_pieces import (
     TO_NCHW,
     TO_NHWC,
@@ -22,6 +23,7 @@ from u3p_edge.export.onnx_pieces import (
     dequantize,
     operand,
     operands,
+    quantize,
     stored,
     transpose,
     unsigned,
@@ -223,12 +225,37 @@ def _depth_to_space(graph: TFLiteGraph, op: Operator, index: int, target: str) -
 
 
 def _padded(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """PAD with zeros. ONNX order: all beginnings, then all ends."""
+    """PAD with zeros: those of a map of integers are joined on, since ONNX Runtime pads in floats. ONNX order: all beginnings,
+    then all ends."""
     source, emission = operand(graph, op.inputs[0], index, 0)
-    paddings = data_of(graph.tensors[op.inputs[1]])
+    before, paddings = graph.tensors[op.inputs[0]], data_of(graph.tensors[op.inputs[1]])
+    if len(paddings) == 4 and before.scale.size and not paddings[[0, 3]].any():
+        return emission + _with_zeros(before, paddings, source, target)
     order = list(TO_NCHW) if len(paddings) == 4 else list(range(len(paddings)))
     pads = constant(f"{target}_pads", paddings[order].T.ravel().astype(np.int64))
     return emission + Emission((helper.make_node("Pad", [source, pads.name], [target]),), (pads,))
+
+
+def _with_zeros(before: Tensor, paddings: npt.NDArray[np.int32], source: str, target: str) -> Emission:
+    """A map between rows and columns of the integer that stands for zero; between the two it is stored, to stay integers."""
+    kept, shape, emission = unsigned(before), [before.shape[axis] for axis in TO_NCHW], Emission()
+    axes = [axis for axis in (2, 3) if paddings[axis - 1].any()]
+    for axis in axes:
+        counts, names = paddings[axis - 1], [source]
+        for end, count in enumerate(counts):
+            if not count:
+                continue
+            name = f"{target}_zeros{axis}{end}"
+            zeros = np.full([*shape[:axis], int(count), *shape[axis + 1 :]], int(kept.zero_point[0]), kept.dtype)
+            emission += Emission(constants=(constant(f"{name}_q", zeros),)) + dequantize(kept, f"{name}_q", name)
+            names.insert(0 if end == 0 else len(names), name)
+        shape[axis] += int(counts.sum())
+        joined = target if axis == axes[-1] else f"{target}_axis{axis}"
+        emission += Emission((helper.make_node("Concat", names, [joined], axis=axis),))
+        if joined != target:
+            emission += quantize(kept, joined, f"{joined}_q") + dequantize(kept, f"{joined}_q", f"{joined}_real")
+            source = f"{joined}_real"
+    return emission
 
 
 def _permute(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:

@@ -148,19 +148,28 @@ def swapped(positions: np.ndarray) -> np.ndarray:
 
 
 def _merged(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
-    """A RESHAPE of a RESHAPE is one; those that nothing reads any more go, and leave their name to the rows that took over."""
-    sources = {call.output.name: call.inputs[0] for call in calls if call.code == "RESHAPE"}
+    """A RESHAPE of a RESHAPE that was put in here is one. What nothing reads any more goes, and leaves its name to the rows that
+    took over; other pairs stay two, since readers of a file tell its forms by them."""
+    sources = {call.output.name: str(call.inputs[0]) for call in calls if call.code == "RESHAPE"}
 
-    def source(name: str) -> str:
-        given = sources.get(name)
-        return source(given) if isinstance(given, str) else name
+    def shortened(call: Call) -> Call:
+        if call.code != "RESHAPE":
+            return call
+        source = _beyond_map(str(call.inputs[0]), sources)
+        if call.output.name.endswith(_ROWS):
+            source = _beyond_map(sources.get(source, source), sources)
+        return replace(call, inputs=(source, *call.inputs[1:]))
 
-    short = [replace(c, inputs=(source(str(c.inputs[0])), *c.inputs[1:])) if c.code == "RESHAPE" else c for c in calls]
+    short = list(map(shortened, calls))
     read = {name for call in short for name in _read(call)} | set(outputs)
     kept = [call for call in short if call.code != "RESHAPE" or call.output.name in read]
     gone = sources.keys() - {call.output.name for call in kept}
     names = {f"{name}{_ROWS}": name for name in gone}
     return tuple(_renamed(call, names) for call in kept)
+
+
+def _beyond_map(name: str, sources: Mapping[str, str]) -> str:
+    return sources[name] if name.endswith(_MAP) and name in sources else name
 
 
 def _renamed(call: Call, names: Mapping[str, str]) -> Call:
@@ -174,14 +183,14 @@ def rows_again(file: TFLiteGraph) -> TFLiteGraph:
         i for i, t in enumerate(file.tensors) if t.data is None and len(t.shape) == 4 and t.shape[0] > 1 and t.shape[1] == 1
     }
     around = [op for op in file.operators if maps.intersection((*op.inputs, *op.outputs))]
-    if not around or not all(_is_ours(file, op, maps) for op in around):
+    if not around or maps.intersection((*file.inputs, *file.outputs)) or not all(_is_ours(file, op, maps) for op in around):
         return file
     tensors = [replace(t, shape=(1, t.shape[0], *t.shape[2:])) if i in maps else t for i, t in enumerate(file.tensors)]
     same: dict[int, int] = {}
     operators = []
     for op in file.operators:
+        touched = maps.intersection((*op.inputs, *op.outputs))  # as it was: behind a RESHAPE back it is about maps
         op = replace(op, inputs=tuple(same.get(i, i) for i in op.inputs))
-        touched = maps.intersection((*op.inputs, *op.outputs))
         source, out = op.inputs[0], op.outputs[0]
         if touched and op.code == "RESHAPE" and tensors[source].shape == tensors[out].shape and out not in file.outputs:
             same[out] = source

@@ -36,7 +36,9 @@ BAND_ROWS = 50
 MOST_BANDS = 5
 """The most operands with which XNNPACK takes a concatenation."""
 
-RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
+RESIZES = ("RESIZE_BILINEAR",)
+"""The interpolations that XNNPACK takes."""
+
 _PLACE = 36
 _ADDRESS = 8
 

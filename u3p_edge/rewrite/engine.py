@@ -221,38 +221,48 @@ def _time(form: Form) -> float:
 def _within(choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
     """The choices, with slower but smaller forms where all the fastest would add more weights than `most`.
 
-    As long as they do, the form goes for which most weights stand against the time that it saves over a smaller one.
+    Sites begin in the fastest form that adds none, and get, as long as there is room, the one that saves most time a weight.
     """
-    kept = list(choices)
-    while sum(_added(choice) for choice in kept) > most:
-        swaps = [(place, form) for place, choice in enumerate(kept) for form in _smaller(choice)]
-        if not swaps:
-            break
-        place, form = min(swaps, key=lambda swap: _price(kept[swap[0]], swap[1]))
+    kept = [_without_growth(choice) for choice in choices]
+    while True:
+        room = most - sum(map(_added, kept))
+        steps = [(place, form) for place, choice in enumerate(kept) for form in _faster(choice, room)]
+        if not steps:
+            return tuple(kept)
+        place, form = max(steps, key=lambda step: _worth(kept[step[0]], step[1]))
         kept[place] = replace(kept[place], chosen=form.name)
-    return tuple(kept)
+
+
+def _without_growth(choice: Choice) -> Choice:
+    """The choice of the fastest form that has no more weights than the reference."""
+    if _added(choice) <= 0:
+        return choice
+    return replace(choice, chosen=_fastest([form for form in choice.forms if _weights(form) <= _weights(choice.forms[0])]))
+
+
+def _faster(choice: Choice, room: int) -> list[Form]:
+    """Forms that are worth choosing, faster than the chosen one, and fit."""
+    now, limit = _chosen(choice), MARGIN * _time(choice.forms[0])
+    return [f for f in choice.forms if _time(f) < _time(now) and _time(f) <= limit and _weights(f) - _weights(now) <= room]
+
+
+def _worth(choice: Choice, form: Form) -> float:
+    """Milliseconds saved for each weight added."""
+    now = _chosen(choice)
+    return (_time(now) - _time(form)) / max(_weights(form) - _weights(now), 1)
 
 
 def _chosen(choice: Choice) -> Form:
     return next(form for form in choice.forms if form.name == choice.chosen)
 
 
+def _weights(form: Form) -> int:
+    return form.parameters or 0
+
+
 def _added(choice: Choice) -> int:
     """Weights that the chosen form has beyond the reference's."""
-    return (_chosen(choice).parameters or 0) - (choice.forms[0].parameters or 0)
-
-
-def _smaller(choice: Choice) -> list[Form]:
-    """Forms of fewer weights than the chosen one that could be chosen instead."""
-    measured = [form for form in choice.forms if form.parameters is not None]
-    worth = [form for form in measured if form.name == REFERENCE or _time(form) <= MARGIN * _time(choice.forms[0])]
-    return [form for form in worth if (form.parameters or 0) < (_chosen(choice).parameters or 0)]
-
-
-def _price(choice: Choice, form: Form) -> float:
-    """Milliseconds lost for each weight saved."""
-    now = _chosen(choice)
-    return (_time(form) - _time(now)) / ((now.parameters or 0) - (form.parameters or 0))
+    return _weights(_chosen(choice)) - _weights(choice.forms[0])
 
 
 def _rewritten(graph: Graph, choice: Choice) -> Graph:
