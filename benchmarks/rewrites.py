@@ -31,14 +31,14 @@ from u3p_edge.benchmark.timing import interleave
 from u3p_edge.cli.progress import Begin, stages
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
-from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite_file import lower, write
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.latency.per_op import OpTime, Profile, per_op
+from u3p_edge.latency.per_op import OpTime, Profile, per_operator
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.stand_in import stand_in
 from u3p_edge.models.config import preset
@@ -180,9 +180,10 @@ def _grown(artifact: ArtifactResult | None) -> float:
     return float(np.median([peak - base for peak, base in pairs]))
 
 
-def where_time_goes(graph: Graph, begin: Begin) -> tuple[Profile, str]:
-    """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in int8."""
-    profile = per_op(stand_in(graph), begin=begin)
+def where_time_goes(graph: Graph, views: bool, begin: Begin) -> tuple[Profile, str]:
+    """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in the int8 file."""
+    made = stand_in(graph)
+    profile = per_operator(lower(made.graph, made.scheme, views=views), begin=begin)
     total = sum(row.ms for row in profile.rows)
     header = "| {} | operators | GMAC | ms | share | floor, ms |\n|---|---:|---:|---:|---:|---:|"
     parts = [
@@ -232,7 +233,12 @@ def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], res
         lines.append(f"{number}: {before:.1f} GMAC as it is, {after:.1f} rewritten{said}.")
         write_text(folder / f"rewrites_{number}.json", to_json(variant.choices))
     write_text(folder / "report.md", "\n\n".join(lines) + "\n")
-    per = {form: where_time_goes(made["int8"][form].graph, begin)[1] for form in FORMS}
+    keep_operators(folder, name, {form: made["int8"][form].graph for form in FORMS}, begin)
+
+
+def keep_operators(folder: Path, name: str, graphs: Mapping[str, Graph], begin: Begin) -> None:
+    """Write where the time of each form goes."""
+    per = {form: where_time_goes(graph, form != "reference", begin)[1] for form, graph in graphs.items()}
     text = "\n\n".join(f"## {form.capitalize()}\n\n{table}" for form, table in per.items())
     write_text(folder / "per_op.md", f"# Where the time goes, {name}\n\n{LABEL}\n\n{text}\n")
 

@@ -15,6 +15,9 @@
                                           │
                                      benchmark ─► report (md, json) ─► gate (exit code)
 
+Beside that way stand `prune`, which finds the channels of a graph that go together and drops them by a plan, and
+`latency.predict`, which says from a table of measured layers how long a graph would take; neither is a stage of `export` yet.
+
 One way down, no way back up. Every stage takes a value and returns a new one; every command reads and writes a run
 folder. `pipeline` holds the order of stages on one screen.
 """

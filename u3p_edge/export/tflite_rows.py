@@ -148,8 +148,8 @@ def swapped(positions: np.ndarray) -> np.ndarray:
 
 
 def _merged(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
-    """A RESHAPE of a RESHAPE that was put in here is one. What nothing reads any more goes, and leaves its name to the rows that
-    took over; other pairs stay two, since readers of a file tell its forms by them."""
+    """A RESHAPE of a RESHAPE that was put in here is one. What nothing reads any more goes, and leaves its name to the rows
+    that took over; other pairs stay two, since readers of a file tell its forms by them."""
     sources = {call.output.name: str(call.inputs[0]) for call in calls if call.code == "RESHAPE"}
 
     def shortened(call: Call) -> Call:

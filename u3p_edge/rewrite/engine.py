@@ -7,6 +7,7 @@ Rewriting knows nothing of runtimes: `measure` is handed in, and gives the milli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,9 @@ REFERENCE = "reference"
 
 MARGIN = 0.97
 """A rewrite must take at most this share of the reference's time: what is not clearly faster is not applied."""
+
+HEAVIER = 0.9
+"""A form of more weights must take at most this share of a lighter rewrite's time: strips pack its kernels again and again."""
 
 GROWTH = 1.1
 """Rewriting may enlarge the weights to this many times what they are. Winograd's kernels have 4/3 to 16/9 the weights, which a
@@ -241,9 +245,11 @@ def _without_growth(choice: Choice) -> Choice:
 
 
 def _faster(choice: Choice, room: int) -> list[Form]:
-    """Forms that are worth choosing, faster than the chosen one, and fit."""
-    now, limit = _chosen(choice), MARGIN * _time(choice.forms[0])
-    return [f for f in choice.forms if _time(f) < _time(now) and _time(f) <= limit and _weights(f) - _weights(now) <= room]
+    """Forms that are clearly faster than the chosen one, and fit."""
+    now = _chosen(choice)
+    limit = (MARGIN if now.name == REFERENCE else HEAVIER) * _time(now)
+    measured = [form for form in choice.forms if form.milliseconds is not None]
+    return [form for form in measured if _time(form) <= limit < math.inf and _weights(form) - _weights(now) <= room]
 
 
 def _worth(choice: Choice, form: Form) -> float:
