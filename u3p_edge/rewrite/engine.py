@@ -161,9 +161,10 @@ def deviation(site: Graph, rule: Rule) -> float:
     Raises:
         ValueError: the rule does not apply to the site.
     """
-    # A few places suffice; over an upsampled map two make many.
-    small = _cut(site, 2 if any(node.op == "upsample" for node in site.nodes) else 6)
-    match = rule.match(small, small.outputs[0])
+    # A few places suffice, over an upsampled map two make many; a rule that groups columns needs some groups.
+    sizes = (2, 32) if any(node.op == "upsample" for node in site.nodes) else (6, 32)
+    tried = [(small, rule.match(small, small.outputs[0])) for small in (_cut(site, most) for most in sizes)]
+    small, match = next((pair for pair in tried if isinstance(pair[1], Match)), tried[-1])
     if not isinstance(match, Match):
         raise ValueError(f"{rule.name} does not apply to {small.outputs[0]!r}: {match}")
     draw = np.random.default_rng(0)
