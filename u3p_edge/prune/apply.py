@@ -9,7 +9,7 @@ treats channels alone. So the graph without those channels has the same outputs:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,24 @@ def apply(graph: Graph, plan: PruningPlan) -> Graph:
     """
     found = groups(graph)
     plan.check(found)
-    kept = _channels(graph, found, plan)
-    reads, axes = survivors(graph, kept), _axes(graph, found, plan)
+    kept, axes = _channels(graph, found, plan), _axes(graph, found, plan)
+
+    def cut(node: Node, sources: tuple[str, ...]) -> Node:
+        weights = {key: _sliced(array, axes.get((node.name, key), {})) for key, array in node.weights.items()}
+        attrs = counted(node, int(kept[node.name].sum()), lambda bound: int(kept[node.inputs[0]][:bound].sum()))
+        return Node(node.name, node.op, sources, {**node.attrs, **attrs}, weights)
+
+    return rebuilt(graph, survivors(graph, kept), cut)
+
+
+def rebuilt(graph: Graph, reads: Mapping[str, tuple[str, ...]], cut: Callable[[Node, tuple[str, ...]], Node]) -> Graph:
+    """The graph of the nodes that are left, with merges of one operand gone as in `apply`.
+
+    Args:
+        graph: before pruning.
+        reads: what `survivors` says of it.
+        cut: from a node that stays, and the names that it reads from now on, to its smaller form.
+    """
     nodes: list[Node] = []
     renames: dict[str, str] = {}
     for node in graph.nodes:
@@ -52,9 +68,23 @@ def apply(graph: Graph, plan: PruningPlan) -> Graph:
                 if node.name in graph.outputs:
                     nodes.append(Node(node.name, "identity", sources))
             else:
-                weights = {key: _sliced(array, axes.get((node.name, key), {})) for key, array in node.weights.items()}
-                nodes.append(Node(node.name, node.op, sources, {**node.attrs, **dict(_attrs(node, kept))}, weights))
+                nodes.append(cut(node, sources))
     return replace(graph, nodes=tuple(nodes))
+
+
+def counted(node: Node, channels: int, before: Callable[[int], int]) -> Mapping[str, Any]:
+    """The attributes of a node that count channels, counted anew.
+
+    Args:
+        node: before pruning.
+        channels: of its tensor that stay.
+        before: how many of the first channels of what it reads stay.
+    """
+    if node.op == "reshape" and node.attrs["target_shape"][-1] != -1:
+        return {"target_shape": (*node.attrs["target_shape"][:-1], channels)}
+    if node.op == "crop" and node.attrs["channels"] is not None:
+        return {"channels": tuple(map(before, node.attrs["channels"]))}
+    return {}
 
 
 def masked(graph: Graph, plan: PruningPlan) -> Graph:
@@ -112,12 +142,3 @@ def _zeroed(array: Array, axes: Axes) -> Array:
     for axis, mask in axes.items():
         np.moveaxis(new, axis, 0)[~mask] = 0
     return new
-
-
-def _attrs(node: Node, kept: Mapping[str, Mask]) -> Iterator[tuple[str, Any]]:
-    """Attributes that count channels, counted anew."""
-    if node.op == "reshape" and node.attrs["target_shape"][-1] != -1:
-        yield "target_shape", (*node.attrs["target_shape"][:-1], int(kept[node.name].sum()))
-    if node.op == "crop" and node.attrs["channels"] is not None:
-        before = kept[node.inputs[0]]
-        yield "channels", tuple(int(before[:bound].sum()) for bound in node.attrs["channels"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
@@ -11,7 +12,14 @@ from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
 
 
-def render(result: RunResult, *, title: str = "u3p_edge report", notes: Sequence[str] = (), samples: str = "") -> str:
+def render(
+    result: RunResult,
+    *,
+    title: str = "u3p_edge report",
+    notes: Sequence[str] = (),
+    samples: str = "",
+    sections: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """The report as GitHub-flavoured Markdown.
 
     Args:
@@ -19,17 +27,20 @@ def render(result: RunResult, *, title: str = "u3p_edge report", notes: Sequence
         title: first heading.
         notes: sentences on how the files came about, one list item each.
         samples: relative path of a picture to show; empty for none.
+        sections: more, Markdown by heading.
     """
     parts = [
         f"# {title}",
         _list([*findings(result), *notes]),
-        _table(summary_header(result), summary_rows(result)),
+        table(summary_header(result), summary_rows(result)),
         _legend(result),
     ]
+    for heading, text in sections.items():
+        parts += [f"## {heading}", text]
     if samples:
         parts += ["## Samples", f"![input, truth, masks and their difference]({samples})"]
     if any(a.accuracy for a in result.artifacts):
-        parts += ["## Classes", _table(*_class_table(result))]
+        parts += ["## Classes", table(*_class_table(result))]
     parts += ["## Where and how", _list(_circumstances(result))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -223,7 +234,8 @@ def _circumstances(result: RunResult) -> list[str]:
     return [*said, f"Command: `{result.command}`."] if result.command else said
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, the first column to the left, the others to the right."""
     aligned = ["---", *(["---:"] * (len(header) - 1))]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, aligned, *rows))
 
