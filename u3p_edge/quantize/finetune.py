@@ -28,6 +28,7 @@ def train_qat(
     batch_size: int = 4,
     distillation: float = 1.0,
     seed: int = 0,
+    keep_zeros: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tf_keras.Model:
     """The best fake-quant model of `epochs` epochs of fine-tuning; epoch 0, calibrated only, competes too.
@@ -45,6 +46,7 @@ def train_qat(
         validate: score of a fake-quant model on the validation split, larger is better; called once before training and
             after every epoch. A score that is not a number counts as the worst.
         distillation: weight of the float model's soft masks; 0 trains on labels alone.
+        keep_zeros: weights of a kernel that are exactly 0 stay so, and are 0 in the integer file too (`quantize.sparsity`).
         progress: called with (steps done, steps in all) after every step.
 
     Raises:
@@ -54,7 +56,7 @@ def train_qat(
     student = quantize_aware(model, images[_spread(len(images))])
     best_score, best = _score(validate, student), student.get_weights()
     steps = math.ceil(len(images) / batch_size)
-    train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps)
+    train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps, keep_zeros)
     rng = np.random.default_rng(seed)
     for epoch in range(epochs):
         order = rng.permutation(len(images))
@@ -78,11 +80,13 @@ def _train_step(
     distillation: float,
     learning_rate: float,
     steps: int,
+    keep_zeros: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """One update of the student, compiled: (images, labels) to the loss."""
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=max(1, steps))
     optimizer = tf_keras.optimizers.Adam(schedule)
     optimizer.build(student.trainable_variables)
+    kept = _nonzeros(student) if keep_zeros else []
     # The batch's size is left open: one trace serves the last, smaller batch too, and TensorFlow then sums gradients of
     # several branches in a fixed order (with all shapes known it may take them as they happen to be ready).
     batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (student.input_shape, student.output_shape)]
@@ -98,9 +102,18 @@ def _train_step(
                 value += distillation * tf.reduce_mean(squared)
         variables = student.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        for kernel, mask in kept:
+            kernel.assign(kernel * mask)
         return value
 
     return step  # type: ignore[no-any-return]  # TensorFlow is not followed
+
+
+def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
+    """Every kernel that holds a zero, with 1 where it holds none and 0 where it does."""
+    kernels = [variable for variable in student.trainable_variables if len(variable.shape) == 4]
+    pairs = [(kernel, tf.cast(kernel != 0, kernel.dtype)) for kernel in kernels]
+    return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
 
 
 def _score(validate: Callable[[tf_keras.Model], float], student: tf_keras.Model) -> float:
