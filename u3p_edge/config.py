@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from u3p_edge.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 STRIDE = 16
 """Height and width must be multiples of this: UNet 3+ halves them four times."""
@@ -164,6 +170,14 @@ def from_dict(cls: type[T], value: object) -> T:
     if missing:
         raise ConfigError(f"{cls.__name__} lacks the option {missing[0]!r}")
     return cls(**{name: _convert(hints[name], item, f"{cls.__name__}.{name}") for name, item in value.items()})
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Plain values from TOML text. Raises ConfigError that names `where` it came from."""
+    try:
+        return dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.data.augment import NO_AUGMENTATION, Augmentation, augment
+from u3p_edge.data.augment import NO_AUGMENTATION, Augmentation, augment, augment_along
 from u3p_edge.errors import ConfigError
 
 STILL = Augmentation(1.0, False, False, rotation=0, scaling=0, shift=0, gain=0, gamma=0, noise=0, bias=0)
@@ -114,3 +114,28 @@ def test_a_constant_image_stays_constant() -> None:
 def test_strengths_that_cannot_be_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         Augmentation(**change)
+
+
+def test_maps_move_along_and_change_nothing_else() -> None:
+    image, labels = pair()
+    maps = np.concatenate([image, 1 - image], axis=2).astype(np.float16)
+    for seed in range(20):
+        alone, along = np.random.default_rng(seed), np.random.default_rng(seed)
+        new, mask = augment(image, labels, alone)
+        same, same_mask, moved = augment_along(image, labels, maps, (0.25, 0.75), along)
+        np.testing.assert_array_equal(new, same)
+        np.testing.assert_array_equal(mask, same_mask)
+        assert alone.random() == along.random()
+        assert moved.dtype == np.float32
+        # What is read of two maps with the sum 1, and comes from outside, has the sum 1; float16 near 1 has steps of 2^-11.
+        np.testing.assert_allclose(moved.sum(axis=2), 1, atol=2**-10)
+
+
+def test_maps_have_their_own_outside_and_keep_their_values() -> None:
+    image, labels = pair()
+    maps = np.ones((48, 64, 2), np.float32)
+    changes = dataclasses.replace(STILL, shift=0.4, gain=0.5, gamma=0.5, noise=0.2, bias=0.5)
+    moved = augment_along(image, labels, maps, (1.0, 0.0), np.random.default_rng(0), changes)[2]
+    np.testing.assert_array_equal(moved[..., 0], 1)
+    assert set(np.unique(moved[..., 1])) == {0, 1}
+    np.testing.assert_array_equal(maps, 1)

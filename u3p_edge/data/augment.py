@@ -4,10 +4,12 @@ Each transformation is drawn on its own, with one probability for all. Geometry 
 exact; rotation, scaling and shift (together a random crop where they enlarge) are one affine map, bilinear for the
 image and nearest for the labels, with the image's minimum and background coming in from outside. Intensities are
 relative to the image's own range and stay inside it, so the network sees no value that preprocessing cannot give.
+Further maps of the image, such as a network's probabilities, can be moved along.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -77,34 +79,67 @@ def augment(
         image float32 [H, W, C] within the range of the one given, labels uint8 [H, W] with no class but those given
         and background.
     """
+    nothing = np.empty((*labels.shape, 0), np.float32)
+    return augment_along(image, labels, nothing, (), rng, recipe)[:2]
+
+
+def augment_along(
+    image: Floats,
+    labels: Labels,
+    maps: npt.NDArray[Any],
+    outside: Sequence[float],
+    rng: np.random.Generator,
+    recipe: Augmentation | None = None,
+) -> tuple[Floats, Labels, Floats]:
+    """The variation that `augment` draws, with maps that move as the image does and keep their values.
+
+    Args:
+        image, labels, rng, recipe: as `augment`; the same state of `rng` gives the same image and labels.
+        maps: floating [H, W, P], moved bilinearly.
+        outside: P values that come in from outside, one a map.
+
+    Returns:
+        image and labels as `augment`, maps float32 [H, W, P].
+    """
     recipe = recipe or Augmentation()
     low, high = float(image.min()), float(image.max())
-    image, labels = _flip(image, labels, rng, recipe)
-    image, labels = _warp(image, labels, rng, recipe, low)
-    return _intensities(image, rng, recipe, low, high), np.ascontiguousarray(labels)
+    axes = _flips(rng, recipe)
+    image, maps, labels = np.flip(image, axes), np.flip(maps, axes).astype(np.float32), np.flip(labels, axes)
+    place = _affine(rng, recipe, labels.shape)
+    if place is not None:
+        image = _moved(image, place, (low,) * image.shape[2])
+        maps = _moved(maps, place, outside)
+        labels = _read(labels, *place, Image.Resampling.NEAREST, 0)
+    return _intensities(image, rng, recipe, low, high), np.ascontiguousarray(labels), np.ascontiguousarray(maps)
 
 
-def _flip(image: Floats, labels: Labels, rng: np.random.Generator, recipe: Augmentation) -> tuple[Floats, Labels]:
-    for axis, allowed in ((1, recipe.flip_horizontal), (0, recipe.flip_vertical)):
-        if allowed and rng.random() < recipe.probability:
-            image, labels = np.flip(image, axis), np.flip(labels, axis)
-    return image, labels
+def _flips(rng: np.random.Generator, recipe: Augmentation) -> tuple[int, ...]:
+    """The axes to mirror."""
+    allowed = ((1, recipe.flip_horizontal), (0, recipe.flip_vertical))
+    return tuple(axis for axis, may in allowed if may and rng.random() < recipe.probability)
 
 
-def _warp(image: Floats, labels: Labels, rng: np.random.Generator, recipe: Augmentation, low: float) -> tuple[Floats, Labels]:
-    """Rotation, scaling and shift about the centre."""
+def _affine(
+    rng: np.random.Generator, recipe: Augmentation, size: tuple[int, ...]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Rotation, scaling and shift about the centre, as matrix and offset for `_read`; None for none of them."""
     draws = [rng.random() < recipe.probability for _ in range(3)]
     if not any(draws):
-        return image, labels
+        return None
     angle = np.deg2rad(rng.uniform(-recipe.rotation, recipe.rotation)) if draws[0] else 0.0
     scale = _factor(rng, recipe.scaling) if draws[1] else 1.0
-    size = np.array(labels.shape)
-    shift = rng.uniform(-recipe.shift, recipe.shift, 2) * size if draws[2] else np.zeros(2)
+    shift = rng.uniform(-recipe.shift, recipe.shift, 2) * np.array(size) if draws[2] else np.zeros(2)
     inverse = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
-    centre = size / 2
-    offset = centre - inverse @ (centre + shift)
-    planes = [_read(image[:, :, c], inverse, offset, Image.Resampling.BILINEAR, low) for c in range(image.shape[2])]
-    return np.stack(planes, axis=2), _read(labels, inverse, offset, Image.Resampling.NEAREST, 0)
+    centre = np.array(size) / 2
+    return inverse, centre - inverse @ (centre + shift)
+
+
+def _moved(maps: Floats, place: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]], outside: Sequence[float]) -> Floats:
+    """Every map [H, W, P] read at its place, bilinearly."""
+    out = np.empty(maps.shape, np.float32)
+    for i, fill in enumerate(outside):
+        out[:, :, i] = _read(maps[:, :, i], *place, Image.Resampling.BILINEAR, fill)
+    return out
 
 
 def _read(

@@ -44,9 +44,7 @@ class Checkpoint:
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a run folder whole or not at all. Raises ArtifactError."""
-    tensors = {name: np.ascontiguousarray(array) for name, array in checkpoint.tensors.items()}
-    state = json.dumps(dataclasses.asdict(checkpoint.state), allow_nan=False)
-    write_bytes(run / RESUME, save(tensors, metadata={_STATE: state}))
+    write_tensors(run / RESUME, checkpoint.tensors, dataclasses.asdict(checkpoint.state))
 
 
 def load_checkpoint(run: Path) -> Checkpoint | None:
@@ -58,13 +56,35 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
     path = run / RESUME
     if not path.exists():
         return None
+    tensors, state = read_tensors(path, _MEND)
+    try:
+        return Checkpoint(from_dict(RunState, state), tensors)
+    except ConfigError as error:
+        raise _unusable(path, error, _MEND) from error
+
+
+def write_tensors(path: Path, tensors: Tensors, state: Mapping[str, Any]) -> None:
+    """Tensors by name and a state of plain values, as one safetensors file, whole or not at all. Raises ArtifactError."""
+    whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_bytes(path, save(whole, metadata={_STATE: json.dumps(state, allow_nan=False)}))
+
+
+def read_tensors(path: Path, mend: str) -> tuple[Tensors, Any]:
+    """What `write_tensors` wrote.
+
+    Raises:
+        ArtifactError: the file is not one of ours, or damaged; it says `mend`.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
-            state = from_dict(RunState, json.loads((file.metadata() or {})[_STATE]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-    except (SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
-        raise ArtifactError(f"{path} is not a checkpoint that can be resumed ({error})", mend=_MEND) from error
-    return Checkpoint(state, tensors)
+            state = json.loads((file.metadata() or {})[_STATE])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (it is no dictionary)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise _unusable(path, error, mend) from error
+
+
+def _unusable(path: Path, error: Exception, mend: str) -> ArtifactError:
+    return ArtifactError(f"{path} is not a checkpoint that can be resumed ({error})", mend=mend)
 
 
 def check_same_run(run: Path, state: RunState, recipe: TrainRecipe, data: str) -> None:

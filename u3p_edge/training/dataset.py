@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from u3p_edge.data.augment import Augmentation, augment
+from u3p_edge.data.augment import Augmentation, augment, augment_along
 from u3p_edge.data.load import Arrays
 
 WORKERS = 2
 """Threads that prepare images while the network trains."""
+
+
+def one_hot(labels: tf.Tensor, channels: int) -> tf.Tensor:
+    """Labels uint8 [N, H, W] as a loss wants them, float32 [N, H, W, K]; one channel is the 0/1 mask itself."""
+    return tf.cast(labels, tf.float32)[..., tf.newaxis] if channels == 1 else tf.one_hot(labels, channels)
 
 
 def order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
@@ -26,6 +34,23 @@ def training_image(
     if augmentation is None:
         return image, labels
     return augment(image, labels, np.random.default_rng((seed, epoch, index)), augmentation)
+
+
+def soft_image(
+    arrays: Arrays, soft: npt.NDArray[Any], augmentation: Augmentation | None, seed: int, epoch: int, index: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """What `training_image` gives, and the image's soft mask float32 [H, W, K], moved along.
+
+    Args:
+        soft: floating [N, H, W, K], probabilities of every image: K = 1 of the foreground, else of each label. What comes
+            in from outside is background.
+    """
+    image, labels, mask = arrays.images[index], arrays.labels[index], soft[index]
+    if augmentation is None:
+        return image, labels, mask.astype(np.float32)
+    channels = mask.shape[-1]
+    outside = [float(channels > 1 and channel == 0) for channel in range(channels)]
+    return augment_along(image, labels, mask, outside, np.random.default_rng((seed, epoch, index)), augmentation)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -44,11 +69,36 @@ def training_batches(
     def prepare(index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         return training_image(arrays, augmentation, seed, epoch, int(index))
 
-    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, labels = tf.numpy_function(prepare, [index], (tf.float32, tf.uint8), stateful=False)
-        return tf.ensure_shape(image, arrays.images.shape[1:]), tf.ensure_shape(labels, arrays.labels.shape[1:])
+    return _batches(prepare, _kinds(arrays), order(seed, epoch, len(arrays.images)), batch_size)
 
-    count = len(arrays.images)
-    visits = tf.data.Dataset.from_tensor_slices(order(seed, epoch, count))
-    images = visits.map(read, num_parallel_calls=WORKERS, deterministic=True)
-    return images.batch(min(batch_size, count), drop_remainder=True).prefetch(2)
+
+def soft_batches(
+    arrays: Arrays, soft: npt.NDArray[Any], augmentation: Augmentation | None, batch_size: int, seed: int, epoch: int
+) -> tf.data.Dataset:
+    """The batches of `training_batches`, each with its soft masks (see `soft_image`), float32 [N, H, W, K]."""
+
+    def prepare(index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        return soft_image(arrays, soft, augmentation, seed, epoch, int(index))
+
+    kinds = (*_kinds(arrays), tf.TensorSpec(soft.shape[1:], tf.float32))
+    return _batches(prepare, kinds, order(seed, epoch, len(arrays.images)), batch_size)
+
+
+def _kinds(arrays: Arrays) -> tuple[tf.TensorSpec, ...]:
+    return tf.TensorSpec(arrays.images.shape[1:], tf.float32), tf.TensorSpec(arrays.labels.shape[1:], tf.uint8)
+
+
+def _batches(
+    prepare: Callable[[int], tuple[npt.NDArray[Any], ...]],
+    kinds: Sequence[tf.TensorSpec],
+    visits: npt.NDArray[np.int64],
+    batch_size: int,
+) -> tf.data.Dataset:
+    """What `prepare` makes of the images in the order `visits`, each of `kinds`, in whole batches."""
+
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        made = tf.numpy_function(prepare, [index], [kind.dtype for kind in kinds], stateful=False)
+        return tuple(tf.ensure_shape(part, kind.shape) for part, kind in zip(made, kinds, strict=True))
+
+    images = tf.data.Dataset.from_tensor_slices(visits).map(read, num_parallel_calls=WORKERS, deterministic=True)
+    return images.batch(min(batch_size, len(visits)), drop_remainder=True).prefetch(2)

@@ -5,22 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from u3p_edge import __version__
-from u3p_edge.config import Fit, Metadata, Normalization, Preprocessing, default_metadata, from_dict
+from u3p_edge.config import Fit, Metadata, Normalization, Preprocessing, default_metadata, from_dict, parse_toml
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
 from u3p_edge.models.config import preset as model_preset
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -135,10 +129,7 @@ def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
     Raises:
         ConfigError: not TOML, or an unknown or mistyped option; the message names it and `where`.
     """
-    try:
-        table: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not TOML: {error}") from error
+    table = parse_toml(text, where)
     if table.get("augmentation") == "none":
         table = {**table, "augmentation": None}
     try:

@@ -1,0 +1,136 @@
+"""What pruning asks of a network that runs: gradients of the loss, and mean squares of activations.
+
+Plain arrays by the names of the model's graph (`u3p_edge.graph.keras_io.from_keras`), so that whoever judges channels by them
+needs no TensorFlow (see `u3p_edge.prune.importance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+
+from u3p_edge.errors import DataError
+from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.graph.keras_layers import LAYERS
+from u3p_edge.training.dataset import one_hot
+from u3p_edge.training.losses import dice_cross_entropy
+
+Gradients = Mapping[tuple[str, str], npt.NDArray[np.float32]]
+
+_STATISTICS = ("mean", "variance")
+"""Weights of batch normalisation that no gradient trains."""
+
+
+def gradients(
+    model: tf_keras.Model,
+    images: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.uint8],
+    *,
+    batch_size: int = 8,
+    advance: Callable[[], object] = lambda: None,
+) -> tuple[Gradients, ...]:
+    """Gradients of the mean loss (Dice + cross-entropy) of each batch, by every weight.
+
+    The network is as at inference: batch normalisation takes its moving averages.
+
+    Args:
+        model: functional, one input [N, H, W, C], one output of probabilities [N, H, W, K].
+        images: float32 [N, H, W, C], preprocessed. labels: uint8 [N, H, W].
+        batch_size: of images in a batch; the last may have fewer.
+        advance: called after each image, for a progress bar.
+
+    Returns:
+        For each batch, float32 in the weight's shape by (node, weight's key in the node); not of moving averages.
+
+    Raises:
+        ModelError: a layer that a graph cannot have. DataError: images or labels that do not fit.
+    """
+    _check(model, images, labels)
+    graph = from_keras(model)
+    places = [(n.name, key) for n in graph.nodes for key in n.weights if n.op != "batch_norm" or key not in _STATISTICS]
+    twin = to_keras(graph)
+    variables = [_variable(twin, name, key) for name, key in places]
+
+    @tf.function(input_signature=_signature(images, labels))  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def differentiate(batch: tf.Tensor, truth: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            predicted = twin(batch, training=False)
+            loss = tf.reduce_mean(dice_cross_entropy(one_hot(truth, predicted.shape[-1]), predicted))
+        found: list[tf.Tensor] = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return found
+
+    batches = []
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        found = differentiate(tf.constant(images[part]), tf.constant(labels[part]))
+        batches.append({place: _as_stored(graph, place, g.numpy()) for place, g in zip(places, found, strict=True)})
+        for _ in images[part]:
+            advance()
+    return tuple(batches)
+
+
+def mean_squares(
+    model: tf_keras.Model, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None
+) -> Mapping[str, npt.NDArray[np.float64]]:
+    """Mean over images and places of the squares of every tensor's channels.
+
+    Args:
+        model: functional, one input [N, H, W, C].
+        images: float32 [N, H, W, C], preprocessed.
+        advance: called after each image, for a progress bar.
+
+    Returns:
+        float64 [C] for every node, the input too, by its name; also of vectors [N, C], which a dense gate reads.
+
+    Raises:
+        ModelError: a layer that a graph cannot have. DataError: images that do not fit.
+    """
+    _check(model, images)
+    graph = from_keras(model)
+    widths = {name: shape[-1] for name, shape in shapes(graph).items()}
+    twin = to_keras(graph)
+    probe = tf_keras.Model(twin.input, [twin.get_layer(name).output for name in widths])
+
+    @tf.function(input_signature=_signature(images))  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def measure(image: tf.Tensor) -> tf.Tensor:
+        # Reduced here and not in the probe: there every operation would become a Keras layer, which takes seconds.
+        maps = tf.nest.flatten(probe(image, training=False))
+        return tf.concat([tf.reduce_mean(tf.square(m), axis=range(len(m.shape) - 1)) for m in maps], axis=0)
+
+    total = np.zeros(sum(widths.values()))
+    for i in range(len(images)):
+        total += measure(tf.constant(images[i : i + 1])).numpy()
+        advance()
+    ends = np.cumsum(list(widths.values()))[:-1]
+    return dict(zip(widths, np.split(total / len(images), ends), strict=True))
+
+
+def _variable(model: tf_keras.Model, name: str, key: str) -> tf.Variable:
+    """The variable behind a node's weight."""
+    layer = model.get_layer(name)
+    return getattr(layer, LAYERS[type(layer).__name__].weights[key])
+
+
+def _as_stored(graph: Graph, place: tuple[str, str], gradient: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """A gradient in the axes of the node's weight: HWIO where Keras keeps a transposed kernel as HWOI."""
+    name, key = place
+    return np.swapaxes(gradient, 2, 3) if graph[name].op == "conv_transpose" and key == "kernel" else gradient
+
+
+def _signature(images: npt.NDArray[Any], *others: npt.NDArray[Any]) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (images, *others)]
+
+
+def _check(model: tf_keras.Model, images: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8] | None = None) -> None:
+    wanted = model.input_shape[1:]
+    if not len(images) or images.shape[1:] != wanted:
+        raise DataError(f"the model wants images [N, {', '.join(map(str, wanted))}], and they are {images.shape}")
+    if labels is not None and labels.shape != images.shape[:3]:
+        raise DataError(f"the images are {images.shape} and the labels {labels.shape}")
