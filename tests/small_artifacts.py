@@ -102,3 +102,32 @@ def _network() -> Any:
     images, labels = (np.stack([make(seed) for seed in range(8)]) for make in (picture, truth))
     model.fit(images, labels, batch_size=8, epochs=60, verbose=0)
     return model
+
+
+@functools.cache
+def make_wide(folder: Path) -> Path:
+    """A Keras file of two scales of a UNet 3+ with many more channels than the pictures need, trained for a second."""
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(7)
+    layers = keras.layers
+
+    def block(source: Any, name: str, channels: int) -> Any:
+        convolved = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=name)(source)
+        # Its statistics follow in a few steps.
+        return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(momentum=0.8, name=f"{name}_bn")(convolved))
+
+    image = keras.Input(SHAPE, name="image")
+    fine = block(block(image, "enc1_conv1", 8), "enc1_conv2", 16)
+    coarse = block(layers.MaxPool2D(2, name="down1_pool")(fine), "enc2_conv1", 32)
+    up = layers.UpSampling2D(2, interpolation="bilinear", name="dec1_from_enc2_up")(coarse)
+    both = layers.Concatenate(name="dec1_concat")([block(fine, "dec1_from_enc1", 8), block(up, "dec1_from_enc2", 8)])
+    mask = layers.Conv2D(3, 1, activation="softmax", name="mask")
+    model = keras.Model(image, mask(block(both, "dec1_fuse", 16)))
+    model.compile(keras.optimizers.legacy.Adam(0.01), "sparse_categorical_crossentropy")
+    images, labels = (np.stack([make(seed) for seed in range(8)]) for make in (picture, truth))
+    model.fit(images, labels, batch_size=8, epochs=30, verbose=0)
+    folder.mkdir()
+    path = folder / "wide.keras"
+    model.save(path)
+    return path

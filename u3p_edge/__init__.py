@@ -3,7 +3,10 @@
     images + masks ─ data ─► training ─► float model (tf_keras)
                                           │ graph.keras_io
                                           ▼
-                    Graph ─ graph.inference, graph.fold ─► Graph     one mask, the gate inside, no batch normalisation
+                    Graph ─ graph.inference ─► Graph                 one mask, the gate inside
+                                          │ prune.budget             fewer channels, by measured milliseconds (latency)
+                                          │ training.distill         what went with them, learnt again from the float model
+                                          │ graph.fold               no batch normalisation
                                           │ rewrite.engine           the same function in the forms that time best (latency)
                                           ▼
                               quantize (PTQ, else QAT) ─► Graph + Scheme     integers, read back from the file
@@ -14,9 +17,6 @@
                    runtime (tflite, onnxruntime, openvino)
                                           │
                                      benchmark ─► report (md, json) ─► gate (exit code)
-
-Beside that way stand `prune`, which finds the channels of a graph that go together and drops them by a plan, and
-`latency.predict`, which says from a table of measured layers how long a graph would take; neither is a stage of `export` yet.
 
 One way down, no way back up. Every stage takes a value and returns a new one; every command reads and writes a run
 folder. `pipeline` holds the order of stages on one screen.

@@ -361,6 +361,7 @@ def test_an_export_that_was_killed_goes_on(
     assert "Choose rewrites" not in done.err
     assert "Calibrate" not in done.err
     assert "Weigh in fresh processes" in done.err
-    others = ("manifest.json", "quantization.json", "report.json", "report.md", "rewrites.json", "samples.png")
+    reports = ("pareto.svg", "report.json", "report.md", "samples.png")
+    others = ("manifest.json", "quantization.json", "rewrites.json", *reports)
     assert left_in(out) == sorted([*MODEL_FILES, *others])
     assert not list(out.glob(".*")), "staging and partial files are gone"

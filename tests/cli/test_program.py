@@ -16,7 +16,7 @@ from small_artifacts import Zoo
 
 from u3p_edge import __version__
 
-COMMANDS = ("export", "train", "predict", "bench", "gate", "inspect", "rewrite", "data check", "device profile")
+COMMANDS = (*("export", "recipes", "train", "predict", "bench", "gate", "inspect", "rewrite", "data check", "device profile"),)
 
 HEAVY = {
     "tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "tf2onnx", "tensorboard",

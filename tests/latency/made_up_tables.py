@@ -52,7 +52,7 @@ def made_up(correction: Correction = PLAIN, steps: Steps = STEPS) -> Table:
         times("max_pool 8x8", (8, 16), (0,)),
         times(COARSE, (8, 16), (8, 16, 32)),
         times("upsample 4x4 interpolation=bilinear", (8, 16, 32), (0,)),
-        times("concat 8x8 operands=2", (8, 48), (0,)),
+        times("concat 8x8", (8, 48), (0,)),
         times("conv 8x8 kernel=1x1", (8, 16, 32, 48), (1,)),
         times("activation 8x8 function=sigmoid", (1,), (0,)),
     )

@@ -52,7 +52,7 @@ def test_every_kind_has_a_key_and_its_channels() -> None:
         Layer("cut", "crop 9x8 cropping=0x1,0x0", 6),
         Layer("tall", "concat 8x8,9x8 axis=1", 6),
         Layer("top", "crop 17x8 cropping=0x9,0x0", 6),
-        Layer("joined", "concat 8x8 operands=3", 16),
+        Layer("joined", "concat 8x8", 16),
         Layer("most", "global_max_pool 8x8 keepdims=True", 16),
         Layer("gate", "conv 1x1 kernel=1x1", 16, 1),
         Layer("gated", "multiply 8x8,1x1*1", 16),
@@ -85,7 +85,7 @@ def test_every_layer_alone_is_one_that_the_runtime_gets(number: str) -> None:
         (found,) = layers(made)
         assert to_file(made, number)
         if layer.key == MOVES:
-            assert found == Layer("y", "concat 2x32 operands=2", 32), "2048 elements"
+            assert found == Layer("y", "concat 2x32", 32), "2048 elements"
         else:
             assert replace(found, node=layer.node) == replace(layer, inputs=20, outputs=outputs)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Program, make_keras_files, make_pictures, no_progress
-from small_artifacts import Zoo, make_zoo
+from small_artifacts import Zoo, make_wide, make_zoo
 
 from u3p_edge.pipeline.data import ExportData, read_export_data
 
@@ -19,6 +19,11 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 @pytest.fixture(scope="session")
 def keras_file(zoo: Zoo) -> Path:
     return make_keras_files(zoo)[".keras"]
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_wide(tmp_path_factory.getbasetemp() / "wide")
 
 
 @pytest.fixture(scope="session")

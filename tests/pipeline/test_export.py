@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from article_model import Builder
-from command_line import QUICK, Program, left_in, no_progress, refusal, run_process
+from command_line import QUICK, ROUNDS, Program, left_in, no_progress, refusal, run_process
 from PIL import Image
 from small_artifacts import SHAPE, picture, truth
 
@@ -31,7 +32,7 @@ REFERENCE = "reference.float32.tflite"
 """The model as it came, beside the rewritten ones."""
 CONVERTED = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"]
 MODELS = [*CONVERTED, REFERENCE]
-REPORTS = ["report.json", "report.md", "samples.png"]
+REPORTS = ["pareto.svg", "report.json", "report.md", "samples.png"]
 CHOICE, REWRITES = "quantization.json", "rewrites.json"
 """There with int8 alone, and with rewriting alone."""
 FIRST_STAGE = "Convert float32 to TFLite"
@@ -119,6 +120,10 @@ def test_the_result_and_the_report_say_the_same(done: Done) -> None:
         assert f"{100 * artifact.accuracy.mean_dice:.2f}" in text
         assert artifact.sha256 in text
     assert "](samples.png)" in text
+    assert "## Dice against latency\n\n![" in text
+    assert "](pareto.svg)" in text
+    drawn = (done.run / "pareto.svg").read_text()
+    assert {name.removeprefix("model.") for name in MODELS} == set(re.findall(r'data-name="(.*?)"', drawn))
     assert "Validation Dice (float " in text
 
 
@@ -201,7 +206,7 @@ def test_formats_numbers_and_float_ports(program: Program, done: Done, tmp_path:
     ended = program(*dataclasses.replace(done, run=tmp_path).arguments, *options)
     assert ended.code == 0, ended.err
     models = ["model.float16.tflite", "model.float32.tflite", "model.int8.tflite"]
-    assert left_in(tmp_path) == ["manifest.json", *models, CHOICE, *REPORTS]
+    assert left_in(tmp_path) == sorted(["manifest.json", *models, CHOICE, *REPORTS])
     sizes = [(tmp_path / name).stat().st_size for name in models]
     assert max(sizes) == sizes[1]
     from ai_edge_litert.interpreter import Interpreter
@@ -288,7 +293,7 @@ def test_two_classes_by_softmax(program: Program, pictures: Path, tmp_path: Path
         assert set(np.unique(found)) == {0, 255}
         # The mean over 3x3 pixels errs along the outline of the bar, 2 * (13 + 58) of 48 * 64 pixels, 4.6 %.
         assert ((found == 255) == (truth(11) == 2)).mean() > 0.95
-    assert "beyond the 2 classes" in refusal(program("bench", run / MODELS[0], "--data", pictures, *QUICK))
+    assert "beyond the 2 classes" in refusal(program("bench", run / MODELS[0], "--data", pictures, *ROUNDS))
 
 
 def two_channels() -> Any:

@@ -6,10 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.prune.pruned_graphs import conv, group, of
+from tests.prune.pruned_graphs import assert_same_values, conv, group, of, plans
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.ir import Graph
+from u3p_edge.prune.apply import apply
 from u3p_edge.prune.dependency import groups
 from u3p_edge.prune.plan import PruningPlan, keep_all
 
@@ -88,3 +91,28 @@ def test_json_gives_the_same_plan_back() -> None:
 def test_what_is_no_plan_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PruningPlan.from_json(text)
+
+
+def test_two_plans_one_after_the_other_are_one_plan() -> None:
+    graph = chain()
+    first = PruningPlan({"a": (0, 1, 3)})
+    second = PruningPlan({"a": (1, 2), "b": (1,)})
+    both = first.then(second)
+    assert both == PruningPlan({"a": (1, 3), "b": (1,)})
+    twice = apply(apply(graph, first), second)
+    assert_same_values(apply(graph, both), twice)
+
+
+def test_a_group_that_a_first_plan_dropped_stays_dropped() -> None:
+    first = PruningPlan({"a": (), "b": (0, 1)})
+    assert first.then(PruningPlan({"b": (1,)})) == PruningPlan({"a": (), "b": (1,)})
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_two_plans_of_a_chain_compose(data: st.DataObject) -> None:
+    graph = chain()
+    first = data.draw(plans(graph, least=1))
+    left = apply(graph, first)
+    second = data.draw(plans(left, least=1))
+    assert_same_values(apply(graph, first.then(second)), apply(left, second))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.pipeline.recipes import DEFAULT
+
 if TYPE_CHECKING:
     from u3p_edge.pipeline.export import Exported
     from u3p_edge.pipeline.recipe import ExportRecipe, Format
@@ -44,9 +46,36 @@ def export(
         int | None,
         typer.Option(min=1, help="Quantization-aware training for so many epochs, even if post-training would do."),
     ] = None,
+    recipe_name: Annotated[
+        str,
+        typer.Option(
+            "--recipe", help="exact, balanced, small, or a TOML file; `u3p-edge recipes` shows them.", show_default=True
+        ),
+    ] = DEFAULT,
     max_drop: Annotated[
-        float, typer.Option(min=0, help="Points of validation Dice that post-training quantization may lose.")
-    ] = 0.1,
+        float | None,
+        typer.Option(min=0, help="Points of validation Dice that the int8 network may lose. [default: the recipe's]"),
+    ] = None,
+    speedup: Annotated[
+        float | None, typer.Option(help="Prune until int8 is so many times as fast as the float32 TFLite file.")
+    ] = None,
+    latency_budget_ms: Annotated[
+        float | None, typer.Option(help="Prune until the int8 TFLite file takes so many milliseconds, at one thread.")
+    ] = None,
+    size_budget_mb: Annotated[
+        float | None, typer.Option(help="Prune until the int8 TFLite file has so many megabytes (10^6 bytes).")
+    ] = None,
+    shrink: Annotated[
+        float | None, typer.Option(help="Prune until the int8 file is so many times smaller than the float32 file.")
+    ] = None,
+    device: Annotated[
+        Path | None,
+        typer.Option(help="Prune for another device: its table from `u3p-edge device profile`; with --latency-budget-ms."),
+    ] = None,
+    sparsity: Annotated[
+        str | None,
+        typer.Option(help="Share of small weights to set to zero, e.g. 0.5, or 2:4: for gzip size, not for speed."),
+    ] = None,
     calibration_images: Annotated[int, typer.Option(min=1, help="Training images that measure the ranges.")] = 64,
     formats: Annotated[str, typer.Option(help="Comma-separated: tflite, onnx.")] = "tflite,onnx",
     float16: Annotated[bool, typer.Option("--float16", help="Also a TFLite file with float16 weights.")] = False,
@@ -83,20 +112,23 @@ def export(
     """Export a model: convert, quantize, verify on real images, measure, report.
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
-    model as it came), report.md, report.json, samples.png, quantization.json, rewrites.json and manifest.json. Exit code 1:
-    verification failed; 2: bad input.
+    model as it came), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json and
+    manifest.json. With --int8 channels are dropped by the recipe; --recipe exact keeps all. Exit code 1: verification failed;
+    2: bad input.
 
         u3p-edge export --int8
         u3p-edge export RUN --int8 --data FOLDER --out exported
+        u3p-edge export RUN --int8 --data FOLDER --speedup 20 --max-drop 0.3
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
     """
+    from u3p_edge.cli.budgets import Budgets, told
     from u3p_edge.pipeline.recipe import ExportRecipe
 
+    budgets = Budgets(max_drop, speedup, latency_budget_ms, size_budget_mb, shrink, strips, qat_epochs, sparsity)
     recipe = ExportRecipe(
         int8=int8,
         method="ptq" if ptq else "auto" if qat_epochs is None else "qat",
-        max_drop=max_drop,
-        qat_epochs=qat_epochs or ExportRecipe.qat_epochs,
+        **told(recipe_name, budgets, int8=int8),
         calibration_images=calibration_images,
         formats=_formats(formats),
         float16=float16,
@@ -104,7 +136,6 @@ def export(
         min_sqnr=min_sqnr,
         rewrite=rewrite,
         rewrites=_pairs(rewrites),
-        strips=strips,
         memory_budget_mb=memory_budget_mb,
         rounds=rounds,
         seed=seed,
@@ -114,13 +145,14 @@ def export(
         class_names=tuple(name.strip() for name in class_names.split(",") if name.strip()),
     )
     _check(model, data, ptq, qat_epochs)
+    _check_device(device, recipe)
     if dry_run:
         _explain(model, data, recipe)
         return
-    _run(model, data, out, recipe, force)
+    _run(model, data, out, recipe, device, force)
 
 
-def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, force: bool) -> None:
+def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, device: Path | None, force: bool) -> None:
     from rich.console import Console
 
     from u3p_edge.cli.bench import command_line
@@ -129,7 +161,8 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
     with Console(stderr=True).status("Loading TensorFlow"):
         from u3p_edge.pipeline.export import export as run_export
     with stages() as begin:
-        done = run_export(model, data, out, recipe, begin=begin, command=command_line(sys.argv), force=force)
+        command = command_line(sys.argv)
+        done = run_export(model, data, out, recipe, begin=begin, device=device, command=command, force=force)
     _show(done)
 
 
@@ -171,6 +204,19 @@ def _check(model: Path | None, data: Path | None, ptq: bool, qat_epochs: int | N
         raise DataError(f"the data folder {data} does not exist")
 
 
+def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
+    from u3p_edge.errors import ArtifactError, ConfigError
+
+    if device is None:
+        return
+    if not device.is_file():
+        raise ArtifactError(f"{device} does not exist", mend="Write it with `u3p-edge device profile` on the device.")
+    if recipe.pruning is None:
+        raise ConfigError(
+            "a device's table says what to prune, and nothing is pruned", mend="Give --latency-budget-ms, or no --device."
+        )
+
+
 def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> None:
     """The plan, from a model and a folder that were really read."""
     from rich.console import Console
@@ -187,9 +233,27 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     console.print(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
     console.print(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
     console.print(f"data    {dataset.root.resolve().name}: {counts} images")
+    console.print(f"prune   {_pruning(recipe)}")
     console.print(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
     console.print(f"rewrite {_rewriting(recipe)}")
+    if recipe.zeros is not None:
+        console.print(f"zeros   {100 * recipe.zeros.share:g} % of the weights ({recipe.zeros.pattern})")
     console.print(f"formats {', '.join(recipe.formats)}")
+
+
+def _pruning(recipe: ExportRecipe) -> str:
+    p = recipe.pruning
+    if p is None:
+        return "no"
+    budgets = (
+        (p.speedup, "{:g}x as fast as float32"),
+        (p.latency_budget_ms, "{:g} ms"),
+        (p.size_budget_mb, "a file of {:g} MB"),
+        (p.shrink, "{:g}x smaller than float32"),
+    )
+    asked = ", ".join(text.format(value) for value, text in budgets if value is not None)
+    steps = f"{p.steps} step{'s' if p.steps > 1 else ''}, {p.final_epochs} epochs of distillation after the last"
+    return f"to {asked}, by {p.importance}; {steps}; at most {recipe.max_drop:g} points lost"
 
 
 def _rewriting(recipe: ExportRecipe) -> str:

@@ -19,6 +19,7 @@ from u3p_edge.cli.export import export
 from u3p_edge.cli.gate import gate
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
+from u3p_edge.cli.recipes import recipes
 from u3p_edge.cli.rewrite import rewrite
 from u3p_edge.cli.train import train
 from u3p_edge.errors import U3pEdgeError
@@ -79,6 +80,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(export)
+app.command()(recipes)
 app.command()(rewrite)
 app.command()(train)
 app.command()(predict)

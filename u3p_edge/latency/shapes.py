@@ -117,7 +117,9 @@ def _layer(at: Context, node: Node) -> Layer:
 
 
 def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
-    told = [node.op, _sizes(shapes, given, node.op in _MERGES)]
+    # How many maps a concatenation joins makes no difference beside how long they are together; pruning may take one away.
+    sizes = shapes[:1] if joins_channels(node, given) else shapes
+    told = [node.op, _sizes(sizes, given, node.op in _MERGES)]
     if "kernel" in node.weights and node.op != "dense":
         told.append(f"kernel={_text(node.weights['kernel'].shape[:2])}")
     if node.op == "depthwise_conv":

@@ -1,14 +1,15 @@
 """`u3p-edge export`: a float UNet 3+ to verified files in two formats, and a report. The order of its stages.
 
-source ─ inference graph ─► exact rewrites ─► float32, int8 (PTQ, else QAT) ─► strips ─► ONNX from the same integers
-                                                                                            │
-                                              report ◄─ measure ◄─ final names ◄─ verify ◄──┘
+source ─ inference graph ─► prune to the budget ─► exact rewrites ─► zeros ─► float32, int8 (PTQ, else QAT) ─► strips
+                                                                                                                    │
+                report ◄─ measure ◄─ final names ◄─ verify ◄─ ONNX from the same integers ◄─────────────────────────┘
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from u3p_edge.artifact import (
     make_folder,
     read_manifest,
     sha256_of,
+    write_bytes,
     write_json,
     write_manifest,
     write_text,
@@ -40,19 +42,22 @@ from u3p_edge.pipeline import depth_first
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
+from u3p_edge.pipeline.pruning import Pruned, parts, pruned
 from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
 from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
 from u3p_edge.pipeline.verify import verify
+from u3p_edge.pipeline.zeros import compressed, sparse
+from u3p_edge.report import pareto
+from u3p_edge.report import pruning as pruning_report
 from u3p_edge.report.github import append_summary
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import Sample, choose, write_samples
-from u3p_edge.runtime import Session
-from u3p_edge.runtime.keras import keras_session
+from u3p_edge.runtime.keras import KerasSession, keras_session
 
-REPORT, RESULT, SAMPLES = "report.md", "report.json", "samples.png"
-QUANTIZATION, REWRITES = "quantization.json", "rewrites.json"
+REPORT, RESULT, SAMPLES, PARETO = "report.md", "report.json", "samples.png", "pareto.svg"
+QUANTIZATION, REWRITES, PRUNING = "quantization.json", "rewrites.json", "pruning.json"
 VERIFIED_IMAGES = 4
 
 REFERENCE_FILE = "reference.float32.tflite"
@@ -64,8 +69,9 @@ OWN = (REFERENCE_FILE, *(f"model.{number}.{container}" for container in FORMATS 
 
 @dataclass(frozen=True)
 class Made:
-    """How the files came about: the network, the int8 choice (None without int8), and notes for the report."""
+    """How the files came about: pruning, the network, the int8 choice (None without int8), and notes for the report."""
 
+    pruned: Pruned
     network: Network
     choice: Choice | None
     notes: tuple[str, ...]
@@ -97,6 +103,7 @@ def export(
     recipe: ExportRecipe,
     *,
     begin: Begin,
+    device: Path | None = None,
     command: str = "",
     force: bool = False,
 ) -> Exported:
@@ -108,6 +115,7 @@ def export(
         run: folder for the files; made if it is not there. An interrupted export goes on where it was.
         recipe: how.
         begin: `begin(stage, steps)` for progress.
+        device: a latency table of `u3p-edge device profile` that pruning goes by; None for this machine.
         command: what was typed, for the report.
         force: do it again even if `run` holds the same export already.
 
@@ -119,35 +127,38 @@ def export(
     source = read_source(model, recipe, labels_of(data) if model is not None and model.is_file() else None)
     check_fit(source.metadata, data)
     splits = read_export_data(data, source.metadata, begin)
-    key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json())
+    told = (sha256_of(device),) if device is not None else ()
+    key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *told)
     if not force and (done := _finished(run, key)):
         return Exported(run, done, (), None, reused=True)
     staging = open_staging(run, key, fresh=force)
-    files, made = _make(source, splits, recipe, staging, begin)
-    reference = keras_session(source.model, source.metadata)
-    _verify(files, reference, splits, recipe, staging, begin)
+    files, made = _make(source, splits, recipe, device, staging, begin)
+    _verify(files, made, source, splits, recipe, staging, begin)
     final = _publish(files, run, source, key, recipe, made.network)
-    measured = _measure(final, reference, splits, recipe, command, begin)
+    measured = _measure(final, keras_session(source.model, source.metadata), splits, recipe, command, begin)
     notes = _notes(source, splits, made, recipe)
     if made.network.choices:
         write_text(run / REWRITES, to_json(made.network.choices))
     if made.choice:
         write_json(run / QUANTIZATION, dataclasses.asdict(made.choice))
-    _report(run, measured, splits, source, notes)
+    if made.pruned.steps:
+        write_json(run / PRUNING, _pruning(made.pruned))
+    _report(run, measured, splits, source, notes, made.pruned)
     shutil.rmtree(staging.folder, ignore_errors=True)
     return Exported(run, measured.result, notes, made.choice)
 
 
 def _make(
-    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
 ) -> tuple[dict[str, Path], Made]:
     """Every file, staged, by its final name; the int8 TFLite file is made even where only its ONNX twin is asked for."""
     before = float_tflite(source, staging, begin)
-    network = rewritten(source, recipe, staging, begin)
+    cut = pruned(source, data, recipe, device, staging, begin)
+    network = sparse(rewritten(cut.source, recipe, staging, begin), source, data, recipe, staging, begin)
     whole = depth_first.stripped_float(network.graph, recipe)
-    ready = dataclasses.replace(source, model=network.model)
+    ready = dataclasses.replace(cut.source, model=network.model)
     files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
-    if recipe.rewrite:
+    if not recipe.as_it_came:
         files = {REFERENCE_FILE: before, **files}
     if recipe.float16:
         files["model.float16.tflite"] = staging.file(
@@ -157,9 +168,10 @@ def _make(
     if recipe.int8:
         quantized, choice = quantize(ready, data, recipe, staging, begin)
         files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
+        notes += compressed(files["model.int8.tflite"], recipe)
     if "onnx" in recipe.formats:
         files |= _onnx(ready, files.get("model.int8.tflite"), staging, begin)
-    return files, Made(network, choice, (*network.notes, *notes))
+    return files, Made(cut, network, choice, (*cut.notes, *network.notes, *notes))
 
 
 def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, staging: Staging) -> Path:
@@ -197,12 +209,26 @@ def _twin(int8: Path, source: Source) -> bytes:
 
 
 def _verify(
-    files: Mapping[str, Path], reference: Session, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+    files: Mapping[str, Path],
+    made: Made,
+    source: Source,
+    data: ExportData,
+    recipe: ExportRecipe,
+    staging: Staging,
+    begin: Begin,
 ) -> None:
+    """Every file against the float network that it was made from: the reference the model as it came, the others what
+    pruning made of it."""
     places = np.unique(np.linspace(0, len(data.test.images) - 1, VERIFIED_IMAGES).round().astype(int))
     images = data.test.images[places]
+    own = {name: path for name, path in files.items() if name != REFERENCE_FILE}
+    pairs = [(own, made.network.model if recipe.zeros else made.pruned.source.model)]
+    if REFERENCE_FILE in files:
+        pairs.append(({REFERENCE_FILE: files[REFERENCE_FILE]}, source.model))
     try:
-        verify(files, reference, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, begin=begin)
+        for some, model in pairs:
+            float_model = keras_session(model, source.metadata)
+            verify(some, float_model, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, begin=begin)
     except VerificationError:
         # Kept, they would fail again; made anew, they may not (a damaged disk, another version of a runtime).
         shutil.rmtree(staging.folder, ignore_errors=True)
@@ -220,7 +246,7 @@ def _publish(
         # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
         for name, path in wanted.items():
             shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        for name in (MANIFEST, RESULT, REPORT, SAMPLES, QUANTIZATION, REWRITES, *OWN):
+        for name in (MANIFEST, RESULT, REPORT, SAMPLES, PARETO, QUANTIZATION, REWRITES, PRUNING, *OWN):
             (run / name).unlink(missing_ok=True)
     rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
     manifest = Manifest(others, recipe.to_json(), key, rewrites)
@@ -234,7 +260,7 @@ def _publish(
 
 
 def _measure(
-    files: Mapping[str, Path], reference: Session, data: ExportData, recipe: ExportRecipe, command: str, begin: Begin
+    files: Mapping[str, Path], reference: KerasSession, data: ExportData, recipe: ExportRecipe, command: str, begin: Begin
 ) -> Measured:
     test = EvaluationData(data.name, data.test_split, data.test)
     expected = predict_labels(reference, data.test.images, begin("Predict with the float model", len(data.test.stems)))
@@ -244,13 +270,29 @@ def _measure(
     )
 
 
-def _report(run: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...]) -> None:
+def _pruning(found: Pruned) -> dict[str, object]:
+    """pruning.json: every step, the channels that are kept, and channels and milliseconds of every part before and after."""
+    steps = [dataclasses.asdict(step) for step in found.steps]
+    return {
+        "float_dice": found.float_dice,
+        "steps": steps,
+        "plan": json.loads(found.plan.to_json()),
+        "parts": pruning_report.as_values(pruning_report.rows(*parts(found))),
+    }
+
+
+def _report(run: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: Pruned) -> None:
     names = [a.name for a in measured.result.artifacts]
     first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
     a, b = measured.predictions[first], measured.predictions[second]
     rows = [Sample(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose(a, b)]
     write_samples(run / SAMPLES, rows, source.metadata, (_short(first), _short(second)))
-    text = render(measured.result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES)
+    sections = {"Pruning": pruning_report.table(pruning_report.rows(*parts(found)))} if found.steps else {}
+    plot = pareto.draw(measured.result)
+    if plot is not None:
+        write_bytes(run / PARETO, plot)
+        sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
+    text = render(measured.result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
     write_text(run / REPORT, text)
     save_result(run / RESULT, measured.result)
     append_summary(text)

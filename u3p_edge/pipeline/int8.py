@@ -14,6 +14,7 @@ from u3p_edge.benchmark.accuracy import predict_labels, score
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.data.load import Arrays
+from u3p_edge.data.preprocess import to_labels
 from u3p_edge.export import tflite
 from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.recipe import ExportRecipe
@@ -21,6 +22,9 @@ from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.runtime import Session, open_session
+
+BATCH = 16
+"""Images that a float model predicts at a time."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Choice:
         method: "ptq" or "qat".
         float_dice, ptq_dice, qat_dice: mean foreground Dice on the validation split, 0..1; None where not tried.
         calibration_images: that post-training quantization saw.
+        pruned_dice: of the float network that was quantized, where that is not the model as it came.
         qat_refused: why quantization-aware training cannot train this network, None where it can or was not asked.
     """
 
@@ -40,6 +45,12 @@ class Choice:
     qat_dice: float | None
     calibration_images: int
     qat_refused: str | None = None
+    pruned_dice: float | None = None
+
+    @property
+    def quantized_dice(self) -> float:
+        """Of the float network that was quantized."""
+        return self.float_dice if self.pruned_dice is None else self.pruned_dice
 
     @property
     def drop(self) -> float:
@@ -51,12 +62,13 @@ class Choice:
     def notes(self) -> tuple[str, ...]:
         """The choice in sentences, for a report."""
         tried = f"post-training quantization on {self.calibration_images} training images lost " + _points(
-            self.float_dice - self.ptq_dice
+            self.quantized_dice - self.ptq_dice
         )
         if self.qat_dice is not None:
-            tried += f", quantization-aware training {_points(self.float_dice - self.qat_dice)}"
+            tried += f", quantization-aware training {_points(self.quantized_dice - self.qat_dice)}"
         kept = {"ptq": "post-training quantization", "qat": "quantization-aware training"}[self.method]
-        said = f"Validation Dice (float {100 * self.float_dice:.2f}): {tried}; kept: {kept}."
+        pruned = "" if self.pruned_dice is None else f", pruned {100 * self.pruned_dice:.2f}"
+        said = f"Validation Dice (float {100 * self.float_dice:.2f}{pruned}): {tried}; kept: {kept}."
         if self.method == "qat" and self.drop < 0:
             said += " What it gains over the float model it gains by training on, not by its integers."
         refused = (f"Quantization-aware training was not possible: {self.qat_refused}.",) if self.qat_refused else ()
@@ -97,8 +109,10 @@ def _choose(
 ) -> Choice:
     float_dice, ptq_dice = (validation_dice(path, data.val, begin) for path in files)
     images = min(recipe.calibration_images, len(data.train.stems))
-    choice = Choice("ptq", float_dice, ptq_dice, None, images)
-    if recipe.method == "ptq" or (recipe.method == "auto" and choice.drop <= recipe.max_drop):
+    cut = float_model_dice(source, data.val) if recipe.pruning or recipe.zeros else None
+    choice = Choice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut)
+    lost = 100 * (choice.quantized_dice - ptq_dice)
+    if recipe.method == "ptq" or (recipe.method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
     try:
         qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin))
@@ -107,7 +121,15 @@ def _choose(
             raise
         return replace(choice, qat_refused=error.symptom)
     qat_dice = validation_dice(qat, data.val, begin)
-    return Choice("qat" if qat_dice > ptq_dice else "ptq", float_dice, ptq_dice, qat_dice, images)
+    return replace(choice, method="qat" if qat_dice > ptq_dice else "ptq", qat_dice=qat_dice)
+
+
+def float_model_dice(source: Source, arrays: Arrays) -> float:
+    """Mean foreground Dice of a source's tf_keras model, pooled by group and averaged as a report has it, 0..1."""
+    masks = source.model.predict(arrays.images, batch_size=BATCH, verbose=0)
+    predicted = np.stack([to_labels(mask) for mask in masks])
+    found = score(arrays.labels, predicted, predicted, arrays.groups, source.metadata.labels).mean_dice
+    return 0.0 if found is None else found
 
 
 def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
@@ -144,12 +166,13 @@ def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin)
         epochs=recipe.qat_epochs,
         learning_rate=recipe.qat_learning_rate,
         seed=recipe.seed,
-        progress=_as_bar(begin, "Train under fake quantization"),
+        keep_zeros=recipe.zeros is not None,
+        progress=as_bar(begin, "Train under fake quantization"),
     )
     return tflite.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.float_io)
 
 
-def _as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
+def as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
     """(done, total) calls as one bar, begun at the first of them."""
     bars: list[Callable[[], object]] = []
 

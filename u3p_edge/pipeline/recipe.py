@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,6 +14,92 @@ from u3p_edge.errors import ConfigError
 Method = Literal["auto", "ptq", "qat"]
 Format = Literal["tflite", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+Measure = Literal["magnitude", "norm_scale", "taylor", "reconstruction", "random"]
+Pattern = Literal["unstructured", "2:4"]
+
+QUANTIZATION_DROP = 0.1
+"""Points that post-training quantization may take from a pruned network before it is trained under its integers instead: what
+`max_drop` allows belongs to pruning there."""
+
+BUDGETS = ("speedup", "latency_budget_ms", "size_budget_mb", "shrink")
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How channels are dropped, and what the network learns afterwards. At least one of `BUDGETS` is given.
+
+    Args:
+        speedup: times faster than the float32 TFLite file of the model as it came, int8 at one thread.
+        latency_budget_ms: milliseconds of the int8 TFLite file at one thread.
+        size_budget_mb: of the int8 TFLite file, in 10^6 bytes.
+        shrink: times smaller than the float32 TFLite file of the model as it came.
+        importance: what says which channels matter (see `u3p_edge.prune.importance`); "random" is a control.
+        steps: how often the network is pruned on its way to the budget, each time by the same factor and fine-tuned.
+        epochs: of fine-tuning after each step but the last.
+        final_epochs: of fine-tuning after the last.
+        batch_size: of fine-tuning.
+        learning_rate: after the warm-up, before the cosine.
+        distillation: weight of the float model's soft masks beside the labels' loss.
+        features: weight of its decoder's attention maps; 0 for none (the float model then need not run at every step).
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    speedup: float | None = None
+    latency_budget_ms: float | None = None
+    size_budget_mb: float | None = None
+    shrink: float | None = None
+    importance: Measure = "taylor"
+    steps: int = 1
+    epochs: int = 4
+    final_epochs: int = 30
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    distillation: float = 1.0
+    features: float = 0.0
+
+    def __post_init__(self) -> None:
+        budgets = {name: getattr(self, name) for name in BUDGETS}
+        given = {name: value for name, value in budgets.items() if value is not None}
+        if not given:
+            raise ConfigError("pruning has no budget", mend=f"Give {', '.join(budgets)} or several of them.")
+        for name, value in given.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} cannot be {value:g}", mend="It is above 0.")
+        if self.speedup is not None and self.latency_budget_ms is not None:
+            raise ConfigError("a speed-up and a latency budget exclude each other", mend="Give one of them.")
+        if self.shrink is not None and self.size_budget_mb is not None:
+            raise ConfigError("a share of the file and a size budget exclude each other", mend="Give one of them.")
+        for name, lowest in (("steps", 1), ("epochs", 0), ("final_epochs", 0), ("batch_size", 1)):
+            if getattr(self, name) < lowest:
+                raise ConfigError(f"pruning.{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Magnitude pruning for file size: a share of every kernel's weights becomes zero, and stays it.
+
+    Args:
+        share: of the weights, above 0 and below 1; 0.5 for the pattern "2:4".
+        pattern: "unstructured", or "2:4": two zeros among any four weights in a row.
+        epochs: of fine-tuning.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    share: float = 0.5
+    pattern: Pattern = "unstructured"
+    epochs: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ConfigError(f"a share of {self.share:g} of the weights cannot become zero", mend="Use for example 0.5.")
+        if self.pattern == "2:4" and self.share != 0.5:
+            raise ConfigError("the pattern 2:4 has half its weights at zero", mend="Leave the share out, or give 0.5.")
+        if self.epochs < 0:
+            raise ConfigError(f"{self.epochs} epochs of fine-tuning cannot be", mend="Use 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -23,7 +110,8 @@ class ExportRecipe:
         int8: quantize; without it the float files alone are written.
         method: "auto" keeps post-training quantization if it loses at most `max_drop`, else trains; "ptq" and "qat"
             take that one ("qat" still falls back to the former where that scores better).
-        max_drop: of mean foreground Dice on the validation split, in points (hundredths).
+        max_drop: of mean foreground Dice on the validation split, in points (hundredths): what the int8 network may lose
+            against the model as it came. Where it is pruned, pruning may; where not, post-training quantization.
         qat_epochs: of quantization-aware training.
         qat_learning_rate: at its start; it decays to zero.
         calibration_images: of the training split, for post-training quantization.
@@ -35,6 +123,8 @@ class ExportRecipe:
         rewrites: (site, form) pairs to take instead of choosing by timing.
         strips: number of horizontal strips; None for what the memory plan asks for, 1 for whole maps.
         memory_budget_mb: what the arena of activations may need, in 10^6 bytes; None for as little as costs little time.
+        pruning: drop channels; None keeps all.
+        zeros: set small weights to zero; None for none.
         rounds: of timing, at 1 thread and at all.
         seed: of the order of training images.
         trust: run code that a Keras file holds.
@@ -59,6 +149,8 @@ class ExportRecipe:
     rewrites: tuple[tuple[str, str], ...] = ()
     strips: int | None = None
     memory_budget_mb: float | None = None
+    pruning: Pruning | None = None
+    zeros: Zeros | None = None
     rounds: int = 15
     seed: int = 0
     trust: bool = False
@@ -83,11 +175,19 @@ class ExportRecipe:
             raise ConfigError("a number of strips and a memory budget exclude each other", mend="Give one of them.")
         if self.rewrites and not self.rewrite:
             raise ConfigError("recorded rewrites and no rewriting exclude each other", mend="Give one of them.")
+        if (self.pruning or self.zeros) and not self.int8:
+            raise ConfigError("pruning is for int8 files, and no int8 was asked for", mend="Add --int8.")
+
+    @property
+    def ptq_may_lose(self) -> float:
+        """Points of validation Dice that post-training quantization may take from the network that it is given."""
+        return self.max_drop if self.pruning is None else min(QUANTIZATION_DROP, self.max_drop)
 
     @property
     def as_it_came(self) -> bool:
         """Whether the files are to be the converters' own, of the network as it came and whole."""
-        return not self.rewrite and self.strips is None and self.memory_budget_mb is None
+        untouched = self.pruning is None and self.zeros is None
+        return untouched and not self.rewrite and self.strips is None and self.memory_budget_mb is None
 
     def to_json(self) -> str:
         """Compact JSON text, keys sorted."""

@@ -10,6 +10,7 @@ from typing import Any
 from u3p_edge import __version__
 from u3p_edge.artifact import sha256_of
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.data.augment import NO_AUGMENTATION, Augmentation
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.inference import inference_graph
@@ -18,6 +19,13 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import WEIGHTS, load_model
 from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.training.recipe import read_recipe
+
+TRAINED_BY = "recipe.toml"
+"""In a run folder, how its model was trained."""
+
+NO_FLIPS = Augmentation(flip_horizontal=False, flip_vertical=False)
+"""For a model that does not say how it was trained: a mirrored organ may be another class."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Source:
         sha256: of the file it was read from.
         macs, parameters: of the inference graph.
         notes: what was done to it, in sentences.
+        augmentation: that it was trained with, or a careful one where that is not known.
     """
 
     name: str
@@ -42,6 +51,7 @@ class Source:
     macs: int
     parameters: int
     notes: tuple[str, ...]
+    augmentation: Augmentation = NO_FLIPS
 
 
 def reference_folder() -> Path:
@@ -84,7 +94,15 @@ def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = No
         macs=total.total_macs,
         parameters=total.parameters,
         notes=inference.notes,
+        augmentation=_augmentation(folder),
     )
+
+
+def _augmentation(folder: Path) -> Augmentation:
+    path = folder / TRAINED_BY
+    if not path.is_file():
+        return NO_FLIPS
+    return read_recipe(path).augmentation or NO_AUGMENTATION
 
 
 def _metadata(model: Any, recipe: ExportRecipe, labels: int | None) -> Metadata:

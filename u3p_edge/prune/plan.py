@@ -63,6 +63,12 @@ class PruningPlan:
             if group.frozen and len(elements) < group.size:
                 raise ModelError(f"no channel of {name!r} can be dropped: {group.frozen}", mend="Leave it out of the plan.")
 
+    def then(self, later: PruningPlan) -> PruningPlan:
+        """One plan for both: this one, and then another that was made for the graph that this one leaves."""
+        chosen = dict(later.kept)
+        first = {name: own if name not in chosen else _picked(own, chosen[name]) for name, own in self.kept.items()}
+        return PruningPlan({**{name: own for name, own in chosen.items() if name not in first}, **first})
+
     def to_json(self) -> str:
         """Compact JSON text, keys sorted."""
         return json.dumps({"version": VERSION, "kept": dict(self.kept)}, sort_keys=True, separators=(",", ":"))
@@ -87,6 +93,10 @@ _OTHER_MODEL = "It was made for another model: make a plan for this one."
 def keep_all(graph: Graph) -> PruningPlan:
     """The plan that names every group of which channels may be dropped, and drops none."""
     return PruningPlan({group.name: range(group.size) for group in groups(graph) if not group.frozen})
+
+
+def _picked(elements: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+    return tuple(elements[place] for place in places)
 
 
 def _is_table(value: Any) -> bool:

@@ -1,0 +1,119 @@
+"""The paper's model (base 64, 320x320) in the shape that pruning found on a smaller one: latency and memory alone.
+
+    python benchmarks/paper_model.py benchmarks/results/amd-epyc-2-cores/pruning_acdc_ed224/balanced.pruning.json
+
+Every channel group keeps the share that the plan keeps of the same group there, in whole steps of the kernels. The network is
+rewritten, cut into strips and written as `export` does it; the float32 TFLite file of the whole network is timed beside it in
+one run. Kept in benchmarks/results/<processor>/paper_model/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+from real_data import results_folder
+from rewrites import MB, network
+
+from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
+from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.memory import peak_memory
+from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
+from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.benchmark.timing import interleave
+from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.export.tflite_file import write
+from u3p_edge.graph import memory
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.probe import Target
+from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.pipeline.rewriting import choices_for
+from u3p_edge.prune.apply import apply
+from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.rewrite import engine, strip_choice
+from u3p_edge.runtime import open_session
+
+STEP = 8
+"""Channels that kernels work in."""
+
+
+def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
+    """The plan for a wider network of the same architecture that keeps the same share of every group."""
+    shares = {group.name: len(plan.of(group)) / group.size for group in groups(small) if not group.frozen}
+    kept = {}
+    for group in groups(large):
+        if not group.frozen:
+            count = round(shares[group.name] * group.size / STEP) * STEP
+            kept[group.name] = range(min(group.size, max(count, STEP)) if shares[group.name] else 0)
+    return PruningPlan(kept)
+
+
+def rewritten_and_strips(graph: Graph, begin: Begin) -> tuple[Graph, Graph]:
+    """The graph rewritten, and that in strips."""
+    choices = choices_for(graph, Target("int8"), begin("Choose forms", len(engine.sites(graph))))
+    new = engine.apply(graph, choices)
+    return new, strip_choice.choose(new, bytes_per_element=1).graph
+
+
+def main() -> None:
+    """One plan."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", type=Path, help="pruning.json of an export")
+    parser.add_argument("--base", type=int, default=16, help="base width of that network before pruning (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="its image size (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds (default: %(default)s)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/paper"), help="where the files go (default: %(default)s)")
+    given = parser.parse_args()
+    plan = PruningPlan.from_json(json.dumps(read_json(given.plan)["plan"]))
+    small, _ = network(given.base, given.size)
+    large, metadata = network(64, 320)
+    cut = apply(large, scaled(small, plan, large))
+    make_folder(given.runs)
+    reference, int8 = given.runs / "reference.float32.tflite", given.runs / "pruned.int8.tflite"
+    with stages() as begin:
+        rewritten, strips = rewritten_and_strips(cut, begin)
+        made = stand_in(strips)
+        write_bytes(int8, write(made.graph, made.scheme, metadata))
+        write_bytes(reference, write(large, None, metadata, views=False))
+        paths = {path.name: path for path in (reference, int8)}
+        image = np.random.default_rng(0).random((320, 320, 1), dtype=np.float32)
+        sessions = [open_session(path, 1) for path in paths.values()]
+        taken = interleave(sessions, image, rounds=given.rounds, warmup=1, advance=begin("Time at 1 thread", given.rounds))
+        advance = begin("Weigh in fresh processes", 3 * len(paths))
+        results = []
+        for (name, path), session, samples in zip(paths.items(), sessions, taken, strict=True):
+            found = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
+            memory_mb = peak_memory(path, repeats=3, advance=advance)
+            results.append(dataclasses.replace(found, latencies=(Latency(1, samples),), memory=memory_mb))
+    said = shlex.join(["python", "benchmarks/paper_model.py", *sys.argv[1:]])
+    result = RunResult(said, describe(), ("background", "class 1"), reference.name, tuple(results), None)
+    kept = results_folder("paper_model")
+    make_folder(kept)
+    save_result(kept / "result.json", result)
+    first, second = (r.latencies[0].samples_ms for r in results)
+    gain, peak = ratio(first, second), memory.plan(strips, bytes_per_element=1).peak
+    whole = memory.plan(large, bytes_per_element=4).peak
+    e = describe()
+    lines = [
+        "# The paper's model, base 64, 320x320, in a pruned shape",
+        "**The weights are not trained**: latency and memory alone, nothing here says anything of accuracy.",
+        "| file | GMAC | ms, 1 thread | times faster (95 %) | file, MB | arena plan, MB |\n|---|---:|---:|---:|---:|---:|\n"
+        f"| {reference.name} | {cost(large).total_macs / 1e9:.1f} | {quartiles(first).median:.0f} | 1 | "
+        f"{results[0].bytes / MB:.1f} | {whole / MB:.1f} |\n"
+        f"| {int8.name} | {cost(rewritten).total_macs / 1e9:.1f} | {quartiles(second).median:.1f} | {gain.median:.1f} "
+        f"({gain.low:.1f}–{gain.high:.1f}) | {results[1].bytes / MB:.2f} | {peak / MB:.2f} |",
+        f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. Command: `{said}`.",
+    ]
+    write_text(kept / "report.md", "\n\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

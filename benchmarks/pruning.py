@@ -1,0 +1,292 @@
+"""Pruning to a budget against its controls, on real images, all measured side by side in one run.
+
+    python benchmarks/pruning.py ../shared/data/acdc_ed224 ../shared/data/hippocampus_64 ../shared/data/dsb2018_256
+
+For each data set (recipes in benchmarks/recipes/base16/): the float UNet 3+ is trained, exported as it is and pruned by each
+recipe; then what pruning has to beat, all of the same int8 latency as the balanced network and trained for as many epochs:
+
+    random        the same cut with channels chosen by chance
+    narrow        a UNet 3+ simply built narrower, trained as the reference was
+    distilled     the same, taught by the reference as a pruned network is
+    unet          a plain UNet, taught likewise
+
+Scores are of the validation split, with a bootstrap interval over patients (or images) of what is lost against the float model
+in float32 TFLite. Kept in benchmarks/results/<processor>/pruning_<data>/. What is done already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import plain_unet
+import tf_keras
+from real_data import HERE, command, results_folder
+
+from u3p_edge.artifact import make_folder, read_json, write_json, write_text
+from u3p_edge.benchmark.paired import lost
+from u3p_edge.benchmark.result import RunResult, save_result
+from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
+from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
+from u3p_edge.benchmark.suite import Measured as Compared
+from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.export import flatbuffer
+from u3p_edge.export.tflite_graph import read_graph
+from u3p_edge.graph import memory
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.models.store import save_model
+from u3p_edge.models.unet3plus import build
+from u3p_edge.pipeline.budgets import milliseconds
+from u3p_edge.pipeline.data import read_export_data
+from u3p_edge.pipeline.int8 import float_model_dice
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured, read_recipe
+from u3p_edge.pipeline.source import Source, read_source
+from u3p_edge.training.distill import Recovery, recover, soft_masks
+from u3p_edge.training.recipe import TrainRecipe
+from u3p_edge.training.recipe import read_recipe as read_training
+
+CONTROLS = ("random", "narrow", "distilled", "unet")
+REFERENCE = "reference.float32.tflite"
+WIDTHS = range(2, 17)
+MB = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One data set, its trained model, and where its runs go."""
+
+    data: Path
+    runs: Path
+    recipe: TrainRecipe
+    epochs: int
+
+    @property
+    def trained(self) -> Path:
+        return self.runs / "train"
+
+    def export(self, model: Path, recipe: str | Path, name: str, *more: str) -> Path:
+        """The run folder of an export, made if it is not there."""
+        out = self.runs / name
+        command("export", model, "--int8", "--data", self.data, "--recipe", recipe, "--formats", "tflite", "--out", out, *more)
+        return out
+
+
+def case(data: Path, runs: Path) -> Case:
+    """The data set's reference, trained; a control is trained for its epochs and those of the balanced recipe together."""
+    recipe = HERE / "recipes" / "base16" / f"{data.name}.toml"
+    folder = runs / data.name
+    command("train", data, "--out", folder / "train", "--recipe", recipe)
+    balanced = read_recipe("balanced").pruning
+    assert balanced is not None  # what the recipe is for
+    told = read_training(recipe)
+    return Case(data, folder, told, told.epochs + balanced.final_epochs)
+
+
+def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: Begin) -> dict[str, Path]:
+    """Run folders of all exports, by name."""
+    made = {name: one.export(one.trained, name, name) for name in recipes}
+    if "random" in controls:
+        made["random"] = one.export(one.trained, HERE / "recipes" / "random.toml", "random")
+    if not {"narrow", "distilled", "unet"} & set(controls):
+        return made
+    source = read_source(one.trained, ExportRecipe())
+    budget = float(read_json(made["balanced"] / "pruning.json")["steps"][-1]["reached"]["latency, ms"])
+    if "narrow" in controls:
+        made["narrow"] = one.export(narrow(one, budget, source), "exact", "narrow")
+    taught = [name for name in ("distilled", "unet") if name in controls]
+    if taught:
+        data = read_export_data(one.data, source.metadata, begin)
+        soft = soft_masks(source.model, data.train.images, begin("Ask the float model", len(data.train.images)))
+        for name in taught:
+            made[name] = one.export(teach(one, name, budget, source, data, soft, begin), "exact", name, *_told(one, name))
+    return made
+
+
+def narrow(one: Case, budget: float, source: Source) -> Path:
+    """A narrower UNet 3+ of that int8 latency, trained on labels alone."""
+    width = fitting(budget, lambda width: build(dataclasses.replace(_config(one, source), base_width=width)))
+    recipe = dataclasses.replace(one.recipe, base_width=width, epochs=one.epochs)
+    folder = one.runs / f"narrow{width}"
+    write_text(one.runs / f"narrow{width}.toml", recipe.to_toml())
+    command("train", one.data, "--out", folder, "--recipe", one.runs / f"narrow{width}.toml")
+    return folder
+
+
+def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: Any, begin: Begin) -> Path:
+    """A network built at that int8 latency with fresh weights and taught by the float model: a model that `export` reads."""
+    p, classes = source.metadata.preprocessing, source.metadata.channels_out
+
+    def fresh(width: int) -> tf_keras.Model:
+        tf_keras.utils.set_random_seed(0)
+        if name == "unet":
+            return plain_unet.build((p.height, p.width), p.channels, classes, width)
+        return build(dataclasses.replace(_config(one, source), base_width=width, deep_supervision=False))
+
+    width = fitting(budget, fresh)
+    pruning = read_recipe("balanced").pruning
+    assert pruning is not None  # what the recipe is for
+    recovery = Recovery(
+        epochs=one.epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
+        distillation=pruning.distillation, augmentation=source.augmentation,
+    )  # fmt: skip
+    folder = one.runs / f"{name}{width}"
+    make_folder(folder)
+    done = recover(
+        fresh(width), data.train, soft, recovery, folder=folder, begin=begin,
+        validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
+    )  # fmt: skip
+    if name == "unet":
+        done.model.save(folder / "unet.h5")
+        return folder / "unet.h5"
+    config = dataclasses.replace(_config(one, source), base_width=width, deep_supervision=False)
+    model = build(config)
+    model.set_weights(done.model.get_weights())
+    save_model(folder, model, config, source.metadata)
+    return folder
+
+
+def fitting(budget: float, make: Callable[[int], tf_keras.Model]) -> int:
+    """The width whose network, in int8 and not rewritten, takes as long as the budget, as near as whole widths come."""
+    clock = milliseconds("int8")
+
+    def off(width: int) -> float:
+        return abs(clock(fold(inference_graph(from_keras(make(width))).graph)) - budget)
+
+    return min(WIDTHS, key=off)
+
+
+def _config(one: Case, source: Source) -> Any:
+    recipe = dataclasses.replace(one.recipe, channels=source.metadata.preprocessing.channels, labels=source.metadata.labels)
+    return recipe.model_config()
+
+
+def _told(one: Case, name: str) -> tuple[str, ...]:
+    """What a Keras file cannot say itself."""
+    if name != "unet":
+        return ()
+    return ("--fit", one.recipe.fit, "--normalize", one.recipe.normalization, "--class-names", ",".join(one.recipe.class_names))
+
+
+def side_by_side(
+    one: Case, made: Mapping[str, Path], rounds: int, said: str, begin: Begin
+) -> tuple[Compared, dict[str, Interval]]:
+    """All int8 files and the float reference in one run, on the validation split; and what each loses."""
+    folder = one.runs / "compared"
+    make_folder(folder)
+    shutil.copyfile(made["exact"] / REFERENCE, folder / REFERENCE)
+    for name, run in made.items():
+        shutil.copyfile(run / "model.int8.tflite", folder / f"{name}.int8.tflite")
+    source = read_source(one.trained, ExportRecipe())
+    data = read_export_data(one.data, source.metadata, begin)
+    paths = [folder / REFERENCE, *(folder / f"{name}.int8.tflite" for name in made)]
+    found = measure(
+        paths, reference=REFERENCE, data=EvaluationData(one.data.name, "val", data.val), command=said,
+        settings=Settings(threads=(1,), rounds=rounds), progress=begin,
+    )  # fmt: skip
+    truth, groups, labels = data.val.labels, data.val.groups, source.metadata.labels
+    before = found.predictions[REFERENCE]
+    losses = {name: lost(truth, before, labels_of, groups, labels) for name, labels_of in found.predictions.items()}
+    return found, losses
+
+
+def arena(path: Path, bytes_per_element: int) -> int:
+    """Peak of the arena plan of a TFLite file, bytes."""
+    network = read_graph(flatbuffer.read(path.read_bytes()))
+    graph: Graph = network.graph if isinstance(network, Quantized) else fold(network)
+    return memory.plan(graph, bytes_per_element=bytes_per_element).peak
+
+
+def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> str:
+    """One row a network."""
+    rows = [
+        "| network | Dice | points lost (95 %) | ms | times faster (95 %) | file, MB | of float | arena, MB | of float |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    first = result.artifacts[0]
+    peaks = {a.name: arena(folder / a.name, 1 if "int8" in a.name else 4) for a in result.artifacts}
+    for a in result.artifacts:
+        own, loss = a.latencies[0].samples_ms, losses[a.name]
+        gain, peak = ratio(first.latencies[0].samples_ms, own), peaks[a.name]
+        dice = 0.0 if a.accuracy is None else 100 * (a.accuracy.mean_dice or 0.0)
+        rows.append(
+            f"| {a.name.removesuffix('.tflite')} | {dice:.2f} | {loss.median:+.2f} ({loss.low:+.2f} to {loss.high:+.2f}) "
+            f"| {quartiles(own).median:.2f} | {gain.median:.1f} ({gain.low:.1f}–{gain.high:.1f}) "
+            f"| {a.bytes / MB:.3f} | 1/{first.bytes / a.bytes:.0f} | {peak / MB:.3f} | 1/{peaks[first.name] / peak:.1f} |"
+        )
+    return "\n".join(rows)
+
+
+def keep(one: Case, made: Mapping[str, Path], found: Compared, losses: Mapping[str, Interval]) -> None:
+    """The table with its raw samples, and how each network came about."""
+    folder = results_folder(f"pruning_{one.data.name}")
+    make_folder(folder)
+    save_result(folder / "result.json", found.result)
+    write_json(folder / "lost.json", {name: dataclasses.asdict(value) for name, value in losses.items()})
+    for name, run in made.items():
+        for file in ("pruning.json", "quantization.json"):
+            if (run / file).exists():
+                shutil.copyfile(run / file, folder / f"{name}.{file}")
+    shutil.copyfile(one.trained / "recipe.toml", folder / "reference_recipe.toml")
+    e = found.result.environment
+    title = f"# Pruning, {one.data.name}, base {one.recipe.base_width}, {one.recipe.size[0]}x{one.recipe.size[1]}"
+    said = (
+        "Dice is the mean over the foreground classes on the validation split; what is lost is against the float model in "
+        "float32 TFLite, with a bootstrap over patients or images. One thread, all files interleaved in one run. The controls "
+        f"have the balanced network's int8 latency, before rewriting, and {one.epochs} epochs of training, as many as it has "
+        "together with its reference."
+    )
+    machine = f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. Command: `{found.result.command}`."
+    write_text(
+        folder / "report.md", "\n\n".join([title, said, table(found.result, losses, one.runs / "compared"), machine]) + "\n"
+    )
+
+
+def record(one: Case, result: RunResult, losses: Mapping[str, Interval]) -> None:
+    """What the recipes gave, for `u3p-edge recipes`; what stands there of other data stays."""
+    data = f"{one.data.name}, base {one.recipe.base_width}, {one.recipe.size[0]}x{one.recipe.size[1]}"
+    first = result.artifacts[0]
+    stored = read_json(MEASURED)["results"] if MEASURED.is_file() else []
+    entries = [entry for entry in stored if entry["data"] != data]
+    for a in result.artifacts[1:]:
+        recipe = a.name.removesuffix(".int8.tflite")
+        if recipe in NAMES:
+            gain = ratio(first.latencies[0].samples_ms, a.latencies[0].samples_ms).median
+            found = Measured(data, recipe, round(gain, 1), round(losses[a.name].median, 2), a.bytes / first.bytes)
+            entries.append(dataclasses.asdict(found))
+    write_json(MEASURED, {"results": entries})
+
+
+def main() -> None:
+    """Every data set named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="data folders; each needs a recipe of its name")
+    parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs go (default: %(default)s)")
+    parser.add_argument("--recipes", default=",".join(NAMES), help="comma-separated, exact among them (default: %(default)s)")
+    parser.add_argument("--controls", default=",".join(CONTROLS), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=40, help="of timing (default: %(default)s)")
+    given = parser.parse_args()
+    said = shlex.join(["python", "benchmarks/pruning.py", *sys.argv[1:]])
+    for data in given.data:
+        one = case(data, given.runs)
+        with stages() as begin:
+            recipes, controls = ([name for name in text.split(",") if name] for text in (given.recipes, given.controls))
+            made = variants(one, recipes, controls, begin)
+            found, losses = side_by_side(one, made, given.rounds, said, begin)
+        keep(one, made, found, losses)
+        record(one, found.result, losses)
+        print(table(found.result, losses, one.runs / "compared"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""Channels are dropped to a budget, and the network learns from the model as it came what it lost with them.
+
+graph ─ importance ─ plan to the budget ─ cut ─ fine-tune by distillation ─► validation Dice within --max-drop ─► next step
+                                                                                   └─ else: half-way back, or the last good one
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.artifact import make_folder
+from u3p_edge.data.calibration import calibration_indices
+from u3p_edge.data.load import Arrays
+from u3p_edge.errors import ConfigError
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.latency.fill import fill
+from u3p_edge.latency.predict import Predictor
+from u3p_edge.latency.probe import Target
+from u3p_edge.latency.table import Table, read_table
+from u3p_edge.pipeline.budgets import Budget, Plan, budgets, milliseconds, plan
+from u3p_edge.pipeline.data import Begin, ExportData
+from u3p_edge.pipeline.int8 import float_model_dice
+from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
+from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.prune.apply import apply
+from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.importance import Importance, magnitude, norm_scale, reconstruction, taylor
+from u3p_edge.prune.plan import PruningPlan
+
+RETRIES = 2
+"""How often a plan that lost too much is made again, half-way back to the last good one."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cut and what came of it.
+
+    Args:
+        share: of the way to the budgets, by equal factors; 1 is there.
+        reached: what the network costs, by the budget's name.
+        cut_dice, dice: mean foreground Dice on the validation split just after the cut, and after fine-tuning.
+        epochs, best_epoch: of fine-tuning.
+        kept: within the drop that is allowed.
+    """
+
+    share: float
+    reached: Mapping[str, float]
+    cut_dice: float
+    dice: float
+    epochs: int
+    best_epoch: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning made of a model.
+
+    Args:
+        source: the pruned model; as it came where no plan was good enough, or none was asked for.
+        steps: in order.
+        plan: of all steps that were kept, in channels of the model as it came.
+        float_dice: of the model as it came, on the validation split.
+        before, after: folded graphs, for a table of channels.
+        table: of latencies that the plans went by; None where nothing was pruned.
+        notes: the same in sentences, for a report.
+    """
+
+    source: Source
+    steps: tuple[Step, ...]
+    plan: PruningPlan
+    float_dice: float | None
+    before: Graph
+    after: Graph
+    table: Table | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all steps share."""
+
+    source: Source
+    data: ExportData
+    recipe: ExportRecipe
+    pruning: Pruning
+    staging: Staging
+    soft: npt.NDArray[Any]
+    begin: Begin
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A network after one step: fine-tuned, the plan that was applied, and what came of it."""
+
+    source: Source
+    plan: PruningPlan
+    step: Step
+
+
+def pruned(
+    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
+) -> Pruned:
+    """The source with fewer channels, as the recipe says; every finished epoch of it is kept in the staging folder.
+
+    Raises:
+        ConfigError: a speed-up against float was asked for on a device that is not this one.
+        ModelError: a layer that has no TFLite form, or that a device's table lacks.
+    """
+    if recipe.pruning is None:
+        return _whole(source)
+    table, wanted = _budgets(fold(source.graph), recipe, recipe.pruning, device, staging, begin)
+    if not wanted:
+        return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
+    float_dice = float_model_dice(source, data.val)
+    soft = _soft_masks(source, data.train, staging, begin)
+    work = _Work(source, data, recipe, recipe.pruning, staging, soft, begin)
+    return _steps(work, wanted, table, float_dice)
+
+
+def _whole(source: Source, *notes: str) -> Pruned:
+    """A source that nothing was taken from."""
+    folded = fold(source.graph)
+    return Pruned(source, (), PruningPlan(), None, folded, folded, None, notes)
+
+
+def _budgets(
+    graph: Graph, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, begin: Begin
+) -> tuple[Table, tuple[Budget, ...]]:
+    """The device's table, or this machine's, and the bounds."""
+    if device is not None:
+        if pruning.speedup is not None:
+            raise ConfigError(
+                "a speed-up is against the float32 file, whose time on that device is not known",
+                mend="Give --latency-budget-ms.",
+            )
+        table = read_table(device)
+        return table, budgets(graph, pruning, table, None, recipe.memory_budget_mb)
+    table = fill(graph, Target("int8"), begin, quick=True, checks=0)
+    kept = staging.file("reference_ms.json", lambda: json.dumps(milliseconds("float32")(graph)).encode())
+    return table, budgets(graph, pruning, table, json.loads(kept.read_text()), recipe.memory_budget_mb)
+
+
+def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table, float_dice: float) -> Pruned:
+    """Cut and fine-tune until the budgets are met or too much is lost; the last good network."""
+    good, plan_so_far = work.source, PruningPlan()
+    done: list[Step] = []
+    ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
+    reached, retries = 0.0, RETRIES
+    while ahead:
+        share = ahead[0]
+        epochs = work.pruning.final_epochs if share == 1 or retries < RETRIES else work.pruning.epochs
+        cut = _cut(work, good, [budget.at(share) for budget in wanted], share, epochs, len(done))
+        kept = 100 * (float_dice - cut.step.dice) <= work.recipe.max_drop
+        done.append(dataclasses.replace(cut.step, kept=kept))
+        if kept:
+            good, plan_so_far, reached = cut.source, plan_so_far.then(cut.plan), share
+            ahead = ahead[1:] if retries == RETRIES else []
+        elif retries:
+            retries, ahead = retries - 1, [(reached + share) / 2]
+        else:
+            ahead = []
+    notes = _notes(done, wanted, work, float_dice)
+    return Pruned(good, tuple(done), plan_so_far, float_dice, fold(work.source.graph), fold(good.graph), table, notes)
+
+
+def _cut(work: _Work, source: Source, wanted: list[Budget], share: float, epochs: int, number: int) -> _Cut:
+    """One cut of a network and its fine-tuning."""
+    folder = work.staging.folder / f"prune{number}"
+    make_folder(folder)
+    made = Staging(folder).file("plan.json", lambda: _planned(work, source, wanted).encode())
+    stored = json.loads(made.read_text())
+    chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
+    student = to_keras(apply(source.graph, chosen))
+    cut_dice = _dice(work, student)
+    recovered = _recover(work, student, folder, epochs)
+    dice = _dice(work, recovered.model)
+    step = Step(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
+    return _Cut(_source(work.source, recovered.model), chosen, step)
+
+
+def _planned(work: _Work, source: Source, wanted: list[Budget]) -> str:
+    """The plan as JSON, and what its network costs."""
+    advance = work.begin("Plan which channels to drop", 2)
+    importance = judged(source, work.data.train, work.recipe, work.begin)
+    advance()
+    found: Plan = plan(fold(source.graph), importance, wanted)
+    advance()
+    return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
+
+
+def judged(source: Source, train: Arrays, recipe: ExportRecipe, begin: Begin) -> Importance:
+    """How much each channel matters, by the recipe's measure on calibration images."""
+    from u3p_edge.training import sensitivity
+
+    measure_name = "taylor" if recipe.pruning is None else recipe.pruning.importance
+    graph = source.graph
+    if measure_name == "magnitude":
+        return magnitude(graph)
+    if measure_name == "norm_scale":
+        return norm_scale(graph)
+    if measure_name == "random":
+        rng = np.random.default_rng(recipe.seed)
+        return {group.name: rng.random(group.size) for group in groups(graph) if not group.frozen}
+    chosen = list(calibration_indices(train, recipe.calibration_images))
+    images, labels = train.images[chosen], train.labels[chosen]
+    advance = begin("Judge channels", len(chosen))
+    if measure_name == "taylor":
+        # Folded: a kernel and the normalisation behind it would count the same change of the loss twice.
+        folded = fold(graph)
+        return taylor(folded, sensitivity.gradients(to_keras(folded), images, labels, advance=advance))
+    return reconstruction(graph, sensitivity.mean_squares(source.model, images, advance))
+
+
+def _recover(work: _Work, student: Any, folder: Path, epochs: int) -> Any:
+    from u3p_edge.training.distill import Recovery, recover
+
+    recovery = Recovery(
+        epochs=epochs,
+        batch_size=work.pruning.batch_size,
+        learning_rate=work.pruning.learning_rate,
+        distillation=work.pruning.distillation,
+        features=work.pruning.features,
+        augmentation=work.source.augmentation,
+        seed=work.recipe.seed,
+    )
+    return recover(
+        student,
+        work.data.train,
+        work.soft,
+        recovery,
+        validate=lambda model: _dice(work, model),
+        folder=folder,
+        begin=work.begin,
+        teacher=work.source.model if work.pruning.features else None,
+    )
+
+
+def _soft_masks(source: Source, train: Arrays, staging: Staging, begin: Begin) -> npt.NDArray[Any]:
+    from u3p_edge.training.distill import soft_masks
+
+    def make() -> bytes:
+        advance = begin("Ask the float model", len(train.images))
+        buffer = io.BytesIO()
+        np.save(buffer, soft_masks(source.model, train.images, advance), allow_pickle=False)
+        return buffer.getvalue()
+
+    found: npt.NDArray[Any] = np.load(staging.file("soft.npy", make), allow_pickle=False)
+    return found
+
+
+def _dice(work: _Work, model: Any) -> float:
+    return float_model_dice(dataclasses.replace(work.source, model=model), work.data.val)
+
+
+def _source(source: Source, model: Any) -> Source:
+    """The source with another network."""
+    graph = from_keras(model)
+    total = cost(graph)
+    return dataclasses.replace(source, model=model, graph=graph, macs=total.total_macs, parameters=total.parameters)
+
+
+def _notes(done: list[Step], wanted: tuple[Budget, ...], work: _Work, float_dice: float) -> tuple[str, ...]:
+    said = []
+    for step in done:
+        costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
+        lost = 100 * (float_dice - step.dice)
+        kept = "kept" if step.kept else f"**not kept: more than the {work.recipe.max_drop:g} points that it may lose**"
+        said.append(
+            f"Pruned to {costs} by {work.pruning.importance}: validation Dice {100 * float_dice:.2f} as it came, "
+            f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
+            f"({lost:+.2f} points lost); {kept}."
+        )
+    last = next((step for step in reversed(done) if step.kept), None)
+    if last is None:
+        said.append("**No plan kept enough: the network has all its channels.**")
+    elif any(last.reached[budget.name] > 1.1 * budget.bound for budget in wanted):
+        asked = ", ".join(f"{budget.name} {budget.bound:.3g}" for budget in wanted)
+        said.append(f"**The budget ({asked}) is not met: what meets it loses more.**")
+    return tuple(said)
+
+
+def parts(found: Pruned) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float], Mapping[str, float]]:
+    """Channels and milliseconds of every node, before and after."""
+    graphs = (found.before, found.after)
+    channels = tuple({name: shape[-1] for name, shape in shapes(graph).items()} for graph in graphs)
+    if found.table is None:
+        return channels[0], channels[1], {}, {}
+    predictor = Predictor(found.table)
+    ms = tuple(predictor.predict(graph).nodes for graph in graphs)
+    return channels[0], channels[1], ms[0], ms[1]
