@@ -3,7 +3,8 @@
     python benchmarks/pruning.py ../shared/data/acdc_ed224 ../shared/data/hippocampus_64 ../shared/data/dsb2018_256
 
 For each data set (recipes in benchmarks/recipes/base16/): the float UNet 3+ is trained, exported as it is and pruned by each
-recipe; then what pruning has to beat, all of the same int8 latency as the balanced network and trained for as many epochs:
+recipe; then what pruning has to beat, of the int8 latency of one recipe's network, as near as whole widths come, trained for as
+many epochs:
 
     random        the same cut with channels chosen by chance
     narrow        a UNet 3+ simply built narrower, trained as the reference was
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import shlex
 import shutil
 import sys
@@ -49,8 +51,8 @@ from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.budgets import milliseconds
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.int8 import float_model_dice
-from u3p_edge.pipeline.recipe import ExportRecipe
-from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured, read_recipe
+from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
+from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured, path_of, read_recipe
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.training.distill import Recovery, recover, soft_masks
 from u3p_edge.training.recipe import TrainRecipe
@@ -69,6 +71,7 @@ class Case:
     data: Path
     runs: Path
     recipe: TrainRecipe
+    against: str
     epochs: int
 
     @property
@@ -82,26 +85,40 @@ class Case:
         return out
 
 
-def case(data: Path, runs: Path) -> Case:
-    """The data set's reference, trained; a control is trained for its epochs and those of the balanced recipe together."""
+def case(data: Path, runs: Path, against: str) -> Case:
+    """The data set's reference, trained; a control is trained for its epochs and those of the recipe together."""
     recipe = HERE / "recipes" / "base16" / f"{data.name}.toml"
     folder = runs / data.name
     command("train", data, "--out", folder / "train", "--recipe", recipe)
-    balanced = read_recipe("balanced").pruning
-    assert balanced is not None  # what the recipe is for
     told = read_training(recipe)
-    return Case(data, folder, told, told.epochs + balanced.final_epochs)
+    return Case(data, folder, told, against, told.epochs + pruning_of(against).final_epochs)
+
+
+def pruning_of(name: str) -> Pruning:
+    """How a recipe prunes."""
+    found = read_recipe(name).pruning
+    if found is None:
+        raise SystemExit(f"the recipe {name} prunes nothing that controls could be held against")
+    return found
+
+
+def by_chance(one: Case) -> Path:
+    """The recipe with channels chosen at random, kept whatever it loses."""
+    text = re.sub(r'importance = ".*?"', 'importance = "random"', path_of(one.against).read_text(encoding="utf-8"))
+    path = one.runs / f"random_{one.against}.toml"
+    write_text(path, re.sub(r"max_drop = .*", "max_drop = 100", text))
+    return path
 
 
 def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: Begin) -> dict[str, Path]:
     """Run folders of all exports, by name."""
     made = {name: one.export(one.trained, name, name) for name in recipes}
     if "random" in controls:
-        made["random"] = one.export(one.trained, HERE / "recipes" / "random.toml", "random")
+        made["random"] = one.export(one.trained, by_chance(one), f"random_{one.against}")
     if not {"narrow", "distilled", "unet"} & set(controls):
         return made
     source = read_source(one.trained, ExportRecipe())
-    budget = float(read_json(made["balanced"] / "pruning.json")["steps"][-1]["reached"]["latency, ms"])
+    budget = float(read_json(made[one.against] / "pruning.json")["steps"][-1]["reached"]["latency, ms"])
     if "narrow" in controls:
         made["narrow"] = one.export(narrow(one, budget, source), "exact", "narrow")
     taught = [name for name in ("distilled", "unet") if name in controls]
@@ -134,8 +151,7 @@ def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: 
         return build(dataclasses.replace(_config(one, source), base_width=width, deep_supervision=False))
 
     width = fitting(budget, fresh)
-    pruning = read_recipe("balanced").pruning
-    assert pruning is not None  # what the recipe is for
+    pruning = pruning_of(one.against)
     recovery = Recovery(
         epochs=one.epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
         distillation=pruning.distillation, augmentation=source.augmentation,
@@ -242,9 +258,9 @@ def keep(one: Case, made: Mapping[str, Path], found: Compared, losses: Mapping[s
     title = f"# Pruning, {one.data.name}, base {one.recipe.base_width}, {one.recipe.size[0]}x{one.recipe.size[1]}"
     said = (
         "Dice is the mean over the foreground classes on the validation split; what is lost is against the float model in "
-        "float32 TFLite, with a bootstrap over patients or images. One thread, all files interleaved in one run. The controls "
-        f"have the balanced network's int8 latency, before rewriting, and {one.epochs} epochs of training, as many as it has "
-        "together with its reference."
+        "float32 TFLite, with a bootstrap over patients or images. One thread, all files interleaved in one run. Controls that "
+        f"are built anew have the {one.against} network's int8 latency before rewriting, as near as whole widths come, and "
+        f"{one.epochs} epochs of training, as many as it has together with its reference."
     )
     machine = f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. Command: `{found.result.command}`."
     write_text(
@@ -273,12 +289,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+", help="data folders; each needs a recipe of its name")
     parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs go (default: %(default)s)")
     parser.add_argument("--recipes", default=",".join(NAMES), help="comma-separated, exact among them (default: %(default)s)")
+    parser.add_argument("--against", default="balanced", help="recipe that controls are held against (default: %(default)s)")
     parser.add_argument("--controls", default=",".join(CONTROLS), help="comma-separated (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=40, help="of timing (default: %(default)s)")
     given = parser.parse_args()
     said = shlex.join(["python", "benchmarks/pruning.py", *sys.argv[1:]])
     for data in given.data:
-        one = case(data, given.runs)
+        one = case(data, given.runs, given.against)
         with stages() as begin:
             recipes, controls = ([name for name in text.split(",") if name] for text in (given.recipes, given.controls))
             made = variants(one, recipes, controls, begin)

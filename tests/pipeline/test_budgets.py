@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sample_results import result
 
 from tests.latency.made_up_tables import made_up, two_scales
 from u3p_edge.graph import memory
@@ -28,6 +29,7 @@ from u3p_edge.pipeline.budgets import (
     Budget,
     budgets,
     milliseconds,
+    missed,
     plan,
 )
 from u3p_edge.pipeline.recipe import Pruning
@@ -188,3 +190,34 @@ def test_a_bound_that_cannot_be_met_gives_the_plan_that_comes_nearest() -> None:
     # One fine channel is left, 3 * 3 products at 8x8 and one for the mask; the coarse ones are gone and their half of what
     # is joined with them.
     assert found.reached == {"MACs": 9 * 64 + 64}
+
+
+# --- what the finished file has
+
+
+def test_a_file_within_its_budgets_is_not_spoken_of() -> None:
+    # The file has 1 of 4 MB and takes 0.3 of float's time: 3.3 times as fast, give or take 1 %.
+    assert missed(Pruning(speedup=3, shrink=4), result(), elsewhere=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Pruning(shrink=5), "**The int8 file has 1.000 MB, and 0.800 MB were asked for.**"),
+        (Pruning(size_budget_mb=0.5), "**The int8 file has 1.000 MB, and 0.500 MB were asked for.**"),
+        (Pruning(speedup=5), "times as fast, and 5 times were asked for.**"),
+        (Pruning(latency_budget_ms=1.0), "ms here, and 1 ms were asked for.**"),
+    ],
+)
+def test_a_file_beyond_a_budget_says_so(asked: Pruning, said: str) -> None:
+    (found,) = missed(asked, result(), elsewhere=False)
+    assert said in found
+
+
+def test_times_here_say_nothing_of_another_device() -> None:
+    assert missed(Pruning(latency_budget_ms=1.0), result(), elsewhere=True) == ()
+
+
+def test_without_a_bound_on_time_nothing_is_timed() -> None:
+    names = [one.name for one in budgets(GRAPH, Pruning(size_budget_mb=0.001), None, None)]
+    assert names == [SIZE]

@@ -206,6 +206,7 @@ def _check(model: Path | None, data: Path | None, ptq: bool, qat_epochs: int | N
 
 def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
     from u3p_edge.errors import ArtifactError, ConfigError
+    from u3p_edge.pipeline.recipe import check_device
 
     if device is None:
         return
@@ -215,6 +216,7 @@ def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
         raise ConfigError(
             "a device's table says what to prune, and nothing is pruned", mend="Give --latency-budget-ms, or no --device."
         )
+    check_device(recipe.pruning)
 
 
 def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
@@ -78,14 +80,14 @@ class Plan:
 
 
 def budgets(
-    graph: Graph, pruning: Pruning, table: Table, reference_ms: float | None, memory_mb: float | None = None
+    graph: Graph, pruning: Pruning, table: Table | None, reference_ms: float | None, memory_mb: float | None = None
 ) -> tuple[Budget, ...]:
     """The bounds that a recipe sets for a folded graph.
 
     Args:
         graph: folded, before pruning.
         pruning: of the recipe.
-        table: of the device that is meant.
+        table: of the device that is meant; None where time is not bound.
         reference_ms: of the float32 file here, for a speed-up; None where the device is another one.
         memory_mb: of the arena of activations in strips, which come first: they cost no accuracy.
     """
@@ -93,7 +95,7 @@ def budgets(
     bound = pruning.latency_budget_ms
     if pruning.speedup is not None and reference_ms is not None:
         bound = reference_ms / pruning.speedup
-    if bound is not None:
+    if bound is not None and table is not None:
         predictor = Predictor(table)
         weigh = None if reference_ms is None else milliseconds("int8")
         found.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, weigh, graph))
@@ -105,6 +107,32 @@ def budgets(
     if memory_mb is not None:
         found.append(_budget(ARENA, memory_mb, _whole_mb, lambda g: _strips_mb(g, memory_mb), graph))
     return tuple(budget for budget in found if budget.bound < budget.start)
+
+
+def missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tuple[str, ...]:
+    """What the finished int8 file has more than was asked for, in sentences: plans are made for it before rewrites and strips.
+
+    Args:
+        pruning: of the recipe.
+        result: of the export, with the float32 file as its reference.
+        elsewhere: the budget is of another device, so that times here say nothing of it.
+    """
+    reference, int8 = result.get(result.reference), result.get("model.int8.tflite")
+    if reference is None or int8 is None:
+        return ()
+    asked = pruning.size_budget_mb or (reference.bytes / MB / pruning.shrink if pruning.shrink else None)
+    said = []
+    if asked is not None and int8.bytes / MB > asked:
+        said.append(f"**The int8 file has {int8.bytes / MB:.3f} MB, and {asked:.3f} MB were asked for.**")
+    before, after = reference.latency(1), int8.latency(1)
+    if elsewhere or before is None or after is None:
+        return tuple(said)
+    gain, took = ratio(before.samples_ms, after.samples_ms), quartiles(after.samples_ms).median
+    if pruning.speedup is not None and gain.high < pruning.speedup:
+        said.append(f"**The int8 file is {gain.median:.1f} times as fast, and {pruning.speedup:g} times were asked for.**")
+    if pruning.latency_budget_ms is not None and took > (1 + CLOSE) * pruning.latency_budget_ms:
+        said.append(f"**The int8 file takes {took:.2f} ms here, and {pruning.latency_budget_ms:g} ms were asked for.**")
+    return tuple(said)
 
 
 def plan(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> Plan:

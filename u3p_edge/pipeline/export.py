@@ -39,6 +39,7 @@ from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.graph.ir import Graph
 from u3p_edge.pipeline import depth_first
+from u3p_edge.pipeline.budgets import missed
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
@@ -136,7 +137,8 @@ def export(
     _verify(files, made, source, splits, recipe, staging, begin)
     final = _publish(files, run, source, key, recipe, made.network)
     measured = _measure(final, keras_session(source.model, source.metadata), splits, recipe, command, begin)
-    notes = _notes(source, splits, made, recipe)
+    over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
+    notes = (*_notes(source, splits, made, recipe), *over)
     if made.network.choices:
         write_text(run / REWRITES, to_json(made.network.choices))
     if made.choice:

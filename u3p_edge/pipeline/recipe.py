@@ -74,6 +74,20 @@ class Pruning:
         for name, lowest in (("steps", 1), ("epochs", 0), ("final_epochs", 0), ("batch_size", 1)):
             if getattr(self, name) < lowest:
                 raise ConfigError(f"pruning.{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ConfigError(f"pruning.learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
+        for name in ("distillation", "features"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ConfigError(f"pruning.{name} cannot be {getattr(self, name)}", mend="It is 0 or more.")
+
+
+def check_device(pruning: Pruning) -> None:
+    """Raise ConfigError for a budget that another device's table cannot tell."""
+    if pruning.speedup is not None:
+        raise ConfigError(
+            "a speed-up is against the float32 file, whose time on that device is not known",
+            mend="Give --latency-budget-ms.",
+        )
 
 
 @dataclass(frozen=True)
