@@ -37,9 +37,10 @@ def test_the_readmes_tables_are_those_of_kept_reports() -> None:
         assert rows == [[row[title] for title in header] for row in kept]
 
 
-def test_the_readmes_tables_of_rewrites_are_those_of_kept_reports() -> None:
+@pytest.mark.parametrize("kind", ["rewrites", "pruning"])
+def test_the_readmes_other_tables_are_those_of_kept_reports(kind: str) -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"<!-- rewrites: (.*?) -->\n\n((?:\|.*\n)+)", text)
+    found = re.findall(rf"<!-- {kind}: (.*?) -->\n\n((?:\|.*\n)+)", text)
     assert found
     for folder, table in found:
         report = (REPOSITORY / "benchmarks" / "results" / folder / "report.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.engine import (
     MARGIN,
     REFERENCE,
+    WORTH,
     Choice,
     Measure,
     apply,
     choose,
     deviation,
     lone_relus,
+    proven,
     site_graph,
     sites,
 )
@@ -183,3 +186,56 @@ def test_deviation_is_rounding_for_exact_rules_and_more_for_truncated_ones() -> 
 def test_sites_are_the_nodes_that_rules_speak_of() -> None:
     assert sites(network()) == ("deep", "here", "fuse")
     assert sites(joined()) == ("y",)
+
+
+def chosen(choices: Sequence[Choice]) -> dict[str, str]:
+    return {choice.site: choice.chosen for choice in choices}
+
+
+def test_forms_stay_where_the_whole_network_gains_by_them() -> None:
+    choices = choose(network(), by_macs, growth=AMPLE)
+    assert proven(network(), choices, by_macs) == choices
+
+
+def test_forms_that_won_alone_are_given_up_where_the_network_loses_by_them() -> None:
+    def by_operators(graphs: Sequence[Graph]) -> tuple[float, ...]:
+        return tuple(float(len(graph.nodes)) for graph in graphs)
+
+    choices = choose(network(), by_macs, growth=AMPLE)
+    found = proven(network(), choices, by_operators)
+    assert set(chosen(found).values()) == {REFERENCE}
+    assert [choice.forms for choice in found] == [choice.forms for choice in choices], "what was measured is still told"
+    assert apply(network(), found).nodes == network().nodes
+
+
+def test_of_networks_that_take_as_long_the_least_rewritten_is_taken() -> None:
+    choices = choose(network(), by_macs, growth=AMPLE)
+    assert set(chosen(proven(network(), choices, lambda graphs: (1.0,) * len(graphs))).values()) == {REFERENCE}
+
+
+def test_forms_that_gain_next_to_nothing_are_tried_apart_from_those_that_gain() -> None:
+    forms = {name: (1.0, gained) for name, gained in (("deep", 0.5), ("here", 1 - WORTH), ("fuse", 0.4))}
+    choices = tuple(
+        replace(choice, forms=tuple(replace(f, milliseconds=forms[choice.site][f.name != REFERENCE]) for f in choice.forms))
+        for choice in choose(network(), by_macs, growth=AMPLE)
+    )
+    seen: list[Sequence[Graph]] = []
+
+    def middle(graphs: Sequence[Graph]) -> tuple[float, ...]:
+        seen.append(graphs)
+        return (3.0, 1.0, 2.0)
+
+    found = chosen(proven(network(), choices, middle))
+    assert [len(graphs) for graphs in seen] == [3]
+    # Of three sites of 1 ms a gain of a hundredth of one is a third of what counts.
+    assert found["here"] == REFERENCE
+    assert REFERENCE not in (found["deep"], found["fuse"])
+
+
+def test_nothing_is_measured_where_nothing_was_chosen() -> None:
+    choices = tuple(replace(choice, chosen=REFERENCE) for choice in choose(network(), by_macs))
+
+    def refuse(graphs: Sequence[Graph]) -> tuple[float, ...]:
+        raise AssertionError(f"{len(graphs)} networks were measured")
+
+    assert proven(network(), choices, refuse) == choices

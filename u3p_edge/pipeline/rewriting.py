@@ -22,7 +22,7 @@ from u3p_edge.pipeline.data import Begin
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
-from u3p_edge.rewrite.engine import REFERENCE, Choice, apply, choose, sites
+from u3p_edge.rewrite.engine import REFERENCE, Choice, apply, choose, proven, sites
 from u3p_edge.rewrite.rule import Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
 
@@ -80,8 +80,12 @@ def rewritten(source: Source, recipe: ExportRecipe, staging: Staging, begin: Beg
 def choices_for(
     graph: Graph, target: Target, advance: Callable[[], object], rules: Sequence[Rule] = RULES
 ) -> tuple[Choice, ...]:
-    """The fastest form of every site of a folded graph in a target; `advance` is called after every site."""
-    return choose(graph, cached(partial(measure, target=target), target), rules=rules, least=LEAST, advance=advance)
+    """The form of every site of a folded graph in a target that is fastest, as long as the whole network gains by it.
+
+    `advance` is called after every site.
+    """
+    clock = cached(partial(measure, target=target), target)
+    return proven(graph, choose(graph, clock, rules=rules, least=LEAST, advance=advance), clock)
 
 
 def _choices(graph: Graph, recipe: ExportRecipe, begin: Begin) -> tuple[Choice, ...]:

@@ -39,6 +39,13 @@ GROWTH = 1.1
 process holds twice, in the file and packed; in a deep encoder they are most of the model and save next to no time."""
 
 
+WORTH = 0.01
+"""Of the time of all sites together: what a form gains below that may be chance, and many such forms a loss together."""
+
+ALIKE = 1.02
+"""Whole networks whose times are this near are told apart by how little was rewritten."""
+
+
 @dataclass(frozen=True)
 class Form:
     """One way to compute a site.
@@ -75,6 +82,36 @@ class Choice:
     def form(self, name: str) -> Form | None:
         """The form of that name."""
         return next((form for form in self.forms if form.name == name), None)
+
+
+def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[Choice, ...]:
+    """Of all choices, those that gain much, and none, what is fastest as a whole network; if in doubt, the fewest.
+
+    A site is timed alone: in a moment when the machine is busy the wrong form wins, and in a small network the operators that
+    forms add cost more than they save.
+
+    Args:
+        graph: that `choices` were made for.
+        choices: of `choose`, with their times.
+        measure: of whole networks.
+    """
+    total = sum(_milliseconds(choice, REFERENCE) for choice in choices)
+    none = tuple(replace(choice, chosen=REFERENCE) for choice in choices)
+    large = tuple(choice if _gain(choice) >= WORTH * total else plain for choice, plain in zip(choices, none, strict=True))
+    ways = tuple(dict.fromkeys((none, large, tuple(choices))))
+    if len(ways) == 1:
+        return none
+    times = measure([apply(graph, way) for way in ways])
+    return next(way for way, ms in zip(ways, times, strict=True) if ms <= ALIKE * min(times))
+
+
+def _gain(choice: Choice) -> float:
+    return _milliseconds(choice, REFERENCE) - _milliseconds(choice, choice.chosen)
+
+
+def _milliseconds(choice: Choice, name: str) -> float:
+    form = choice.form(name)
+    return 0.0 if form is None or form.milliseconds is None else form.milliseconds
 
 
 def choose(
