@@ -48,7 +48,7 @@ from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.models.store import save_model
 from u3p_edge.models.unet3plus import build
-from u3p_edge.pipeline.budgets import milliseconds
+from u3p_edge.pipeline.budgets import int8_milliseconds
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.int8 import float_model_dice
 from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
@@ -174,7 +174,7 @@ def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: 
 
 def fitting(budget: float, make: Callable[[int], tf_keras.Model]) -> int:
     """The width whose network, in int8 and not rewritten, takes as long as the budget, as near as whole widths come."""
-    clock = milliseconds("int8")
+    clock = int8_milliseconds()
 
     def off(width: int) -> float:
         return abs(clock(fold(inference_graph(from_keras(make(width))).graph)) - budget)

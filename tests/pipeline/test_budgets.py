@@ -28,7 +28,7 @@ from u3p_edge.pipeline.budgets import (
     SIZE,
     Budget,
     budgets,
-    milliseconds,
+    int8_milliseconds,
     missed,
     plan,
 )
@@ -88,7 +88,7 @@ def test_a_share_of_the_file_is_of_the_float32_file() -> None:
 
 
 def test_a_speedup_is_against_the_float32_milliseconds_and_measured_here() -> None:
-    now = milliseconds("int8")(GRAPH)
+    now = int8_milliseconds()(GRAPH)
     assert bounds(Pruning(speedup=4), reference_ms=now) == {LATENCY: now / 4}
     (found,) = budgets(GRAPH, Pruning(speedup=4), TABLE, now)
     # The start is this machine's, whatever the table of some other one says, and remembered.

@@ -36,7 +36,7 @@ from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import Target, to_file
 from u3p_edge.latency.shapes import Layer, layers
 from u3p_edge.latency.table import LayerTimes, Steps, Table, read_table, write_table
-from u3p_edge.pipeline.budgets import ARENA, CLOSE, LATENCY, MB, SIZE, milliseconds
+from u3p_edge.pipeline.budgets import ARENA, CLOSE, LATENCY, MB, SIZE, int8_milliseconds
 from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.int8 import float_model_dice
@@ -150,7 +150,7 @@ class Done:
 @pytest.fixture(scope="module")
 def done(wide: Path, source: Source, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """An export to half the milliseconds that the int8 network takes here, in whole maps and as it is written down."""
-    run, start = tmp_path_factory.mktemp("pruned") / "run", milliseconds("int8")(fold(source.graph))
+    run, start = tmp_path_factory.mktemp("pruned") / "run", int8_milliseconds()(fold(source.graph))
     told = recipe(to(start / 2, final_epochs=4), formats=("tflite",), rewrite=False, strips=1)
     export(wide, pictures, run, told, begin=no_progress)
     return Done(run, wide, told, start)
@@ -307,7 +307,7 @@ def test_what_was_good_enough_before_is_kept(
 
 
 def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data: ExportData, tmp_path: Path) -> None:
-    told = recipe(to(milliseconds("int8")(fold(source.graph)) / 2, final_epochs=2))
+    told = recipe(to(int8_milliseconds()(fold(source.graph)) / 2, final_epochs=2))
     # Six images, two a step: the fourth step is the second epoch's first.
     staging, killed = open_staging(tmp_path / "a", "key"), Stages(ends_at=(TUNED, 4))
     with pytest.raises(KeyboardInterrupt):

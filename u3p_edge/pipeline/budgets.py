@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
@@ -16,7 +17,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.calm import Stopwatch
 from u3p_edge.latency.predict import Predictor
-from u3p_edge.latency.probe import Target, to_file
+from u3p_edge.latency.probe import Target, time_files, to_file
 from u3p_edge.latency.table import Table
 from u3p_edge.pipeline.recipe import Pruning
 from u3p_edge.prune.apply import apply
@@ -38,9 +39,14 @@ PATIENCE = 10.0
 """Seconds to wait for a calm moment, a network."""
 
 
-def milliseconds(number: str) -> Callable[[Graph], float]:
-    """What times a folded graph on this machine, in a calm moment, in that number type at one thread."""
-    watch = Stopwatch(Target(number), patience=PATIENCE)
+def file_milliseconds(path: Path) -> float:
+    """Of a TFLite file on this machine at one thread: the fastest of some runs, as what other programs do only ever adds."""
+    return time_files([path.read_bytes()], 1, statistic=min)[0]
+
+
+def int8_milliseconds() -> Callable[[Graph], float]:
+    """What times a folded graph in int8 on this machine, in a calm moment, at one thread."""
+    watch = Stopwatch(Target("int8"), patience=PATIENCE)
     return lambda graph: watch.times([lambda: graph], lambda: None)[0].ms
 
 
@@ -97,7 +103,7 @@ def budgets(
         bound = reference_ms / pruning.speedup
     if bound is not None and table is not None:
         predictor = Predictor(table)
-        weigh = None if reference_ms is None else milliseconds("int8")
+        weigh = None if reference_ms is None else int8_milliseconds()
         found.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, weigh, graph))
     size = pruning.size_budget_mb
     if pruning.shrink is not None:

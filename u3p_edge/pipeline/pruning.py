@@ -28,9 +28,9 @@ from u3p_edge.latency.fill import fill
 from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table import Table, read_table
-from u3p_edge.pipeline.budgets import Budget, Plan, budgets, milliseconds, plan
+from u3p_edge.pipeline.budgets import Budget, Plan, budgets, file_milliseconds, plan
 from u3p_edge.pipeline.data import Begin, ExportData
-from u3p_edge.pipeline.int8 import float_model_dice
+from u3p_edge.pipeline.int8 import float_model_dice, float_tflite
 from u3p_edge.pipeline.recipe import ExportRecipe, Pruning, check_device
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
@@ -121,7 +121,7 @@ def pruned(
     """
     if recipe.pruning is None:
         return _whole(source)
-    table, wanted = _budgets(fold(source.graph), recipe, recipe.pruning, device, staging, begin)
+    table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, begin)
     if not wanted:
         return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
     float_dice = float_model_dice(source, data.val)
@@ -137,9 +137,10 @@ def _whole(source: Source, *notes: str) -> Pruned:
 
 
 def _budgets(
-    graph: Graph, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, begin: Begin
+    source: Source, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, begin: Begin
 ) -> tuple[Table | None, tuple[Budget, ...]]:
     """The device's table, or this machine's, and the bounds; no table where time is not bound."""
+    graph = fold(source.graph)
     if device is not None:
         check_device(pruning)
         table = read_table(device)
@@ -147,7 +148,8 @@ def _budgets(
     if pruning.speedup is None and pruning.latency_budget_ms is None:
         return None, budgets(graph, pruning, None, None, recipe.memory_budget_mb)
     table = fill(graph, Target("int8"), begin, quick=True, checks=0)
-    kept = staging.file("reference_ms.json", lambda: json.dumps(milliseconds("float32")(graph)).encode())
+    reference = float_tflite(source, staging, begin)
+    kept = staging.file("reference_ms.json", lambda: json.dumps(file_milliseconds(reference)).encode())
     return table, budgets(graph, pruning, table, json.loads(kept.read_text()), recipe.memory_budget_mb)
 
 
