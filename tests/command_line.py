@@ -19,7 +19,7 @@ ROUNDS = ("--rounds", "5")
 """No more than must be."""
 
 QUICK = (*ROUNDS, "--recipe", "exact")
-"""Of an export: no channel is dropped, as the default recipe would, and train for minutes."""
+"""Of an export: no channel is dropped, whatever the default recipe does."""
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def export(
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
     model as it came), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json and
-    manifest.json. With --int8 channels are dropped by the recipe; --recipe exact keeps all. Exit code 1: verification failed;
+    manifest.json. With --recipe balanced channels are dropped, which trains for minutes. Exit code 1: verification failed;
     2: bad input.
 
         u3p-edge export --int8

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 NAMES = ("exact", "balanced", "small")
 """From the most careful to the smallest."""
 
-DEFAULT = "balanced"
+DEFAULT = "exact"
 
 MEASURED = FOLDER / "measured.json"
 """What benchmarks/pruning.py measured the recipes to give."""
