@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from real_data import results_folder
+from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.environment import describe
@@ -80,8 +80,7 @@ def main() -> None:
         "of a few tenths of a point are within what another seed would give. Milliseconds are of int8 TFLite at one thread, "
         "before rewriting, each measured in a calm moment."
     )
-    e = describe()
-    ran = f"{e.cpu}, {e.cores} cores. Command: `{shlex.join(['python', 'benchmarks/importance.py', *sys.argv[1:]])}`."
+    ran = f"{machine_of(describe())}. Command: `{shlex.join(['python', 'benchmarks/importance.py', *sys.argv[1:]])}`."
     write_text(kept / "report.md", f"# Measures of importance, {given.data.name}\n\n{said}\n\n{table(found)}\n\n{ran}\n")
     print(table(found))
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from real_data import results_folder
+from real_data import machine_of, results_folder
 from rewrites import MB, network
 
 from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
@@ -100,7 +100,6 @@ def main() -> None:
     first, second = (r.latencies[0].samples_ms for r in results)
     gain, peak = ratio(first, second), memory.plan(strips, bytes_per_element=1).peak
     whole = memory.plan(large, bytes_per_element=4).peak
-    e = describe()
     lines = [
         "# The paper's model, base 64, 320x320, in a pruned shape",
         "**The weights are not trained**: latency and memory alone, nothing here says anything of accuracy.",
@@ -109,7 +108,7 @@ def main() -> None:
         f"{results[0].bytes / MB:.1f} | {whole / MB:.1f} |\n"
         f"| {int8.name} | {cost(rewritten).total_macs / 1e9:.1f} | {quartiles(second).median:.1f} | {gain.median:.1f} "
         f"({gain.low:.1f}–{gain.high:.1f}) | {results[1].bytes / MB:.2f} | {peak / MB:.2f} |",
-        f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. Command: `{said}`.",
+        f"{machine_of(result.environment)}. Command: `{said}`.",
     ]
     write_text(kept / "report.md", "\n\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.result import Environment
 
 HERE = Path(__file__).resolve().parent
 KEPT = ("report.md", "report.json", "quantization.json")
@@ -31,6 +32,12 @@ def results_folder(name: str) -> Path:
     environment = describe()
     processor = re.sub(r"[^a-z0-9]+", "-", f"{environment.cpu} {environment.cores} cores".lower()).strip("-")
     return HERE / "results" / processor / name
+
+
+def machine_of(environment: Environment) -> str:
+    """Where a report's figures come from: processor, cores, versions."""
+    versions = ", ".join(f"{name} {version}" for name, version in environment.libraries)
+    return f"{environment.cpu}, {environment.cores} cores, {versions}"
 
 
 def run(data: Path, runs: Path, keep: bool) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import tf_keras
-from real_data import results_folder
+from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, sha256_of, write_bytes, write_text
 from u3p_edge.benchmark.environment import describe
@@ -220,9 +220,8 @@ def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], res
     title = f"# Exact rewrites, {name}\n\n{LABEL}"
     save_result(folder / "result.json", result)
     lines = [title, speed_table(result), "## Memory", memory_table(made, result), "## Circumstances"]
-    e = result.environment
     lines.append(
-        f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. All files of a thread count interleaved "
+        f"{machine_of(result.environment)}. All files of a thread count interleaved "
         f"in one run; raw samples in result.json. Command: `{result.command}`."
     )
     for number in NUMBERS:

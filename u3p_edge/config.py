@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from u3p_edge.errors import ConfigError
@@ -172,12 +173,28 @@ def from_dict(cls: type[T], value: object) -> T:
     return cls(**{name: _convert(hints[name], item, f"{cls.__name__}.{name}") for name, item in value.items()})
 
 
+def read_recipe_text(path: Path) -> str:
+    """What a recipe file holds. Raises ConfigError that names it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
+
+
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """Plain values from TOML text. Raises ConfigError that names `where` it came from."""
     try:
         return dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not TOML: {error}") from error
+
+
+def from_table(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+    """`from_dict`, whose errors name `where` the table came from."""
+    try:
+        return from_dict(cls, table)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.symptom}", mend=error.mend) from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

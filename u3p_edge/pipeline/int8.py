@@ -127,9 +127,7 @@ def _choose(
 def float_model_dice(source: Source, arrays: Arrays) -> float:
     """Mean foreground Dice of a source's tf_keras model, pooled by group and averaged as a report has it, 0..1."""
     masks = source.model.predict(arrays.images, batch_size=BATCH, verbose=0)
-    predicted = np.stack([to_labels(mask) for mask in masks])
-    found = score(arrays.labels, predicted, predicted, arrays.groups, source.metadata.labels).mean_dice
-    return 0.0 if found is None else found
+    return _pooled_dice(arrays, np.stack([to_labels(mask) for mask in masks]), source.metadata.labels)
 
 
 def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
@@ -138,9 +136,12 @@ def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
 
 
 def _mean_dice(session: Session, arrays: Arrays, advance: Callable[[], object] = lambda: None) -> float:
-    predicted = predict_labels(session, arrays.images, advance)
-    found = score(arrays.labels, predicted, predicted, arrays.groups, session.metadata.labels).mean_dice
-    return 0.0 if found is None else found
+    return _pooled_dice(arrays, predict_labels(session, arrays.images, advance), session.metadata.labels)
+
+
+def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) -> float:
+    """Mean foreground Dice of predicted labels; 0 where there is no foreground anywhere."""
+    return score(arrays.labels, predicted, predicted, arrays.groups, labels).mean_dice or 0.0
 
 
 def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, begin: Begin) -> bytes:

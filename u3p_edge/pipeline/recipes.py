@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge.artifact import read_json
-from u3p_edge.config import from_dict, parse_toml
+from u3p_edge.config import from_dict, from_table, parse_toml, read_recipe_text
 from u3p_edge.errors import ConfigError
 from u3p_edge.pipeline.recipe import ExportRecipe, Pruning, Zeros
 
@@ -88,12 +88,4 @@ def path_of(name: str) -> Path:
 def read_recipe(name: str) -> Recipe:
     """A recipe by its name or path. Raises ConfigError that names the file and the option."""
     path = path_of(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
-    table = parse_toml(text, str(path))
-    try:
-        return from_dict(Recipe, table)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.symptom}", mend=error.mend) from error
+    return from_table(Recipe, parse_toml(read_recipe_text(path), str(path)), str(path))

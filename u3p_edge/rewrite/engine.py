@@ -38,7 +38,6 @@ GROWTH = 1.1
 """Rewriting may enlarge the weights to this many times what they are. Winograd's kernels have 4/3 to 16/9 the weights, which a
 process holds twice, in the file and packed; in a deep encoder they are most of the model and save next to no time."""
 
-
 WORTH = 0.01
 """Of the time of all sites together: what a form gains below that may be chance, and many such forms a loss together."""
 
@@ -84,36 +83,6 @@ class Choice:
         return next((form for form in self.forms if form.name == name), None)
 
 
-def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[Choice, ...]:
-    """Of all choices, those that gain much, and none, what is fastest as a whole network; if in doubt, the fewest.
-
-    A site is timed alone: in a moment when the machine is busy the wrong form wins, and in a small network the operators that
-    forms add cost more than they save.
-
-    Args:
-        graph: that `choices` were made for.
-        choices: of `choose`, with their times.
-        measure: of whole networks.
-    """
-    total = sum(_milliseconds(choice, REFERENCE) for choice in choices)
-    none = tuple(replace(choice, chosen=REFERENCE) for choice in choices)
-    large = tuple(choice if _gain(choice) >= WORTH * total else plain for choice, plain in zip(choices, none, strict=True))
-    ways = tuple(dict.fromkeys((none, large, tuple(choices))))
-    if len(ways) == 1:
-        return none
-    times = measure([apply(graph, way) for way in ways])
-    return next(way for way, ms in zip(ways, times, strict=True) if ms <= ALIKE * min(times))
-
-
-def _gain(choice: Choice) -> float:
-    return _milliseconds(choice, REFERENCE) - _milliseconds(choice, choice.chosen)
-
-
-def _milliseconds(choice: Choice, name: str) -> float:
-    form = choice.form(name)
-    return 0.0 if form is None or form.milliseconds is None else form.milliseconds
-
-
 def choose(
     graph: Graph,
     measure: Measure,
@@ -145,6 +114,31 @@ def choose(
 def sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
     """Names of the nodes that some rule is about, in the graph's order."""
     return tuple(node.name for node in graph.nodes if any(rule.match(graph, node.name) is not None for rule in rules))
+
+
+def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[Choice, ...]:
+    """Of all choices, those that gain much, and none, what is fastest as a whole network; if in doubt, the fewest.
+
+    A site is timed alone: in a moment when the machine is busy the wrong form wins, and in a small network the operators that
+    forms add cost more than they save.
+
+    Args:
+        graph: that `choices` were made for.
+        choices: of `choose`, with their times.
+        measure: of whole networks.
+    """
+    least = WORTH * sum(choice.forms[0].milliseconds or 0.0 for choice in choices)
+
+    def gains(choice: Choice) -> bool:
+        return choice.chosen != REFERENCE and _time(choice.forms[0]) - _time(_chosen(choice)) >= least
+
+    none = tuple(replace(choice, chosen=REFERENCE) for choice in choices)
+    large = tuple(choice if gains(choice) else plain for choice, plain in zip(choices, none, strict=True))
+    ways = tuple(dict.fromkeys((none, large, tuple(choices))))
+    if len(ways) == 1:
+        return none
+    times = measure([apply(graph, way) for way in ways])
+    return next(way for way, ms in zip(ways, times, strict=True) if ms <= ALIKE * min(times))
 
 
 def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
@@ -199,11 +193,13 @@ def deviation(site: Graph, rule: Rule) -> float:
         ValueError: the rule does not apply to the site.
     """
     # A few places suffice, over an upsampled map two make many; a rule that groups columns needs some groups.
-    sizes = (2, 32) if any(node.op == "upsample" for node in site.nodes) else (6, 32)
-    tried = [(small, rule.match(small, small.outputs[0])) for small in (_cut(site, most) for most in sizes)]
-    small, match = next((pair for pair in tried if isinstance(pair[1], Match)), tried[-1])
-    if not isinstance(match, Match):
-        raise ValueError(f"{rule.name} does not apply to {small.outputs[0]!r}: {match}")
+    for most in (2 if any(node.op == "upsample" for node in site.nodes) else 6, 32):
+        small = _cut(site, most)
+        match = rule.match(small, small.outputs[0])
+        if isinstance(match, Match):
+            break
+    else:
+        raise ValueError(f"{rule.name} does not apply to {site.outputs[0]!r}: {match}")
     draw = np.random.default_rng(0)
     feeds = {
         name: draw.standard_normal(shape).astype(np.float32) for name, shape in shapes(small).items() if name in small.inputs

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from u3p_edge import __version__
-from u3p_edge.config import Fit, Metadata, Normalization, Preprocessing, default_metadata, from_dict, parse_toml
+from u3p_edge.config import (
+    Fit,
+    Metadata,
+    Normalization,
+    Preprocessing,
+    default_metadata,
+    from_table,
+    parse_toml,
+    read_recipe_text,
+)
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
@@ -132,19 +141,12 @@ def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
     table = parse_toml(text, where)
     if table.get("augmentation") == "none":
         table = {**table, "augmentation": None}
-    try:
-        return from_dict(TrainRecipe, table)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error.symptom}", mend=error.mend) from error
+    return from_table(TrainRecipe, table, where)
 
 
 def read_recipe(path: Path) -> TrainRecipe:
     """A recipe from a TOML file; errors as `parse_recipe`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
-    return parse_recipe(text, str(path))
+    return parse_recipe(read_recipe_text(path), str(path))
 
 
 def first_difference(old: TrainRecipe, new: TrainRecipe) -> str:

@@ -17,6 +17,7 @@ from u3p_edge.models import cgm
 from u3p_edge.models.unet3plus import build
 from u3p_edge.training.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
+from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import by_name, presence_cross_entropy
 from u3p_edge.training.recipe import TrainRecipe
 
@@ -71,12 +72,12 @@ class Trainer:
     def _train_step(
         self, train_gate: bool, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, step: tf.Tensor
     ) -> tf.Tensor:
-        one_hot = self._one_hot(labels)
+        truth = one_hot(labels, self.config.classes)
         trained = [*self._network, *self._gate] if train_gate else self._network
         with tf.GradientTape() as tape:
             outputs = _as_list((self._with_deepest if train_gate else self._masks)(images, training=True))
-            gate = self._gate_loss(one_hot, outputs.pop(), step) if train_gate else tf.constant(0.0)
-            segmentation = tf.reduce_mean(self._segmentation_loss(one_hot, outputs))
+            gate = self._gate_loss(truth, outputs.pop(), step) if train_gate else tf.constant(0.0)
+            segmentation = tf.reduce_mean(self._segmentation_loss(truth, outputs))
             total = segmentation + gate
         self._adam.apply(tape.gradient(total, trained), trained, rate, step)
         return tf.stack([segmentation, gate])
@@ -91,13 +92,13 @@ class Trainer:
             mask float32 [N, H, W, K], segmentation loss [N], CGM's probabilities [N, U] and its loss [N] (both empty
             without one: U = 0).
         """
-        one_hot = self._one_hot(labels)
+        truth = one_hot(labels, self.config.classes)
         outputs = _as_list(self.model(images, training=False))
         masks = outputs[:-1] if self.recipe.cgm else outputs
-        losses = self._segmentation_loss(one_hot, masks)
+        losses = self._segmentation_loss(truth, masks)
         if not self.recipe.cgm:
             return masks[0], losses, tf.zeros((tf.shape(images)[0], 0)), tf.zeros(0)
-        presence = cgm.presence(one_hot, self.config.cgm_units)
+        presence = cgm.presence(truth, self.config.cgm_units)
         return masks[0], losses, outputs[-1], presence_cross_entropy(presence, outputs[-1])
 
     def tensors(self) -> Tensors:
@@ -125,23 +126,17 @@ class Trainer:
     def _weights(self, gate_only: bool) -> list[tf.Variable]:
         return list(self.model.get_layer(GATE).weights if gate_only else self.model.weights)
 
-    def _segmentation_loss(self, one_hot: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
+    def _segmentation_loss(self, truth: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
         """Mean over the supervised scales (the paper's sum by their number, so that losses stay comparable): [N]."""
-        return tf.reduce_mean(tf.stack([self._loss(one_hot, mask) for mask in masks]), axis=0)
+        return tf.reduce_mean(tf.stack([self._loss(truth, mask) for mask in masks]), axis=0)
 
-    def _gate_loss(self, one_hot: tf.Tensor, deepest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def _gate_loss(self, truth: tf.Tensor, deepest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         # The module's own dropout layer counts its calls, which a resumed run could not go on with.
         seed = tf.stack([tf.constant(self.recipe.seed, tf.int64), step])
         x = tf.nn.experimental.stateless_dropout(deepest, self.config.cgm_dropout, seed)
         for name in (GATE, "cgm_pool", cgm.OUTPUT):
             x = self.model.get_layer(name)(x)
-        return tf.reduce_mean(presence_cross_entropy(cgm.presence(one_hot, self.config.cgm_units), x))
-
-    def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:
-        """uint8 [N, H, W] to float32 [N, H, W, K]; K = 1 for a sigmoid mask."""
-        if self.config.classes == 1:
-            return tf.cast(labels, tf.float32)[..., tf.newaxis]
-        return tf.one_hot(labels, self.config.classes)
+        return tf.reduce_mean(presence_cross_entropy(cgm.presence(truth, self.config.cgm_units), x))
 
 
 def _training_outputs(model: tf_keras.Model, with_cgm: bool) -> tuple[tf_keras.Model, tf_keras.Model]:
