@@ -29,7 +29,7 @@ from typing import Any
 
 import plain_unet
 import tf_keras
-from real_data import HERE, command, results_folder
+from real_data import HERE, command, machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, read_json, write_json, write_text
 from u3p_edge.benchmark.paired import lost
@@ -38,22 +38,19 @@ from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.benchmark.suite import Measured as Compared
 from u3p_edge.cli.progress import Begin, stages
-from u3p_edge.export import flatbuffer
-from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.graph import memory
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.graph.scheme import Quantized
 from u3p_edge.models.store import save_model
 from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.budgets import int8_milliseconds
 from u3p_edge.pipeline.data import read_export_data
+from u3p_edge.pipeline.device import read as read_network
 from u3p_edge.pipeline.int8 import float_model_dice
 from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
 from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured, path_of, read_recipe
-from u3p_edge.pipeline.source import Source, read_source
+from u3p_edge.pipeline.source import Source, augmentation_of, read_source
 from u3p_edge.training.distill import Recovery, recover, soft_masks
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.recipe import read_recipe as read_training
@@ -154,7 +151,7 @@ def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: 
     pruning = pruning_of(one.against)
     recovery = Recovery(
         epochs=one.epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
-        distillation=pruning.distillation, augmentation=source.augmentation,
+        distillation=pruning.distillation, augmentation=augmentation_of(source),
     )  # fmt: skip
     folder = one.runs / f"{name}{width}"
     make_folder(folder)
@@ -218,9 +215,7 @@ def side_by_side(
 
 def arena(path: Path, bytes_per_element: int) -> int:
     """Peak of the arena plan of a TFLite file, bytes."""
-    network = read_graph(flatbuffer.read(path.read_bytes()))
-    graph: Graph = network.graph if isinstance(network, Quantized) else fold(network)
-    return memory.plan(graph, bytes_per_element=bytes_per_element).peak
+    return memory.plan(read_network(path), bytes_per_element=bytes_per_element).peak
 
 
 def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> str:
@@ -254,7 +249,6 @@ def keep(one: Case, made: Mapping[str, Path], found: Compared, losses: Mapping[s
             if (run / file).exists():
                 shutil.copyfile(run / file, folder / f"{name}.{file}")
     shutil.copyfile(one.trained / "recipe.toml", folder / "reference_recipe.toml")
-    e = found.result.environment
     title = f"# Pruning, {one.data.name}, base {one.recipe.base_width}, {one.recipe.size[0]}x{one.recipe.size[1]}"
     said = (
         "Dice is the mean over the foreground classes on the validation split; what is lost is against the float model in "
@@ -262,7 +256,7 @@ def keep(one: Case, made: Mapping[str, Path], found: Compared, losses: Mapping[s
         f"are built anew have the {one.against} network's int8 latency before rewriting, as near as whole widths come, and "
         f"{one.epochs} epochs of training, as many as it has together with its reference."
     )
-    machine = f"{e.cpu}, {e.cores} cores, {', '.join(f'{n} {v}' for n, v in e.libraries)}. Command: `{found.result.command}`."
+    machine = f"{machine_of(found.result.environment)}. Command: `{found.result.command}`."
     write_text(
         folder / "report.md", "\n\n".join([title, said, table(found.result, losses, one.runs / "compared"), machine]) + "\n"
     )

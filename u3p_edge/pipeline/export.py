@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,13 +26,12 @@ from u3p_edge.artifact import (
     make_folder,
     read_manifest,
     sha256_of,
-    write_bytes,
     write_json,
     write_manifest,
     write_text,
 )
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
-from u3p_edge.benchmark.result import RunResult, read_result, save_result
+from u3p_edge.benchmark.result import RunResult, read_result
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
 from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
@@ -43,22 +41,17 @@ from u3p_edge.pipeline.budgets import missed
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
-from u3p_edge.pipeline.pruning import Pruned, parts, pruned
+from u3p_edge.pipeline.pruning import Pruned, pruned
 from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
+from u3p_edge.pipeline.reporting import REPORT, REPORTS, RESULT, SAMPLES, write_report
 from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.pipeline.zeros import compressed, sparse
-from u3p_edge.report import pareto
-from u3p_edge.report import pruning as pruning_report
-from u3p_edge.report.github import append_summary
-from u3p_edge.report.markdown import render
-from u3p_edge.report.samples import Sample, choose, write_samples
 from u3p_edge.runtime.keras import KerasSession, keras_session
 
-REPORT, RESULT, SAMPLES, PARETO = "report.md", "report.json", "samples.png", "pareto.svg"
-QUANTIZATION, REWRITES, PRUNING = "quantization.json", "rewrites.json", "pruning.json"
+QUANTIZATION, REWRITES = "quantization.json", "rewrites.json"
 VERIFIED_IMAGES = 4
 
 REFERENCE_FILE = "reference.float32.tflite"
@@ -143,9 +136,7 @@ def export(
         write_text(run / REWRITES, to_json(made.network.choices))
     if made.choice:
         write_json(run / QUANTIZATION, dataclasses.asdict(made.choice))
-    if made.pruned.steps:
-        write_json(run / PRUNING, _pruning(made.pruned))
-    _report(run, measured, splits, source, notes, made.pruned)
+    write_report(run, measured, splits, source, notes, made.pruned)
     shutil.rmtree(staging.folder, ignore_errors=True)
     return Exported(run, measured.result, notes, made.choice)
 
@@ -248,7 +239,7 @@ def _publish(
         # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
         for name, path in wanted.items():
             shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        for name in (MANIFEST, RESULT, REPORT, SAMPLES, PARETO, QUANTIZATION, REWRITES, PRUNING, *OWN):
+        for name in (MANIFEST, *REPORTS, QUANTIZATION, REWRITES, *OWN):
             (run / name).unlink(missing_ok=True)
     rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
     manifest = Manifest(others, recipe.to_json(), key, rewrites)
@@ -270,38 +261,6 @@ def _measure(
     return measure(
         list(files.values()), data=test, reference_labels=expected, settings=settings, command=command, progress=begin
     )
-
-
-def _pruning(found: Pruned) -> dict[str, object]:
-    """pruning.json: every step, the channels that are kept, and channels and milliseconds of every part before and after."""
-    steps = [dataclasses.asdict(step) for step in found.steps]
-    return {
-        "float_dice": found.float_dice,
-        "steps": steps,
-        "plan": json.loads(found.plan.to_json()),
-        "parts": pruning_report.as_values(pruning_report.rows(*parts(found))),
-    }
-
-
-def _report(run: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: Pruned) -> None:
-    names = [a.name for a in measured.result.artifacts]
-    first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
-    a, b = measured.predictions[first], measured.predictions[second]
-    rows = [Sample(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose(a, b)]
-    write_samples(run / SAMPLES, rows, source.metadata, (_short(first), _short(second)))
-    sections = {"Pruning": pruning_report.table(pruning_report.rows(*parts(found)))} if found.steps else {}
-    plot = pareto.draw(measured.result)
-    if plot is not None:
-        write_bytes(run / PARETO, plot)
-        sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
-    text = render(measured.result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
-    write_text(run / REPORT, text)
-    save_result(run / RESULT, measured.result)
-    append_summary(text)
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("model.")
 
 
 def _notes(source: Source, data: ExportData, made: Made, recipe: ExportRecipe) -> tuple[str, ...]:

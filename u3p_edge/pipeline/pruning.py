@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.artifact import make_folder
-from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.data.load import Arrays
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
@@ -31,12 +30,11 @@ from u3p_edge.latency.table import Table, read_table
 from u3p_edge.pipeline.budgets import Budget, Plan, budgets, file_milliseconds, plan
 from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.int8 import float_model_dice, float_tflite
+from u3p_edge.pipeline.judging import judged
 from u3p_edge.pipeline.recipe import ExportRecipe, Pruning, check_device
-from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.source import Source, augmentation_of
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.prune.apply import apply
-from u3p_edge.prune.dependency import groups
-from u3p_edge.prune.importance import Importance, magnitude, norm_scale, reconstruction, taylor
 from u3p_edge.prune.plan import PruningPlan
 
 RETRIES = 2
@@ -201,29 +199,6 @@ def _planned(work: _Work, source: Source, wanted: list[Budget]) -> str:
     return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
 
 
-def judged(source: Source, train: Arrays, recipe: ExportRecipe, begin: Begin) -> Importance:
-    """How much each channel matters, by the recipe's measure on calibration images."""
-    from u3p_edge.training import sensitivity
-
-    measure_name = "taylor" if recipe.pruning is None else recipe.pruning.importance
-    graph = source.graph
-    if measure_name == "magnitude":
-        return magnitude(graph)
-    if measure_name == "norm_scale":
-        return norm_scale(graph)
-    if measure_name == "random":
-        rng = np.random.default_rng(recipe.seed)
-        return {group.name: rng.random(group.size) for group in groups(graph) if not group.frozen}
-    chosen = list(calibration_indices(train, recipe.calibration_images))
-    images, labels = train.images[chosen], train.labels[chosen]
-    advance = begin("Judge channels", len(chosen))
-    if measure_name == "taylor":
-        # Folded: a kernel and the normalisation behind it would count the same change of the loss twice.
-        folded = fold(graph)
-        return taylor(folded, sensitivity.gradients(to_keras(folded), images, labels, advance=advance))
-    return reconstruction(graph, sensitivity.mean_squares(source.model, images, advance))
-
-
 def _recover(work: _Work, student: Any, folder: Path, epochs: int) -> Any:
     from u3p_edge.training.distill import Recovery, recover
 
@@ -233,7 +208,7 @@ def _recover(work: _Work, student: Any, folder: Path, epochs: int) -> Any:
         learning_rate=work.pruning.learning_rate,
         distillation=work.pruning.distillation,
         features=work.pruning.features,
-        augmentation=work.source.augmentation,
+        augmentation=augmentation_of(work.source),
         seed=work.recipe.seed,
     )
     return recover(

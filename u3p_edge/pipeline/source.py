@@ -40,7 +40,7 @@ class Source:
         sha256: of the file it was read from.
         macs, parameters: of the inference graph.
         notes: what was done to it, in sentences.
-        augmentation: that it was trained with, or a careful one where that is not known.
+        folder: run folder that it was read from, which may say how it was trained; None for a file.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Source:
     macs: int
     parameters: int
     notes: tuple[str, ...]
-    augmentation: Augmentation = NO_FLIPS
+    folder: Path | None = None
 
 
 def reference_folder() -> Path:
@@ -94,15 +94,19 @@ def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = No
         macs=total.total_macs,
         parameters=total.parameters,
         notes=inference.notes,
-        augmentation=_augmentation(folder),
+        folder=folder if folder.is_dir() else None,
     )
 
 
-def _augmentation(folder: Path) -> Augmentation:
-    path = folder / TRAINED_BY
-    if not path.is_file():
+def augmentation_of(source: Source) -> Augmentation:
+    """What a source was trained with, or a careful one where that is not known.
+
+    Raises:
+        ConfigError: the run folder's recipe cannot be read; names the file.
+    """
+    if source.folder is None or not (source.folder / TRAINED_BY).is_file():
         return NO_FLIPS
-    return read_recipe(path).augmentation or NO_AUGMENTATION
+    return read_recipe(source.folder / TRAINED_BY).augmentation or NO_AUGMENTATION
 
 
 def _metadata(model: Any, recipe: ExportRecipe, labels: int | None) -> Metadata:

@@ -1,0 +1,65 @@
+"""What an export tells of its files: report.md with pictures, and the same as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from u3p_edge.artifact import write_bytes, write_json, write_text
+from u3p_edge.benchmark.result import save_result
+from u3p_edge.benchmark.suite import Measured
+from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.pruning import Pruned, parts
+from u3p_edge.pipeline.source import Source
+from u3p_edge.report import pareto, pruning
+from u3p_edge.report.github import append_summary
+from u3p_edge.report.markdown import render
+from u3p_edge.report.samples import Sample, choose, write_samples
+
+REPORTS = ("report.md", "report.json", "samples.png", "pareto.svg", "pruning.json")
+REPORT, RESULT, SAMPLES, PARETO, PRUNING = REPORTS
+
+
+def write_report(
+    run: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: Pruned
+) -> None:
+    """Write `REPORTS` into a run folder, pruning.json where something was pruned; report.json, which says that all are
+    there, is the last."""
+    result, sections = measured.result, {}
+    if found.steps:
+        rows = pruning.rows(*parts(found))
+        sections["Pruning"] = pruning.table(rows)
+        write_json(run / PRUNING, _pruning(found, rows))
+    plot = pareto.draw(result)
+    if plot is not None:
+        write_bytes(run / PARETO, plot)
+        sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
+    _samples(run / SAMPLES, measured, data, source)
+    text = render(result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
+    write_text(run / REPORT, text)
+    save_result(run / RESULT, result)
+    append_summary(text)
+
+
+def _samples(path: Path, measured: Measured, data: ExportData, source: Source) -> None:
+    """Some images with what the reference and the int8 file, or the last, say of them."""
+    names = [a.name for a in measured.result.artifacts]
+    first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
+    a, b = measured.predictions[first], measured.predictions[second]
+    rows = [Sample(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose(a, b)]
+    write_samples(path, rows, source.metadata, (_short(first), _short(second)))
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("model.")
+
+
+def _pruning(found: Pruned, rows: tuple[pruning.Row, ...]) -> dict[str, object]:
+    """Every step, the channels that are kept, and channels and milliseconds of every part before and after."""
+    return {
+        "float_dice": found.float_dice,
+        "steps": [dataclasses.asdict(step) for step in found.steps],
+        "plan": json.loads(found.plan.to_json()),
+        "parts": pruning.as_values(rows),
+    }
