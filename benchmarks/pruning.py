@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import plain_unet
-import tf_keras
+from pruning_controls import Case, by_chance, narrow, pruning_of, teach, told
 from real_data import HERE, command, machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, read_json, write_json, write_text
@@ -39,47 +36,17 @@ from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.benchmark.suite import Measured as Compared
 from u3p_edge.cli.progress import Begin, stages
 from u3p_edge.graph import memory
-from u3p_edge.graph.fold import fold
-from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.models.store import save_model
-from u3p_edge.models.unet3plus import build
-from u3p_edge.pipeline.budgets import int8_milliseconds
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.device import read as read_network
-from u3p_edge.pipeline.int8 import float_model_dice
-from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
-from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured, path_of, read_recipe
-from u3p_edge.pipeline.source import Source, augmentation_of, read_source
-from u3p_edge.training.distill import Recovery, recover, soft_masks
-from u3p_edge.training.recipe import TrainRecipe
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured
+from u3p_edge.pipeline.source import read_source
+from u3p_edge.training.distill import soft_masks
 from u3p_edge.training.recipe import read_recipe as read_training
 
 CONTROLS = ("random", "narrow", "distilled", "unet")
 REFERENCE = "reference.float32.tflite"
-WIDTHS = range(2, 17)
 MB = 1_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One data set, its trained model, and where its runs go."""
-
-    data: Path
-    runs: Path
-    recipe: TrainRecipe
-    against: str
-    epochs: int
-
-    @property
-    def trained(self) -> Path:
-        return self.runs / "train"
-
-    def export(self, model: Path, recipe: str | Path, name: str, *more: str) -> Path:
-        """The run folder of an export, made if it is not there."""
-        out = self.runs / name
-        command("export", model, "--int8", "--data", self.data, "--recipe", recipe, "--formats", "tflite", "--out", out, *more)
-        return out
 
 
 def case(data: Path, runs: Path, against: str) -> Case:
@@ -87,24 +54,8 @@ def case(data: Path, runs: Path, against: str) -> Case:
     recipe = HERE / "recipes" / "base16" / f"{data.name}.toml"
     folder = runs / data.name
     command("train", data, "--out", folder / "train", "--recipe", recipe)
-    told = read_training(recipe)
-    return Case(data, folder, told, against, told.epochs + pruning_of(against).final_epochs)
-
-
-def pruning_of(name: str) -> Pruning:
-    """How a recipe prunes."""
-    found = read_recipe(name).pruning
-    if found is None:
-        raise SystemExit(f"the recipe {name} prunes nothing that controls could be held against")
-    return found
-
-
-def by_chance(one: Case) -> Path:
-    """The recipe with channels chosen at random, kept whatever it loses."""
-    text = re.sub(r'importance = ".*?"', 'importance = "random"', path_of(one.against).read_text(encoding="utf-8"))
-    path = one.runs / f"random_{one.against}.toml"
-    write_text(path, re.sub(r"max_drop = .*", "max_drop = 100", text))
-    return path
+    read = read_training(recipe)
+    return Case(data, folder, read, against, read.epochs + pruning_of(against).final_epochs)
 
 
 def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: Begin) -> dict[str, Path]:
@@ -123,72 +74,8 @@ def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: 
         data = read_export_data(one.data, source.metadata, begin)
         soft = soft_masks(source.model, data.train.images, begin("Ask the float model", len(data.train.images)))
         for name in taught:
-            made[name] = one.export(teach(one, name, budget, source, data, soft, begin), "exact", name, *_told(one, name))
+            made[name] = one.export(teach(one, name, budget, source, data, soft, begin), "exact", name, *told(one, name))
     return made
-
-
-def narrow(one: Case, budget: float, source: Source) -> Path:
-    """A narrower UNet 3+ of that int8 latency, trained on labels alone."""
-    width = fitting(budget, lambda width: build(dataclasses.replace(_config(one, source), base_width=width)))
-    recipe = dataclasses.replace(one.recipe, base_width=width, epochs=one.epochs)
-    folder = one.runs / f"narrow{width}"
-    write_text(one.runs / f"narrow{width}.toml", recipe.to_toml())
-    command("train", one.data, "--out", folder, "--recipe", one.runs / f"narrow{width}.toml")
-    return folder
-
-
-def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: Any, begin: Begin) -> Path:
-    """A network built at that int8 latency with fresh weights and taught by the float model: a model that `export` reads."""
-    p, classes = source.metadata.preprocessing, source.metadata.channels_out
-
-    def fresh(width: int) -> tf_keras.Model:
-        tf_keras.utils.set_random_seed(0)
-        if name == "unet":
-            return plain_unet.build((p.height, p.width), p.channels, classes, width)
-        return build(dataclasses.replace(_config(one, source), base_width=width, deep_supervision=False))
-
-    width = fitting(budget, fresh)
-    pruning = pruning_of(one.against)
-    recovery = Recovery(
-        epochs=one.epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
-        distillation=pruning.distillation, augmentation=augmentation_of(source),
-    )  # fmt: skip
-    folder = one.runs / f"{name}{width}"
-    make_folder(folder)
-    done = recover(
-        fresh(width), data.train, soft, recovery, folder=folder, begin=begin,
-        validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
-    )  # fmt: skip
-    if name == "unet":
-        done.model.save(folder / "unet.h5")
-        return folder / "unet.h5"
-    config = dataclasses.replace(_config(one, source), base_width=width, deep_supervision=False)
-    model = build(config)
-    model.set_weights(done.model.get_weights())
-    save_model(folder, model, config, source.metadata)
-    return folder
-
-
-def fitting(budget: float, make: Callable[[int], tf_keras.Model]) -> int:
-    """The width whose network, in int8 and not rewritten, takes as long as the budget, as near as whole widths come."""
-    clock = int8_milliseconds()
-
-    def off(width: int) -> float:
-        return abs(clock(fold(inference_graph(from_keras(make(width))).graph)) - budget)
-
-    return min(WIDTHS, key=off)
-
-
-def _config(one: Case, source: Source) -> Any:
-    recipe = dataclasses.replace(one.recipe, channels=source.metadata.preprocessing.channels, labels=source.metadata.labels)
-    return recipe.model_config()
-
-
-def _told(one: Case, name: str) -> tuple[str, ...]:
-    """What a Keras file cannot say itself."""
-    if name != "unet":
-        return ()
-    return ("--fit", one.recipe.fit, "--normalize", one.recipe.normalization, "--class-names", ",".join(one.recipe.class_names))
 
 
 def side_by_side(
