@@ -25,7 +25,7 @@ from onnx import helper
 from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
-from u3p_edge.export.onnx_operators import OPERATORS
+from u3p_edge.export.onnx_operators import OPERATORS, resized
 from u3p_edge.export.onnx_pieces import (
     TO_NCHW,
     TO_NHWC,
@@ -35,6 +35,7 @@ from u3p_edge.export.onnx_pieces import (
     quantize,
     real,
     store,
+    stored,
     transpose,
     unsigned,
 )
@@ -43,19 +44,10 @@ from u3p_edge.export.tflite_plain import plain
 OPSET = 17
 IR_VERSION = 8
 _RELU, _RELU6 = 1, 3  # schema.ActivationFunctionType
-_MOVES = (
-    "STRIDED_SLICE",
-    "SLICE",
-    "PAD",
-    "RESHAPE",
-    "TRANSPOSE",
-    "RESIZE_NEAREST_NEIGHBOR",
-    "MAX_POOL_2D",
-    "CONCATENATION",
-    "SPACE_TO_DEPTH",
-    "DEPTH_TO_SPACE",
-)
-"""Operators that may only move integers: between equal scales they need no arithmetic."""
+ABOVE = 2.0**-19
+"""By how much an interpolated value is raised, as a share of it. It must be more than what float32 loses on the way (three
+products, a sum and a quotient, 2^-24 each), and for 255 steps less than from the last value below a half up to that half, which
+for a factor of 16 along both axes is 1/1024: 255 * 2^-19 = 1/2056."""
 
 _SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "SUB"})
 
@@ -67,10 +59,9 @@ def to_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
         ModelError: an operator that this exporter does not know, by name.
     """
     graph = plain(graph)
-    apart = _kept_apart(graph)
     emission = _enter(graph)
     for index, op in enumerate(graph.operators):
-        emission += _operator(apart, op, index)
+        emission += _operator(graph, op, index)
     emission = _needed(emission + _leave(graph))
     image, mask = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     values = [_value_info("image", image)], [_value_info("mask", mask)]
@@ -134,6 +125,8 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
             f"the TFLite operator {op.code} has no ONNX form here",
             mend="Export with --formats tflite, or tell us of the model.",
         )
+    if op.code == "RESIZE_BILINEAR" and graph.tensors[target].scale.size:
+        return _interpolation(graph, op, index)
     raw = f"y{index}"
     emission = translate(graph, op, index, raw)
     if op.code in _SELF_CLAMPING:
@@ -142,25 +135,24 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
     return emission + store(graph.tensors[target], raw, target)
 
 
-def _kept_apart(graph: TFLiteGraph) -> TFLiteGraph:
-    """The graph with the scale of every bilinear resize's output one float32 step above its input's.
+def _interpolation(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
+    """A bilinear resize whose halves are rounded up, as XNNPACK does it; QuantizeLinear alone rounds them to even, and between
+    integers a factor of two along one axis gives a half in every fourth place.
 
-    Between equal scales older ONNX Runtimes drop the quantizers around a linear Resize and interpolate integers, which
-    truncates where TFLite rounds (seen in 1.23, not in 1.31: off by half a step on average after one resize). A step of
-    6e-8 of the scale moves no value, and keeps them. What only moves the resized integers takes their scale over: between
-    two scales, however close, a Slice would run on floats.
+    Counted from 0 instead of from the zero point no integer is negative, and a step that is larger by `ABOVE` lifts every half
+    over the boundary. Unequal steps also keep the operator in float32: between equal ones older ONNX Runtimes interpolate the
+    integers and truncate (seen in 1.23, not in 1.31).
     """
-    tensors = list(graph.tensors)
-    for op in graph.operators:
-        sources, target = [tensors[i] for i in op.inputs if tensors[i].data is None], tensors[op.outputs[0]]
-        if op.code not in ("RESIZE_BILINEAR", *_MOVES) or not target.scale.size:
-            continue
-        scales = {float(source.scale[0]) for source in sources}
-        if op.code == "RESIZE_BILINEAR":
-            tensors[op.outputs[0]] = dataclasses.replace(target, scale=np.nextafter(sources[0].scale, np.float32(np.inf)))
-        elif len(scales) == 1:
-            tensors[op.outputs[0]] = dataclasses.replace(target, scale=sources[0].scale)
-    return dataclasses.replace(graph, tensors=tuple(tensors))
+    source, target = (unsigned(graph.tensors[i]) for i in (op.inputs[0], op.outputs[0]))
+    kept, lifted = _from_zero(target), dataclasses.replace(_from_zero(source), scale=source.scale * np.float32(1 + ABOVE))
+    read = dequantize(lifted, stored(op.inputs[0]), f"x{index}_real")
+    grown = resized(graph, op, index, f"x{index}_real", f"y{index}")
+    written = quantize(kept, f"y{index}", stored(op.outputs[0]))
+    return read + grown + written + dequantize(target, stored(op.outputs[0]), real(op.outputs[0]))
+
+
+def _from_zero(tensor: Tensor) -> Tensor:
+    return dataclasses.replace(tensor, zero_point=np.zeros_like(tensor.zero_point))
 
 
 def _activation(output: Tensor, op: Operator, source: str, index: int) -> tuple[str, Emission]:

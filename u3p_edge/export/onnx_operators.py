@@ -86,22 +86,24 @@ def _pool(kind: str) -> Translator:
     return translate
 
 
-def _resize(mode: str) -> Translator:
-    """Half-pixel bilinear; nearest by an integer factor, where floor of the asymmetric grid is TensorFlow's choice."""
+def resized(graph: TFLiteGraph, op: Operator, index: int, source: str, target: str) -> Emission:
+    """The map `source` on an operator's larger grid: half-pixel bilinear; nearest by an integer factor, where floor of the
+    asymmetric grid is TensorFlow's choice."""
+    linear = op.code == "RESIZE_BILINEAR"
+    if op.options.get("alignCorners") or (linear and not op.options.get("halfPixelCenters")):
+        raise ModelError(f"{op.code} without half-pixel centres has no ONNX form here")
+    before, after = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
+    factors = np.asarray([1.0, 1.0, after[1] / before[1], after[2] / before[2]], np.float32)
+    grid = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"} if linear else {
+        "mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"
+    }  # fmt: skip
+    node = helper.make_node("Resize", [source, "", f"s{index}"], [target], **grid)
+    return Emission((node,), (constant(f"s{index}", factors),))
 
-    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-        source, emission = operand(graph, op.inputs[0], index, 0)
-        if op.options.get("alignCorners") or (mode == "linear" and not op.options.get("halfPixelCenters")):
-            raise ModelError(f"{op.code} without half-pixel centres has no ONNX form here")
-        before, after = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
-        factors = np.asarray([1.0, 1.0, after[1] / before[1], after[2] / before[2]], np.float32)
-        grid = {"coordinate_transformation_mode": "half_pixel"} if mode == "linear" else {
-            "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"
-        }  # fmt: skip
-        node = helper.make_node("Resize", [source, "", f"s{index}"], [target], mode=mode, **grid)
-        return emission + Emission((node,), (constant(f"s{index}", factors),))
 
-    return translate
+def _resize(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    return emission + resized(graph, op, index, source, target)
 
 
 def _plain(kind: str) -> Translator:
@@ -284,8 +286,8 @@ OPERATORS: Mapping[str, Translator] = {
     "DEPTHWISE_CONV_2D": _convolution,
     "MAX_POOL_2D": _pool("MaxPool"),
     "AVERAGE_POOL_2D": _pool("AveragePool"),
-    "RESIZE_BILINEAR": _resize("linear"),
-    "RESIZE_NEAREST_NEIGHBOR": _resize("nearest"),
+    "RESIZE_BILINEAR": _resize,
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
     "CONCATENATION": _concatenation,
     "SOFTMAX": _softmax,
     "LOGISTIC": _plain("Sigmoid"),
