@@ -21,12 +21,13 @@ from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.int8 import float_model_dice, quantize
-from u3p_edge.pipeline.recipe import ExportRecipe, Zeros
+from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
 from u3p_edge.pipeline.zeros import MB, compressed, sparse
 from u3p_edge.quantize.sparsity import LEAST
+from u3p_edge.quantize.zeros import Zeros
 
 TRAINED = "Train with zeros"
 SHARE = 0.7

@@ -20,7 +20,8 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.quantize.finetune import train_qat
 from u3p_edge.quantize.qat import quantize_aware
-from u3p_edge.quantize.sparsity import LEAST, Pattern, Sparsity, gzip_bytes, masks, prunable, share_of, sparsify
+from u3p_edge.quantize.sparsity import LEAST, Sparsity, gzip_bytes, masks, prunable, share_of, sparsify
+from u3p_edge.quantize.zeros import Pattern
 from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import ColumnsAsChannels, OneInterpolation, Winograd
 
@@ -300,8 +301,8 @@ def test_a_sparse_model_is_not_pruned_again() -> None:
         ({"share": -0.5}, "share of -0.5"),
         ({"share": float("nan")}, "share of nan"),
         ({"pattern": "1:2"}, "no pruning pattern '1:2'"),
-        ({"pattern": "2:4", "share": 0.75}, "2:4 makes half"),
-        ({"epochs": -1}, "pruning cannot train"),
+        ({"pattern": "2:4", "share": 0.75}, "2:4 has half"),
+        ({"epochs": -1}, "-1 epochs of fine-tuning"),
         ({"learning_rate": 0.0}, "pruning cannot train"),
         ({"batch_size": 0}, "pruning cannot train"),
         ({"seed": -1}, "pruning cannot train"),

@@ -53,7 +53,7 @@ def _sparsified(network: Network, source: Source, data: ExportData, recipe: Expo
         to_keras(network.graph),
         data.train.images,
         one_hot(data.train.labels, source.metadata.channels_out),
-        Sparsity(share=zeros.share, pattern=zeros.pattern, epochs=zeros.epochs, seed=recipe.seed),
+        Sparsity(**dataclasses.asdict(zeros), seed=recipe.seed),
         loss=dice_cross_entropy,
         validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
         progress=as_bar(begin, "Train with zeros"),

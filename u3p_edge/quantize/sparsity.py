@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,8 @@ from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.graph.fold import CONVOLUTIONS
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.quantize.zeros import Zeros
 
-Pattern = Literal["unstructured", "2:4"]
 Validate = Callable[[tf_keras.Model], float]
 
 LEAST = 1024
@@ -60,15 +60,10 @@ _tfmot = tfmot.sparsity.keras
 
 
 @dataclass(frozen=True)
-class Sparsity:
-    """How to prune.
+class Sparsity(Zeros):
+    """How to prune: which weights, for how many epochs, and how they are trained.
 
     Args:
-        share: of each pruned kernel's weights, above 0 and below 1, that become zero: the smallest ones.
-        pattern: "unstructured" takes them from anywhere in the kernel; "2:4" two of every four that are neighbours along the
-            input channels, axis 2 of a tf_keras kernel [h, w, I, O] and the last of a TFLite kernel [O, h, w, I], counted
-            from channel 0 (of what is left over at the end, the two largest stay). Its share is one half.
-        epochs: of training; 0 prunes without any.
         learning_rate: of Adam at its start; it decays to zero with a cosine.
         batch_size: in images.
         seed: of the order of the images.
@@ -77,24 +72,16 @@ class Sparsity:
         ConfigError: a value that cannot be.
     """
 
-    share: float = 0.5
-    pattern: Pattern = "unstructured"
-    epochs: int = 4
     learning_rate: float = 1e-4
     batch_size: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ConfigError(f"a share of {self.share:g} of the weights cannot be pruned", mend="Give one between 0 and 1.")
-        if self.pattern not in get_args(Pattern):
-            raise ConfigError(f"there is no pruning pattern {self.pattern!r}", mend='Use "unstructured" or "2:4".')
-        if self.pattern == "2:4" and self.share != 0.5:
-            raise ConfigError(f"the pattern 2:4 makes half of the weights zero, not {self.share:g}", mend="Use 0.5.")
-        if self.epochs < 0 or self.batch_size < 1 or not self.learning_rate > 0 or self.seed < 0:
+        super().__post_init__()
+        if self.batch_size < 1 or not self.learning_rate > 0 or self.seed < 0:
             raise ConfigError(
-                f"pruning cannot train with epochs {self.epochs}, batch size {self.batch_size}, learning rate "
-                f"{self.learning_rate} and seed {self.seed}"
+                f"pruning cannot train with batch size {self.batch_size}, learning rate {self.learning_rate} and "
+                f"seed {self.seed}"
             )
 
 
