@@ -28,12 +28,12 @@ from u3p_edge.pipeline.source import read_source
 from u3p_edge.pipeline.staging import Staging
 
 
-def recipe_for(measure: Measure, epochs: int, speedup: float) -> ExportRecipe:
+def recipe_for(measure: Measure, updates: int, speedup: float) -> ExportRecipe:
     """The balanced recipe's cut by another measure, kept whatever it loses; the file's size is not bound."""
     balanced = read_recipe("balanced").pruning
     if balanced is None:
         raise SystemExit("the balanced recipe prunes nothing")
-    cut = dataclasses.replace(balanced, importance=measure, speedup=speedup, steps=1, final_epochs=epochs)
+    cut = dataclasses.replace(balanced, importance=measure, speedup=speedup, steps=1, final_updates=updates)
     return ExportRecipe(pruning=cut, max_drop=100.0)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="data folder")
     parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs are (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=6, help="of fine-tuning (default: %(default)s)")
+    parser.add_argument("--updates", type=int, default=600, help="gradient steps of fine-tuning (default: %(default)s)")
     parser.add_argument("--speedup", type=float, default=30.0, help="against float32 TFLite (default: %(default)s)")
     given = parser.parse_args()
     trained = given.runs / given.data.name / "train"
@@ -68,17 +68,17 @@ def main() -> None:
     with stages() as begin:
         data = read_export_data(given.data, source.metadata, begin)
         for measure in get_args(Measure):
-            folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.epochs}" / measure
+            folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.updates}" / measure
             make_folder(folder)
-            recipe = recipe_for(measure, given.epochs, given.speedup)
+            recipe = recipe_for(measure, given.updates, given.speedup)
             found[measure] = pruned(source, data, recipe, None, Staging(folder), begin)
     kept = results_folder(f"importance_{given.data.name}")
     make_folder(kept)
     write_json(kept / "steps.json", {name: [dataclasses.asdict(step) for step in one.steps] for name, one in found.items()})
     said = (
-        f"The same cut by each measure, {given.epochs} epochs of distillation after it, one run each (seed 0): differences "
-        "of a few tenths of a point are within what another seed would give. Milliseconds are of int8 TFLite at one thread, "
-        "before rewriting, each measured in a calm moment."
+        f"The same cut by each measure, {given.updates} gradient steps of distillation after it, one run each (seed 0): "
+        "differences of a few tenths of a point are within what another seed would give. Milliseconds are of int8 TFLite at "
+        "one thread, before rewriting, each measured in a calm moment."
     )
     ran = f"{machine_of(describe())}. Command: `{shlex.join(['python', 'benchmarks/importance.py', *sys.argv[1:]])}`."
     write_text(kept / "report.md", f"# Measures of importance, {given.data.name}\n\n{said}\n\n{table(found)}\n\n{ran}\n")

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pruning_controls import Case, by_chance, narrow, pruning_of, teach, told
+from pruning_controls import Case, by_chance, narrow, teach, told, trained_for
 from real_data import HERE, command, machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, read_json, write_json, write_text
@@ -50,12 +50,11 @@ MB = 1_000_000
 
 
 def case(data: Path, runs: Path, against: str) -> Case:
-    """The data set's reference, trained; a control is trained for its epochs and those of the recipe together."""
+    """The data set's reference, trained."""
     recipe = HERE / "recipes" / "base16" / f"{data.name}.toml"
     folder = runs / data.name
     command("train", data, "--out", folder / "train", "--recipe", recipe)
-    read = read_training(recipe)
-    return Case(data, folder, read, against, read.epochs + pruning_of(against).final_epochs)
+    return Case(data, folder, read_training(recipe), against)
 
 
 def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: Begin) -> dict[str, Path]:
@@ -67,14 +66,16 @@ def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: 
         return made
     source = read_source(one.trained, ExportRecipe())
     budget = float(read_json(made[one.against] / "pruning.json")["steps"][-1]["reached"]["latency, ms"])
+    epochs = trained_for(one, made[one.against])
     if "narrow" in controls:
-        made["narrow"] = one.export(narrow(one, budget, source), "exact", "narrow")
+        made["narrow"] = one.export(narrow(one, budget, epochs, source), "exact", "narrow")
     taught = [name for name in ("distilled", "unet") if name in controls]
     if taught:
         data = read_export_data(one.data, source.metadata, begin)
         soft = soft_masks(source.model, data.train.images, begin("Ask the float model", len(data.train.images)))
         for name in taught:
-            made[name] = one.export(teach(one, name, budget, source, data, soft, begin), "exact", name, *told(one, name))
+            model = teach(one, name, budget, epochs, source, data, soft, begin)
+            made[name] = one.export(model, "exact", name, *told(one, name))
     return made
 
 
@@ -141,7 +142,7 @@ def keep(one: Case, made: Mapping[str, Path], found: Compared, losses: Mapping[s
         "Dice is the mean over the foreground classes on the validation split; what is lost is against the float model in "
         "float32 TFLite, with a bootstrap over patients or images. One thread, all files interleaved in one run. Controls that "
         f"are built anew have the {one.against} network's int8 latency before rewriting, as near as whole widths come, and "
-        f"{one.epochs} epochs of training, as many as it has together with its reference."
+        f"{trained_for(one, made[one.against])} epochs of training, as many as it has together with its reference."
     )
     machine = f"{machine_of(found.result.environment)}. Command: `{found.result.command}`."
     write_text(

@@ -12,7 +12,7 @@ import plain_unet
 import tf_keras
 from real_data import command
 
-from u3p_edge.artifact import make_folder, write_text
+from u3p_edge.artifact import make_folder, read_json, write_text
 from u3p_edge.cli.progress import Begin
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.inference import inference_graph
@@ -38,7 +38,6 @@ class Case:
     runs: Path
     recipe: TrainRecipe
     against: str
-    epochs: int
 
     @property
     def trained(self) -> Path:
@@ -59,6 +58,11 @@ def pruning_of(name: str) -> Pruning:
     return found
 
 
+def trained_for(one: Case, run: Path) -> int:
+    """Epochs of a pruned network: of the reference it came from, and of fine-tuning after every cut."""
+    return one.recipe.epochs + sum(int(step["epochs"]) for step in read_json(run / "pruning.json")["steps"])
+
+
 def by_chance(one: Case) -> Path:
     """The recipe with channels chosen at random, kept whatever it loses."""
     text = re.sub(r'importance = ".*?"', 'importance = "random"', path_of(one.against).read_text(encoding="utf-8"))
@@ -67,17 +71,17 @@ def by_chance(one: Case) -> Path:
     return path
 
 
-def narrow(one: Case, budget: float, source: Source) -> Path:
+def narrow(one: Case, budget: float, epochs: int, source: Source) -> Path:
     """A narrower UNet 3+ of that int8 latency, trained on labels alone."""
     width = fitting(budget, lambda width: build(dataclasses.replace(_config(one, source), base_width=width)))
-    recipe = dataclasses.replace(one.recipe, base_width=width, epochs=one.epochs)
+    recipe = dataclasses.replace(one.recipe, base_width=width, epochs=epochs)
     folder = one.runs / f"narrow{width}"
     write_text(one.runs / f"narrow{width}.toml", recipe.to_toml())
     command("train", one.data, "--out", folder, "--recipe", one.runs / f"narrow{width}.toml")
     return folder
 
 
-def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: Any, begin: Begin) -> Path:
+def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data: Any, soft: Any, begin: Begin) -> Path:
     """A network built at that int8 latency with fresh weights and taught by the float model: a model that `export` reads."""
     p, classes = source.metadata.preprocessing, source.metadata.channels_out
 
@@ -90,7 +94,7 @@ def teach(one: Case, name: str, budget: float, source: Source, data: Any, soft: 
     width = fitting(budget, fresh)
     pruning = pruning_of(one.against)
     recovery = Recovery(
-        epochs=one.epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
+        epochs=epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
         distillation=pruning.distillation, augmentation=augmentation_of(source),
     )  # fmt: skip
     folder = one.runs / f"{name}{width}"

@@ -10,8 +10,9 @@ from command_line import Program, refusal
 
 from u3p_edge.cli.budgets import Budgets, told
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import ExportRecipe, Pruning, Zeros
+from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
 from u3p_edge.pipeline.recipes import DEFAULT, FOLDER, NAMES, read_recipe
+from u3p_edge.quantize.zeros import Zeros
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,8 @@ def test_all_are_listed_with_what_they_do_and_may_lose(program: Program, monkeyp
         if own.pruning is None:
             assert "none" in row
         else:
-            assert f"{own.pruning.speedup:g}x float32" in row
-            assert f"1/{own.pruning.shrink:g} of float32's file" in row
+            assert f"{own.pruning.speedup:g}x as fast as float32" in row
+            assert f"{own.pruning.shrink:g}x smaller than float32" in row
 
 
 def test_one_is_printed_as_its_file_is(program: Program) -> None:
@@ -80,7 +81,7 @@ def test_a_copied_and_changed_file_is_what_export_does(
         f"{balanced.shrink:g}x smaller than float32",
         "by norm_scale",
         f"{balanced.steps} step",
-        f"{balanced.final_epochs} epochs of distillation",
+        f"{balanced.final_updates} gradient steps of distillation",
         f"at most {read_recipe('balanced').max_drop:g} points lost",
     ):
         assert words in said
@@ -96,7 +97,7 @@ def test_a_copied_and_changed_file_is_what_export_does(
         ((), "prune   no"),
         (("--int8", "--recipe", "exact", "--latency-budget-ms", 2.5), "prune   to 2.5 ms, by taylor"),
         (("--int8", "--recipe", "exact", "--size-budget-mb", 0.1), "prune   to a file of 0.1 MB, by"),
-        (("--int8", "--recipe", "{steps}"), "to 3x as fast as float32, by taylor; 2 steps, 7 epochs of distillation after"),
+        (("--int8", "--recipe", "{steps}"), "to 3x as fast as float32, by taylor; 2 steps, 70 gradient steps of distillation"),
         (("--int8", "--recipe", "small", "--max-drop", 3), "at most 3 points lost"),
         (("--int8", "--recipe", "exact", "--sparsity", "2:4"), "zeros   50 % of the weights (2:4)"),
     ],
@@ -110,7 +111,7 @@ def test_a_dry_run_says_in_words_what_would_be_dropped(
     said: str,
 ) -> None:
     steps = tmp_path / "steps.toml"
-    steps.write_text("description = 'mine'\n[pruning]\nspeedup = 3\nsteps = 2\nfinal_epochs = 7\n")
+    steps.write_text("description = 'mine'\n[pruning]\nspeedup = 3\nsteps = 2\nfinal_updates = 70\n")
     given = [str(option).format(steps=steps) for option in options]
     done = program("export", keras_files[".keras"], "--data", pictures, "--dry-run", *given)
     assert (done.code, said in done.out) == (0, True), done

@@ -41,7 +41,7 @@ from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.int8 import float_model_dice
 from u3p_edge.pipeline.judging import judged
-from u3p_edge.pipeline.pruning import RETRIES, Pruned, Step, parts, pruned
+from u3p_edge.pipeline.pruning import Pruned, Step, parts, pruned
 from u3p_edge.pipeline.recipe import ExportRecipe, Measure, Pruning
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
@@ -57,6 +57,8 @@ PLANNED, TUNED, ASKED, TIMED = (
 )
 ANYTHING = 100.0
 """Points of Dice: all that there are."""
+EPOCH = 3
+"""Gradient steps: six images, two a step."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,7 @@ def recipe(pruning: Pruning, max_drop: float = ANYTHING, **more: Any) -> ExportR
 
 def to(ms: float, **more: Any) -> Pruning:
     """Pruned to a latency, and then trained a little or not at all."""
-    return Pruning(latency_budget_ms=ms, **{"epochs": 0, "final_epochs": 0, "batch_size": 2, **more})
+    return Pruning(latency_budget_ms=ms, **{"updates": 0, "final_updates": 0, "batch_size": 2, **more})
 
 
 def channels(graph: Graph) -> dict[str, int]:
@@ -152,7 +154,7 @@ class Done:
 def done(wide: Path, source: Source, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """An export to half the milliseconds that the int8 network takes here, in whole maps and as it is written down."""
     run, start = tmp_path_factory.mktemp("pruned") / "run", int8_milliseconds()(fold(source.graph))
-    told = recipe(to(start / 2, final_epochs=4), formats=("tflite",), rewrite=False, strips=1)
+    told = recipe(to(start / 2, final_updates=4 * EPOCH), formats=("tflite",), rewrite=False, strips=1)
     export(wide, pictures, run, told, begin=no_progress)
     return Done(run, wide, told, start)
 
@@ -232,7 +234,9 @@ def test_every_file_of_an_export_says_the_same_of_itself(done: Done) -> None:
 def test_the_dice_on_record_is_what_the_pruned_network_scores(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
-    found = pruned(source, data, recipe(to(told_ms / 2, final_epochs=1)), device, open_staging(tmp_path, "key"), no_progress)
+    found = pruned(
+        source, data, recipe(to(told_ms / 2, final_updates=EPOCH)), device, open_staging(tmp_path, "key"), no_progress
+    )
     (step,) = found.steps
     assert found.float_dice == float_model_dice(source, data.val)
     assert step.dice == float_model_dice(found.source, data.val)
@@ -253,7 +257,24 @@ def test_the_choice_of_integers_starts_from_the_pruned_network(done: Done) -> No
     assert choice["float_dice"] == pytest.approx(kept["float_dice"], abs=1e-3)
 
 
+def test_gradient_steps_make_whole_epochs(
+    source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
+) -> None:
+    told = recipe(to(told_ms / 2, steps=2, updates=1, final_updates=EPOCH + 1))
+    found = pruned(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
+    assert [step.epochs for step in found.steps] == [1, 2]
+
+
 # --- what is lost
+
+
+def test_without_retries_the_last_good_network_is_taken(
+    source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
+) -> None:
+    told = recipe(to(told_ms / 3, importance="random", retries=0), max_drop=0)
+    found = pruned(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
+    assert [(step.share, step.kept) for step in found.steps] == [(1, False)]
+    assert found.source is source
 
 
 def fell_short(step: Step, found: Pruned, max_drop: float) -> bool:
@@ -268,7 +289,8 @@ def test_a_network_that_may_lose_nothing_keeps_its_channels(
     found = pruned(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
     assert all(fell_short(step, found, 0) for step in found.steps), "channels by chance, and nothing learnt"
     assert [step.share for step in found.steps] == [1, 0.5, 0.25]
-    assert len(found.steps) == 1 + RETRIES
+    assert told.pruning is not None
+    assert len(found.steps) == 1 + told.pruning.retries
     reached = [step.reached[LATENCY] for step in found.steps]
     assert reached == sorted(reached), "each time half-way back"
     assert not any(step.kept for step in found.steps)
@@ -308,8 +330,8 @@ def test_what_was_good_enough_before_is_kept(
 
 
 def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data: ExportData, tmp_path: Path) -> None:
-    told = recipe(to(int8_milliseconds()(fold(source.graph)) / 2, final_epochs=2))
-    # Six images, two a step: the fourth step is the second epoch's first.
+    told = recipe(to(int8_milliseconds()(fold(source.graph)) / 2, final_updates=2 * EPOCH))
+    # The fourth step is the second epoch's first.
     staging, killed = open_staging(tmp_path / "a", "key"), Stages(ends_at=(TUNED, 4))
     with pytest.raises(KeyboardInterrupt):
         pruned(source, data, told, None, staging, killed)
@@ -389,7 +411,7 @@ def test_the_float_models_attention_teaches_too(
     losses = []
     for features in (0.0, 50.0):
         staging = open_staging(tmp_path / f"{features}", "key")
-        told = recipe(to(told_ms / 2, final_epochs=1, features=features))
+        told = recipe(to(told_ms / 2, final_updates=EPOCH, features=features))
         found = pruned(source, data, told, device, staging, no_progress)
         losses.append(found.source.model.get_weights()[0])
     assert (losses[0] != losses[1]).any()
@@ -414,7 +436,7 @@ def test_for_another_device_nothing_is_timed_here(
 
 
 def test_a_size_is_that_of_the_int8_file(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:
-    told = recipe(Pruning(shrink=4, epochs=0, final_epochs=0))
+    told = recipe(Pruning(shrink=4, updates=0, final_updates=0))
     found = pruned(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
     (step,) = found.steps
     whole = len(to_file(fold(source.graph), "float32")) / MB
@@ -488,7 +510,7 @@ def test_the_command_prunes_rewrites_and_keeps_to_the_size(
 ) -> None:
     mine, run = tmp_path / "mine.toml", tmp_path / "run"
     mine.write_text(
-        "description = 'mine'\nmax_drop = 100\n[pruning]\nspeedup = 5\nshrink = 3\nfinal_epochs = 1\nbatch_size = 2\n"
+        "description = 'mine'\nmax_drop = 100\n[pruning]\nspeedup = 5\nshrink = 3\nfinal_updates = 3\nbatch_size = 2\n"
     )
     done = program("export", wide, "--int8", "--data", pictures, "--out", run, "--recipe", mine, "--strips", 1, *ROUNDS)
     assert done.code == 0, done.err

@@ -9,8 +9,9 @@ import pytest
 
 from u3p_edge.errors import ConfigError
 from u3p_edge.pipeline import recipes
-from u3p_edge.pipeline.recipe import BUDGETS, QUANTIZATION_DROP, ExportRecipe, Pruning, Zeros
+from u3p_edge.pipeline.recipe import BUDGETS, QUANTIZATION_DROP, ExportRecipe, Pruning
 from u3p_edge.pipeline.recipes import DEFAULT, FOLDER, NAMES, Recipe, read_recipe
+from u3p_edge.quantize.zeros import Zeros
 
 
 def written(folder: Path, text: str) -> Path:
@@ -50,10 +51,10 @@ def test_a_file_says_all_there_is_to_say(tmp_path: Path) -> None:
         tmp_path,
         'description = "mine"\nmax_drop = 2\nstrips = 3\nqat_epochs = 4\nqat_learning_rate = 1e-3\n'
         "[pruning]\nlatency_budget_ms = 5\nsize_budget_mb = 0.25\nimportance = 'norm_scale'\n"
-        "steps = 3\nepochs = 0\nfeatures = 10\n"
+        "steps = 3\nupdates = 0\nfeatures = 10\n"
         "[zeros]\npattern = '2:4'\nepochs = 0\n",
     )
-    pruning = Pruning(latency_budget_ms=5, size_budget_mb=0.25, importance="norm_scale", steps=3, epochs=0, features=10)
+    pruning = Pruning(latency_budget_ms=5, size_budget_mb=0.25, importance="norm_scale", steps=3, updates=0, features=10)
     assert read_recipe(str(path)) == Recipe("mine", 2.0, pruning, Zeros(pattern="2:4", epochs=0), 3, 4, 1e-3)
 
 
@@ -72,7 +73,7 @@ def test_a_file_says_all_there_is_to_say(tmp_path: Path) -> None:
         ("description = 'a'\n[pruning]\nspeedup = 0", "speedup cannot be 0. It is above 0."),
         ("description = 'a'\n[pruning]\nshrink = nan", "shrink cannot be nan"),
         ("description = 'a'\n[pruning]\nspeedup = 3\nsteps = 0", "pruning.steps cannot be 0. It is 1 or more."),
-        ("description = 'a'\n[pruning]\nspeedup = 3\nfinal_epochs = -1", "pruning.final_epochs cannot be -1"),
+        ("description = 'a'\n[pruning]\nspeedup = 3\nfinal_updates = -1", "pruning.final_updates cannot be -1"),
         ("description = 'a'\n[zeros]\nshare = 1.0", "a share of 1 of the weights cannot become zero. Use for example 0.5."),
         ("description = 'a'\n[zeros]\nshare = 0.7\npattern = '2:4'", "half its weights at zero"),
         ("description = 'a'\n[zeros]\nepochs = -1", "-1 epochs of fine-tuning cannot be"),

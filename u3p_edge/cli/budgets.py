@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import BUDGETS, Pruning, Zeros
+from u3p_edge.pipeline.recipe import BUDGETS, Pruning
 from u3p_edge.pipeline.recipes import Recipe, read_recipe
+from u3p_edge.quantize.zeros import Zeros
 
 ALTERNATIVES = (("speedup", "latency_budget_ms"), ("size_budget_mb", "shrink"))
 """Of each pair one may be given: a typed one takes the place of the recipe's."""
+
+_WORDS = {
+    "speedup": "{:g}x as fast as float32",
+    "latency_budget_ms": "{:g} ms",
+    "size_budget_mb": "a file of {:g} MB",
+    "shrink": "{:g}x smaller than float32",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,12 @@ def told(name: str, typed: Budgets, *, int8: bool) -> dict[str, Any]:
     zeros = recipe.zeros if typed.sparsity is None else _zeros(typed.sparsity)
     given = {key: getattr(typed, key) for key in ("max_drop", "strips", "qat_epochs") if getattr(typed, key) is not None}
     return {**recipe.options(), "pruning": pruning, "zeros": zeros if int8 or typed.sparsity else None, **given}
+
+
+def in_words(pruning: Pruning) -> str:
+    """Its budgets."""
+    given = ((text, getattr(pruning, name)) for name, text in _WORDS.items())
+    return ", ".join(text.format(value) for text, value in given if value is not None)
 
 
 def _asked(typed: Budgets) -> bool:

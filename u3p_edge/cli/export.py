@@ -247,15 +247,10 @@ def _pruning(recipe: ExportRecipe) -> str:
     p = recipe.pruning
     if p is None:
         return "no"
-    budgets = (
-        (p.speedup, "{:g}x as fast as float32"),
-        (p.latency_budget_ms, "{:g} ms"),
-        (p.size_budget_mb, "a file of {:g} MB"),
-        (p.shrink, "{:g}x smaller than float32"),
-    )
-    asked = ", ".join(text.format(value) for value, text in budgets if value is not None)
-    steps = f"{p.steps} step{'s' if p.steps > 1 else ''}, {p.final_epochs} epochs of distillation after the last"
-    return f"to {asked}, by {p.importance}; {steps}; at most {recipe.max_drop:g} points lost"
+    from u3p_edge.cli.budgets import in_words
+
+    steps = f"{p.steps} step{'s' if p.steps > 1 else ''}, {p.final_updates} gradient steps of distillation after the last"
+    return f"to {in_words(p)}, by {p.importance}; {steps}; at most {recipe.max_drop:g} points lost"
 
 
 def _rewriting(recipe: ExportRecipe) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from u3p_edge.pipeline.recipes import Recipe
 
 
 def recipes(
@@ -32,6 +29,7 @@ def _list() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from u3p_edge.cli.budgets import in_words
     from u3p_edge.pipeline.recipes import DEFAULT, NAMES, measured, read_recipe
 
     shown = Table()
@@ -39,9 +37,9 @@ def _list() -> None:
         shown.add_column(title)
     for name in NAMES:
         recipe = read_recipe(name)
-        shown.add_row(
-            f"{name} (default)" if name == DEFAULT else name, recipe.description, _budget(recipe), f"{recipe.max_drop:g}"
-        )
+        title = f"{name} (default)" if name == DEFAULT else name
+        budget = "none" if recipe.pruning is None else in_words(recipe.pruning)
+        shown.add_row(title, recipe.description, budget, f"{recipe.max_drop:g}")
     console = Console()
     console.print(shown)
     found = measured()
@@ -55,12 +53,3 @@ def _list() -> None:
             entry.data, entry.recipe, f"{entry.speedup:.1f}x", f"{entry.lost:+.2f}", f"1/{1 / entry.size_share:.0f}"
         )
     console.print(results)
-
-
-def _budget(recipe: Recipe) -> str:
-    if recipe.pruning is None:
-        return "none"
-    p = recipe.pruning
-    said = [f"{p.speedup:g}x float32" if p.speedup else "", f"{p.latency_budget_ms:g} ms" if p.latency_budget_ms else ""]
-    said += [f"{p.size_budget_mb:g} MB" if p.size_budget_mb else "", f"1/{p.shrink:g} of float32's file" if p.shrink else ""]
-    return ", ".join(part for part in said if part)

@@ -37,9 +37,6 @@ from u3p_edge.pipeline.staging import Staging
 from u3p_edge.prune.apply import apply
 from u3p_edge.prune.plan import PruningPlan
 
-RETRIES = 2
-"""How often a plan that lost too much is made again, half-way back to the last good one."""
-
 
 @dataclass(frozen=True)
 class Step:
@@ -156,22 +153,30 @@ def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table | None, float_d
     good, plan_so_far = work.source, PruningPlan()
     done: list[Step] = []
     ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
-    reached, retries = 0.0, RETRIES
+    reached, retries = 0.0, work.pruning.retries
     while ahead:
         share = ahead[0]
-        epochs = work.pruning.final_epochs if share == 1 or retries < RETRIES else work.pruning.epochs
+        last = share == 1 or retries < work.pruning.retries
+        epochs = _epochs(work, work.pruning.final_updates if last else work.pruning.updates)
         cut = _cut(work, good, [budget.at(share) for budget in wanted], share, epochs, len(done))
         kept = 100 * (float_dice - cut.step.dice) <= work.recipe.max_drop
         done.append(dataclasses.replace(cut.step, kept=kept))
         if kept:
             good, plan_so_far, reached = cut.source, plan_so_far.then(cut.plan), share
-            ahead = ahead[1:] if retries == RETRIES else []
+            ahead = ahead[1:] if retries == work.pruning.retries else []
         elif retries:
             retries, ahead = retries - 1, [(reached + share) / 2]
         else:
             ahead = []
     notes = _notes(done, work, float_dice)
     return Pruned(good, tuple(done), plan_so_far, float_dice, fold(work.source.graph), fold(good.graph), table, notes)
+
+
+def _epochs(work: _Work, updates: int) -> int:
+    """The whole epochs that so many gradient steps begin."""
+    from u3p_edge.training.dataset import steps_per_epoch
+
+    return -(-updates // steps_per_epoch(len(work.data.train.images), work.pruning.batch_size))
 
 
 def _cut(work: _Work, source: Source, wanted: list[Budget], share: float, epochs: int, number: int) -> _Cut:

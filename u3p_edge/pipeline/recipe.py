@@ -10,12 +10,12 @@ from typing import Literal, get_args
 
 from u3p_edge.config import Fit, Normalization
 from u3p_edge.errors import ConfigError
+from u3p_edge.quantize.zeros import Zeros
 
 Method = Literal["auto", "ptq", "qat"]
 Format = Literal["tflite", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 Measure = Literal["magnitude", "norm_scale", "taylor", "reconstruction", "random"]
-Pattern = Literal["unstructured", "2:4"]
 
 QUANTIZATION_DROP = 0.1
 """Points that post-training quantization may take from a pruned network before it is trained under its integers instead: what
@@ -35,8 +35,9 @@ class Pruning:
         shrink: times smaller than the float32 TFLite file of the model as it came.
         importance: what says which channels matter (see `u3p_edge.prune.importance`); "random" is a control.
         steps: how often the network is pruned on its way to the budget, each time by the same factor and fine-tuned.
-        epochs: of fine-tuning after each step but the last.
-        final_epochs: of fine-tuning after the last.
+        updates: gradient steps of fine-tuning after each step but the last, up to a whole epoch.
+        final_updates: of fine-tuning after the last. They are counted, and not epochs, since a small data set has few an epoch.
+        retries: how often a plan that lost too much is made again, half-way back to the last good one.
         batch_size: of fine-tuning.
         learning_rate: after the warm-up, before the cosine.
         distillation: weight of the float model's soft masks beside the labels' loss.
@@ -52,8 +53,9 @@ class Pruning:
     shrink: float | None = None
     importance: Measure = "taylor"
     steps: int = 1
-    epochs: int = 4
-    final_epochs: int = 30
+    updates: int = 1000
+    final_updates: int = 4000
+    retries: int = 2
     batch_size: int = 8
     learning_rate: float = 2e-3
     distillation: float = 1.0
@@ -71,7 +73,7 @@ class Pruning:
             raise ConfigError("a speed-up and a latency budget exclude each other", mend="Give one of them.")
         if self.shrink is not None and self.size_budget_mb is not None:
             raise ConfigError("a share of the file and a size budget exclude each other", mend="Give one of them.")
-        for name, lowest in (("steps", 1), ("epochs", 0), ("final_epochs", 0), ("batch_size", 1)):
+        for name, lowest in (("steps", 1), ("updates", 0), ("final_updates", 0), ("retries", 0), ("batch_size", 1)):
             if getattr(self, name) < lowest:
                 raise ConfigError(f"pruning.{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
@@ -88,32 +90,6 @@ def check_device(pruning: Pruning) -> None:
             "a speed-up is against the float32 file, whose time on that device is not known",
             mend="Give --latency-budget-ms.",
         )
-
-
-@dataclass(frozen=True)
-class Zeros:
-    """Magnitude pruning for file size: a share of every kernel's weights becomes zero, and stays it.
-
-    Args:
-        share: of the weights, above 0 and below 1; 0.5 for the pattern "2:4".
-        pattern: "unstructured", or "2:4": two zeros among any four weights in a row.
-        epochs: of fine-tuning.
-
-    Raises:
-        ConfigError: a value that cannot be.
-    """
-
-    share: float = 0.5
-    pattern: Pattern = "unstructured"
-    epochs: int = 2
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ConfigError(f"a share of {self.share:g} of the weights cannot become zero", mend="Use for example 0.5.")
-        if self.pattern == "2:4" and self.share != 0.5:
-            raise ConfigError("the pattern 2:4 has half its weights at zero", mend="Leave the share out, or give 0.5.")
-        if self.epochs < 0:
-            raise ConfigError(f"{self.epochs} epochs of fine-tuning cannot be", mend="Use 0 or more.")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from u3p_edge.artifact import read_json
 from u3p_edge.config import from_dict, from_table, parse_toml, read_recipe_text
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import ExportRecipe, Pruning, Zeros
+from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
+from u3p_edge.quantize.zeros import Zeros
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 
