@@ -12,6 +12,7 @@ Definitions follow Taha and Hanbury, "Metrics for evaluating 3D medical image se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,11 @@ Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Spacing = tuple[float, float]
+
+
+def ranked(score: float) -> float:
+    """A score as it is compared with others: what is no number (no class was there to be scored) is the worst, -inf."""
+    return -math.inf if math.isnan(score) else score
 
 
 def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Counts:

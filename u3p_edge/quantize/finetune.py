@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.metrics import ranked
 from u3p_edge.quantize.qat import quantize_aware, settle
 
 CALIBRATION_IMAGES = 64
@@ -54,7 +55,7 @@ def train_qat(
     """
     _check(images, labels, epochs, learning_rate, batch_size, distillation)
     student = quantize_aware(model, images[_spread(len(images))])
-    best_score, best = _score(validate, student), student.get_weights()
+    best_score, best = ranked(float(validate(student))), student.get_weights()
     steps = math.ceil(len(images) / batch_size)
     train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps, keep_zeros)
     rng = np.random.default_rng(seed)
@@ -66,7 +67,7 @@ def train_qat(
             if progress is not None:
                 progress(epoch * steps + step + 1, epochs * steps)
         settle(student)
-        score = _score(validate, student)
+        score = ranked(float(validate(student)))
         if score > best_score:
             best_score, best = score, student.get_weights()
     student.set_weights(best)
@@ -114,11 +115,6 @@ def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
     kernels = [variable for variable in student.trainable_variables if len(variable.shape) == 4]
     pairs = [(kernel, tf.cast(kernel != 0, kernel.dtype)) for kernel in kernels]
     return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
-
-
-def _score(validate: Callable[[tf_keras.Model], float], student: tf_keras.Model) -> float:
-    score = float(validate(student))
-    return -math.inf if math.isnan(score) else score
 
 
 def _spread(count: int) -> np.ndarray:

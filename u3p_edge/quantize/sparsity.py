@@ -43,6 +43,7 @@ from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.graph.fold import CONVOLUTIONS
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.metrics import ranked
 from u3p_edge.quantize.zeros import Zeros
 
 Validate = Callable[[tf_keras.Model], float]
@@ -134,8 +135,7 @@ def sparsify(
     callback.on_train_begin()
     dense = wrapped.get_weights()
     _prune_now(wrapped, settled)
-    best_score, best = float(validate(plain)), _weights(plain, names)
-    best_score = -math.inf if math.isnan(best_score) else best_score
+    best_score, best = ranked(float(validate(plain))), _weights(plain, names)
     wrapped.set_weights(dense)
     train_step = _train_step(wrapped, loss, sparsity.learning_rate, sparsity.epochs * steps)
     for epoch, batches in enumerate(_epochs(len(images), sparsity)):

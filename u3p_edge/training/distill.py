@@ -29,6 +29,7 @@ from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.ops import TRAINING_ONLY
+from u3p_edge.metrics import ranked
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import soft_batches, steps_per_epoch
 from u3p_edge.training.distill_state import CHECKPOINT, State, key_of, load, save
@@ -147,7 +148,7 @@ def recover(
 def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _Found:
     """All epochs that are left."""
     if found is None:
-        state = State(run.key, (), (_score(run, student),))
+        state = State(run.key, (), (ranked(float(run.validate(student.model))),))
         parts = _kept(run, student, state, {})
     else:
         state, parts = found
@@ -156,7 +157,7 @@ def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _
     advance = begin("Fine-tune by distillation", (epochs - state.epoch) * steps)
     while state.epoch < epochs:
         loss = _epoch(run, student, state.epoch + 1, steps, advance)
-        state = state.after(loss, _score(run, student))
+        state = state.after(loss, ranked(float(run.validate(student.model))))
         parts = _kept(run, student, state, parts)
     return state, parts
 
@@ -186,11 +187,6 @@ def _epoch(run: _Run, student: Student, epoch: int, steps: int, advance: Callabl
         losses.append(loss)
         advance()
     return float(np.mean(losses))
-
-
-def _score(run: _Run, student: Student) -> float:
-    score = float(run.validate(student.model))
-    return -math.inf if math.isnan(score) else score
 
 
 def _graph(student: tf_keras.Model) -> Graph:
