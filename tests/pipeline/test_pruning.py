@@ -326,6 +326,22 @@ def test_what_was_good_enough_before_is_kept(
     assert "is not met" in found.notes[-1]
 
 
+def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
+    source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
+) -> None:
+    pruning = to(told_ms / 2, importance="random", steps=2, final_updates=8 * EPOCH, retries=0)
+    free = pruned(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), no_progress)
+    assert free.float_dice is not None
+    first, last = (100 * (free.float_dice - step.dice) for step in free.steps)
+    assert last < first, "what was trained lost less than what was not"
+    told = recipe(pruning, max_drop=(first + last) / 2)
+    found = pruned(source, data, told, device, open_staging(tmp_path / "b", "key"), no_progress)
+    assert [(step.share, step.kept) for step in found.steps] == [(0.5, False), (1, True)]
+    assert channels(found.source.graph) == channels(free.source.graph)
+    assert "a step on the way" in found.notes[0]
+    assert found.notes[-1].endswith("kept.")
+
+
 # --- again
 
 

@@ -1,7 +1,8 @@
 """Channels are dropped to a budget, and the network learns from the model as it came what it lost with them.
 
-graph ─ importance ─ plan to the budget ─ cut ─ fine-tune by distillation ─► validation Dice within --max-drop ─► next step
-                                                                                   └─ else: half-way back, or the last good one
+graph ─ importance ─ plan to the next step ─ cut ─ fine-tune by distillation ─┬► the next step, from there
+                                                                              └► at the budget: kept, if within --max-drop,
+                                                                                 else half-way back, or the last good one
 """
 
 from __future__ import annotations
@@ -105,6 +106,15 @@ class _Cut:
     step: Step
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A network, its plan in channels of the model as it came, and its share of the way to the budgets."""
+
+    source: Source
+    plan: PruningPlan
+    share: float
+
+
 def pruned(
     source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
 ) -> Pruned:
@@ -149,27 +159,27 @@ def _budgets(
 
 
 def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table | None, float_dice: float) -> Pruned:
-    """Cut and fine-tune until the budgets are met or too much is lost; the last good network."""
-    good, plan_so_far = work.source, PruningPlan()
+    """Cut and fine-tune until the budgets are met or too much is lost; the last good network.
+
+    On the way there a network is trained for a little only, so the way goes on from it whatever it has lost.
+    """
+    good = at = _Held(work.source, PruningPlan(), 0.0)
     done: list[Step] = []
     ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
-    reached, retries = 0.0, work.pruning.retries
+    retries = work.pruning.retries
     while ahead:
-        share = ahead[0]
-        last = share == 1 or retries < work.pruning.retries
-        epochs = _epochs(work, work.pruning.final_updates if last else work.pruning.updates)
-        cut = _cut(work, good, [budget.at(share) for budget in wanted], share, epochs, len(done))
+        share, *later = ahead
+        epochs = _epochs(work, work.pruning.updates if later else work.pruning.final_updates)
+        cut = _cut(work, at.source, [budget.at(share) for budget in wanted], share, epochs, len(done))
         kept = 100 * (float_dice - cut.step.dice) <= work.recipe.max_drop
         done.append(dataclasses.replace(cut.step, kept=kept))
-        if kept:
-            good, plan_so_far, reached = cut.source, plan_so_far.then(cut.plan), share
-            ahead = ahead[1:] if retries == work.pruning.retries else []
-        elif retries:
-            retries, ahead = retries - 1, [(reached + share) / 2]
-        else:
-            ahead = []
-    notes = _notes(done, work, float_dice)
-    return Pruned(good, tuple(done), plan_so_far, float_dice, fold(work.source.graph), fold(good.graph), table, notes)
+        at = _Held(cut.source, at.plan.then(cut.plan), share)
+        good = at if kept else good
+        if not (later or kept) and retries:
+            retries, later, at = retries - 1, [(good.share + share) / 2], good
+        ahead = later
+    notes, before, after = _notes(done, work, float_dice), fold(work.source.graph), fold(good.source.graph)
+    return Pruned(good.source, tuple(done), good.plan, float_dice, before, after, table, notes)
 
 
 def _epochs(work: _Work, updates: int) -> int:
@@ -254,10 +264,11 @@ def _source(source: Source, model: Any) -> Source:
 
 def _notes(done: list[Step], work: _Work, float_dice: float) -> tuple[str, ...]:
     said = []
-    for step in done:
+    for number, step in enumerate(done):
         costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
         lost = 100 * (float_dice - step.dice)
-        kept = "kept" if step.kept else f"**not kept: more than the {work.recipe.max_drop:g} points that it may lose**"
+        over = f"**not kept: more than the {work.recipe.max_drop:g} points that it may lose**"
+        kept = "kept" if step.kept else "a step on the way" if number < work.pruning.steps - 1 else over
         said.append(
             f"Pruned to {costs} by {work.pruning.importance}: validation Dice {100 * float_dice:.2f} as it came, "
             f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
