@@ -17,9 +17,9 @@ from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
 from u3p_edge.export.tflite_file import lower
 from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.export.tflite_pack import pack
-from u3p_edge.export.tflite_pieces import Call
+from u3p_edge.export.tflite_pieces import CONCAT_OPERANDS, Call
 from u3p_edge.export.tflite_plain import plain
-from u3p_edge.export.tflite_views import BAND_ROWS, MOST_BANDS, viewed
+from u3p_edge.export.tflite_views import BAND_ROWS, viewed
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.rewrite.rule import Match, Rule
@@ -139,7 +139,7 @@ def test_bands_are_even_and_as_many_as_are_tall_enough(height: int, count: int) 
     """99, 149 and 199 rows have no divisor of at most as many bands of 50 rows, or of at most five."""
     codes = [op.code for op in lower(convolved(height, 16, (3, 3)), None).operators]
     assert codes.count("STRIDED_SLICE") == (count + 1 if count > 1 else 0)
-    assert count <= MOST_BANDS
+    assert count <= CONCAT_OPERANDS
 
 
 # --- the numbers are right

@@ -13,6 +13,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Tensor
 from u3p_edge.export.tflite_layers import conv_transpose, convolution, dense, function, padding
 from u3p_edge.export.tflite_pieces import (
+    CONCAT_OPERANDS,
     NONE,
     RELU,
     Call,
@@ -28,9 +29,6 @@ _T = TypeVar("_T")
 
 Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
 """From a node, the map it gives and the activation fused behind it, to the operators that compute it."""
-
-CONCAT_OPERANDS = 5
-"""The most operands with which XNNPACK takes a concatenation."""
 
 
 def _activation(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:

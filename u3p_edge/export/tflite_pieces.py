@@ -19,6 +19,9 @@ from u3p_edge.graph.scheme import Scheme, is_relu
 NONE, RELU, RELU6 = 0, 1, 3  # schema.ActivationFunctionType
 SAME, VALID = 0, 1  # schema.Padding
 
+CONCAT_OPERANDS = 5
+"""The most operands with which XNNPACK takes a concatenation."""
+
 _FUSES_RELU = frozenset(
     ("conv", "depthwise_conv", "conv_transpose", "dense", "add", "subtract", "multiply", "max_pool", "average_pool")
 )

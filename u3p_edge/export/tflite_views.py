@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 
 from u3p_edge.export.flatbuffer import Tensor
-from u3p_edge.export.tflite_pieces import SAME, Call, integers
+from u3p_edge.export.tflite_pieces import CONCAT_OPERANDS, SAME, Call, integers
 from u3p_edge.graph.ops import Shape
 
 TABLE_FROM = 65_536
@@ -32,9 +32,6 @@ TABLE_FROM = 65_536
 
 BAND_ROWS = 50
 """A band of a 3x3 convolution has at least so many rows, so that at most 4 % are computed twice."""
-
-MOST_BANDS = 5
-"""The most operands with which XNNPACK takes a concatenation."""
 
 RESIZES = ("RESIZE_BILINEAR",)
 """The interpolations that XNNPACK takes."""
@@ -121,7 +118,7 @@ def _bands(shape: Shape, kernel: tuple[int, int]) -> int:
     _, height, width, _ = shape
     if kernel[0] == 1 or _ADDRESS * kernel[0] * kernel[1] * height * width < TABLE_FROM:
         return 1
-    most = min(MOST_BANDS, 2 * height // (BAND_ROWS * (kernel[0] - 1)))
+    most = min(CONCAT_OPERANDS, 2 * height // (BAND_ROWS * (kernel[0] - 1)))
     return next((count for count in range(most, 1, -1) if height % count == 0), 1)
 
 

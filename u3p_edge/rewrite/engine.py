@@ -78,6 +78,11 @@ class Choice:
     chosen: str
     forms: tuple[Form, ...]
 
+    @property
+    def now(self) -> Form:
+        """The chosen form. Raises KeyError where the choice was recorded without forms."""
+        return {form.name: form for form in self.forms}[self.chosen]
+
     def form(self, name: str) -> Form | None:
         """The form of that name."""
         return next((form for form in self.forms if form.name == name), None)
@@ -130,7 +135,7 @@ def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[C
     least = WORTH * sum(choice.forms[0].milliseconds or 0.0 for choice in choices)
 
     def gains(choice: Choice) -> bool:
-        return choice.chosen != REFERENCE and _time(choice.forms[0]) - _time(_chosen(choice)) >= least
+        return choice.chosen != REFERENCE and _time(choice.forms[0]) - _time(choice.now) >= least
 
     none = tuple(replace(choice, chosen=REFERENCE) for choice in choices)
     large = tuple(choice if gains(choice) else plain for choice, plain in zip(choices, none, strict=True))
@@ -280,7 +285,7 @@ def _without_growth(choice: Choice) -> Choice:
 
 def _faster(choice: Choice, room: int) -> list[Form]:
     """Forms that are clearly faster than the chosen one, and fit."""
-    now = _chosen(choice)
+    now = choice.now
     limit = (MARGIN if now.name == REFERENCE else HEAVIER) * _time(now)
     measured = [form for form in choice.forms if form.milliseconds is not None]
     return [form for form in measured if _time(form) <= limit < math.inf and _weights(form) - _weights(now) <= room]
@@ -288,12 +293,8 @@ def _faster(choice: Choice, room: int) -> list[Form]:
 
 def _worth(choice: Choice, form: Form) -> float:
     """Milliseconds saved for each weight added."""
-    now = _chosen(choice)
+    now = choice.now
     return (_time(now) - _time(form)) / max(_weights(form) - _weights(now), 1)
-
-
-def _chosen(choice: Choice) -> Form:
-    return next(form for form in choice.forms if form.name == choice.chosen)
 
 
 def _weights(form: Form) -> int:
@@ -302,7 +303,7 @@ def _weights(form: Form) -> int:
 
 def _added(choice: Choice) -> int:
     """Weights that the chosen form has beyond the reference's."""
-    return _weights(_chosen(choice)) - _weights(choice.forms[0])
+    return _weights(choice.now) - _weights(choice.forms[0])
 
 
 def _rewritten(graph: Graph, choice: Choice) -> Graph:
