@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,10 +184,11 @@ def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table | None, float_d
 
 
 def _epochs(work: _Work, updates: int) -> int:
-    """The whole epochs that so many gradient steps begin."""
+    """The whole epochs that so many gradient steps begin, at most those of the recipe."""
     from u3p_edge.training.dataset import steps_per_epoch
 
-    return -(-updates // steps_per_epoch(len(work.data.train.images), work.pruning.batch_size))
+    epochs = math.ceil(updates / steps_per_epoch(len(work.data.train.images), work.pruning.batch_size))
+    return min(epochs, work.pruning.most_epochs)
 
 
 def _cut(work: _Work, source: Source, wanted: list[Budget], share: float, epochs: int, number: int) -> _Cut:

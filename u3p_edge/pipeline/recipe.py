@@ -37,6 +37,7 @@ class Pruning:
         steps: how often the network is pruned on its way to the budget, each time by the same factor and fine-tuned.
         updates: gradient steps of fine-tuning after each step but the last, up to a whole epoch.
         final_updates: of fine-tuning after the last. They are counted, and not epochs, since a small data set has few an epoch.
+        most_epochs: of fine-tuning after a step, however small the data set.
         retries: how often a plan that lost too much is made again, half-way back to the last good one.
         batch_size: of fine-tuning.
         learning_rate: after the warm-up, before the cosine.
@@ -55,6 +56,7 @@ class Pruning:
     steps: int = 1
     updates: int = 1000
     final_updates: int = 4000
+    most_epochs: int = 100
     retries: int = 2
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -73,7 +75,14 @@ class Pruning:
             raise ConfigError("a speed-up and a latency budget exclude each other", mend="Give one of them.")
         if self.shrink is not None and self.size_budget_mb is not None:
             raise ConfigError("a share of the file and a size budget exclude each other", mend="Give one of them.")
-        for name, lowest in (("steps", 1), ("updates", 0), ("final_updates", 0), ("retries", 0), ("batch_size", 1)):
+        for name, lowest in (
+            ("steps", 1),
+            ("updates", 0),
+            ("final_updates", 0),
+            ("most_epochs", 1),
+            ("retries", 0),
+            ("batch_size", 1),
+        ):
             if getattr(self, name) < lowest:
                 raise ConfigError(f"pruning.{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
