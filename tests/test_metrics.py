@@ -20,6 +20,7 @@ from u3p_edge.metrics import (
     hd95,
     hd95_per_class,
     iou,
+    ranked,
 )
 
 Distance = Callable[..., float]
@@ -152,3 +153,8 @@ def _outline_points(mask: np.ndarray) -> np.ndarray:
     inside = {tuple(p) for p in np.argwhere(mask)}
     steps = ((1, 0), (-1, 0), (0, 1), (0, -1))
     return np.array([p for p in sorted(inside) if any((p[0] + y, p[1] + x) not in inside for y, x in steps)], float)
+
+
+def test_what_is_no_number_ranks_last() -> None:
+    assert max([ranked(float("nan")), ranked(0.0), ranked(0.5)]) == 0.5
+    assert ranked(float("nan")) < ranked(0.0) == 0.0
