@@ -45,7 +45,7 @@ def run(data: Path, runs: Path, keep: bool) -> None:
     recipe = HERE / "recipes" / f"{data.name}.toml"
     trained, exported = runs / data.name / "train", runs / data.name / "export"
     command("train", data, "--out", trained, "--recipe", recipe)
-    command("export", trained, "--int8", "--data", data, "--out", exported)
+    command("export", trained, "--int8", "--recipe", "exact", "--data", data, "--out", exported)
     if keep:
         folder = results_folder(data.name)
         folder.mkdir(parents=True, exist_ok=True)

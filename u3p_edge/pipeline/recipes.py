@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 NAMES = ("exact", "balanced", "small")
 """From the most careful to the smallest."""
 
-DEFAULT = "exact"
+DEFAULT = "balanced"
 
 MEASURED = FOLDER / "measured.json"
 """What benchmarks/pruning.py measured the recipes to give."""
