@@ -113,11 +113,12 @@ def export(
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
     model as it came), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json and
-    manifest.json. With --recipe balanced channels are dropped, which trains for minutes. Exit code 1: verification failed;
-    2: bad input.
+    manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops none. Exit code 1:
+    verification failed; 2: bad input.
 
         u3p-edge export --int8
         u3p-edge export RUN --int8 --data FOLDER --out exported
+        u3p-edge export RUN --int8 --data FOLDER --recipe exact
         u3p-edge export RUN --int8 --data FOLDER --speedup 20 --max-drop 0.3
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
     """
