@@ -166,7 +166,8 @@ def _widened(low: float, high: float, least: float) -> tuple[float, float]:
 def ticks(low: float, high: float) -> list[float]:
     """Three to eight round numbers between two, evenly apart."""
     step = 10 ** math.floor(math.log10((high - low) / 3))
-    step *= next(factor for factor in (5, 2, 1) if factor * step <= (high - low) / 3)
+    # The logarithm of a number just below a power of ten may be rounded up to that power: then the step is that power.
+    step *= next((factor for factor in (5, 2) if factor * step <= (high - low) / 3), 1)
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
