@@ -21,13 +21,12 @@ from u3p_edge.rewrite.engine import (
     Measure,
     apply,
     choose,
-    deviation,
     lone_relus,
     proven,
-    site_graph,
     sites,
 )
 from u3p_edge.rewrite.rules import LowRank, Separable, Winograd
+from u3p_edge.rewrite.site import deviation, site_graph
 
 AMPLE = 2.0
 """Growth that no form reaches: Winograd's kernels, along both axes, have 16/9 of the weights."""

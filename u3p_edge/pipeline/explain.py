@@ -9,9 +9,10 @@ from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.probe import Target
 from u3p_edge.pipeline.rewriting import choices_for
-from u3p_edge.rewrite.engine import REFERENCE, Choice, deviation, site_graph, sites
+from u3p_edge.rewrite.engine import REFERENCE, Choice, sites
 from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import RULES, LowRank, rule_named
+from u3p_edge.rewrite.site import deviation, site_graph
 
 Begin = Callable[[str, int], Callable[[], object]]
 

@@ -11,16 +11,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes
-from u3p_edge.graph.reference import run
+from u3p_edge.graph.ir import Graph, Node, consumers
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
 from u3p_edge.rewrite.rules.cascade import cascaded
 from u3p_edge.rewrite.rules.moves import settled
+from u3p_edge.rewrite.site import site_graph
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
 """Milliseconds of each of some graphs, measured side by side."""
@@ -178,51 +176,6 @@ def lone_relus(graph: Graph) -> tuple[str, ...]:
         )
 
     return tuple(node.name for node in graph.nodes if _is_relu(node) and not fused(node))
-
-
-def site_graph(graph: Graph, nodes: Sequence[str]) -> Graph:
-    """Some nodes as a graph of their own; what they read from outside becomes its inputs, and the last node its output."""
-    found = shapes(graph)
-    inside = [node for node in graph.nodes if node.name in nodes]
-    outside = dict.fromkeys(name for node in inside for name in node.inputs if name not in nodes)
-    inputs = [Node(name, "input", (), {"shape": (None, *found[name][1:])}) for name in outside]
-    return Graph((*inputs, *inside), tuple(outside), (nodes[-1],), name=nodes[-1])
-
-
-def deviation(site: Graph, rule: Rule) -> float:
-    """How far a rule moves a site's output, on drawn inputs: the largest difference over the largest output, in float32.
-
-    Measured with the site's own weights on a map cut to a few rows and columns, borders included.
-
-    Raises:
-        ValueError: the rule does not apply to the site.
-    """
-    # A few places suffice, over an upsampled map two make many; a rule that groups columns needs some groups.
-    for most in (2 if any(node.op == "upsample" for node in site.nodes) else 6, 32):
-        small = _cut(site, most)
-        match = rule.match(small, small.outputs[0])
-        if isinstance(match, Match):
-            break
-    else:
-        raise ValueError(f"{rule.name} does not apply to {site.outputs[0]!r}: {match}")
-    draw = np.random.default_rng(0)
-    feeds = {
-        name: draw.standard_normal(shape).astype(np.float32) for name, shape in shapes(small).items() if name in small.inputs
-    }
-    expected, found = (run(graph, feeds)[site.outputs[0]] for graph in (small, rule.rewrite(small, match)))
-    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), np.finfo(np.float32).tiny))
-
-
-def _cut(site: Graph, most: int) -> Graph:
-    """The site over maps of at most `most` rows and columns."""
-
-    def cut(node: Node) -> Node:
-        if node.op != "input" or len(node.attrs["shape"]) != 4:
-            return node
-        batch, height, width, channels = node.attrs["shape"]
-        return replace(node, attrs={**node.attrs, "shape": (batch, min(height, most), min(width, most), channels)})
-
-    return replace(site, nodes=tuple(map(cut, site.nodes)))
 
 
 def _is_relu(node: Node) -> bool:

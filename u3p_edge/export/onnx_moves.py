@@ -1,0 +1,130 @@
+"""The TFLite operators that only move values, in ONNX: translators as in `onnx_operators`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from onnx import helper
+
+from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.onnx_pieces import (
+    TO_NCHW,
+    TO_NHWC,
+    Emission,
+    constant,
+    data_of,
+    dequantize,
+    operand,
+    quantize,
+    transpose,
+    unsigned,
+)
+from u3p_edge.export.slicing import cut
+
+
+def reshape(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Elements keep their NHWC order, so a map is brought to NHWC before and back to NCHW after, unless its channels stay."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
+    if len(before) == len(after) == 4 and before[3] == after[3]:
+        shape = constant(f"{target}_shape", np.asarray(after, np.int64)[list(TO_NCHW)])
+        return emission + Emission((helper.make_node("Reshape", [source, shape.name], [target]),), (shape,))
+    if len(before) == 4:
+        emission += transpose(source, f"{target}_from", TO_NHWC)
+        source = f"{target}_from"
+    shape = constant(f"{target}_shape", np.asarray(after, np.int64))
+    reshaped = f"{target}_to" if len(after) == 4 else target
+    emission += Emission((helper.make_node("Reshape", [source, shape.name], [reshaped]),), (shape,))
+    return emission + transpose(reshaped, target, TO_NCHW) if len(after) == 4 else emission
+
+
+def sliced(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """STRIDED_SLICE and SLICE with steps of 1, as one Slice of an NCHW map."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    spans = np.asarray(cut(graph, op), np.int64)
+    spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
+    starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
+    return emission + Emission((helper.make_node("Slice", [source, starts.name, ends.name], [target]),), (starts, ends))
+
+
+def space_to_depth(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Every second place in both directions, four times: runtimes have no SpaceToDepth for integers."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    block = int(op.options["blockSize"])
+    axes, steps = (
+        constant(f"{target}_{name}", np.asarray(v, np.int64)) for name, v in (("axes", [2, 3]), ("steps", [block] * 2))
+    )
+    ends = constant(f"{target}_ends", np.asarray(graph.tensors[op.inputs[0]].shape[1:3], np.int64))
+    emission += Emission(constants=(axes, steps, ends))
+    parts = []
+    for row, column in np.ndindex(block, block):
+        part, starts = (
+            f"{target}_{row}{column}",
+            constant(f"{target}_{row}{column}_starts", np.asarray([row, column], np.int64)),
+        )
+        node = helper.make_node("Slice", [source, starts.name, ends.name, axes.name, steps.name], [part])
+        emission += Emission((node,), (starts,))
+        parts.append(part)
+    return emission + Emission((helper.make_node("Concat", parts, [target], axis=1),))
+
+
+def depth_to_space(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Columns side by side in an axis of their own, then rows: OpenVINO 2026.4 cannot compile a DepthToSpace of integers."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    block, (_, rows, columns, channels) = int(op.options["blockSize"]), graph.tensors[op.outputs[0]].shape
+    wide = constant(f"{target}_wide", np.asarray([1, channels, rows // block, columns], np.int64))
+    whole = constant(f"{target}_whole", np.asarray([1, channels, rows, columns], np.int64))
+    last = constant(f"{target}_last", np.asarray([4], np.int64))
+    parts = [f"{target}_{row}{column}" for row, column in np.ndindex(block, block)]
+    emission += Emission((helper.make_node("Split", [source], parts, axis=1),), (wide, whole, last))
+    for row in range(block):
+        own = parts[row * block : (row + 1) * block]
+        emission += Emission(tuple(helper.make_node("Unsqueeze", [part, last.name], [f"{part}_column"]) for part in own))
+        joined = helper.make_node("Concat", [f"{part}_column" for part in own], [f"{target}_row{row}_columns"], axis=4)
+        merged = helper.make_node("Reshape", [f"{target}_row{row}_columns", wide.name], [f"{target}_row{row}"])
+        emission += Emission((joined, merged))
+    rows_joined = helper.make_node("Concat", [f"{target}_row{row}" for row in range(block)], [f"{target}_rows"], axis=3)
+    return emission + Emission((rows_joined, helper.make_node("Reshape", [f"{target}_rows", whole.name], [target])))
+
+
+def padded(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """PAD with zeros: those of a map of integers are joined on, since ONNX Runtime pads in floats. ONNX order: all beginnings,
+    then all ends."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    before, paddings = graph.tensors[op.inputs[0]], data_of(graph.tensors[op.inputs[1]])
+    if len(paddings) == 4 and before.scale.size and not paddings[[0, 3]].any():
+        return emission + _with_zeros(before, paddings, source, target)
+    order = list(TO_NCHW) if len(paddings) == 4 else list(range(len(paddings)))
+    pads = constant(f"{target}_pads", paddings[order].T.ravel().astype(np.int64))
+    return emission + Emission((helper.make_node("Pad", [source, pads.name], [target]),), (pads,))
+
+
+def _with_zeros(before: Tensor, paddings: npt.NDArray[np.int32], source: str, target: str) -> Emission:
+    """A map between rows and columns of the integer that stands for zero; between the two it is stored, to stay integers."""
+    kept, shape, emission = unsigned(before), [before.shape[axis] for axis in TO_NCHW], Emission()
+    axes = [axis for axis in (2, 3) if paddings[axis - 1].any()]
+    for axis in axes:
+        counts, names = paddings[axis - 1], [source]
+        for end, count in enumerate(counts):
+            if not count:
+                continue
+            name = f"{target}_zeros{axis}{end}"
+            zeros = np.full([*shape[:axis], int(count), *shape[axis + 1 :]], int(kept.zero_point[0]), kept.dtype)
+            emission += Emission(constants=(constant(f"{name}_q", zeros),)) + dequantize(kept, f"{name}_q", name)
+            names.insert(0 if end == 0 else len(names), name)
+        shape[axis] += int(counts.sum())
+        joined = target if axis == axes[-1] else f"{target}_axis{axis}"
+        emission += Emission((helper.make_node("Concat", names, [joined], axis=axis),))
+        if joined != target:
+            emission += quantize(kept, joined, f"{joined}_q") + dequantize(kept, f"{joined}_q", f"{joined}_real")
+            source = f"{joined}_real"
+    return emission
+
+
+def permute(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """A TRANSPOSE of NHWC maps, as one Transpose of NCHW maps."""
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    order = [int(axis) for axis in np.ravel(data_of(graph.tensors[op.inputs[1]]))]
+    if len(order) == 4:
+        order = [TO_NCHW.index(order[TO_NCHW[axis]]) for axis in range(4)]
+    return emission + transpose(source, target, order)
