@@ -99,16 +99,20 @@ def test_winograd_keeps_the_function(size: tuple[int, int], channels: int, bias:
     assert deviation(graph, other, np.float32) <= tolerance(graph)
 
 
+def in_eighths(graph: Graph) -> Graph:
+    """The graph with a kernel of eighths: no float32 weight of any form is rounded then, so only float64's own rounding is
+    left."""
+    eighths = np.round(graph["y"].weights["kernel"] * 8) / np.float32(8)
+    exact = replace(graph["y"], weights={**graph["y"].weights, "kernel": eighths})
+    return replace(graph, nodes=(*graph.nodes[:-1], exact))
+
+
 EXACT = [Separable(), OneInterpolation(), Winograd("rows"), Winograd("both")]
 
 
 @pytest.mark.parametrize("rule", EXACT, ids=lambda rule: rule.name)
 def test_the_identities_are_exact_in_real_arithmetic(rule: Rule) -> None:
-    # With a kernel of eighths no float32 weight of either form is rounded, so only float64's own rounding is left.
-    graph = upsampled((5, 4), channels=4, factor=(4, 2))
-    eighths = np.round(graph["y"].weights["kernel"] * 8) / np.float32(8)
-    exact = replace(graph["y"], weights={**graph["y"].weights, "kernel": eighths})
-    graph = replace(graph, nodes=(*graph.nodes[:-1], exact))
+    graph = in_eighths(upsampled((5, 4), channels=4, factor=(4, 2)))
     # 36 products and as many sums: 100 * 2.2e-16. The scales 1 / 2s of one interpolation are powers of two here, so exact.
     assert deviation(graph, rewritten(rule, graph), np.float64) < 100 * np.finfo(np.float64).eps
 
@@ -151,9 +155,11 @@ def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])
 @pytest.mark.parametrize("width", [2, 3, 5])
 def test_one_interpolation_is_exact_at_every_even_scale_and_at_both_ends(factor: int, width: int) -> None:
-    graph = upsampled((3, width), channels=2, factor=(2, factor), activation="linear")
+    graph = in_eighths(upsampled((3, width), channels=2, factor=(2, factor), activation="linear"))
     other = rewritten(OneInterpolation(), graph)
     found = shapes(other)
+    assert sum(node.op == "add" and node.name.startswith("y_taps") for node in other.nodes) == 0, "the taps are not summed"
+    np.testing.assert_array_equal(other["y_tap11"].weights["kernel"][0, 0], graph["y"].weights["kernel"][1].sum(axis=0))
     assert sum(node.op == "upsample" and found[node.name][2] == width * factor for node in other.nodes) == 1
     assert deviation(graph, other, np.float64) < 100 * np.finfo(np.float64).eps
 

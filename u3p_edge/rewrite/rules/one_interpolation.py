@@ -9,7 +9,7 @@ constant there. Between centre i and i + 1 lie s columns p = 0 .. s - 1 (s even:
 
     a_i = (L_{i+1} - L_i) / 2s,   b_i = (R_{i+1} - R_i) / 2s,   S_i = b_i - a_i,   X_i = b_i - a_{i-1}
 
-out = U(L + M + R) + N, and N has three values in each interval:
+out = U(L + M + R) + N, where L + M + R is one product with the sum of the taps, and N has three values in each interval:
 
     p = 0: S_i + X_i        0 < p < s - 1: 2 S_i        p = s - 1: S_i + X_{i+1}
 
@@ -26,7 +26,7 @@ and a kernel of three columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -63,14 +63,20 @@ class OneInterpolation:
         up, conv = (graph[name] for name in match.nodes)
         _, height, width, filters = shapes(graph)[conv.name]
         factor, name = up.attrs["size"][1], conv.name
-        nodes, taps = column_taps(up, conv, width // factor)
-        nodes += total(f"{name}_taps", taps, relu=False)
-        nodes.append(Node(f"{name}_up", "upsample", (f"{name}_taps",), {"size": (1, factor), "interpolation": "bilinear"}))
-        nodes += _steps(name, taps[0], taps[2], filters, factor)
-        nodes += _corrections(name, taps[0], taps[2], width // factor, factor)
+        nodes, (left, whole, right) = column_taps(up, _summed(conv), width // factor)
+        nodes.append(Node(f"{name}_up", "upsample", (whole,), {"size": (1, factor), "interpolation": "bilinear"}))
+        nodes += _steps(name, left, right, filters, factor)
+        nodes += _corrections(name, left, right, width // factor, factor)
         nodes += _spread(name, (height, width, filters), factor)
         nodes += total(name, [f"{name}_up", f"{name}_change"], conv.attrs["activation"] == "relu")
         return replaced(graph, match.nodes, nodes)
+
+
+def _summed(conv: Node) -> Node:
+    """The convolution with the sum of all columns of its kernel in place of the middle one, which no other term needs."""
+    kernel = conv.weights["kernel"].copy()
+    kernel[:, 1] = kernel.sum(axis=1, dtype=np.float64)
+    return replace(conv, weights={**conv.weights, "kernel": kernel})
 
 
 def _columns(name: str, op: str, source: str, left: int, right: int) -> Node:
