@@ -99,15 +99,6 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """A network after one step: fine-tuned, the plan that was applied, and what came of it."""
-
-    source: Source
-    plan: PruningPlan
-    step: Step
-
-
-@dataclass(frozen=True)
 class _Held:
     """A network, its plan in channels of the model as it came, and its share of the way to the budgets."""
 
@@ -171,10 +162,9 @@ def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table | None, float_d
     while ahead:
         share, *later = ahead
         epochs = _epochs(work, work.pruning.updates if later else work.pruning.final_updates)
-        cut = _cut(work, at.source, [budget.at(share) for budget in wanted], share, epochs, len(done))
-        kept = 100 * (float_dice - cut.step.dice) <= work.recipe.max_drop
-        done.append(dataclasses.replace(cut.step, kept=kept))
-        at = _Held(cut.source, at.plan.then(cut.plan), share)
+        at, step = _cut(work, at, [budget.at(share) for budget in wanted], share, epochs, len(done))
+        kept = 100 * (float_dice - step.dice) <= work.recipe.max_drop
+        done.append(dataclasses.replace(step, kept=kept))
         good = at if kept else good
         if not (later or kept) and retries:
             retries, later, at = retries - 1, [(good.share + share) / 2], good
@@ -191,19 +181,19 @@ def _epochs(work: _Work, updates: int) -> int:
     return min(epochs, work.pruning.most_epochs)
 
 
-def _cut(work: _Work, source: Source, wanted: list[Budget], share: float, epochs: int, number: int) -> _Cut:
-    """One cut of a network and its fine-tuning."""
+def _cut(work: _Work, at: _Held, wanted: list[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
+    """A network cut once more and fine-tuned, and what came of it."""
     folder = work.staging.folder / f"prune{number}"
     make_folder(folder)
-    made = Staging(folder).file("plan.json", lambda: _planned(work, source, wanted).encode())
+    made = Staging(folder).file("plan.json", lambda: _planned(work, at.source, wanted).encode())
     stored = json.loads(made.read_text())
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
-    student = to_keras(apply(source.graph, chosen))
+    student = to_keras(apply(at.source.graph, chosen))
     cut_dice = _dice(work, student)
     recovered = _recover(work, student, folder, epochs)
     dice = _dice(work, recovered.model)
     step = Step(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
-    return _Cut(_source(work.source, recovered.model), chosen, step)
+    return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), step
 
 
 def _planned(work: _Work, source: Source, wanted: list[Budget]) -> str:
