@@ -6,6 +6,7 @@ What is estimated and measured here are plain functions of a graph, so that it i
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from sample_results import result
 
 from tests.latency.made_up_tables import made_up, two_scales
+from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
@@ -28,6 +30,7 @@ from u3p_edge.pipeline.budgets import (
     SIZE,
     Budget,
     budgets,
+    check_reachable,
     int8_milliseconds,
     missed,
     plan,
@@ -119,6 +122,25 @@ def test_the_way_there_is_by_equal_factors() -> None:
     on_the_way = [whole.at(share).bound for share in (0, 0.25, 0.5, 0.75, 1)]
     assert [b / a for a, b in itertools.pairwise(on_the_way)] == pytest.approx([0.5] * 4)
     assert (whole.at(0.5).start, whole.at(0.5).weigh) == (whole.start, macs)
+
+
+# --- within reach
+
+
+def test_what_hardly_a_channel_is_left_for_is_within_reach() -> None:
+    check_reachable(GRAPH, IMPORTANCE, [budget(0.9, None), budget(0.01, None, parameters, "parameters")])
+
+
+def test_what_no_channels_could_reach_is_refused_and_says_what_is_left() -> None:
+    """As with a time that every operator takes, however narrow it is."""
+    offset = 0.3 * macs(GRAPH)
+    beyond = budget(0.2, None, lambda graph: macs(graph) + offset, "fixed MACs")
+    with pytest.raises(ConfigError) as error:
+        check_reachable(GRAPH, IMPORTANCE, [budget(0.9, None, parameters, "parameters"), beyond])
+    assert f"reaches {beyond.bound:.3g} (fixed MACs)" in str(error.value)
+    left = float(re.findall(r"still needs ([\d.e+]+),", str(error.value))[0])
+    assert offset < left < 1.1 * offset
+    assert "Ask for less" in str(error.value)
 
 
 # --- plans

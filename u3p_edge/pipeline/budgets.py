@@ -12,6 +12,7 @@ from pathlib import Path
 
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
@@ -141,6 +142,19 @@ def missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tuple[str
     return tuple(said)
 
 
+def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> None:
+    """Raise ConfigError where even the last channels would have to go, by the estimates, to keep some budget."""
+    fitted = fit(graph, importance, [Limit(budget.name, budget.estimate, budget.bound) for budget in wanted])
+    if fitted.met:
+        return
+    over = next(budget for budget in wanted if fitted.after[budget.name] > budget.bound)
+    raise ConfigError(
+        f"no pruning of this network reaches {over.bound:.3g} ({over.name}): with hardly a channel left it still needs "
+        f"{fitted.after[over.name]:.3g}, and {over.start:.3g} as it is",
+        mend="Ask for less: a smaller speed-up, or a larger budget.",
+    )
+
+
 def plan(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> Plan:
     """The plan that keeps most importance within budgets, each held by what is measured, not by what was estimated."""
     bounds = {budget.name: budget.bound for budget in wanted}
@@ -152,7 +166,7 @@ def plan(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> Plan
         reached = {budget.name: budget.real(small) for budget in wanted}
         off = {budget.name: reached[budget.name] / budget.bound for budget in wanted}
         done = Plan(fitted, reached)
-        if best is None or _excess(done, wanted) < _excess(best, wanted):
+        if best is None or (fitted.met and _excess(done, wanted) < _excess(best, wanted)):
             best = done
         if (max(off.values()) <= 1 + CLOSE and (min(off.values()) >= 1 - CLOSE or len(off) > 1)) or not fitted.met:
             break

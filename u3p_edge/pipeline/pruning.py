@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from u3p_edge.latency.fill import fill
 from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table import Table, read_table
-from u3p_edge.pipeline.budgets import Budget, Plan, budgets, file_milliseconds, plan
+from u3p_edge.pipeline.budgets import Budget, Plan, budgets, check_reachable, file_milliseconds, plan
 from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.int8 import float_model_dice, float_tflite
 from u3p_edge.pipeline.judging import judged
@@ -113,7 +113,7 @@ def pruned(
     """The source with fewer channels, as the recipe says; every finished epoch of it is kept in the staging folder.
 
     Raises:
-        ConfigError: a speed-up against float was asked for on a device that is not this one.
+        ConfigError: a speed-up against float was asked for on a device that is not this one, or a budget that no plan can keep.
         ModelError: a layer that has no TFLite form, or that a device's table lacks.
     """
     if recipe.pruning is None:
@@ -121,10 +121,28 @@ def pruned(
     table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, begin)
     if not wanted:
         return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
+    return pruned_to(wanted, source, data, recipe, recipe.pruning, staging, begin, table)
+
+
+def pruned_to(
+    wanted: Sequence[Budget],
+    source: Source,
+    data: ExportData,
+    recipe: ExportRecipe,
+    pruning: Pruning,
+    staging: Staging,
+    begin: Begin,
+    table: Table | None = None,
+) -> Pruned:
+    """The source with fewer channels, within budgets of the caller's; of `pruning` all but its own budgets counts.
+
+    Raises:
+        ConfigError: a budget that no plan can keep.
+        ModelError: as a budget's estimate does.
+    """
     float_dice = float_model_dice(source, data.val)
     soft = _soft_masks(source, data.train, staging, begin)
-    work = _Work(source, data, recipe, recipe.pruning, staging, soft, begin)
-    return _steps(work, wanted, table, float_dice)
+    return _steps(_Work(source, data, recipe, pruning, staging, soft, begin), wanted, table, float_dice)
 
 
 def _whole(source: Source, *notes: str) -> Pruned:
@@ -150,7 +168,7 @@ def _budgets(
     return table, budgets(graph, pruning, table, json.loads(kept.read_text()), recipe.memory_budget_mb)
 
 
-def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table | None, float_dice: float) -> Pruned:
+def _steps(work: _Work, wanted: Sequence[Budget], table: Table | None, float_dice: float) -> Pruned:
     """Cut and fine-tune until the budgets are met or too much is lost; the last good network.
 
     On the way there a network is trained for a little only, so the way goes on from it whatever it has lost.
@@ -162,7 +180,7 @@ def _steps(work: _Work, wanted: tuple[Budget, ...], table: Table | None, float_d
     while ahead:
         share, *later = ahead
         epochs = _epochs(work, work.pruning.updates if later else work.pruning.final_updates)
-        at, step = _cut(work, at, [budget.at(share) for budget in wanted], share, epochs, len(done))
+        at, step = _cut(work, at, wanted, share, epochs, len(done))
         kept = 100 * (float_dice - step.dice) <= work.recipe.max_drop
         done.append(dataclasses.replace(step, kept=kept))
         good = at if kept else good
@@ -181,11 +199,11 @@ def _epochs(work: _Work, updates: int) -> int:
     return min(epochs, work.pruning.most_epochs)
 
 
-def _cut(work: _Work, at: _Held, wanted: list[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
+def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
     """A network cut once more and fine-tuned, and what came of it."""
     folder = work.staging.folder / f"prune{number}"
     make_folder(folder)
-    made = Staging(folder).file("plan.json", lambda: _planned(work, at.source, wanted).encode())
+    made = Staging(folder).file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
     stored = json.loads(made.read_text())
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
     student = to_keras(apply(at.source.graph, chosen))
@@ -196,12 +214,16 @@ def _cut(work: _Work, at: _Held, wanted: list[Budget], share: float, epochs: int
     return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), step
 
 
-def _planned(work: _Work, source: Source, wanted: list[Budget]) -> str:
-    """The plan as JSON, and what its network costs."""
+def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
+    """The plan for that share of the way as JSON, and what its network costs."""
     advance = work.begin("Plan which channels to drop", 2)
     importance = judged(source, work.data.train, work.recipe, work.begin)
     advance()
-    found: Plan = plan(fold(source.graph), importance, wanted)
+    graph = fold(source.graph)
+    if source is work.source:
+        # Before anything is trained.
+        check_reachable(graph, importance, wanted)
+    found: Plan = plan(graph, importance, [budget.at(share) for budget in wanted])
     advance()
     return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
 
