@@ -1,0 +1,142 @@
+"""Find on real images which channels the paper's model (base 64, 320x320) needs for a given time, and what they cost in Dice.
+
+    python benchmarks/paper_plan.py ../shared/data/acdc_ed224 --ms 60
+
+The paper's model itself is too large to be trained here. So the base-16 network of benchmarks/recipes/base16 is pruned, by its
+own importances and fine-tuned on its own images, but what a plan costs is the time of the paper's model in the same shape, from
+a table of that model's layers: every convolution with as many times the channels as the whole networks differ by, over maps as
+much larger. A plan for the small network's own time would keep channels that cost it next to nothing, as those of its encoder.
+
+The int8 file of the pruned base-16 network is scored beside its float reference; kept in
+benchmarks/results/<processor>/paper_model/ as plan.json, plan_result.json and plan.md. `paper_model.py` times the shape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pruning import case, side_by_side, table
+from pruning_controls import Case, pruning_of, told
+from real_data import machine_of, results_folder
+from rewrites import network
+
+from u3p_edge.artifact import make_folder, write_json, write_text
+from u3p_edge.benchmark.result import save_result
+from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.latency.fill import fill
+from u3p_edge.latency.predict import Predictor
+from u3p_edge.latency.probe import Target
+from u3p_edge.pipeline.budgets import Budget
+from u3p_edge.pipeline.data import read_export_data
+from u3p_edge.pipeline.pruning import Pruned, pruned_to
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.source import read_source
+from u3p_edge.pipeline.staging import Staging
+
+BASE, SIZE = 64, 320
+"""The paper's."""
+
+
+def enlarged(graph: Graph, times: int, size: int) -> Graph:
+    """A network of the same shape with so many times the channels, over images of another size; its weights are zeros.
+
+    The image's own channels, and those of the mask, stay as they are.
+    """
+    last = next(node.name for node in reversed(graph.nodes) if node.op == "conv")
+
+    def large(node: Node) -> Node:
+        if node.op == "input":
+            return dataclasses.replace(node, attrs={**node.attrs, "shape": (None, size, size, node.attrs["shape"][-1])})
+        if node.op != "conv":
+            return node
+        height, width, channels, filters = node.weights["kernel"].shape
+        inputs = channels if node.inputs[0] in graph.inputs else times * channels
+        outputs = filters if node.name == last else times * filters
+        zeros = {"kernel": (height, width, inputs, outputs), "bias": (outputs,)}
+        weights = {name: np.broadcast_to(np.float32(0), zeros[name]) for name in node.weights}
+        return dataclasses.replace(node, weights=weights)
+
+    return dataclasses.replace(graph, nodes=tuple(map(large, graph.nodes)))
+
+
+def cost(one: Case, graph: Graph, begin: Begin) -> Callable[[Graph], float]:
+    """Milliseconds of the paper's model in the shape of a pruned, folded base-16 graph: int8, before rewriting."""
+    times = BASE // one.recipe.base_width
+    whole = enlarged(graph, times, SIZE)
+    paper = {name: shape for name, shape in shapes(network(BASE, SIZE)[0]).items() if "head" not in name and name != "mask"}
+    if any(shapes(whole).get(name) not in (None, shape) for name, shape in paper.items()):
+        raise SystemExit("the enlarged network is not the paper's")
+    predictor = Predictor(fill(whole, Target("int8"), begin, quick=True, checks=0))
+    return lambda small: predictor.predict(enlarged(small, times, SIZE)).total_ms
+
+
+def planned(one: Case, ms: float, updates: int, begin: Begin) -> Pruned:
+    """The base-16 network in the shape with which the paper's model takes so many milliseconds."""
+    source = read_source(one.trained, ExportRecipe())
+    graph = fold(source.graph)
+    estimate = cost(one, graph, begin)
+    budget = Budget("latency of the paper's model, ms", ms, estimate, None, estimate(graph))
+    print(f"{budget.start:.0f} ms as it is, by the table; {ms:g} asked for")
+    pruning = dataclasses.replace(pruning_of(one.against), final_updates=updates, most_epochs=200)
+    folder = one.runs / f"paper_plan_{ms:g}ms_{updates}"
+    make_folder(folder / "steps")
+    data = read_export_data(one.data, source.metadata, begin)
+    recipe = ExportRecipe(pruning=pruning, max_drop=100)
+    found = pruned_to([budget], source, data, recipe, pruning, Staging(folder / "steps"), begin)
+    found.source.model.save(folder / "pruned.h5")
+    write_json(folder / "plan.json", told_of(found))
+    return found
+
+
+def told_of(found: Pruned) -> dict[str, Any]:
+    """The plan and how it came about."""
+    return {"plan": json.loads(found.plan.to_json()), "steps": list(map(dataclasses.asdict, found.steps))}
+
+
+def main() -> None:
+    """One data set and one time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="data folder that has a recipe of its name")
+    parser.add_argument("--ms", type=float, required=True, help="of the paper's model before rewriting, by the table")
+    parser.add_argument("--updates", type=int, default=4000, help="of fine-tuning after the last cut (default: %(default)s)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs go (default: %(default)s)")
+    given = parser.parse_args()
+    one = case(given.data, given.runs, "balanced")
+    with stages() as begin:
+        found = planned(one, given.ms, given.updates, begin)
+        folder = one.runs / f"paper_plan_{given.ms:g}ms_{given.updates}"
+        made = {
+            "exact": one.export(one.trained, "exact", "exact"),
+            "paper_shape": one.export(folder / "pruned.h5", "exact", f"{folder.name}_int8", *told(one, "unet")),
+        }
+        said = shlex.join(["python", "benchmarks/paper_plan.py", *sys.argv[1:]])
+        compared, losses = side_by_side(one, made, 40, said, begin)
+    kept = results_folder("paper_model")
+    make_folder(kept)
+    write_json(kept / "plan.json", told_of(found))
+    save_result(kept / "plan_result.json", compared.result)
+    text = [
+        f"# A shape for the paper's model, found and trained on {one.data.name} at base {one.recipe.base_width}, "
+        f"{one.recipe.size[0]}x{one.recipe.size[1]}",
+        f"Planned for {given.ms:g} ms of the paper's model before rewriting, by a table of its layers. Dice is of the base-"
+        f"{one.recipe.base_width} network in that shape, the mean over the foreground classes on the validation split; what is "
+        "lost is against the float model in float32 TFLite, with a bootstrap over patients. One thread, one run.",
+        table(compared.result, losses, one.runs / "compared"),
+        f"{machine_of(compared.result.environment)}. Command: `{said}`.",
+    ]
+    write_text(kept / "plan.md", "\n\n".join(text) + "\n")
+    print("\n\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
