@@ -143,6 +143,11 @@ def test_what_no_channels_could_reach_is_refused_and_says_what_is_left() -> None
     assert "Ask for less" in str(error.value)
 
 
+def test_an_estimate_that_tells_too_much_refuses_nothing() -> None:
+    """As one from a table does of fewer channels than it was filled with."""
+    check_reachable(GRAPH, IMPORTANCE, [budget(0.2, macs, lambda graph: macs(graph) + 0.3 * macs(GRAPH))])
+
+
 # --- plans
 
 
