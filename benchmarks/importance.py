@@ -21,7 +21,8 @@ from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.environment import describe
 from u3p_edge.cli.progress import stages
 from u3p_edge.pipeline.data import read_export_data
-from u3p_edge.pipeline.pruning import Pruned, pruned
+from u3p_edge.pipeline.pruned import Pruned
+from u3p_edge.pipeline.pruning import pruned
 from u3p_edge.pipeline.recipe import ExportRecipe, Measure
 from u3p_edge.pipeline.recipes import read_recipe
 from u3p_edge.pipeline.source import read_source

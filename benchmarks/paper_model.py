@@ -1,6 +1,6 @@
 """The paper's model (base 64, 320x320) in the shape that pruning found on a smaller one: latency and memory alone.
 
-    python benchmarks/paper_model.py benchmarks/results/amd-epyc-2-cores/pruning_acdc_ed224/balanced.pruning.json
+    python benchmarks/paper_model.py benchmarks/results/amd-epyc-2-cores/paper_model/plan.json
 
 Every channel group keeps the share that the plan keeps of the same group there, in whole steps of the kernels. The network is
 rewritten, cut into strips and written as `export` does it; the float32 TFLite file of the whole network is timed beside it in
@@ -65,7 +65,7 @@ def rewritten_and_strips(graph: Graph, begin: Begin) -> tuple[Graph, Graph]:
 def main() -> None:
     """One plan."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("plan", type=Path, help="pruning.json of an export")
+    parser.add_argument("plan", type=Path, help="plan.json of paper_plan.py, or pruning.json of an export")
     parser.add_argument("--base", type=int, default=16, help="base width of that network before pruning (default: %(default)s)")
     parser.add_argument("--size", type=int, default=128, help="its image size (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds (default: %(default)s)")

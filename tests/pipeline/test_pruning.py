@@ -41,7 +41,8 @@ from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.int8 import float_model_dice
 from u3p_edge.pipeline.judging import judged
-from u3p_edge.pipeline.pruning import Pruned, Step, parts, pruned
+from u3p_edge.pipeline.pruned import Pruned, Step, parts
+from u3p_edge.pipeline.pruning import pruned
 from u3p_edge.pipeline.recipe import ExportRecipe, Measure, Pruning
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging

@@ -41,7 +41,8 @@ from u3p_edge.pipeline.budgets import missed
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
-from u3p_edge.pipeline.pruning import Pruned, pruned
+from u3p_edge.pipeline.pruned import Pruned
+from u3p_edge.pipeline.pruning import pruned
 from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
 from u3p_edge.pipeline.reporting import REPORT, REPORTS, RESULT, SAMPLES, write_report
 from u3p_edge.pipeline.rewriting import Network, rewritten

@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,66 +23,20 @@ from u3p_edge.artifact import make_folder
 from u3p_edge.data.load import Arrays
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
-from u3p_edge.graph.ir import Graph, shapes
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.latency.fill import fill
-from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table import Table, read_table
 from u3p_edge.pipeline.budgets import Budget, Plan, budgets, check_reachable, file_milliseconds, plan
 from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.int8 import float_model_dice, float_tflite
 from u3p_edge.pipeline.judging import judged
+from u3p_edge.pipeline.pruned import Pruned, Step, notes
 from u3p_edge.pipeline.recipe import ExportRecipe, Pruning, check_device
 from u3p_edge.pipeline.source import Source, augmentation_of
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.prune.apply import apply
 from u3p_edge.prune.plan import PruningPlan
-
-
-@dataclass(frozen=True)
-class Step:
-    """One cut and what came of it.
-
-    Args:
-        share: of the way to the budgets, by equal factors; 1 is there.
-        reached: what the network costs, by the budget's name.
-        cut_dice, dice: mean foreground Dice on the validation split just after the cut, and after fine-tuning.
-        epochs, best_epoch: of fine-tuning.
-        kept: within the drop that is allowed.
-    """
-
-    share: float
-    reached: Mapping[str, float]
-    cut_dice: float
-    dice: float
-    epochs: int
-    best_epoch: int
-    kept: bool
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """What pruning made of a model.
-
-    Args:
-        source: the pruned model; as it came where no plan was good enough, or none was asked for.
-        steps: in order.
-        plan: of all steps that were kept, in channels of the model as it came.
-        float_dice: of the model as it came, on the validation split.
-        before, after: folded graphs, for a table of channels.
-        table: of latencies that the plans went by; None where nothing was pruned.
-        notes: the same in sentences, for a report.
-    """
-
-    source: Source
-    steps: tuple[Step, ...]
-    plan: PruningPlan
-    float_dice: float | None
-    before: Graph
-    after: Graph
-    table: Table | None
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +75,7 @@ def pruned(
     table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, begin)
     if not wanted:
         return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
-    return pruned_to(wanted, source, data, recipe, recipe.pruning, staging, begin, table)
+    return pruned_to(wanted, source, data, recipe, staging, begin, table)
 
 
 def pruned_to(
@@ -129,20 +83,20 @@ def pruned_to(
     source: Source,
     data: ExportData,
     recipe: ExportRecipe,
-    pruning: Pruning,
     staging: Staging,
     begin: Begin,
     table: Table | None = None,
 ) -> Pruned:
-    """The source with fewer channels, within budgets of the caller's; of `pruning` all but its own budgets counts.
+    """The source with fewer channels, within budgets of the caller's; of the recipe's pruning all but its own budgets counts.
 
     Raises:
         ConfigError: a budget that no plan can keep.
         ModelError: as a budget's estimate does.
     """
+    assert recipe.pruning is not None, "it says how to prune"
     float_dice = float_model_dice(source, data.val)
     soft = _soft_masks(source, data.train, staging, begin)
-    return _steps(_Work(source, data, recipe, pruning, staging, soft, begin), wanted, table, float_dice)
+    return _steps(_Work(source, data, recipe, recipe.pruning, staging, soft, begin), wanted, table, float_dice)
 
 
 def _whole(source: Source, *notes: str) -> Pruned:
@@ -187,8 +141,9 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: Table | None, float_dic
         if not (later or kept) and retries:
             retries, later, at = retries - 1, [(good.share + share) / 2], good
         ahead = later
-    notes, before, after = _notes(done, work, float_dice), fold(work.source.graph), fold(good.source.graph)
-    return Pruned(good.source, tuple(done), good.plan, float_dice, before, after, table, notes)
+    said = notes(done, work.pruning, work.recipe.max_drop, float_dice)
+    before, after = fold(work.source.graph), fold(good.source.graph)
+    return Pruned(good.source, tuple(done), good.plan, float_dice, before, after, table, said)
 
 
 def _epochs(work: _Work, updates: int) -> int:
@@ -274,34 +229,3 @@ def _source(source: Source, model: Any) -> Source:
     graph = from_keras(model)
     total = cost(graph)
     return dataclasses.replace(source, model=model, graph=graph, macs=total.total_macs, parameters=total.parameters)
-
-
-def _notes(done: list[Step], work: _Work, float_dice: float) -> tuple[str, ...]:
-    said = []
-    for number, step in enumerate(done):
-        costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
-        lost = 100 * (float_dice - step.dice)
-        over = f"**not kept: more than the {work.recipe.max_drop:g} points that it may lose**"
-        kept = "kept" if step.kept else "a step on the way" if number < work.pruning.steps - 1 else over
-        said.append(
-            f"Pruned to {costs} by {work.pruning.importance}: validation Dice {100 * float_dice:.2f} as it came, "
-            f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
-            f"({lost:+.2f} points lost); {kept}."
-        )
-    last = next((step for step in reversed(done) if step.kept), None)
-    if last is None:
-        said.append("**No plan kept enough: the network has all its channels.**")
-    elif last.share < 1:
-        said.append("**The budget is not met: what comes nearer to it loses more than is allowed.**")
-    return tuple(said)
-
-
-def parts(found: Pruned) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float], Mapping[str, float]]:
-    """Channels and milliseconds of every node, before and after."""
-    graphs = (found.before, found.after)
-    channels = tuple({name: shape[-1] for name, shape in shapes(graph).items()} for graph in graphs)
-    if found.table is None:
-        return channels[0], channels[1], {}, {}
-    predictor = Predictor(found.table)
-    ms = tuple(predictor.predict(graph).nodes for graph in graphs)
-    return channels[0], channels[1], ms[0], ms[1]

@@ -10,7 +10,7 @@ from u3p_edge.artifact import write_bytes, write_json, write_text
 from u3p_edge.benchmark.result import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.pruning import Pruned, parts
+from u3p_edge.pipeline.pruned import Pruned, parts
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning
 from u3p_edge.report.github import append_summary
