@@ -2,8 +2,8 @@
 
 Every weight, bias, scale and zero point is the TFLite file's own, so both formats are one integer network; no second
 calibration takes place. Each operator becomes DequantizeLinear -> float operator -> QuantizeLinear, the form that
-ONNX Runtime and OpenVINO fuse into integer kernels. Maps are NCHW inside; the input `image` and the output `mask`
-stay NHWC as in TFLite.
+ONNX Runtime and OpenVINO fuse into integer kernels; what only moves values moves the integers. Maps are NCHW inside; the
+input `image` and the output `mask` stay NHWC as in TFLite.
 
 Maps are stored as uint8, every integer and zero point 128 higher than in TFLite, which changes no value: ONNX Runtime
 fuses int8 maps on x86 only where a tensor has a single reader, and leaves convolutions in float beside the others
@@ -25,6 +25,7 @@ from onnx import helper
 from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.onnx_moves import MOVES, keeps_integers
 from u3p_edge.export.onnx_operators import OPERATORS, resized
 from u3p_edge.export.onnx_pieces import (
     TO_NCHW,
@@ -119,6 +120,8 @@ def _leave(graph: TFLiteGraph) -> Emission:
 def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
     """One operator: its inputs dequantized, the operation in float, its output quantized."""
     target = op.outputs[0]
+    if op.code in MOVES and (op.code != "CONCATENATION" or keeps_integers(graph, op)):
+        return _moved(graph, op, index)
     translate = OPERATORS.get(op.code)
     if translate is None:
         raise ModelError(
@@ -133,6 +136,15 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
         raw, clamp = _activation(graph.tensors[target], op, raw, index)
         emission += clamp
     return emission + store(graph.tensors[target], raw, target)
+
+
+def _moved(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
+    """One operator that only moves values: from integers to integers, and in a new scale from those to others."""
+    before, after, target = unsigned(graph.tensors[op.inputs[0]]), unsigned(graph.tensors[op.outputs[0]]), op.outputs[0]
+    if keeps_integers(graph, op):
+        return MOVES[op.code](graph, op, index, stored(target)) + dequantize(after, stored(target), real(target))
+    moved = MOVES[op.code](graph, op, index, f"m{index}") + dequantize(before, f"m{index}", f"y{index}")
+    return moved + store(graph.tensors[target], f"y{index}", target)
 
 
 def _interpolation(graph: TFLiteGraph, op: Operator, index: int) -> Emission:

@@ -14,10 +14,10 @@ from onnx import helper
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
-from u3p_edge.export.onnx_moves import depth_to_space, padded, permute, reshape, sliced, space_to_depth
 from u3p_edge.export.onnx_pieces import (
     TO_NCHW,
     Emission,
+    channel_axis,
     constant,
     data_of,
     dequantize,
@@ -127,21 +127,16 @@ def _subtraction(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
     return emission + Emission((helper.make_node("Add", [source, f"{target}_minus"], [target]),))
 
 
-def _channel_axis(axis: int, rank: int) -> int:
-    """An NHWC axis in NCHW order; other ranks keep theirs."""
-    axis %= rank
-    return TO_NCHW.index(axis) if rank == 4 else axis
-
-
 def _concatenation(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Of maps in several scales; those in one are joined as they are stored (`onnx_moves`)."""
     names, emission = operands(graph, op, index)
-    axis = _channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
+    axis = channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
     return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))
 
 
 def _softmax(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
     source, emission = operand(graph, op.inputs[0], index, 0)
-    axis = _channel_axis(-1, len(graph.tensors[op.inputs[0]].shape))
+    axis = channel_axis(-1, len(graph.tensors[op.inputs[0]].shape))
     return emission + Emission((helper.make_node("Softmax", [source], [target], axis=axis),))
 
 
@@ -149,7 +144,7 @@ def _reduce(kind: str) -> Translator:
     def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
         source, emission = operand(graph, op.inputs[0], index, 0)
         rank = len(graph.tensors[op.inputs[0]].shape)
-        axes = sorted(_channel_axis(int(a), rank) for a in np.ravel(data_of(graph.tensors[op.inputs[1]])))
+        axes = sorted(channel_axis(int(a), rank) for a in np.ravel(data_of(graph.tensors[op.inputs[1]])))
         keep = int(bool(op.options["keepDims"]))
         if rank == 4 and not keep and 1 not in axes and not {2, 3} <= set(axes):  # what is left would be in another order
             raise ModelError(f"{op.code} over the axes {axes} of a map has no ONNX form here")
@@ -188,13 +183,6 @@ OPERATORS: Mapping[str, Translator] = {
     "DEQUANTIZE": _plain("Identity"),
     "REDUCE_MAX": _reduce("ReduceMax"),
     "MEAN": _reduce("ReduceMean"),
-    "RESHAPE": reshape,
-    "STRIDED_SLICE": sliced,
-    "SLICE": sliced,
-    "PAD": padded,
-    "SPACE_TO_DEPTH": space_to_depth,
-    "DEPTH_TO_SPACE": depth_to_space,
-    "TRANSPOSE": permute,
     "SQUARED_DIFFERENCE": _squared_difference,
     "RSQRT": _reciprocal_root,
 }

@@ -93,10 +93,21 @@ def operand(graph: TFLiteGraph, tensor: int, index: int, position: int) -> tuple
     value, name = unsigned(graph.tensors[tensor]), f"x{index}_{position}"
     if value.data is None:
         return real(tensor), Emission()
-    data = value.data
-    if len(graph.tensors[graph.operators[index].outputs[0]].shape) == 4 and data.size > 1:  # NHWC broadcasting, in NCHW
-        data = data.reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NCHW)
+    data = in_nchw(value.data, graph, graph.operators[index])
     return name, Emission(constants=(constant(f"{name}_q", data),)) + dequantize(value, f"{name}_q", name)
+
+
+def in_nchw(data: npt.NDArray[Any], graph: TFLiteGraph, op: Operator) -> npt.NDArray[Any]:
+    """A constant that meets an operator's NHWC maps, as it meets them in NCHW."""
+    if len(graph.tensors[op.outputs[0]].shape) != 4 or data.size == 1:
+        return data
+    return np.transpose(data.reshape((1,) * (4 - data.ndim) + data.shape), TO_NCHW)
+
+
+def channel_axis(axis: int, rank: int) -> int:
+    """An NHWC axis in NCHW order; other ranks keep theirs."""
+    axis %= rank
+    return TO_NCHW.index(axis) if rank == 4 else axis
 
 
 def operands(graph: TFLiteGraph, op: Operator, index: int) -> tuple[list[str], Emission]:
