@@ -38,6 +38,7 @@ from u3p_edge.prune.apply import apply
 from u3p_edge.prune.dependency import groups
 from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.rewrite import engine, strip_choice
+from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.runtime import open_session
 
 STEP = 8
@@ -58,7 +59,7 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
 def rewritten_and_strips(graph: Graph, begin: Begin) -> tuple[Graph, Graph]:
     """The graph rewritten, and that in strips."""
     choices = choices_for(graph, Target("int8"), begin("Choose forms", len(engine.sites(graph))))
-    new = engine.apply(graph, choices)
+    new = gathered(engine.apply(graph, choices))
     return new, strip_choice.choose(new, bytes_per_element=1).graph
 
 

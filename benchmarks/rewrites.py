@@ -47,6 +47,7 @@ from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.rewriting import choices_for
 from u3p_edge.rewrite import strip_choice
 from u3p_edge.rewrite.engine import Choice, apply, sites
+from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.openvino import open_openvino
 
@@ -80,7 +81,7 @@ def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
     """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
     choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
     new = apply(graph, choices)
-    plan = strip_choice.choose(new, bytes_per_element=bytes_of(number))
+    plan = strip_choice.choose(gathered(new), bytes_per_element=bytes_of(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
 
 

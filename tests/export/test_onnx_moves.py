@@ -65,6 +65,14 @@ ROUNDED = {
     "bilinear rows": [node("upsample", size=(4, 1), interpolation="bilinear")],
     "bilinear columns": [node("upsample", size=(1, 8), interpolation="bilinear")],
     "bilinear by the most": [node("upsample", size=(16, 16), interpolation="bilinear")],
+    "interpolated sum of rows": [
+        Node("maps", "concat", ("image",) * 3, {"axis": 2}),
+        node("interpolated_sum", source="maps", axis=1, factor=2),
+    ],
+    "interpolated sum of columns": [
+        Node("maps", "concat", ("image",) * 3, {"axis": 2}),
+        node("interpolated_sum", source="maps", axis=2, factor=4, cut=(False, True)),
+    ],
     "another scale": [node("identity")],
 }  # fmt: skip
 KEEPS_SCALE = ("bilinear", "bilinear rows", "bilinear columns", "bilinear by the most")

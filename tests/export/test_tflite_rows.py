@@ -19,6 +19,7 @@ from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.stand_in import stand_in
 from u3p_edge.rewrite.engine import Match
+from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.rewrite.rules import OneInterpolation, Separable, Winograd
 from u3p_edge.runtime.tflite_bare import left_to_slow_kernels
 
@@ -90,8 +91,9 @@ def test_an_operator_that_gains_is_laid_alone_where_its_neighbours_would_need_mo
         rewritten(Separable(), upsampled((16, 24), 4, 8, (4, 4))),
         rewritten(OneInterpolation(), upsampled((16, 24), 4, 8, (4, 4))),
         rewritten(Winograd("rows"), upsampled((32, 48), 4, 8, (2, 2))),
+        gathered(rewritten(Separable(), upsampled((16, 24), 4, 8, (4, 4)))),
     ],
-    ids=["stretch", "separable", "separable once", "winograd"],
+    ids=["stretch", "separable", "separable once", "winograd", "gathered"],
 )
 def test_the_laid_file_gives_the_plain_files_bits_and_reads_as_the_same_graph(graph: Graph, number: str) -> None:
     network = stand_in(graph) if number == "int8" else Quantized  # the class stands for "no scheme"

@@ -179,8 +179,10 @@ def test_plain_is_the_inverse(name: str, int8: bool) -> None:
 def test_a_file_with_views_is_read_as_one_without(name: str, int8: bool) -> None:
     found = read_graph(written(ALL[name], int8))
     assert found == read_graph(written(ALL[name], int8, views=False))
-    ops = [node.op for node in (found.graph if isinstance(found, Quantized) else found).nodes]
-    assert ops == [node.op for node in ALL[name].nodes]
+    # Of more maps than XNNPACK joins at once, some are joined before.
+    back, own = (found.graph if isinstance(found, Quantized) else found), ALL[name]
+    assert [n.op for n in back.nodes if n.op != "concat"] == [n.op for n in own.nodes if n.op != "concat"]
+    assert ("concat" in [n.op for n in back.nodes]) == ("concat" in [n.op for n in own.nodes])
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -45,6 +45,12 @@ def test_macs_worked_by_hand(node: Node, macs: int) -> None:
     assert cost(graph).parameters == node.weights["kernel"].size
 
 
+def test_macs_of_an_interpolated_sum() -> None:
+    node = Node("n", "interpolated_sum", ("x",), {"axis": 1, "factor": 4, "taps": 3})
+    graph = Graph((Node("x", "input", attrs={"shape": (None, 8, 6, 4)}), node), ("x",), ("n",))
+    assert cost(graph).macs == {"n": 32 * 2 * 4 * 9}  # 3 places of 3 taps for each of 32x2 places and 4 channels
+
+
 def test_bytes_worked_by_hand() -> None:
     nodes = (
         Node("x", "input", attrs={"shape": (None, 8, 6, 4)}),

@@ -142,9 +142,11 @@ def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations
     assert [found[node.name] for node in convs] == [(1, 4, 6, 2)] * 9
     assert sum("bias" in node.weights for node in convs) == 1
     assert sum(node.op == "upsample" and found[node.name] == (1, 16, 24, 2) for node in other.nodes) == 3
-    # The three taps of a row stand side by side while they grow along rows, and come apart for the sums along columns.
-    assert [found[node.name] for node in other.nodes if node.op == "concat"] == [(1, 4, 3 * 6, 2)] * 3
-    assert [found[node.name] for node in other.nodes if node.attrs.get("size") == (4, 1)] == [(1, 16, 3 * 6, 2)] * 3
+    # All taps stand side by side while they grow along rows, those of a row for its sum, and come apart for that along columns.
+    assert [found[node.name] for node in other.nodes if node.op == "concat"] == [(1, 4, 9 * 6, 2)]
+    assert [found[node.name] for node in other.nodes if node.attrs.get("size") == (4, 1)] == [(1, 16, 9 * 6, 2)]
+    assert [found[f"y_row{a}"] for a in range(3)] == [(1, 16, 3 * 6, 2)] * 3
+    assert other["y_row1"].attrs["cropping"] == ((0, 0), (3 * 6, 3 * 6))
     columns = [node.attrs["cropping"] for node in other.nodes if node.name.startswith("y_column") and node.op == "crop"]
     assert [found[f"y_column{b}"] for b in range(3)] == [(1, 16, 6, 2)] * 3
     assert columns[:1] == [((0, 0), (0, 12))]

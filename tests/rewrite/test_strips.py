@@ -21,6 +21,7 @@ from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
 from u3p_edge.graph.reference import run
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu
 from u3p_edge.rewrite import strip_choice
+from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.rewrite.intervals import cuts
 from u3p_edge.rewrite.region import Region, ends, region
 from u3p_edge.rewrite.rule import Match, Refusal
@@ -137,6 +138,7 @@ def rewritten(graph: Graph, rule: Separable | Winograd | SplitConcat, where: tup
 FORMS: dict[str, Callable[[Graph], Graph]] = {
     "plain": lambda graph: graph,
     "separable": lambda graph: rewritten(graph, Separable()),
+    "gathered": lambda graph: gathered(rewritten(graph, Separable())),
     "winograd": lambda graph: rewritten(rewritten(graph, Separable()), Winograd()),
     "winograd 2d": lambda graph: rewritten(graph, Winograd("both"), ("dec1_fuse",)),
     "sum of parts": lambda graph: rewritten(graph, SplitConcat()),

@@ -18,6 +18,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.tflite_lower import LOWERINGS
 from u3p_edge.export.tflite_pack import pack
+from u3p_edge.export.tflite_phases import compact, content
 from u3p_edge.export.tflite_pieces import NONE, Call, Context, context, relu_kind, resolve
 from u3p_edge.export.tflite_rows import rows_as_images
 from u3p_edge.export.tflite_views import viewed
@@ -59,7 +60,8 @@ def lower(graph: Graph, scheme: Scheme | None, *, float_io: bool = False, views:
         calls = rows_as_images(_with_views(inputs, calls), inputs, outputs)
     if scheme is not None and float_io:
         inputs, calls, outputs = _float_ends(inputs, calls, outputs)
-    return _numbered(inputs, calls, outputs)
+    file = _numbered(inputs, calls, outputs)
+    return compact(file) if views else file
 
 
 def _calls(at: Context, node: Node) -> tuple[Call, ...]:
@@ -118,13 +120,13 @@ def _numbered(inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tupl
     where = {tensor.name: index for index, tensor in enumerate(maps)}
     constants: dict[object, Tensor] = {}
     for tensor in _constants(calls):
-        constants.setdefault(_content(tensor), tensor)
+        constants.setdefault(content(tensor), tensor)
     where_constant = {content: len(maps) + index for index, content in enumerate(constants)}
 
     def number(given: str | Tensor | None) -> int:
         if given is None:
             return -1
-        return where[given] if isinstance(given, str) else where_constant[_content(given)]
+        return where[given] if isinstance(given, str) else where_constant[content(given)]
 
     operators = (Operator(c.code, tuple(map(number, c.inputs)), (where[c.output.name],), c.options) for c in calls)
     return TFLiteGraph(
@@ -134,8 +136,3 @@ def _numbered(inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tupl
 
 def _constants(calls: Iterable[Call]) -> Iterator[Tensor]:
     return (given for call in calls for given in call.inputs if isinstance(given, Tensor))
-
-
-def _content(tensor: Tensor) -> object:
-    data = b"" if tensor.data is None else tensor.data.tobytes()
-    return tensor.shape, tensor.dtype.str, data, tensor.scale.tobytes(), tensor.zero_point.tobytes(), tensor.axis

@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TypeVar
 
 import numpy as np
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.flatbuffer import Tensor
+from u3p_edge.export.tflite_interpolated import interpolated_sum
 from u3p_edge.export.tflite_layers import conv_transpose, convolution, dense, function, padding
 from u3p_edge.export.tflite_pieces import (
-    CONCAT_OPERANDS,
     NONE,
     RELU,
     Call,
     Context,
     constant,
     integers,
+    joined,
     relu_kind,
 )
 from u3p_edge.export.tflite_views import crop, reshaped
 from u3p_edge.graph.ir import Node
-
-_T = TypeVar("_T")
 
 Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
 """From a node, the map it gives and the activation fused behind it, to the operators that compute it."""
@@ -109,31 +107,7 @@ def _merge(code: str) -> Lowering:
 
 
 def _concat(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    """In a tree where there are more operands than XNNPACK takes, as many of them as possible copied only once."""
-    axis = node.attrs["axis"] % len(out.shape)
-    level, calls = [(name, at.shapes[name]) for name in at.sources(node)], list[Call]()
-    while len(level) > CONCAT_OPERANDS:
-        joined = []
-        for part in _parts(level):
-            if len(part) > 1:
-                shape = (*out.shape[:axis], sum(shape[axis] for _, shape in part), *out.shape[axis + 1 :])
-                given = at.map(f"{node.name}/{len(calls)}", shape, like=node.name)
-                calls.append(Call("CONCATENATION", tuple(name for name, _ in part), given, {"axis": axis}))
-                part = [(given.name, shape)]
-            joined += part
-        level = joined
-    return *calls, Call("CONCATENATION", tuple(name for name, _ in level), out, {"axis": axis})
-
-
-def _parts(operands: list[_T]) -> list[list[_T]]:
-    """The operands in order, joined to parts of at most five from the left until five parts or no more are left."""
-    parts, at, surplus = [], 0, len(operands) - CONCAT_OPERANDS
-    while at < len(operands):
-        size = min(CONCAT_OPERANDS, surplus + 1)
-        part = operands[at : at + size]
-        parts.append(part)
-        at, surplus = at + len(part), surplus - len(part) + 1
-    return parts
+    return joined([(name, at.shapes[name]) for name in at.sources(node)], out, node.attrs["axis"] % len(out.shape))
 
 
 def _crop(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
@@ -193,6 +167,7 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "global_max_pool": _global("REDUCE_MAX"),
         "global_average_pool": _global("MEAN"),
         "upsample": _upsample,
+        "interpolated_sum": interpolated_sum,
         "concat": _concat,
         "add": _merge("ADD"),
         "subtract": _merge("SUB"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from u3p_edge.graph.ir import Graph, Node, consumers, shapes
 from u3p_edge.graph.ops import TRAINING_ONLY, Shape
 from u3p_edge.graph.scheme import Scheme, is_relu
 
+_T = TypeVar("_T")
+
 NONE, RELU, RELU6 = 0, 1, 3  # schema.ActivationFunctionType
 SAME, VALID = 0, 1  # schema.Padding
 
@@ -23,8 +25,11 @@ CONCAT_OPERANDS = 5
 """The most operands with which XNNPACK takes a concatenation."""
 
 _FUSES_RELU = frozenset(
-    ("conv", "depthwise_conv", "conv_transpose", "dense", "add", "subtract", "multiply", "max_pool", "average_pool")
-)
+    (
+        "conv", "depthwise_conv", "conv_transpose", "dense", "add", "subtract", "multiply", "interpolated_sum", "max_pool",
+        "average_pool",
+    )
+)  # fmt: skip
 _NO_SCALES = np.zeros(0, np.float32)
 _NO_ZEROS = np.zeros(0, np.int64)
 
@@ -130,3 +135,31 @@ def integers(name: str, *values: Any) -> Tensor:
 def quantized(name: str, values: npt.NDArray[Any], scale: npt.NDArray[np.float32], axis: int) -> Tensor:
     """A constant with a scale for every index of an axis, symmetric."""
     return Tensor(name, values.shape, values.dtype, values, scale, np.zeros(scale.size, np.int64), axis)
+
+
+def joined(operands: Sequence[tuple[str, Shape]], out: Tensor, axis: int) -> tuple[Call, ...]:
+    """The maps, by name and shape, joined to `out` along an axis: in a tree where there are more than XNNPACK takes, as many of
+    them as possible copied only once."""
+    level, calls = list(operands), list[Call]()
+    while len(level) > CONCAT_OPERANDS:
+        fewer = []
+        for part in _parts(level):
+            if len(part) > 1:
+                shape = (*out.shape[:axis], sum(shape[axis] for _, shape in part), *out.shape[axis + 1 :])
+                given = replace(out, name=f"{out.name}/{len(calls)}", shape=shape)
+                calls.append(Call("CONCATENATION", tuple(name for name, _ in part), given, {"axis": axis}))
+                part = [(given.name, shape)]
+            fewer += part
+        level = fewer
+    return *calls, Call("CONCATENATION", tuple(name for name, _ in level), out, {"axis": axis})
+
+
+def _parts(operands: list[_T]) -> list[list[_T]]:
+    """The operands in order, joined to parts of at most five from the left until five parts or no more are left."""
+    parts, at, surplus = [], 0, len(operands) - CONCAT_OPERANDS
+    while at < len(operands):
+        size = min(CONCAT_OPERANDS, surplus + 1)
+        part = operands[at : at + size]
+        parts.append(part)
+        at, surplus = at + len(part), surplus - len(part) + 1
+    return parts

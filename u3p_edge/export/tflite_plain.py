@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
+from u3p_edge.export.tflite_phases import spread
 from u3p_edge.export.tflite_pieces import Call
 from u3p_edge.export.tflite_rows import rows_again
 from u3p_edge.export.tflite_views import RESIZES, viewed
@@ -35,7 +36,7 @@ class _Links:
 
 def plain(file: TFLiteGraph) -> TFLiteGraph:
     """The file in which every line, every batch of rows and every batch of bands is a map again."""
-    file = rows_again(file)
+    file = rows_again(spread(file))
     makers = {op.outputs[0]: place for place, op in enumerate(file.operators)}
     readers: dict[int, list[int]] = {}
     for place, op in enumerate(file.operators):

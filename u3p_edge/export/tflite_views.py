@@ -37,7 +37,7 @@ RESIZES = ("RESIZE_BILINEAR",)
 """The interpolations that XNNPACK takes."""
 
 _PLACE = 36
-_ADDRESS = 8
+ADDRESS = 8
 
 
 def viewed(call: Call, source: Tensor) -> tuple[Call, ...]:
@@ -67,7 +67,7 @@ def gains_by_rows(call: Call, source: Tensor) -> bool:
     if not treats_rows_alike(call, source):
         return False
     _, columns = _kernel(call) or (1, 1)
-    each = _PLACE if call.code in RESIZES else _ADDRESS * columns
+    each = _PLACE if call.code in RESIZES else ADDRESS * columns
     return (call.code in RESIZES or columns > 1) and math.prod(call.output.shape[:3]) * each >= TABLE_FROM
 
 
@@ -116,7 +116,7 @@ def _as_line(call: Call, source: Tensor) -> Iterator[Call]:
 def _bands(shape: Shape, kernel: tuple[int, int]) -> int:
     """In how many bands a map is computed; 1 for whole."""
     _, height, width, _ = shape
-    if kernel[0] == 1 or _ADDRESS * kernel[0] * kernel[1] * height * width < TABLE_FROM:
+    if kernel[0] == 1 or ADDRESS * kernel[0] * kernel[1] * height * width < TABLE_FROM:
         return 1
     most = min(CONCAT_OPERANDS, 2 * height // (BAND_ROWS * (kernel[0] - 1)))
     return next((count for count in range(most, 1, -1) if height % count == 0), 1)

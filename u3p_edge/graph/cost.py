@@ -22,7 +22,7 @@ class Cost:
     """Of one image.
 
     Args:
-        macs: multiply-accumulates of each node that has any (convolutions and dense layers).
+        macs: multiply-accumulates of each node that has any: convolutions, dense layers, interpolated sums.
         parameters: numbers stored as weights, moving statistics included, as Keras counts them.
         weight_bytes: of each node that has weights.
         activation_bytes: of the tensor that each node gives, inputs included.
@@ -52,7 +52,7 @@ def cost(graph: Graph, *, bytes_per_element: int = 4) -> Cost:
     found = shapes(graph)
     weighted = [node for node in graph.nodes if node.weights]
     return Cost(
-        macs=MappingProxyType({node.name: _macs(node, found) for node in weighted if "kernel" in node.weights}),
+        macs=MappingProxyType({node.name: _macs(node, found) for node in graph.nodes if _multiplies(node)}),
         parameters=sum(array.size for node in weighted for array in node.weights.values()),
         weight_bytes=MappingProxyType({node.name: _weight_bytes(node, bytes_per_element) for node in weighted}),
         activation_bytes=MappingProxyType({name: math.prod(shape) * bytes_per_element for name, shape in found.items()}),
@@ -63,10 +63,17 @@ def _weight_bytes(node: Node, bytes_per_element: int) -> int:
     return sum(array.size * (bytes_per_element if key == "kernel" else _WIDE) for key, array in node.weights.items())
 
 
+def _multiplies(node: Node) -> bool:
+    return "kernel" in node.weights or node.op == "interpolated_sum"
+
+
 def _macs(node: Node, found: Mapping[str, Shape]) -> int:
     """Positions times kernel: every weight is used once at each position of the output.
 
-    A transposed convolution uses every weight once at each position of its input; borders count as if they were inside.
+    A transposed convolution uses every weight once at each position of its input; an interpolated sum has three places of
+    every tap for each value. Borders count as if they were inside.
     """
+    if node.op == "interpolated_sum":
+        return math.prod(found[node.name][1:]) * 3 * int(node.attrs["taps"])
     at = found[node.inputs[0] if node.op == "conv_transpose" else node.name]
     return math.prod(at[1:-1]) * int(node.weights["kernel"].size)

@@ -22,7 +22,7 @@ ALIGNMENT = 64
 """Bytes that offsets and sizes are multiples of, as in TensorFlow Lite's arena."""
 
 _VIEWS = TRAINING_ONLY | {"reshape", "flatten"}
-_FUSING = ("add", "subtract", "multiply")
+_FUSING = ("add", "subtract", "multiply", "interpolated_sum")
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,20 @@ def _upsample(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Sha
     return (batch, height * attrs["size"][0], width * attrs["size"][1], channels)
 
 
+def _interpolated_sum(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
+    batch, height, width, channels = inputs[0]
+    axis, factor, taps, lost = attrs["axis"], attrs["factor"], attrs["taps"], sum(attrs["cut"])
+    if width % taps:
+        raise ValueError(f"{width} columns are not {taps} maps side by side")
+    if axis not in (1, 2) or factor < 2 or taps % 2 == 0 or taps // 2 > (factor + 1) // 2:
+        raise ValueError(f"{taps} taps along axis {axis}, upsampled by {factor}, reach beyond the neighbouring places")
+    size = [height, width // taps]
+    if size[axis - 1] < 2 + (lost == 2):
+        raise ValueError(f"{size[axis - 1]} places are too few to interpolate between")
+    size[axis - 1] = factor * (size[axis - 1] - lost)
+    return (batch, *size, channels)
+
+
 def _concat(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
     axis = attrs["axis"] % len(inputs[0])
     others = {(*shape[:axis], *shape[axis + 1 :]) for shape in inputs}
@@ -218,6 +232,10 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "global_max_pool": Op(_global_pool, attrs={"keepdims": False}),
         "global_average_pool": Op(_global_pool, attrs={"keepdims": False}),
         "upsample": Op(_upsample, attrs={"size": (2, 2), "interpolation": "nearest"}),
+        "interpolated_sum": Op(
+            _interpolated_sum,
+            attrs={"axis": REQUIRED, "factor": 2, "taps": 3, "interpolation": "bilinear", "cut": (False, False)},
+        ),
         "concat": Op(_concat, arity=None, attrs={"axis": -1}),
         "add": _MERGE,
         "subtract": Op(_merge, arity=2),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.reference_functions import apply_function
-from u3p_edge.graph.reference_windows import conv, conv_transpose, depthwise_conv, pool, upsample
+from u3p_edge.graph.reference_windows import conv, conv_transpose, depthwise_conv, interpolated_sum, pool, upsample
 
 Array = npt.NDArray[Any]
 Op = Callable[[Node, Sequence[Array]], Array]
@@ -186,6 +186,7 @@ OPERATIONS: Mapping[str, Op] = MappingProxyType(
         "global_max_pool": _global(np.max),
         "global_average_pool": _global(np.mean),
         "upsample": upsample,
+        "interpolated_sum": interpolated_sum,
         "concat": lambda node, x: np.concatenate(x, axis=node.attrs["axis"]),
         "add": _merged(np.add),
         "subtract": _merged(np.subtract),

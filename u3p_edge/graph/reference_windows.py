@@ -71,6 +71,29 @@ def upsample(node: Node, x: Sequence[Array]) -> Array:
     return y
 
 
+def interpolated_sum(node: Node, x: Sequence[Array]) -> Array:
+    """out[j] = sum over b of (U V_b)[j + b - k // 2], with zeros beyond the ends. The k maps V_b stand side by side along the
+    columns, and U upsamples along the axis that j runs along. Where the map is `cut` at an end, the place of that end is left
+    out: it would read what is not there. [N, H, k W, C] to [N, s H, W, C] (axis 1) or [N, H, s W, C] (axis 2)."""
+    axis, factor, taps = node.attrs["axis"], node.attrs["factor"], node.attrs["taps"]
+    grow = np.repeat if node.attrs["interpolation"] == "nearest" else _grown_linearly
+    maps = [grow(part, factor, axis) for part in np.split(x[0], taps, axis=2)]
+    total = _added([_moved(part, axis, b - taps // 2) for b, part in enumerate(maps)])
+    before, behind = (factor * end for end in node.attrs["cut"])
+    return np.take(total, np.arange(before, total.shape[axis] - behind), axis)
+
+
+def _moved(x: Array, axis: int, by: int) -> Array:
+    """At place j what `x` holds at j + by along an axis, zeros beyond its ends."""
+    pads = [(max(-by, 0), max(by, 0)) if i == axis else (0, 0) for i in range(x.ndim)]
+    first = max(by, 0)
+    return np.take(np.pad(x, pads), np.arange(first, first + x.shape[axis]), axis)
+
+
+def _grown_linearly(x: Array, factor: int, axis: int) -> Array:
+    return _linear(x, axis, factor)
+
+
 def _linear(x: Array, axis: int, factor: int) -> Array:
     """Place i reads at (i + 1/2) / s - 1/2. In whole numbers, so that weights repeat exactly every s places."""
     length = x.shape[axis]

@@ -1,8 +1,9 @@
 """Files whose wide full-size maps never exist whole: the network in strips, written by our own TFLite writer.
 
-Strips come after quantization and change no number, so training never sees them:
+Strips come after quantization and change no number, so training never sees them; neither does it see that sums of
+interpolated maps are gathered, which only rounds less:
 
-    int8 file ─ read ─► Graph + Scheme ─ strips by the memory plan ─► Graph + Scheme ─ write ─► int8 file
+    int8 file ─ read ─► Graph + Scheme ─ gather ─ strips by the memory plan ─► Graph + Scheme ─ write ─► int8 file
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.rewrite import strip_choice
+from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.rewrite.strips import carry
 
 MB = 1_000_000
@@ -34,12 +36,15 @@ class Stripped:
 
 
 def stripped(graph: Graph, recipe: ExportRecipe, bytes_per_element: int) -> Stripped:
-    """The graph in as many strips as the recipe says, or as its memory plan asks for.
+    """The graph with its sums gathered, in as many strips as the recipe says or as its memory plan asks for.
 
     Raises:
         ConfigError: the number of strips that was asked for cannot be.
     """
-    if recipe.strips == 1 or recipe.as_it_came:
+    if recipe.as_it_came:
+        return Stripped(graph, None, ())
+    graph = gathered(graph)
+    if recipe.strips == 1:
         return Stripped(graph, None, ())
     budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
     plan = strip_choice.choose(graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips)
@@ -69,7 +74,7 @@ def strip_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[b
     if not isinstance(read, Quantized):
         raise ModelError("the file to be put into strips is not int8")
     done = stripped(read.graph, recipe, bytes_per_element=1)
-    scheme = read.scheme if done.plan is None else carry(read.scheme, done.graph, done.plan.origin)
+    scheme = carry(read.scheme, done.graph, {} if done.plan is None else done.plan.origin)
     return write(done.graph, scheme, metadata, float_io=recipe.float_io), done.notes
 
 

@@ -149,6 +149,26 @@ def _upsample(node: Node, before: Shape, _after: Shape) -> Geometry:
     return Geometry(needed=read, given=grown)
 
 
+def _interpolated_sum(node: Node, before: Shape, _after: Shape) -> Geometry:
+    """Rows of a place read it and its two neighbours. Beyond a cut there are none: the outermost place is left out there."""
+    s, height = node.attrs["factor"], before[_HEIGHT]
+    if node.attrs["axis"] != _HEIGHT:
+        return _SAME
+
+    def ends(rows: Rows) -> tuple[bool, bool]:
+        return rows[0] > 0, rows[1] < height
+
+    def given(rows: Rows, _wanted: Rows) -> Rows:
+        first, last = ends(rows)
+        return s * (rows[0] + first), s * (rows[1] - last)
+
+    return Geometry(
+        needed=lambda r: clipped((r[0] // s - 1, -(-r[1] // s) + 1), height),
+        given=given,
+        cut=lambda new, rows, _wanted: replace(new, attrs={**new.attrs, "cut": ends(rows)}),
+    )
+
+
 def _crop(node: Node, _before: Shape, _after: Shape) -> Geometry:
     (top, _), columns = node.attrs["cropping"]
     return Geometry(
@@ -207,6 +227,7 @@ _KINDS: Mapping[str, Callable[[Node, Shape, Shape], Geometry]] = {
     "depthwise_conv": _conv,
     **dict.fromkeys(_POOLS, _pool),
     "upsample": _upsample,
+    "interpolated_sum": _interpolated_sum,
     "crop": _crop,
     "pad": _pad,
     "space_to_depth": _space_to_depth,

@@ -29,7 +29,7 @@ KERNELS = 16
 """A convolution below an upsampling joins if its map has at least so many times the bytes of its kernel: every strip packs
 the kernel again and computes some rows twice, which for a small map costs more than keeping it."""
 
-_CHEAP = frozenset(("upsample", "crop", "pad", "add", "subtract", "concat"))
+_CHEAP = frozenset(("upsample", "interpolated_sum", "crop", "pad", "add", "subtract", "concat"))
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str
 
 
 def _grows(node: Node) -> bool:
+    if node.op == "interpolated_sum":
+        return bool(node.attrs["axis"] == 1)
     return node.op == "upsample" and bool(node.attrs["size"][0] > 1)
 
 

@@ -50,15 +50,17 @@ def convolution(name: str, source: str, kernel: npt.NDArray[np.floating], own_bi
     return Node(name, "conv", (source,), {"padding": "same"}, weights)
 
 
-def shifted(name: str, source: str, axis: int, by: int) -> list[Node]:
-    """Nodes, the last of which holds at place j what `source` holds at j + by along an axis, zeros beyond its ends."""
+def shifted(name: str, source: str, axis: int, by: int, beside: tuple[int, int] = (0, 0)) -> list[Node]:
+    """Nodes, the last of which holds at place j what `source` holds at j + by along an axis, zeros beyond its ends.
+
+    `beside` are columns that are cut off on the way, from the left and from the right; along rows alone.
+    """
     lost, filled = ((by, 0), (0, by)) if by > 0 else ((0, -by), (-by, 0))
-
-    def along(pair: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (pair, (0, 0)) if axis == ROWS else ((0, 0), pair)
-
-    cut = Node(f"{name}_cut", "crop", (source,), {"cropping": along(lost)})
-    return [cut, Node(name, "pad", (cut.name,), {"padding": along(filled)})]
+    cropping, padding = ((lost, beside), (filled, (0, 0))) if axis == ROWS else ((beside, lost), ((0, 0), filled))
+    if not by:
+        return [Node(name, "crop", (source,), {"cropping": cropping})]
+    cut = Node(f"{name}_cut", "crop", (source,), {"cropping": cropping})
+    return [cut, Node(name, "pad", (cut.name,), {"padding": padding})]
 
 
 def total(name: str, sources: Sequence[str], relu: bool) -> list[Node]:

@@ -24,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
@@ -60,7 +62,9 @@ def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
     nodes, taps = column_taps(up, conv, width)
     columns = []
     for b, name in enumerate(taps):
-        added = _interpolated(name, up, COLUMNS, b - len(taps) // 2)
+        added = [*_grown(f"{name}_columns", name, up, COLUMNS)]
+        by = b - len(taps) // 2
+        added += shifted(f"{name}_shifted", added[-1].name if added else name, COLUMNS, by) if by else []
         nodes += added
         columns.append(added[-1].name if added else name)
     return [*nodes, *total(conv.name, columns, conv.attrs["activation"] == "relu")]
@@ -69,24 +73,27 @@ def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
 def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]]:
     """Nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b.
 
-    What is done along rows is done to all b at once: their maps, `width` columns each, stand beside one another in one map.
+    All taps stand side by side in one map, `width` columns each, those of a row of the kernel together. They grow along rows
+    at once, and what is then done along rows is done to all b at once.
     """
     kernel, name = conv.weights["kernel"], conv.name
     height, count = kernel.shape[:2]
     nodes: list[Node] = []
-    rows = []
-    for a in range(height):
-        taps = [f"{name}_tap{a}{b}" for b in range(count)]
-        for b, tap in enumerate(taps):
-            centre = (a, b) == (height // 2, count // 2)
-            nodes.append(convolution(tap, up.inputs[0], kernel[a : a + 1, b : b + 1], bias(conv) if centre else None))
-        joined = f"{name}_row{a}"
-        nodes.append(Node(joined, "concat", tuple(taps), {"axis": 2}))
-        nodes += _interpolated(joined, up, ROWS, a - height // 2)
-        rows.append(nodes[-1].name)
+    for a, b in np.ndindex(height, count):
+        centre = (a, b) == (height // 2, count // 2)
+        tap = kernel[a : a + 1, b : b + 1]
+        nodes.append(convolution(f"{name}_tap{a}{b}", up.inputs[0], tap, bias(conv) if centre else None))
+    nodes.append(Node(f"{name}_taps", "concat", tuple(tap.name for tap in nodes), {"axis": 2}))
+    nodes += _grown(f"{name}_taps_rows", f"{name}_taps", up, ROWS)
+    summed, row = nodes[-1].name, count * width
     if height > 1:
+        rows = []
+        for a in range(height):
+            beside = (a * row, (height - 1 - a) * row)
+            nodes += shifted(f"{name}_row{a}", summed, ROWS, a - height // 2, beside)
+            rows.append(nodes[-1].name)
         nodes += total(f"{name}_rows", rows, relu=False)
-    summed = nodes[-1].name
+        summed = nodes[-1].name
     columns = [f"{name}_column{b}" for b in range(count)]
     for b, column in enumerate(columns):
         beside = (b * width, (count - 1 - b) * width)
@@ -94,10 +101,9 @@ def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]
     return nodes, columns
 
 
-def _interpolated(name: str, up: Node, axis: int, by: int) -> list[Node]:
-    """`name` interpolated along one axis and shifted; nothing where neither is called for."""
-    along, factor = ("rows", "columns")[axis], up.attrs["size"][axis]
+def _grown(name: str, source: str, up: Node, axis: int) -> list[Node]:
+    """`source` interpolated along one axis; nothing where that is not called for."""
+    factor = up.attrs["size"][axis]
     size = (factor, 1) if axis == ROWS else (1, factor)
     attrs = {"size": size, "interpolation": up.attrs["interpolation"]}
-    grown = [Node(f"{name}_{along}", "upsample", (name,), attrs)] if factor > 1 else []
-    return [*grown, *shifted(f"{name}_{along}_shifted", grown[-1].name if grown else name, axis, by)] if by else grown
+    return [Node(name, "upsample", (source,), attrs)] if factor > 1 else []
