@@ -25,6 +25,7 @@ from u3p_edge.prune.dependency import groups
 from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.rewrite.engine import Choice, sites
 from u3p_edge.rewrite.engine import apply as rewritten
+from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.rewrite.rule import Match, Rule
 from u3p_edge.rewrite.rules import RULES, JoinSum, Pointwise
 
@@ -188,6 +189,15 @@ def test_a_rewritten_branch_is_one_group_and_may_be_lost_whole(rule: Rule) -> No
     assert (found.size, found.frozen) == (WIDTH, "")
     pruned = assert_pruned_as_masked(other, PruningPlan({found.name: ()}))
     assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_enc5")]
+
+
+def test_a_branch_with_gathered_sums_prunes_exactly() -> None:
+    graph = gathered(rewritten(folded("paper"), [Choice("dec1_from_dec3_conv", "separable", ())]))
+    assert [node.op for node in graph.nodes].count("interpolated_sum") == 2
+    assert_pruned_as_masked(graph, thinned(graph))
+    (found,) = (found for found in groups(graph) if "dec1_from_dec3_conv" in found.tensors)
+    pruned = assert_pruned_as_masked(graph, PruningPlan({found.name: ()}))
+    assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_dec3")]
 
 
 @pytest.mark.parametrize("name", ["article", "gated"])

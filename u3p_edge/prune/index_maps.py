@@ -243,7 +243,7 @@ PASSAGES: Mapping[str, Passage] = MappingProxyType(
         **dict.fromkeys(("add", "subtract", "multiply", "maximum", "minimum", "average"), _merge),
         **dict.fromkeys(("reshape", "flatten", "space_to_depth", "depth_to_space"), _view),
         "crop": _crop,
-        **dict.fromkeys(("relu", "leaky_relu", "elu", "upsample", "pad", *TRAINING_ONLY), _same),
+        **dict.fromkeys(("relu", "leaky_relu", "elu", "upsample", "interpolated_sum", "pad", *TRAINING_ONLY), _same),
         **dict.fromkeys(("max_pool", "average_pool", "global_max_pool", "global_average_pool"), _same),
     }
 )

@@ -18,8 +18,11 @@ from u3p_edge.graph.ops import TRAINING_ONLY, Shape
 
 _LINEAR = frozenset(("conv", "conv_transpose", "dense"))
 _ZERO_STAYS = frozenset(
-    ("add", "subtract", "multiply", "relu", "upsample", "crop", "pad", "max_pool", "average_pool", "reshape", *TRAINING_ONLY)
-)
+    (
+        "add", "subtract", "multiply", "relu", "upsample", "interpolated_sum", "crop", "pad", "max_pool", "average_pool",
+        "reshape", *TRAINING_ONLY,
+    )
+)  # fmt: skip
 """Ops that give zeros for zeros. A ReLU with a threshold may not."""
 
 
