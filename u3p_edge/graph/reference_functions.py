@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +35,12 @@ def _softplus(x: Array) -> Array:
     return np.asarray(np.logaddexp(x, 0))
 
 
+def _gelu(x: Array) -> Array:
+    from scipy.special import erf  # here, since a device that times layers has LiteRT and NumPy alone
+
+    return np.asarray(0.5 * x * (1 + erf(x / np.sqrt(2))))
+
+
 def _selu(x: Array) -> Array:
     return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
 
@@ -50,7 +55,7 @@ _FUNCTIONS: Mapping[str, Callable[[Array], Any]] = MappingProxyType(
         "tanh": np.tanh,
         "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
         "selu": _selu,
-        "gelu": lambda x: 0.5 * x * (1 + erf(x / np.sqrt(2))),
+        "gelu": _gelu,
         "swish": lambda x: x * _sigmoid(x),
         "mish": lambda x: x * np.tanh(_softplus(x)),
         "softplus": _softplus,
