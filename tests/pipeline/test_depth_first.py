@@ -9,6 +9,7 @@ from tflite_models import STEP, graph, integers, random_image, run
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.export import flatbuffer, tflite
+from u3p_edge.export.structure import tflite_faults
 from u3p_edge.export.tflite_file import write
 from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.graph import memory
@@ -237,6 +238,7 @@ def test_the_sums_of_a_separable_branch_are_gathered_from_the_converters_file(me
     else:
         file = tflite.convert_int8(quantize_aware(model, images), metadata, calibration=None)
     done, _ = strip_int8(file, metadata, ExportRecipe(strips=1))
+    assert tflite_faults(flatbuffer.read(done), int8=True, float_io=False) == ()
     codes = [op.code for op in flatbuffer.read(done).operators]
     assert codes.count("RESIZE_BILINEAR") == codes.count("ADD") == 0
     # Along either axis four phases, each of the first, the inner and the last places.

@@ -47,9 +47,18 @@ def _integer_faults(graph: TFLiteGraph, float_io: bool) -> Iterator[str]:
             yield from _weight_faults(op, graph.tensors[op.inputs[1]])
 
 
+def _is_alike(weights: Tensor, axis: int) -> bool:
+    """Whether a kernel of one scale has the same integers in every channel."""
+    if weights.scale.size != 1 or weights.data is None:
+        return False
+    return bool(np.all(weights.data == np.take(weights.data, [0], axis)))
+
+
 def _weight_faults(op: Operator, weights: Tensor) -> Iterator[str]:
-    channels = weights.shape[0] if op.code == "CONV_2D" else weights.shape[3]
-    if weights.dtype != np.int8 or weights.scale.size != channels:
+    axis = 0 if op.code == "CONV_2D" else 3
+    channels = weights.shape[axis]
+    # One scale is enough where all channels have the same weights, as in an interpolation.
+    if weights.dtype != np.int8 or weights.scale.size != (1 if _is_alike(weights, axis) else channels):
         yield f"the weights {weights.name!r} are not int8 with one scale for each of {channels} channels"
     if np.any(weights.zero_point != 0):
         yield f"the weights {weights.name!r} are not symmetric: a zero point is not 0"
