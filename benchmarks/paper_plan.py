@@ -1,6 +1,6 @@
 """Find on real images which channels the paper's model (base 64, 320x320) needs for a given time, and what they cost in Dice.
 
-    python benchmarks/paper_plan.py ../shared/data/acdc_ed224 --ms 67 --updates 6000
+    python benchmarks/paper_plan.py ../shared/data/acdc_ed224 --ms 64 --updates 6000
 
 The paper's model itself is too large to be trained here. So the base-16 network of benchmarks/recipes/base16 is pruned, by its
 own importances and fine-tuned on its own images, but what a plan costs is the time of the paper's model in the same shape, from
