@@ -29,12 +29,12 @@ REFERENCE = "reference"
 MARGIN = 0.97
 """A rewrite must take at most this share of the reference's time: what is not clearly faster is not applied."""
 
-HEAVIER = 0.85
+HEAVIER = 0.9
 """A form of more weights must take at most this share of a lighter rewrite's time. Strips pack its kernels again and again; and
 Winograd in both directions, which it is about, has three times the sums of Winograd along rows: the widest convolution of the
 paper's model gains a few percent by it in TFLite, and with it the network takes 1.7 times as long in OpenVINO."""
 
-GROWTH = 1.08
+GROWTH = 1.1
 """Rewriting may enlarge the weights to this many times what they are. Winograd's kernels have 4/3 to 16/9 the weights, which a
 process holds twice, in the file and packed; in a deep encoder they are most of the model and save next to no time."""
 
