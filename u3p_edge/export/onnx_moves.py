@@ -38,7 +38,7 @@ def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emiss
     before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
     if len(before) == len(after) == 4 and before[3] == after[3]:
         shape = constant(f"{target}_shape", np.asarray(after, np.int64)[list(TO_NCHW)])
-        return emission + Emission((helper.make_node("Reshape", [source, shape.name], [target]),), (shape,))
+        return Emission((helper.make_node("Reshape", [source, shape.name], [target]),), (shape,))
     if len(before) == 4:
         emission += transpose(source, f"{target}_from", TO_NHWC)
         source = f"{target}_from"
@@ -50,11 +50,11 @@ def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emiss
 
 def sliced(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
     """STRIDED_SLICE and SLICE with steps of 1, as one Slice of an NCHW map."""
-    source, emission = stored(op.inputs[0]), Emission()
     spans = np.asarray(cut(graph, op), np.int64)
     spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
     starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
-    return emission + Emission((helper.make_node("Slice", [source, starts.name, ends.name], [target]),), (starts, ends))
+    node = helper.make_node("Slice", [stored(op.inputs[0]), starts.name, ends.name], [target])
+    return Emission((node,), (starts, ends))
 
 
 def space_to_depth(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
@@ -142,11 +142,10 @@ def concatenated(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
 
 def permute(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
     """A TRANSPOSE of NHWC maps, as one Transpose of NCHW maps."""
-    source, emission = stored(op.inputs[0]), Emission()
     order = [int(axis) for axis in np.ravel(data_of(graph.tensors[op.inputs[1]]))]
     if len(order) == 4:
         order = [TO_NCHW.index(order[TO_NCHW[axis]]) for axis in range(4)]
-    return emission + transpose(source, target, order)
+    return transpose(stored(op.inputs[0]), target, order)
 
 
 MOVES: Mapping[str, Mover] = MappingProxyType(

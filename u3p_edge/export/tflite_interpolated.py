@@ -90,7 +90,7 @@ def _phases(one: _Sum) -> Iterator[Call]:
         calls = list(_phase(one, f"{one.out.name}/phase{phase}", weights))
         yield from calls
         phases.append(calls[-1].output)
-    together = _sum_of(phases, 1 + one.axis, f"{one.out.name}/phases")
+    together = _side_by_side(phases, 1 + one.axis, f"{one.out.name}/phases")
     yield from joined([(part.name, part.shape) for part in phases], together, 1 + one.axis)
     yield reshaped(together.name, one.out)
 
@@ -110,7 +110,7 @@ def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Cal
         yield from calls
         parts.append(calls[-1].output)
     if len(parts) > 1:
-        yield from joined([(part.name, part.shape) for part in parts], _sum_of(parts, one.axis, name), one.axis)
+        yield from joined([(part.name, part.shape) for part in parts], _side_by_side(parts, one.axis, name), one.axis)
 
 
 def _places(one: _Sum, name: str, weights: npt.NDArray[np.int64], span: tuple[int, int]) -> Iterator[Call]:
@@ -145,7 +145,7 @@ def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[
     )
 
 
-def _sum_of(parts: Sequence[Tensor], axis: int, name: str) -> Tensor:
+def _side_by_side(parts: Sequence[Tensor], axis: int, name: str) -> Tensor:
     """The map that the parts make joined along an axis."""
     shape = [*parts[0].shape]
     shape[axis] = sum(part.shape[axis] for part in parts)

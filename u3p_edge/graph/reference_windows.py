@@ -67,8 +67,12 @@ def upsample(node: Node, x: Sequence[Array]) -> Array:
     """Nearest, or bilinear with half-pixel centres and clamped edges; rows first, then columns."""
     y = x[0]
     for axis, factor in zip((1, 2), node.attrs["size"], strict=True):
-        y = np.repeat(y, factor, axis) if node.attrs["interpolation"] == "nearest" else _linear(y, axis, factor)
+        y = _grown_along(node, y, axis, factor)
     return y
+
+
+def _grown_along(node: Node, x: Array, axis: int, factor: int) -> Array:
+    return np.repeat(x, factor, axis) if node.attrs["interpolation"] == "nearest" else _linear(x, axis, factor)
 
 
 def interpolated_sum(node: Node, x: Sequence[Array]) -> Array:
@@ -76,8 +80,7 @@ def interpolated_sum(node: Node, x: Sequence[Array]) -> Array:
     columns, and U upsamples along the axis that j runs along. Where the map is `cut` at an end, the place of that end is left
     out: it would read what is not there. [N, H, k W, C] to [N, s H, W, C] (axis 1) or [N, H, s W, C] (axis 2)."""
     axis, factor, taps = node.attrs["axis"], node.attrs["factor"], node.attrs["taps"]
-    grow = np.repeat if node.attrs["interpolation"] == "nearest" else _grown_linearly
-    maps = [grow(part, factor, axis) for part in np.split(x[0], taps, axis=2)]
+    maps = [_grown_along(node, part, axis, factor) for part in np.split(x[0], taps, axis=2)]
     total = _added([_moved(part, axis, b - taps // 2) for b, part in enumerate(maps)])
     before, behind = (factor * end for end in node.attrs["cut"])
     return np.take(total, np.arange(before, total.shape[axis] - behind), axis)
@@ -88,10 +91,6 @@ def _moved(x: Array, axis: int, by: int) -> Array:
     pads = [(max(-by, 0), max(by, 0)) if i == axis else (0, 0) for i in range(x.ndim)]
     first = max(by, 0)
     return np.take(np.pad(x, pads), np.arange(first, first + x.shape[axis]), axis)
-
-
-def _grown_linearly(x: Array, factor: int, axis: int) -> Array:
-    return _linear(x, axis, factor)
 
 
 def _linear(x: Array, axis: int, factor: int) -> Array:
