@@ -261,9 +261,9 @@ def test_the_choice_of_integers_starts_from_the_pruned_network(done: Done) -> No
 def test_gradient_steps_make_whole_epochs(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
-    for most, expected in ((9, [1, 2]), (1, [1, 1])):
-        told = recipe(to(told_ms / 2, steps=2, updates=1, final_updates=EPOCH + 1, most_epochs=most))
-        found = pruned(source, data, told, device, open_staging(tmp_path / str(most), "key"), no_progress)
+    for updates, most, expected in ((1, 9, [1, 2]), (1, 1, [1, 1]), (3 * EPOCH, 5, [2, 2])):
+        told = recipe(to(told_ms / 2, steps=2, updates=updates, final_updates=EPOCH + 1, most_epochs=most))
+        found = pruned(source, data, told, device, open_staging(tmp_path / f"{updates}_{most}", "key"), no_progress)
         assert [step.epochs for step in found.steps] == expected
 
 

@@ -133,7 +133,7 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: Table | None, float_dic
     retries = work.pruning.retries
     while ahead:
         share, *later = ahead
-        epochs = _epochs(work, work.pruning.updates if later else work.pruning.final_updates)
+        epochs = _epochs(work, last=not later)
         at, step = _cut(work, at, wanted, share, epochs, len(done))
         kept = 100 * (float_dice - step.dice) <= work.recipe.max_drop
         done.append(dataclasses.replace(step, kept=kept))
@@ -146,12 +146,16 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: Table | None, float_dic
     return Pruned(good.source, tuple(done), good.plan, float_dice, before, after, table, said)
 
 
-def _epochs(work: _Work, updates: int) -> int:
-    """The whole epochs that so many gradient steps begin, at most those of the recipe."""
+def _epochs(work: _Work, *, last: bool) -> int:
+    """Of fine-tuning: the whole epochs that the recipe's gradient steps begin, at most as many as it allows.
+
+    On the way a quarter is enough: of a small data set the steps alone would make half as many epochs as after the last cut.
+    """
     from u3p_edge.training.dataset import steps_per_epoch
 
-    epochs = math.ceil(updates / steps_per_epoch(len(work.data.train.images), work.pruning.batch_size))
-    return min(epochs, work.pruning.most_epochs)
+    told = work.pruning
+    updates, most = (told.final_updates, told.most_epochs) if last else (told.updates, math.ceil(told.most_epochs / 4))
+    return min(math.ceil(updates / steps_per_epoch(len(work.data.train.images), told.batch_size)), most)
 
 
 def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:

@@ -37,7 +37,7 @@ class Pruning:
         steps: how often the network is pruned on its way to the budget, each time by the same factor and fine-tuned.
         updates: gradient steps of fine-tuning after each step but the last, up to a whole epoch.
         final_updates: of fine-tuning after the last. They are counted, and not epochs, since a small data set has few an epoch.
-        most_epochs: of fine-tuning after a step, however small the data set.
+        most_epochs: of fine-tuning after the last step, however small the data set; a quarter of it after the others.
         retries: how often a plan that lost too much is made again, half-way back to the last good one.
         batch_size: of fine-tuning.
         learning_rate: after the warm-up, before the cosine.
