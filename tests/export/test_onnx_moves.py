@@ -70,7 +70,7 @@ ROUNDED = {
         node("interpolated_sum", source="maps", axis=1, factor=2),
     ],
     "interpolated sum of columns": [
-        Node("maps", "concat", ("image",) * 3, {"axis": 2}),
+        Node("maps", "concat", ("image",) * 3, {"axis": 3}),
         node("interpolated_sum", source="maps", axis=2, factor=4, cut=(False, True)),
     ],
     "another scale": [node("identity")],

@@ -70,7 +70,7 @@ def test_a_choice_says_what_each_form_costs_or_why_it_is_refused() -> None:
     assert separable is not None
     assert separable.macs == 4 * 4 * 9 * 2 * 4  # low-resolution places, taps, channels in and out
     assert separable.milliseconds == float(separable.macs)
-    assert separable.parameters == 9 * 2 * 4 + 4
+    assert separable.parameters == 9 * 2 * 4 + 3 * 4  # the bias is that of the middle row's three taps
     assert low_rank is not None
     assert "no channel is saved" in low_rank.refusal
     assert low_rank.milliseconds is None

@@ -55,9 +55,9 @@ def test_gathered_sums_give_the_same_bits(
 def test_a_branch_is_left_with_its_products_and_one_sum_along_each_axis() -> None:
     graph = gathered(separable(upsampled((4, 6), channels=8, filters=2, factor=(4, 2))))
     found = shapes(graph)
-    assert ops(graph) == ["input", *["conv"] * 9, "concat", *["interpolated_sum"] * 2, "activation"]
+    assert ops(graph) == ["input", *["conv"] * 3, "concat", *["interpolated_sum"] * 2, "activation"]
     assert [found[name] for name in ("y_taps", "y_rows", "y_sum2", "y")] == [
-        (1, 4, 9 * 6, 2), (1, 16, 3 * 6, 2), (1, 16, 12, 2), (1, 16, 12, 2),
+        (1, 4, 3 * 6, 6), (1, 16, 6, 6), (1, 16, 12, 2), (1, 16, 12, 2),
     ]  # fmt: skip
     rows, columns = (graph[name].attrs for name in ("y_rows", "y_sum2"))
     assert (rows["axis"], rows["factor"], rows["taps"]) == (1, 4, 3)
@@ -81,11 +81,11 @@ def test_what_somebody_else_reads_stays() -> None:
 
 
 def by_hand(*, shift: int = 1, last: int = 12, factor: int = 2, taps: int = 3) -> Graph:
-    """A sum along columns of maps of 4 columns, of an image of 12; what each option is by default makes it one."""
-    nodes, terms = [image(3, 12, 2)], []
+    """A sum along columns of maps of 4 channels, of an image of 12; what each option is by default makes it one."""
+    nodes, terms = [image(3, 5, 12)], []
     for b in range(taps):
-        right = 12 - 4 * (b + 1) if b < taps - 1 else 12 - last
-        cut = Node(f"cut{b}", "crop", ("x",), {"cropping": ((0, 0), (12 - right - 4, right))})
+        end = 4 * (b + 1) if b < taps - 1 else last
+        cut = Node(f"cut{b}", "crop", ("x",), {"cropping": ((0, 0), (0, 0)), "channels": (end - 4, end)})
         up = Node(f"up{b}", "upsample", (cut.name,), {"size": (1, factor), "interpolation": "bilinear"})
         by = shift * (b - taps // 2)
         lost, filled = ((by, 0), (0, by)) if by > 0 else ((0, -by), (-by, 0))
@@ -110,7 +110,8 @@ def test_other_sums_are_left_alone(graph: Graph) -> None:
 @pytest.mark.parametrize(
     ("attrs", "reason"),
     [
-        ({"taps": 5}, "12 columns are not 5 maps"),
+        ({"taps": 5, "axis": 1, "factor": 4}, "12 columns are not 5 maps"),
+        ({"taps": 5, "factor": 4}, "9 channels are not 5 maps"),
         ({"axis": 3}, "axis 3"),
         ({"taps": 2}, "2 taps"),
         ({"taps": 1, "factor": 1}, "upsampled by 1"),
@@ -120,4 +121,4 @@ def test_other_sums_are_left_alone(graph: Graph) -> None:
 def test_a_sum_that_cannot_be_is_refused(attrs: dict[str, object], reason: str) -> None:
     node = Node("y", "interpolated_sum", ("x",), {"axis": 2, **attrs})
     with pytest.raises(ModelError, match=reason):
-        shapes(Graph((image(2, 12, 1), node), ("x",), ("y",)))
+        shapes(Graph((image(2, 12, 9), node), ("x",), ("y",)))

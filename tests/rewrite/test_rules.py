@@ -139,17 +139,20 @@ def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations
     other = rewritten(Separable(), graph)
     found = shapes(other)
     convs = [node for node in other.nodes if node.op == "conv"]
-    assert [found[node.name] for node in convs] == [(1, 4, 6, 2)] * 9
+    # The products of a row of the kernel are one convolution, side by side in the channels.
+    assert [found[node.name] for node in convs] == [(1, 4, 6, 3 * 2)] * 3
+    assert [other[f"y_tap{a}"].weights["kernel"][0, 0, 0, 4:].tolist() for a in range(3)] == [
+        graph["y"].weights["kernel"][a, 2, 0].tolist() for a in range(3)
+    ]
     assert sum("bias" in node.weights for node in convs) == 1
     assert sum(node.op == "upsample" and found[node.name] == (1, 16, 24, 2) for node in other.nodes) == 3
-    # All taps stand side by side while they grow along rows, those of a row for its sum, and come apart for that along columns.
-    assert [found[node.name] for node in other.nodes if node.op == "concat"] == [(1, 4, 9 * 6, 2)]
-    assert [found[node.name] for node in other.nodes if node.attrs.get("size") == (4, 1)] == [(1, 16, 9 * 6, 2)]
-    assert [found[f"y_row{a}"] for a in range(3)] == [(1, 16, 3 * 6, 2)] * 3
-    assert other["y_row1"].attrs["cropping"] == ((0, 0), (3 * 6, 3 * 6))
-    columns = [node.attrs["cropping"] for node in other.nodes if node.name.startswith("y_column") and node.op == "crop"]
+    # The rows stand side by side in the columns while all grow along rows, and the taps of a row come apart for the last sum.
+    assert [found[node.name] for node in other.nodes if node.op == "concat"] == [(1, 4, 3 * 6, 6)]
+    assert [found[node.name] for node in other.nodes if node.attrs.get("size") == (4, 1)] == [(1, 16, 3 * 6, 6)]
+    assert [found[f"y_row{a}"] for a in range(3)] == [(1, 16, 6, 6)] * 3
+    assert other["y_row1"].attrs["cropping"] == ((0, 0), (6, 6))
     assert [found[f"y_column{b}"] for b in range(3)] == [(1, 16, 6, 2)] * 3
-    assert columns[:1] == [((0, 0), (0, 12))]
+    assert [other[f"y_column{b}"].attrs["channels"] for b in range(3)] == [(0, 2), (2, 4), (4, 6)]
     assert cost(other).total_macs * 16 == cost(graph).total_macs
     assert "up" not in other
 
@@ -161,9 +164,19 @@ def test_one_interpolation_is_exact_at_every_even_scale_and_at_both_ends(factor:
     other = rewritten(OneInterpolation(), graph)
     found = shapes(other)
     assert sum(node.op == "add" and node.name.startswith("y_taps") for node in other.nodes) == 0, "the taps are not summed"
-    np.testing.assert_array_equal(other["y_tap11"].weights["kernel"][0, 0], graph["y"].weights["kernel"][1].sum(axis=0))
+    kernel, filters = graph["y"].weights["kernel"], found["y"][3]
+    np.testing.assert_array_equal(other["y_tap1"].weights["kernel"][0, 0, :, filters:-filters], kernel[1].sum(axis=0))
     assert sum(node.op == "upsample" and found[node.name][2] == width * factor for node in other.nodes) == 1
     assert deviation(graph, other, np.float64) < 100 * np.finfo(np.float64).eps
+
+
+def test_a_kernel_of_one_row_has_nothing_to_join() -> None:
+    graph = upsampled((4, 6), channels=8, filters=2, factor=(1, 4))
+    flat = replace(graph["y"], weights={**graph["y"].weights, "kernel": graph["y"].weights["kernel"][1:2]})
+    graph = replace(graph, nodes=(*graph.nodes[:-1], flat))
+    other = rewritten(Separable(), graph)
+    assert [node.name for node in other.nodes if node.op in ("conv", "concat")] == ["y_taps"]
+    assert deviation(graph, other, np.float32) <= tolerance(graph)
 
 
 def test_one_interpolation_refuses_what_it_does_not_hold_for() -> None:

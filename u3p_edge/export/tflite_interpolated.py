@@ -1,7 +1,9 @@
 """The sum of interpolated and shifted maps as depthwise convolutions of the small maps, one for each phase.
 
 With a factor s, output place s i + p depends on the places i - 1, i and i + 1 of the k maps alone, by weights c[p] that are the
-same for every i but the first and the last: there the interpolation clamps, and the shifts fill with zeros. So for each phase p
+same for every i but the first and the last: there the interpolation clamps, and the shifts fill with zeros. A phase that no
+shift fills, all but the first and the last of four or more, only clamps: it is one convolution of a map that has its first and
+last place twice. Else, for each phase p
 
     first place    kernel of 2 places ─┐
     inner places   kernel of 3 places ─┼─ CONCATENATION ─┐
@@ -12,9 +14,9 @@ An interpolation takes XNNPACK 0.28 ns a value and an addition 0.15; three of th
 convolution of nine taps, 0.5 ns, and round once instead of five times. In integers the weights are exact: all are multiples of
 1 / 2s.
 
-The maps stand side by side in the columns, [1, H, k W, C]. Seen as [1, k H, W, C], which moves nothing, the k of a row are rows
-one below another, and a kernel that steps over k rows reads them all: of 3 k rows and one column to interpolate along rows, of
-k rows and three columns to do so along columns. `tflite_phases` gives both smaller tables.
+The maps stand side by side in the columns, [1, H, k W, C], or along columns in the channels, [1, H, W, k C]. Seen as
+[1, k H, W, C] or [1, H, k W, C], which moves nothing, the k of a place follow one another along the axis, and a kernel of 3 k
+that steps over k reads them all. `tflite_phases` gives both smaller tables.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class _Sum:
 
     Args:
         at: the graph it is of.
-        view: what its convolutions read, [1, k H, W, C].
+        view: what its convolutions read, [1, k H, W, C] or [1, H, k W, C].
         axis: 1 or 2.
         taps: k.
         weights: [phase, part, map, place], in units of `unit`.
@@ -64,20 +66,22 @@ class _Sum:
 
 def interpolated_sum(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     """See the module."""
-    source, taps = at.map(at.source(node)), node.attrs["taps"]
-    _, height, width, channels = source.shape
-    view = replace(source, name=f"{out.name}/view", shape=(1, taps * height, width // taps, channels))
+    source, taps, axis = at.map(at.source(node)), node.attrs["taps"], node.attrs["axis"]
+    shape = [*source.shape]
+    shape[axis] *= taps
+    shape[axis + 1] //= taps
+    view = replace(source, name=f"{out.name}/view", shape=tuple(shape))
     unit = np.float32(1 / (2 * node.attrs["factor"]))
-    one = _Sum(at, view, node.attrs["axis"], taps, _weights(node), unit, node.attrs["cut"], out, fused)
+    one = _Sum(at, view, axis, taps, _weights(node), unit, node.attrs["cut"], out, fused)
     return reshaped(source.name, view), *_phases(one)
 
 
 def _weights(node: Node) -> npt.NDArray[np.int64]:
     """Read off the node itself: what it makes of maps of three places that are zero but for a one."""
     taps, factor = node.attrs["taps"], node.attrs["factor"]
-    ones = Node("ones", "input", (), {"shape": (None, 1, 3 * taps, 3 * taps)})
-    alone = Node("sum", node.op, ("ones",), {**node.attrs, "axis": 2, "cut": (False, False)})
-    feeds = {"ones": np.eye(3 * taps)[None, None]}
+    ones = Node("ones", "input", (), {"shape": (None, 3, taps, 3 * taps)})
+    alone = Node("sum", node.op, ("ones",), {**node.attrs, "axis": 1, "cut": (False, False)})
+    feeds = {"ones": np.swapaxes(np.eye(3 * taps).reshape(1, taps, 3, 3 * taps), 1, 2)}
     found = run(Graph((ones, alone), ("ones",), ("sum",)), feeds, dtype=np.float64)["sum"]
     counts = np.rint(2 * factor * found).astype(np.int64)
     return np.swapaxes(counts.reshape(3, factor, taps, 3), 0, 1)
@@ -85,9 +89,16 @@ def _weights(node: Node) -> npt.NDArray[np.int64]:
 
 def _phases(one: _Sum) -> Iterator[Call]:
     """All phases of a place side by side: along the columns for rows, along the channels for columns."""
+    clamping = [_only_clamps(weights) for weights in one.weights]
+    wide: Tensor | None = None
+    if sum(clamping) > 1 and not all(one.cut):
+        calls = list(_clamped(one))
+        yield from calls
+        wide = calls[-1].output
     phases = []
     for phase, weights in enumerate(one.weights):
-        calls = list(_phase(one, f"{one.out.name}/phase{phase}", weights))
+        name = f"{one.out.name}/phase{phase}"
+        calls = [_places(one, name, wide, weights[_INNER])] if wide and clamping[phase] else [*_phase(one, name, weights)]
         yield from calls
         phases.append(calls[-1].output)
     together = _side_by_side(phases, 1 + one.axis, f"{one.out.name}/phases")
@@ -95,41 +106,72 @@ def _phases(one: _Sum) -> Iterator[Call]:
     yield reshaped(together.name, one.out)
 
 
+def _only_clamps(weights: npt.NDArray[np.int64]) -> bool:
+    """Whether a phase's first and last place are like the others, with the outermost maps again beyond the ends."""
+    first, inner, last = weights
+    before, own, behind = inner.T
+    ends = ((first, (before + own, behind, 0 * own)), (last, (0 * own, before, own + behind)))
+    return all(np.array_equal(end, np.transpose(clamped)) for end, clamped in ends)
+
+
+def _clamped(one: _Sum) -> Iterator[Call]:
+    """The view with its first and its last place once more, where they are not left out."""
+    parts, size = [one.view], one.view.shape[one.axis]
+    for name, begin, cut in (("first", 0, one.cut[0]), ("last", size - one.taps, one.cut[1])):
+        if not cut:
+            end = _part(one, f"{one.out.name}/{name}", one.taps)
+            yield _cut(one, end, begin)
+            parts = [end, *parts] if name == "first" else [*parts, end]
+    yield from joined(
+        [(part.name, part.shape) for part in parts], _side_by_side(parts, one.axis, f"{one.out.name}/clamped"), one.axis
+    )
+
+
 def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Call]:
-    """One value of every place."""
-    step = one.taps if one.axis == 1 else 1
-    length = one.view.shape[one.axis] // step
+    """One value of every place, the first and the last by themselves."""
+    size = one.view.shape[one.axis]
     first, last = one.cut
-    spans = [] if first else [(_FIRST, 0, 2)]
-    spans += [(_INNER, 0, length)] if length > 2 else []
-    spans += [] if last else [(_LAST, length - 2, length)]
+    spans = [] if first else [(_FIRST, 0, 2 * one.taps)]
+    spans += [(_INNER, 0, size)] if size > 2 * one.taps else []
+    spans += [] if last else [(_LAST, size - 2 * one.taps, size)]
     parts: list[Tensor] = []
     for part, begin, end in spans:
         own = f"{name}_{part}" if len(spans) > 1 else name
-        calls = list(_places(one, own, weights[part][:, _READ[part]], (step * begin, step * end)))
-        yield from calls
-        parts.append(calls[-1].output)
+        source = one.view
+        if end - begin < size:
+            source = _part(one, f"{own}/read", end - begin)
+            yield _cut(one, source, begin)
+        call = _places(one, own, source, weights[part][:, _READ[part]])
+        yield call
+        parts.append(call.output)
     if len(parts) > 1:
         yield from joined([(part.name, part.shape) for part in parts], _side_by_side(parts, one.axis, name), one.axis)
 
 
-def _places(one: _Sum, name: str, weights: npt.NDArray[np.int64], span: tuple[int, int]) -> Iterator[Call]:
-    """A convolution of some of the view along the axis, with weights [map, place]; cut out where it is not all."""
-    source, (first, last) = one.view, span
-    if last - first != source.shape[one.axis]:
-        shape = [*source.shape]
-        shape[one.axis] = last - first
-        source = replace(source, name=f"{name}/read", shape=tuple(shape))
-        yield crop(one.view.name, source, *((first, 0) if one.axis == 1 else (0, first)))
-    kernel = weights.T.reshape(-1, 1) if one.axis == 1 else weights
-    _, rows, columns, channels = source.shape
-    given = (1, (rows - len(kernel)) // one.taps + 1, columns - kernel.shape[1] + 1, channels)
+def _part(one: _Sum, name: str, size: int) -> Tensor:
+    """A stretch of the view along the axis."""
+    shape = [*one.view.shape]
+    shape[one.axis] = size
+    return replace(one.view, name=name, shape=tuple(shape))
+
+
+def _cut(one: _Sum, part: Tensor, begin: int) -> Call:
+    """What gives a stretch that begins there."""
+    return crop(one.view.name, part, *((begin, 0) if one.axis == 1 else (0, begin)))
+
+
+def _places(one: _Sum, name: str, source: Tensor, weights: npt.NDArray[np.int64]) -> Call:
+    """A convolution along the axis, with weights [map, place]."""
+    kernel = weights.T.reshape((-1, 1) if one.axis == 1 else (1, -1))
+    given = [*source.shape]
+    given[one.axis] = (given[one.axis] - kernel.size) // one.taps + 1
+    steps = (one.taps, 1) if one.axis == 1 else (1, one.taps)
     options = {
-        "strideH": one.taps, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "padding": VALID,
+        "strideH": steps[0], "strideW": steps[1], "dilationHFactor": 1, "dilationWFactor": 1, "padding": VALID,
         "depthMultiplier": 1, "fusedActivationFunction": one.fused,
     }  # fmt: skip
     constants = _constants(one, f"{name}/kernel", kernel)
-    yield Call("DEPTHWISE_CONV_2D", (source.name, *constants), replace(one.out, name=name, shape=given), options)
+    return Call("DEPTHWISE_CONV_2D", (source.name, *constants), replace(one.out, name=name, shape=tuple(given)), options)
 
 
 def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[Tensor]:

@@ -3,12 +3,12 @@
 XNNPACK keeps 8 bytes for every tap and place that a depthwise convolution gives, once for all images and once for all channels
 (see `tflite_views`): 4.7 MB for nine taps and a map of 256x256. `tflite_interpolated` writes what lies between two RESHAPEs,
 
-    RESHAPE ─► [1, k H, W, C] ─ STRIDED_SLICE, DEPTHWISE_CONV_2D, CONCATENATION ─► RESHAPE
+    RESHAPE ─► [1, k H, W, C] or [1, H, k W, C] ─ STRIDED_SLICE, DEPTHWISE_CONV_2D, CONCATENATION ─► RESHAPE
 
 and the RESHAPEs go to any shape at no cost:
 
     along rows       every column is treated alike: neighbouring columns as channels, [1, k H, W / g, g C]
-    along columns    every k rows are treated alike: they as an image of a batch, [H, k, W, C]
+    along columns    every row is treated alike: rows as images of a batch, [H, 1, k W, C]
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def compact(file: TFLiteGraph) -> TFLiteGraph:
             columns = _fewest_bytes(file, one)
             file = _relabelled(file, one, _with_channels(columns), columns * first[3])
         else:
-            file = _relabelled(file, one, _as_images(first[1] // one.taps), first[3])
+            file = _relabelled(file, one, _as_images, first[3])
     return _without_unread(file)
 
 
@@ -91,8 +91,8 @@ def _without_channels(columns: int) -> _Shapes:
     return lambda shape: (1, shape[1], shape[2] * columns, shape[3] // columns)
 
 
-def _as_images(images: int) -> _Shapes:
-    return lambda shape: (images, shape[1] // images, *shape[2:])
+def _as_images(shape: Shape) -> Shape:
+    return (shape[1], 1, *shape[2:])
 
 
 def _sums(file: TFLiteGraph) -> Iterator[_Sum]:
@@ -126,17 +126,19 @@ def _found(file: TFLiteGraph, readers: Mapping[int, list[int]], entry: int) -> _
     if not mixing or not given <= set(maps):
         return None
     kernels = [file.tensors[op.inputs[1]].shape for op in mixing]
-    taps = int(mixing[0].options["strideH"])
     along_rows = all(kernel[2] == 1 for kernel in kernels)
-    if not all(_is_ours(op, taps) for op in mixing) or any(k[1] % taps or (not along_rows and k[1] != taps) for k in kernels):
+    across, along = (2, 1) if along_rows else (1, 2)
+    taps = int(mixing[0].options["strideH" if along_rows else "strideW"])
+    if not all(_is_ours(op, taps, along_rows) for op in mixing) or any(k[along] % taps or k[across] != 1 for k in kernels):
         return None
     one = _Sum(entry, places, frozenset(maps), taps, along_rows, file.tensors[file.operators[entry].inputs[0]].shape[-1])
     return one if all(_moves_alike(file, file.operators[place], one) for place in places) else None
 
 
-def _is_ours(op: Operator, taps: int) -> bool:
-    ones = ("strideW", "dilationHFactor", "dilationWFactor", "depthMultiplier")
-    return op.options["strideH"] == taps and op.options["padding"] == VALID and all(op.options[key] == 1 for key in ones)
+def _is_ours(op: Operator, taps: int, along_rows: bool) -> bool:
+    along, across = ("strideH", "strideW") if along_rows else ("strideW", "strideH")
+    ones = (across, "dilationHFactor", "dilationWFactor", "depthMultiplier")
+    return op.options[along] == taps and op.options["padding"] == VALID and all(op.options[key] == 1 for key in ones)
 
 
 def _moves_alike(file: TFLiteGraph, op: Operator, one: _Sum) -> bool:

@@ -77,13 +77,19 @@ def _bands(links: _Links, place: int) -> list[int]:
     last = links.after(narrow[0]) if narrow else []
     if not joined or not last or ops[joined[0]].code != "CONCATENATION":
         return []
-    bands = [links.makers.get(index, -1) for index in ops[joined[0]].inputs]
+    bands, waiting = [], [links.makers.get(index, -1) for index in ops[joined[0]].inputs]
+    for maker in waiting:
+        if maker >= 0 and ops[maker].code == "CONCATENATION":  # of some of them, where they are many
+            joined.append(maker)
+            waiting += [links.makers.get(index, -1) for index in ops[maker].inputs]
+        else:
+            bands.append(maker)
     padded = {tuple(links.before(band)) for band in bands if band >= 0}
     if min(bands) < 0 or len(padded) != 1 or padded == {()}:
         return []
     pad = next(iter(padded))[0]
     whole = len(links.readers[ops[pad].outputs[0]]) == len(bands)
-    return [pad, *bands, *joined, place, *narrow, *last] if whole else []
+    return [pad, *sorted(bands), *sorted(joined), place, *narrow, *last] if whole else []
 
 
 def _is_form(links: _Links, around: Sequence[int], op: Operator, source: int, target: int) -> bool:

@@ -24,14 +24,14 @@ from dataclasses import replace
 import numpy as np
 
 from u3p_edge.export.flatbuffer import Tensor
-from u3p_edge.export.tflite_pieces import CONCAT_OPERANDS, SAME, Call, integers
+from u3p_edge.export.tflite_pieces import SAME, Call, integers, joined
 from u3p_edge.graph.ops import Shape
 
 TABLE_FROM = 65_536
 """Bytes of a table from which on a line, or rows as images, are worth two copies."""
 
-BAND_ROWS = 50
-"""A band of a 3x3 convolution has at least so many rows, so that at most 4 % are computed twice."""
+BAND_ROWS = 32
+"""A band of a 3x3 convolution has at least so many rows, so that at most 6 % are computed twice."""
 
 RESIZES = ("RESIZE_BILINEAR",)
 """The interpolations that XNNPACK takes."""
@@ -118,7 +118,7 @@ def _bands(shape: Shape, kernel: tuple[int, int]) -> int:
     _, height, width, _ = shape
     if kernel[0] == 1 or ADDRESS * kernel[0] * kernel[1] * height * width < TABLE_FROM:
         return 1
-    most = min(CONCAT_OPERANDS, 2 * height // (BAND_ROWS * (kernel[0] - 1)))
+    most = 2 * height // (BAND_ROWS * (kernel[0] - 1))
     return next((count for count in range(most, 1, -1) if height % count == 0), 1)
 
 
@@ -131,11 +131,11 @@ def _in_bands(call: Call, source: Tensor, beyond: int, count: int) -> Iterator[C
     bands = [replace(source, name=f"{name}/band{i}", shape=(1, rows + beyond, width, channels)) for i in range(count)]
     for i, band in enumerate(bands):
         yield crop(padded.name, band, i * rows, 0)
-    joined = replace(source, name=f"{name}/bands", shape=(count, rows + beyond, width, channels))
-    yield Call("CONCATENATION", tuple(band.name for band in bands), joined, {"axis": 0})
+    batch = replace(source, name=f"{name}/bands", shape=(count, rows + beyond, width, channels))
+    yield from joined([(band.name, band.shape) for band in bands], batch, 0)
     filters = call.output.shape[3]
     wide = replace(call.output, name=f"{name}/wide", shape=(count, rows + beyond, width, filters))
-    yield replace(call, inputs=(joined.name, *call.inputs[1:]), output=wide)
+    yield replace(call, inputs=(batch.name, *call.inputs[1:]), output=wide)
     narrow = replace(call.output, name=f"{name}/narrow", shape=(count, rows, width, filters))
     yield crop(wide.name, narrow, beyond // 2, 0)
     yield reshaped(narrow.name, call.output)

@@ -129,17 +129,17 @@ def _upsample(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Sha
 
 
 def _interpolated_sum(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
-    batch, height, width, channels = inputs[0]
     axis, factor, taps, lost = attrs["axis"], attrs["factor"], attrs["taps"], sum(attrs["cut"])
-    if width % taps:
-        raise ValueError(f"{width} columns are not {taps} maps side by side")
     if axis not in (1, 2) or factor < 2 or taps % 2 == 0 or taps // 2 > (factor + 1) // 2:
         raise ValueError(f"{taps} taps along axis {axis}, upsampled by {factor}, reach beyond the neighbouring places")
-    size = [height, width // taps]
-    if size[axis - 1] < 2 + (lost == 2):
-        raise ValueError(f"{size[axis - 1]} places are too few to interpolate between")
-    size[axis - 1] = factor * (size[axis - 1] - lost)
-    return (batch, *size, channels)
+    size = list(inputs[0])
+    if size[axis + 1] % taps:
+        raise ValueError(f"{size[axis + 1]} {('columns', 'channels')[axis - 1]} are not {taps} maps side by side")
+    if size[axis] < 2 + (lost == 2):
+        raise ValueError(f"{size[axis]} places are too few to interpolate between")
+    size[axis + 1] //= taps
+    size[axis] = factor * (size[axis] - lost)
+    return tuple(size)
 
 
 def _concat(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:

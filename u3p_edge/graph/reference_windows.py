@@ -76,11 +76,11 @@ def _grown_along(node: Node, x: Array, axis: int, factor: int) -> Array:
 
 
 def interpolated_sum(node: Node, x: Sequence[Array]) -> Array:
-    """out[j] = sum over b of (U V_b)[j + b - k // 2], with zeros beyond the ends. The k maps V_b stand side by side along the
-    columns, and U upsamples along the axis that j runs along. Where the map is `cut` at an end, the place of that end is left
-    out: it would read what is not there. [N, H, k W, C] to [N, s H, W, C] (axis 1) or [N, H, s W, C] (axis 2)."""
+    """out[j] = sum over b of (U V_b)[j + b - k // 2], with zeros beyond the ends. U upsamples along the axis that j runs along,
+    and the k maps V_b stand side by side along the next one. Where the map is `cut` at an end, the place of that end is left
+    out: it would read what is not there. Axis 1: [N, H, k W, C] to [N, s H, W, C]; axis 2: [N, H, W, k C] to [N, H, s W, C]."""
     axis, factor, taps = node.attrs["axis"], node.attrs["factor"], node.attrs["taps"]
-    maps = [_grown_along(node, part, axis, factor) for part in np.split(x[0], taps, axis=2)]
+    maps = [_grown_along(node, part, axis, factor) for part in np.split(x[0], taps, axis=axis + 1)]
     total = _added([_moved(part, axis, b - taps // 2) for b, part in enumerate(maps)])
     before, behind = (factor * end for end in node.attrs["cut"])
     return np.take(total, np.arange(before, total.shape[axis] - behind), axis)

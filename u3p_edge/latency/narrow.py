@@ -77,7 +77,8 @@ def _layout(seen: _Channels, node: Node, found: Mapping[str, Shape]) -> Layout:
         return own
     if joins_channels(node, found[node.name]):
         return tuple(part for layout in read for part in layout)
-    if node.op in _KEEPS or (node.op == "depthwise_conv" and node.weights["kernel"].shape[3] == 1):
+    keeps = node.op in _KEEPS and node.attrs.get("channels") is None
+    if keeps or (node.op == "depthwise_conv" and node.weights["kernel"].shape[3] == 1):
         return read[0]
     if node.op in _MERGES and len({found[name][-1] for name in node.inputs}) == 1:
         for layout in read[1:]:

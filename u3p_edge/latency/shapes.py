@@ -110,7 +110,7 @@ def _layer(at: Context, node: Node) -> Layer:
         return Layer(node.name, _key(node, shapes, given), shapes[0][-1], given[-1])
     if node.op in _MERGES:
         return Layer(node.name, _key(node, shapes, given), given[-1])
-    if node.op in _ALIKE:
+    if node.op in _ALIKE and node.attrs.get("channels") is None:
         joined = sum(shape[-1] for shape in shapes) if joins_channels(node, given) else shapes[0][-1]
         return Layer(node.name, _key(node, shapes, given), joined)
     return Layer(node.name, MOVES, (sum(map(math.prod, shapes)) + math.prod(given)) // 2)

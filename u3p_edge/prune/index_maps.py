@@ -28,6 +28,7 @@ from u3p_edge.graph.ops import TRAINING_ONLY, Shape
 
 Index = npt.NDArray[np.intp]
 Role = Literal["producer", "consumer"]
+_COLUMNS = 2
 Passage = Callable[["Trace", Node, Sequence[Index]], Index]
 """From an op's node and the maps it reads to the map it gives; what else it finds it notes in the trace."""
 
@@ -228,6 +229,11 @@ def _crop(_trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
     return maps[0][first:last]
 
 
+def _interpolated_sum(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
+    """Along columns it adds maps that stand side by side in the channels."""
+    return trace.couple(np.split(maps[0], node.attrs["taps"])) if node.attrs["axis"] == _COLUMNS else maps[0]
+
+
 PASSAGES: Mapping[str, Passage] = MappingProxyType(
     {
         "input": _input,
@@ -243,7 +249,8 @@ PASSAGES: Mapping[str, Passage] = MappingProxyType(
         **dict.fromkeys(("add", "subtract", "multiply", "maximum", "minimum", "average"), _merge),
         **dict.fromkeys(("reshape", "flatten", "space_to_depth", "depth_to_space"), _view),
         "crop": _crop,
-        **dict.fromkeys(("relu", "leaky_relu", "elu", "upsample", "interpolated_sum", "pad", *TRAINING_ONLY), _same),
+        **dict.fromkeys(("relu", "leaky_relu", "elu", "upsample", "pad", *TRAINING_ONLY), _same),
+        "interpolated_sum": _interpolated_sum,
         **dict.fromkeys(("max_pool", "average_pool", "global_max_pool", "global_average_pool"), _same),
     }
 )

@@ -4,10 +4,10 @@ The forms that are called separable end in sums
 
     out = sum over b of T^(b - k // 2) U V_b        U an upsampling by s along one axis, T a shift by one place along it
 
-of k maps V_b that stand side by side in the columns of one map. Each of the s places that come of one is a fixed mixture of
-three neighbouring ones of all V_b, so a runtime may compute it from the small map in one pass (`interpolated_sum`), where there
-were k interpolations and k - 1 sums; in integers it is rounded once. Training and quantization see the sums as they are, with
-their own layers; what is gathered here only comes nearer to the real value.
+of k maps V_b that stand side by side in one map: in its columns, or in its channels where U goes along columns. Each of the s
+places that come of one is a fixed mixture of three neighbouring ones of all V_b, so a runtime may compute it from the small map
+in one pass (`interpolated_sum`), where there were k interpolations and k - 1 sums; in integers it is rounded once. Training and
+quantization see the sums as they are, with their own layers; what is gathered here only comes nearer to the real value.
 
 Domain: k odd, s from 2 to `MOST`, every place within reach of its neighbours (k / 2 <= s / 2 + 1/2), at least two places.
 """
@@ -17,18 +17,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
 from u3p_edge.graph.ops import Shape
 
-MOST = 4
-"""The largest factor. A runtime has four operators for every phase; beyond four phases they cost more than they save."""
+MOST = 8
+"""The largest factor. A runtime has an operator for every phase, with a kernel of its own; sixteen of them take as long as what
+they replace, and a megabyte or more in a large network."""
 
 _NONE = (0, 0)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One term: columns [first, last) of a map, interpolated and moved so that place j holds what was at j + by."""
+    """One term: [first, last) of a map's columns, or channels where it goes along columns, interpolated and moved so that
+    place j holds what was at j + by."""
 
     source: str
     axis: int
@@ -68,12 +72,10 @@ def _gathered(graph: Graph, readers: Mapping[str, tuple[str, ...]], found: Mappi
     first = parts[0]
     if first is None or len(parts) % 2 == 0:
         return None
-    width, taps = first.last - first.first, len(parts)
+    width, taps, size = first.last - first.first, len(parts), found[first.source]
     expected = [replace(first, first=b * width, last=(b + 1) * width, by=b - taps // 2) for b in range(taps)]
-    _, height, columns, _ = found[first.source]
-    places = height if first.axis == 1 else width
-    within = 2 <= first.factor <= MOST and taps // 2 <= (first.factor + 1) // 2 and places > 1
-    if parts != expected or columns != taps * width or not within:
+    within = 2 <= first.factor <= MOST and taps // 2 <= (first.factor + 1) // 2 and size[first.axis] > 1
+    if parts != expected or size[first.axis + 1] != taps * width or not within:
         return None
     attrs = {"axis": first.axis, "factor": first.factor, "taps": taps, "interpolation": first.interpolation}
     return Node(node.name, "interpolated_sum", (first.source,), attrs)
@@ -89,25 +91,25 @@ def _terms(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> 
 
 
 def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
-    """A map as a term of such a sum, None where it is none. Upwards: fill, cut, upsampling, cut; all but one may be absent."""
-    node, filled, above, below = graph[name], (_NONE, _NONE), (_NONE, _NONE), (_NONE, _NONE)
+    """A map as a term of such a sum, None where it is none. Upwards: fill, cut, upsampling, choice of channels; all but one may
+    be absent."""
+    node, filled, lost = graph[name], (_NONE, _NONE), (_NONE, _NONE)
     if node.op == "pad":
         filled, node = node.attrs["padding"], graph[node.inputs[0]]
     if node.op == "crop" and node.attrs["channels"] is None:
-        above, node = node.attrs["cropping"], graph[node.inputs[0]]
+        lost, node = node.attrs["cropping"], graph[node.inputs[0]]
     if node.op != "upsample" or 1 not in node.attrs["size"]:
         return None
-    up, node = node, graph[node.inputs[0]]
-    if node.op == "crop" and node.attrs["channels"] is None:
-        below, node = node.attrs["cropping"], graph[node.inputs[0]]
-    axis = 1 if up.attrs["size"][1] == 1 else 2
-    lost, across = above[axis - 1], above[2 - axis]
-    sides = tuple(b + a for b, a in zip(below[1], _NONE if axis == 2 else across, strict=True))
-    moved = tuple(filled[axis - 1]) == (lost[1], lost[0]) and 0 in lost
-    elsewhere = (below[0], filled[2 - axis], across if axis == 2 else _NONE)
-    if not moved or any(tuple(pair) != _NONE for pair in elsewhere):
+    axis = 1 if node.attrs["size"][1] == 1 else 2
+    factor, interpolation, source = node.attrs["size"][axis - 1], node.attrs["interpolation"], graph[node.inputs[0]]
+    (before, behind), across = lost[axis - 1], lost[2 - axis]
+    moved = tuple(filled[axis - 1]) == (behind, before) and 0 in (before, behind) and tuple(filled[2 - axis]) == _NONE
+    if not moved:
         return None
-    columns = found[node.name][2]
-    return _Part(
-        node.name, axis, up.attrs["size"][axis - 1], up.attrs["interpolation"], sides[0], columns - sides[1], lost[0] - lost[1]
-    )
+    if axis == 1:
+        span = (across[0], found[source.name][2] - across[1])
+    elif tuple(across) == _NONE and source.op == "crop" and not np.any(source.attrs["cropping"]):
+        span, source = source.attrs["channels"], graph[source.inputs[0]]
+    else:
+        return None
+    return _Part(source.name, axis, factor, interpolation, *span, before - behind)

@@ -10,10 +10,11 @@ and an operation on rows commutes with one on columns, so the sums nest:
 
     conv(U z) = sum over b of T_columns^b U_columns ( sum over a of T_rows^a U_rows (K[a, b] z) )
 
-k^2 products of one map that is s^2 times smaller, k^2 interpolations along rows of maps that are s times narrower, and k
-along columns at full size: for scale s the multiplications fall s^2 times. Bilinear weights sum to one everywhere (edges are
-clamped), so the bias may ride on the tap that is not shifted. The shifts fill with zeros, as the convolution's border does,
-and the interpolation clamps, as the upsampling's does: exact at all borders.
+k^2 products of one map that is s^2 times smaller (those of a row of the kernel in one convolution), k^2 interpolations along
+rows of maps that are s times narrower, and k along columns at full size: for scale s the multiplications fall s^2 times.
+Bilinear weights sum to one everywhere (edges are clamped), so the bias may ride on the tap that is not shifted. The shifts
+fill with zeros, as the convolution's border does, and the interpolation clamps, as the upsampling's does: exact at all
+borders.
 
 Domain: that of `upsampled.match` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a kernel of more
 than one column.
@@ -73,31 +74,34 @@ def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
 def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]]:
     """Nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b.
 
-    All taps stand side by side in one map, `width` columns each, those of a row of the kernel together. They grow along rows
-    at once, and what is then done along rows is done to all b at once.
+    The taps of a row of the kernel are one convolution, side by side in the channels, and the rows stand side by side in the
+    columns of one map, `width` each. So all grow along rows at once, and what is then done along rows is done to all b at once.
     """
     kernel, name = conv.weights["kernel"], conv.name
-    height, count = kernel.shape[:2]
+    height, count, _, filters = kernel.shape
     nodes: list[Node] = []
-    for a, b in np.ndindex(height, count):
-        centre = (a, b) == (height // 2, count // 2)
-        tap = kernel[a : a + 1, b : b + 1]
-        nodes.append(convolution(f"{name}_tap{a}{b}", up.inputs[0], tap, bias(conv) if centre else None))
-    nodes.append(Node(f"{name}_taps", "concat", tuple(tap.name for tap in nodes), {"axis": 2}))
+    for a in range(height):
+        own = np.zeros((count, filters), np.float32)
+        own[count // 2] = bias(conv)
+        taps = np.concatenate(kernel[a], axis=-1)[None, None]
+        row = f"{name}_tap{a}" if height > 1 else f"{name}_taps"
+        nodes.append(convolution(row, up.inputs[0], taps, own.reshape(-1) if a == height // 2 else None))
+    if height > 1:
+        nodes.append(Node(f"{name}_taps", "concat", tuple(tap.name for tap in nodes), {"axis": 2}))
     nodes += _grown(f"{name}_taps_rows", f"{name}_taps", up, ROWS)
-    summed, row = nodes[-1].name, count * width
+    summed = nodes[-1].name
     if height > 1:
         rows = []
         for a in range(height):
-            beside = (a * row, (height - 1 - a) * row)
+            beside = (a * width, (height - 1 - a) * width)
             nodes += shifted(f"{name}_row{a}", summed, ROWS, a - height // 2, beside)
             rows.append(nodes[-1].name)
         nodes += total(f"{name}_rows", rows, relu=False)
         summed = nodes[-1].name
     columns = [f"{name}_column{b}" for b in range(count)]
     for b, column in enumerate(columns):
-        beside = (b * width, (count - 1 - b) * width)
-        nodes.append(Node(column, "crop", (summed,), {"cropping": ((0, 0), beside)}))
+        channels = (b * filters, (b + 1) * filters)
+        nodes.append(Node(column, "crop", (summed,), {"cropping": ((0, 0), (0, 0)), "channels": channels}))
     return nodes, columns
 
 
