@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from real_data import machine_of, results_folder
-from rewrites import MB, network
+from rewrites import MB, network, weighing
 
 from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
 from u3p_edge.benchmark.environment import describe
@@ -60,7 +60,7 @@ def rewritten_and_strips(graph: Graph, begin: Begin) -> tuple[Graph, Graph]:
     """The graph rewritten, and that in strips."""
     choices = choices_for(graph, Target("int8"), begin("Choose forms", len(engine.sites(graph))))
     new = gathered(engine.apply(graph, choices))
-    return new, strip_choice.choose(new, bytes_per_element=1).graph
+    return new, strip_choice.choose(new, bytes_per_element=1, weigh=weighing("int8")).graph
 
 
 def main() -> None:

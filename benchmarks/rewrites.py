@@ -32,6 +32,7 @@ from u3p_edge.cli.progress import Begin, stages
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
 from u3p_edge.export.tflite_file import lower, write
+from u3p_edge.export.tflite_memory import needed
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
@@ -81,8 +82,18 @@ def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
     """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
     choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
     new = apply(graph, choices)
-    plan = strip_choice.choose(gathered(new), bytes_per_element=bytes_of(number))
+    plan = strip_choice.choose(gathered(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
+
+
+def weighing(number: str) -> strip_choice.Weigh:
+    """What the TFLite file of a graph in strips needs to run, as `export` asks; integers are made up."""
+
+    def weigh(graph: Graph, _origin: Mapping[str, str]) -> int:
+        made = stand_in(graph) if number == "int8" else None
+        return needed(lower(graph, None) if made is None else lower(made.graph, made.scheme))
+
+    return weigh
 
 
 def bytes_of(number: str) -> int:

@@ -28,7 +28,7 @@ from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.concat import SplitConcat
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
-from u3p_edge.rewrite.strip_choice import OPERATOR, Plan, choose
+from u3p_edge.rewrite.strip_choice import NEAR, OPERATOR, Plan, choose
 from u3p_edge.rewrite.strips import Demand, Strips, carry, demand, strip
 
 
@@ -483,6 +483,28 @@ def test_strips_that_need_more_for_kernels_than_they_save_are_not_made(monkeypat
     whole, four = choose(wide, max_overhead=1.0), choose(wide, count=4)
     assert whole.counts == {}
     assert four.peak < whole.peak < four.peak + four.copies
+
+
+def test_what_a_runtime_needs_decides_among_strips_that_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strip_choice, "OPERATOR", 0)
+    graph = level(64, 64)
+    by_plan = choose(graph, max_overhead=1.0)
+    count = by_plan.counts["mask"]
+    asked: dict[int, int] = {}
+
+    def weigh(made: Graph, origin: Mapping[str, str]) -> int:
+        strips = len({name.removeprefix("fused_strip").split("_")[0] for name in origin if name.startswith("fused_strip")}) or 1
+        asked[strips] = len(made.nodes)
+        return 100 - strips  # the more, the better
+
+    by_runtime = choose(graph, max_overhead=1.0, weigh=weigh)
+    assert by_runtime.counts["mask"] == max(asked) > count
+    # Only those are asked for that need little more by the plan.
+    plans = (by_runtime, by_plan)
+    assert by_runtime.peak + by_runtime.copies <= NEAR * min(plan.peak + plan.copies for plan in plans)
+    assert 1 not in asked
+    # The same needs: then the fewest.
+    assert choose(graph, max_overhead=1.0, weigh=lambda _made, _origin: 1000).counts["mask"] == min(asked)
 
 
 def test_the_count_can_be_fixed() -> None:

@@ -30,8 +30,8 @@ from u3p_edge.graph.ops import Shape
 TABLE_FROM = 65_536
 """Bytes of a table from which on a line, or rows as images, are worth two copies."""
 
-BAND_ROWS = 32
-"""A band of a 3x3 convolution has at least so many rows, so that at most 6 % are computed twice."""
+BAND_ROWS = 40
+"""A band of a 3x3 convolution has at least so many rows, so that at most 5 % are computed twice."""
 
 RESIZES = ("RESIZE_BILINEAR",)
 """The interpolations that XNNPACK takes."""

@@ -61,7 +61,9 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Life:
+class Life:
+    """A buffer, its bytes, and the places between which it is alive, both included."""
+
     name: str
     bytes: int
     first: int
@@ -86,8 +88,8 @@ def plan(graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | N
     if unknown:
         raise ModelError(f"the graph has no node {unknown[0]!r} that could be fused")
     lives = tuple(_lives(graph, hidden, bytes_per_element, alignment))
-    offsets = _offsets(lives)
-    placed = tuple(Placement(x.name, x.bytes, offsets[x.name], x.first, x.last) for x in lives)
+    at = offsets(lives)
+    placed = tuple(Placement(x.name, x.bytes, at[x.name], x.first, x.last) for x in lives)
     live_peak, at_peak = _most_alive(placed, len(graph.nodes))
     return Plan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
 
@@ -112,7 +114,7 @@ def fused_nodes(graph: Graph) -> frozenset[str]:
     return frozenset(node.name for node in graph.nodes if hidden(node))
 
 
-def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[_Life]:
+def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[Life]:
     """Every buffer with its bytes and its life; views share their source's."""
     found, places = shapes(graph), _places(graph, hidden)
     owner: dict[str, str] = {}
@@ -127,7 +129,7 @@ def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> 
     for node in graph.nodes:
         if owner[node.name] == node.name and node.name not in hidden:
             count = math.prod(found[node.name]) * size
-            yield _Life(node.name, -(-count // alignment) * alignment, places[node.name], last[node.name])
+            yield Life(node.name, -(-count // alignment) * alignment, places[node.name], last[node.name])
 
 
 def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
@@ -140,16 +142,16 @@ def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
     return places
 
 
-def _offsets(lives: Sequence[_Life]) -> Mapping[str, int]:
+def offsets(lives: Sequence[Life]) -> Mapping[str, int]:
     """Offsets, greedy by size, each in the smallest gap that holds it, else behind all that live at the same time."""
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted
-    offsets: dict[str, int] = {}
+    found: dict[str, int] = {}
     for life in sorted(lives, key=lambda x: (-x.bytes, x.first)):
         beside = ((at, end) for at, end, first, last in placed if first <= life.last and life.first <= last)
         offset = _gap(beside, life.bytes)
         insort(placed, (offset, offset + life.bytes, life.first, life.last))
-        offsets[life.name] = offset
-    return offsets
+        found[life.name] = offset
+    return found
 
 
 def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:

@@ -8,7 +8,7 @@ interpolated maps are gathered, which only rounds less:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from u3p_edge.config import Metadata
@@ -16,8 +16,9 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export import flatbuffer
 from u3p_edge.export.tflite_file import lower, write
 from u3p_edge.export.tflite_graph import read_graph
+from u3p_edge.export.tflite_memory import needed
 from u3p_edge.graph.ir import Graph
-from u3p_edge.graph.scheme import Quantized
+from u3p_edge.graph.scheme import Quantized, Scheme
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.rewrite import strip_choice
 from u3p_edge.rewrite.interpolated import gathered
@@ -35,8 +36,14 @@ class Stripped:
     notes: tuple[str, ...]
 
 
-def stripped(graph: Graph, recipe: ExportRecipe, bytes_per_element: int) -> Stripped:
-    """The graph with its sums gathered, in as many strips as the recipe says or as its memory plan asks for.
+def stripped(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, scheme: Scheme | None = None) -> Stripped:
+    """The graph with its sums gathered, in as many strips as the recipe says or as the file's memory plan asks for.
+
+    Args:
+        graph: folded.
+        recipe: says how many strips, or the budget.
+        bytes_per_element: of an activation.
+        scheme: of an integer graph.
 
     Raises:
         ConfigError: the number of strips that was asked for cannot be.
@@ -47,17 +54,22 @@ def stripped(graph: Graph, recipe: ExportRecipe, bytes_per_element: int) -> Stri
     if recipe.strips == 1:
         return Stripped(graph, None, ())
     budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
-    plan = strip_choice.choose(graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips)
+
+    def weigh(made: Graph, origin: Mapping[str, str]) -> int:
+        return needed(lower(made, None if scheme is None else carry(scheme, made, origin)))
+
+    plan = strip_choice.choose(
+        graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips, weigh=weigh
+    )
     return Stripped(plan.graph, plan, _notes(plan, recipe))
 
 
 def stripped_float(graph: Graph, recipe: ExportRecipe) -> Stripped:
     """`stripped` for float32; a graph that our writer does not know (a layer-normalised one) stays whole, with a note."""
-    done = stripped(graph, recipe, bytes_per_element=4)
-    if done.plan is None:
-        return done
     try:
-        lower(done.graph, None)
+        done = stripped(graph, recipe, bytes_per_element=4)
+        if done.plan is not None:
+            lower(done.graph, None)
     except ModelError as error:
         return Stripped(graph, None, (f"The float32 file stays as the converter wrote it, without strips: {error}",))
     return done
@@ -73,7 +85,7 @@ def strip_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[b
         return file, (f"The int8 file stays as the converter wrote it, without strips: {error}",)
     if not isinstance(read, Quantized):
         raise ModelError("the file to be put into strips is not int8")
-    done = stripped(read.graph, recipe, bytes_per_element=1)
+    done = stripped(read.graph, recipe, bytes_per_element=1, scheme=read.scheme)
     scheme = carry(read.scheme, done.graph, {} if done.plan is None else done.plan.origin)
     return write(done.graph, scheme, metadata, float_io=recipe.float_io), done.notes
 

@@ -28,12 +28,18 @@ REGIONS = 3
 """The output's region and at most two more: below them the maps are small."""
 HOPELESS = 2
 """Where a number of strips adds twice the MACs that may be added, larger ones are not tried."""
-OPERATOR = 15_000
-"""Bytes that a node is worth. LiteRT and XNNPACK keep 3 kB for every operator, weights and tables aside, and a node in strips
-is two operators on average; the rest is their time, 2 to 4 microseconds each at two threads, which a larger arena may spare: at
-width 32 and 256x256 four strips instead of six take 1 % less time at two threads, and a process no more memory."""
+OPERATOR = 4_000
+"""Bytes that LiteRT and XNNPACK keep for what a node becomes: 3 kB an operator, weights and tables aside, and a node in strips
+is one or two of them (seen: 3.1 kB, by counting allocations of networks that differ in their strips alone)."""
 ALIKE = 1.02
-"""Peaks within 2 % of each other are told apart by their number of strips."""
+"""Needs within 2 % of each other are told apart by their number of strips."""
+NEAR = 1.15
+"""What a runtime needs by its own plan is asked of strips that are within 15 % of the least by ours."""
+SAME = 1.005
+"""Its needs are told apart by the number of strips within half a percent: most of them are weights, which strips do not change."""
+
+Weigh = Callable[[Graph, Mapping[str, str]], int]
+"""From a graph in strips and its origins (see `Strips`) to the bytes that a runtime needs to run it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def choose(
     counts: Sequence[int] = COUNTS,
     count: int | None = None,
     max_overhead: float = 0.02,
+    weigh: Weigh | None = None,
 ) -> Plan:
     """The graph in strips: within the budget at the fewest MACs, or, without one, at the smallest peak for little more MACs.
 
@@ -98,6 +105,7 @@ def choose(
         counts: numbers of strips that may be used; 1 leaves a map whole.
         count: fixes the number of strips of the output; the other regions are left whole or get as many.
         max_overhead: without a budget, the share of MACs that may be added.
+        weigh: says what a runtime needs; None goes by the arena, copies of kernels and `OPERATOR`.
 
     Raises:
         ConfigError: for a fixed count that the output cannot be computed in.
@@ -124,7 +132,7 @@ def choose(
     inside = {name for site in sites.values() for name in site.nodes}
     combinations = tuple(_combinations(ways, max((alive[name] for name in alive if name not in inside), default=0)))
     if budget_bytes is None:
-        return _smallest(_affordable(combinations, max_overhead), made)
+        return _smallest(_affordable(combinations, max_overhead), made, weigh)
     within = [chosen for most, chosen in combinations if most <= budget_bytes]
     return _first_met(map(made, within or [combinations[-1][1]]))
 
@@ -217,18 +225,27 @@ def _affordable(combinations: Sequence[_Combination], max_overhead: float) -> Se
     return found or combinations[:1]
 
 
-def _smallest(combinations: Sequence[_Combination], made: Callable[[Mapping[str, _Way]], Plan]) -> Plan:
+def _smallest(combinations: Sequence[_Combination], made: Callable[[Mapping[str, _Way]], Plan], weigh: Weigh | None) -> Plan:
     """Of the plans that need the least, arena, copies of kernels and operators, or hardly more, that with the fewest strips.
 
     No plan needs less than the bytes alive, so from the least on only few need making.
     """
+    near = ALIKE if weigh is None else NEAR
     plans: list[Plan] = []
     for alive, chosen in reversed(combinations):
-        if plans and alive > ALIKE * min(map(_needed, plans)):
+        if plans and alive > near * min(map(_needed, plans)):
             break
         plans.append(made(chosen))
-    least = min(map(_needed, plans))
-    return min((p for p in plans if _needed(p) <= ALIKE * least), key=lambda plan: (sum(plan.counts.values()), plan.peak))
+    most = near * min(map(_needed, plans))
+    plans = [plan for plan in plans if _needed(plan) <= most]
+    if weigh is None:
+        return min(plans, key=_strips)
+    needs = [weigh(plan.graph, plan.origin) for plan in plans]
+    return min((plan for plan, need in zip(plans, needs, strict=True) if need <= SAME * min(needs)), key=_strips)
+
+
+def _strips(plan: Plan) -> tuple[int, int]:
+    return sum(plan.counts.values()), plan.peak
 
 
 def _needed(plan: Plan) -> int:
