@@ -2,8 +2,8 @@
 
 It keeps the maps between operators in a workspace of its own, placed greedily by size like TensorFlow Lite's arena; a RESHAPE
 is a copy to it, and a sum is written over an operand that nothing else reads. Kernels are packed for every operator anew, and
-an operator with its tensor takes some kilobytes. (Read off the allocations of LiteRT 2.3 for networks of 3 to 8 strips: of seven
-workspaces five agreed to the byte but for padding, one to 1 %, one to 4 %.)
+an operator with its tensor takes some kilobytes. (Read off the allocations of LiteRT 2.3 for networks of 3 to 8 strips: of
+seven workspaces five agreed to the byte but for padding, one to 1 %, one to 4 %.)
 """
 
 from __future__ import annotations

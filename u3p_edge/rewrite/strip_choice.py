@@ -36,7 +36,7 @@ ALIKE = 1.02
 NEAR = 1.15
 """What a runtime needs by its own plan is asked of strips that are within 15 % of the least by ours."""
 SAME = 1.005
-"""Its needs are told apart by the number of strips within half a percent: most of them are weights, which strips do not change."""
+"""Its needs within half a percent of each other are the same: many of the bytes are weights, which strips do not change."""
 
 Weigh = Callable[[Graph, Mapping[str, str]], int]
 """From a graph in strips and its origins (see `Strips`) to the bytes that a runtime needs to run it."""
