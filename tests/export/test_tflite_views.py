@@ -264,6 +264,19 @@ def test_bands_cut_elsewhere_are_left(code: str, which: int, data: Any) -> None:
     assert plain(file) == file
 
 
+@pytest.mark.parametrize("itself", [False, True])
+def test_many_bands_whose_parts_are_no_tree_are_left(itself: bool) -> None:
+    """A part that is joined twice, or, in a damaged file, joins itself."""
+    file = lower(FORMS["many bands"], None)
+    part, whole = (at for at, op in enumerate(file.operators) if op.code == "CONCATENATION")
+    given, at = file.operators[part].outputs[0], part if itself else whole
+    inputs = file.operators[at].inputs
+    operators = list(file.operators)
+    operators[at] = replace(operators[at], inputs=(*inputs[:-1], given))
+    damaged = replace(file, operators=tuple(operators))
+    assert plain(damaged) == damaged
+
+
 @pytest.mark.parametrize(("form", "inner"), [("rows", "line"), ("rows", "grown"), ("bands", "band1"), ("bands", "wide")])
 def test_what_something_else_reads_is_left(form: str, inner: str) -> None:
     file = lower(FORMS[form], None)

@@ -105,6 +105,18 @@ def test_narrower_channels_reach_every_reader() -> None:
     assert lower(found, None)
 
 
+def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> None:
+    nodes = (
+        Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("one", "conv", ("image",), {}, kernel(1, 1, 4, 12)),
+        Node("some", "crop", ("one",), {"cropping": ((0, 0), (0, 0)), "channels": (4, 8)}),
+        Node("mask", "conv", ("some",), {}, kernel(1, 1, 4, 2)),
+    )
+    graph = Graph(nodes, ("image",), ("mask",))
+    assert {layer.node: layer.key for layer in layers(graph)}["some"] == MOVES
+    assert shapes(narrowed(graph, lambda _name, count: count // 2)) == shapes(graph)
+
+
 def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_its_own() -> None:
     asked: dict[str, int] = {}
 

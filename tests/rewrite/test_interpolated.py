@@ -107,6 +107,14 @@ def test_other_sums_are_left_alone(graph: Graph) -> None:
     assert gathered(graph) is graph
 
 
+def test_a_crop_that_chooses_no_channels_is_no_term() -> None:
+    """As a file of somebody else's may have it."""
+    graph = by_hand()
+    plain = [replace(n, attrs={"cropping": ((0, 0), (0, 0))}) if n.name.startswith("cut") else n for n in graph.nodes]
+    whole = replace(graph, nodes=tuple(plain))
+    assert gathered(whole) is whole
+
+
 @pytest.mark.parametrize(
     ("attrs", "reason"),
     [

@@ -101,9 +101,9 @@ def _phases(one: _Sum) -> Iterator[Call]:
         calls = [_places(one, name, wide, weights[_INNER])] if wide and clamping[phase] else [*_phase(one, name, weights)]
         yield from calls
         phases.append(calls[-1].output)
-    together = _side_by_side(phases, 1 + one.axis, f"{one.out.name}/phases")
-    yield from joined([(part.name, part.shape) for part in phases], together, 1 + one.axis)
-    yield reshaped(together.name, one.out)
+    together = _joined(phases, 1 + one.axis, f"{one.out.name}/phases")
+    yield from together
+    yield reshaped(together[-1].output.name, one.out)
 
 
 def _only_clamps(weights: npt.NDArray[np.int64]) -> bool:
@@ -122,9 +122,7 @@ def _clamped(one: _Sum) -> Iterator[Call]:
             end = _part(one, f"{one.out.name}/{name}", one.taps)
             yield _cut(one, end, begin)
             parts = [end, *parts] if name == "first" else [*parts, end]
-    yield from joined(
-        [(part.name, part.shape) for part in parts], _side_by_side(parts, one.axis, f"{one.out.name}/clamped"), one.axis
-    )
+    yield from _joined(parts, one.axis, f"{one.out.name}/clamped")
 
 
 def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Call]:
@@ -145,7 +143,7 @@ def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Cal
         yield call
         parts.append(call.output)
     if len(parts) > 1:
-        yield from joined([(part.name, part.shape) for part in parts], _side_by_side(parts, one.axis, name), one.axis)
+        yield from _joined(parts, one.axis, name)
 
 
 def _part(one: _Sum, name: str, size: int) -> Tensor:
@@ -187,8 +185,8 @@ def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[
     )
 
 
-def _side_by_side(parts: Sequence[Tensor], axis: int, name: str) -> Tensor:
-    """The map that the parts make joined along an axis."""
+def _joined(parts: Sequence[Tensor], axis: int, name: str) -> tuple[Call, ...]:
+    """The parts joined along an axis; the last call gives that map."""
     shape = [*parts[0].shape]
     shape[axis] = sum(part.shape[axis] for part in parts)
-    return replace(parts[0], name=name, shape=tuple(shape))
+    return joined([(part.name, part.shape) for part in parts], replace(parts[0], name=name, shape=tuple(shape)), axis)

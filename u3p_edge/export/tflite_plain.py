@@ -79,6 +79,8 @@ def _bands(links: _Links, place: int) -> list[int]:
         return []
     bands, waiting = [], [links.makers.get(index, -1) for index in ops[joined[0]].inputs]
     for maker in waiting:
+        if maker in joined:  # read twice, or by itself in a damaged file: no tree
+            return []
         if maker >= 0 and ops[maker].code == "CONCATENATION":  # of some of them, where they are many
             joined.append(maker)
             waiting += [links.makers.get(index, -1) for index in ops[maker].inputs]

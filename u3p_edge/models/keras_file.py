@@ -69,7 +69,7 @@ def _attempt(path: Path, action: Callable[[], T]) -> T:
         raise ModelError(f"{path} does not exist", mend="Check the path of the model.") from error
     except PermissionError as error:
         raise ModelError(f"{path} may not be read", mend="Check its permissions.") from error
-    except Exception as error:
+    except Exception as error:  # h5py, zipfile, JSON and Keras let nearly any exception out of a damaged file
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             mend = "Free space there, or name another folder in TMPDIR."
             raise ModelError(f"{path} cannot be read: {tempfile.gettempdir()} is full", mend=mend) from error

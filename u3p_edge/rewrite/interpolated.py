@@ -91,8 +91,8 @@ def _terms(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> 
 
 
 def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
-    """A map as a term of such a sum, None where it is none. Upwards: fill, cut, upsampling, choice of channels; all but one may
-    be absent."""
+    """A map as a term of such a sum, None where it is none. Upwards: fill, cut, upsampling and, where it goes along columns,
+    choice of channels; fill and cut may be absent."""
     node, filled, lost = graph[name], (_NONE, _NONE), (_NONE, _NONE)
     if node.op == "pad":
         filled, node = node.attrs["padding"], graph[node.inputs[0]]
@@ -108,8 +108,12 @@ def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
         return None
     if axis == 1:
         span = (across[0], found[source.name][2] - across[1])
-    elif tuple(across) == _NONE and source.op == "crop" and not np.any(source.attrs["cropping"]):
+    elif tuple(across) == _NONE and _chooses_channels(source):
         span, source = source.attrs["channels"], graph[source.inputs[0]]
     else:
         return None
     return _Part(source.name, axis, factor, interpolation, *span, before - behind)
+
+
+def _chooses_channels(node: Node) -> bool:
+    return node.op == "crop" and node.attrs["channels"] is not None and not np.any(node.attrs["cropping"])

@@ -241,7 +241,8 @@ def _smallest(combinations: Sequence[_Combination], made: Callable[[Mapping[str,
     if weigh is None:
         return min(plans, key=_strips)
     needs = [weigh(plan.graph, plan.origin) for plan in plans]
-    return min((plan for plan, need in zip(plans, needs, strict=True) if need <= SAME * min(needs)), key=_strips)
+    most = SAME * min(needs)
+    return min((plan for plan, need in zip(plans, needs, strict=True) if need <= most), key=_strips)
 
 
 def _strips(plan: Plan) -> tuple[int, int]:
