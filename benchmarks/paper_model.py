@@ -92,7 +92,7 @@ def main() -> None:
         for (name, path), session, samples in zip(paths.items(), sessions, taken, strict=True):
             found = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
             memory_mb = peak_memory(path, repeats=3, advance=advance)
-            results.append(dataclasses.replace(found, latencies=(Latency(1, samples),), memory=memory_mb))
+            results.append(dataclasses.replace(found, latencies=(Latency(1, samples.ms),), memory=memory_mb))
     said = shlex.join(["python", "benchmarks/paper_model.py", *sys.argv[1:]])
     result = RunResult(said, describe(), ("background", "class 1"), reference.name, tuple(results), None)
     kept = results_folder("paper_model")

@@ -15,7 +15,7 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,11 @@ from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, sha256_of, write_bytes, write_text
 from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.handoff import between_cores, least, near
 from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
-from u3p_edge.benchmark.statistics import quartiles, ratio
-from u3p_edge.benchmark.timing import interleave
+from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
+from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, interleave
 from u3p_edge.cli.progress import Begin, stages
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
@@ -132,12 +133,14 @@ def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, beg
     for threads in (1, 2):
         sessions = {name: open_(path, threads) for name, (path, open_) in opened.items()}
         advance = begin(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
-        samples = interleave(list(sessions.values()), image, rounds=rounds, warmup=1, advance=advance)
+        with between_cores(threads) as handoff:
+            beside = handoff or (lambda: 0.0)
+            samples = interleave(list(sessions.values()), image, rounds=rounds, warmup=1, advance=advance, beside=beside)
         for (name, session), taken in zip(sessions.items(), samples, strict=True):
             path = opened[name][0]
             fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
-            before = results.get(name, fresh)
-            results[name] = dataclasses.replace(before, latencies=(*before.latencies, Latency(threads, taken)))
+            before, latency = results.get(name, fresh), Latency(threads, taken.ms, taken.beside if handoff else ())
+            results[name] = dataclasses.replace(before, latencies=(*before.latencies, latency))
     weighed = [name for name, path in files.items() if path.suffix == ".tflite"]
     advance = begin("Weigh in fresh processes", 3 * len(weighed))
     for name in weighed:
@@ -147,7 +150,11 @@ def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, beg
 
 
 def speed_table(result: RunResult) -> str:
-    """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds."""
+    """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds.
+
+    At two threads, samples whose cores shared a cache and others stand apart, and each has the ratio of its medians: see
+    `u3p_edge.benchmark.handoff`.
+    """
     rows = [
         "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",
         "|---|---|---:|---:|---:|---:|",
@@ -155,17 +162,37 @@ def speed_table(result: RunResult) -> str:
     for runtime, suffix in (("LiteRT", "tflite"), ("ONNX Runtime", "onnx"), ("OpenVINO", "openvino")):
         for number in NUMBERS:
             for threads in result.threads:
-                before, after = (result.get(f"{form}.{number}.{suffix}") for form in FORMS)
-                if before is None or after is None:
-                    continue
-                a, b = before.latency(threads), after.latency(threads)
-                if a is None or b is None:
-                    continue
-                gain = ratio(a.samples_ms, b.samples_ms)
-                old, new = (quartiles(x.samples_ms).median for x in (a, b))
-                spread = f"{gain.median:.2f} ({gain.low:.2f}–{gain.high:.2f})"
-                rows.append(f"| {runtime} | {number} | {threads} | {old:.0f} | {new:.0f} | {spread} |")
+                pair = [_latency(result, f"{form}.{number}.{suffix}", threads) for form in FORMS]
+                shortest = least([entry for artifact in result.artifacts if (entry := artifact.latency(threads))])
+                for placed, before, after, gain in _gains(pair[0], pair[1], shortest):
+                    spread = f"{gain.median:.2f} ({gain.low:.2f}–{gain.high:.2f})"
+                    figures = f"{quartiles(before).median:.0f} | {quartiles(after).median:.0f} | {spread}"
+                    rows.append(f"| {runtime} | {number} | {threads}{placed} | {figures} |")
     return "\n".join(rows)
+
+
+def _latency(result: RunResult, name: str, threads: int) -> Latency:
+    artifact = result.get(name)
+    latency = None if artifact is None else artifact.latency(threads)
+    if latency is None:
+        raise ValueError(f"{name} was not timed at {threads} threads")
+    return latency
+
+
+def _gains(
+    before: Latency, after: Latency, shortest: float | None
+) -> Iterator[tuple[str, tuple[float, ...], tuple[float, ...], Interval]]:
+    """How the cores lay, the samples of both, and how many times faster the second is; without what has too few samples."""
+    if shortest is None:
+        yield "", before.samples_ms, after.samples_ms, ratio(before.samples_ms, after.samples_ms)
+        return
+    for wanted, placed in ((True, ", cores sharing a cache"), (False, ", cores apart")):
+        old, new = (
+            tuple(ms for ms, shared in zip(entry.samples_ms, near(entry, shortest), strict=True) if shared is wanted)
+            for entry in (before, after)
+        )
+        if min(len(old), len(new)) >= MINIMUM_ROUNDS:
+            yield placed, old, new, ratio_of_medians(old, new)
 
 
 def memory_table(made: Mapping[str, Mapping[str, Variant]], result: RunResult) -> str:

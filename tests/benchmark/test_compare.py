@@ -8,7 +8,7 @@ import pytest
 from sample_results import ENVIRONMENT, result
 
 from u3p_edge.benchmark.compare import Check, Tolerances, Verdict, gate
-from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.result import Latency, RunResult
 
 INT8 = "model.int8.tflite"
 
@@ -149,3 +149,40 @@ def test_what_neither_run_measured_is_no_check() -> None:
 def test_no_check_at_all_is_not_a_pass() -> None:
     assert Verdict(()).outcome == "incomparable"
     assert Verdict((Check("size", "x", "passed", ""),)).outcome == "passed"
+
+
+def placed(value: RunResult, far: frozenset[int]) -> RunResult:
+    """The run with messages between the cores timed, at two threads: in the rounds `far` they shared no cache, and the int8
+    network took half as long again."""
+    artifacts = []
+    for artifact in value.artifacts:
+        slower = 1.5 if artifact.name == INT8 else 1.0
+        one, two = artifact.latencies
+        samples = tuple(ms * (slower if i in far else 1) for i, ms in enumerate(two.samples_ms))
+        messages = tuple(300.0 if i in far else 110.0 + i for i in range(len(samples)))
+        artifacts.append(dataclasses.replace(artifact, latencies=(one, Latency(2, samples, messages))))
+    return dataclasses.replace(value, artifacts=tuple(artifacts))
+
+
+def test_rounds_whose_cores_shared_no_cache_do_not_count() -> None:
+    near, mostly_far = placed(result(), frozenset()), placed(result(seed=5), frozenset(range(14)))
+    assert outcomes(gate(near, mostly_far), "latency") == {"passed"}
+    # The same samples without the times of messages look like a regression, so the test above can fail.
+    bare = [
+        dataclasses.replace(a, latencies=tuple(dataclasses.replace(entry, handoff_ns=()) for entry in a.latencies))
+        for a in mostly_far.artifacts
+    ]
+    assert "regressed" in outcomes(gate(near, dataclasses.replace(mostly_far, artifacts=tuple(bare))), "latency")
+
+
+def test_a_run_without_cores_that_share_a_cache_cannot_be_compared_with_one() -> None:
+    near, far = placed(result(), frozenset()), placed(result(seed=5), frozenset(range(20)))
+    verdict = gate(near, far)
+    assert outcomes(verdict, "latency") == {"passed", "incomparable"}  # at one thread, and at two
+    assert any("share a cache" in check.reason for check in verdict.checks)
+    assert outcomes(gate(far, far), "latency") == {"passed"}, "where all rounds are alike, all count"
+
+
+def test_a_real_regression_is_seen_among_rounds_whose_cores_were_apart() -> None:
+    worse = placed(result(relative=0.3 * 1.2, seed=9), frozenset(range(8)))
+    assert "regressed" in outcomes(gate(placed(result(), frozenset(range(8, 16))), worse), "latency")

@@ -39,6 +39,18 @@ def test_json_brings_it_back_exactly(
     assert read_result(path) == value
 
 
+def test_messages_between_cores_are_one_a_sample_or_none(tmp_path: Path) -> None:
+    value = result()
+    timed = Latency(2, (1.0, 2.0), (110.0, 300.0))
+    only = dataclasses.replace(value.artifacts[0], latencies=(timed,))
+    save_result(tmp_path / "result.json", dataclasses.replace(value, artifacts=(only,)))
+    assert read_result(tmp_path / "result.json").artifacts[0].latencies == (timed,)
+    with pytest.raises(ConfigError, match="a sample, or none"):
+        Latency(2, (1.0, 2.0), (110.0,))
+    with pytest.raises(ConfigError, match="NaN"):
+        Latency(2, (1.0,), (float("nan"),))
+
+
 def edited(path: Path, **changes: object) -> Path:
     save_result(path, result())
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -7,13 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_change
+from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_change, ratio_of_medians
 
 TIMES = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=30)
 
 
 def test_quartiles_by_hand() -> None:
     assert quartiles([1, 2, 3, 4, 100]) == Interval(3, 2, 4)
+
+
+@settings(max_examples=30, deadline=None)  # the machine is shared
+@given(TIMES, TIMES, st.floats(0.01, 100))
+def test_a_ratio_of_medians_needs_no_common_rounds(samples: list[float], reference: list[float], factor: float) -> None:
+    found = ratio_of_medians(samples, reference)
+    assert found.median == pytest.approx(np.median(samples) / np.median(reference))
+    assert found.low <= found.median <= found.high
+    scaled = ratio_of_medians([factor * t for t in samples], reference)
+    assert (scaled.median, scaled.low, scaled.high) == pytest.approx(
+        [factor * x for x in (found.median, found.low, found.high)]
+    )
 
 
 @settings(max_examples=30, deadline=None)  # the machine is shared

@@ -56,7 +56,23 @@ def test_the_second_run_of_a_pair_is_the_sample() -> None:
     clock = Clock()
     sessions = workers(clock, [], a=[9.0, 1.0], b=[7.0, 2.0])
     found = interleave(sessions, IMAGE, rounds=5, warmup=0, clock=clock)
-    assert found == ((1.0,) * 5, (2.0,) * 5)
+    assert [samples.ms for samples in found] == [(1.0,) * 5, (2.0,) * 5]
+    assert [samples.beside for samples in found] == [(0.0,) * 5] * 2
+
+
+def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> None:
+    clock, log = Clock(), []
+    readings = iter([1.0, 5.0, 4.0, 3.0] + 16 * [2.0])
+
+    def beside() -> float:
+        log.append("?")
+        clock.now += 10**9  # is not timed
+        return next(readings)
+
+    found = interleave(workers(clock, log, a=[1], b=[1]), IMAGE, rounds=5, warmup=1, clock=clock, beside=beside)
+    assert "".join(log).startswith("ab" + "?aa??bb?" + "?bb??aa?")
+    assert [samples.beside for samples in found] == [(5.0, *4 * [2.0]), (4.0, *4 * [2.0])]
+    assert [samples.ms for samples in found] == [(1.0,) * 5] * 2
 
 
 def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
@@ -69,20 +85,20 @@ def test_a_budget_ends_it_but_not_before_a_spread_can_be_told() -> None:
     clock, told = Clock(), []
     sessions = workers(clock, [], a=[500.0])
     # A round is two calls of half a second.
-    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=8, clock=clock)[0]) == 8
-    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=0, clock=clock)[0]) == MINIMUM_ROUNDS
+    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=8, clock=clock)[0].ms) == 8
+    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=0, clock=clock)[0].ms) == MINIMUM_ROUNDS
     interleave(sessions, IMAGE, rounds=6, clock=clock, advance=lambda: told.append(1))
     assert len(told) == 6
 
 
 def test_a_clock_that_stands_still_gives_no_zero() -> None:
     clock = Clock()
-    assert min(interleave(workers(clock, [], a=[0.0]), IMAGE, rounds=5, clock=clock)[0]) > 0
+    assert min(interleave(workers(clock, [], a=[0.0]), IMAGE, rounds=5, clock=clock)[0].ms) > 0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_real_sessions_are_timed(zoo: Zoo, threads: int) -> None:
     sessions = [open_session(zoo.path(kind), threads) for kind in ("float32.tflite", "int8.tflite", "int8.onnx")]
     found = interleave(sessions, picture(), rounds=5)
-    assert [len(samples) for samples in found] == [5, 5, 5]
-    assert all(sample > 0 for samples in found for sample in samples)
+    assert [len(samples.ms) for samples in found] == [5, 5, 5]
+    assert all(sample > 0 for samples in found for sample in samples.ms)

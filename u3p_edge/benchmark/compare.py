@@ -2,7 +2,7 @@
 
 Latency is compared as the ratio to the float model of the same run, never as absolute time, and fails only when the
 whole bootstrap interval of the change lies beyond the tolerance. What cannot be compared is said to be incomparable,
-neither passed nor failed.
+neither passed nor failed. At two threads only rounds count in which the two cores shared a cache, where that is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from u3p_edge.benchmark.result import Accuracy, ArtifactResult, Environment, Memory, RunResult
+from u3p_edge.benchmark.handoff import least, together
+from u3p_edge.benchmark.result import Accuracy, ArtifactResult, Environment, Latency, Memory, RunResult
 from u3p_edge.benchmark.statistics import ratio_change
 from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
 
@@ -156,7 +157,11 @@ def _ratio(
         return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
     if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
         return "incomparable", f"fewer than {MINIMUM_ROUNDS} rounds say nothing of the spread"
-    change = ratio_change((old.samples_ms, old_float.samples_ms), (new.samples_ms, new_float.samples_ms))
+    shortest = least((old, old_float, new, new_float))
+    before_ms, after_ms = (_alike(pair, shortest) for pair in ((old, old_float), (new, new_float)))
+    if min(len(before_ms[0]), len(after_ms[0])) < MINIMUM_ROUNDS:
+        return "incomparable", f"in fewer than {MINIMUM_ROUNDS} rounds of one of the runs did the two cores share a cache"
+    change = ratio_change(before_ms, after_ms)
     said = (
         f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
         f"{1 + limits.slowdown:.3f} may be)"
@@ -167,6 +172,15 @@ def _ratio(
         "passed",
         said if change.high <= 1 + limits.slowdown else f"{said}: too noisy to rule a slowdown out, more rounds would",
     )
+
+
+def _alike(pair: tuple[Latency, Latency], shortest: float | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The samples of two artifacts in the rounds in which the cores shared a cache; in all of them where nothing is known."""
+    own, other = (entry.samples_ms for entry in pair)
+    if shortest is None:
+        return own, other
+    rounds = together(pair, shortest)
+    return tuple(own[i] for i in rounds), tuple(other[i] for i in rounds)
 
 
 def _memory(

@@ -51,13 +51,21 @@ class Environment:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of the network alone, one sample a round; the rounds of all artifacts of a run are interleaved."""
+    """Milliseconds of the network alone, one sample a round; the rounds of all artifacts of a run are interleaved.
+
+    Args:
+        handoff_ns: nanoseconds that the two cores took beside each sample to hand a byte on, see `benchmark.handoff`; empty
+            where that was not measured.
+    """
 
     threads: int
     samples_ms: tuple[float, ...]
+    handoff_ns: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _finite("latency", self.samples_ms)
+        _finite("latency", (*self.samples_ms, *self.handoff_ns))
+        if self.handoff_ns and len(self.handoff_ns) != len(self.samples_ms):
+            raise ConfigError("a latency has one time of a message between the cores a sample, or none")
         if not self.samples_ms or min(self.samples_ms) <= 0:
             raise ConfigError("a latency must have samples, all above 0 ms")
 

@@ -38,6 +38,13 @@ def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:
     return _interval(float(np.median(paired)), _bootstrap(paired, seed=0))
 
 
+def ratio_of_medians(samples: Sequence[float], reference: Sequence[float]) -> Interval:
+    """Median of samples over median of reference, with its 95 % bootstrap interval, where they are not of the same rounds."""
+    own, other = (np.asarray(values, np.float64) for values in (samples, reference))
+    draws = _bootstrap(own, seed=0) / _bootstrap(other, seed=1)
+    return _interval(float(np.median(own) / np.median(other)), draws)
+
+
 def ratio_change(
     baseline: tuple[Sequence[float], Sequence[float]], current: tuple[Sequence[float], Sequence[float]]
 ) -> Interval:

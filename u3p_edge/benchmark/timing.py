@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from u3p_edge.runtime.base import FloatArray, Session
 
 MINIMUM_ROUNDS = 5
 """Fewer say nothing of a spread; a budget of seconds never cuts below this."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Of one session, one a round.
+
+    Args:
+        ms: milliseconds.
+        beside: the greater of what was read right before and right after.
+    """
+
+    ms: tuple[float, ...]
+    beside: tuple[float, ...]
 
 
 def interleave(
@@ -19,8 +33,9 @@ def interleave(
     warmup: int = 2,
     seconds: float = float("inf"),
     advance: Callable[[], object] = lambda: None,
+    beside: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], int] = time.perf_counter_ns,
-) -> tuple[tuple[float, ...], ...]:
+) -> tuple[Samples, ...]:
     """Milliseconds of the network alone, for each session one sample a round.
 
     In each round every session runs twice in a row and the second run is the sample: the first one refills the caches
@@ -34,28 +49,33 @@ def interleave(
         warmup: rounds beforehand that are not kept.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
         advance: called after each round.
+        beside: reads what a sample should be seen with; called before the first run of a pair and after the second.
         clock: in nanoseconds, rising.
     """
     calls = [session.prepare(image) for session in sessions]
     for _ in range(warmup):
         for call in calls:
             call()
-    kept: list[tuple[float, ...]] = []
+    kept: list[tuple[tuple[float, float], ...]] = []
     begin = clock()
     while len(kept) < rounds and (len(kept) < MINIMUM_ROUNDS or clock() - begin < seconds * 1e9):
-        kept.append(_round(calls, len(kept), clock))
+        kept.append(_round(calls, len(kept), beside, clock))
         advance()
-    return tuple(zip(*kept, strict=True))
+    return tuple(Samples(*zip(*own, strict=True)) for own in zip(*kept, strict=True))
 
 
-def _round(calls: Sequence[Callable[[], None]], number: int, clock: Callable[[], int]) -> tuple[float, ...]:
-    """One sample of each call, in the order of `calls`."""
-    samples = [0.0] * len(calls)
+def _round(
+    calls: Sequence[Callable[[], None]], number: int, beside: Callable[[], float], clock: Callable[[], int]
+) -> tuple[tuple[float, float], ...]:
+    """One sample of each call and what was read beside it, in the order of `calls`."""
+    samples = [(0.0, 0.0)] * len(calls)
     for turn in range(len(calls)):
         which = (turn + number) % len(calls)
+        before = beside()
         calls[which]()
         begin = clock()
         calls[which]()
         # A clock too coarse to see the call says one tick; zero would make a ratio infinite.
-        samples[which] = max(clock() - begin, 1) / 1e6
+        took = max(clock() - begin, 1) / 1e6
+        samples[which] = took, max(before, beside())
     return tuple(samples)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
+from u3p_edge.benchmark.handoff import least, near
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 
@@ -226,12 +227,28 @@ def _circumstances(result: RunResult) -> list[str]:
     rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
     if rounds:
         said.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(_threads(n) for n in result.threads)}.")
+    said += [text for threads in result.threads if (text := _cores_apart(result, threads))]
     baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
     if baselines:
         low, high = min(baselines), max(baselines)
         said.append(f"Of the peak memory, {low:.0f} to {high:.0f} MB are Python and the runtime without a model.")
     said += [f"{a.name}: sha256 `{a.sha256}`." for a in result.artifacts]
     return [*said, f"Command: `{result.command}`."] if result.command else said
+
+
+def _cores_apart(result: RunResult, threads: int) -> str:
+    """In how many samples the two cores shared no cache; empty if they always did, or that was not measured."""
+    latencies = [entry for a in result.artifacts if (entry := a.latency(threads))]
+    shortest = least(latencies)
+    if shortest is None:
+        return ""
+    shared = [is_near for entry in latencies for is_near in near(entry, shortest)]
+    if all(shared):
+        return ""
+    return (
+        f"Cores: at {_threads(threads)} the two shared no cache in {shared.count(False)} of {len(shared)} samples. A virtual "
+        "machine's host may place them so; what moves much data is slower then."
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
