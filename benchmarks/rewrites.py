@@ -153,7 +153,7 @@ def speed_table(result: RunResult) -> str:
     """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds.
 
     At two threads, samples whose cores shared a cache and others stand apart, and each has the ratio of its medians: see
-    `u3p_edge.benchmark.handoff`.
+    `u3p_edge.benchmark.handoff`. Too few of them for a spread are counted instead.
     """
     rows = [
         "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",
@@ -165,7 +165,9 @@ def speed_table(result: RunResult) -> str:
                 pair = [_latency(result, f"{form}.{number}.{suffix}", threads) for form in FORMS]
                 shortest = least([entry for artifact in result.artifacts if (entry := artifact.latency(threads))])
                 for placed, before, after, gain in _gains(pair[0], pair[1], shortest):
-                    spread = f"{gain.median:.2f} ({gain.low:.2f}–{gain.high:.2f})"
+                    few = min(len(before), len(after)) < MINIMUM_ROUNDS
+                    bounds = f"of {len(before)} and {len(after)} samples" if few else f"{gain.low:.2f}–{gain.high:.2f}"
+                    spread = f"{gain.median:.2f} ({bounds})"
                     figures = f"{quartiles(before).median:.0f} | {quartiles(after).median:.0f} | {spread}"
                     rows.append(f"| {runtime} | {number} | {threads}{placed} | {figures} |")
     return "\n".join(rows)
@@ -182,7 +184,7 @@ def _latency(result: RunResult, name: str, threads: int) -> Latency:
 def _gains(
     before: Latency, after: Latency, shortest: float | None
 ) -> Iterator[tuple[str, tuple[float, ...], tuple[float, ...], Interval]]:
-    """How the cores lay, the samples of both, and how many times faster the second is; without what has too few samples."""
+    """How the cores lay, the samples of both, and how many times faster the second is."""
     if shortest is None:
         yield "", before.samples_ms, after.samples_ms, ratio(before.samples_ms, after.samples_ms)
         return
@@ -191,7 +193,7 @@ def _gains(
             tuple(ms for ms, shared in zip(entry.samples_ms, near(entry, shortest), strict=True) if shared is wanted)
             for entry in (before, after)
         )
-        if min(len(old), len(new)) >= MINIMUM_ROUNDS:
+        if old and new:
             yield placed, old, new, ratio_of_medians(old, new)
 
 
