@@ -46,12 +46,12 @@ def between_cores(threads: int) -> Iterator[Handoff | None]:
     if threads != 2 or available_cores() != 2 or not sys.platform.startswith("linux"):
         yield None
         return
-    near, far = sorted(os.sched_getaffinity(0))
+    own, other = sorted(os.sched_getaffinity(0))
     shared = os.memfd_create("u3p_edge_handoff")
     try:
         os.ftruncate(shared, SIZE)
-        with mmap.mmap(shared, SIZE) as memory, _echo(shared, far) as child:
-            yield lambda: _measure(memory, child, near)
+        with mmap.mmap(shared, SIZE) as memory, _echo(shared, other) as child:
+            yield lambda: _measure(memory, child, own)
     finally:
         os.close(shared)
 

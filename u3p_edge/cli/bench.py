@@ -42,6 +42,8 @@ def bench(
 ) -> None:
     """Measure exported files side by side: rounds are interleaved, so a busy machine slows all alike.
 
+    At two threads on two cores it also times how these reach each other, since a virtual machine's host moves them apart.
+
     In GitHub Actions the report is also appended to the step's summary.
 
         u3p-edge bench model.float32.tflite model.int8.tflite --data FOLDER --save result.json
