@@ -17,15 +17,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from networks import MB, network, weighing
 from real_data import machine_of, results_folder
-from rewrites import MB, network, weighing
 
 from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
 from u3p_edge.benchmark.environment import describe
 from u3p_edge.benchmark.memory import peak_memory
-from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
+from u3p_edge.benchmark.result import ArtifactResult, RunResult, save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
-from u3p_edge.benchmark.timing import interleave
+from u3p_edge.benchmark.timing import latencies
 from u3p_edge.cli.progress import Begin, stages
 from u3p_edge.export.tflite_file import write
 from u3p_edge.graph import memory
@@ -86,13 +86,13 @@ def main() -> None:
         paths = {path.name: path for path in (reference, int8)}
         image = np.random.default_rng(0).random((320, 320, 1), dtype=np.float32)
         sessions = [open_session(path, 1) for path in paths.values()]
-        taken = interleave(sessions, image, rounds=given.rounds, warmup=1, advance=begin("Time at 1 thread", given.rounds))
+        taken = latencies(sessions, image, 1, rounds=given.rounds, warmup=1, advance=begin("Time at 1 thread", given.rounds))
         advance = begin("Weigh in fresh processes", 3 * len(paths))
         results = []
-        for (name, path), session, samples in zip(paths.items(), sessions, taken, strict=True):
+        for (name, path), session, latency in zip(paths.items(), sessions, taken, strict=True):
             found = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
             memory_mb = peak_memory(path, repeats=3, advance=advance)
-            results.append(dataclasses.replace(found, latencies=(Latency(1, samples.ms),), memory=memory_mb))
+            results.append(dataclasses.replace(found, latencies=(latency,), memory=memory_mb))
     said = shlex.join(["python", "benchmarks/paper_model.py", *sys.argv[1:]])
     result = RunResult(said, describe(), ("background", "class 1"), reference.name, tuple(results), None)
     kept = results_folder("paper_model")

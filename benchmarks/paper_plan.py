@@ -22,10 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from networks import network
 from pruning import case, side_by_side, table
 from pruning_controls import Case, pruning_of, told
 from real_data import machine_of, results_folder
-from rewrites import network
 
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.result import save_result

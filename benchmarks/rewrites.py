@@ -4,8 +4,8 @@
 
 Each WIDTH:SIZE is a UNet 3+ of that base width for SIZE x SIZE images, of random weights: the figures are latency and memory,
 never accuracy. Integers are made up too; the time of integer arithmetic does not depend on their values. Kept in
-benchmarks/results/<processor>/rewrites_<width>_<size>/: report.md and result.json with all raw samples, memory.md with the
-arena plans, per_op.md with the time of every kind of operator and its floor, and the choice of forms.
+benchmarks/results/<processor>/rewrites_<width>_<size>/: report.md with times and memory, result.json with all raw
+samples, per_op.md with the time of every kind of operator and its floor, and the choice of forms.
 """
 
 from __future__ import annotations
@@ -19,103 +19,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import tf_keras
+from networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, write_files
 from real_data import machine_of, results_folder
 
-from u3p_edge.artifact import make_folder, sha256_of, write_bytes, write_text
+from u3p_edge.artifact import make_folder, sha256_of, write_text
 from u3p_edge.benchmark.environment import describe
-from u3p_edge.benchmark.handoff import between_cores, least, near
+from u3p_edge.benchmark.handoff import least, near
 from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
-from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, interleave
+from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, latencies
 from u3p_edge.cli.progress import Begin, stages
-from u3p_edge.config import Metadata, Preprocessing, default_metadata
-from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
-from u3p_edge.export.tflite_file import lower, write
-from u3p_edge.export.tflite_memory import needed
+from u3p_edge.export.tflite_file import lower
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.fold import fold
-from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
-from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
-from u3p_edge.latency.probe import Target
 from u3p_edge.latency.stand_in import stand_in
-from u3p_edge.models.config import preset
-from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.choices import to_json
-from u3p_edge.pipeline.rewriting import choices_for
-from u3p_edge.rewrite import strip_choice
-from u3p_edge.rewrite.engine import Choice, apply, sites
-from u3p_edge.rewrite.interpolated import gathered
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.openvino import open_openvino
 
-NUMBERS = ("float32", "int8")
-FORMS = ("reference", "rewritten")
-MB = 1_000_000
 LABEL = "Random weights and made-up integers: latency and memory only, nothing here says anything of accuracy."
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """One network in one number type: its graph, in strips and whole, the choice that made it, and what strips do."""
-
-    graph: Graph
-    whole: Graph
-    choices: tuple[Choice, ...]
-    strips: strip_choice.Plan | None
-
-
-def network(width: int, size: int) -> tuple[Graph, Metadata]:
-    """The folded inference graph of the paper's model without its training heads, and its metadata."""
-    tf_keras.utils.set_random_seed(0)
-    config = dataclasses.replace(
-        preset("paper"), base_width=width, input_shape=(size, size, 1), deep_supervision=False, cgm=False
-    )
-    graph = inference_graph(from_keras(build(config))).graph
-    return fold(graph), default_metadata(Preprocessing(size, size, 1, "resize", "percentile"), 2)
-
-
-def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
-    """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
-    choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
-    new = apply(graph, choices)
-    plan = strip_choice.choose(gathered(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
-    return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
-
-
-def weighing(number: str) -> strip_choice.Weigh:
-    """What the TFLite file of a graph in strips needs to run, as `export` asks; integers are made up."""
-
-    def weigh(graph: Graph, _origin: Mapping[str, str]) -> int:
-        made = stand_in(graph) if number == "int8" else None
-        return needed(lower(graph, None) if made is None else lower(made.graph, made.scheme))
-
-    return weigh
-
-
-def bytes_of(number: str) -> int:
-    """Bytes of an activation."""
-    return 1 if number == "int8" else 4
-
-
-def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
-    """The variant as a TFLite and as an ONNX file, by name: the reference with the plain operators that a converter writes, the
-    rewritten one as `export` does it, the float ONNX file without strips."""
-    stem, views = f"{name}.{number}", name != "reference"
-    paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
-    if number == "int8":
-        made = stand_in(variant.graph)
-        write_bytes(paths["tflite"], write(made.graph, made.scheme, metadata, views=views))
-        model = onnx_int8.to_onnx(flatbuffer.read(paths["tflite"].read_bytes()), metadata)
-    else:
-        write_bytes(paths["tflite"], write(variant.graph, None, metadata, views=views))
-        model = onnx_float.to_onnx(to_keras(variant.whole), metadata)
-    write_bytes(paths["onnx"], model.SerializeToString())
-    return {path.name: path for path in paths.values()}
 
 
 def openers(files: Mapping[str, Path]) -> dict[str, tuple[Path, Callable[[Path, int], Session]]]:
@@ -133,13 +58,11 @@ def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, beg
     for threads in (1, 2):
         sessions = {name: open_(path, threads) for name, (path, open_) in opened.items()}
         advance = begin(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
-        with between_cores(threads) as handoff:
-            beside = handoff or (lambda: 0.0)
-            samples = interleave(list(sessions.values()), image, rounds=rounds, warmup=1, advance=advance, beside=beside)
-        for (name, session), taken in zip(sessions.items(), samples, strict=True):
+        timed = latencies(list(sessions.values()), image, threads, rounds=rounds, warmup=1, advance=advance)
+        for (name, session), latency in zip(sessions.items(), timed, strict=True):
             path = opened[name][0]
             fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
-            before, latency = results.get(name, fresh), Latency(threads, taken.ms, taken.beside if handoff else ())
+            before = results.get(name, fresh)
             results[name] = dataclasses.replace(before, latencies=(*before.latencies, latency))
     weighed = [name for name, path in files.items() if path.suffix == ".tflite"]
     advance = begin("Weigh in fresh processes", 3 * len(weighed))
@@ -159,12 +82,12 @@ def speed_table(result: RunResult) -> str:
         "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",
         "|---|---|---:|---:|---:|---:|",
     ]
+    shortest = {threads: least(result.latencies(threads)) for threads in result.threads}
     for runtime, suffix in (("LiteRT", "tflite"), ("ONNX Runtime", "onnx"), ("OpenVINO", "openvino")):
         for number in NUMBERS:
             for threads in result.threads:
                 pair = [_latency(result, f"{form}.{number}.{suffix}", threads) for form in FORMS]
-                shortest = least([entry for artifact in result.artifacts if (entry := artifact.latency(threads))])
-                for placed, before, after, gain in _gains(pair[0], pair[1], shortest):
+                for placed, before, after, gain in _gains(pair[0], pair[1], shortest[threads]):
                     few = min(len(before), len(after)) < MINIMUM_ROUNDS
                     bounds = f"of {len(before)} and {len(after)} samples" if few else f"{gain.low:.2f}–{gain.high:.2f}"
                     spread = f"{gain.median:.2f} ({bounds})"

@@ -18,9 +18,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
-import u3p_edge
+from u3p_edge.benchmark import child
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.benchmark.handoff_echo import BATCH, PATIENCE, SIZE, await_byte
 from u3p_edge.benchmark.result import Latency
@@ -50,8 +49,8 @@ def between_cores(threads: int) -> Iterator[Handoff | None]:
     shared = os.memfd_create("u3p_edge_handoff")
     try:
         os.ftruncate(shared, SIZE)
-        with mmap.mmap(shared, SIZE) as memory, _echo(shared, other) as child:
-            yield lambda: _measure(memory, child, own)
+        with mmap.mmap(shared, SIZE) as memory, _echo(shared, other) as echo:
+            yield lambda: _measure(memory, echo, own)
     finally:
         os.close(shared)
 
@@ -76,33 +75,30 @@ def together(latencies: Sequence[Latency], shortest: float) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def _echo(shared: int, core: int) -> Iterator[subprocess.Popen[str]]:
-    here = str(Path(u3p_edge.__file__).parents[1])
-    search = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "u3p_edge.benchmark.handoff_echo", str(shared), str(core)]
     # A session of its own: Ctrl-C is for this process, and the echo ends as its input does.
-    child = subprocess.Popen(
-        command,
+    echo = subprocess.Popen(
+        child.command("handoff_echo", shared, core),
         stdin=subprocess.PIPE,
         text=True,
         pass_fds=(shared,),
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": search},
+        env=child.environment(),
     )
     try:
-        yield child
+        yield echo
     finally:
         with contextlib.suppress(BrokenPipeError):
-            child.communicate()
+            echo.communicate()
 
 
-def _measure(memory: mmap.mmap, child: subprocess.Popen[str], core: int) -> float:
+def _measure(memory: mmap.mmap, echo: subprocess.Popen[str], core: int) -> float:
     """Of the quickest batch: what else the machine does only ever adds time."""
-    if child.stdin is None:
+    if echo.stdin is None:
         raise ValueError("the echo has no input")
     allowed = os.sched_getaffinity(0)
     memory[0] = memory[SIZE // 2] = 0
-    child.stdin.write(f"{MESSAGES}\n")
-    child.stdin.flush()
+    echo.stdin.write(f"{MESSAGES}\n")
+    echo.stdin.flush()
     batches, patience, middle = [], range(PATIENCE), SIZE // 2
     os.sched_setaffinity(0, {core})
     try:
@@ -113,7 +109,7 @@ def _measure(memory: mmap.mmap, child: subprocess.Popen[str], core: int) -> floa
                 if memory[middle] == value:
                     break
             else:
-                await_byte(memory, middle, value, lambda: child.poll() is None)
+                await_byte(memory, middle, value, lambda: echo.poll() is None)
             if value == BATCH:
                 now = time.perf_counter_ns()
                 batches.append((now - begin) / BATCH / 2)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import u3p_edge
+from u3p_edge.benchmark import child
 from u3p_edge.benchmark.result import Memory
 from u3p_edge.errors import ModelError
 
@@ -33,11 +31,8 @@ def peak_memory(
 
 
 def _probe(path: Path, threads: int) -> dict[str, float] | None:
-    # The child finds this very package, installed or not.
-    here = str(Path(u3p_edge.__file__).parents[1])
-    search = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "u3p_edge.benchmark.memory_probe", str(path), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search})
+    command = child.command("memory_probe", path, threads)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=child.environment())
     if done.returncode == 0:
         found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return found

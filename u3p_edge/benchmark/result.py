@@ -181,13 +181,17 @@ class RunResult:
         if len(set(names)) != len(names) or self.reference not in names:
             raise ConfigError("artifact names must be distinct, and the reference one of them")
         for threads in self.threads:
-            if len({len(entry.samples_ms) for a in self.artifacts if (entry := a.latency(threads))}) > 1:
+            if len({len(entry.samples_ms) for entry in self.latencies(threads)}) > 1:
                 raise ConfigError(f"the artifacts have not the same number of rounds at {threads} threads")
 
     @property
     def threads(self) -> tuple[int, ...]:
         """Thread counts that were measured, ascending."""
         return tuple(sorted({entry.threads for a in self.artifacts for entry in a.latencies}))
+
+    def latencies(self, threads: int) -> tuple[Latency, ...]:
+        """Those of all artifacts that were timed at that number of threads."""
+        return tuple(entry for a in self.artifacts if (entry := a.latency(threads)))
 
     def get(self, name: str) -> ArtifactResult | None:
         """The artifact of that name."""

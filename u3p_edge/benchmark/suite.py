@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark import accuracy, environment, memory, timing
-from u3p_edge.benchmark.handoff import between_cores
-from u3p_edge.benchmark.result import ArtifactResult, DataInfo, Latency, RunResult
+from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config import Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
@@ -217,17 +216,15 @@ def _with_latency(
     sessions = [open_session(path, threads) for path in paths.values()]
     image = _timing_image(sessions[0], data)
     stage = f"Time at {threads} thread{'s' if threads > 1 else ''}"
-    with between_cores(threads) as handoff:
-        samples = timing.interleave(
-            sessions,
-            image,
-            rounds=settings.rounds,
-            warmup=settings.warmup,
-            seconds=settings.seconds,
-            advance=progress(stage, settings.rounds),
-            beside=handoff or (lambda: 0.0),
-        )
-    latencies = [Latency(threads, own.ms, own.beside if handoff else ()) for own in samples]
+    latencies = timing.latencies(
+        sessions,
+        image,
+        threads,
+        rounds=settings.rounds,
+        warmup=settings.warmup,
+        seconds=settings.seconds,
+        advance=progress(stage, settings.rounds),
+    )
     return {
         name: dataclasses.replace(result, latencies=(*result.latencies, latency))
         for (name, result), latency in zip(results.items(), latencies, strict=True)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from u3p_edge.benchmark.handoff import between_cores
+from u3p_edge.benchmark.result import Latency
 from u3p_edge.runtime.base import FloatArray, Session
 
 MINIMUM_ROUNDS = 5
@@ -62,6 +64,23 @@ def interleave(
         kept.append(_round(calls, len(kept), beside, clock))
         advance()
     return tuple(Samples(*zip(*own, strict=True)) for own in zip(*kept, strict=True))
+
+
+def latencies(
+    sessions: Sequence[Session],
+    image: FloatArray,
+    threads: int,
+    *,
+    rounds: int,
+    warmup: int = 2,
+    seconds: float = float("inf"),
+    advance: Callable[[], object] = lambda: None,
+) -> tuple[Latency, ...]:
+    """`interleave` of sessions that use so many threads, with the messages between two cores beside each sample."""
+    with between_cores(threads) as handoff:
+        beside = handoff or (lambda: 0.0)
+        samples = interleave(sessions, image, rounds=rounds, warmup=warmup, seconds=seconds, advance=advance, beside=beside)
+    return tuple(Latency(threads, own.ms, own.beside if handoff else ()) for own in samples)
 
 
 def _round(

@@ -238,7 +238,7 @@ def _circumstances(result: RunResult) -> list[str]:
 
 def _cores_apart(result: RunResult, threads: int) -> str:
     """In how many samples the two cores shared no cache; empty if they always did, or that was not measured."""
-    latencies = [entry for a in result.artifacts if (entry := a.latency(threads))]
+    latencies = result.latencies(threads)
     shortest = least(latencies)
     if shortest is None:
         return ""

@@ -238,7 +238,7 @@ def _smallest(combinations: Sequence[_Combination], made: Callable[[Mapping[str,
         plans.append(made(chosen))
     most = near * min(map(_needed, plans))
     plans = [plan for plan in plans if _needed(plan) <= most]
-    if weigh is None:
+    if weigh is None or len(plans) == 1:
         return min(plans, key=_strips)
     needs = [weigh(plan.graph, plan.origin) for plan in plans]
     most = SAME * min(needs)

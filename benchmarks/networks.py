@@ -1,0 +1,93 @@
+"""The networks measured with random weights, as the paper has them and rewritten, in either number type, and their files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import tf_keras
+
+from u3p_edge.artifact import write_bytes
+from u3p_edge.cli.progress import Begin
+from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
+from u3p_edge.export.tflite_file import lower, write
+from u3p_edge.export.tflite_memory import needed
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.latency.probe import Target
+from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.models.config import preset
+from u3p_edge.models.unet3plus import build
+from u3p_edge.pipeline.rewriting import choices_for
+from u3p_edge.rewrite import strip_choice
+from u3p_edge.rewrite.engine import Choice, apply, sites
+from u3p_edge.rewrite.interpolated import gathered
+
+NUMBERS = ("float32", "int8")
+FORMS = ("reference", "rewritten")
+MB = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One network in one number type: its graph, in strips and whole, the choice that made it, and what strips do."""
+
+    graph: Graph
+    whole: Graph
+    choices: tuple[Choice, ...]
+    strips: strip_choice.Plan | None
+
+
+def network(width: int, size: int) -> tuple[Graph, Metadata]:
+    """The folded inference graph of the paper's model without its training heads, and its metadata."""
+    tf_keras.utils.set_random_seed(0)
+    config = dataclasses.replace(
+        preset("paper"), base_width=width, input_shape=(size, size, 1), deep_supervision=False, cgm=False
+    )
+    graph = inference_graph(from_keras(build(config))).graph
+    return fold(graph), default_metadata(Preprocessing(size, size, 1, "resize", "percentile"), 2)
+
+
+def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
+    """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
+    choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
+    new = apply(graph, choices)
+    plan = strip_choice.choose(gathered(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
+    return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
+
+
+def weighing(number: str) -> strip_choice.Weigh:
+    """What the TFLite file of a graph in strips needs to run, as `export` asks; integers are made up."""
+
+    def weigh(graph: Graph, _origin: Mapping[str, str]) -> int:
+        if number == "float32":
+            return needed(lower(graph, None))
+        made = stand_in(graph)
+        return needed(lower(made.graph, made.scheme))
+
+    return weigh
+
+
+def bytes_of(number: str) -> int:
+    """Bytes of an activation."""
+    return 1 if number == "int8" else 4
+
+
+def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
+    """The variant as a TFLite and as an ONNX file, by name: the reference with the plain operators that a converter writes, the
+    rewritten one as `export` does it, the float ONNX file without strips."""
+    stem, views = f"{name}.{number}", name != "reference"
+    paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
+    if number == "int8":
+        made = stand_in(variant.graph)
+        write_bytes(paths["tflite"], write(made.graph, made.scheme, metadata, views=views))
+        model = onnx_int8.to_onnx(flatbuffer.read(paths["tflite"].read_bytes()), metadata)
+    else:
+        write_bytes(paths["tflite"], write(variant.graph, None, metadata, views=views))
+        model = onnx_float.to_onnx(to_keras(variant.whole), metadata)
+    write_bytes(paths["onnx"], model.SerializeToString())
+    return {path.name: path for path in paths.values()}
