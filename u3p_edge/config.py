@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import types
 import typing
@@ -26,6 +27,9 @@ else:
 STRIDE = 16
 """Height and width must be multiples of this: UNet 3+ halves them four times."""
 
+MAX_SIDE = 16384
+"""Largest height and width of a network's input, in pixels."""
+
 METADATA_KEY = "u3p_edge"
 """Name of the TFLite metadata entry and of the ONNX metadata property that hold `Metadata.to_json()`."""
 
@@ -33,7 +37,7 @@ QUANTIZATION_KEY = "u3p_edge.quantization"
 """ONNX metadata property of an int8 input and output: {"image": [scale, zero_point], "mask": [scale, zero_point]}."""
 
 Fit = Literal["resize", "pad"]
-Normalization = Literal["percentile", "zscore", "range"]
+Normalization = Literal["percentile", "zscore", "range", "none", "meanstd"]
 Colour = tuple[int, int, int]
 T = TypeVar("T")
 
@@ -50,12 +54,18 @@ class Preprocessing:
     The intensities are normalised over the whole original image first, then the image is fitted to `height` x `width`.
 
     Args:
-        height, width: the network's input in pixels, multiples of 16.
+        height, width: the network's input in pixels, multiples of 16, at most `MAX_SIDE`.
         channels: 1 (grey) or 3 (RGB).
         fit: "resize" (bilinear; nearest for masks) or "pad" (centred pad with the minimum and crop, no resampling).
         normalization: "percentile" (clip to [low, high] percentiles, scale to 0..1), "zscore" (zero mean, unit
-            variance) or "range" (the integer type's full range to 0..1).
+            variance), "range" (the integer type's full range to 0..1), "none" (raw pixel values, e.g. 0..255) or
+            "meanstd" ((pixel - mean) / std, channel by channel).
         low, high: the percentiles, in percent; used by "percentile" alone.
+        mean, std: one number a channel, in raw pixel values (0..255 for 8-bit images, 0..65535 for 16-bit ones); for
+            "meanstd" alone, else empty.
+
+    Raises:
+        ConfigError: a value that cannot be.
     """
 
     height: int
@@ -65,6 +75,8 @@ class Preprocessing:
     normalization: Normalization = "percentile"
     low: float = 1.0
     high: float = 99.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_size(self.height, self.width)
@@ -73,6 +85,12 @@ class Preprocessing:
         if not 0 <= self.low < self.high <= 100:
             raise ConfigError(
                 f"percentiles low={self.low}, high={self.high} are not 0 <= low < high <= 100", mend="Use for example 1, 99."
+            )
+        check_mean_std(self.normalization, self.mean, self.std)
+        if self.mean and len(self.mean) != self.channels:
+            raise ConfigError(
+                f"mean and std have {len(self.mean)} values, but channels is {self.channels}",
+                mend="Give one value a channel.",
             )
 
 
@@ -138,8 +156,31 @@ def default_metadata(preprocessing: Preprocessing, labels: int, names: tuple[str
     return Metadata(preprocessing=preprocessing, class_names=given, colours=colours)
 
 
+def check_mean_std(normalization: Normalization, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Raise ConfigError unless mean and std are as many finite numbers, std above 0, and given for "meanstd" alone."""
+    if normalization != "meanstd":
+        if mean or std:
+            raise ConfigError(
+                f'mean and std have no effect on the normalization "{normalization}"', mend='Use normalization "meanstd".'
+            )
+        return
+    if not mean or len(mean) != len(std):
+        raise ConfigError(
+            f'the normalization "meanstd" has {len(mean)} means and {len(std)} standard deviations',
+            mend="Give one mean and one std a channel, in raw pixel values (0 to 255 for 8-bit images).",
+        )
+    for name, values in (("mean", mean), ("std", std)):
+        for value in values:
+            if not math.isfinite(value) or (name == "std" and not value > 0):
+                raise ConfigError(f"{name} cannot be {value}", mend=f"It is a number{' above 0' if name == 'std' else ''}.")
+
+
 def check_size(height: int, width: int) -> None:
-    """Raise ConfigError unless both are positive multiples of 16; the message names the nearest sizes."""
+    """Raise ConfigError unless both are multiples of 16 from 16 to `MAX_SIDE`; the message names the nearest sizes."""
+    if max(height, width) > MAX_SIDE:
+        raise ConfigError(
+            f"an input of {height}x{width} pixels is too large", mend=f"Height and width are at most {MAX_SIDE} pixels."
+        )
     if height > 0 and width > 0 and height % STRIDE == 0 and width % STRIDE == 0:
         return
 

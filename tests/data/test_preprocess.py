@@ -31,7 +31,7 @@ def spec(
 
 
 @settings(deadline=None)
-@given(IMAGES, st.sampled_from(["resize", "pad"]), st.sampled_from(["percentile", "zscore", "range"]))
+@given(IMAGES, st.sampled_from(["resize", "pad"]), st.sampled_from(["percentile", "zscore", "range", "none"]))
 def test_any_image_becomes_a_finite_input(image: npt.NDArray[np.generic], fit: Fit, normalization: Normalization) -> None:
     before = image.copy()
     out = apply(image, spec(fit, normalization))
@@ -39,7 +39,7 @@ def test_any_image_becomes_a_finite_input(image: npt.NDArray[np.generic], fit: F
     assert out.dtype == np.float32
     assert np.isfinite(out).all()
     np.testing.assert_array_equal(image, before)
-    if normalization != "zscore":
+    if normalization in ("percentile", "range"):
         # Weights of a resampled pixel sum to 1 up to float32 rounding.
         assert out.min() >= -1e-6
         assert out.max() <= 1 + 1e-6
@@ -80,6 +80,38 @@ def test_range_divides_by_the_range_of_the_type() -> None:
         )
     with pytest.raises(DataError, match="no range"):
         normalise(np.array([[[-5.0], [2.0]]], np.float32), spec(normalization="range"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_none_keeps_raw_pixel_values(dtype: type) -> None:
+    image = np.array([[[0], [51], [255]], [[7], [8], [9]]], dtype)
+    out = normalise(image, spec(normalization="none"))
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, image.astype(np.float32))
+
+
+def test_mean_and_std_are_of_raw_pixels_channel_by_channel() -> None:
+    image = np.array([[[0, 100, 255], [130, 116, 103]]], np.uint8)
+    preprocessing = Preprocessing(16, 32, 3, normalization="meanstd", mean=(123.5, 116.0, 103.0), std=(58.0, 57.0, 2.0))
+    out = normalise(image, preprocessing)
+    assert out.dtype == np.float32
+    expected = [[[-123.5 / 58, -16 / 57, 76.0], [6.5 / 58, 0, 0]]]
+    np.testing.assert_array_equal(out, np.array(expected, np.float32))
+
+
+def test_padding_is_the_darkest_pixel_under_mean_and_std() -> None:
+    preprocessing = Preprocessing(16, 32, 3, "pad", "meanstd", mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0))
+    image = np.full((4, 4, 3), 50, np.uint8)
+    image[0, 0, 1] = 40
+    out = apply(image, preprocessing)
+    np.testing.assert_array_equal(out[0, 0], [30, 10, 2.5])  # 40 in every channel
+    np.testing.assert_array_equal(out[8, 16], [40, 15, 5])
+
+
+def test_mean_and_std_that_leave_float32_are_refused() -> None:
+    preprocessing = Preprocessing(16, 32, normalization="meanstd", mean=(0.0,), std=(1e-300,))
+    with pytest.raises(DataError, match="out of the range of float32"):
+        apply(np.full((4, 4, 1), 50, np.uint8), preprocessing)
 
 
 def test_what_cannot_be_an_input_is_refused() -> None:

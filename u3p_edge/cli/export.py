@@ -29,6 +29,8 @@ class NormalizationName(str, Enum):
     PERCENTILE = "percentile"
     ZSCORE = "zscore"
     RANGE = "range"
+    NONE = "none"
+    MEANSTD = "meanstd"
 
 
 def export(
@@ -103,6 +105,10 @@ def export(
     normalize: Annotated[
         NormalizationName, typer.Option(help="For a Keras file: the normalisation that it was trained with.")
     ] = NormalizationName.PERCENTILE,
+    mean: Annotated[
+        str, typer.Option(help="For --normalize meanstd: one number a channel, comma-separated, in raw pixel values.")
+    ] = "",
+    std: Annotated[str, typer.Option(help="For --normalize meanstd: as --mean.")] = "",
     class_names: Annotated[str, typer.Option(help="For a Keras file: comma-separated, background first.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
@@ -123,6 +129,7 @@ def export(
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
     """
     from u3p_edge.cli.budgets import Budgets, told
+    from u3p_edge.cli.numbers import numbers
     from u3p_edge.pipeline.recipe import ExportRecipe
 
     budgets = Budgets(max_drop, speedup, latency_budget_ms, size_budget_mb, shrink, strips, qat_epochs, sparsity)
@@ -143,6 +150,8 @@ def export(
         trust=trust,
         fit=fit.value,
         normalization=normalize.value,
+        mean=numbers(mean, "--mean"),
+        std=numbers(std, "--std"),
         class_names=tuple(name.strip() for name in class_names.split(",") if name.strip()),
     )
     _check(model, data, ptq, qat_epochs)

@@ -39,8 +39,15 @@ def train(
         str | None, typer.Option(help="How images get that size: resize or pad (and crop). (default: resize)")
     ] = None,
     normalize: Annotated[
-        str | None, typer.Option(help="Intensities: percentile, zscore or range. (default: percentile)")
+        str | None, typer.Option(help="Intensities: percentile, zscore, range, none or meanstd. (default: percentile)")
     ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="For --normalize meanstd: one number a channel, in raw pixel values (0 to 255 if 8-bit)."
+        ),
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="A,B,...", help="For --normalize meanstd: as --mean.")] = None,
     labels: Annotated[
         int | None, typer.Option(min=2, max=255, help="Number of classes with background; found in the masks if not given.")
     ] = None,
@@ -96,11 +103,14 @@ def train(
     """
     from rich.console import Console
 
+    from u3p_edge.cli.numbers import numbers
     from u3p_edge.data.folder import read_folder
 
     console = Console()
     given = {
-        "preset": preset, "base_width": width, "size": _size(size), "fit": fit, "normalization": normalize, "labels": labels,
+        "preset": preset, "base_width": width, "size": _size(size), "fit": fit, "normalization": normalize,
+        "mean": None if mean is None else numbers(mean, "--mean"), "std": None if std is None else numbers(std, "--std"),
+        "labels": labels,
         "class_names": _names(class_names), "epochs": epochs, "patience": patience, "batch_size": batch, "learning_rate": lr,
         "loss": loss, "deep_supervision": deep_supervision, "cgm": cgm, "seed": seed,
     }  # fmt: skip

@@ -24,10 +24,11 @@ def apply(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
         preprocessing: what training applied.
 
     Returns:
-        float32 [height, width, C], finite; a constant image becomes zeros (except under "range").
+        float32 [height, width, C], finite; a constant image becomes zeros under "percentile" and "zscore".
 
     Raises:
-        DataError: pixels that are not finite, another number of channels, or "range" of floats outside 0..1.
+        DataError: pixels that are not finite, another number of channels, "range" of floats outside 0..1, or "meanstd"
+            that leaves the range of float32.
     """
     if image.ndim != 3 or image.shape[2] != preprocessing.channels:
         raise DataError(f"an image of shape {image.shape} is not [height, width, {preprocessing.channels}]")
@@ -35,13 +36,21 @@ def apply(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
         raise DataError("the image has pixels that are not numbers (NaN or infinite)", mend="Replace them, for example by 0.")
     normalised = normalise(image, preprocessing)
     if preprocessing.fit == "pad":
-        return _place(normalised, _size(preprocessing), normalised.min())
+        return _place(normalised, _size(preprocessing), _darkest(image, normalised, preprocessing))
     return _resize(normalised, _size(preprocessing))
 
 
 def normalise(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
-    """Intensities as `preprocessing` says, float32 of the same shape; the channels of RGB share their limits."""
+    """Intensities as `preprocessing` says, float32 of the same shape.
+
+    The channels of RGB share what is measured on the image (percentiles, mean and deviation); only "meanstd" has values
+    of its own for each channel. Raises DataError as `apply`.
+    """
     kind = preprocessing.normalization
+    if kind == "none":
+        return image.astype(np.float32)
+    if kind == "meanstd":
+        return _by_mean_and_std(image, preprocessing)
     if kind == "range":
         return _by_range(image)
     pixels = image.astype(np.float64)
@@ -107,6 +116,24 @@ def _scaled(pixels: npt.NDArray[np.float64], offset: float, scale: float) -> Flo
     return scaled.astype(np.float32)
 
 
+def _by_mean_and_std(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
+    with np.errstate(over="ignore"):  # refused below
+        scaled = (image - np.array(preprocessing.mean, np.float64)) / np.array(preprocessing.std, np.float64)
+    if scaled.size and np.abs(scaled).max() > np.finfo(np.float32).max:
+        raise DataError(
+            f"mean {preprocessing.mean} and std {preprocessing.std} take pixels out of the range of float32",
+            mend="Give them in raw pixel values.",
+        )
+    return scaled.astype(np.float32)
+
+
+def _darkest(image: npt.NDArray[Any], normalised: Floats, preprocessing: Preprocessing) -> Floats:
+    """What the image is padded with: its lowest pixel value, normalised; one number, or one a channel."""
+    if preprocessing.normalization == "meanstd":
+        return _by_mean_and_std(image.min().reshape(1), preprocessing)
+    return np.asarray(normalised.min())
+
+
 def _by_range(image: npt.NDArray[Any]) -> Floats:
     if image.dtype.kind == "u":
         scaled: Floats = (image / np.float64(np.iinfo(image.dtype).max)).astype(np.float32)
@@ -129,7 +156,7 @@ def _resize(values: Floats, size: Size) -> Floats:
     return np.stack([np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes], axis=2)
 
 
-def _place(values: npt.NDArray[Any], size: Size, fill: float) -> npt.NDArray[Any]:
+def _place(values: npt.NDArray[Any], size: Size, fill: float | Floats) -> npt.NDArray[Any]:
     """Centred in `size`: padded with `fill` where smaller, cropped where larger; `_place` back to the size undoes it."""
     out = np.full((*size, values.shape[2]), fill, values.dtype)
     source, target = zip(*(_overlap(have, want) for have, want in zip(values.shape[:2], size, strict=True)), strict=True)

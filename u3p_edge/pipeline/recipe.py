@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from u3p_edge.config import Fit, Normalization
+from u3p_edge.config import Fit, Normalization, check_mean_std
 from u3p_edge.errors import ConfigError
 from u3p_edge.quantize.zeros import Zeros
 
@@ -127,7 +127,7 @@ class ExportRecipe:
         rounds: of timing, at 1 thread and at all.
         seed: of the order of training images.
         trust: run code that a Keras file holds.
-        fit, normalization: preprocessing for a Keras file, which does not say its own.
+        fit, normalization, mean, std: preprocessing for a Keras file, which does not say its own.
         class_names: one a label, background first, for a Keras file.
 
     Raises:
@@ -155,6 +155,8 @@ class ExportRecipe:
     trust: bool = False
     fit: Fit = "resize"
     normalization: Normalization = "percentile"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -176,6 +178,7 @@ class ExportRecipe:
             raise ConfigError("recorded rewrites and no rewriting exclude each other", mend="Give one of them.")
         if (self.pruning or self.zeros) and not self.int8:
             raise ConfigError("pruning is for int8 files, and no int8 was asked for", mend="Add --int8.")
+        check_mean_std(self.normalization, self.mean, self.std)
 
     @property
     def ptq_may_lose(self) -> float:

@@ -121,6 +121,6 @@ def _metadata(model: Any, recipe: ExportRecipe, labels: int | None) -> Metadata:
         )
     if recipe.class_names and len(recipe.class_names) != count:
         raise ModelError(f"{len(recipe.class_names)} class names were given for a model of {count} classes")
-    preprocessing = Preprocessing(height, width, channels, recipe.fit, recipe.normalization)
+    preprocessing = Preprocessing(height, width, channels, recipe.fit, recipe.normalization, mean=recipe.mean, std=recipe.std)
     plain = default_metadata(preprocessing, count, recipe.class_names)
     return dataclasses.replace(plain, mask_channels=mask_channels)

@@ -37,7 +37,7 @@ class TrainRecipe:
         channels: 1 (grey) or 3 (RGB); None takes what the images have.
         labels: number of classes, background included; None takes what the masks have. Two make a sigmoid model.
         class_names: one a label, background first; empty for "background", "class 1", ...
-        fit, normalization: see `u3p_edge.config.Preprocessing`.
+        fit, normalization, mean, std: see `u3p_edge.config.Preprocessing`.
         deep_supervision: a loss at each of the five scales; dropped at export, so it costs nothing there.
         cgm: train the classification-guided module on the classes' presence.
         loss: "dice_ce" (Dice + cross-entropy) or "hybrid" (focal + MS-SSIM + IoU), the mean over the supervised scales.
@@ -64,6 +64,8 @@ class TrainRecipe:
     class_names: tuple[str, ...] = ()
     fit: Fit = "resize"
     normalization: Normalization = "percentile"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     deep_supervision: bool = True
     cgm: bool = False
     loss: Literal["dice_ce", "hybrid"] = "dice_ce"
@@ -95,9 +97,10 @@ class TrainRecipe:
         _ = self.model_config(), self.metadata()  # their own checks
 
     def preprocessing(self) -> Preprocessing:
-        """From pixels to the network's input; one channel as long as `channels` is open."""
+        """From pixels to the network's input; as long as `channels` is open, three if `mean` has three values, else one."""
         height, width = self.size
-        return Preprocessing(height, width, self.channels or 1, self.fit, self.normalization)
+        channels = self.channels or (3 if len(self.mean) == 3 else 1)
+        return Preprocessing(height, width, channels, self.fit, self.normalization, mean=self.mean, std=self.std)
 
     def metadata(self, lineage: tuple[tuple[str, str], ...] = ()) -> Metadata:
         """What the trained model says of itself; two labels as long as `labels` is open."""
@@ -109,7 +112,7 @@ class TrainRecipe:
         """The network that `train` builds."""
         return model_preset(
             self.preset,
-            input_shape=(*self.size, self.channels or 1),
+            input_shape=(*self.size, self.preprocessing().channels),
             base_width=self.base_width,
             classes=self.metadata().channels_out,
             deep_supervision=self.deep_supervision,
