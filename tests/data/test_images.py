@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from u3p_edge.data.decode import open_picture
 from u3p_edge.data.images import read_image, read_mask
 from u3p_edge.errors import DataError
 
@@ -127,17 +130,25 @@ def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
     whole = write(tmp_path / "whole.png", noise).read_bytes()
     (tmp_path / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "truncated.tif").write_bytes(write(tmp_path / "whole.tif", noise).read_bytes()[:2000])
+    (tmp_path / "damaged.png").write_bytes(whole[:100] + bytes([whole[100] ^ 255]) + whole[101:])
     (tmp_path / "text.png").write_text("not an image")
+    Image.fromarray(GREY).save(tmp_path / "other.png", "GIF")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
     pages = [Image.fromarray(GREY)] * 2
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
     write(tmp_path / "nan.tif", np.array([[0, np.nan]], np.float32))
     cases = {
-        "truncated.png": "cannot be read as an image",
-        "text.png": "is not an image",
-        "empty.png": "is not an image",
-        "folder.png": "cannot be read",
+        "truncated.png": "is cut short (.*). Copy it again",
+        "truncated.tif": "is cut short (.*). Copy it again",
+        "damaged.png": "is damaged (.*). Copy it again .* save it anew",
+        "text.png": "is not an image that can be read. Convert it to PNG",
+        "other.png": "is not an image that can be read: it is a GIF file. Convert it to PNG",
+        "empty.png": r"is an empty file \(0 bytes\)",
+        "folder.png": "is a folder, not an image",
+        "pipe.png": "is a pipe or a device, not a file",
         "missing.png": "does not exist",
         "stack.tif": "several images",
         "nan.tif": "NaN",
@@ -147,3 +158,32 @@ def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
             read_image(tmp_path / name, 1)
         assert name in caught.value.symptom
         assert caught.value.exit_code == 2
+
+
+def test_a_kind_of_tiff_that_is_not_read_is_said_to_be_unsupported(tmp_path: Path) -> None:
+    # Width, height, bits a sample, compression, photometric interpretation, offset, samples, rows a strip, bytes of it.
+    tags = ((256, 8), (257, 8), (258, 6), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8), (279, 48))
+    directory = b"".join(struct.pack("<HHII", tag, 4 if tag == 273 else 3, 1, value) for tag, value in tags)
+    path = tmp_path / "six_bits.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<I", 56) + bytes(48) + struct.pack("<H", len(tags)) + directory + bytes(4))
+    with pytest.raises(DataError, match=r"of a kind that is not supported .* Save it as a PNG"):
+        read_image(path, 1)
+
+
+def test_the_limit_of_pixels_is_said_with_the_option_that_moves_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", GREY)
+    with pytest.raises(DataError, match=r"a\.png has 3x4 = 12 pixels, more than the limit of 11") as caught:
+        read_image(path, 1, max_pixels=11)
+    assert "--max-pixels 12" in caught.value.mend
+    with pytest.raises(DataError, match="limit of 11"):
+        read_mask(path, max_pixels=11)
+    assert read_image(path, 1, max_pixels=12).shape == (3, 4, 1)
+
+
+def test_more_pixels_than_pillow_opens_are_a_matter_of_the_limit_alone(tmp_path: Path) -> None:
+    # Pillow's own limit is 179 million pixels (Image.MAX_IMAGE_PIXELS twice); one bit a pixel keeps the file and test small.
+    path = tmp_path / "huge.png"
+    Image.new("1", (13400, 13400)).save(path)
+    with pytest.raises(DataError, match="13400x13400 = 179,560,000 pixels, more than the limit of 67,108,864"):
+        open_picture(path)
+    assert open_picture(path, 13400 * 13400).size == (13400, 13400)

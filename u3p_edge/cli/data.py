@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.data.formats import MAX_PIXELS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -30,6 +32,9 @@ def check(
     group: Annotated[
         str | None, typer.Option(help="Column of split.csv that is never split across sets, e.g. patient.")
     ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Height x width that an image may have; a small file can ask for gigabytes of memory.")
+    ] = MAX_PIXELS,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Report counts, sizes, class balance and every broken or mismatched pair by name; exit code 2 if there are any.
@@ -43,7 +48,7 @@ def check(
 
     from u3p_edge.data.check import check_folder
 
-    report = check_folder(folder, labels, group_column=group)
+    report = check_folder(folder, labels, group_column=group, max_pixels=max_pixels)
     if json:
         typer.echo(dumps(dataclasses.asdict(report), indent=2))
     else:

@@ -80,7 +80,7 @@ def plan(images: Sequence[Path], out: Path, *, overlay: bool) -> tuple[Job, ...]
 
 
 def _expand(given: Path) -> Iterator[Path]:
-    from u3p_edge.data.images import FORMATS, SUFFIXES
+    from u3p_edge.data.formats import FORMATS, SUFFIXES
 
     if not given.is_dir():
         if not given.exists():

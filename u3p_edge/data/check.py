@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.data.folder import Sample, scan
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import BINARY, Labels, Pixels, read_indices, read_native, to_classes
 from u3p_edge.data.load import check_sizes
 from u3p_edge.data.split import SPLITS
@@ -65,19 +66,27 @@ class _Pair:
     values: Counts
 
 
-def check_folder(root: Path, labels: int | None = None, *, seed: int = 0, group_column: str | None = None) -> FolderReport:
+def check_folder(
+    root: Path,
+    labels: int | None = None,
+    *,
+    seed: int = 0,
+    group_column: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> FolderReport:
     """Read a data folder from end to end.
 
     Args:
         root, seed, group_column: as for `read_folder`.
         labels: number of classes that the masks may have, background included; None finds it in the masks.
+        max_pixels: height x width that an image or mask may have.
 
     Raises:
         DataError: there is nothing to check: no folder, no images, no masks, or a split.csv that cannot be read.
     """
     found = scan(Path(root), seed=seed, group_column=group_column)
     problems = list(found.problems)
-    read = (_read(sample, problems) for sample in found.dataset.samples)
+    read = (_read(sample, max_pixels, problems) for sample in found.dataset.samples)
     pairs = [pair for pair in read if pair is not None]
     classes = _infer(pairs) if labels is None else labels
     counted = [_attempt(partial(_count, pair, classes), problems) for pair in pairs]
@@ -101,13 +110,13 @@ def check_folder(root: Path, labels: int | None = None, *, seed: int = 0, group_
     )
 
 
-def _read(sample: Sample, problems: list[str]) -> _Pair | None:
+def _read(sample: Sample, max_pixels: int, problems: list[str]) -> _Pair | None:
     """Read one pair; append what is wrong with the image, the mask or the two together."""
     path = sample.mask
     if path is None:
         return None
-    image = _attempt(lambda: read_native(sample.image), problems)
-    mask = _attempt(lambda: read_indices(path), problems)
+    image = _attempt(lambda: read_native(sample.image, max_pixels), problems)
+    mask = _attempt(lambda: read_indices(path, max_pixels), problems)
     if image is None or mask is None:
         return None
     return _attempt(lambda: _pair(sample.image, image, path, mask), problems)

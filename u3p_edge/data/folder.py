@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.data.images import FORMATS, SUFFIXES
+from u3p_edge.data.formats import FORMATS, SUFFIXES
 from u3p_edge.data.split import SPLITS, Row, Table, draw, leaks, read_table
 from u3p_edge.errors import DataError
 

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from u3p_edge.data.decode import open_picture
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-"""What an image's or a mask's name may end in, in lower or upper case."""
-
-FORMATS = "PNG, TIFF, JPEG or BMP"
 BINARY = 255
 """Foreground of a binary mask file."""
 
@@ -27,48 +25,50 @@ Pixels = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
 
 
-def read_image(path: Path, channels: int) -> Pixels:
+def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The pixels of an image file as they were written.
 
     Args:
         path: of the file.
         channels: 1 turns RGB into grey (ITU-R 601 luma), 3 repeats a grey image.
+        max_pixels: height x width that the image may have.
 
     Returns:
         [H, W, channels] of uint8, uint16 (16-bit grey) or float32 (floating-point or signed TIFF); the dtype tells the
         range that a "range" normalization divides by.
 
     Raises:
-        DataError: the file is missing, damaged, no image, a stack of several, or has pixels that are not finite.
+        DataError: as `decode.open_picture`, or the image has pixels that are not finite.
     """
-    pixels = read_native(path)
+    pixels = read_native(path, max_pixels)
     if pixels.shape[2] == 3 and channels == 1:
         return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
 
 
-def read_native(path: Path) -> Pixels:
+def read_native(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
     """As `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
-    pixels = _values(np.asarray(_flat(_open(path))), path)
+    pixels = _values(np.asarray(_flat(open_picture(path, max_pixels))), path)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def read_mask(path: Path, labels: int | None = None) -> Labels:
+def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXELS) -> Labels:
     """The class index of every pixel of a mask file, uint8 [H, W].
 
     Args:
         path: of the file: grey or palette class indices (the palette's colours do not matter), or binary 0 / 255.
         labels: number of classes, background included; None accepts any indices, and reads 0 / 255 as 0 / 1.
+        max_pixels: height x width that the mask may have.
 
     Raises:
         DataError: as `read_image`; or the mask is in colour, or has an index that `labels` does not.
     """
-    return to_classes(read_indices(path), labels, path)
+    return to_classes(read_indices(path, max_pixels), labels, path)
 
 
-def read_indices(path: Path) -> Labels:
+def read_indices(path: Path, max_pixels: int = MAX_PIXELS) -> Labels:
     """The values of a mask file as they were written, uint8 [H, W]; 16-bit 65535 becomes 255. Errors as `read_mask`."""
-    picture = _open(path)
+    picture = open_picture(path, max_pixels)
     if picture.mode != "P":
         picture = _flat(picture)
     values = np.asarray(picture)
@@ -105,30 +105,6 @@ def beyond(path: Path, index: int, labels: int | None) -> DataError:
     if path.suffix.lower() in (".jpg", ".jpeg"):
         mend += "; JPEG changes pixel values, so save masks as PNG"
     return DataError(f"the mask {path} has the value {index}, {has}", mend=f"{mend}.")
-
-
-def _open(path: Path) -> Image.Image:
-    """The decoded picture, upright."""
-    try:
-        with Image.open(path) as picture:
-            if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
-                raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    # Pillow's decoders let nearly any exception out of a damaged file: OSError, SyntaxError, ValueError, struct.error ...
-    except Exception as error:
-        reason = (
-            "is not an image that can be read"
-            if isinstance(error, UnidentifiedImageError)
-            else f"cannot be read as an image ({error})"
-        )
-        raise DataError(
-            f"{path} {reason}", mend=f"It must be a whole {FORMATS} file of 8 or 16 bits, or a 32-bit float TIFF."
-        ) from error
 
 
 def _flat(picture: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.data.images import SUFFIXES
+from u3p_edge.data.formats import SUFFIXES
 from u3p_edge.errors import DataError
 
 SPLITS = ("train", "val", "test")
