@@ -7,7 +7,6 @@ source ─ inference graph ─► prune to the budget ─► exact rewrites ─�
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
 from collections.abc import Mapping
@@ -18,20 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from u3p_edge import __version__
-from u3p_edge.artifact import (
-    MANIFEST,
-    Manifest,
-    atomic_path,
-    describe,
-    make_folder,
-    read_manifest,
-    sha256_of,
-    write_json,
-    write_manifest,
-    write_text,
-)
+from u3p_edge.artifact import make_folder, sha256_of, write_json, write_text
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
-from u3p_edge.benchmark.result import RunResult, read_result
+from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
 from u3p_edge.errors import VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
@@ -43,8 +31,9 @@ from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
 from u3p_edge.pipeline.pruned import Pruned
 from u3p_edge.pipeline.pruning import pruned
-from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
-from u3p_edge.pipeline.reporting import REPORT, REPORTS, RESULT, SAMPLES, write_report
+from u3p_edge.pipeline.publish import QUANTIZATION, REFERENCE_FILE, REWRITES, finished_result, publish
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
@@ -52,14 +41,7 @@ from u3p_edge.pipeline.verify import verify
 from u3p_edge.pipeline.zeros import compressed, sparse
 from u3p_edge.runtime.keras import KerasSession, keras_session
 
-QUANTIZATION, REWRITES = "quantization.json", "rewrites.json"
 VERIFIED_IMAGES = 4
-
-REFERENCE_FILE = "reference.float32.tflite"
-"""The float model as it came, which everything is measured against."""
-
-OWN = (REFERENCE_FILE, *(f"model.{number}.{container}" for container in FORMATS for number in ("float32", "float16", "int8")))
-"""Names of the models that an export writes."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +106,12 @@ def export(
     splits = read_export_data(data, source.metadata, begin)
     told = (sha256_of(device),) if device is not None else ()
     key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *told)
-    if not force and (done := _finished(run, key)):
+    if not force and (done := finished_result(run, key)):
         return Exported(run, done, (), None, reused=True)
     staging = open_staging(run, key, fresh=force)
     files, made = _make(source, splits, recipe, device, staging, begin)
     _verify(files, made, source, splits, recipe, staging, begin)
-    final = _publish(files, run, source, key, recipe, made.network)
+    final = publish(files, run, source, key, recipe, made.network)
     measured = _measure(final, keras_session(source.model, source.metadata), splits, recipe, command, begin)
     over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
     notes = (*_notes(source, splits, made, recipe), *over)
@@ -229,30 +211,6 @@ def _verify(
         raise
 
 
-def _publish(
-    files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe, network: Network
-) -> dict[str, Path]:
-    """Give the verified files that were asked for their final names, and write the manifest."""
-    wanted = {name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}
-    # What else lies there, a training run's files say, stays and stays known; of an earlier export nothing may.
-    others = tuple(a for a in read_manifest(run).artifacts if a.file not in OWN)
-    with contextlib.ExitStack() as all_or_none:
-        # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
-        for name, path in wanted.items():
-            shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        for name in (MANIFEST, *REPORTS, QUANTIZATION, REWRITES, *OWN):
-            (run / name).unlink(missing_ok=True)
-    rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
-    manifest = Manifest(others, recipe.to_json(), key, rewrites)
-    for name in wanted:
-        # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
-        parent = sha256_of(files["model.int8.tflite"]) if name == "model.int8.onnx" else source.sha256
-        _, number, container = name.split(".")
-        manifest = manifest.with_artifact(describe(run / name, f"{container}-{number}", parent))
-    write_manifest(run, manifest)
-    return {name: run / name for name in wanted}
-
-
 def _measure(
     files: Mapping[str, Path], reference: KerasSession, data: ExportData, recipe: ExportRecipe, command: str, begin: Begin
 ) -> Measured:
@@ -277,11 +235,3 @@ def _notes(source: Source, data: ExportData, made: Made, recipe: ExportRecipe) -
 
 def _fingerprints(data: ExportData) -> tuple[str, ...]:
     return tuple(data_sha256(a.images, a.labels, a.groups) for a in (data.train, data.val, data.test))
-
-
-def _finished(run: Path, key: str) -> RunResult | None:
-    """The result of an export of the same key whose files are all still as they were."""
-    manifest = read_manifest(run)
-    same = manifest.key == key and all((run / name).exists() for name in (RESULT, REPORT, SAMPLES))
-    whole = same and all((run / a.file).exists() and sha256_of(run / a.file) == a.sha256 for a in manifest.artifacts)
-    return read_result(run / RESULT) if whole else None
