@@ -61,7 +61,7 @@ def _show(report: FolderReport, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    unit = report.group_column or "image"
+    unit = report.group_column or ("file name" if report.grouped_by_name else "image")
     splits = Table("split", "images", f"groups (by {unit})", title=escape(report.root), title_justify="left")
     for split, count in report.images.items():
         splits.add_row(split, str(count), str(report.groups[split]))

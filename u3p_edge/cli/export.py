@@ -110,6 +110,9 @@ def export(
     ] = "",
     std: Annotated[str, typer.Option(help="For --normalize meanstd: as --mean.")] = "",
     class_names: Annotated[str, typer.Option(help="For a Keras file: comma-separated, background first.")] = "",
+    group: Annotated[
+        str | None, typer.Option(help="Column of split.csv that is never split across sets. [default: as in training]")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again even if the run folder holds the same export.")] = False,
@@ -153,6 +156,7 @@ def export(
         mean=numbers(mean, "--mean"),
         std=numbers(std, "--std"),
         class_names=tuple(name.strip() for name in class_names.split(",") if name.strip()),
+        group_column=group,
     )
     _check(model, data, ptq, qat_epochs)
     _check_device(device, recipe)
@@ -235,9 +239,12 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
 
     from u3p_edge.data.embedded import embedded_folder
     from u3p_edge.data.folder import read_folder
-    from u3p_edge.pipeline.source import read_source
+    from u3p_edge.pipeline.data import data_options
+    from u3p_edge.pipeline.source import read_source, training_of
 
-    source, dataset = read_source(model, recipe), read_folder(data or embedded_folder())
+    source = read_source(model, recipe)
+    options = data_options(recipe, training_of(source), data)
+    dataset = read_folder(data or embedded_folder(), seed=options.seed, group_column=options.group_column)
     counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
     how = {"auto": f"post-training, else {recipe.qat_epochs} epochs of training", "ptq": "post-training"}
     p = source.metadata.preprocessing
@@ -245,6 +252,8 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     console.print(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
     console.print(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
     console.print(f"data    {dataset.root.resolve().name}: {counts} images")
+    for note in dataset.notes:
+        console.print(f"        {note}", markup=False, highlight=False)
     console.print(f"prune   {_pruning(recipe)}")
     console.print(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
     console.print(f"rewrite {_rewriting(recipe)}")

@@ -77,6 +77,9 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of weights, order, augmentation and a drawn split. (default: 0)")
     ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of split.csv that is never split across sets. (default: patient or the like)")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
 ) -> None:
@@ -113,9 +116,12 @@ def train(
         "labels": labels,
         "class_names": _names(class_names), "epochs": epochs, "patience": patience, "batch_size": batch, "learning_rate": lr,
         "loss": loss, "deep_supervision": deep_supervision, "cgm": cgm, "seed": seed,
+        "group_column": group,
     }  # fmt: skip
     chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
-    dataset = read_folder(folder, seed=chosen.seed)
+    dataset = read_folder(folder, seed=chosen.seed, group_column=chosen.group_column)
+    for note in dataset.notes:
+        console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
     try:
         if dry_run:
             _estimate(chosen, dataset, console)

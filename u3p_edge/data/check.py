@@ -31,7 +31,8 @@ class FolderReport:
         root: the folder.
         images: image and mask pairs, by split.
         groups: patients (or other units), by split.
-        group_column: of split.csv; empty when every image is a group of its own.
+        group_column: of split.csv; empty when none is known.
+        grouped_by_name: no group column is known, but file names say which images belong together.
         drawn: the splits are not in split.csv but drawn by a seed.
         sizes: pairs of each "HxW".
         modes: images of each "grey uint8", "RGB uint8", "grey uint16", ...
@@ -46,6 +47,7 @@ class FolderReport:
     images: Mapping[str, int]
     groups: Mapping[str, int]
     group_column: str
+    grouped_by_name: bool
     drawn: bool
     sizes: Mapping[str, int]
     modes: Mapping[str, int]
@@ -99,6 +101,7 @@ def check_folder(
         images=images,
         groups={split: len({s.group for s in samples if s.split == split}) for split in SPLITS},
         group_column=found.dataset.group_column,
+        grouped_by_name=found.dataset.grouped_by_name,
         drawn=found.dataset.drawn,
         sizes=dict(Counter(p.size for p in pairs).most_common()),
         modes=dict(Counter(p.mode for p in pairs).most_common()),
@@ -106,7 +109,7 @@ def check_folder(
         fractions=tuple(float(n) for n in total / max(1, total.sum())),
         present=tuple(int(n) for n in (counts > 0).sum(axis=0)),
         problems=tuple(problems),
-        notes=_notes(images, total),
+        notes=(*found.dataset.notes, *_notes(images, total)),
     )
 
 

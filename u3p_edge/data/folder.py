@@ -2,17 +2,23 @@
 
     FOLDER/images/p1_s0.png    FOLDER/masks/p1_s0.png    FOLDER/split.csv: name,patient,split
 
+Stems are compared in Unicode's composed form (NFC): one name may be written in two ways that look alike. A second suffix
+(`x1.jpg.png`) may be left out in the mask's name and in split.csv, or be there alone, as long as it is clear what is meant.
 Nothing is decoded here; `check_folder` and `load` look at the pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from u3p_edge.data.formats import FORMATS, SUFFIXES
-from u3p_edge.data.split import SPLITS, Row, Table, draw, leaks, read_table
+from u3p_edge.data.groups import NameGroups, group_by_name
+from u3p_edge.data.pairing import match_rows, pair_masks
+from u3p_edge.data.split import SPLITS, draw, leaks
+from u3p_edge.data.table import Row, Table, read_table
 from u3p_edge.errors import DataError
 
 SPLIT_FILE = "split.csv"
@@ -25,7 +31,7 @@ class Sample:
     """One image and its mask.
 
     Args:
-        stem: file name without suffix, shared by image and mask.
+        stem: file name without suffix, in Unicode's composed form (NFC).
         image, mask: paths; mask is None only where masks were not asked for.
         group: what must not be split across sets, e.g. the patient; the stem when it is not known.
         split: "train", "val" or "test".
@@ -45,14 +51,18 @@ class Dataset:
     Args:
         root: the folder.
         samples: sorted by stem.
-        group_column: of split.csv; empty when every image is a group of its own.
+        group_column: of split.csv; empty when none is known.
         drawn: the splits were drawn by a seed, not read.
+        grouped_by_name: no group column is known, but file names say which images belong together.
+        notes: what a user should know of the groups, one sentence each.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     group_column: str = ""
     drawn: bool = False
+    grouped_by_name: bool = False
+    notes: tuple[str, ...] = ()
 
     def count(self, split: str) -> int:
         """Number of samples in a split; 0 for one that the folder does not have."""
@@ -104,7 +114,7 @@ def scan(root: Path, *, seed: int = 0, group_column: str | None = None, masks: b
     """
     problems: list[str] = []
     images = _files(root, "images", problems)
-    pairs: Mapping[str, Path] = _files(root, "masks", problems) if masks else {}
+    pairs: Mapping[str, Path] = pair_masks(images, _files(root, "masks", problems)) if masks else {}
     if masks:
         problems += [f"{path} has no mask in {root / 'masks'}" for stem, path in images.items() if stem not in pairs]
         problems += [f"{path} has no image in {root / 'images'}" for stem, path in pairs.items() if stem not in images]
@@ -113,47 +123,98 @@ def scan(root: Path, *, seed: int = 0, group_column: str | None = None, masks: b
     if table is None and group_column is not None:
         raise DataError(f"{root} has no {SPLIT_FILE}, so no column {group_column!r}", mend="Add it, or give no group column.")
     usable = sorted(stem for stem in images if stem in pairs or not masks)
-    rows, drawn = _assign(usable, table, seed)
+    listed: Mapping[str, Row] | None = None
     if table is not None:
-        problems += table.problems
-        listed = {r.stem for r in table.rows}
-        known = images.keys() | pairs.keys()
-        problems += [f"{path} lists {r.stem!r}, which is not in {root / 'images'}" for r in table.rows if r.stem not in known]
-        problems += [f"{images[stem]} is not listed in {path}" for stem in usable if stem not in listed]
-        problems += [f"{path}: {leak}" for leak in leaks(rows.values())]
-    samples = tuple(Sample(r.stem, images[r.stem], pairs.get(r.stem), r.group, r.split) for r in rows.values())
-    return Scan(Dataset(root, samples, table.group_column if table else "", drawn), tuple(problems))
+        listed, wrong = match_rows(table, path, {**pairs, **images})
+        problems += (*table.problems, *wrong, *(f"{images[s]} is not listed in {path}" for s in usable if s not in listed))
+    column = table.group_column if table else ""
+    named = NameGroups({}, "") if column else group_by_name(usable)
+    samples, drawn = _assign(usable, images, pairs, listed, named, seed)
+    crossing = leaks((s.group, s.split) for s in samples)
+    problems += [f"{path}: {leak} by its column {column!r}" for leak in crossing if column]
+    notes = _notes(table, named, () if column else crossing)
+    return Scan(Dataset(root, samples, column, drawn, bool(named.groups), notes), tuple(problems))
 
 
-def _assign(stems: list[str], table: Table | None, seed: int) -> tuple[dict[str, Row], bool]:
-    """Split and group of each stem, and whether they were drawn; stems that split.csv leaves out are left out."""
-    listed = {r.stem: r for r in table.rows} if table else {}
-    rows = {
-        s: Row(s, listed[s].split, listed[s].group or s) if table else Row(s, "", s) for s in stems if not table or s in listed
-    }
-    if all(r.split for r in rows.values()) and table:
-        return rows, False
-    splits = draw((r.group for r in rows.values()), seed)
-    return {s: Row(s, splits[r.group], r.group) for s, r in rows.items()}, True
+def _assign(
+    stems: Sequence[str],
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    listed: Mapping[str, Row] | None,
+    named: NameGroups,
+    seed: int,
+) -> tuple[tuple[Sample, ...], bool]:
+    """Split and group of each stem, and whether the splits were drawn; stems that split.csv leaves out are left out."""
+    kept = [stem for stem in stems if listed is None or stem in listed]
+    rows = {stem: listed[stem] for stem in kept} if listed is not None else {}
+    groups = {stem: (rows[stem].group if rows else "") or named.groups.get(stem, stem) for stem in kept}
+    drawn = not all(row.split for row in rows.values()) or not rows
+    splits = draw(groups.values(), seed) if drawn else {}
+    return tuple(
+        Sample(s, images[s], masks.get(s), groups[s], splits[groups[s]] if drawn else rows[s].split) for s in kept
+    ), drawn
+
+
+def _notes(table: Table | None, named: NameGroups, crossing: Sequence[str]) -> tuple[str, ...]:
+    """What is known of the groups, and how to say more."""
+    how = f"name the patient (or other unit) of each image in a column `patient` of {SPLIT_FILE}"
+    if table is not None:
+        how += ", or give --group COLUMN"
+    if table is not None and table.group_column:
+        without = sum(not row.group for row in table.rows)
+        said = f"{without} rows of {SPLIT_FILE} have no {table.group_column}: each of these images is a group of its own."
+        return (said,) if without else ()
+    notes = []
+    if named.groups:
+        notes.append(f"No group column is known: {named.note}. If that is wrong, {how}")
+    else:
+        said = f"; {named.note}" if named.note else ""
+        notes.append(
+            f"No group column is known, so each image is a group of its own{said}. If several are of one patient, {how}: "
+            "otherwise training and test may hold the same patient"
+        )
+    if crossing:
+        more = f" and {len(crossing) - 1} more" if len(crossing) > 1 else ""
+        notes.append(f"By file names, {crossing[0]}{more}: then the test scores measure what was trained on")
+    if table is not None and table.unknown:
+        names = ", ".join(map(repr, table.unknown))
+        notes.append(
+            f"Values of {names} in {SPLIT_FILE} repeat across splits: if one of them names the patient, give it as --group"
+        )
+    return tuple(f"{note}." for note in notes)
 
 
 def _files(root: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     """Image files by stem, sorted; appends to `problems` what is not one, and files of one stem."""
     folder = root / kind
+    if not _is_utf8(str(root)) or not _is_utf8(root.resolve().name):
+        raise DataError(f"the name of the data folder {_printable(str(root))} is not in UTF-8", mend="Rename it.")
     if not root.is_dir():
         raise DataError(f"the data folder {root} does not exist", mend=f"{LAYOUT}.")
     if not folder.is_dir():
         raise DataError(f"{root} has no folder {kind}/", mend=f"{LAYOUT}.")
     out: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
+        stem = normalize("NFC", path.stem)
         if path.name.startswith(".") or path.name.lower() in _SYSTEM:
             continue
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if not _is_utf8(path.name):
+            problems.append(f"the name of {folder / _printable(path.name)} is not in UTF-8: rename the file")
+        elif path.suffix.lower() not in SUFFIXES or not path.is_file():
             problems.append(f"{path} is not a {FORMATS} file")
-        elif path.stem in out:
-            problems.append(f"{path} and {out[path.stem].name} have the same stem")
+        elif stem in out:
+            problems.append(f"{path} and {out[stem].name} have the same stem")
         else:
-            out[path.stem] = path
+            out[stem] = path
     if not out:
         raise DataError(f"{folder} holds no {FORMATS} files", mend=f"{LAYOUT}.")
     return out
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name of the file system was UTF-8; Python keeps other bytes as surrogates, which cannot be written anywhere."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()

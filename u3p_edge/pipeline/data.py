@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from u3p_edge.config import Metadata
 from u3p_edge.data.embedded import embedded_folder
-from u3p_edge.data.folder import read_folder
+from u3p_edge.data.folder import SPLIT_FILE, read_folder
 from u3p_edge.data.load import Arrays, infer_labels, load
+from u3p_edge.data.options import DataOptions
+from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.training.recipe import TrainRecipe
 
 Begin = Callable[[str, int], Callable[[], object]]
 
@@ -26,6 +30,7 @@ class ExportData:
         test: for the report alone; the validation split again where the folder has no test split.
         test_split: which of the two it is.
         embedded: the demonstration data of the package.
+        group_notes: what a user should know of the groups, one sentence each.
     """
 
     name: str
@@ -34,11 +39,12 @@ class ExportData:
     test: Arrays
     test_split: str
     embedded: bool
+    group_notes: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report must know of the data."""
-        notes = []
+        notes = list(self.group_notes)
         if self.embedded:
             notes.append(
                 "The embedded data is a demonstration, not a benchmark: slices of one averaged brain, with slabs of the same "
@@ -49,14 +55,18 @@ class ExportData:
         return tuple(notes)
 
 
-def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin) -> ExportData:
+def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, options: DataOptions | None = None) -> ExportData:
     """Load the train, val and test splits of a folder; None is the embedded one.
+
+    Args:
+        options: how the folder is read; None for the defaults.
 
     Raises:
         DataError: a folder or a file that cannot be used, or an empty train or val split.
     """
     root = embedded_folder() if folder is None else folder
-    dataset = read_folder(root)
+    options = options or DataOptions()
+    dataset = read_folder(root, seed=options.seed, group_column=options.group_column)
     test_split = "test" if dataset.count("test") else "val"
     splits = {name: dataset.split(name) for name in dict.fromkeys(("train", "val", test_split))}
     advance = begin("Read images", sum(map(len, splits.values())))
@@ -68,7 +78,24 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin) -> E
         test=arrays[test_split],
         test_split=test_split,
         embedded=folder is None,
+        group_notes=dataset.notes,
     )
+
+
+def data_options(recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path | None) -> DataOptions:
+    """How an export reads its data: as its recipe says, else as the model was trained, so that a split drawn then is the same.
+
+    Args:
+        recipe: of the export.
+        trained: of the model; None where it is not known.
+        folder: of the data; None is the embedded one, which says its groups itself.
+    """
+    given = DataOptions(group_column=recipe.group_column)
+    if folder is None or trained is None:
+        return given
+    column = trained.group_column
+    inherited = column if column is not None and has_column(folder / SPLIT_FILE, column) else None
+    return replace(given, seed=trained.seed, group_column=recipe.group_column or inherited)
 
 
 def labels_of(folder: Path | None) -> int | None:

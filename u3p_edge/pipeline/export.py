@@ -27,7 +27,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.pipeline import depth_first
 from u3p_edge.pipeline.budgets import missed
 from u3p_edge.pipeline.choices import to_json
-from u3p_edge.pipeline.data import Begin, ExportData, check_fit, labels_of, read_export_data
+from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, labels_of, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
 from u3p_edge.pipeline.pruned import Pruned
 from u3p_edge.pipeline.pruning import pruned
@@ -35,7 +35,7 @@ from u3p_edge.pipeline.publish import QUANTIZATION, REFERENCE_FILE, REWRITES, fi
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.rewriting import Network, rewritten
-from u3p_edge.pipeline.source import Source, read_source
+from u3p_edge.pipeline.source import Source, read_source, training_of
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.pipeline.zeros import compressed, sparse
@@ -103,7 +103,7 @@ def export(
     make_folder(run)
     source = read_source(model, recipe, labels_of(data) if model is not None and model.is_file() else None)
     check_fit(source.metadata, data)
-    splits = read_export_data(data, source.metadata, begin)
+    splits = read_export_data(data, source.metadata, begin, data_options(recipe, training_of(source), data))
     told = (sha256_of(device),) if device is not None else ()
     key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *told)
     if not force and (done := finished_result(run, key)):

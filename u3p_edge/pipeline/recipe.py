@@ -129,6 +129,8 @@ class ExportRecipe:
         trust: run code that a Keras file holds.
         fit, normalization, mean, std: preprocessing for a Keras file, which does not say its own.
         class_names: one a label, background first, for a Keras file.
+        group_column: of split.csv, that is never split across sets; None takes what the model was trained with, else finds a
+            usual one.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -158,6 +160,7 @@ class ExportRecipe:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
+    group_column: str | None = None
 
     def __post_init__(self) -> None:
         if not self.formats:

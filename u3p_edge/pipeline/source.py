@@ -19,7 +19,7 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import WEIGHTS, load_model
 from u3p_edge.pipeline.recipe import ExportRecipe
-from u3p_edge.training.recipe import read_recipe
+from u3p_edge.training.recipe import TrainRecipe, read_recipe
 
 TRAINED_BY = "recipe.toml"
 """In a run folder, how its model was trained."""
@@ -98,15 +98,20 @@ def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = No
     )
 
 
-def augmentation_of(source: Source) -> Augmentation:
-    """What a source was trained with, or a careful one where that is not known.
+def training_of(source: Source) -> TrainRecipe | None:
+    """How a source was trained; None where that is not known.
 
     Raises:
         ConfigError: the run folder's recipe cannot be read; names the file.
     """
-    if source.folder is None or not (source.folder / TRAINED_BY).is_file():
-        return NO_FLIPS
-    return read_recipe(source.folder / TRAINED_BY).augmentation or NO_AUGMENTATION
+    path = source.folder / TRAINED_BY if source.folder else None
+    return read_recipe(path) if path and path.is_file() else None
+
+
+def augmentation_of(source: Source) -> Augmentation:
+    """What a source was trained with, or a careful one where that is not known. Errors as `training_of`."""
+    trained = training_of(source)
+    return NO_FLIPS if trained is None else trained.augmentation or NO_AUGMENTATION
 
 
 def _metadata(model: Any, recipe: ExportRecipe, labels: int | None) -> Metadata:

@@ -50,7 +50,8 @@ class TrainRecipe:
         patience: epochs without a better validation Dice after which training stops; 0 for never.
         gate_patience: epochs without a lower validation loss of the module after which it is frozen; 0 for never.
         augmentation: of training images; None for none.
-        seed: of weights, order, augmentation and dropout.
+        seed: of weights, order, augmentation and dropout, and of splits that are drawn.
+        group_column: of split.csv, that is never split across sets; None finds a usual one.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -79,6 +80,7 @@ class TrainRecipe:
     gate_patience: int = 3
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 0
+    group_column: str | None = None
 
     def __post_init__(self) -> None:
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("patience", 0), ("gate_patience", 0)):

@@ -1,0 +1,47 @@
+"""What an export takes over from training, so that it reads the same data in the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from data_folders import make_folder
+
+from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.data.folder import read_folder
+from u3p_edge.data.options import DataOptions
+from u3p_edge.errors import DataError
+from u3p_edge.pipeline.data import data_options, read_export_data
+from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.training.recipe import TrainRecipe, parse_recipe
+
+METADATA = default_metadata(Preprocessing(16, 16), labels=3)
+
+
+def no_progress(_stage: str, _steps: int) -> object:
+    return lambda: None
+
+
+def test_a_split_drawn_for_training_is_the_export_s(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, [f"img{i}" for i in range(12)])
+    trained = TrainRecipe(seed=5)
+    options = data_options(ExportRecipe(seed=1), trained, root)
+    found = read_export_data(root, METADATA, no_progress, options)
+    assert found.test.stems == tuple(s.stem for s in read_folder(root, seed=5).split("test"))
+    assert found.test.stems != tuple(s.stem for s in read_folder(root, seed=0).split("test"))
+    assert "No group column is known" in found.notes[0]
+
+
+def test_the_group_column_of_training_is_kept_where_the_data_has_it(tmp_path: Path) -> None:
+    trained = parse_recipe(TrainRecipe(group_column="who").to_toml())
+    table = "name,who,clinic,split\na,1,x,train\nb,2,y,val\nc,3,z,test\n"
+    root = make_folder(tmp_path / "same", ["a", "b", "c"], table)
+    options = data_options(ExportRecipe(), trained, root)
+    assert options.group_column == "who"
+    assert read_export_data(root, METADATA, no_progress, options).test.groups == ("3",)
+    assert data_options(ExportRecipe(group_column="clinic"), trained, root).group_column == "clinic"
+    other = make_folder(tmp_path / "other", ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
+    assert data_options(ExportRecipe(), trained, other) == DataOptions()
+    assert data_options(ExportRecipe(), trained, None) == data_options(ExportRecipe(), None, root) == DataOptions()
+    with pytest.raises(DataError, match="no column 'clinic'"):
+        read_export_data(other, METADATA, no_progress, DataOptions(group_column="clinic"))

@@ -1,0 +1,18 @@
+"""How a data folder is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What decides the groups and splits of a data folder, besides its files.
+
+    Args:
+        seed: of the split that is drawn when there is no split.csv (or it has groups but no splits).
+        group_column: of split.csv; None finds a usual one (patient, subject, case, volume, ...).
+    """
+
+    seed: int = 0
+    group_column: str | None = None

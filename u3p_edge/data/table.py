@@ -1,0 +1,171 @@
+"""Reads split.csv: which image belongs to which split and group."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unicodedata import normalize
+
+from u3p_edge.data.groups import find_group_column, plain, repeating_columns
+from u3p_edge.data.split import SPLITS
+from u3p_edge.errors import DataError
+
+NAME_COLUMNS = (
+    *("name", "stem", "file", "filename", "filepath", "path", "image", "imagename", "imagefile", "imagepath", "imageid"),
+    *("img", "slice", "sliceid", "slicename", "picture"),
+)
+"""Names of the column of image names, as `groups.plain` writes them, in this order; else it is the first column."""
+
+MAX_BYTES = 64_000_000
+"""Of the file: a million rows fit, and nothing else is read into memory by mistake."""
+
+_ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_DELIMITERS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""A first line that spreadsheets write to say what separates the columns."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of split.csv.
+
+    Args:
+        name: the last part of the path in its column of names, in Unicode's composed form (NFC).
+        split: "train", "val" or "test"; empty where the file has no such column.
+        group: empty where it is not known.
+        line: of the file, from 1.
+    """
+
+    name: str
+    split: str
+    group: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """split.csv as read.
+
+    Args:
+        rows: without those of no split.
+        group_column: as the file writes it; empty if none is known.
+        problems: one sentence each.
+        unknown: other columns whose values repeat across splits, so that they may name groups; only if none is known.
+    """
+
+    rows: tuple[Row, ...]
+    group_column: str
+    problems: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+
+
+def read_table(path: Path, group_column: str | None = None) -> Table:
+    """Read split.csv: a header, then one line an image; comma, semicolon or tab between columns.
+
+    Args:
+        path: of the file; UTF-8, or UTF-16 with a byte order mark.
+        group_column: the column that names the patient (or other unit), in any case; None looks for a usual one.
+
+    Raises:
+        DataError: unreadable, without the column asked for, or with neither a split nor a group column.
+    """
+    header, lines = _parse(path)
+    columns = _unique(header)
+    cells = {column: [row[i] if i < len(row) else "" for _, row in lines] for i, column in enumerate(columns)}
+    split = next((column for column in columns if plain(column) in ("split", "set", "subset", "partition")), None)
+    name = _name_column(columns)
+    others = {column: values for column, values in cells.items() if column not in (name, split)}
+    group = find_group_column(others) if group_column is None else _asked(path, columns, group_column)
+    if split is None and group is None:
+        raise DataError(
+            f"{path} has no column `split`", mend="Add one with the values train, val and test, or one that names the patient."
+        )
+    count = len(lines)
+    splits = [_ALIASES.get(s.lower(), s.lower()) for s in cells[split]] if split else [""] * count
+    groups = cells[group] if group else [""] * count
+    names = [last_part(cell) for cell in cells[name]] if columns else []
+    problems, rows = [], []
+    for (number, _), stem, value, unit in zip(lines, names, splits, groups, strict=True):
+        if split and value not in SPLITS:
+            problems.append(f"{path}, line {number}: the split of {stem!r} is {value!r}, not train, val or test")
+        else:
+            rows.append(Row(stem, value, unit, number))
+    unknown = () if group else repeating_columns(others, splits)
+    return Table(tuple(rows), group or "", tuple(problems), unknown)
+
+
+def has_column(path: Path, column: str) -> bool:
+    """Whether a split.csv is there and has a column, in any spelling. Raises DataError as `read_table`."""
+    return path.exists() and plain(column) in map(plain, _parse(path)[0])
+
+
+def last_part(name: str) -> str:
+    """The file name in a cell that may hold a path, in Unicode's composed form (NFC)."""
+    return normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and every line that is not empty with its number; cells without spaces around them."""
+    text = _text(path)
+    first, _, rest = text.partition("\n")
+    said = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))
+    body, start = (rest, 2) if said else (text, 1)
+    delimiter = said[1] if said else _delimiter(body.partition("\n")[0])
+    reader = csv.reader(io.StringIO(body), delimiter=delimiter)
+    try:
+        rows = [(start + reader.line_num - 1, [normalize("NFC", cell.strip()) for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {start + reader.line_num - 1} cannot be read as a row of a table ({error})",
+            mend="Is a quotation mark left open? The file holds a header, then one line an image.",
+        ) from error
+    lines = [(number, row) for number, row in rows if any(row)]
+    return (lines[0][1], lines[1:]) if lines else ([], [])
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path} is not a file", mend="It must be a UTF-8 text file.")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(
+                f"{path} has more than {MAX_BYTES // 10**6} MB", mend="It must be a header, then one line an image."
+            )
+        content = path.read_bytes()
+        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+        return io.TextIOWrapper(io.BytesIO(content), encoding).read()
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{path} cannot be read ({error})", mend="It must be a UTF-8 text file.") from error
+
+
+def _delimiter(header: str) -> str:
+    """What separates the header's columns: where several may, what gives the most names that are known, then the most."""
+
+    def score(delimiter: str) -> tuple[int, int]:
+        names = [plain(name) for name in header.split(delimiter)]
+        return sum(name == "split" or name in NAME_COLUMNS for name in names), len(names)
+
+    return max(_DELIMITERS, key=score)
+
+
+def _name_column(columns: Sequence[str]) -> str:
+    names = {plain(column): column for column in reversed(columns)}
+    return next((names[name] for name in NAME_COLUMNS if name in names), columns[0] if columns else "")
+
+
+def _asked(path: Path, columns: Sequence[str], wanted: str) -> str:
+    """The column asked for: as it is written, else in any case and spelling."""
+    found = next((c for c in columns if c == wanted), next((c for c in columns if plain(c) == plain(wanted)), None))
+    if found is None:
+        raise DataError(f"{path} has no column {wanted!r}", mend=f"Its columns are: {', '.join(columns)}.")
+    return found
+
+
+def _unique(header: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns, the second of one name with its place."""
+    seen: Mapping[str, int] = {name: i for i, name in reversed(list(enumerate(header)))}
+    return tuple(name if seen[name] == i else f"{name} ({i + 1})" for i, name in enumerate(header))
