@@ -63,7 +63,10 @@ def run_process(*arguments: object, code: str = "", **environment: str) -> Ended
     """`u3p-edge ARGUMENTS` in a process of its own; or Python `code` with them in sys.argv."""
     line = [sys.executable, "-c", code, *map(str, arguments)] if code else command(*arguments)
     kept = {k: v for k, v in os.environ.items() if k not in ("TF_CPP_MIN_LOG_LEVEL", "U3P_EDGE_VERBOSE")}
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=REPOSITORY, env={**kept, **environment})
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    done = subprocess.run(
+        line, capture_output=True, encoding=encoding, check=False, cwd=REPOSITORY, env={**kept, **environment}
+    )
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from u3p_edge.cli.terminal import WIDE, console, make_table, print_list
 
+if TYPE_CHECKING:
     from u3p_edge.benchmark.result import RunResult
     from u3p_edge.benchmark.suite import EvaluationData
 
@@ -75,48 +74,20 @@ def bench(
         write_text(report, text)
     append_summary(text)
     if json:
-        typer.echo(to_json(measured.result))
+        print(to_json(measured.result))
     else:
         show(measured.result)
 
 
 def show(result: RunResult) -> None:
     """Print the summary table, as wide as the terminal allows, and findings on the terminal."""
-    from rich.console import Console
-
     from u3p_edge.report import markdown
 
-    console = Console()
-    whole = _table(markdown.summary_header(result), markdown.summary_rows(result))
-    fits = console.measure(whole, options=console.options.update_width(1000)).maximum <= console.width
-    console.print(whole if fits else _table(markdown.short_header(result), markdown.short_rows(result)))
+    out = console()
+    whole = make_table(markdown.summary_header(result), markdown.summary_rows(result))
+    fits = out.measure(whole, options=out.options.update_width(WIDE)).maximum <= out.width
+    out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
     print_list([f"× is the time of {result.reference}.", *markdown.findings(result)])
-
-
-def _table(header: list[str], rows: list[list[str]]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for place, title in enumerate(header):
-        # A name may take two lines; a figure in two lines is two figures.
-        table.add_column(escape(title), justify="right" if place else "left", overflow="fold", no_wrap=place > 0)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def print_list(sentences: Sequence[str]) -> None:
-    """One item each, its further lines indented."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 1))
-    for sentence in sentences:
-        grid.add_row("•", escape(sentence.replace("**", "")))
-    Console().print(grid)
 
 
 def command_line(argv: list[str]) -> str:

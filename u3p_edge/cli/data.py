@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.data.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from u3p_edge.data.check import FolderReport
 
 data_app = typer.Typer(help="Look at data folders.", no_args_is_help=True)
@@ -44,39 +43,30 @@ def check(
     import dataclasses
     from json import dumps
 
-    from rich.console import Console
-
     from u3p_edge.data.check import check_folder
 
     report = check_folder(folder, labels, group_column=group, max_pixels=max_pixels)
     if json:
-        typer.echo(dumps(dataclasses.asdict(report), indent=2))
+        print(dumps(dataclasses.asdict(report), indent=2))
     else:
-        _show(report, Console())
+        _show(report)
     if report.problems:
         raise typer.Exit(2)
 
 
-def _show(report: FolderReport, console: Console) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _show(report: FolderReport) -> None:
     unit = report.group_column or ("file name" if report.grouped_by_name else "image")
-    splits = Table("split", "images", f"groups (by {unit})", title=escape(report.root), title_justify="left")
-    for split, count in report.images.items():
-        splits.add_row(split, str(count), str(report.groups[split]))
-    console.print(splits)
+    splits = [[split, str(count), str(report.groups[split])] for split, count in report.images.items()]
+    print_table(["split", "images", f"groups (by {unit})"], splits, title=report.root)
     if report.drawn:
-        console.print("No splits in split.csv: these are drawn by a seed.")
+        say("No splits in split.csv: these are drawn by a seed.")
     for what, found in (("sizes", report.sizes), ("pixels", report.modes)):
-        console.print(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in list(found.items())[:8]))
-    classes = Table("class", "share of pixels", "in masks")
-    for k, (share, masks) in enumerate(zip(report.fractions, report.present, strict=True)):
-        classes.add_row(str(k), f"{share:.2%}", str(masks))
-    console.print(classes)
+        say(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in list(found.items())[:8]))
+    shares = enumerate(zip(report.fractions, report.present, strict=True))
+    print_table(["class", "share of pixels", "in masks"], [[str(k), f"{share:.2%}", str(n)] for k, (share, n) in shares])
     for note in report.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+        say(f"note: {note}", "yellow")
     for problem in report.problems:
-        console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
+        say(f"problem: {problem}", "red")
     count = len(report.problems)
-    console.print("[green]No problems.[/]" if not count else f"[red]{count} problem{'s' if count > 1 else ''}.[/]")
+    say(f"{count} problem{'s' if count > 1 else ''}." if count else "No problems.", "red" if count else "green")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import print_list, print_table
+
 if TYPE_CHECKING:
     from u3p_edge.latency.table import Table
     from u3p_edge.pipeline.device import Plan
@@ -68,26 +70,18 @@ def profile(
 
 def _announce(plan: Plan) -> None:
     took = f"{plan.seconds:.0f} s" if plan.seconds < 120 else f"{plan.seconds / 60:.0f} minutes"
-    typer.echo(
+    print(
         f"{plan.kinds} kinds of layers at {plan.shapes} channel counts would be timed: about {took} on a calm machine, and "
         "some whole networks after them. What was timed before is not timed again. Nothing was written."
     )
 
 
 def _show(table: Table, out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    from u3p_edge.cli.bench import print_list
-
     device = table.device
     where = f"{device.cpu}, {device.number} {device.runtime} {device.version}, {device.threads} thread"
-    shown = RichTable(title=where + ("s" if device.threads > 1 else ""), title_justify="left")
-    for title in ("network", "predicted, ms", "measured, ms", "error"):
-        shown.add_column(title, justify="left" if title == "network" else "right")
-    for check in table.checks:
-        shown.add_row(check.name, f"{check.predicted_ms:.3f}", f"{check.measured_ms:.3f}", f"{check.error:+.1%}")
-    Console().print(shown)
+    rows = [[c.name, f"{c.predicted_ms:.3f}", f"{c.measured_ms:.3f}", f"{c.error:+.1%}"] for c in table.checks]
+    title = where + ("s" if device.threads > 1 else "")
+    print_table(["network", "predicted, ms", "measured, ms", "error"], rows, title=title)
     print_list(_findings(table, out))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import console, print_list, say
 from u3p_edge.pipeline.recipes import DEFAULT
 
 if TYPE_CHECKING:
@@ -167,12 +168,10 @@ def export(
 
 
 def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, device: Path | None, force: bool) -> None:
-    from rich.console import Console
-
     from u3p_edge.cli.bench import command_line
     from u3p_edge.cli.progress import stages
 
-    with Console(stderr=True).status("Loading TensorFlow"):
+    with console(stderr=True).status("Loading TensorFlow"):
         from u3p_edge.pipeline.export import export as run_export
     with stages() as begin:
         command = command_line(sys.argv)
@@ -235,8 +234,6 @@ def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
 
 def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> None:
     """The plan, from a model and a folder that were really read."""
-    from rich.console import Console
-
     from u3p_edge.data.embedded import embedded_folder
     from u3p_edge.data.folder import read_folder
     from u3p_edge.pipeline.data import data_options
@@ -248,18 +245,17 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
     how = {"auto": f"post-training, else {recipe.qat_epochs} epochs of training", "ptq": "post-training"}
     p = source.metadata.preprocessing
-    console = Console()
-    console.print(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
-    console.print(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
-    console.print(f"data    {dataset.root.resolve().name}: {counts} images")
+    say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
+    say(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
+    say(f"data    {dataset.root.resolve().name}: {counts} images")
     for note in dataset.notes:
-        console.print(f"        {note}", markup=False, highlight=False)
-    console.print(f"prune   {_pruning(recipe)}")
-    console.print(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
-    console.print(f"rewrite {_rewriting(recipe)}")
+        say(f"        {note}")
+    say(f"prune   {_pruning(recipe)}")
+    say(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
+    say(f"rewrite {_rewriting(recipe)}")
     if recipe.zeros is not None:
-        console.print(f"zeros   {100 * recipe.zeros.share:g} % of the weights ({recipe.zeros.pattern})")
-    console.print(f"formats {', '.join(recipe.formats)}")
+        say(f"zeros   {100 * recipe.zeros.share:g} % of the weights ({recipe.zeros.pattern})")
+    say(f"formats {', '.join(recipe.formats)}")
 
 
 def _pruning(recipe: ExportRecipe) -> str:
@@ -283,14 +279,10 @@ def _rewriting(recipe: ExportRecipe) -> str:
 
 def _show(done: Exported) -> None:
     """The summary table, how the files came about, and where they are."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from u3p_edge.cli.bench import print_list, show
+    from u3p_edge.cli.bench import show
 
     show(done.result)
-    console = Console()
     print_list(done.notes)
     if done.reused:
-        console.print("The run folder held this very export already; --force does it again.")
-    console.print(f"Report: {escape(str(done.run / 'report.md'))}", soft_wrap=True)
+        say("The run folder held this very export already; --force does it again.")
+    say(f"Report: {done.run / 'report.md'}")

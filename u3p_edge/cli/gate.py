@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import print_table, say, shown
+
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from u3p_edge.benchmark.compare import Verdict
+
+WORDS = {"passed": ("passed", "green"), "regressed": ("regressed", "bold red"), "incomparable": ("not comparable", "yellow")}
+"""How the terminal says an outcome, and in which style; the emoji of the reports are of another width on each terminal."""
 
 
 class What(str, Enum):
@@ -61,15 +68,9 @@ def gate(
 
 
 def _show(verdict: Verdict) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from u3p_edge.report.verdict import SIGNS
-
-    console = Console()
-    table = Table("file", "what", "outcome", "why")
-    for check in verdict.checks:
-        table.add_row(escape(check.artifact), check.what, SIGNS[check.outcome], escape(check.reason))
-    console.print(table)
-    console.print(SIGNS[verdict.outcome])
+    rows: list[list[str | Text]] = [
+        [check.artifact, check.what, shown(*WORDS[check.outcome]), check.reason] for check in verdict.checks
+    ]
+    header = ["file", "what", "outcome", "why"]
+    print_table(header, rows, words=header)
+    say(*WORDS[verdict.outcome])

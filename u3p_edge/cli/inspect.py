@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import print_list, print_table
+
 if TYPE_CHECKING:
     from u3p_edge.report.inspection import Inspection, Table
 
@@ -57,13 +59,12 @@ def inspect(
     if json:
         from json import dumps
 
-        typer.echo(dumps(to_dict(found), indent=2))
+        print(dumps(to_dict(found), indent=2))
     else:
         _show(found, limit)
 
 
 def _show(found: Inspection, limit: int | None) -> None:
-    from u3p_edge.cli.bench import print_list
     from u3p_edge.report import inspection as tables
 
     print_list(tables.findings(found))
@@ -81,18 +82,5 @@ def _show(found: Inspection, limit: int | None) -> None:
 
 
 def _print(table: Table) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-
     header, rows = table
-    texts = {"stage", "node", "op", "operator", "operator gives", "alive at the peak"}
-    shown = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for title in header:
-        # A name may take two lines; a figure in two lines is two figures.
-        words = title in texts
-        shown.add_column(title, justify="left" if words else "right", overflow="fold", no_wrap=not words)
-    for row in rows:
-        shown.add_row(*map(escape, row))
-    Console().print(shown)
+    print_table(header, rows, words={"stage", "node", "op", "operator", "operator gives", "alive at the peak"})

@@ -21,8 +21,10 @@ from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
 from u3p_edge.cli.recipes import recipes
 from u3p_edge.cli.rewrite import rewrite
+from u3p_edge.cli.terminal import open_stderr, prepare_streams
 from u3p_edge.cli.train import train
 from u3p_edge.errors import U3pEdgeError
+from u3p_edge.text import to_terminal
 
 VERBOSE = "U3P_EDGE_VERBOSE"
 """Set to anything, the libraries' own messages are shown."""
@@ -66,7 +68,8 @@ class Program(TyperGroup):
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(f"u3p-edge: {message}", file=sys.stderr)
+    # A message names files, layers and classes as strangers called them.
+    print(f"u3p-edge: {to_terminal(message)}", file=sys.stderr)
     raise SystemExit(code) from None
 
 
@@ -93,7 +96,7 @@ app.add_typer(device_app, name="device")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"u3p-edge {__version__}")
+        print(f"u3p-edge {__version__}")
         raise typer.Exit
 
 
@@ -106,6 +109,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
+    prepare_streams()
     _quiet()
     app()
 
@@ -122,7 +126,7 @@ def _quiet() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)
-    sys.stderr = os.fdopen(own, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    sys.stderr = open_stderr(own)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import say
 from u3p_edge.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def predict(
         for job in jobs:
             _segment(session, job)
             advance()
-    typer.echo(f"{len(jobs)} mask{'s' if len(jobs) != 1 else ''} in {out}: {_key(session.metadata)}")
+    say(f"{len(jobs)} mask{'s' if len(jobs) != 1 else ''} in {out}: {_key(session.metadata)}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import print_table
+
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe's TOML file instead of the list.")] = None,
@@ -22,34 +24,22 @@ def recipes(
         _list()
         return
     read_recipe(name)
-    typer.echo(path_of(name).read_text(encoding="utf-8"), nl=False)
+    print(path_of(name).read_text(encoding="utf-8"), end="")
 
 
 def _list() -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from u3p_edge.cli.budgets import in_words
     from u3p_edge.pipeline.recipes import DEFAULT, NAMES, measured, read_recipe
 
-    shown = Table()
-    for title in ("recipe", "what it does", "budget", "may lose, points"):
-        shown.add_column(title)
+    rows = []
     for name in NAMES:
         recipe = read_recipe(name)
         title = f"{name} (default)" if name == DEFAULT else name
         budget = "none" if recipe.pruning is None else in_words(recipe.pruning)
-        shown.add_row(title, recipe.description, budget, f"{recipe.max_drop:g}")
-    console = Console()
-    console.print(shown)
-    found = measured()
-    if not found:
-        return
-    results = Table(title="Measured (see benchmarks/)", title_justify="left")
-    for title in ("data", "recipe", "faster than float32", "Dice lost, points", "file, of float32"):
-        results.add_column(title, justify="left" if title in ("data", "recipe") else "right")
-    for entry in found:
-        results.add_row(
-            entry.data, entry.recipe, f"{entry.speedup:.1f}x", f"{entry.lost:+.2f}", f"1/{1 / entry.size_share:.0f}"
-        )
-    console.print(results)
+        rows.append([title, recipe.description, budget, f"{recipe.max_drop:g}"])
+    header = ["recipe", "what it does", "budget", "may lose, points"]
+    print_table(header, rows, words=header[:3])
+    results = [[e.data, e.recipe, f"{e.speedup:.1f}x", f"{e.lost:+.2f}", f"1/{1 / e.size_share:.0f}"] for e in measured()]
+    if results:
+        header = ["data", "recipe", "faster than float32", "Dice lost, points", "file, of float32"]
+        print_table(header, results, title="Measured (see benchmarks/)", words=header[:2])

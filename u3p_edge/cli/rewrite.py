@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.terminal import console, print_table, say, shown
+
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from u3p_edge.pipeline.explain import Explained
     from u3p_edge.rewrite.engine import Choice, Form
@@ -49,8 +51,6 @@ def rewrite(
         u3p-edge rewrite --explain
         u3p-edge rewrite RUN --number float32 --out rewrites.json
     """
-    from rich.console import Console
-
     from u3p_edge.cli.progress import stages
     from u3p_edge.errors import ConfigError, ModelError
 
@@ -58,7 +58,7 @@ def rewrite(
         raise ConfigError(f"--energy {energy:g} is not a share of a kernel", mend="Give a number between 0 and 1.")
     if model is not None and not model.exists():
         raise ModelError(f"the model {model} does not exist")
-    with Console(stderr=True).status("Loading TensorFlow"):
+    with console(stderr=True).status("Loading TensorFlow"):
         from u3p_edge.latency.probe import Target
         from u3p_edge.pipeline.choices import to_json
         from u3p_edge.pipeline.explain import explain as explained
@@ -76,43 +76,36 @@ def rewrite(
 
 
 def _show(found: Explained, every: bool, where: str) -> None:
-    from rich.console import Console
-
     from u3p_edge.rewrite.engine import REFERENCE
 
-    console = Console()
-    console.print(_table(found, every, where))
+    _print(found, every, where)
     timed = [c for c in found.choices if c.forms[0].milliseconds is not None]
     before = sum(c.forms[0].milliseconds or 0.0 for c in timed)
     after = sum(form.milliseconds or 0.0 for c in timed if (form := c.form(c.chosen)) is not None)
     count = sum(c.chosen != REFERENCE for c in found.choices)
-    console.print(f"{count} of {len(found.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
+    say(f"{count} of {len(found.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
 
 
-def _table(found: Explained, every: bool, where: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=f"Exact forms, {where}", title_justify="left")
-    for column in ("part", "form", "MMAC", "ms", "error or reason"):
-        table.add_column(column, justify="right" if column in ("MMAC", "ms") else "left")
-    for choice in found.choices:
-        for form in choice.forms:
-            if every or form.name == choice.chosen:
-                table.add_row(*_row(found, choice, form, every))
-    return table
+def _print(found: Explained, every: bool, where: str) -> None:
+    rows = [
+        _row(found, choice, form, every)
+        for choice in found.choices
+        for form in choice.forms
+        if every or form.name == choice.chosen
+    ]
+    header = ["part", "form", "MMAC", "ms", "error or reason"]
+    print_table(header, rows, title=f"Exact forms, {where}", words={"part", "form", "error or reason"})
 
 
-def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str, str, str, str, str]:
-    from rich.markup import escape
-
+def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str | Text, ...]:
     first = not every or form is choice.forms[0]
     taken = form.name == choice.chosen
     error = found.errors.get((choice.site, form.name))
     said = form.refusal or ("" if error is None else f"{error:.1e}")
     return (
-        escape(choice.site) if first else "",
-        f"[bold]{form.name} ✓[/bold]" if taken and every else form.name,
+        choice.site if first else "",
+        shown(f"{form.name} ✓", "bold") if taken and every else form.name,
         "" if form.macs is None else f"{form.macs / 1e6:.1f}",
         "" if form.milliseconds is None else f"{form.milliseconds:.2f}",
-        escape(said),
+        said,
     )

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from u3p_edge.cli.terminal import console, print_table, say
 from u3p_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from u3p_edge.data.folder import Dataset
     from u3p_edge.training.loop import TrainResult
     from u3p_edge.training.recipe import TrainRecipe
@@ -104,12 +103,9 @@ def train(
 
         u3p-edge export run --int8 --data scans
     """
-    from rich.console import Console
-
     from u3p_edge.cli.numbers import numbers
     from u3p_edge.data.folder import read_folder
 
-    console = Console()
     given = {
         "preset": preset, "base_width": width, "size": _size(size), "fit": fit, "normalization": normalize,
         "mean": None if mean is None else numbers(mean, "--mean"), "std": None if std is None else numbers(std, "--std"),
@@ -124,11 +120,11 @@ def train(
         console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
     try:
         if dry_run:
-            _estimate(chosen, dataset, console)
+            _estimate(chosen, dataset)
         else:
-            _report(_train(chosen, dataset, out, console, restart=restart), folder, console)
+            _report(_train(chosen, dataset, out, restart=restart), folder)
     except KeyboardInterrupt:
-        console.print(_how_to_go_on(out, dry_run=dry_run), markup=False, soft_wrap=True)
+        say(_how_to_go_on(out, dry_run=dry_run))
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -145,7 +141,7 @@ def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) ->
     return from_dict(TrainRecipe, {**kept, **given})
 
 
-def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, console: Console, *, restart: bool) -> TrainResult:
+def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -> TrainResult:
     from u3p_edge.cli.progress import stages
     from u3p_edge.cli.train_progress import RichProgress
     from u3p_edge.training.prepare import complete, load_data
@@ -155,11 +151,11 @@ def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, console: Console, *
         data = load_data(recipe, dataset, begin("Read images", len(dataset.samples)))
     from u3p_edge.training.loop import train as run_training
 
-    with RichProgress(recipe, out, console) as progress:
+    with RichProgress(recipe, out, console()) as progress:
         return run_training(recipe, data, out, progress, restart=restart)
 
 
-def _estimate(recipe: TrainRecipe, dataset: Dataset, console: Console) -> None:
+def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
     from u3p_edge.training.estimate import estimate
     from u3p_edge.training.prepare import complete
 
@@ -167,27 +163,26 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset, console: Console) -> None:
     images, checks = (len(dataset.split(name)) for name in ("train", "val"))
     found = estimate(recipe, images, checks)
     (height, width), epochs = recipe.size, recipe.epochs
-    console.print(
+    say(
         f"{images} training, {checks} validation, {dataset.count('test')} test images of {height}x{width}x{recipe.channels}, "
-        f"{recipe.labels} labels\n"
-        f"network   {found.parameters:,} parameters; exported {found.exported_parameters:,}, {found.gmac:.2f} GMAC an image\n"
+        f"{recipe.labels} labels"
+    )
+    say(f"network   {found.parameters:,} parameters; exported {found.exported_parameters:,}, {found.gmac:.2f} GMAC an image")
+    say(
         f"time      {found.step_seconds:.2f} s a step of {min(recipe.batch_size, images)}, "
-        f"{_duration(found.run_seconds / epochs)} an epoch, at most {_duration(found.run_seconds)} for {epochs} epochs",
-        highlight=False,
+        f"{_duration(found.run_seconds / epochs)} an epoch, at most {_duration(found.run_seconds)} for {epochs} epochs"
     )
 
 
-def _report(result: TrainResult, folder: Path, console: Console) -> None:
-    from rich.table import Table
-
-    table = Table("split", "images", "mean Dice", "mean IoU", title=f"Best epoch: {result.state.best_epoch}")
-    for name in ("validation", "test"):
-        scores = result.scores.get(name)
-        if isinstance(scores, dict):
-            table.add_row(name, str(scores["images"]), f"{scores['mean_dice']:.4f}", f"{scores['mean_iou']:.4f}")
-    console.print(table)
+def _report(result: TrainResult, folder: Path) -> None:
+    rows = [
+        [name, str(scores["images"]), f"{scores['mean_dice']:.4f}", f"{scores['mean_iou']:.4f}"]
+        for name in ("validation", "test")
+        if isinstance(scores := result.scores.get(name), dict)
+    ]
+    print_table(["split", "images", "mean Dice", "mean IoU"], rows, title=f"Best epoch: {result.state.best_epoch}")
     run = result.folder
-    console.print(f"The model lies in {run}. Next: u3p-edge export {run} --int8 --data {folder}", markup=False, soft_wrap=True)
+    say(f"The model lies in {run}. Next: u3p-edge export {run} --int8 --data {folder}")
 
 
 def _how_to_go_on(out: Path, *, dry_run: bool) -> str:

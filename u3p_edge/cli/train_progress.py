@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from u3p_edge.cli.terminal import shown
 
 if TYPE_CHECKING:
     from u3p_edge.training.recipe import TrainRecipe
@@ -42,7 +43,7 @@ class RichProgress:
         """Show the bar; say where a run goes on."""
         self._steps = steps
         if state.finished:
-            self._print(f"{escape(str(self._out))} is finished; --restart trains it anew.")
+            self._print(f"{self._out} is finished; --restart trains it anew.")
         elif state.epoch:
             self._print(f"Going on after epoch {state.epoch} (best so far: {state.best_epoch}).")
         # The bar starts at 0, or the epochs of an earlier process would count as done in no time.
@@ -59,8 +60,7 @@ class RichProgress:
         """One line."""
         names = self._recipe.metadata().class_names[1:]
         each = "  ".join(
-            f"{escape(name)} {'-' if dice is None else format(dice, '.3f')}"
-            for name, dice in zip(names, record.dice[1:], strict=True)
+            f"{name} {'-' if dice is None else format(dice, '.3f')}" for name, dice in zip(names, record.dice[1:], strict=True)
         )
         gate = "" if record.gate_accuracy is None else f"  gate {record.gate_accuracy:.3f}"
         losses = f"loss {record.train_loss:.4f}  validation {record.validation_loss:.4f}"
@@ -71,4 +71,4 @@ class RichProgress:
             self._print("The gate has begun to overfit: it is frozen at its best; segmentation goes on.")
 
     def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(shown(text), soft_wrap=True)

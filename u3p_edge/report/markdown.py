@@ -9,6 +9,7 @@ from types import MappingProxyType
 from u3p_edge.benchmark.handoff import least, near
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
+from u3p_edge.text import to_code, to_markdown, to_terminal
 
 RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
 
@@ -31,10 +32,10 @@ def render(
         sections: more, Markdown by heading.
     """
     parts = [
-        f"# {title}",
-        _list([*findings(result), *notes]),
+        f"# {to_markdown(title)}",
+        _list([sentence(text) for text in (*findings(result), *notes)]),
         table(summary_header(result), summary_rows(result)),
-        _legend(result),
+        to_markdown(_legend(result)),
     ]
     for heading, text in sections.items():
         parts += [f"## {heading}", text]
@@ -42,7 +43,7 @@ def render(
         parts += ["## Samples", f"![input, truth, masks and their difference]({samples})"]
     if any(a.accuracy for a in result.artifacts):
         parts += ["## Classes", table(*_class_table(result))]
-    parts += ["## Where and how", _list(_circumstances(result))]
+    parts += ["## Where and how", _list([*map(sentence, _circumstances(result)), *_identities(result)])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -119,7 +120,8 @@ def _score_columns(result: RunResult) -> list[Column]:
     # With one foreground class its Dice is the mean.
     classes = list(enumerate(result.class_names))[1:] if len(result.class_names) > 2 else []
     return [
-        *(column(f"Dice {name}", dice_of(index)) for index, name in classes),
+        # On a terminal a title may have two lines, and a name of strangers must not.
+        *(column(f"Dice {to_terminal(name)}", dice_of(index)) for index, name in classes),
         column("mean Dice", lambda accuracy: _points(accuracy.mean_dice)),
         column("mean IoU", lambda accuracy: _points(accuracy.mean_iou)),
         column("labels as float", lambda accuracy: f"{100 * accuracy.agreement:.2f} %"),
@@ -232,8 +234,13 @@ def _circumstances(result: RunResult) -> list[str]:
     if baselines:
         low, high = min(baselines), max(baselines)
         said.append(f"Of the peak memory, {low:.0f} to {high:.0f} MB are Python and the runtime without a model.")
-    said += [f"{a.name}: sha256 `{a.sha256}`." for a in result.artifacts]
-    return [*said, f"Command: `{result.command}`."] if result.command else said
+    return said
+
+
+def _identities(result: RunResult) -> list[str]:
+    """The sha256 of every file, and the command, in Markdown."""
+    found = [f"{to_markdown(a.name)}: sha256 {to_code(a.sha256)}." for a in result.artifacts]
+    return [*found, f"Command: {to_code(result.command)}."] if result.command else found
 
 
 def _cores_apart(result: RunResult, threads: int) -> str:
@@ -252,9 +259,24 @@ def _cores_apart(result: RunResult, threads: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, the first column to the left, the others to the right."""
+    """A table in Markdown, the first column to the left, the others to the right; its cells are plain text."""
     aligned = ["---", *(["---:"] * (len(header) - 1))]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, aligned, *rows))
+    lines = [[to_markdown(cell) for cell in header], aligned, *([to_markdown(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def sentence(text: str) -> str:
+    """A sentence of a report in Markdown: what stands between two `**` is bold, all else is plain text."""
+    parts = text.split("**")
+    if len(parts) % 2 == 0:
+        return to_markdown(text)
+    return "".join(f"**{to_markdown(part)}**" if place % 2 else _spaced(part) for place, part in enumerate(parts))
+
+
+def _spaced(text: str) -> str:
+    """Plain text in Markdown with the spaces at its ends."""
+    line = to_markdown(text)
+    return f"{' ' if text[:1] == ' ' else ''}{line}{' ' if text[-1:] == ' ' and line else ''}"
 
 
 def _list(items: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ so it is readable on any page. Colour says the type of number and shape the file
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from u3p_edge.benchmark.statistics import Interval, quartiles
 from u3p_edge.config import PALETTE, Colour
 from u3p_edge.errors import ConfigError
 from u3p_edge.report.placing import FONT, Spot, label_box, nearest, place
+from u3p_edge.text import to_xml
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 64, 736, 64, 404
@@ -108,7 +110,8 @@ def draw(result: RunResult, extra: Sequence[Point] = (), threads: int = 1) -> by
     own = points(result, threads)
     if not own:
         return None
-    shown = (*own, *extra)
+    # XML forbids control characters, which names and formats of a result may hold.
+    shown = tuple(dataclasses.replace(p, name=to_xml(p.name), format=to_xml(p.format)) for p in (*own, *extra))
     if len({point.name for point in shown}) < len(shown):
         raise ConfigError("two points of the Pareto plot have one name")
     best = front(shown)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from u3p_edge.artifact import atomic_path
 from u3p_edge.config import Metadata
 from u3p_edge.report.colour import Labels, Picture, colourise, difference, to_rgb
+from u3p_edge.text import to_terminal
 
 GAP, MARGIN, LINE = 8, 12, 20
 TILE = 192
@@ -95,12 +96,12 @@ def _enlarge(picture: Picture) -> Picture:
 
 def _caption(sample: Sample) -> str:
     count = int((sample.first != sample.second).sum())
-    return f"{sample.stem}: {count} of {sample.first.size} pixels differ"
+    return f"{to_terminal(sample.stem)}: {count} of {sample.first.size} pixels differ"
 
 
 def _legend(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, metadata: Metadata, top: int) -> None:
     left = float(MARGIN)
     for name, colour in zip(metadata.class_names, metadata.colours, strict=True):
         pen.rectangle((left, top + 2, left + 12, top + 14), fill=colour, outline=INK)
-        pen.text((left + 18, top), name, INK, font)
-        left += 18 + pen.textlength(name, font) + 16
+        pen.text((left + 18, top), to_terminal(name), INK, font)
+        left += 18 + pen.textlength(to_terminal(name), font) + 16

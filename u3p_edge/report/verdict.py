@@ -5,15 +5,14 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from u3p_edge.benchmark.compare import Verdict
+from u3p_edge.text import to_markdown, to_xml
 
 SIGNS = {"passed": "✅ passed", "regressed": "❌ regressed", "incomparable": "⚠️ not comparable"}
 
 
 def render_verdict(verdict: Verdict) -> str:
-    """One table, one row a check."""
-    rows = [
-        f"| {c.artifact} | {c.what} | {SIGNS[c.outcome]} | {c.reason.replace('|', chr(92) + '|')} |" for c in verdict.checks
-    ]
+    """One table, one row a check; the names of files are made safe for Markdown."""
+    rows = [f"| {to_markdown(c.artifact)} | {c.what} | {SIGNS[c.outcome]} | {to_markdown(c.reason)} |" for c in verdict.checks]
     head = [f"## Gate: {SIGNS[verdict.outcome]}", "", "| file | what | outcome | why |", "|---|---|---|---|"]
     return "\n".join([*head, *rows]) + "\n"
 
@@ -30,9 +29,10 @@ def junit(verdict: Verdict) -> str:
         skipped=str(counts["incomparable"]),
     )
     for check in verdict.checks:
-        case = ElementTree.SubElement(suite, "testcase", classname=check.artifact, name=f"{check.what}: {check.reason}")
+        reason = to_xml(check.reason)
+        case = ElementTree.SubElement(suite, "testcase", classname=to_xml(check.artifact), name=f"{check.what}: {reason}")
         if check.outcome == "regressed":
-            ElementTree.SubElement(case, "failure", message=check.reason)
+            ElementTree.SubElement(case, "failure", message=reason)
         elif check.outcome == "incomparable":
-            ElementTree.SubElement(case, "skipped", message=check.reason)
+            ElementTree.SubElement(case, "skipped", message=reason)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"

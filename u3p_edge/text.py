@@ -1,0 +1,93 @@
+"""Text that strangers wrote (class names, file names, what a model says of itself), made safe for where it is printed.
+
+Four targets, one function each: a terminal, Markdown, a Markdown code span, and XML (SVG and JUnit). Each gives one line. What
+would move the cursor, colour the screen, turn the direction of writing or begin a new line is shown as its escape. A fifth
+function replaces what an output's encoding lacks. This module imports no other of the package.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+JOINERS = "\u200c\u200d"
+"""Invisible, and yet spelling: Persian and the Indic scripts need them."""
+
+PLAIN = {
+    "×": "x", "–": "-", "—": "-", "−": "-", "•": "*", "·": ".", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
+    "→": "->", "←": "<-", "↖": "", "✓": "v", "✅": "[ok]", "❌": "[x]", "⚠": "[!]", "\ufe0f": "",
+    "≤": "<=", "≥": ">=", "±": "+/-", "µ": "u",
+    "\xa0": " ", "¹": "1", "²": "2", "³": "3", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9", "⁰": "0", "⁻": "-",
+}  # fmt: skip
+"""What ASCII says instead of the signs that this package prints."""
+
+BOX = {"─": "-", "━": "=", "═": "=", "╸": "=", "╺": "-", "╴": "-", "╶": "-", "│": "|", "┃": "|", "║": "|"}
+"""Lines of tables and bars; corners and crossings are all "+"."""
+
+_CORNERS, _LAST_OF_BOX = 0x2500, 0x257F
+_BYTES = range(0xDC80, 0xDD00)
+"""Code points that Python gives to bytes of a file name that are not UTF-8."""
+
+
+def to_terminal(text: str) -> str:
+    r"""One line for a terminal or a log: control and format characters, line breaks and lone surrogates as their escapes.
+
+    A line break becomes the two characters `\n`, a byte of a file name that is not UTF-8 the four characters `\xff`. Letters of
+    every script, spaces and emoji are kept.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def to_markdown(text: str) -> str:
+    """One line of GitHub-flavoured Markdown, in a cell, a list item, a heading or a paragraph, that shows `text` as it is.
+
+    No heading, HTML, emphasis, link, list, table or code comes of it.
+    """
+    line = to_terminal(text).strip()
+    line = line.replace("&", "&amp;").replace("<", "&lt;")
+    # An underscore between two letters or digits means nothing, and file names are full of them.
+    line = re.sub(r"[\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", line)
+    line = re.sub(r"://", r":\\/\\/", re.sub(r"(?i)\b(www)\.", r"\1\\.", line))
+    return re.sub(r"^(>|[-+](?=[-+\s]|$)|\d+(?=[.)](\s|$)))", lambda found: _unlisted(found[0]), line)
+
+
+def to_code(text: str) -> str:
+    """Inline code of GitHub-flavoured Markdown that shows `text` as it is."""
+    if re.fullmatch(r"[\w .,:;/=+@%~^'\"(){}-]*\w[\w .,:;/=+@%~^'\"(){}-]*", text, re.ASCII):
+        return f"`{text}`"
+    return f"<code>{to_markdown(text)}</code>"
+
+
+def to_xml(text: str) -> str:
+    """One line of characters that XML 1.0 allows. What has a meaning in XML (<, >, &) is left to the writer of the document."""
+    return "".join(c if c < "\ufffe" or c > "\uffff" else _escape(c) for c in to_terminal(text))
+
+
+def to_encodable(error: UnicodeError) -> tuple[str, int]:
+    """An error handler for `codecs.register_error`: readable ASCII for signs of ours, an escape for what others wrote."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_ascii, error.object[error.start : error.end])), error.end
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in JOINERS or unicodedata.category(character) == "Zs":
+        return character
+    return _escape(character)
+
+
+def _escape(character: str) -> str:
+    if ord(character) in _BYTES:
+        return f"\\x{ord(character) - _BYTES.start + 0x80:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _unlisted(marker: str) -> str:
+    """A list's or a quotation's marker as text: a backslash before it, or between a number and its dot."""
+    return f"{marker}\\" if marker.isdigit() else f"\\{marker}"
+
+
+def _ascii(character: str) -> str:
+    if _CORNERS <= ord(character) <= _LAST_OF_BOX:
+        return BOX.get(character, "+")
+    return PLAIN[character] if character in PLAIN else _escape(character)
