@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from command_line import QUICK, Program, left_in, refusal
-from rich.console import Console
 from small_artifacts import Zoo
 
 from u3p_edge.artifact import read_manifest
-from u3p_edge.cli.rewrite import _table
+from u3p_edge.cli.rewrite import _show
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.pipeline.choices import read_choices
 from u3p_edge.pipeline.explain import Explained
@@ -33,13 +32,17 @@ Row = tuple[str, ...]
 
 
 def rows(printed: str) -> list[Row]:
-    """The table's cells, the part repeated on every row of its forms."""
+    """The first table's cells (part, form, MMAC, ms, error), the part repeated on every row of its forms."""
     found: list[Row] = []
-    for line in printed.splitlines():
-        if line.startswith("│"):
-            part, *others = (cell.strip() for cell in line.strip("│").split("│"))
-            found.append((part or found[-1][0], *others))
-    return found
+    lines = iter(printed.splitlines())
+    start = next(line for line in lines if line.startswith(" part")).index("form")
+    next(lines)
+    for line in lines:
+        if not line.strip():
+            return found
+        part, cells = line[:start].strip(), re.split(r" {2,}", line[start:].strip())
+        found.append((part or found[-1][0], *cells, *[""] * (4 - len(cells))))
+    raise AssertionError("the table does not end")
 
 
 def test_the_help_teaches(program: Program) -> None:
@@ -63,17 +66,20 @@ def test_explain_lists_every_form_of_every_part(program: Program, model: Path) -
         names = [row[1].removesuffix(" ✓") for row in own]
         assert names[0] == REFERENCE
         assert set(names) <= {REFERENCE, *EXACT}
-        assert len(names) == len(set(names)) > 1
+        assert len(names) == len(set(names))
         assert sum(row[1].endswith("✓") for row in own) == 1
-        for name, (_, _, macs, milliseconds, said) in zip(names, own, strict=True):
-            if macs:
-                assert float(macs) > 0
-                assert float(milliseconds) >= 0
-                # Twelve roundings a product at most (test_rewriting), of a sum whose largest term is of the output's size.
-                assert said == "" if name == REFERENCE else 0 <= float(said) < 9 * 8 * 12 * 2**-24
-            else:
-                assert len(said) > 10, "a reason in words"
-                assert milliseconds == ""
+        for name, (_, _, macs, milliseconds, error) in zip(names, own, strict=True):
+            assert float(macs) > 0
+            assert float(milliseconds) >= 0
+            # Twelve roundings a product at most (test_rewriting), of a sum whose largest term is of the output's size.
+            assert error == "" if name == REFERENCE else 0 <= float(error) < 9 * 8 * 12 * 2**-24
+    refused = re.findall(r"^ (\S.*?) +(\d+)  (\S+): (.+?) *$", done.out, re.MULTILINE)
+    assert {name for name, _, _, _ in refused} <= EXACT
+    assert {part for _, _, part, _ in refused} <= set(parts)
+    assert all(len(why) > 10 for *_, why in refused), "a reason in words"
+    # Each part is every form's, possible or refused, or is not of the kind that the form is for.
+    assert len(found) + sum(int(count) for _, count, _, _ in refused) > 2 * len(parts)
+    assert all(len(line) <= 80 for line in done.out.splitlines() if "✓" in line), "a form is one line on a usual terminal"
     assert re.search(r"^\d of 3 parts are rewritten: the timed parts take [\d.]+ of [\d.]+ ms\.$", done.out, re.MULTILINE)
 
 
@@ -178,13 +184,23 @@ def test_a_dry_run_says_what_becomes_of_the_network(program: Program, model: Pat
         assert (done.code, said in done.out) == (0, True), done
 
 
-def test_names_and_reasons_are_shown_as_they_are() -> None:
+def test_the_reasons_of_one_part_are_shown_in_full(program: Program, model: Path) -> None:
+    whole = program("rewrite", model, "--explain")
+    part = rows(whole.out)[-1][0]
+    done = program("rewrite", model, "--explain", "--part", part)
+    assert {row[0] for row in rows(done.out)} == {part}
+    assert "because" in done.out
+    assert part in refusal(program("rewrite", model, "--explain", "--part", "nowhere"))
+    assert "Add --explain." in refusal(program("rewrite", model, "--part", part))
+
+
+def test_names_and_reasons_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     """Rich reads [words] as markup; a name may hold them."""
     forms = (Form(REFERENCE, 1_000_000, 1.0), Form("separable", refusal="it is [red] and [1, 2]"))
     empty = Graph((Node("image", "input", attrs={"shape": (None, 1, 1, 1)}),), ("image",), ("image",))
     found = Explained(empty, (Choice("conv[bold]", REFERENCE, forms),), {})
-    console = Console(width=160)
-    with console.capture() as capture:
-        console.print(_table(found, every=True, where="here"))
-    assert "conv[bold]" in capture.get()
-    assert "it is [red] and [1, 2]" in capture.get()
+    for parts in ((), ("conv[bold]",)):
+        _show(found, True, parts, "here")
+        said = capsys.readouterr().out
+        assert "conv[bold]" in said
+        assert "it is [red] and [1, 2]" in said

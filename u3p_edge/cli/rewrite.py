@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +31,12 @@ def rewrite(
         Path | None,
         typer.Argument(help="Run folder of `u3p-edge train`, or a tf_keras .keras or .h5 file; none for the embedded model."),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show every form of every part, with the reasons.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show every form of every part, and why the others are not possible.")
+    ] = False,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Show this part alone, with every reason; repeat for several. With --explain.")
+    ] = None,
     number: Annotated[NumberName, typer.Option(help="Number type to time the forms in.")] = NumberName.INT8,
     threads: Annotated[int, typer.Option(min=1, help="Threads to time them at.")] = 1,
     energy: Annotated[
@@ -49,11 +56,14 @@ def rewrite(
     why, and can write the choice down for a machine that should not measure.
 
         u3p-edge rewrite --explain
+        u3p-edge rewrite --explain --part dec1_fuse
         u3p-edge rewrite RUN --number float32 --out rewrites.json
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.errors import ConfigError, ModelError
 
+    if part and not explain:
+        raise ConfigError("--part shows what --explain shows of one part", mend="Add --explain.")
     if energy is not None and not 0 < energy < 1:
         raise ConfigError(f"--energy {energy:g} is not a share of a kernel", mend="Give a number between 0 and 1.")
     if model is not None and not model.exists():
@@ -68,17 +78,29 @@ def rewrite(
         source = read_source(model, ExportRecipe(trust=trust))
     with stages() as begin:
         found = explained(source.graph, Target(number.value, threads), energy, begin)
-    _show(found, explain, f"{number.value} TFLite, {threads} thread{'s' if threads > 1 else ''}")
+    names = {choice.site for choice in found.choices}
+    if unknown := sorted(set(part or ()) - names):
+        raise ConfigError(f"--part {unknown[0]}: the model has no such part", mend=f"It has {', '.join(sorted(names))}.")
+    _show(found, explain, part or (), f"{number.value} TFLite, {threads} thread{'s' if threads > 1 else ''}")
     if out is not None:
         from u3p_edge.artifact import write_text
 
         write_text(out, to_json(found.choices))
 
 
-def _show(found: Explained, every: bool, where: str) -> None:
+def _show(found: Explained, every: bool, parts: Collection[str], where: str) -> None:
     from u3p_edge.rewrite.engine import REFERENCE
 
-    _print(found, every, where)
+    choices = [choice for choice in found.choices if not parts or choice.site in parts]
+    rows = [
+        _row(found, choice, form, every)
+        for choice in choices
+        for form in choice.forms
+        if (form.name == choice.chosen if not every else not form.refusal)
+    ]
+    print_table(["part", "form", "MMAC", "ms", "error"], rows, title=f"Exact forms, {where}", words={"part", "form"})
+    if every:
+        _show_refusals(choices, bool(parts))
     timed = [c for c in found.choices if c.forms[0].milliseconds is not None]
     before = sum(c.forms[0].milliseconds or 0.0 for c in timed)
     after = sum(form.milliseconds or 0.0 for c in timed if (form := c.form(c.chosen)) is not None)
@@ -86,26 +108,35 @@ def _show(found: Explained, every: bool, where: str) -> None:
     say(f"{count} of {len(found.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
 
 
-def _print(found: Explained, every: bool, where: str) -> None:
-    rows = [
-        _row(found, choice, form, every)
-        for choice in found.choices
-        for form in choice.forms
-        if every or form.name == choice.chosen
-    ]
-    header = ["part", "form", "MMAC", "ms", "error or reason"]
-    print_table(header, rows, title=f"Exact forms, {where}", words={"part", "form", "error or reason"})
-
-
 def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str | Text, ...]:
     first = not every or form is choice.forms[0]
     taken = form.name == choice.chosen
     error = found.errors.get((choice.site, form.name))
-    said = form.refusal or ("" if error is None else f"{error:.1e}")
     return (
         choice.site if first else "",
         shown(f"{form.name} ✓", "bold") if taken and every else form.name,
         "" if form.macs is None else f"{form.macs / 1e6:.1f}",
         "" if form.milliseconds is None else f"{form.milliseconds:.2f}",
-        said,
+        "" if error is None else f"{error:.1e}",
     )
+
+
+def _show_refusals(choices: Sequence[Choice], each: bool) -> None:
+    """Why forms do not apply: of every part, or one line a form with one of its reasons."""
+    refused = [(choice.site, form) for choice in choices for form in choice.forms if form.refusal]
+    if each:
+        print_table(
+            ["part", "not possible", "because"],
+            [[site, form.name, form.refusal] for site, form in refused],
+            words={"part", "not possible", "because"},
+        )
+        return
+    first: dict[str, tuple[str, str]] = {}
+    for site, form in reversed(refused):
+        first[form.name] = site, form.refusal
+    counts = Counter(form.name for _, form in refused)
+    rows = [[name, str(counts[name]), f"{site}: {why}"] for name, (site, why) in sorted(first.items())]
+    header = ["not possible", "parts", "because, for example in"]
+    print_table(header, rows, words={header[0], header[2]})
+    if rows:
+        say("The reasons of one part: --explain --part NAME.")
