@@ -117,7 +117,7 @@ def train(
     chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
     dataset = read_folder(folder, seed=chosen.seed, group_column=chosen.group_column)
     for note in dataset.notes:
-        console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
+        say(f"Note: {note}")
     try:
         if dry_run:
             _estimate(chosen, dataset)
