@@ -23,6 +23,9 @@ Scores = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Spacing = tuple[float, float]
 
+IGNORE = 255
+"""Truth of a pixel that is not scored."""
+
 
 def ranked(score: float) -> float:
     """A score as it is compared with others: what is no number (no class was there to be scored) is the worst, -inf."""
@@ -33,8 +36,8 @@ def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> C
     """Pixels of each class that are right, invented and missed; add the counts of several images to pool them.
 
     Args:
-        truth, prediction: integer labels 0..labels-1 of one shape (any).
-        labels: number of classes, background included.
+        truth, prediction: integer labels 0..labels-1 of one shape (any); pixels whose truth is `IGNORE` do not count.
+        labels: number of classes, background included, at most 255.
 
     Returns:
         int64 [labels, 3]: true positives, false positives, false negatives.
@@ -45,6 +48,9 @@ def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> C
     t, p = np.asarray(truth), np.asarray(prediction)
     if t.shape != p.shape:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} differ in shape")
+    counted = t != IGNORE
+    if not counted.all():
+        t, p = t[counted], p[counted]
     for name, a in (("truth", t), ("prediction", p)):
         if a.size and (a.min() < 0 or a.max() >= labels):
             raise ValueError(f"{name} has labels {a.min()}..{a.max()}, outside 0..{labels - 1}")

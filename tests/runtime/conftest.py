@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from small_artifacts import Zoo, make_zoo
+from small_artifacts import Zoo, make_threshold, make_zoo
 
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     return make_zoo(tmp_path_factory.getbasetemp() / "zoo")
+
+
+@pytest.fixture(scope="session")
+def threshold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_threshold(tmp_path_factory.getbasetemp() / "threshold")

@@ -63,7 +63,7 @@ class EvaluationData:
         """What a result keeps of it."""
         a = self.arrays
         digest = accuracy.data_sha256(a.images, a.labels, a.groups)
-        return DataInfo(self.name, self.split, len(a.images), len(set(a.groups)), digest)
+        return DataInfo(self.name, self.split, len(set(a.stems)), len(set(a.groups)), digest)
 
 
 @dataclass(frozen=True)

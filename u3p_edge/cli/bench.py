@@ -107,4 +107,4 @@ def _load(folder: Path, split: str, model: Path) -> EvaluationData:
 
     metadata = open_session(model).metadata
     samples = read_folder(folder).split(split)
-    return EvaluationData(folder.resolve().name, split, load(samples, metadata.preprocessing, metadata.labels))
+    return EvaluationData(folder.resolve().name, split, load(samples, metadata.preprocessing, metadata.labels, tiled=True))

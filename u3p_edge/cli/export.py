@@ -236,7 +236,8 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     """The plan, from a model and a folder that were really read."""
     from u3p_edge.data.embedded import embedded_folder
     from u3p_edge.data.folder import read_folder
-    from u3p_edge.pipeline.data import data_options
+    from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
+    from u3p_edge.pipeline.data import data_options, inputs_of
     from u3p_edge.pipeline.source import read_source, training_of
 
     source = read_source(model, recipe)
@@ -245,9 +246,12 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
     how = {"auto": f"post-training, else {recipe.qat_epochs} epochs of training", "ptq": "post-training"}
     p = source.metadata.preprocessing
+    inputs = inputs_of(dataset, source.metadata)
+    check_memory(inputs, p)
     say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
     say(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
     say(f"data    {dataset.root.resolve().name}: {counts} images")
+    say(f"memory  {array_bytes(inputs, p) / 1e9:.2f} GB for the images, of {available_bytes() / 1e9:.1f} GB available")
     for note in dataset.notes:
         say(f"        {note}")
     say(f"prune   {_pruning(recipe)}")

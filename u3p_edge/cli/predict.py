@@ -100,18 +100,19 @@ def _segment(session: Session, job: Job) -> None:
     """Write the mask of one image, and its overlay."""
     import numpy as np
 
-    from u3p_edge.data.images import read_image
-    from u3p_edge.data.load import load_image
-    from u3p_edge.data.preprocess import restore, to_labels
+    from u3p_edge.runtime.segment import predict_frame, read_pixels
 
     metadata = session.metadata
-    image, size = load_image(job.image, metadata.preprocessing)
-    labels = to_labels(restore(session.run(image), size, metadata.preprocessing))
+    pixels = read_pixels(job.image, metadata.preprocessing.channels)
+    try:
+        labels = predict_frame(session, pixels).labels
+    except DataError as error:
+        raise DataError(f"{job.image}: {error.symptom}", mend=error.mend) from error
     _write(job.mask, np.where(labels > 0, 255, 0).astype(np.uint8) if metadata.labels == 2 else labels)
     if job.overlay:
         from u3p_edge.report.colour import overlay
 
-        _write(job.overlay, overlay(read_image(job.image, metadata.preprocessing.channels), labels, metadata.colours))
+        _write(job.overlay, overlay(pixels, labels, metadata.colours))
 
 
 def _write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

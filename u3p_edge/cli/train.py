@@ -144,11 +144,13 @@ def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) ->
 def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -> TrainResult:
     from u3p_edge.cli.progress import stages
     from u3p_edge.cli.train_progress import RichProgress
-    from u3p_edge.training.prepare import complete, load_data
+    from u3p_edge.training.prepare import complete, data_notes, load_data
 
     recipe = complete(recipe, dataset)
     with stages() as begin:
         data = load_data(recipe, dataset, begin("Read images", len(dataset.samples)))
+    for note in data_notes(recipe, data):
+        say(f"Note: {note}")
     from u3p_edge.training.loop import train as run_training
 
     with RichProgress(recipe, out, console()) as progress:
@@ -156,10 +158,13 @@ def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -
 
 
 def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
+    from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
     from u3p_edge.training.estimate import estimate
-    from u3p_edge.training.prepare import complete
+    from u3p_edge.training.prepare import complete, inputs_of, size_notes
 
     recipe = complete(recipe, dataset)
+    inputs = inputs_of(recipe, dataset)
+    check_memory(inputs, recipe.preprocessing())
     images, checks = (len(dataset.split(name)) for name in ("train", "val"))
     found = estimate(recipe, images, checks)
     (height, width), epochs = recipe.size, recipe.epochs
@@ -168,10 +173,14 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
         f"{recipe.labels} labels"
     )
     say(f"network   {found.parameters:,} parameters; exported {found.exported_parameters:,}, {found.gmac:.2f} GMAC an image")
+    needed = array_bytes(inputs, recipe.preprocessing()) / 1e9
+    say(f"memory    {needed:.2f} GB for the images, of {available_bytes() / 1e9:.1f} GB available")
     say(
         f"time      {found.step_seconds:.2f} s a step of {min(recipe.batch_size, images)}, "
         f"{_duration(found.run_seconds / epochs)} an epoch, at most {_duration(found.run_seconds)} for {epochs} epochs"
     )
+    for note in size_notes(recipe, dataset):
+        say(f"Note: {note}")
 
 
 def _report(result: TrainResult, folder: Path) -> None:

@@ -18,6 +18,9 @@ from u3p_edge.errors import DataError
 ORIENTATION = 0x0112
 """The EXIF tag in which a camera writes how the stored picture is to be turned."""
 
+_QUARTER_TURNS = (5, 6, 7, 8)
+"""Values of that tag under which height and width change places."""
+
 _PLUGINS = (
     PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile, JpegImagePlugin.JpegImageFile, BmpImagePlugin.BmpImageFile
 )  # fmt: skip
@@ -61,6 +64,22 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
         raise DataError(f"{path} does not fit into memory", mend="Make the picture smaller, or free memory.") from error
     # Pillow's decoders let nearly any exception out of a damaged file: SyntaxError, ValueError, struct.error ...
     except Exception as error:
+        raise _undecodable(path, error) from error
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture file, upright, without decoding it. Raises DataError as `open_picture`."""
+    _check_regular(path)
+    try:
+        with path.open("rb") as file:
+            picture = _identify(file, path)
+            turned = picture.getexif().get(ORIENTATION, 1) in _QUARTER_TURNS
+            return picture.size if turned else (picture.height, picture.width)
+    except DataError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) if error.errno else _undecodable(path, error) from error
+    except Exception as error:  # as in `open_picture`
         raise _undecodable(path, error) from error
 
 

@@ -40,9 +40,17 @@ def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixel
     Raises:
         DataError: as `decode.open_picture`, or the image has pixels that are not finite.
     """
-    pixels = read_native(path, max_pixels)
+    return to_channels(read_native(path, max_pixels), channels)
+
+
+def to_channels(pixels: Pixels, channels: int) -> Pixels:
+    """An image [H, W, 1 or 3] as [H, W, channels]: grey is repeated, RGB becomes grey by ITU-R 601 luma (uint8 as Pillow)."""
     if pixels.shape[2] == 3 and channels == 1:
-        return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+        if pixels.dtype == np.uint8:
+            return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+        grey = pixels @ np.array([0.299, 0.587, 0.114])
+        whole: Pixels = (np.rint(grey) if pixels.dtype.kind == "u" else grey).astype(pixels.dtype)
+        return whole[:, :, None]
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,30 +11,42 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.config import Preprocessing
+from u3p_edge.data.decode import picture_size
+from u3p_edge.data.file_errors import name_file
+from u3p_edge.data.fit_notes import Original
 from u3p_edge.data.folder import Dataset, Sample
 from u3p_edge.data.images import BINARY, beyond, read_image, read_indices, read_mask
-from u3p_edge.data.preprocess import apply, fit_mask
+from u3p_edge.data.memory import check_memory
+from u3p_edge.data.preprocess import apply, fit_mask, grid_of, inputs, network_size, score_tiles
 from u3p_edge.errors import DataError
+from u3p_edge.metrics import IGNORE
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images and labels of N samples.
+    """Images and labels of N network inputs.
 
     Args:
         images: float32 [N, height, width, C].
-        labels: uint8 [N, height, width].
-        stems, groups: one a sample.
+        labels: uint8 [N, height, width]; `metrics.IGNORE` where a pixel is not scored.
+        stems, groups: one an input; the tiles of an image share its stem.
+        originals: of the images, before they were fitted to the network.
     """
 
     images: npt.NDArray[np.float32]
     labels: npt.NDArray[np.uint8]
     stems: tuple[str, ...]
     groups: tuple[str, ...]
+    originals: tuple[Original, ...] = ()
 
 
 def load(
-    samples: Sequence[Sample], preprocessing: Preprocessing, labels: int, advance: Callable[[], object] = lambda: None
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    labels: int,
+    advance: Callable[[], object] = lambda: None,
+    *,
+    tiled: bool = False,
 ) -> Arrays:
     """Read, check and preprocess images and masks.
 
@@ -42,36 +55,68 @@ def load(
         preprocessing: of the model.
         labels: number of classes, background included.
         advance: called after each sample, for a progress bar.
+        tiled: for scoring: an image that "pad" finds larger than the network becomes several inputs that show all of it, with
+            every pixel scored once. Otherwise it is cropped to one.
 
     Raises:
-        DataError: no samples, or a file that cannot be used; it is named.
+        DataError: no samples, more than fit into memory, or a file that cannot be used; it is named.
     """
     if not samples:
         raise DataError("there are no images to load")
-    size = (preprocessing.height, preprocessing.width)
-    images = np.empty((len(samples), *size, preprocessing.channels), np.float32)
-    masks = np.empty((len(samples), *size), np.uint8)
-    for i, sample in enumerate(samples):
-        images[i], masks[i] = load_pair(sample, preprocessing, labels)
+    counts = [_inputs_of(sample, preprocessing, tiled) for sample in samples]
+    check_memory(sum(counts), preprocessing)
+    size = network_size(preprocessing)
+    images = np.empty((sum(counts), *size, preprocessing.channels), np.float32)
+    masks = np.empty((sum(counts), *size), np.uint8)
+    originals = []
+    first = 0
+    for sample, count in zip(samples, counts, strict=True):
+        part = slice(first, first + count)
+        originals.append(_load_pair(sample, preprocessing, labels, images[part], masks[part]))
+        first += count
         advance()
-    return Arrays(images, masks, tuple(s.stem for s in samples), tuple(s.group for s in samples))
+    stems, groups = (
+        tuple(name for name, count in zip(names, counts, strict=True) for _ in range(count))
+        for names in ((s.stem for s in samples), (s.group for s in samples))
+    )
+    return Arrays(images, masks, stems, groups, tuple(originals))
 
 
-def load_pair(
-    sample: Sample, preprocessing: Preprocessing, labels: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """One image float32 [height, width, C] and its labels uint8 [height, width]; errors as `load`."""
+def count_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, tiled: bool = False) -> int:
+    """How many network inputs `load` makes of these samples. Raises DataError for an image whose size cannot be read."""
+    return sum(_inputs_of(sample, preprocessing, tiled) for sample in samples)
+
+
+def _inputs_of(sample: Sample, preprocessing: Preprocessing, tiled: bool) -> int:
+    return grid_of(picture_size(sample.image), preprocessing).count if tiled and preprocessing.fit == "pad" else 1
+
+
+def _load_pair(
+    sample: Sample,
+    preprocessing: Preprocessing,
+    labels: int,
+    images: npt.NDArray[np.float32],
+    masks: npt.NDArray[np.uint8],
+) -> Original:
+    """Write the inputs of one sample, as many as `images` and `masks` have room for."""
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask", mend="Put one of the same stem into masks/.")
     image, mask = read_image(sample.image, preprocessing.channels), read_mask(sample.mask, labels)
     check_sizes(sample.image, image.shape[:2], sample.mask, mask.shape)
-    return _apply(image, preprocessing, sample.image), fit_mask(mask, preprocessing)
+    foreground = _foreground(mask)
+    with name_file(sample.image):
+        if len(images) == 1:
+            images[0], masks[0] = apply(image, preprocessing), fit_mask(mask, preprocessing)
+        else:
+            tiles = itertools.chain.from_iterable(inputs(image, preprocessing))
+            for i, (tile, truth) in enumerate(zip(tiles, score_tiles(mask, preprocessing), strict=True)):
+                images[i], masks[i] = tile, truth
+    whole = preprocessing.fit == "resize" or len(images) > 1
+    return Original((mask.shape[0], mask.shape[1]), foreground, foreground if whole else _foreground(masks[0]))
 
 
-def load_image(path: Path, preprocessing: Preprocessing) -> tuple[npt.NDArray[np.float32], tuple[int, int]]:
-    """One image without a mask, float32 [height, width, C], and its original (H, W); errors as `load`."""
-    image = read_image(path, preprocessing.channels)
-    return _apply(image, preprocessing, path), (image.shape[0], image.shape[1])
+def _foreground(mask: npt.NDArray[np.uint8]) -> int:
+    return int(np.count_nonzero((mask != 0) & (mask != IGNORE)))
 
 
 def infer_labels(dataset: Dataset) -> int:
@@ -102,10 +147,3 @@ def check_sizes(image: Path, image_size: tuple[int, ...], mask: Path, mask_size:
             f"{mask_size[0]}x{mask_size[1]}",
             mend="Export both at one size.",
         )
-
-
-def _apply(image: npt.NDArray[np.generic], preprocessing: Preprocessing, path: Path) -> npt.NDArray[np.float32]:
-    try:
-        return apply(image, preprocessing)
-    except DataError as error:
-        raise DataError(f"{path}: {error.symptom}", mend=error.mend) from error

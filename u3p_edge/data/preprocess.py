@@ -1,7 +1,13 @@
-"""From pixels to the network's input and back, as the metadata of a model says; NumPy and Pillow alone."""
+"""From pixels to the network's input and back, as the metadata of a model says; NumPy and Pillow alone.
+
+An image of another size is resized ("resize") or padded ("pad"). Under "pad", an image that is larger than the network is cut
+into overlapping tiles in prediction and scoring; training, which needs one input an image, crops it to its middle.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,15 +15,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from u3p_edge.config import Preprocessing
+from u3p_edge.data.intensity import PlaneMap, plane_map
+from u3p_edge.data.resample import resize, resize_columns
+from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, own_part, tile_grid
 from u3p_edge.errors import DataError
+from u3p_edge.metrics import IGNORE
 
+Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 
-def apply(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
-    """Normalise the whole image, then fit it to the network's input.
+def apply(image: Pixels, preprocessing: Preprocessing) -> Floats:
+    """Normalise the whole image, then fit it to the network's input; what "pad" finds too large is cropped.
 
     Args:
         image: [H, W, C] of uint8, uint16 or float, as `read_image` gives it.
@@ -30,142 +41,123 @@ def apply(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
         DataError: pixels that are not finite, another number of channels, "range" of floats outside 0..1, or "meanstd"
             that leaves the range of float32.
     """
-    if image.ndim != 3 or image.shape[2] != preprocessing.channels:
-        raise DataError(f"an image of shape {image.shape} is not [height, width, {preprocessing.channels}]")
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise DataError("the image has pixels that are not numbers (NaN or infinite)", mend="Replace them, for example by 0.")
-    normalised = normalise(image, preprocessing)
-    if preprocessing.fit == "pad":
-        return _place(normalised, _size(preprocessing), _darkest(image, normalised, preprocessing))
-    return _resize(normalised, _size(preprocessing))
+    values = _plane_map(image, preprocessing)
+    if preprocessing.fit == "resize":
+        return resize(image, values, network_size(preprocessing))
+    crop = centre_window(image.shape[:2], network_size(preprocessing))
+    return cut(image, values, _padding(image, values), crop, crop.tops[0], crop.lefts[0])
 
 
-def normalise(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
-    """Intensities as `preprocessing` says, float32 of the same shape.
+def normalise(image: Pixels, preprocessing: Preprocessing) -> Floats:
+    """Intensities as `preprocessing` says, float32 of the same shape [H, W, C]. Raises DataError as `apply`."""
+    values = _plane_map(image, preprocessing)
+    return np.stack([np.asarray(values(image[:, :, channel], channel)) for channel in range(image.shape[2])], axis=2)
 
-    The channels of RGB share what is measured on the image (percentiles, mean and deviation); only "meanstd" has values
-    of its own for each channel. Raises DataError as `apply`.
+
+def inputs(image: Pixels, preprocessing: Preprocessing) -> Iterator[tuple[Floats, ...]]:
+    """The network's inputs for a whole image: one, or the tiles of an image that "pad" finds too large.
+
+    Yields:
+        For each row of tiles its inputs, as `apply` gives one. Errors as `apply`, before the first.
     """
-    kind = preprocessing.normalization
-    if kind == "none":
-        return image.astype(np.float32)
-    if kind == "meanstd":
-        return _by_mean_and_std(image, preprocessing)
-    if kind == "range":
-        return _by_range(image)
-    pixels = image.astype(np.float64)
-    if kind == "zscore":
-        return _scaled(pixels, float(pixels.mean()), float(pixels.std()))
-    low, high = np.percentile(pixels, (preprocessing.low, preprocessing.high))
-    if low == high:  # nearly all pixels are equal: what differs must not be clipped away
-        low, high = pixels.min(), pixels.max()
-    return _scaled(np.clip(pixels, low, high), float(low), float(high - low))
+    if preprocessing.fit == "resize":
+        return iter([(apply(image, preprocessing),)])
+    values = _plane_map(image, preprocessing)
+    padding, grid = _padding(image, values), grid_of(image.shape[:2], preprocessing)
+    return (tuple(cut(image, values, padding, grid, top, left) for left in grid.lefts) for top in grid.tops)
+
+
+def restore(outputs: Iterator[Sequence[Floats]], original_size: Size, preprocessing: Preprocessing) -> Labels:
+    """The mask of a whole image from the network's outputs for its `inputs`.
+
+    Args:
+        outputs: probabilities float32 [height, width, K], for each row of tiles.
+        original_size: (H, W) of the image.
+        preprocessing: that `inputs` was given.
+
+    Returns:
+        Labels uint8 [H, W]. Probabilities are resized bilinearly, or, under "pad", blended where tiles overlap and taken
+        without the padding; then see `to_labels`.
+    """
+    if preprocessing.fit == "pad":
+        bands = blend(outputs, grid_of(original_size, preprocessing))
+        return np.concatenate([to_labels(band) for band in bands])
+    ((probabilities,),) = outputs
+    if probabilities.shape[:2] == original_size:
+        return to_labels(probabilities)
+    return _resized_labels(probabilities, original_size)
 
 
 def fit_mask(mask: Labels, preprocessing: Preprocessing) -> Labels:
-    """Fit labels uint8 [H, W] to the network's input: nearest neighbour, or pad with background and crop."""
-    size = _size(preprocessing)
+    """Fit labels uint8 [H, W] to the network's input as `apply` does: nearest neighbour, or pad with background and crop."""
+    size = network_size(preprocessing)
     if preprocessing.fit == "pad":
-        return _place(mask[:, :, None], size, 0)[:, :, 0]
+        crop = centre_window(mask.shape, size)
+        return cut_mask(mask, crop, crop.tops[0], crop.lefts[0])
     if mask.shape == size:
         return mask
     return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
 
 
-def restore(probabilities: Floats, original_size: Size, preprocessing: Preprocessing) -> Floats:
-    """Bring the network's output back to the size of the image: the inverse of the fit.
+def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
+    """The mask uint8 [height, width] of each of the `inputs` of an image, for scoring: every pixel counts in one tile.
 
-    Args:
-        probabilities: float32 [height, width, K] of the network.
-        original_size: (H, W) of the image.
-        preprocessing: that `apply` was given.
-
-    Returns:
-        float32 [H, W, K]: resized bilinearly; or, for "pad", without the padding, and with certain background where the
-        image had been cropped.
+    It counts in the tile in whose middle it lies more, and is `IGNORE` in the others.
     """
-    if probabilities.shape[:2] != _size(preprocessing):
-        raise ValueError(f"probabilities {probabilities.shape} are not of the network's {_size(preprocessing)}")
-    if preprocessing.fit == "resize":
-        return _resize(probabilities, original_size)
-    out = _place(probabilities, original_size, 0)
-    if probabilities.shape[2] > 1:
-        inside = _place(np.ones((*probabilities.shape[:2], 1), np.uint8), original_size, 0)[:, :, 0]
-        out[:, :, 0] = np.where(inside == 1, out[:, :, 0], 1)
-    return out
+    grid = grid_of(mask.shape, preprocessing)
+    for i, top in enumerate(grid.tops):
+        for j, left in enumerate(grid.lefts):
+            own = own_part(grid.tops, i, grid.tile[0]), own_part(grid.lefts, j, grid.tile[1])
+            tile = np.full(grid.tile, IGNORE, np.uint8)
+            tile[own] = cut_mask(mask, grid, top, left)[own]
+            yield tile
 
 
 def to_labels(probabilities: Floats) -> Labels:
     """Labels uint8 [H, W] of probabilities [H, W, K]: 1 where p >= 0.5 when K is 1, else the most probable class."""
-    if probabilities.shape[2] == 1:
-        return np.where(probabilities[:, :, 0] >= 0.5, 1, 0).astype(np.uint8)
-    labels: Labels = probabilities.argmax(axis=2).astype(np.uint8)
-    return labels
+    return _labels(probabilities[:, :, channel] for channel in range(probabilities.shape[2]))
 
 
-def _size(preprocessing: Preprocessing) -> Size:
+def network_size(preprocessing: Preprocessing) -> Size:
+    """(height, width) of the network's input."""
     return preprocessing.height, preprocessing.width
 
 
-def _scaled(pixels: npt.NDArray[np.float64], offset: float, scale: float) -> Floats:
-    # A spread lost in rounding (a constant image, or nearly) would only blow up rounding errors.
-    tiny = np.finfo(np.float32).tiny + 1e-12 * abs(offset)
-    if scale <= tiny:
-        return np.zeros(pixels.shape, np.float32)
-    scaled = (pixels - offset) / scale
-    return scaled.astype(np.float32)
+def grid_of(size: Size, preprocessing: Preprocessing) -> TileGrid:
+    """The tiles in which an image (H, W) is predicted: one, except where "pad" finds it larger than the network."""
+    tile = network_size(preprocessing)
+    return tile_grid(tile if preprocessing.fit == "resize" else size, tile)
 
 
-def _by_mean_and_std(image: npt.NDArray[Any], preprocessing: Preprocessing) -> Floats:
-    with np.errstate(over="ignore"):  # refused below
-        scaled = (image - np.array(preprocessing.mean, np.float64)) / np.array(preprocessing.std, np.float64)
-    if scaled.size and np.abs(scaled).max() > np.finfo(np.float32).max:
-        raise DataError(
-            f"mean {preprocessing.mean} and std {preprocessing.std} take pixels out of the range of float32",
-            mend="Give them in raw pixel values.",
-        )
-    return scaled.astype(np.float32)
+def _plane_map(image: Pixels, preprocessing: Preprocessing) -> PlaneMap:
+    if image.ndim != 3 or image.shape[2] != preprocessing.channels or not image.size:
+        raise DataError(f"an image of shape {image.shape} is not [height, width, {preprocessing.channels}]")
+    return plane_map(image, preprocessing)
 
 
-def _darkest(image: npt.NDArray[Any], normalised: Floats, preprocessing: Preprocessing) -> Floats:
-    """What the image is padded with: its lowest pixel value, normalised; one number, or one a channel."""
-    if preprocessing.normalization == "meanstd":
-        return _by_mean_and_std(image.min().reshape(1), preprocessing)
-    return np.asarray(normalised.min())
+def _padding(image: Pixels, values: PlaneMap) -> tuple[float, ...]:
+    """The image's lowest pixel value, normalised, for each channel."""
+    lowest = image.min().reshape(1, 1)
+    return tuple(float(np.asarray(values(lowest, channel))[0, 0]) for channel in range(image.shape[2]))
 
 
-def _by_range(image: npt.NDArray[Any]) -> Floats:
-    if image.dtype.kind == "u":
-        scaled: Floats = (image / np.float64(np.iinfo(image.dtype).max)).astype(np.float32)
-        return scaled
-    low, high = float(image.min()), float(image.max())
-    if low < 0 or high > 1:
-        raise DataError(
-            f"an image of {image.dtype} values {low:g} to {high:g} has no range to normalise by",
-            mend='Use normalization "percentile" or "zscore", or 8 or 16 bit images.',
-        )
-    return image.astype(np.float32)
+def _resized_labels(probabilities: Floats, size: Size) -> Labels:
+    labels = np.empty(size, np.uint8)
+    channels = range(probabilities.shape[2])
+    for strip in zip(*(resize_columns(probabilities[:, :, channel], size) for channel in channels), strict=True):
+        labels[:, strip[0][0]] = _labels(values for _, values in strip)
+    return labels
 
 
-def _resize(values: Floats, size: Size) -> Floats:
-    """Bilinear with half-pixel centres; shrinking averages over the pixels that fall together."""
-    if values.shape[:2] == size:
-        return values
-    # Pillow's floating-point mode has one channel.
-    planes = (Image.fromarray(np.ascontiguousarray(values[:, :, k])) for k in range(values.shape[2]))
-    return np.stack([np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes], axis=2)
-
-
-def _place(values: npt.NDArray[Any], size: Size, fill: float | Floats) -> npt.NDArray[Any]:
-    """Centred in `size`: padded with `fill` where smaller, cropped where larger; `_place` back to the size undoes it."""
-    out = np.full((*size, values.shape[2]), fill, values.dtype)
-    source, target = zip(*(_overlap(have, want) for have, want in zip(values.shape[:2], size, strict=True)), strict=True)
-    out[target] = values[source]
-    return out
-
-
-def _overlap(have: int, want: int) -> tuple[slice, slice]:
-    """Where a centred length `want` reads from a length `have`, and where it writes to."""
-    kept = min(have, want)
-    read, write = (have - kept) // 2, (want - kept) // 2
-    return slice(read, read + kept), slice(write, write + kept)
+def _labels(planes: Iterable[Floats]) -> Labels:
+    """As `to_labels`, of the channels [H, W] one after the other."""
+    rest = iter(planes)
+    best = next(rest)
+    second = next(rest, None)
+    if second is None:
+        return (best >= 0.5).view(np.uint8)
+    labels = np.zeros(best.shape, np.uint8)
+    for label, plane in enumerate(itertools.chain((second,), rest), start=1):
+        np.copyto(labels, label, where=plane > best)
+        best = np.maximum(best, plane)
+    return labels

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from u3p_edge.config import Metadata
 from u3p_edge.data.embedded import embedded_folder
-from u3p_edge.data.folder import SPLIT_FILE, read_folder
-from u3p_edge.data.load import Arrays, infer_labels, load
+from u3p_edge.data.fit_notes import fit_notes
+from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, read_folder
+from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load
+from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
 from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
@@ -30,6 +32,7 @@ class ExportData:
         test: for the report alone; the validation split again where the folder has no test split.
         test_split: which of the two it is.
         embedded: the demonstration data of the package.
+        fit_notes: what fitting the images to the network lost, one sentence each.
         group_notes: what a user should know of the groups, one sentence each.
     """
 
@@ -39,6 +42,7 @@ class ExportData:
     test: Arrays
     test_split: str
     embedded: bool
+    fit_notes: tuple[str, ...] = ()
     group_notes: tuple[str, ...] = ()
 
     @property
@@ -52,25 +56,32 @@ class ExportData:
             )
         if self.test_split == "val":
             notes.append(f"{self.name} has no test split: the scores are of the validation split, on which int8 was chosen.")
-        return tuple(notes)
+        return (*notes, *self.fit_notes)
 
 
 def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, options: DataOptions | None = None) -> ExportData:
     """Load the train, val and test splits of a folder; None is the embedded one.
 
+    Images that the fit "pad" finds larger than the network are cropped for training, and cut into tiles for scoring.
+
     Args:
         options: how the folder is read; None for the defaults.
 
     Raises:
-        DataError: a folder or a file that cannot be used, or an empty train or val split.
+        DataError: a folder or a file that cannot be used, or an empty train or val split, or more images than fit into memory.
     """
     root = embedded_folder() if folder is None else folder
     options = options or DataOptions()
     dataset = read_folder(root, seed=options.seed, group_column=options.group_column)
-    test_split = "test" if dataset.count("test") else "val"
-    splits = {name: dataset.split(name) for name in dict.fromkeys(("train", "val", test_split))}
+    splits = _splits(dataset)
+    test_split = list(splits)[-1]
+    check_memory(inputs_of(dataset, metadata), metadata.preprocessing)
     advance = begin("Read images", sum(map(len, splits.values())))
-    arrays = {name: load(samples, metadata.preprocessing, metadata.labels, advance) for name, samples in splits.items()}
+    arrays = {
+        name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
+        for name, samples in splits.items()
+    }
+    originals = tuple(original for part in arrays.values() for original in part.originals)
     return ExportData(
         name=root.resolve().name,
         train=arrays["train"],
@@ -78,8 +89,21 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
         test=arrays[test_split],
         test_split=test_split,
         embedded=folder is None,
+        fit_notes=fit_notes(originals, metadata.preprocessing),
         group_notes=dataset.notes,
     )
+
+
+def inputs_of(dataset: Dataset, metadata: Metadata) -> int:
+    """How many network inputs `read_export_data` keeps in memory. Raises DataError for an empty train or val split."""
+    splits = _splits(dataset).items()
+    return sum(count_inputs(samples, metadata.preprocessing, tiled=name != "train") for name, samples in splits)
+
+
+def _splits(dataset: Dataset) -> dict[str, tuple[Sample, ...]]:
+    """Train, val and, where there is one, test."""
+    names = ("train", "val", "test") if dataset.count("test") else ("train", "val")
+    return {name: dataset.split(name) for name in names}
 
 
 def data_options(recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path | None) -> DataOptions:

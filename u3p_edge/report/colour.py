@@ -25,8 +25,10 @@ def to_rgb(image: npt.NDArray[Any]) -> Picture:
 
 
 def colourise(labels: Labels, colours: Sequence[Colour]) -> Picture:
-    """Labels uint8 [H, W] as RGB [H, W, 3]."""
-    painted: Picture = np.asarray(colours, np.uint8)[labels]
+    """Labels uint8 [H, W] as RGB [H, W, 3]; a label without a colour, as of pixels that are not scored, is grey."""
+    table = np.full((256, 3), 128, np.uint8)
+    table[: len(colours)] = colours
+    painted: Picture = table[labels]
     return painted
 
 

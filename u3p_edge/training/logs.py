@@ -81,7 +81,7 @@ def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[s
     """One split's scores as scores.json has them: Dice and IoU of all its pixels together, None for a label that is nowhere."""
     names = metadata.class_names
     out: dict[str, Any] = {
-        "images": len(arrays.images),
+        "images": len(set(arrays.stems)),
         "groups": len(set(arrays.groups)),
         "loss": evaluation.loss,
         "dice": _named(dice(evaluation.counts), names),

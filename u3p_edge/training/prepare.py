@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from u3p_edge.data.decode import picture_size
+from u3p_edge.data.fit_notes import check_foreground, fit_notes, shrink_notes
 from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
-from u3p_edge.data.load import Arrays, infer_labels, load
+from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load
+from u3p_edge.data.memory import check_memory
 from u3p_edge.errors import ConfigError
 from u3p_edge.training.recipe import TrainRecipe
 
@@ -39,9 +42,40 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
 
 
 def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], object] = lambda: None) -> TrainData:
-    """Read and preprocess all splits; the recipe is complete. Raises DataError that names the file or the empty split."""
+    """Read and preprocess all splits.
+
+    Args:
+        recipe: complete.
+        dataset: a train, a validation and perhaps a test split; of the last, images larger than the network are scored whole.
+        advance: called after each image.
+
+    Raises:
+        DataError: a file or an empty split, which is named; more than fits into memory; or cropping leaves no foreground.
+    """
+    check_memory(inputs_of(recipe, dataset), recipe.preprocessing())
 
     def read(split: str) -> Arrays:
-        return load(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance)
+        return load(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance, tiled=split == "test")
 
-    return TrainData(read("train"), read("val"), read("test") if dataset.count("test") else None)
+    train, validation = read("train"), read("val")
+    for arrays in (train, validation):
+        check_foreground(arrays.originals, recipe.preprocessing())
+    return TrainData(train, validation, read("test") if dataset.count("test") else None)
+
+
+def inputs_of(recipe: TrainRecipe, dataset: Dataset) -> int:
+    """How many network inputs `load_data` keeps in memory."""
+    test = dataset.split("test") if dataset.count("test") else ()
+    seen = len(dataset.split("train")) + len(dataset.split("val"))
+    return seen + count_inputs(test, recipe.preprocessing(), tiled=True)
+
+
+def size_notes(recipe: TrainRecipe, dataset: Dataset) -> tuple[str, ...]:
+    """What resizing the images will lose, in sentences, from their sizes alone; no image is decoded."""
+    return shrink_notes((picture_size(s.image) for s in dataset.samples), recipe.preprocessing())
+
+
+def data_notes(recipe: TrainRecipe, data: TrainData) -> tuple[str, ...]:
+    """What fitting the images to the network lost, in sentences."""
+    test = () if data.test is None else data.test.originals
+    return fit_notes((*data.train.originals, *data.validation.originals, *test), recipe.preprocessing())

@@ -1,0 +1,18 @@
+"""Errors of values that were read from a file, with the file's name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from u3p_edge.errors import DataError
+
+
+@contextlib.contextmanager
+def name_file(path: Path) -> Iterator[None]:
+    """A DataError that is raised inside is raised with `path` before its symptom."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error.symptom}", mend=error.mend) from error

@@ -1,0 +1,162 @@
+"""An image that is larger than the network, as overlapping tiles of the network's size, and their masks as one again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.data.intensity import Pixels, PlaneMap
+
+Floats = npt.NDArray[np.float32]
+Size = tuple[int, int]
+
+OVERLAP = 4
+"""Neighbouring tiles share at least one part in so many of their height or width."""
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Where the tiles of an image lie: at every pair of a top and a left.
+
+    Args:
+        tops, lefts: row and column of the image at which tiles begin, ascending; negative where the image is smaller than
+            a tile and stands in its middle.
+        tile: (height, width) of a tile.
+        image: (H, W) of the image.
+    """
+
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+    tile: Size
+    image: Size
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.tops) * len(self.lefts)
+
+
+def tile_grid(image: Size, tile: Size) -> TileGrid:
+    """The fewest evenly spaced tiles that cover an image with the overlap of `OVERLAP`; one where it is not larger.
+
+    Args:
+        image, tile: (height, width) in pixels.
+    """
+    tops, lefts = (_starts(have, want) for have, want in zip(image, tile, strict=True))
+    return TileGrid(tops, lefts, tile, image)
+
+
+def centre_window(image: Size, tile: Size) -> TileGrid:
+    """One tile in the middle of an image, whatever it leaves out."""
+    top, left = ((have - want) // 2 if have > want else -((want - have) // 2) for have, want in zip(image, tile, strict=True))
+    return TileGrid((top,), (left,), tile, image)
+
+
+def cut(image: Pixels, values: PlaneMap, padding: Sequence[float], grid: TileGrid, top: int, left: int) -> Floats:
+    """One tile float32 [height, width, C], normalised.
+
+    Args:
+        image: [H, W, C].
+        values: the normalisation of its pixels.
+        padding: value outside the image, one a channel.
+        grid, top, left: of the tile.
+    """
+    out = np.empty((*grid.tile, image.shape[2]), np.float32)
+    out[:] = np.asarray(padding, np.float32)
+    (source_rows, rows), (source_columns, columns) = _windows(grid, top, left)
+    for channel in range(image.shape[2]):
+        out[rows, columns, channel] = np.asarray(values(image[source_rows, source_columns, channel], channel))
+    return out
+
+
+def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int) -> npt.NDArray[np.uint8]:
+    """The part of a mask uint8 [H, W] in one tile, [height, width], with background outside the image."""
+    out = np.zeros(grid.tile, np.uint8)
+    (source_rows, rows), (source_columns, columns) = _windows(grid, top, left)
+    out[rows, columns] = mask[source_rows, source_columns]
+    return out
+
+
+def own_part(starts: Sequence[int], index: int, length: int) -> slice:
+    """Where a tile is nearer to its pixels than the other tiles are, along one axis, counted from its own edge.
+
+    Neighbours share each overlap half and half, so every pixel of the image is in the part of exactly one tile.
+
+    Args:
+        starts: of all tiles.
+        index: of the tile among them.
+        length: of a tile.
+    """
+    start = starts[index]
+    first = 0 if index == 0 else (starts[index - 1] + length - start) // 2
+    last = length if index == len(starts) - 1 else starts[index + 1] - start + (start + length - starts[index + 1]) // 2
+    return slice(first, last)
+
+
+def blend(rows: Iterator[Sequence[Floats]], grid: TileGrid) -> Iterator[Floats]:
+    """Tiles as one image: where they overlap, the average that counts a tile most in its middle and least at its edge.
+
+    Args:
+        rows: for each of `grid.tops` the tiles float32 [height, width, K] of `grid.lefts`.
+        grid: of the image.
+
+    Yields:
+        Bands of whole rows, from top to bottom, float32 [rows, W, K].
+    """
+    height, width = grid.tile
+    down, across = _weights(height, len(grid.tops)), _weights(width, len(grid.lefts))
+    pending: Floats | None = None
+    for index, tiles in enumerate(rows):
+        total = _across(tiles, grid, across)
+        band = np.concatenate([total, np.ones_like(total[:, :, :1])], axis=2) * down[:, None, None]
+        if pending is not None:
+            band[: len(pending)] += pending
+        top = grid.tops[index]
+        last = index == len(grid.tops) - 1
+        done = min(height, grid.image[0] - top) if last else grid.tops[index + 1] - top
+        finished = band[max(-top, 0) : done]
+        yield finished[:, :, :-1] / finished[:, :, -1:]
+        pending = band[done:]
+
+
+def _across(tiles: Sequence[Floats], grid: TileGrid, weights: Floats) -> Floats:
+    """Tiles side by side as float32 [height, W, K]."""
+    total = np.zeros((grid.tile[0], grid.image[1], tiles[0].shape[2]), np.float32)
+    weight = np.zeros((1, grid.image[1], 1), np.float32)
+    for left, tile in zip(grid.lefts, tiles, strict=True):
+        columns, within = _window(left, grid.tile[1], grid.image[1])
+        share = weights[None, within, None]
+        total[:, columns] += tile[:, within] * share
+        weight[:, columns] += share
+    return total / weight
+
+
+def _weights(length: int, tiles: int) -> Floats:
+    """Of the pixels along a tile: 1 where there is no other tile, else falling from the middle to the edges."""
+    if tiles == 1:
+        return np.ones(length, np.float32)
+    steps = np.arange(length, dtype=np.float32)
+    return np.minimum(steps + 1, length - steps)
+
+
+def _starts(have: int, want: int) -> tuple[int, ...]:
+    if have <= want:
+        return (-((want - have) // 2),)
+    step = want - want // OVERLAP
+    count = 1 + -(-(have - want) // step)
+    return tuple((have - want) * i // (count - 1) for i in range(count))
+
+
+def _windows(grid: TileGrid, top: int, left: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """For rows, then for columns: where a tile reads the image, and where that lies in the tile."""
+    rows, columns = (_window(start, want, have) for start, want, have in zip((top, left), grid.tile, grid.image, strict=True))
+    return rows, columns
+
+
+def _window(start: int, want: int, have: int) -> tuple[slice, slice]:
+    """Where a length `want` from `start` on reads from a length `have`, and where that lies in it."""
+    first, last = max(start, 0), min(start + want, have)
+    return slice(first, last), slice(first - start, last - start)

@@ -1,0 +1,111 @@
+"""The mask of a whole image by a session, at the image's own size: prepare, run the network, restore."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.data.file_errors import name_file
+from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.data.images import read_image, to_channels
+from u3p_edge.data.preprocess import inputs, restore
+from u3p_edge.errors import DataError
+from u3p_edge.runtime.base import FloatArray, Session
+
+Labels = npt.NDArray[np.uint8]
+Image = Path | str | npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The mask of an image, and the time that it took.
+
+    Args:
+        labels: uint8 [H, W].
+        prepare_ms: from pixels to the network's inputs.
+        network_ms: of the network, over all tiles.
+        restore_ms: from the network's outputs to the mask.
+    """
+
+    labels: Labels
+    prepare_ms: float
+    network_ms: float
+    restore_ms: float
+
+
+def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) -> Labels:
+    """The mask of an image.
+
+    Args:
+        session: from `open_session`; it knows how images are prepared.
+        image: a path, or pixels [H, W] or [H, W, C] of uint8, uint16 or float.
+        max_pixels: height x width that an image file may have.
+
+    Returns:
+        Labels uint8 [H, W] of the image's own size.
+
+    Raises:
+        DataError: the image cannot be read or prepared; a file is named.
+    """
+    pixels = read_pixels(image, session.metadata.preprocessing.channels, max_pixels)
+    with name_file(Path(image)) if isinstance(image, (str, Path)) else contextlib.nullcontext():
+        return predict_frame(session, pixels).labels
+
+
+def read_pixels(image: Image, channels: int, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
+    """An image as [H, W, channels] of uint8, uint16 or float32; arguments and errors as `predict_image`."""
+    if isinstance(image, (str, Path)):
+        return read_image(Path(image), channels, max_pixels)
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
+        raise DataError(
+            f"pixels of the shape {pixels.shape} are not an image", mend="Give [height, width] or [height, width, 1 or 3]."
+        )
+    if pixels.dtype not in (np.uint8, np.uint16) and pixels.dtype.kind != "f":
+        raise DataError(
+            f"pixels of the type {pixels.dtype} are not supported",
+            mend="Give uint8 or uint16, or floats; the type tells the range of the values.",
+        )
+    return to_channels(pixels if pixels.dtype.kind == "u" else pixels.astype(np.float32), channels)
+
+
+def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
+    """The mask of an image in memory, with its times.
+
+    Args:
+        session: one artifact.
+        pixels: [H, W, C] of uint8, uint16 or float32, as `read_pixels` gives it.
+        clock: in nanoseconds, rising.
+
+    Raises:
+        DataError: as `predict_image`.
+    """
+    preprocessing = session.metadata.preprocessing
+    size = (pixels.shape[0], pixels.shape[1])
+    prepare: list[int] = []
+    network: list[int] = []
+
+    def outputs() -> Iterator[tuple[FloatArray, ...]]:
+        begin = clock()
+        for row in inputs(pixels, preprocessing):
+            ready = clock()
+            masks = tuple(session.run(image) for image in row)
+            done = clock()
+            prepare.append(ready - begin)
+            network.append(done - ready)
+            yield masks
+            begin = clock()
+
+    begin = clock()
+    labels = restore(outputs(), size, preprocessing)
+    total, *parts = clock() - begin, sum(prepare), sum(network)
+    return Frame(labels, parts[0] / 1e6, parts[1] / 1e6, (total - sum(parts)) / 1e6)
