@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,15 @@ def put_a_foreign_file(folder: Path) -> None:
     describe_anew(folder)
 
 
+def describe_a_larger_network(**options: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        description = json.loads((folder / "model.json").read_text())
+        description["config"] = {**description["config"], **options}
+        (folder / "model.json").write_text(json.dumps(description))
+
+    return damage
+
+
 def edit_description(key: str, value: object) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         description = json.loads((folder / "model.json").read_text())
@@ -129,6 +139,10 @@ def edit_description(key: str, value: object) -> Callable[[Path], None]:
         (lambda f: (f / "model.json").write_text("{"), "not readable JSON"),
         (lambda f: (f / "model.json").write_text("[]"), "does not hold a JSON object"),
         (edit_description("config", {"base_width": "wide"}), "base_width must be int"),
+        (describe_a_larger_network(base_width=20_000), "describes a network with a kernel of 460800000000 (encoder)"),
+        (describe_a_larger_network(kernel_size=10_001), "kernel of 51210240512 (encoder)"),
+        (describe_a_larger_network(input_shape=(16, 32, 10**9)), "kernel of 18000000000 (first convolution)"),
+        (describe_a_larger_network(classes=10**9), "kernel of 2000000000 (mask)"),
         (edit_description("pickle", "x"), "has no option 'pickle'"),
         (edit_description("previous", 3), "must be a table"),
         (lambda f: (f / "model.safetensors").unlink(), "No such file"),

@@ -35,6 +35,29 @@ _CODE = {
 }
 
 
+def rename_layers(value: Any, aliases: Mapping[str, str]) -> Any:
+    """The same config with every layer class under its own name instead of an alias.
+
+    Only a class of Keras itself is renamed, and what the config says of its module then goes: an old class may be in a module
+    of its own.
+
+    Args:
+        value: the parsed JSON of a model, or a part of it.
+        aliases: from alias to name.
+    """
+    if isinstance(value, list):
+        return [rename_layers(item, aliases) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    renamed = {key: rename_layers(item, aliases) for key, item in value.items()}
+    name = value.get("class_name")
+    if not isinstance(name, str) or name not in aliases or not _is_builtin(value):
+        return renamed
+    registered = {"registered_name": None} if value.get("registered_name") == name else {}
+    module = {"module": "keras.layers"} if "module" in value else {}
+    return {**renamed, "class_name": aliases[name], **module, **registered}
+
+
 def check_config(config: object, where: str) -> None:
     """Raise ModelError unless the model's config names only built-in parts; the message names the layer and why.
 
@@ -71,15 +94,18 @@ def _owner(value: Mapping[str, Any], owner: str) -> str:
 
 def _judge(name: object, value: Mapping[str, Any], where: str, owner: str) -> None:
     module = _module(value)
-    builtin = module == "" or module.split(".")[0] in ("keras", "tf_keras")
     if name in _CODE:
         raise _refusal(where, owner, str(name), _CODE[str(name)], module)
-    if not builtin or not isinstance(name, str):
+    if not _is_builtin(value) or not isinstance(name, str):
         raise _refusal(where, owner, str(name), "is custom code", module)
     if value.get("registered_name") not in (None, name):
         raise _refusal(where, owner, name, f"is registered as {value['registered_name']!r}, which is custom code", module)
     if name not in LAYERS and name not in _PARTS and name not in _MODELS:
         raise _refusal(where, owner, name, "is not one of Keras' layers that can be exported, so it may be custom code", module)
+
+
+def _is_builtin(value: Mapping[str, Any]) -> bool:
+    return _module(value).split(".")[0] in ("", "keras", "tf_keras")
 
 
 def _module(value: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,11 +15,18 @@ import h5py
 import tf_keras
 
 from u3p_edge.errors import ModelError, U3pEdgeError
-from u3p_edge.models.keras_config import check_config
+from u3p_edge.models.hdf5_file import check_hdf5
+from u3p_edge.models.keras_calls import read_calls
+from u3p_edge.models.keras_config import check_config, rename_layers
+from u3p_edge.models.keras_names import layer_aliases
+from u3p_edge.models.keras_sizes import count_parameters
 
 MIB = 2**20
 MAX_CONFIG = 64 * MIB
 """Of the JSON of a model; the largest real ones have a few MiB."""
+
+MAX_FILE = 8 * 1024 * MIB
+"""Of the weights of a trusted `.keras` file."""
 
 WEIGHTS = "model.weights.h5"
 _RESAVE = "Save the model again with model.save(...) of tf_keras."
@@ -46,12 +54,14 @@ def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
 
 def _read(path: Path, trust: bool) -> tf_keras.Model:
     config, version = _describe(path)
-    _check_version(path, version)
+    _check_version(path, version, config)
     if trust:
+        _weights(path, None)
         return tf_keras.models.load_model(path, compile=False, safe_mode=False)
+    config = rename_layers(config, layer_aliases())
     check_config(config, str(path))
+    name, weights = _weights(path, count_parameters(read_calls(config, str(path)), str(path)))
     model = (tf_keras.Sequential if config["class_name"] == "Sequential" else tf_keras.Model).from_config(config["config"])
-    name, weights = _weights(path, model)
     with tempfile.TemporaryDirectory() as folder:  # Keras reads weights only from a path, and by its suffix
         copy = Path(folder) / name
         copy.write_bytes(weights)
@@ -98,16 +108,30 @@ def _describe(path: Path) -> tuple[Any, object]:
     raise ModelError(f"{path} {what}", mend="Copy it again from its source." if truncated else _RESAVE)
 
 
-def _weights(path: Path, model: tf_keras.Model) -> tuple[str, bytes]:
-    """The HDF5 file of the weights, and the name by which Keras knows its kind.
+def _weights(path: Path, parameters: int | None) -> tuple[str, bytes]:
+    """The HDF5 file of the weights, checked, and the name by which Keras knows its kind.
 
     Of a `.keras` archive only named members are read: nothing is unpacked to a path that the file chooses.
+
+    Args:
+        path: the model.
+        parameters: that its config describes; None for those of a trusted file, which may have code of its own.
     """
-    if not zipfile.is_zipfile(path):
-        return "model.h5", path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
+    if zipfile.is_zipfile(path):
         # A model saved with its optimiser holds every weight up to four times; more than that is not weights.
-        return WEIGHTS, _member(archive, WEIGHTS, path, 16 * MIB + 16 * 4 * model.count_params())
+        most = MAX_FILE if parameters is None else 16 * MIB + 16 * 4 * parameters
+        with zipfile.ZipFile(path) as archive:
+            name, weights = WEIGHTS, _member(archive, WEIGHTS, path, most)
+    else:
+        name, weights = "model.h5", path.read_bytes()
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        numbers = check_hdf5(file, str(path), len(weights))
+    if parameters is not None and numbers < parameters:
+        raise ModelError(
+            f"{path} describes a model of {parameters} weights and holds {numbers} numbers, so weights are missing",
+            mend=_RESAVE,
+        )
+    return name, weights
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> bytes:
@@ -120,11 +144,21 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> bytes
     return archive.read(name)
 
 
-def _check_version(path: Path, version: object) -> None:
-    if version is None or str(version).split(".")[0] in ("1", "2"):
-        return
-    raise ModelError(
-        f"{path} was saved by Keras {version}; quantization-aware training needs a Keras 2 model",
-        mend="Build it with tf_keras (or set TF_USE_LEGACY_KERAS=1 before importing TensorFlow), copy the weights with "
-        "set_weights(get_weights()) and save it again.",
+def _check_version(path: Path, version: object, config: Any) -> None:
+    """Refuse a file of Keras 3, also one that does not say its version: its input layers have a `batch_shape`."""
+    if version is not None and str(version).split(".")[0] not in ("1", "2"):
+        raise _keras_3(path, f"Keras {version}")
+    inner = config.get("config") if isinstance(config, Mapping) else None
+    layers = inner.get("layers") if isinstance(inner, Mapping) else None
+    for layer in layers if isinstance(layers, list) else ():
+        if isinstance(layer, Mapping) and isinstance(layer.get("config"), Mapping) and "batch_shape" in layer["config"]:
+            raise _keras_3(path, "Keras 3")
+
+
+def _keras_3(path: Path, version: str) -> ModelError:
+    return ModelError(
+        f"{path} was saved by {version}; reading files of Keras 3 is not supported yet",
+        mend="Convert it: build the same layers in the same order with tf_keras (with TF_USE_LEGACY_KERAS=1 set before "
+        "TensorFlow is imported, tf.keras is tf_keras), copy the weights with new.set_weights(old.get_weights()), where old is "
+        "keras.saving.load_model of this file, and save it with new.save('model.h5').",
     )

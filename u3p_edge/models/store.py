@@ -26,7 +26,7 @@ from safetensors import numpy as safetensors
 from u3p_edge.artifact import read_json, write_bytes, write_json
 from u3p_edge.config import Metadata, from_dict
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError
-from u3p_edge.models.config import UNet3PlusConfig
+from u3p_edge.models.config import SCALES, UNet3PlusConfig
 from u3p_edge.models.unet3plus import build
 
 WEIGHTS = "model.safetensors"
@@ -74,7 +74,8 @@ def load_model(folder: Path) -> tuple[tf_keras.Model, UNet3PlusConfig, Metadata]
     """The model that `save_model` wrote: float32, whatever its kernels were stored as.
 
     Raises:
-        ModelError: a file is missing, unreadable, truncated, foreign, or not the one that model.json describes.
+        ModelError: a file is missing, unreadable, truncated, foreign, or not the one that model.json describes; or the network
+            that model.json describes is larger than the weights are, and is not built.
     """
     path = folder / WEIGHTS
     candidates = _descriptions(folder)
@@ -86,8 +87,10 @@ def load_model(folder: Path) -> tuple[tf_keras.Model, UNet3PlusConfig, Metadata]
     description = next((d for d in candidates if d.sha256 == digest), None)
     if description is None:
         raise ModelError(f"{path} is not the file that {DESCRIPTION} describes: it was changed or cut short", mend=_MEND)
+    tensors = _read_tensors(path, data)
+    _check_size(description.config, tensors, path)
     model = build(description.config)
-    _fill(model, _read_tensors(path, data), path)
+    _fill(model, tensors, path)
     return model, description.config, description.metadata
 
 
@@ -134,6 +137,23 @@ def _read_tensors(path: Path, data: bytes) -> Weights:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a safetensors file ({error})", mend=_MEND) from error
     return tensors
+
+
+def _check_size(config: UNet3PlusConfig, tensors: Weights, path: Path) -> None:
+    """Refuse a network with a kernel of more weights than the file has in all, before Keras allocates it."""
+    window, deepest = config.kernel_size**2, config.encoder_width(SCALES)
+    kernels = {
+        "encoder": window * deepest * config.encoder_width(SCALES - 1),
+        "first convolution": window * config.base_width * config.input_shape[2],
+        "mask": config.base_width * config.classes,
+    }
+    stored = sum(array.size for array in tensors.values())
+    for name, count in kernels.items():
+        if count > stored:
+            raise ModelError(
+                f"{path} holds {stored} weights, and {DESCRIPTION} describes a network with a kernel of {count} ({name})",
+                mend=_MEND,
+            )
 
 
 def _fill(model: tf_keras.Model, tensors: Weights, path: Path) -> None:

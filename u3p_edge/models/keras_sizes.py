@@ -1,0 +1,157 @@
+"""How large the model is that a Keras config describes, before Keras builds it. No TensorFlow here.
+
+A config of a few kilobytes can ask for gigabytes: Keras allocates every weight when a layer is built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.keras_layers import LAYERS
+from u3p_edge.graph.ops import OPS, Shape
+from u3p_edge.models.keras_calls import Call, Key
+
+MAX_PARAMETERS = 2**29
+"""Of one model: 2 GiB of float32. A UNet 3+ of twice the paper's width has a fifth of it."""
+
+MAX_VALUES = 2**30
+"""Of one feature map: 4 GiB of float32, such as 64 channels at 4096x4096."""
+
+UNKNOWN = 256
+"""Height and width that are taken where a config leaves them open."""
+
+Shapes = Mapping[str, Shape]
+
+
+def count_parameters(calls: Sequence[Call], where: str) -> int:
+    """The weights that the calls' layers have, all together.
+
+    Args:
+        calls: each after those it reads.
+        where: the file, for the message.
+
+    Raises:
+        ModelError: names the layer that asks for more than `MAX_PARAMETERS` weights or a feature map of more than `MAX_VALUES`
+            values, or whose configuration does not fit what it reads.
+    """
+    maps: dict[Key, Shape] = {}
+    weights: dict[str, Shapes] = {}
+    total = 0
+    for call in calls:
+        try:
+            given = tuple(maps[source] for source in call.sources)
+            if call.layer not in weights:
+                weights[call.layer] = _weights(call, given)
+                total += sum(math.prod(shape) for shape in weights[call.layer].values())
+            if total <= MAX_PARAMETERS:
+                maps[call.layer, call.number] = _shape(call, weights[call.layer], given)
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+            reason = f"layer {call.layer!r} of class {call.kind} does not fit what it reads ({error})"
+            raise ModelError(f"{where}: {reason}", mend="Save the model again with model.save(...) of tf_keras.") from error
+        if total > MAX_PARAMETERS:
+            asked = f"up to layer {call.layer!r} the model has {total / 1e6:.0f} million weights"
+            raise ModelError(f"{where}: {asked}; at most {MAX_PARAMETERS / 1e6:.0f} million are read")
+        _check_map(call, maps[call.layer, call.number], where)
+    return total
+
+
+def _check_map(call: Call, shape: Shape, where: str) -> None:
+    if not _positive(shape):
+        raise ModelError(f"{where}: the output of layer {call.layer!r} has the shape {list(shape)}")
+    if math.prod(shape) > MAX_VALUES:
+        raise ModelError(
+            f"{where}: the output of layer {call.layer!r} has {math.prod(shape) / 1e6:.0f} million values "
+            f"(shape {list(shape)}); at most {MAX_VALUES / 1e6:.0f} million are read"
+        )
+
+
+def _shape(call: Call, weights: Shapes, given: tuple[Shape, ...]) -> Shape:
+    kind = LAYERS[call.kind]
+    op = OPS[kind.op]
+    attrs = {**op.attrs, **{name: call.config[key] for name, key in kind.attrs.items() if key in call.config}}
+    if kind.op == "input":
+        batch, *size = call.config["batch_input_shape"]
+        attrs = {"shape": (batch, *(UNKNOWN if length is None else length for length in size))}
+    for key in ("strides", "dilation", "pool_size", "size"):
+        if type(attrs.get(key)) is int:
+            attrs[key] = (attrs[key], attrs[key])
+    if not op.arity == 0 and not given:
+        raise ValueError("it reads nothing")
+    # A shape rule asks nothing of a weight but its shape; a broadcast scalar has one and takes no memory.
+    blanks = {name: np.broadcast_to(np.float32(0), shape) for name, shape in weights.items()}
+    return tuple(op.shape(attrs, blanks, given))
+
+
+def _weights(call: Call, given: tuple[Shape, ...]) -> Shapes:
+    """The shapes of a layer's weights, where it is first called."""
+    if call.config.get("data_format") == "channels_first":
+        raise ModelError(f"layer {call.layer!r} of class {call.kind} cannot be exported: its data format is channels_first")
+    rule = _WEIGHTS.get(LAYERS[call.kind].op)
+    shapes = {} if rule is None else rule(call.config, given[0])
+    for name, shape in shapes.items():
+        if not _positive(shape):
+            raise ValueError(f"its {name} has the shape {list(shape)}")
+    return shapes
+
+
+def _positive(shape: Shape) -> bool:
+    return all(type(size) is int and size > 0 for size in shape)
+
+
+def _kernel_size(config: Mapping[str, Any]) -> tuple[int, int]:
+    size = config["kernel_size"]
+    height, width = (size, size) if type(size) is int else size
+    return height, width
+
+
+def _bias(config: Mapping[str, Any], channels: int) -> Shapes:
+    return {"bias": (channels,)} if config.get("use_bias", True) else {}
+
+
+def _conv(config: Mapping[str, Any], given: Shape) -> Shapes:
+    filters, groups = config["filters"], config.get("groups", 1)
+    return {"kernel": (*_kernel_size(config), given[3] // groups, filters), **_bias(config, filters)}
+
+
+def _depthwise(config: Mapping[str, Any], given: Shape) -> Shapes:
+    multiplier = config.get("depth_multiplier", 1)
+    return {"kernel": (*_kernel_size(config), given[3], multiplier), **_bias(config, given[3] * multiplier)}
+
+
+def _dense(config: Mapping[str, Any], given: Shape) -> Shapes:
+    return {"kernel": (given[-1], config["units"]), **_bias(config, config["units"])}
+
+
+def _norm(names: Sequence[str]) -> Callable[[Mapping[str, Any], Shape], Shapes]:
+    def rule(config: Mapping[str, Any], given: Shape) -> Shapes:
+        axes = config.get("axis", -1)
+        shape = tuple(given[axis] for axis in ([axes] if type(axes) is int else axes))
+        absent = {name for name, key in (("gamma", "scale"), ("beta", "center")) if not config.get(key, True)}
+        return {name: shape for name in names if name not in absent}
+
+    return rule
+
+
+def _prelu(config: Mapping[str, Any], given: Shape) -> Shapes:
+    shared = config.get("shared_axes") or ()
+    return {"alpha": tuple(1 if axis in shared else size for axis, size in enumerate(given) if axis)}
+
+
+_WEIGHTS: Mapping[str, Callable[[Mapping[str, Any], Shape], Shapes]] = MappingProxyType(
+    {
+        "conv": _conv,
+        "conv_transpose": _conv,
+        "depthwise_conv": _depthwise,
+        "dense": _dense,
+        "batch_norm": _norm(("gamma", "beta", "mean", "variance")),
+        "layer_norm": _norm(("gamma", "beta")),
+        "prelu": _prelu,
+    }
+)
+"""From a layer's configuration and the shape it reads to the shapes of its weights, by op; an op that is not here has none."""
