@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from u3p_edge import metrics
 from u3p_edge.metrics import (
+    IGNORE,
     average_surface_distance,
     average_surface_distance_per_class,
     confusion,
+    confusion_by_group,
     dice,
     hd95,
     hd95_per_class,
@@ -129,6 +132,26 @@ def test_distances_are_symmetric_and_agree_with_all_pairs(seed: int, share: floa
         assert hd95(a, b, (2.0, 0.5)) == pytest.approx(expected)
         mean = (to_b.sum() + to_a.sum()) / (to_b.size + to_a.size)
         assert average_surface_distance(a, b, (2.0, 0.5)) == pytest.approx(mean)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=9), st.integers(2, 5), st.integers(1, 60))
+def test_pooling_by_group_is_counting_the_images_of_each(groups: list[str], labels: int, chunk: int) -> None:
+    rng = np.random.default_rng(len(groups))
+    truth, found = rng.integers(0, labels, (2, len(groups), 3, 4), np.uint8)
+    truth[rng.random(truth.shape) < 0.2] = IGNORE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "CHUNK", chunk)
+        counts = confusion_by_group(truth, found, groups, labels)
+    for name, one in zip(dict.fromkeys(groups), counts, strict=True):
+        inside = np.array([group == name for group in groups])
+        np.testing.assert_array_equal(one, confusion(truth[inside], found[inside], labels))
+    assert counts[:, :, [0, 2]].sum() == (truth != IGNORE).sum(), "every scored pixel is right or missed, once"
+
+
+def test_pixels_that_are_not_scored_do_not_count() -> None:
+    truth, found = np.array([[1, IGNORE, 0, IGNORE]]), np.array([[1, 1, 1, 0]])
+    np.testing.assert_array_equal(confusion(truth, found, 2), [[0, 0, 1], [1, 1, 0]])
 
 
 def test_per_class_distances() -> None:

@@ -13,7 +13,8 @@ Definitions follow Taha and Hanbury, "Metrics for evaluating 3D medical image se
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ Spacing = tuple[float, float]
 
 IGNORE = 255
 """Truth of a pixel that is not scored."""
+
+CHUNK = 1 << 20
+"""Pixels that are counted at a time: they are widened to int64."""
 
 
 def ranked(score: float) -> float:
@@ -48,27 +52,47 @@ def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> C
     t, p = np.asarray(truth), np.asarray(prediction)
     if t.shape != p.shape:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} differ in shape")
-    counted = t != IGNORE
-    if not counted.all():
-        t, p = t[counted], p[counted]
-    for name, a in (("truth", t), ("prediction", p)):
-        if a.size and (a.min() < 0 or a.max() >= labels):
-            raise ValueError(f"{name} has labels {a.min()}..{a.max()}, outside 0..{labels - 1}")
-    pairs = t.astype(np.int64).ravel() * labels + p.astype(np.int64).ravel()
-    table = np.bincount(pairs, minlength=labels * labels).reshape(labels, labels)
-    right = np.diag(table)
-    return np.stack([right, table.sum(axis=0) - right, table.sum(axis=1) - right], axis=1).astype(np.int64)
+    counts: Counts = _confusions(t.reshape(1, -1), p.reshape(1, -1), labels)[0]
+    return counts
+
+
+def confusion_by_group(truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: Sequence[str], labels: int) -> Counts:
+    """`confusion` of several images, pooled over the images of each group, in one pass over them.
+
+    Args:
+        truth, prediction: integer labels [N, ...].
+        groups: one name an image.
+        labels: number of classes, background included.
+
+    Returns:
+        int64 [G, labels, 3], groups in the order of their first image.
+
+    Raises:
+        ValueError: as `confusion`.
+    """
+    t, p = np.asarray(truth), np.asarray(prediction)
+    if t.shape != p.shape or len(t) != len(groups):
+        raise ValueError(f"truth {t.shape}, prediction {p.shape} and {len(groups)} groups differ in shape")
+    order = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    owners = np.array([order[name] for name in groups], np.intp)
+    counts = np.zeros((len(order), labels, 3), np.int64)
+    step = max(1, CHUNK // max(t[0].size, labels * labels))
+    for first in range(0, len(t), step):
+        part = slice(first, first + step)
+        images = len(t[part])
+        np.add.at(counts, owners[part], _confusions(t[part].reshape(images, -1), p[part].reshape(images, -1), labels))
+    return counts
 
 
 def dice(counts: Counts) -> Scores:
-    """Dice coefficient 2 TP / (2 TP + FP + FN) of each class, float64 [labels]; NaN for a class in neither mask."""
-    tp, fp, fn = counts.T
+    """Dice coefficient 2 TP / (2 TP + FP + FN) of each class, float64 [..., labels]; NaN for a class in neither mask."""
+    tp, fp, fn = np.moveaxis(counts, -1, 0)
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def iou(counts: Counts) -> Scores:
-    """Intersection over union TP / (TP + FP + FN) of each class, float64 [labels]; NaN for a class in neither mask."""
-    tp, fp, fn = counts.T
+    """Intersection over union TP / (TP + FP + FN) of each class, float64 [..., labels]; NaN for a class in neither mask."""
+    tp, fp, fn = np.moveaxis(counts, -1, 0)
     return _ratio(tp, tp + fp + fn)
 
 
@@ -106,6 +130,20 @@ def average_surface_distance_per_class(
 ) -> Scores:
     """`average_surface_distance` of each class of two label images [H, W]: float64 [labels]."""
     return _per_class(average_surface_distance, truth, prediction, labels, spacing)
+
+
+def _confusions(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: int) -> Counts:
+    """`confusion` of each row of [N, P]: int64 [N, labels, 3]."""
+    counted = truth != IGNORE
+    rows = np.broadcast_to(np.arange(len(truth))[:, None], truth.shape)[counted]
+    t, p = truth[counted], prediction[counted]
+    for name, a in (("truth", t), ("prediction", p)):
+        if a.size and (a.min() < 0 or a.max() >= labels):
+            raise ValueError(f"{name} has labels {a.min()}..{a.max()}, outside 0..{labels - 1}")
+    pairs = (rows * labels + t) * labels + p
+    tables = np.bincount(pairs, minlength=len(truth) * labels * labels).reshape(-1, labels, labels)
+    right = np.diagonal(tables, axis1=1, axis2=2)
+    return np.stack([right, tables.sum(axis=1) - right, tables.sum(axis=2) - right], axis=2).astype(np.int64)
 
 
 def _ratio(part: Counts, whole: Counts) -> Scores:

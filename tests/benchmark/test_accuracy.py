@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +52,19 @@ def test_the_order_of_images_does_not_matter(t: np.ndarray, order: list[int]) ->
     expected = score(t, p, t, groups, labels=3)
     for a, b in zip((*found.dice, *found.iou), (*expected.dice, *expected.iou), strict=True):
         assert a == pytest.approx(b)
+
+
+def test_the_cost_of_scoring_does_not_depend_on_how_images_are_grouped() -> None:
+    """Counted in calls of the interpreter: each image in a group of its own costs no pass of its own over all images."""
+    t = np.random.default_rng(0).integers(0, 3, (600, 4, 4), np.uint8)
+
+    def calls(groups: list[str]) -> int:
+        profile = cProfile.Profile()
+        profile.runcall(score, t, t, t, groups, labels=3)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    together, alone = calls(["p"] * 600), calls([str(i) for i in range(600)])
+    assert alone <= together + 10  # a pass a group would add 600
 
 
 @pytest.mark.parametrize("kind", ["float32.tflite", "int8.onnx"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_change, ratio_of_medians
+from u3p_edge.benchmark import statistics
+from u3p_edge.benchmark.statistics import RESAMPLES, Interval, quartiles, ratio, ratio_change, ratio_of_medians, resamples
 
 TIMES = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=30)
 
@@ -68,6 +71,28 @@ def test_a_change_is_seen_across_machines_of_other_speed(factor: float) -> None:
     # and rooted is 0.33 %; four of these are 1.3 %.
     assert found.median == pytest.approx(factor, rel=0.013)
     assert found.low < found.median < found.high
+
+
+@pytest.mark.parametrize("count", [7, 1000])
+def test_draws_in_parts_are_the_draws_of_one_piece(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "CHUNK", 3 * count + 1)
+    parts = list(resamples(count, seed=5))
+    assert max(len(part) for part in parts) == 3
+    whole = np.random.default_rng(5).integers(0, count, size=(RESAMPLES, count))
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_a_bootstrap_of_many_samples_takes_little_memory() -> None:
+    samples = np.random.default_rng(0).lognormal(0, 0.1, 20_000)
+    tracemalloc.start()
+    try:
+        ratio(list(samples), list(samples[::-1]))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A part of 2^20 draws has as many int64 indices and float64 values, and np.median copies the values once: 24 MiB; the
+    # samples themselves are 0.5 MiB, four times over. All draws at once would take 2000 * 20,000 * 8 bytes = 320 MB and more.
+    assert peak < 40 * 2**20
 
 
 def test_unpaired_samples_are_refused() -> None:

@@ -38,10 +38,10 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
         groups: one name an image.
         labels: number of classes, background included.
     """
-    counts = [_pooled(truth, prediction, groups, name, labels) for name in dict.fromkeys(groups)]
+    counts = metrics.confusion_by_group(truth, prediction, groups, labels)
     return Accuracy(
-        dice=_mean_over_groups([metrics.dice(c) for c in counts]),
-        iou=_mean_over_groups([metrics.iou(c) for c in counts]),
+        dice=_mean_over_groups(metrics.dice(counts)),
+        iou=_mean_over_groups(metrics.iou(counts)),
         agreement=float((prediction == reference).mean()),
     )
 
@@ -51,17 +51,12 @@ def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequenc
     digest = hashlib.sha256("\0".join(groups).encode())
     for array in (images, labels):
         digest.update(str((array.dtype.str, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _pooled(truth: Labels, prediction: Labels, groups: Sequence[str], name: str, labels: int) -> metrics.Counts:
-    inside = np.array([group == name for group in groups])
-    return metrics.confusion(truth[inside], prediction[inside], labels)
-
-
-def _mean_over_groups(scores: Sequence[metrics.Scores]) -> Scores:
+def _mean_over_groups(scores: metrics.Scores) -> Scores:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a class that no group has: its mean is NaN, here None
-        means = np.nanmean(np.stack(scores), axis=0)
+        means = np.nanmean(scores, axis=0)
     return tuple(None if math.isnan(mean) else float(mean) for mean in means)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge import metrics
-from u3p_edge.benchmark.statistics import CONFIDENCE, RESAMPLES, Interval
+from u3p_edge.benchmark.statistics import CONFIDENCE, Interval, resamples
 
 Labels = npt.NDArray[np.uint8]
 
@@ -29,24 +29,13 @@ def lost(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[
         groups: one name an image.
         labels: number of classes, background included.
     """
-    names = tuple(dict.fromkeys(groups))
-    before, after = (_by_group(truth, found, groups, names, labels) for found in (reference, prediction))
-    drawn = np.random.default_rng(0).integers(0, len(names), size=(RESAMPLES, len(names)))
-    draws = 100 * (_mean(before[drawn]) - _mean(after[drawn]))
+    before, after = (
+        metrics.dice(metrics.confusion_by_group(truth, found, groups, labels))[:, 1:] for found in (reference, prediction)
+    )
+    draws = 100 * np.concatenate([_mean(before[drawn]) - _mean(after[drawn]) for drawn in resamples(len(before), seed=0)])
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(draws, (tail, 100 - tail))
     return Interval(float(100 * (_mean(before[None]) - _mean(after[None]))[0]), float(low), float(high))
-
-
-def _by_group(
-    truth: Labels, found: Labels, groups: Sequence[str], names: Sequence[str], labels: int
-) -> npt.NDArray[np.float64]:
-    """Dice of every group and foreground class, [G, K - 1]; NaN where neither truth nor prediction has it."""
-    rows = []
-    for name in names:
-        inside = np.array([group == name for group in groups])
-        rows.append(metrics.dice(metrics.confusion(truth[inside], found[inside], labels))[1:])
-    return np.stack(rows)
 
 
 def _mean(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -7,13 +7,14 @@ replacement. A ratio is taken inside each round, so what slows a whole round dow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 2000
+CHUNK = 1 << 20
 CONFIDENCE = 0.95
 
 
@@ -60,6 +61,22 @@ def ratio_change(
     return _interval(float(np.median(after) / np.median(before)), draws)
 
 
+def resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Indices of `RESAMPLES` draws with replacement from `count` values, a part of the draws at a time.
+
+    Args:
+        count: of the values.
+        seed: the same one gives the same draws, however many parts they come in.
+
+    Yields:
+        int64 [draws, count], of about `CHUNK` indices or one draw.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, CHUNK // count)
+    for first in range(0, RESAMPLES, step):
+        yield rng.integers(0, count, size=(min(step, RESAMPLES - first), count))
+
+
 def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray[np.float64]:
     if len(samples) != len(reference):
         raise ValueError(f"{len(samples)} samples cannot be paired with {len(reference)}")
@@ -68,9 +85,7 @@ def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray
 
 def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
     """Medians of `RESAMPLES` draws with replacement; seeded, so the same samples always give the same verdict."""
-    drawn = np.random.default_rng(seed).integers(0, len(values), size=(RESAMPLES, len(values)))
-    medians: npt.NDArray[np.float64] = np.median(values[drawn], axis=1)
-    return medians
+    return np.concatenate([np.median(values[drawn], axis=1) for drawn in resamples(len(values), seed)])
 
 
 def _interval(median: float, draws: npt.NDArray[np.float64]) -> Interval:
