@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -17,18 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from u3p_edge.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from u3p_edge.errors import ConfigError, about
+from u3p_edge.files import json_toml
 
 STRIDE = 16
 """Height and width must be multiples of this: UNet 3+ halves them four times."""
 
 MAX_SIDE = 16384
 """Largest height and width of a network's input, in pixels."""
+
+MAX_THREADS = 512
+"""Of a runtime; far beyond any machine's, some runtimes end the process."""
+
+MAX_MEMORY_MB = 4096
+"""MB of 10^6 bytes that an exported file may take to run, if nothing else is said."""
+
+MAX_INTEGER = 2**63 - 1
+"""Of any option; libraries count in 64 bits."""
 
 METADATA_KEY = "u3p_edge"
 """Name of the TFLite metadata entry and of the ONNX metadata property that hold `Metadata.to_json()`."""
@@ -143,7 +147,7 @@ class Metadata:
     def from_json(cls, text: str) -> Metadata:
         """Inverse of `to_json`. Raises ConfigError for anything else."""
         try:
-            value = json.loads(text)
+            value = json_toml.parse_json(text, json_toml.MAX_METADATA)
         except ValueError as error:
             raise ConfigError(f"the metadata is not JSON: {error}") from error
         return from_dict(cls, value)
@@ -225,17 +229,15 @@ def read_recipe_text(path: Path) -> str:
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """Plain values from TOML text. Raises ConfigError that names `where` it came from."""
     try:
-        return dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return json_toml.parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where} is not TOML: {error}") from error
 
 
 def from_table(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     """`from_dict`, whose errors name `where` the table came from."""
-    try:
+    with about(where):
         return from_dict(cls, table)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error.symptom}", mend=error.mend) from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -244,14 +246,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         if value in args:
             return value
-        raise ConfigError(f"{where} cannot be {value!r}", mend=f"It is one of {', '.join(map(repr, args))}.")
+        raise ConfigError(f"{where} cannot be {_shown(value)}", mend=f"It is one of {', '.join(map(repr, args))}.")
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
         return _convert(next(a for a in args if a is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where} must be a list, not {value!r}")
+            raise ConfigError(f"{where} must be a list, not {_shown(value)}")
         kinds = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else list(args)
         if len(kinds) != len(value):
             raise ConfigError(f"{where} must have {len(kinds)} items, not {len(value)}")
@@ -259,7 +261,31 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_dict(hint, value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        _check_plain(value, where)
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r}")
+        raise ConfigError(f"{where} must be {getattr(hint, '__name__', hint)}, not {_shown(value)}")
+    _check_plain(value, where)
     return value
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """Refuse numbers that no computer counts with, and text that no file can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where} cannot be {value}", mend="Give a number.")
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ConfigError(f"{where} is out of range", mend=f"It is {MAX_INTEGER} at most.")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{where} holds half a character: {value!a}") from error
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; it may be endless."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"such {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -13,6 +13,9 @@ Anything else that escapes is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class U3pEdgeError(Exception):
     """A user's mistake: what was seen and why, then how to mend it.
@@ -54,3 +57,12 @@ class VerificationError(U3pEdgeError):
     """An exported file disagrees with the float model it was made from."""
 
     exit_code = 1
+
+
+@contextlib.contextmanager
+def about(subject: object) -> Iterator[None]:
+    """Errors of ours that are raised in the block, with the file or option that they are about before them."""
+    try:
+        yield
+    except U3pEdgeError as error:
+        raise type(error)(f"{subject}: {error.symptom}", mend=error.mend) from error

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark import accuracy, environment, memory, timing
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
-from u3p_edge.config import Metadata
+from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS, Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
 from u3p_edge.runtime import Session, open_session
@@ -34,6 +34,7 @@ class Settings:
         warmup: rounds beforehand that are not kept.
         seconds: after which no further round starts, for each thread count.
         memory_repeats: fresh processes an artifact; 0 for no memory.
+        max_memory_mb: an artifact that would take more is refused; None for files that this program wrote.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -41,14 +42,15 @@ class Settings:
     warmup: int = 2
     seconds: float = 60.0
     memory_repeats: int = 3
+    max_memory_mb: float | None = MAX_MEMORY_MB
 
     def __post_init__(self) -> None:
         if self.rounds < timing.MINIMUM_ROUNDS:
             raise ConfigError(
                 f"{self.rounds} rounds are too few to tell a spread", mend=f"Use {timing.MINIMUM_ROUNDS} or more."
             )
-        if any(threads < 1 for threads in self.threads):
-            raise ConfigError(f"threads {self.threads} must be 1 or more")
+        if any(not 1 <= threads <= MAX_THREADS for threads in self.threads):
+            raise ConfigError(f"threads {self.threads} must be 1 to {MAX_THREADS}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def measure(
     """
     settings = settings or Settings(threads=default_threads())
     named = dict(zip(short_names(paths), paths, strict=True))
-    assessed = _assess(named, reference, data, reference_labels, progress)
+    assessed = _assess(named, reference, data, reference_labels, settings, progress)
     results = assessed.results
     for threads in settings.threads:
         results = _with_latency(results, named, threads, settings, data, progress)
@@ -175,10 +177,18 @@ class _Assessed:
 
 
 def _assess(
-    named: Mapping[str, Path], wanted: str, data: EvaluationData | None, reference_labels: Labels | None, progress: Progress
+    named: Mapping[str, Path],
+    wanted: str,
+    data: EvaluationData | None,
+    reference_labels: Labels | None,
+    settings: Settings,
+    progress: Progress,
 ) -> _Assessed:
     """Identity and accuracy of every artifact; its sessions end here, so that they do not fill the memory while others run."""
-    sessions = {name: open_session(path, environment.available_cores()) for name, path in named.items()}
+    sessions = {
+        name: open_session(path, environment.available_cores(), max_memory_mb=settings.max_memory_mb)
+        for name, path in named.items()
+    }
     metadata, reference = _one_task(list(sessions.values())), choose_reference(sessions, wanted)
     results = {name: _identity(name, path, sessions[name]) for name, path in named.items()}
     if data is None:
@@ -213,7 +223,7 @@ def _with_latency(
     data: EvaluationData | None,
     progress: Progress,
 ) -> dict[str, ArtifactResult]:
-    sessions = [open_session(path, threads) for path in paths.values()]
+    sessions = [open_session(path, threads, max_memory_mb=None) for path in paths.values()]
     image = _timing_image(sessions[0], data)
     stage = f"Time at {threads} thread{'s' if threads > 1 else ''}"
     latencies = timing.latencies(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import WIDE, console, make_table, print_list
+from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 
 if TYPE_CHECKING:
     from u3p_edge.benchmark.result import RunResult
@@ -26,13 +27,18 @@ def bench(
         str, typer.Option(help="File that ratios and label agreement refer to; the first float32 one if not given.")
     ] = "",
     threads: Annotated[
-        list[int] | None, typer.Option(min=1, help="Threads to time at; repeat for several. 1 and all cores if not given.")
+        list[int] | None,
+        typer.Option(min=1, max=MAX_THREADS, help="Threads to time at; repeat for several. 1 and all cores if not given."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=5, help="Timed rounds, each over all files in turn.")] = 20,
     seconds: Annotated[
         float, typer.Option(min=0, help="Begin no further round after this long, at each number of threads.")
     ] = 60,
     memory: Annotated[int, typer.Option(min=0, help="Fresh processes a file to measure peak memory in; 0 for none.")] = 3,
+    max_memory_mb: Annotated[
+        int,
+        typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
+    ] = MAX_MEMORY_MB,
     save: Annotated[
         Path | None, typer.Option(help="Write the result, with its raw samples, as JSON for `u3p-edge gate`.")
     ] = None,
@@ -55,14 +61,14 @@ def bench(
     from u3p_edge.report.markdown import render
 
     counts = tuple(sorted(set(threads))) if threads else default_threads()
-    settings = Settings(threads=counts, rounds=rounds, seconds=seconds, memory_repeats=memory)
+    settings = Settings(threads=counts, rounds=rounds, seconds=seconds, memory_repeats=memory, max_memory_mb=max_memory_mb)
     for path in filter(None, (save, report)):
         make_folder(path.parent)  # minutes of measuring should not end at a folder that cannot be made
     with stages() as begin:
         measured = measure(
             models,
             reference=reference,
-            data=None if data is None else _load(data, split, models[0]),
+            data=None if data is None else _load(data, split, models[0], max_memory_mb),
             settings=settings,
             command=command_line(sys.argv),
             progress=begin,
@@ -98,13 +104,13 @@ def command_line(argv: list[str]) -> str:
     return shlex.join(["u3p-edge", *argv[1:]]).replace(home, "~") if home != "/" else shlex.join(["u3p-edge", *argv[1:]])
 
 
-def _load(folder: Path, split: str, model: Path) -> EvaluationData:
+def _load(folder: Path, split: str, model: Path, max_memory_mb: float) -> EvaluationData:
     """The images of a split, preprocessed as the first model says; `measure` holds the others to the same."""
     from u3p_edge.benchmark.suite import EvaluationData
     from u3p_edge.data.folder import read_folder
     from u3p_edge.data.load import load
     from u3p_edge.runtime import open_session
 
-    metadata = open_session(model).metadata
+    metadata = open_session(model, max_memory_mb=max_memory_mb).metadata
     samples = read_folder(folder).split(split)
     return EvaluationData(folder.resolve().name, split, load(samples, metadata.preprocessing, metadata.labels, tiled=True))

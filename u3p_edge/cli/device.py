@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import print_list, print_table
+from u3p_edge.config import MAX_THREADS
 
 if TYPE_CHECKING:
     from u3p_edge.latency.table import Table
@@ -36,7 +37,7 @@ def _device() -> None:
 def profile(
     model: Annotated[Path, typer.Argument(help="A .tflite file, float32 or int8, before pruning.")],
     out: Annotated[Path, typer.Option(help="The table to write, JSON.")] = Path("device.json"),
-    threads: Annotated[int, typer.Option(min=1, help="Threads to time with.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads to time with.")] = 1,
     number: Annotated[NumberName, typer.Option(help="Number type to time in, whatever the file is in.")] = NumberName.INT8,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer channel counts and checks: sooner done, less exact.")] = False,
     fresh: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import print_list, print_table
+from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 
 if TYPE_CHECKING:
     from u3p_edge.report.inspection import Inspection, Table
@@ -29,7 +30,11 @@ def inspect(
     profile: Annotated[
         bool, typer.Option("--profile", help="Also time every operator on this machine, beside the least it could take.")
     ] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Threads to time with.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads to time with.")] = 1,
+    max_memory_mb: Annotated[
+        int,
+        typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
+    ] = MAX_MEMORY_MB,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help=f"Rows a table. Given, the heaviest nodes are listed beside the stages. [default: {LIMIT}]"),
@@ -55,7 +60,7 @@ def inspect(
     from u3p_edge.report.inspection import to_dict
 
     with stages() as begin:
-        found = look(model, int8=int8, trust=trust, threads=threads, profile=profile, begin=begin)
+        found = look(model, int8=int8, trust=trust, threads=threads, profile=profile, max_memory_mb=max_memory_mb, begin=begin)
     if json:
         from json import dumps
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import say
+from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")],
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the mask painted over the image.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime; all cores if not given.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of the runtime; all cores if not given.")
+    ] = None,
+    max_memory_mb: Annotated[
+        int,
+        typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
+    ] = MAX_MEMORY_MB,
 ) -> None:
     """Segment images: writes OUT/<stem>.png with class indices as pixel values (a binary model: 0 and 255).
 
@@ -41,7 +48,7 @@ def predict(
     from u3p_edge.runtime import open_session
 
     jobs = plan(images, out, overlay=overlay)
-    session = open_session(model, threads or available_cores())
+    session = open_session(model, threads or available_cores(), max_memory_mb=max_memory_mb)
     with stages() as begin:
         advance = begin("Predict", len(jobs))
         for job in jobs:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import console, print_table, say, shown
+from u3p_edge.config import MAX_THREADS
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,7 +39,7 @@ def rewrite(
         list[str] | None, typer.Option(help="Show this part alone, with every reason; repeat for several. With --explain.")
     ] = None,
     number: Annotated[NumberName, typer.Option(help="Number type to time the forms in.")] = NumberName.INT8,
-    threads: Annotated[int, typer.Option(min=1, help="Threads to time them at.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads to time them at.")] = 1,
     energy: Annotated[
         float | None,
         typer.Option(

@@ -1,14 +1,8 @@
-"""A TFLite file as values: tensors, operators, and what is stamped into it.
-
-Read with the schema module that LiteRT ships; nothing here runs a model. Only what the int8 exporter and the
-verification need is kept.
-"""
+"""A TFLite file as values, and what is stamped into it, with the schema module that LiteRT ships; nothing here runs a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -17,79 +11,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 from u3p_edge.config import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
+from u3p_edge.files import tflite_check
+from u3p_edge.files.tflite import IDENTIFIER, Operator, Tensor, TFLiteGraph
 
-IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 """Bytes, of every constant in the file."""
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor of a TFLite graph.
-
-    Args:
-        name: as in the file.
-        shape: NHWC for maps, OHWI for convolution kernels.
-        dtype: of its elements.
-        data: its constant value, or None for an activation.
-        scale: float32 [n], empty for a tensor that is not quantized; n > 1 means per channel along `axis`.
-        zero_point: int64 [n].
-        axis: of the per-channel scales.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    data: npt.NDArray[Any] | None
-    scale: npt.NDArray[np.float32]
-    zero_point: npt.NDArray[np.int64]
-    axis: int
-
-
-@dataclass(frozen=True)
-class Operator:
-    """One operator: its builtin name (e.g. "CONV_2D"), tensor indices (-1 = absent) and its options by name."""
-
-    code: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class TFLiteGraph:
-    """The one subgraph of a TFLite file; `inputs` and `outputs` are tensor indices."""
-
-    tensors: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-_DTYPES: Mapping[int, np.dtype[Any]] = {
-    schema.TensorType.FLOAT32: np.dtype(np.float32),
-    schema.TensorType.FLOAT16: np.dtype(np.float16),
-    schema.TensorType.INT8: np.dtype(np.int8),
-    schema.TensorType.INT16: np.dtype(np.int16),
-    schema.TensorType.INT32: np.dtype(np.int32),
-    schema.TensorType.INT64: np.dtype(np.int64),
-    schema.TensorType.BOOL: np.dtype(np.bool_),
-}
-_CODES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+__all__ = ["Operator", "TFLiteGraph", "Tensor", "read", "signature", "stamp", "stamped", "to_bytes"]
 
 
 def read(data: bytes) -> TFLiteGraph:
-    """The graph of a TFLite file. Raises ModelError when it is none of ours (several subgraphs, unknown types)."""
-    model = _unpack(data)
-    if len(model.subgraphs) != 1:
-        raise ModelError(f"the TFLite file has {len(model.subgraphs)} subgraphs, one was expected")
-    graph = model.subgraphs[0]
-    return TFLiteGraph(
-        tensors=tuple(_tensor(model, tensor) for tensor in graph.tensors),
-        operators=tuple(_operator(model, op) for op in graph.operators),
-        inputs=tuple(int(i) for i in graph.inputs),
-        outputs=tuple(int(i) for i in graph.outputs),
-    )
+    """The graph of a TFLite file, checked as `u3p_edge.files.tflite_check` does. Raises ModelError."""
+    return tflite_check.read(data).graph
 
 
 def stamp(data: bytes, metadata: Metadata) -> bytes:
@@ -167,26 +101,3 @@ def _aligned_vector(builder: flatbuffers.Builder, data: npt.NDArray[np.uint8]) -
     builder.head -= data.size
     builder.Bytes[builder.head : builder.head + data.size] = data.tobytes()
     return int(builder.EndVector())
-
-
-def _tensor(model: schema.ModelT, tensor: schema.TensorT) -> Tensor:
-    dtype = _DTYPES.get(tensor.type)
-    name = tensor.name.decode()
-    if dtype is None:
-        raise ModelError(f"the TFLite tensor {name!r} has an element type that is not supported ({tensor.type})")
-    shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
-    raw = model.buffers[tensor.buffer].data
-    constant = None if raw is None or len(raw) == 0 else np.frombuffer(bytes(raw), dtype=dtype).reshape(shape)
-    quantization = tensor.quantization
-    scale = [] if quantization is None or quantization.scale is None else quantization.scale
-    zero = [] if quantization is None or quantization.zeroPoint is None else quantization.zeroPoint
-    axis = 0 if quantization is None else int(quantization.quantizedDimension)
-    return Tensor(name, shape, dtype, constant, np.asarray(scale, np.float32), np.asarray(zero, np.int64), axis)
-
-
-def _operator(model: schema.ModelT, op: schema.OperatorT) -> Operator:
-    code = model.operatorCodes[op.opcodeIndex]
-    # Old files keep small codes in the deprecated one-byte field.
-    number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-    options = {} if op.builtinOptions is None else vars(op.builtinOptions)
-    return Operator(_CODES[number], tuple(int(i) for i in op.inputs), tuple(int(i) for i in op.outputs), options)

@@ -42,6 +42,17 @@ def read_graph(file: TFLiteGraph) -> Quantized | Graph:
     Raises:
         ModelError: an operator, an option or an element type that a graph cannot say, by name.
     """
+    try:
+        return _network(file)
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        # A file may be sound and still be wired in ways that no reader of one operator looks for.
+        raise ModelError(
+            f"the TFLite file is not a network that can be read ({type(error).__name__}: {error})",
+            mend="Give a file of `u3p-edge export`.",
+        ) from error
+
+
+def _network(file: TFLiteGraph) -> Quantized | Graph:
     file = plain(file)
     same = _float_ends(file)
     called = names(file, same)

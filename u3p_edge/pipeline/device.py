@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.errors import ModelError
-from u3p_edge.export import flatbuffer
+from u3p_edge.config import MAX_MEMORY_MB
+from u3p_edge.errors import ModelError, about
 from u3p_edge.export.tflite_graph import read_graph
+from u3p_edge.files import tflite_check
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
@@ -76,5 +77,6 @@ def read(model: Path) -> Graph:
             mend="Export the model with `u3p-edge export`, float or int8, and give that file.",
         )
     check_file(model)
-    network = read_graph(flatbuffer.read(model.read_bytes()))
+    with about(model):
+        network = read_graph(tflite_check.read(model.read_bytes(), MAX_MEMORY_MB).graph)
     return network.graph if isinstance(network, Quantized) else fold(network)

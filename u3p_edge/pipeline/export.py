@@ -216,7 +216,7 @@ def _measure(
 ) -> Measured:
     test = EvaluationData(data.name, data.test_split, data.test)
     expected = predict_labels(reference, data.test.images, begin("Predict with the float model", len(data.test.stems)))
-    settings = Settings(threads=default_threads(), rounds=recipe.rounds)
+    settings = Settings(threads=default_threads(), rounds=recipe.rounds, max_memory_mb=None)
     return measure(
         list(files.values()), data=test, reference_labels=expected, settings=settings, command=command, progress=begin
     )

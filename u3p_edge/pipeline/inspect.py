@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from u3p_edge.errors import ModelError
-from u3p_edge.export import flatbuffer
+from u3p_edge.config import MAX_MEMORY_MB
+from u3p_edge.errors import ModelError, about
 from u3p_edge.export.flatbuffer import TFLiteGraph
 from u3p_edge.export.tflite_file import lower
 from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.export.tflite_names import names
 from u3p_edge.export.tflite_pack import pack
+from u3p_edge.files import tflite_check
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
@@ -42,7 +43,14 @@ class _Subject:
 
 
 def inspect(
-    path: Path | None, *, int8: bool = False, trust: bool = False, threads: int = 1, profile: bool = False, begin: Begin
+    path: Path | None,
+    *,
+    int8: bool = False,
+    trust: bool = False,
+    threads: int = 1,
+    profile: bool = False,
+    max_memory_mb: float = MAX_MEMORY_MB,
+    begin: Begin,
 ) -> Inspection:
     """Inspect a model.
 
@@ -52,13 +60,14 @@ def inspect(
         trust: run code that a Keras file holds.
         threads: to time with.
         profile: time every operator.
+        max_memory_mb: a .tflite file that would take more, in MB of 10^6 bytes, is refused.
         begin: see `u3p_edge.latency.per_op.Begin`.
 
     Raises:
         ModelError: missing, damaged, or not a network that can be read.
         RuntimeMissingError: LiteRT is not installed.
     """
-    subject = _read(path, int8, trust)
+    subject = _read(path, int8, trust, max_memory_mb)
     graph, quantized = _parts(subject.network)
     total = cost(graph)
     if profile and subject.file is None:
@@ -74,7 +83,7 @@ def inspect(
     )
 
 
-def _read(path: Path | None, int8: bool, trust: bool) -> _Subject:
+def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> _Subject:
     if path is not None and path.suffix == ".onnx":
         check_file(path)
         raise ModelError(
@@ -82,7 +91,7 @@ def _read(path: Path | None, int8: bool, trust: bool) -> _Subject:
             mend="Inspect the .tflite file of the same export: it holds the same network.",
         )
     if path is not None and path.suffix == ".tflite":
-        return _read_tflite(path)
+        return _read_tflite(path, max_memory_mb)
     from u3p_edge.pipeline.source import read_source  # loads TensorFlow
 
     source = read_source(path, ExportRecipe(trust=trust))
@@ -91,10 +100,11 @@ def _read(path: Path | None, int8: bool, trust: bool) -> _Subject:
     return _Subject(source.name, network, _lowered(network))
 
 
-def _read_tflite(path: Path) -> _Subject:
+def _read_tflite(path: Path, max_memory_mb: float) -> _Subject:
     check_file(path)
-    file = flatbuffer.read(path.read_bytes())
-    return _Subject(path.name, read_graph(file), _named(file))
+    with about(path):
+        file = tflite_check.read(path.read_bytes(), max_memory_mb).graph
+        return _Subject(path.name, read_graph(file), _named(file))
 
 
 def _named(file: TFLiteGraph) -> TFLiteGraph:

@@ -132,7 +132,9 @@ def float_model_dice(source: Source, arrays: Arrays) -> float:
 
 def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
     """Mean foreground Dice of an exported file, 0..1: pooled by group, then averaged."""
-    return _mean_dice(open_session(path, available_cores()), arrays, begin(f"Validate {path.name}", len(arrays.stems)))
+    return _mean_dice(
+        open_session(path, available_cores(), max_memory_mb=None), arrays, begin(f"Validate {path.name}", len(arrays.stems))
+    )
 
 
 def _mean_dice(session: Session, arrays: Arrays, advance: Callable[[], object] = lambda: None) -> float:

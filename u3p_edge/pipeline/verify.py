@@ -54,7 +54,7 @@ def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr:
     maps: dict[str, Maps] = {}
     failed: list[str] = []
     for name, path in files.items():
-        maps[name] = _maps(open_session(path, available_cores()), images)
+        maps[name] = _maps(open_session(path, available_cores(), max_memory_mb=None), images)
         faults = [*_structure(name, path, files, float_io), *_numbers(name, maps, expected, min_sqnr)]
         failed += [f"{name}: {fault}" for fault in faults]
         advance()

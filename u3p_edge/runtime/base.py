@@ -6,7 +6,6 @@ real = scale * (integer - zero_point).
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -19,6 +18,8 @@ import numpy.typing as npt
 
 from u3p_edge.config import QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ConfigError, DataError, ModelError, RuntimeMissingError
+from u3p_edge.files import onnx_check
+from u3p_edge.files.json_toml import MAX_METADATA, parse_json
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -128,9 +129,9 @@ def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
         ModelError: the text is not ours.
     """
     try:
-        table = json.loads(text or "{}")
+        table = parse_json(text or "{}", MAX_METADATA)
         return {name: Quantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error
 
 
@@ -189,6 +190,21 @@ def contains(path: Path, needle: bytes) -> bool:
     """Whether the bytes of a file hold `needle`; the file is mapped, so it never lies in memory as a whole."""
     with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as view:
         return view.find(needle) >= 0
+
+
+def check_onnx(path: Path, max_memory_mb: float) -> None:
+    """Refuse an ONNX file that a runtime should not be given, see `u3p_edge.files.onnx_check`. Raises ModelError."""
+    with path.open("rb") as file:
+        view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        onnx_check.check(memoryview(view), max_memory_mb)
+    except ModelError as error:
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: ModelError) -> ModelError:
+    """What a reader refused, with the file that it is about."""
+    return ModelError(f"{path} cannot be used: {error.symptom}", mend=error.mend or "Export or copy it again.")
 
 
 def missing_runtime(library: str, package: str, path: Path) -> RuntimeMissingError:

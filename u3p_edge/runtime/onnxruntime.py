@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.config import MAX_MEMORY_MB, METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
     FloatArray,
     Quantization,
     Shape,
     check_file,
+    check_onnx,
     check_ports,
     contains,
     decode,
@@ -47,25 +49,45 @@ class ONNXSession:
         feed = {"image": encode(image, self.input_shape, self._image, self.name)}
 
         def invoke() -> None:
-            self._session.run(["mask"], feed)
+            with _refused(self.name):
+                self._session.run(["mask"], feed)
 
         return invoke
 
     def run(self, image: FloatArray) -> FloatArray:
         """See `Session.run`."""
         feed = {"image": encode(image, self.input_shape, self._image, self.name)}
-        return decode(self._session.run(["mask"], feed)[0], self._mask)
+        with _refused(self.name):
+            found = self._session.run(["mask"], feed)[0]
+        return decode(found, self._mask)
 
 
-def open_onnx(path: Path, threads: int = 1) -> ONNXSession:
+@contextlib.contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """ONNX Runtime's errors while it runs as ours: for want of memory, or a shape that is found wrong only then."""
+    try:
+        yield
+    except Exception as error:  # its exception classes derive from Exception directly, and there is one for every status
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{name} cannot be run by ONNX Runtime ({reason[-300:]})", mend="Export or copy it again.") from error
+
+
+def open_onnx(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> ONNXSession:
     """Load an ONNX file.
+
+    Args:
+        path: of the file.
+        threads: of the session.
+        max_memory_mb: what the file may take, in MB of 10^6 bytes; None for a file that this program wrote or has checked.
 
     Raises:
         ModelError: the file is missing, truncated, not ONNX, without our metadata or names, or not runnable.
         RuntimeMissingError: onnxruntime is not installed.
     """
     check_file(path)
-    session = _load(path, threads)
+    if max_memory_mb is not None:
+        check_onnx(path, max_memory_mb)
+    session = _load(path, threads, max_memory_mb)
     properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
     metadata = parse_metadata(properties.get(METADATA_KEY), path)
     image, mask = _bind(session, path)
@@ -78,7 +100,7 @@ def open_onnx(path: Path, threads: int = 1) -> ONNXSession:
     )
 
 
-def _load(path: Path, threads: int) -> Any:
+def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
     try:
         library = importlib.import_module("onnxruntime")
     except ImportError as error:
@@ -87,6 +109,8 @@ def _load(path: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # failures come back as exceptions; nothing of its own on the terminal
+    if max_memory_mb is not None:
+        _bound_memory(library, options, max_memory_mb)
     try:
         return library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exception classes derive from Exception directly, and there is one for every status
@@ -95,6 +119,15 @@ def _load(path: Path, threads: int) -> Any:
             f"{path} is not an ONNX file that ONNX Runtime can run: truncated, damaged or of another kind ({reason})",
             mend="Export or copy it again.",
         ) from error
+
+
+def _bound_memory(library: Any, options: Any, max_memory_mb: float) -> None:
+    """Let the session take its maps from the process's arena, which ends there; ONNX Runtime bounds no session by itself."""
+    place = library.OrtMemoryInfo("Cpu", library.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, library.OrtMemType.DEFAULT)
+    usual = {"arena_extend_strategy": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    arena = library.OrtArenaCfg({"max_mem": int(max_memory_mb * 1e6), **usual})
+    library.create_and_register_allocator(place, arena)
+    options.add_session_config_entry("session.use_env_allocators", "1")
 
 
 def _bind(session: Any, path: Path) -> tuple[Any, Any]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.config import MAX_MEMORY_MB, METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
     FloatArray,
     Quantization,
     Shape,
     check_file,
+    check_onnx,
     check_ports,
     contains,
     decode,
@@ -69,6 +70,7 @@ def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
         RuntimeMissingError: openvino is not installed.
     """
     check_file(path)
+    check_onnx(path, MAX_MEMORY_MB)
     try:
         library = importlib.import_module("openvino")
     except ImportError as error:

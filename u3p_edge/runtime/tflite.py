@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from u3p_edge.config import METADATA_KEY, Metadata
+from u3p_edge.config import MAX_MEMORY_MB, METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
+from u3p_edge.files.json_toml import MAX_METADATA
 from u3p_edge.runtime.base import (
     FloatArray,
     Quantization,
@@ -26,7 +27,11 @@ from u3p_edge.runtime.base import (
     encode,
     missing_runtime,
     parse_metadata,
+    unusable,
 )
+
+if TYPE_CHECKING:
+    from u3p_edge.files.tflite import TFLiteGraph
 
 SIGNATURE = "serving_default"
 
@@ -65,19 +70,22 @@ class _Port:
     quantization: Quantization | None
 
 
-def open_tflite(path: Path, threads: int = 1) -> TFLiteSession:
+def open_tflite(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> TFLiteSession:
     """Load a TFLite file; its tensors are bound by name, because int8 conversion may reorder them.
+
+    Args:
+        path: of the file.
+        threads: of the interpreter.
+        max_memory_mb: what the file may take, in MB of 10^6 bytes; None is without bound.
 
     Raises:
         ModelError: the file is missing, truncated, not TFLite, without our metadata or signature, or not runnable.
         RuntimeMissingError: ai-edge-litert is not installed.
     """
     check_file(path)
+    text, number = _read(path, max_memory_mb)  # before LiteRT, which believes every index in the file
     with _refused(path):
         interpreter = _interpreter(path, threads)
-        # The interpreter has verified the whole flatbuffer by now, so walking it stays inside the file; and XNNPACK has not
-        # packed the weights yet, so that the pages it looks at do not count beside those.
-        text, number = _read_flatbuffer(path)
         with quiet_stderr():
             interpreter.allocate_tensors()
     metadata = parse_metadata(text, path)
@@ -132,34 +140,35 @@ def _port(details: Any, path: Path) -> _Port:
     raise ModelError(f"{details['name']} of {path} is neither float32 nor int8 with one scale", mend="Export the model again.")
 
 
-def _read_flatbuffer(path: Path) -> tuple[str | None, str]:
-    """Our metadata text, if the file has it, and its number type: int8, float16, dynamic (int8 weights alone) or float32."""
-    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
+    """Our metadata text, if the file has it, and its number type, of a file that is safe to load.
+
+    Raises:
+        ModelError: it is not, or LiteRT is missing.
+    """
+    try:
+        from u3p_edge.files import tflite_check
+    except ImportError as error:
+        raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
     # Mapped, not read: only the pages that are looked at count in the process's memory.
-    with path.open("rb") as file, contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as view:
-        model = schema.Model.GetRootAsModel(view, 0)
-        return _metadata_text(model, view), _number_type(model, schema.TensorType)
+    with path.open("rb") as file:
+        view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        found = tflite_check.read(view, max_memory_mb)
+    except ModelError as error:
+        raise unusable(path, error) from error
+    text = found.metadata.get(METADATA_KEY)
+    return None if text is None else bytes(text[: MAX_METADATA + 1]).decode("utf-8", "replace"), _number_type(found.graph)
 
 
-def _metadata_text(model: Any, view: mmap.mmap) -> str | None:
-    for entry in (model.Metadata(i) for i in range(model.MetadataLength())):
-        if entry.Name() == METADATA_KEY.encode():
-            buffer = model.Buffers(entry.Buffer())
-            if buffer.Offset() > 1:  # files above 2 GB keep their buffers behind the flatbuffer
-                return view[buffer.Offset() : buffer.Offset() + buffer.Size()].decode("utf-8", "replace")
-            return bytes(buffer.Data(i) for i in range(buffer.DataLength())).decode("utf-8", "replace")
-    return None
-
-
-def _number_type(model: Any, types: Any) -> str:
-    graph = model.Subgraphs(0)
-    tensors = [graph.Tensors(i).Type() for i in range(graph.TensorsLength())]
-    operators = (graph.Operators(i) for i in range(graph.OperatorsLength()))
-    if any(tensors[op.Outputs(i)] == types.INT8 for op in operators for i in range(op.OutputsLength())):
+def _number_type(graph: TFLiteGraph) -> str:
+    """int8, float16, dynamic (int8 weights alone) or float32."""
+    types = {tensor.dtype.name for tensor in graph.tensors}
+    if any(graph.tensors[index].dtype == np.int8 for op in graph.operators for index in op.outputs):
         return "int8"
-    if types.FLOAT16 in tensors:
+    if "float16" in types:
         return "float16"
-    return "dynamic" if types.INT8 in tensors else "float32"
+    return "dynamic" if "int8" in types else "float32"
 
 
 def _first_line(error: Exception) -> str:

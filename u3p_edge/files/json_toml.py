@@ -1,0 +1,73 @@
+"""JSON and TOML of strangers as plain values: bounded in length, depth and numbers, with one kind of error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any, NoReturn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_TEXT = 64_000_000
+"""Characters of a JSON file: ten times the largest result that was measured."""
+MAX_METADATA = 1_000_000
+"""Characters of the JSON inside an artifact: names and colours of 255 classes are 20,000."""
+MAX_TOML = 100_000
+"""Characters of a recipe; the time to read one grows with the square."""
+_DIGITS = 20
+"""Of an integer: those of 64 bits have 20 at most, a sign among them."""
+
+
+def parse_json(text: str, limit: int = MAX_TEXT) -> Any:
+    """The value of a JSON text. Raises ValueError, whatever is wrong with it: also for NaN, infinity and lone surrogates."""
+    _check_length(text, limit)
+    try:
+        value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if "\\ud" in text.lower():
+        _check_characters(value)
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises ValueError, whatever is wrong with it."""
+    _check_length(text, MAX_TOML)
+    try:
+        return dict(tomllib.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _check_length(text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise ValueError(f"it has {len(text)} characters, more than {limit}")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError(f"it holds an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds the number {digits[:40]}, which is out of range")
+    return value
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no JSON")
+
+
+def _check_characters(value: Any) -> None:
+    """A lone half of a character can be escaped in JSON, and written nowhere."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise ValueError("it holds half a character") from error
