@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from int8_models import Int8File, assert_near, assert_same_labels, blobs, every_op, ranges, unet, with_statistics
+from int8_models import Int8File, assert_near, assert_same_labels, blobs, every_op, one_hot, ranges, unet, with_statistics
 from tf_keras import layers
 
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.quantize.finetune import train_qat
 from u3p_edge.quantize.placement import Place, place
 from u3p_edge.quantize.qat import (
     LOGIT_BOUND,
@@ -19,6 +20,7 @@ from u3p_edge.quantize.qat import (
     TOP_PROBABILITY,
     KernelQuantizer,
     LogitQuantizer,
+    fake_quantize,
     kernel_bound,
     quantize_aware,
 )
@@ -251,3 +253,52 @@ def test_trained_gated_unet_agrees_in_integers() -> None:
     images, _ = blobs(8, seed=7)
     assert_near(model, quantized, file, images)
     assert_same_labels(model, quantized, file, images)
+
+
+# --- outliers
+
+
+def hot(images: np.ndarray) -> np.ndarray:
+    """The first image with one pixel 16 times brighter than the brightest of all."""
+    spoilt = images.copy()
+    spoilt[0, 5, 5, 0] = 16 * images.max()
+    return spoilt
+
+
+def trained_chain() -> tuple[tf_keras.Model, np.ndarray]:
+    """A network of two convolutions that finds what is bright, and the 16 images that it learnt from."""
+    model, (images, labels) = chain("bilinear"), blobs(16, 16)
+    truth = one_hot(labels, 1).repeat(4, axis=1).repeat(4, axis=2)
+    model.compile(tf_keras.optimizers.Adam(0.02), "binary_crossentropy")
+    model.fit(images, truth, batch_size=4, epochs=10, verbose=0)
+    return model, images
+
+
+def test_hot_pixels_in_calibration_images_cost_the_integer_file_nothing() -> None:
+    """Bounds by percentile lie on a grid of an eighth of an octave, so a step is at most 2^(1/8) = 1.09 times that of clean
+    images where their bulk is kept, and the error of rounding grows with it. What the tail beyond a percentile loses comes
+    on top, and errors add up in another order: half as much again is allowed, where a step of the input by its extremes
+    would be some 10 times wider."""
+    model, images = trained_chain()
+    unseen = blobs(8, 16, seed=7)[0]
+    real = model(unseen, training=False).numpy()
+    clean, spoilt = fake_quantize(model, images), fake_quantize(model, hot(images))
+    assert spoilt.ranges != "extremes"
+    assert spoilt.errors[spoilt.ranges] < spoilt.errors["extremes"] / 4, spoilt.errors
+    assert spoilt.input_range[1] <= 1.09 * images.max()
+    error_clean, error_spoilt = (np.abs(Int8File(quantized.model).run(unseen) - real).mean() for quantized in (clean, spoilt))
+    assert error_spoilt <= 1.5 * error_clean
+
+
+def test_training_under_hot_pixels_keeps_the_ranges() -> None:
+    """The moving average of the extremes would follow the outlier."""
+    model, images = chain("add"), hot(blobs(16, 16)[0])
+    truth = np.zeros((16, 16, 16, 1), np.float32)
+    start = fake_quantize(model, images).input_range
+    scores = iter((0.0, 1.0, 2.0))  # so the last epoch is kept
+    trained = train_qat(
+        model, images, truth, loss=lambda y, p: tf.reduce_mean(tf.square(y - p), axis=(1, 2, 3)),
+        validate=lambda _: next(scores), epochs=2,
+    )  # fmt: skip
+    # Eight updates with a decay of 0.999, two of them of a batch with the outlier: unclipped, these would add 2 * 15 / 1000.
+    assert ranges(trained)["image_int8"] == pytest.approx(start, rel=0.01)

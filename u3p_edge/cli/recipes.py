@@ -39,7 +39,7 @@ def _list() -> None:
         rows.append([title, recipe.description, budget, f"{recipe.max_drop:g}"])
     header = ["recipe", "what it does", "budget", "may lose, points"]
     print_table(header, rows, words=header[:3])
-    results = [[e.data, e.recipe, f"{e.speedup:.1f}x", f"{e.lost:+.2f}", f"1/{1 / e.size_share:.0f}"] for e in measured()]
+    results = [[e.data, e.recipe, f"{e.speedup:.1f}x", f"{-e.lost:+.2f}", f"1/{1 / e.size_share:.0f}"] for e in measured()]
     if results:
-        header = ["data", "recipe", "faster than float32", "Dice lost, points", "file, of float32"]
+        header = ["data", "recipe", "faster than float32", "change of Dice, points", "file, of float32"]
         print_table(header, results, title="Measured (see benchmarks/)", words=header[:2])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.artifact import write_json
 from u3p_edge.benchmark.accuracy import predict_labels, score
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.data.calibration import calibration_indices
@@ -20,8 +23,12 @@ from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.quantize.ranges import clip_outliers
 from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.runtime import Session, open_session
+
+RANGES = "ranges.json"
+"""In the staging folder, how the ranges of the post-training file were chosen."""
 
 BATCH = 16
 """Images that a float model predicts at a time."""
@@ -37,6 +44,9 @@ class Choice:
         calibration_images: that post-training quantization saw.
         pruned_dice: of the float network that was quantized, where that is not the model as it came.
         qat_refused: why quantization-aware training cannot train this network, None where it can or was not asked.
+        ranges: how post-training quantization chose the ranges of the maps; empty where that is not known.
+        range_errors: by method, the mean squared difference of the probabilities from the float model's on a calibration
+            image, median over images; the method with the smallest is `ranges`.
     """
 
     method: str
@@ -46,6 +56,8 @@ class Choice:
     calibration_images: int
     qat_refused: str | None = None
     pruned_dice: float | None = None
+    ranges: str = ""
+    range_errors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def quantized_dice(self) -> float:
@@ -61,18 +73,25 @@ class Choice:
     @property
     def notes(self) -> tuple[str, ...]:
         """The choice in sentences, for a report."""
-        tried = f"post-training quantization on {self.calibration_images} training images lost " + _points(
-            self.quantized_dice - self.ptq_dice
-        )
+        lost = lost_or_gained(100 * (self.quantized_dice - self.ptq_dice))
+        tried = f"post-training quantization on {self.calibration_images} training images {lost}"
         if self.qat_dice is not None:
-            tried += f", quantization-aware training {_points(self.quantized_dice - self.qat_dice)}"
+            tried += f", quantization-aware training {lost_or_gained(100 * (self.quantized_dice - self.qat_dice))}"
         kept = {"ptq": "post-training quantization", "qat": "quantization-aware training"}[self.method]
         pruned = "" if self.pruned_dice is None else f", pruned {100 * self.pruned_dice:.2f}"
         said = f"Validation Dice (float {100 * self.float_dice:.2f}{pruned}): {tried}; kept: {kept}."
         if self.method == "qat" and self.drop < 0:
             said += " What it gains over the float model it gains by training on, not by its integers."
         refused = (f"Quantization-aware training was not possible: {self.qat_refused}.",) if self.qat_refused else ()
-        return (said, *refused)
+        return (said, *self._range_notes, *refused)
+
+    @property
+    def _range_notes(self) -> tuple[str, ...]:
+        if not self.ranges:
+            return ()
+        errors = ", ".join(f"{error:.2e} with {method}" for method, error in self.range_errors.items())
+        measured = f" (mean squared difference of the probabilities from float, median over images: {errors})" if errors else ""
+        return (f"Int8 ranges of the maps: {self.ranges}{measured}.",)
 
 
 def quantize(source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin) -> tuple[Path, Choice]:
@@ -83,7 +102,7 @@ def quantize(source: Source, data: ExportData, recipe: ExportRecipe, staging: St
     """
     made = staging.folder / "int8.json"
     float_file = float_tflite(source, staging, begin)
-    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, begin))
+    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, begin))
     if made.exists():
         choice = Choice(**json.loads(made.read_text()))
     else:
@@ -110,7 +129,7 @@ def _choose(
     float_dice, ptq_dice = (validation_dice(path, data.val, begin) for path in files)
     images = min(recipe.calibration_images, len(data.train.stems))
     cut = float_model_dice(source, data.val) if recipe.pruning or recipe.zeros else None
-    choice = Choice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut)
+    choice = Choice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut, **_staged_ranges(staging))
     lost = 100 * (choice.quantized_dice - ptq_dice)
     if recipe.method == "ptq" or (recipe.method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
@@ -146,12 +165,33 @@ def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) 
     return score(arrays.labels, predicted, predicted, arrays.groups, labels).mean_dice or 0.0
 
 
-def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, begin: Begin) -> bytes:
+def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging: Staging, begin: Begin) -> bytes:
+    """Post-training quantization with ranges that no outlier widens; how they were chosen is staged beside the file.
+
+    TensorFlow's converter measures the ranges itself for what our own placement of quantizers does not know (layer
+    normalisation, for example). It takes the extremes of what it sees, so there outliers of the images are clipped.
+    """
+    from u3p_edge.quantize.qat import fake_quantize
+
     images = train.images[list(calibration_indices(train, recipe.calibration_images))]
     advance = begin("Calibrate (post-training quantization)", len(images))
-    return tflite.convert_int8(
-        source.model, source.metadata, calibration=images, float_io=recipe.float_io, seen=lambda _: advance()
-    )
+    convert = partial(tflite.convert_int8, metadata=source.metadata, float_io=recipe.float_io)
+    try:
+        made = fake_quantize(source.model, images, advance)
+    except UntrainableError:
+        file = convert(source.model, calibration=clip_outliers(images), seen=lambda _: advance())
+        ranges: dict[str, object] = {"ranges": "extremes, outliers of the images clipped"}
+    else:
+        file = convert(made.model, calibration=None)
+        ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
+    write_json(staging.folder / RANGES, ranges)
+    return file
+
+
+def _staged_ranges(staging: Staging) -> dict[str, Any]:
+    """How the ranges of the staged post-training file were chosen; nothing where that is not known."""
+    path = staging.folder / RANGES
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> bytes:
@@ -194,6 +234,6 @@ def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.floa
     return np.eye(channels, dtype=np.float32)[labels]
 
 
-def _points(loss: float) -> str:
-    """A loss of Dice in words that read on from "lost"."""
-    return f"{100 * loss:.2f} points" if loss >= 0 else f"{100 * loss:.2f} points (a gain)"
+def lost_or_gained(loss: float) -> str:
+    """A loss of Dice in words, for example "lost 0.30 points"; negative is a gain, "gained 0.30 points"."""
+    return f"gained {-loss:.2f} points" if round(loss, 2) < 0 else f"lost {abs(loss):.2f} points"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from u3p_edge.graph.ir import Graph, shapes
 from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.table import Table
+from u3p_edge.pipeline.int8 import lost_or_gained
 from u3p_edge.pipeline.recipe import Pruning
 from u3p_edge.pipeline.source import Source
 from u3p_edge.prune.plan import PruningPlan
@@ -69,7 +70,7 @@ def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: f
         said.append(
             f"Pruned to {costs} by {pruning.importance}: validation Dice {100 * float_dice:.2f} as it came, "
             f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
-            f"({lost:+.2f} points lost); {kept}."
+            f"({lost_or_gained(lost)}); {kept}."
         )
     last = next((step for step in reversed(done) if step.kept), None)
     if last is None:

@@ -11,7 +11,7 @@ import tf_keras
 
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import ranked
-from u3p_edge.quantize.qat import quantize_aware, settle
+from u3p_edge.quantize.qat import fake_quantize, settle
 
 CALIBRATION_IMAGES = 64
 """How many training images set the first ranges; chosen evenly over the set."""
@@ -54,7 +54,8 @@ def train_qat(
         ModelError, DataError: as `quantize_aware`; labels that do not fit. ConfigError: a setting that cannot be.
     """
     _check(images, labels, epochs, learning_rate, batch_size, distillation)
-    student = quantize_aware(model, images[_spread(len(images))])
+    start = fake_quantize(model, images[_spread(len(images))])
+    student = start.model
     best_score, best = ranked(float(validate(student))), student.get_weights()
     steps = math.ceil(len(images) / batch_size)
     train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps, keep_zeros)
@@ -63,7 +64,8 @@ def train_qat(
         order = rng.permutation(len(images))
         for step in range(steps):
             batch = np.sort(order[step * batch_size : (step + 1) * batch_size])
-            train_step(tf.constant(images[batch]), tf.constant(labels[batch]))
+            # Clipped as the integer file does it: one outlier would widen the moving range of every map behind the input.
+            train_step(tf.constant(np.clip(images[batch], *start.input_range)), tf.constant(labels[batch]))
             if progress is not None:
                 progress(epoch * steps + step + 1, epochs * steps)
         settle(student)

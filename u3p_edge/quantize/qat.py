@@ -6,7 +6,7 @@ TFMOT. TFMOT 0.8.1 with tf_keras needs no TF_USE_LEGACY_KERAS from the user: it 
 is Keras 3, and sets that variable in this process while it is imported.
 
     float model ─ from_keras ─ fold ─► Graph ─ to_keras ─► plain twin ─ placement ─► wrapped twin: the fake-quant model
-                                                              └─ calibrate ─► its ranges
+                                                              └─ observe ─► its ranges
 
 Training uses the folded weights, so the statistics are frozen. TFMOT instead keeps batch
 normalisation beside the convolution and quantizes with each batch's own statistics; over the few epochs of a fine-tune on
@@ -19,7 +19,8 @@ batch of 1: with an open batch the gate's reshape becomes SHAPE, STRIDED_SLICE a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,12 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from u3p_edge.errors import DataError
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.quantize.calibration import observe_layers
 from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.ranges import METHODS, Observed, Range, clip_outliers
 from u3p_edge.quantize.support import UntrainableError, check
 
 LOGIT_BOUND = 6.25
@@ -47,6 +49,12 @@ a tiny one lets its bias overflow int32."""
 
 RANGE_FLOOR = 1e-3
 """No activation's range is narrower than this: a map that is zero on all calibration images still needs a scale."""
+
+COMPARED = 16
+"""Calibration images, evenly chosen, on which the ways of choosing ranges are compared."""
+
+Ranges = Mapping[str, Range]
+"""By layer."""
 
 _keras = tfmot.quantization.keras
 
@@ -114,16 +122,41 @@ class LayerConfig(_keras.QuantizeConfig):  # type: ignore[misc, name-defined]  #
         return {"kernel": self._kernel, "output": self._output}
 
 
+@dataclass(frozen=True)
+class FakeQuantized:
+    """A fake-quant model, and how its ranges were chosen.
+
+    Args:
+        model: of the same input and output names and shapes as the float model, with its own weights. Called with
+            `training=False` it computes what the int8 file computes, up to single steps; with `training=True` its ranges
+            move.
+        ranges: the method whose model comes nearest to the float model.
+        errors: of each method, the mean squared difference of its probabilities from the float model's on a calibration
+            image, median over images: the few that hold outliers do not decide.
+        input_range: smallest and largest pixel that the integers hold; what lies beyond saturates.
+    """
+
+    model: tf_keras.Model
+    ranges: str
+    errors: Mapping[str, float]
+    input_range: Range
+
+
 def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
-    """The fake-quant model of a float model, with ranges from calibration images: about as good as post-training int8.
+    """The model of `fake_quantize` alone; see there."""
+    return fake_quantize(model, images).model
+
+
+def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[], object] = lambda: None) -> FakeQuantized:
+    """The fake-quant model of a float model, with ranges from calibration images: post-training int8.
+
+    Every way of choosing ranges in `quantize.ranges` is tried on up to `COMPARED` of the images, and again with the outliers
+    of the images clipped if there are any; the one whose network has the smallest error in its probabilities is kept.
 
     Args:
         model: functional tf_keras inference graph, one input [N, H, W, C], one output of probabilities; not changed.
         images: float32 [N, H, W, C], preprocessed; some tens are enough.
-
-    Returns:
-        A model of the same input and output names and shapes with its own weights. Called with `training=False` it
-        computes what the int8 file computes, up to single steps; with `training=True` its ranges move.
+        advance: called after every image that was measured.
 
     Raises:
         UntrainableError: a layer that cannot be quantized, by name. DataError: no images, wrong shape, or not finite.
@@ -131,30 +164,39 @@ def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
     graph = _prepare(from_keras(model))
     places = place(graph)
     twin = to_keras(graph)
-    ranges = calibrate(twin, [name for name, kind in places.items() if kind is Place.RANGE], images)
+    names = [name for name, kind in places.items() if kind is Place.RANGE]
+    tried = _candidates(observe_layers(twin, names, images, advance))
+    if (clipped := clip_outliers(images)) is not images:
+        inside = _candidates(observe_layers(twin, names, clipped))
+        tried |= {f"{method}, outliers of the images clipped": ranges for method, ranges in inside.items()}
     wrapped = _wrap_all(graph, twin, places)
-    for name, (low, high) in ranges.items():
-        _assign(wrapped.get_layer(name), "output", low, high)
     settle(wrapped)
-    return wrapped
+    compared = images[np.unique(np.linspace(0, len(images) - 1, COMPARED).round().astype(int))]
+    errors = {method: _error(twin, wrapped, ranges, compared) for method, ranges in tried.items()}
+    best = min(errors, key=lambda method: errors[method])
+    _set_ranges(wrapped, tried[best])
+    return FakeQuantized(wrapped, best, errors, tried[best][_input(graph)])
 
 
-def calibrate(model: tf_keras.Model, names: Sequence[str], images: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Smallest and largest value of the outputs of the layers `names` over `images`, zero always included."""
-    shape = model.input_shape[1:]
-    if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0 or not np.isfinite(images).all():
-        raise DataError(f"calibration wants finite images of shape [N, {', '.join(map(str, shape))}], not {images.shape}")
-    probe = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
+def _candidates(observed: Mapping[str, Observed]) -> dict[str, Ranges]:
+    """The ranges of all layers by each way of choosing them."""
+    return {method: {name: choose(seen) for name, seen in observed.items()} for method, choose in METHODS.items()}
+
+
+def _error(twin: tf_keras.Model, wrapped: tf_keras.Model, ranges: Ranges, images: np.ndarray) -> float:
+    """Mean squared difference of the probabilities under these ranges from the float twin's, median over the images."""
+    _set_ranges(wrapped, ranges)
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is not followed
-    def measure(image: tf.Tensor) -> tf.Tensor:
-        # Reduced here and not in the probe: there every operation would become a Keras layer, which takes seconds.
-        return tf.stack([f(t) for t in tf.nest.flatten(probe(image, training=False)) for f in (tf.reduce_min, tf.reduce_max)])
+    def difference(image: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.math.squared_difference(wrapped(image, training=False), twin(image, training=False)))
 
-    extremes = np.stack([measure(tf.constant(images[i : i + 1])).numpy() for i in range(len(images))])
-    low, high = np.minimum(extremes[:, 0::2].min(axis=0), 0.0), np.maximum(extremes[:, 1::2].max(axis=0), 0.0)
-    high = np.maximum(high, low + RANGE_FLOOR)
-    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+    return float(np.median([difference(tf.constant(image[np.newaxis])) for image in images]))
+
+
+def _set_ranges(wrapped: tf_keras.Model, ranges: Ranges) -> None:
+    for name, (low, high) in ranges.items():
+        _assign(wrapped.get_layer(name), "output", low, max(high, low + RANGE_FLOOR))
 
 
 def settle(model: tf_keras.Model) -> None:
@@ -184,6 +226,11 @@ def _prepare(graph: Graph) -> Graph:
     return substitute(
         folded, image.name, (image, Node(f"{image.name}_int8", "activation", (image.name,), {"function": "linear"}))
     )
+
+
+def _input(graph: Graph) -> str:
+    """The node of a prepared graph that carries the input's range."""
+    return f"{graph.inputs[0]}_int8"
 
 
 def _wrap_all(graph: Graph, twin: tf_keras.Model, places: Mapping[str, Place]) -> tf_keras.Model:
