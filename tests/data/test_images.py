@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from u3p_edge.data.decode import open_picture
-from u3p_edge.data.images import read_image, read_mask
+from u3p_edge.data.images import read_image
+from u3p_edge.data.masks import read_mask
 from u3p_edge.errors import DataError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -71,59 +72,6 @@ def test_a_camera_s_orientation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # stored lying on its side
     Image.fromarray(GREY).save(tmp_path / "e.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "e.png", 1)[:, :, 0], np.rot90(GREY, -1))
-
-
-def test_binary_and_index_masks(tmp_path: Path) -> None:
-    indices = (GREY // 20 % 3).astype(np.uint8)
-    path = write(tmp_path / "i.png", indices)
-    np.testing.assert_array_equal(read_mask(path, 3), indices)
-    np.testing.assert_array_equal(read_mask(path), indices)
-    binary = np.where(indices == 1, 255, 0).astype(np.uint8)
-    for name, pixels, mode in (
-        ("b", binary, None),
-        ("one", binary, "1"),
-        ("rgb", binary, "RGB"),
-        ("zero_one", binary // 255, None),
-    ):
-        mask = read_mask(write(tmp_path / f"{name}.png", pixels, mode), 2)
-        assert mask.dtype == np.uint8
-        np.testing.assert_array_equal(mask, indices == 1)
-    deep = write(tmp_path / "deep.png", binary.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(read_mask(deep, 2), indices == 1)
-    np.testing.assert_array_equal(read_mask(write(tmp_path / "deep_i.tif", indices.astype(np.uint16)), 3), indices)
-
-
-def test_palette_masks_are_their_indices_whatever_the_colours(tmp_path: Path) -> None:
-    indices = (GREY // 20 % 3).astype(np.uint8)
-    picture = Image.fromarray(indices)
-    picture.putpalette([9, 9, 9, 255, 0, 0, 9, 9, 9])  # two entries of one colour
-    picture.save(tmp_path / "p.png")
-    assert Image.open(tmp_path / "p.png").mode == "P"
-    np.testing.assert_array_equal(read_mask(tmp_path / "p.png", 3), indices)
-
-
-def test_what_is_not_a_mask_is_refused_by_name(tmp_path: Path) -> None:
-    values = np.array([[0, 1], [2, 255]], np.uint8)
-    cases = {
-        "beyond.png": (values[:, :1], 2, "value 2, beyond the 2 classes"),
-        "mixed.png": (values, None, "value 255"),
-        "void.png": (values, 3, "value 255, beyond the 3 classes"),
-        "binary_for_three.png": (values[:, 1:] * 0 + np.uint8(255), 3, "value 255"),
-        "colour.png": (RGB, None, "colour picture"),
-        "half.tif": (np.array([[0.5, 1]], np.float32), 2, "no class index"),
-        "deep.png": (np.array([[0, 700]], np.uint16), 2, "no class index"),
-    }
-    for name, (pixels, labels, symptom) in cases.items():
-        path = write(tmp_path / name, pixels)
-        with pytest.raises(DataError, match=symptom) as caught:
-            read_mask(path, labels)
-        assert str(path) in caught.value.symptom
-
-
-def test_a_jpeg_mask_is_told_to_be_a_png(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.jpg", np.tile(np.array([[0, 255, 255]], np.uint8), (9, 9)))
-    with pytest.raises(DataError, match="save masks as PNG"):
-        read_mask(path, 2)
 
 
 def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
@@ -186,4 +134,4 @@ def test_more_pixels_than_pillow_opens_are_a_matter_of_the_limit_alone(tmp_path:
     Image.new("1", (13400, 13400)).save(path)
     with pytest.raises(DataError, match="13400x13400 = 179,560,000 pixels, more than the limit of 67,108,864"):
         open_picture(path)
-    assert open_picture(path, 13400 * 13400).size == (13400, 13400)
+    assert open_picture(path, 13400 * 13400).stored.size == (13400, 13400)

@@ -13,6 +13,9 @@ from u3p_edge.data.formats import MAX_PIXELS
 if TYPE_CHECKING:
     from u3p_edge.data.check import FolderReport
 
+SHOWN = 20
+"""Problems that are printed unless all are asked for."""
+
 data_app = typer.Typer(help="Look at data folders.", no_args_is_help=True)
 
 
@@ -34,6 +37,13 @@ def check(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Height x width that an image may have; a small file can ask for gigabytes of memory.")
     ] = MAX_PIXELS,
+    ignore_label: Annotated[
+        int | None, typer.Option(min=0, help="Value of mask pixels that count neither in training nor in scores, e.g. 255.")
+    ] = None,
+    label_map: Annotated[
+        str, typer.Option("--map", metavar="VALUE:CLASS,...", help="Classes of mask values, e.g. 1:0,2:1; others stay.")
+    ] = "",
+    show_all: Annotated[bool, typer.Option("--all", help="Print every problem, however many.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Report counts, sizes, class balance and every broken or mismatched pair by name; exit code 2 if there are any.
@@ -44,17 +54,20 @@ def check(
     from json import dumps
 
     from u3p_edge.data.check import check_folder
+    from u3p_edge.data.labels import LabelRule, parse_mapping
 
-    report = check_folder(folder, labels, group_column=group, max_pixels=max_pixels)
+    rule = LabelRule(ignore_label, parse_mapping(label_map))
+    report = check_folder(folder, labels, group_column=group, max_pixels=max_pixels, rule=rule)
     if json:
         print(dumps(dataclasses.asdict(report), indent=2))
     else:
-        _show(report)
+        _show(report, None if show_all else SHOWN)
     if report.problems:
         raise typer.Exit(2)
 
 
-def _show(report: FolderReport) -> None:
+def _show(report: FolderReport, most: int | None) -> None:
+    """Print a report, with so many of its problems; None for all."""
     unit = report.group_column or ("file name" if report.grouped_by_name else "image")
     splits = [[split, str(count), str(report.groups[split])] for split, count in report.images.items()]
     print_table(["split", "images", f"groups (by {unit})"], splits, title=report.root)
@@ -64,9 +77,13 @@ def _show(report: FolderReport) -> None:
         say(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in list(found.items())[:8]))
     shares = enumerate(zip(report.fractions, report.present, strict=True))
     print_table(["class", "share of pixels", "in masks"], [[str(k), f"{share:.2%}", str(n)] for k, (share, n) in shares])
+    if report.ignored:
+        say(f"ignored: {report.ignored:.2%} of the pixels")
     for note in report.notes:
         say(f"note: {note}", "yellow")
-    for problem in report.problems:
+    for problem in report.problems[:most]:
         say(f"problem: {problem}", "red")
     count = len(report.problems)
+    if most is not None and count > most:
+        say(f"... and {count - most} more; --all shows them.")
     say(f"{count} problem{'s' if count > 1 else ''}." if count else "No problems.", "red" if count else "green")

@@ -12,12 +12,17 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.data.classes import MaskValues, check_count, count_classes
 from u3p_edge.data.folder import Sample, scan
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.images import BINARY, Labels, Pixels, read_indices, read_native, to_classes
+from u3p_edge.data.images import Pixels, read_native
+from u3p_edge.data.labels import AS_STORED, LabelRule
 from u3p_edge.data.load import check_sizes
+from u3p_edge.data.masks import Values, read_values, to_classes
+from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.split import SPLITS
 from u3p_edge.errors import DataError
+from u3p_edge.metrics import IGNORE
 
 Counts = npt.NDArray[np.int64]
 T = TypeVar("T")
@@ -37,8 +42,9 @@ class FolderReport:
         sizes: pairs of each "HxW".
         modes: images of each "grey uint8", "RGB uint8", "grey uint16", ...
         labels: number of classes, background included: as given, else found in the masks.
-        fractions: share of the pixels of each class, over all masks.
+        fractions: share of the pixels of each class, over all pixels that are not ignored.
         present: masks in which each class occurs.
+        ignored: share of all pixels that are ignored.
         problems: one sentence each, naming the file.
         notes: what is allowed but worth a look.
     """
@@ -54,18 +60,20 @@ class FolderReport:
     labels: int
     fractions: tuple[float, ...]
     present: tuple[int, ...]
+    ignored: float
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """What one readable pair adds to the report: its size, mode and a histogram int64 [256] of the mask's values."""
+    """What one readable pair adds to the report: its size, its mode, the mask's values and the pixels of each."""
 
     mask: Path
     size: str
     mode: str
-    values: Counts
+    values: Values
+    counts: Counts
 
 
 def check_folder(
@@ -75,6 +83,7 @@ def check_folder(
     seed: int = 0,
     group_column: str | None = None,
     max_pixels: int = MAX_PIXELS,
+    rule: LabelRule = AS_STORED,
 ) -> FolderReport:
     """Read a data folder from end to end.
 
@@ -82,6 +91,7 @@ def check_folder(
         root, seed, group_column: as for `read_folder`.
         labels: number of classes that the masks may have, background included; None finds it in the masks.
         max_pixels: height x width that an image or mask may have.
+        rule: what the values of masks mean.
 
     Raises:
         DataError: there is nothing to check: no folder, no images, no masks, or a split.csv that cannot be read.
@@ -90,10 +100,14 @@ def check_folder(
     problems = list(found.problems)
     read = (_read(sample, max_pixels, problems) for sample in found.dataset.samples)
     pairs = [pair for pair in read if pair is not None]
-    classes = _infer(pairs) if labels is None else labels
-    counted = [_attempt(partial(_count, pair, classes), problems) for pair in pairs]
-    counts = np.array([c for c in counted if c is not None], np.int64).reshape(-1, classes)
-    total = counts.sum(axis=0)
+    classes = count_classes([MaskValues(p.mask, p.values) for p in pairs], rule) if labels is None else labels
+    counted = [(pair, _attempt(partial(_count, pair, classes, rule), problems)) for pair in pairs]
+    readable = [(pair, counts) for pair, counts in counted if counts is not None]
+    counts = np.array([some for _, some in readable], np.int64).reshape(-1, IGNORE + 1)
+    total, ignored = counts[:, :classes].sum(axis=0), int(counts[:, IGNORE].sum())
+    if labels is None:
+        _attempt(lambda: check_count(classes, np.flatnonzero(total).tolist(), Path(root)), problems)
+    turned = _attempt(lambda: check_turned(found.dataset.samples, max_pixels), problems)
     samples = found.dataset.samples
     images = {split: found.dataset.count(split) for split in SPLITS}
     return FolderReport(
@@ -107,9 +121,10 @@ def check_folder(
         modes=dict(Counter(p.mode for p in pairs).most_common()),
         labels=classes,
         fractions=tuple(float(n) for n in total / max(1, total.sum())),
-        present=tuple(int(n) for n in (counts > 0).sum(axis=0)),
+        present=tuple(int(n) for n in (counts[:, :classes] > 0).sum(axis=0)),
+        ignored=ignored / max(1, int(total.sum()) + ignored),
         problems=tuple(problems),
-        notes=(*found.dataset.notes, *_notes(images, total)),
+        notes=(*found.dataset.notes, *((turned.note,) if turned and turned.note else ()), *_notes(images, readable, classes)),
     )
 
 
@@ -119,16 +134,18 @@ def _read(sample: Sample, max_pixels: int, problems: list[str]) -> _Pair | None:
     if path is None:
         return None
     image = _attempt(lambda: read_native(sample.image, max_pixels), problems)
-    mask = _attempt(lambda: read_indices(path, max_pixels), problems)
+    mask = _attempt(lambda: read_values(path, max_pixels), problems)
     if image is None or mask is None:
         return None
     return _attempt(lambda: _pair(sample.image, image, path, mask), problems)
 
 
-def _pair(image_path: Path, image: Pixels, mask_path: Path, mask: Labels) -> _Pair:
+def _pair(image_path: Path, image: Pixels, mask_path: Path, mask: Values) -> _Pair:
     check_sizes(image_path, image.shape[:2], mask_path, mask.shape)
     mode = f"{'grey' if image.shape[2] == 1 else 'RGB'} {image.dtype}"
-    return _Pair(mask_path, f"{mask.shape[0]}x{mask.shape[1]}", mode, np.bincount(mask.ravel(), minlength=BINARY + 1))
+    histogram = np.bincount(mask.ravel())
+    values = np.flatnonzero(histogram)
+    return _Pair(mask_path, f"{mask.shape[0]}x{mask.shape[1]}", mode, values.astype(np.uint16), histogram[values])
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
@@ -140,20 +157,38 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _infer(pairs: Sequence[_Pair]) -> int:
-    """Classes in the masks of indices; those that hold 255 are binary, or a problem that `_count` finds."""
-    highest = (int(np.flatnonzero(p.values)[-1]) for p in pairs if not p.values[BINARY])
-    return max(1, *highest, 0) + 1
-
-
-def _count(pair: _Pair, labels: int) -> Counts:
-    """Pixels of each class, int64 [labels]. Raises DataError for an index beyond them."""
-    present = np.flatnonzero(pair.values)
-    counts = np.zeros(labels, np.int64)
-    counts[to_classes(present.astype(np.uint8), labels, pair.mask)] = pair.values[present]
+def _count(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
+    """Pixels of each class and, at `IGNORE`, of none: int64 [256]. Raises DataError for a value beyond the classes."""
+    counts = np.zeros(IGNORE + 1, np.int64)
+    np.add.at(counts, to_classes(pair.values, labels, pair.mask, rule), pair.counts)
     return counts
 
 
-def _notes(images: Mapping[str, int], total: Counts) -> tuple[str, ...]:
-    empty = tuple(f"no images in the split {split!r}" for split, count in images.items() if count == 0)
-    return empty + tuple(f"class {k} is in no mask" for k, n in enumerate(total) if n == 0)
+def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[str, ...]:
+    """Empty splits, classes that no mask has, and the one mask that alone has a class beyond them."""
+    notes = [f"no images in the split {split!r}" for split, count in images.items() if count == 0]
+    present = {k: [pair.mask for pair, counts in masks if counts[k]] for k in range(classes)}
+    missing = [k for k in range(classes) if not present[k]]
+    if not missing:
+        return tuple(notes)
+    one = len(missing) == 1
+    held = ", ".join(str(k) for k in range(classes) if present[k])
+    notes.append(
+        f"class{'' if one else 'es'} {_ranges(missing)} {'is' if one else 'are'} in no mask; the masks hold {held}. If other "
+        "classes are meant, --map gives them their numbers"
+    )
+    last = present[classes - 1]
+    if len(last) == 1 and len(masks) > 2 and classes - 2 in missing:
+        notes.append(f"class {classes - 1} is in {last[0]} alone")
+    return tuple(notes)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Sorted numbers with runs of three or more shortened: "1, 3 to 6"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)

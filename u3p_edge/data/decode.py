@@ -6,11 +6,12 @@ Only the four formats are tried: Pillow has decoders for dozens more, one of whi
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 # Importing a format's module registers its decoder in Image.OPEN.
-from PIL import BmpImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from u3p_edge.data.formats import DEPTHS, FORMATS, MAX_PIXELS
 from u3p_edge.errors import DataError
@@ -20,6 +21,20 @@ ORIENTATION = 0x0112
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """Values of that tag under which height and width change places."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a stored picture upright, by the tag's value (EXIF 2.32, 4.6.4); 1 is upright already."""
+
+_INVERSE = {6: 8, 8: 6}
+"""The turn that undoes a turn; every other one undoes itself."""
 
 _PLUGINS = (
     PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile, JpegImagePlugin.JpegImageFile, BmpImagePlugin.BmpImageFile
@@ -32,16 +47,33 @@ _SIGNATURES = (
 """Offset, bytes and name of files that are met under the name of a picture."""
 
 _CUT_SHORT = ("truncated", "not enough image data", "end of file", "Missing dimensions", "unrecognized data stream")
-_UNSUPPORTED = ("unknown pixel mode", "unsupported", "not supported", "not available", "unknown data organization")
+_UNSUPPORTED = (
+    *("unknown pixel mode", "unsupported", "Unsupported", "not supported", "not available", "unknown data organization"),
+    *("codec configuration error", "unknown raw mode"),
+)
 
 
-def open_picture(path: Path, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> Image.Image:
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Args:
+        stored: as it is in the file, not turned.
+        raw_mode: Pillow's name of how a pixel is stored, e.g. "L;4" for four bits of grey, which `stored` stretches to 0..255.
+        orientation: 1 to 8, the EXIF tag; 1 is upright.
+    """
+
+    stored: Image.Image
+    raw_mode: str
+    orientation: int
+
+
+def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """The decoded picture of a PNG, TIFF, JPEG or BMP file.
 
     Args:
         path: of the file.
         max_pixels: height x width that the picture may have.
-        upright: turn it as its EXIF orientation says; otherwise it is as stored.
 
     Raises:
         DataError: no such file, not a regular file, empty, no picture, cut short, damaged, of an unsupported kind, of more
@@ -54,8 +86,11 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
             _check_pixels(picture.size, max_pixels, path)
             if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
                 raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
+            raw_mode, orientation = _raw_mode(picture), _orientation(picture)
             picture.load()
-            return ImageOps.exif_transpose(picture) if upright else picture
+            # Pillow turns a TIFF while it loads it, and no other file.
+            stored = undo(picture, orientation) if picture.format == "TIFF" else picture
+            return Picture(stored, raw_mode, orientation)
     except (DataError, KeyboardInterrupt):
         raise
     except OSError as error:
@@ -73,7 +108,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with path.open("rb") as file:
             picture = _identify(file, path)
-            turned = picture.getexif().get(ORIENTATION, 1) in _QUARTER_TURNS
+            # Pillow gives the upright size of a TIFF, and the stored size of any other picture.
+            turned = _orientation(picture) in _QUARTER_TURNS and picture.format != "TIFF"
             return picture.size if turned else (picture.height, picture.width)
     except DataError:
         raise
@@ -81,6 +117,36 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise _unreadable(path, error) if error.errno else _undecodable(path, error) from error
     except Exception as error:  # as in `open_picture`
         raise _undecodable(path, error) from error
+
+
+def turn(image: Image.Image, orientation: int) -> Image.Image:
+    """A stored picture as its EXIF orientation says."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of a picture file, 1 to 8, without decoding it; 1 where it cannot be read."""
+    try:
+        _check_regular(path)
+        with path.open("rb") as file:
+            return _orientation(_identify(file, path))
+    except Exception:  # as in `open_picture`, which says what is wrong
+        return 1
+
+
+def undo(image: Image.Image, orientation: int) -> Image.Image:
+    """An upright picture as it was stored: what `turn` turned."""
+    return turn(image, _INVERSE.get(orientation, orientation))
+
+
+def _raw_mode(picture: ImageFile.ImageFile) -> str:
+    args = picture.tile[0].args if picture.tile else ""
+    return str(args[0]) if isinstance(args, tuple) and args else str(args)
+
+
+def _orientation(picture: Image.Image) -> int:
+    value = picture.getexif().get(ORIENTATION, 1)
+    return value if value in _TURNS else 1
 
 
 def _check_regular(path: Path) -> None:
@@ -99,7 +165,7 @@ def _check_regular(path: Path) -> None:
         raise DataError(f"{path} is an empty file (0 bytes)", mend="Copy it again from where it came.")
 
 
-def _identify(file: IO[bytes], path: Path) -> Image.Image:
+def _identify(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
     """The picture, not decoded yet. Unlike `Image.open` it has no limit of pixels of its own, which is a global variable."""
     start = file.read(132)
     for plugin in _PLUGINS:

@@ -1,6 +1,6 @@
-"""Image and mask files to arrays, and every way in which they cannot be, as a DataError that names the file.
+"""Image files to arrays.
 
-PNG, TIFF, JPEG and BMP; 8 or 16 bit, or float TIFF; grey, palette or RGB. Only NumPy and Pillow are needed, so that a
+PNG, TIFF, JPEG and BMP; up to 16 bit, or float TIFF; grey, palette or RGB. Only NumPy and Pillow are needed, so that a
 device can read its images. An orientation written by a camera (EXIF) is applied; transparency is dropped. A 16-bit
 RGB file is read with its upper 8 bits, which is what Pillow has for it.
 """
@@ -14,15 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from u3p_edge.data.decode import open_picture
+from u3p_edge.data.decode import open_picture, turn
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
 
-BINARY = 255
-"""Foreground of a binary mask file."""
-
 Pixels = npt.NDArray[Any]
-Labels = npt.NDArray[np.uint8]
 
 
 def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -56,63 +52,9 @@ def to_channels(pixels: Pixels, channels: int) -> Pixels:
 
 def read_native(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
     """As `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
-    pixels = _values(np.asarray(_flat(open_picture(path, max_pixels))), path)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
-
-
-def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXELS) -> Labels:
-    """The class index of every pixel of a mask file, uint8 [H, W].
-
-    Args:
-        path: of the file: grey or palette class indices (the palette's colours do not matter), or binary 0 / 255.
-        labels: number of classes, background included; None accepts any indices, and reads 0 / 255 as 0 / 1.
-        max_pixels: height x width that the mask may have.
-
-    Raises:
-        DataError: as `read_image`; or the mask is in colour, or has an index that `labels` does not.
-    """
-    return to_classes(read_indices(path, max_pixels), labels, path)
-
-
-def read_indices(path: Path, max_pixels: int = MAX_PIXELS) -> Labels:
-    """The values of a mask file as they were written, uint8 [H, W]; 16-bit 65535 becomes 255. Errors as `read_mask`."""
     picture = open_picture(path, max_pixels)
-    if picture.mode != "P":
-        picture = _flat(picture)
-    values = np.asarray(picture)
-    if values.ndim == 3:
-        if (values != values[:, :, :1]).any():
-            raise DataError(
-                f"the mask {path} is a colour picture",
-                mend="Write each pixel's class index (0, 1, ...) into a grey or palette PNG.",
-            )
-        values = values[:, :, 0]
-    values = _values(values, path)
-    if values.dtype == np.uint16 and set(np.unique(values)) <= {0, 65535}:
-        values = values // 257
-    if (values != np.clip(np.rint(values), 0, 255)).any():
-        raise DataError(f"the mask {path} has values that are no class index", mend="Use whole numbers from 0 to 254.")
-    return values.astype(np.uint8)
-
-
-def to_classes(indices: Labels, labels: int | None, path: Path) -> Labels:
-    """Binary 0 / 255 to 0 / 1, indices as they are; a DataError naming `path` for what `labels` does not have."""
-    highest = int(indices.max())
-    if highest == BINARY and labels in (None, 2) and np.isin(indices, (0, BINARY)).all():
-        return np.where(indices == BINARY, 1, 0).astype(np.uint8)
-    limit = BINARY if labels is None else labels
-    if highest >= limit:
-        raise beyond(path, highest, labels)
-    return indices
-
-
-def beyond(path: Path, index: int, labels: int | None) -> DataError:
-    """The error for a class index that a model or data set does not have."""
-    has = "neither a binary mask nor a class index" if labels is None else f"beyond the {labels} classes (0 to {labels - 1})"
-    mend = "Binary masks hold 0 and 255, other masks class indices"
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        mend += "; JPEG changes pixel values, so save masks as PNG"
-    return DataError(f"the mask {path} has the value {index}, {has}", mend=f"{mend}.")
+    pixels = to_values(np.asarray(turn(_flat(picture.stored), picture.orientation)), path)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def _flat(picture: Image.Image) -> Image.Image:
@@ -122,8 +64,8 @@ def _flat(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if picture.mode in ("1", "LA", "La") else "RGB")
 
 
-def _values(values: Pixels, path: Path) -> Pixels:
-    """uint8, uint16 or finite float32."""
+def to_values(values: Pixels, path: Path) -> Pixels:
+    """The numbers of a grey or colour picture as uint8, uint16 or finite float32. Raises DataError for NaN and infinity."""
     if values.dtype in (np.uint8, np.uint16):
         return values
     if values.dtype.kind in "iu":

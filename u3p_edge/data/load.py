@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.config import Preprocessing
+from u3p_edge.data.classes import MaskValues, check_count, count_classes, distinct
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import Original
 from u3p_edge.data.folder import Dataset, Sample
-from u3p_edge.data.images import BINARY, beyond, read_image, read_indices, read_mask
+from u3p_edge.data.images import read_image
+from u3p_edge.data.labels import AS_STORED, LabelRule
+from u3p_edge.data.masks import read_mask, read_values, to_classes
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.preprocess import apply, fit_mask, grid_of, inputs, network_size, score_tiles
 from u3p_edge.errors import DataError
@@ -119,31 +122,26 @@ def _foreground(mask: npt.NDArray[np.uint8]) -> int:
     return int(np.count_nonzero((mask != 0) & (mask != IGNORE)))
 
 
-def infer_labels(dataset: Dataset) -> int:
-    """Number of classes in all masks of a data set: 2 when they are binary, else the highest index plus 1.
+def infer_labels(dataset: Dataset, rule: LabelRule = AS_STORED) -> int:
+    """Number of classes in all masks of a data set, see `classes.count_classes`.
 
     Raises:
-        DataError: a mask that cannot be read, or that mixes 0 / 255 with class indices.
+        DataError: a mask that cannot be read or that does not fit the others, or a number that makes no sense.
     """
-    binary, highest = None, 1
-    for path in (s.mask for s in dataset.samples if s.mask is not None):
-        values = np.unique(read_indices(path))
-        if values[-1] != BINARY:
-            highest = max(highest, int(values[-1]))
-        elif np.isin(values, (0, BINARY)).all():
-            binary = path
-        else:
-            raise beyond(path, BINARY, None)
-    if binary is not None and highest > 1:
-        raise beyond(binary, BINARY, highest + 1)
-    return highest + 1
+    paths = [sample.mask for sample in dataset.samples if sample.mask is not None]
+    masks = [MaskValues(path, distinct(read_values(path))) for path in paths]
+    labels = count_classes(masks, rule)
+    classes = [to_classes(mask.values, labels, mask.path, rule) for mask in masks]
+    check_count(labels, sorted({int(k) for some in classes for k in some} - {IGNORE}), dataset.root)
+    return labels
 
 
 def check_sizes(image: Path, image_size: tuple[int, ...], mask: Path, mask_size: tuple[int, ...]) -> None:
     """Raise DataError unless image and mask have one height and width."""
     if image_size != mask_size:
+        quarter = image_size == mask_size[::-1]
         raise DataError(
             f"{image} has {image_size[0]}x{image_size[1]} pixels (height x width) but its mask {mask} "
             f"{mask_size[0]}x{mask_size[1]}",
-            mend="Export both at one size.",
+            mend="One of them lies on its side; an EXIF orientation turns an image." if quarter else "Export both at one size.",
         )

@@ -13,6 +13,7 @@ from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, read_folder
 from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
+from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
 from u3p_edge.pipeline.recipe import ExportRecipe
@@ -33,7 +34,7 @@ class ExportData:
         test_split: which of the two it is.
         embedded: the demonstration data of the package.
         fit_notes: what fitting the images to the network lost, one sentence each.
-        group_notes: what a user should know of the groups, one sentence each.
+        group_notes: what a user should know of groups and turned images, one sentence each.
     """
 
     name: str
@@ -76,6 +77,7 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
     splits = _splits(dataset)
     test_split = list(splits)[-1]
     check_memory(inputs_of(dataset, metadata), metadata.preprocessing)
+    turned = check_turned(dataset.samples)
     advance = begin("Read images", sum(map(len, splits.values())))
     arrays = {
         name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
@@ -90,7 +92,7 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
         test_split=test_split,
         embedded=folder is None,
         fit_notes=fit_notes(originals, metadata.preprocessing),
-        group_notes=dataset.notes,
+        group_notes=(*dataset.notes, *((turned.note,) if turned.note else ())),
     )
 
 

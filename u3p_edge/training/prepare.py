@@ -12,6 +12,7 @@ from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
 from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load
 from u3p_edge.data.memory import check_memory
+from u3p_edge.data.orientation import check_turned
 from u3p_edge.errors import ConfigError
 from u3p_edge.training.recipe import TrainRecipe
 
@@ -53,6 +54,7 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], objec
         DataError: a file or an empty split, which is named; more than fits into memory; or cropping leaves no foreground.
     """
     check_memory(inputs_of(recipe, dataset), recipe.preprocessing())
+    check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
         return load(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance, tiled=split == "test")

@@ -1,0 +1,81 @@
+"""What the values of mask files mean: which are renamed, and which count nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.errors import ConfigError
+
+HIGHEST_VALUE = 65535
+"""In a mask file, of 16 bits."""
+
+HIGHEST_CLASS = 254
+"""As labels are kept in 8 bits, where 255 is what is ignored."""
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """From the values of mask files to classes; values that are not named stay as they are.
+
+    Args:
+        ignore: the value of pixels that count neither in training nor in scores; None for none.
+        mapping: (value, class) pairs, e.g. ((1, 0), (2, 1)).
+
+    Raises:
+        ConfigError: a value or class that cannot be, or a value named twice.
+    """
+
+    ignore: int | None = None
+    mapping: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        values = [value for value, _ in self.mapping] + ([] if self.ignore is None else [self.ignore])
+        for value in values:
+            if not 0 <= value <= HIGHEST_VALUE:
+                raise ConfigError(f"a mask cannot hold the value {value}", mend=f"Values are 0 to {HIGHEST_VALUE}.")
+            if values.count(value) > 1:
+                raise ConfigError(
+                    f"the mask value {value} has two meanings", mend="Name each value once in --map or --ignore-label."
+                )
+        for value, label in self.mapping:
+            if not 0 <= label <= HIGHEST_CLASS:
+                raise ConfigError(f"the mask value {value} cannot be class {label}", mend=f"Classes are 0 to {HIGHEST_CLASS}.")
+
+    def ignored(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """Which values count nowhere, of the shape of `values`."""
+        return np.zeros(values.shape, bool) if self.ignore is None else np.asarray(values == self.ignore)
+
+    def renamed(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """Which values the mapping names, of the shape of `values`."""
+        return np.isin(values, [value for value, _ in self.mapping])
+
+    def apply(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
+        """Values uint8 or uint16 with the mapping applied, uint16 of the same shape."""
+        if not self.mapping:
+            return values.astype(np.uint16)
+        table = np.arange(HIGHEST_VALUE + 1, dtype=np.uint16)
+        for value, label in self.mapping:
+            table[value] = label
+        return np.asarray(table[values])
+
+
+AS_STORED = LabelRule()
+"""Values are classes."""
+
+
+def parse_mapping(text: str) -> tuple[tuple[int, int], ...]:
+    """Pairs from "1:0,2:1", by value. Raises ConfigError."""
+    pairs = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        value, colon, label = (piece.strip() for piece in part.partition(":"))
+        if not (colon and _is_number(value) and _is_number(label)):
+            raise ConfigError(f"--map: {part!r} is not VALUE:CLASS", mend="Give for example --map 1:0,2:1.")
+        pairs.append((int(value), int(label)))
+    return tuple(sorted(pairs))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len(str(HIGHEST_VALUE))

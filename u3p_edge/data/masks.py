@@ -1,0 +1,174 @@
+"""Mask files to classes, and every way in which they cannot be, as a DataError that names the file.
+
+A mask file holds a class index for every pixel, as it is stored: a palette's colours and a stretch to full brightness do
+not matter, so the 4-bit grey value 5 is class 5. A file of 0 and 255 (or 0 and 65535) alone is binary. A TIFF that shows 0
+as white is read as stored too, except with one bit, where white is 1. What a `LabelRule` names comes before all this.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from u3p_edge.data.decode import Picture, open_picture, turn
+from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.data.images import Pixels, to_values
+from u3p_edge.data.labels import AS_STORED, HIGHEST_CLASS, HIGHEST_VALUE, LabelRule
+from u3p_edge.errors import DataError
+from u3p_edge.metrics import IGNORE
+
+BINARY = 255
+"""Foreground of a binary mask file of 8 bits."""
+
+MAX_BELIEVED = 32
+"""Different values of a mask that are taken for classes when nobody gave their number; more are objects or grey levels."""
+
+SHOWN = 8
+"""Values of a mask that a message lists at most."""
+
+_STRETCH = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies a pixel of few bits with to fill 0..255, by how its raw mode begins."""
+
+Labels = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.integer]
+
+
+def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXELS, rule: LabelRule = AS_STORED) -> Labels:
+    """The class of every pixel of a mask file, uint8 [H, W]; `metrics.IGNORE` where it is ignored.
+
+    Args:
+        path: of the file: grey or palette class indices, or binary 0 / 255.
+        labels: number of classes, background included; None accepts any indices, and reads 0 / 255 as 0 / 1.
+        max_pixels: height x width that the mask may have.
+        rule: what the values mean.
+
+    Raises:
+        DataError: as `decode.open_picture`; or the mask is in colour, has its shape in its transparency, or has an index that
+            `labels` does not.
+    """
+    return to_classes(read_values(path, max_pixels), labels, path, rule)
+
+
+def read_values(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
+    """The values of a mask file as they are stored, uint8 or uint16 [H, W], upright. Errors as `read_mask`."""
+    picture = open_picture(path, max_pixels)
+    values = np.asarray(turn(picture.stored, picture.orientation))
+    if picture.stored.mode == "P":
+        return values
+    if picture.stored.mode == "1":
+        return values.astype(np.uint8)
+    if picture.stored.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return _without_alpha(turn(picture.stored, picture.orientation), path)
+    if picture.stored.mode not in ("L", "RGB", "F") and picture.stored.mode[0] != "I":
+        values = np.asarray(turn(picture.stored.convert("RGB"), picture.orientation))
+    if values.ndim == 3:
+        return _single(values, path)
+    return _whole(_as_stored(values, picture), path)
+
+
+def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule = AS_STORED) -> Labels:
+    """Classes of the values of a mask file; a DataError naming `path` for what `labels` does not have.
+
+    Args:
+        values: uint8 or uint16 of any shape.
+        labels, rule: as `read_mask`.
+
+    Returns:
+        uint8 of the shape of `values`, `IGNORE` where the rule says so.
+    """
+    ignored = rule.ignored(values)
+    classes = rule.apply(values)
+    plain = ~ignored & ~rule.renamed(values)
+    top = _binary_foreground(values[plain])
+    if top is not None and labels in (None, 2):
+        classes = np.where(plain & (values == top), 1, classes).astype(np.uint16)
+    limit = HIGHEST_CLASS + 1 if labels is None else labels
+    wrong = ~ignored & (classes >= limit)
+    if wrong.any():
+        raise beyond(path, np.unique(values[~ignored]), int(values[wrong].max()), labels)
+    return np.where(ignored, IGNORE, classes).astype(np.uint8)
+
+
+def is_binary(values: Values) -> bool:
+    """Whether values are 0 and 255 (or 65535) alone, and not all 0."""
+    return _binary_foreground(values) is not None
+
+
+def beyond(path: Path, present: Values, value: int, labels: int | None) -> DataError:
+    """The error for a value that a model or data set has no class for.
+
+    Args:
+        path: of the mask.
+        present: all values of the mask that are not ignored, sorted.
+        value: the wrong one.
+        labels: number of classes, background included; None where any class index would do.
+    """
+    odd = [int(v) for v in present if v not in (0, BINARY)]
+    if len(present) > MAX_BELIEVED:
+        has = f"{len(present)} different values: numbers of objects (an instance mask) or grey levels, not classes"
+        return DataError(f"the mask {path} has {has}", mend="Write each pixel's class index (0, 1, ...) into it.")
+    if value == BINARY and odd and labels in (None, 2):
+        shown = f"value{'s' * (len(odd) > 1)} {', '.join(map(str, odd[:SHOWN]))}"
+        return DataError(
+            f"the mask {path} has the {shown} besides 0 and {BINARY}: it is neither a binary mask nor class indices",
+            mend=_jpeg(path) or f"Mend the mask; or give --map VALUE:CLASS,..., or --ignore-label {BINARY}.",
+        )
+    has = f"no class index (0 to {HIGHEST_CLASS})" if labels is None else f"beyond the {labels} classes (0 to {labels - 1})"
+    mend = "Binary masks hold 0 and 255, other masks class indices; --map and --ignore-label say what other values mean."
+    return DataError(f"the mask {path} has the value {value}, {has}", mend=_jpeg(path) or mend)
+
+
+def _jpeg(path: Path) -> str:
+    lossy = path.suffix.lower() in (".jpg", ".jpeg")
+    return "JPEG changes pixel values, so save masks as PNG." if lossy else ""
+
+
+def _binary_foreground(values: Values) -> int | None:
+    """255 or 65535 where this and 0 are the only values; None otherwise."""
+    top = int(values.max()) if values.size else 0
+    return top if top in (BINARY, HIGHEST_VALUE) and bool(((values == 0) | (values == top)).all()) else None
+
+
+def _as_stored(values: Pixels, picture: Picture) -> Pixels:
+    """Undo what Pillow does to show a grey picture: a stretch of few bits, and an inversion where 0 is white."""
+    stretch = next((factor for start, factor in _STRETCH.items() if picture.raw_mode.startswith(start)), 1)
+    if values.dtype != np.uint8:
+        return values
+    shown: Pixels = values // np.uint8(stretch)
+    inverted = "I" in picture.raw_mode.partition(";")[2]
+    return np.uint8(255 // stretch - shown) if inverted else shown
+
+
+def _whole(values: Pixels, path: Path) -> Values:
+    numbers = to_values(values, path)
+    if numbers.dtype.kind == "f" and (numbers != np.clip(np.rint(numbers), 0, HIGHEST_VALUE)).any():
+        raise DataError(
+            f"the mask {path} has values that are no class index", mend=f"Use whole numbers from 0 to {HIGHEST_CLASS}."
+        )
+    return numbers if numbers.dtype.kind == "u" else numbers.astype(np.uint16)
+
+
+def _single(colours: Pixels, path: Path) -> Values:
+    """The one channel of a picture [H, W, 3] whose channels are equal."""
+    if (colours != colours[:, :, :1]).any():
+        raise DataError(
+            f"the mask {path} is a colour picture",
+            mend="Write each pixel's class index (0, 1, ...) into a grey or palette PNG.",
+        )
+    return np.ascontiguousarray(colours[:, :, 0])
+
+
+def _without_alpha(image: Image.Image, path: Path) -> Values:
+    """The colour of a picture with transparency, which must not hold any of the mask's shape."""
+    pixels = np.asarray(image.convert("RGBA"))
+    colour, alpha = _single(pixels[:, :, :3], path), pixels[:, :, 3]
+    hides_some, is_empty = bool(colour[alpha < alpha.max()].any()), not colour.any()
+    if (alpha != alpha[0, 0]).any() and (hides_some or is_empty):
+        raise DataError(
+            f"the mask {path} has its shape in its transparency (alpha channel), which is not read",
+            mend="Save it without transparency: grey, 0 for background and 255 or class indices for the rest.",
+        )
+    return colour
