@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from u3p_edge.benchmark import statistics
-from u3p_edge.benchmark.statistics import RESAMPLES, Interval, quartiles, ratio, ratio_change, ratio_of_medians, resamples
+from u3p_edge.benchmark.statistics import (
+    RESAMPLES,
+    Interval,
+    quartiles,
+    ratio,
+    ratio_change,
+    ratio_of_medians,
+    resamples,
+    rounds_to_decide,
+)
 
 TIMES = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=30)
 
@@ -98,3 +107,22 @@ def test_a_bootstrap_of_many_samples_takes_little_memory() -> None:
 def test_unpaired_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="3 samples cannot be paired with 2"):
         ratio([1, 2, 3], [1, 2])
+
+
+def test_the_rounds_that_would_decide_narrow_the_interval_to_the_limit() -> None:
+    # The upper bound lies 0.2 above the median and must come down to 0.1 above it: half the width, four times the rounds.
+    assert rounds_to_decide(15, Interval(1.0, 0.9, 1.2), 1.1) == 60
+    assert rounds_to_decide(15, Interval(1.2, 1.0, 1.3), 1.1) == 60
+    assert rounds_to_decide(15, Interval(1.1, 1.0, 1.2), 1.1) is None
+
+
+def test_one_run_is_certain_to_be_as_fast_as_itself() -> None:
+    run = ([1.0, 2.0, 5.0, 1.5, 0.7], [2.0, 2.0, 3.0, 9.0, 1.0])
+    assert ratio_change(run, run) == Interval(1.0, 1.0, 1.0)
+    other = ([*run[0][:4], 0.8], run[1])
+    assert ratio_change(run, other).high > 1.0
+
+
+def test_uncertainty_is_the_farther_bounds_share() -> None:
+    assert Interval(2.0, 1.5, 2.1).uncertainty == 0.25
+    assert Interval(2.0, 1.9, 2.5).uncertainty == 0.25

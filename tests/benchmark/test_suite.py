@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,20 @@ def test_agreement_refers_to_the_labels_that_are_given(zoo: Zoo, data: Evaluatio
     run = measure([zoo.path("int8.onnx")], data=data, reference_labels=nowhere, settings=settings).result
     assert run.artifacts[0].accuracy is not None
     assert run.artifacts[0].accuracy.agreement == 0
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_reference_does_not_depend_on_the_order_of_the_files(zoo: Zoo, order: int) -> None:
+    paths = [zoo.path(kind) for kind in ("float32.onnx", "float32.tflite", "int8.onnx", "int8.tflite")][::order]
+    settings = Settings(threads=(), memory_repeats=0)
+    assert measure(paths, settings=settings).result.reference == "model.float32.tflite"
+
+
+def test_the_model_before_pruning_is_the_reference_where_it_is_there(zoo: Zoo, tmp_path: Path) -> None:
+    original = tmp_path / "reference.float32.tflite"
+    shutil.copyfile(zoo.path("float32.tflite"), original)
+    paths = [zoo.path("float32.tflite"), zoo.path("int8.tflite"), original]
+    assert measure(paths, settings=Settings(threads=(), memory_repeats=0)).result.reference == original.name
 
 
 def test_the_reference_can_be_chosen(zoo: Zoo) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from small_artifacts import Zoo, picture
 
-from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, interleave
+from u3p_edge.benchmark.statistics import ratio
+from u3p_edge.benchmark.timing import CHECKED, MINIMUM_ROUNDS, interleave
 from u3p_edge.runtime import open_session
 from u3p_edge.runtime.base import FloatArray
 
@@ -102,3 +103,35 @@ def test_real_sessions_are_timed(zoo: Zoo, threads: int) -> None:
     found = interleave(sessions, picture(), rounds=5)
     assert [len(samples.ms) for samples in found] == [5, 5, 5]
     assert all(sample > 0 for samples in found for sample in samples.ms)
+
+
+def noisy(spread: float, seed: int, count: int = 4000) -> list[float]:
+    """Milliseconds around 10, each twice: a session runs twice for a sample."""
+    return [float(ms) for ms in np.random.default_rng(seed).lognormal(np.log(10), spread, count).repeat(2)]
+
+
+@pytest.mark.parametrize(("spread", "until"), [(0.05, 0.02), (0.2, 0.05)])
+def test_rounds_go_on_until_the_ratio_is_certain(spread: float, until: float) -> None:
+    clock = Clock()
+    sessions = workers(clock, [], a=noisy(spread, 1), b=noisy(spread, 2), c=noisy(spread, 3))
+    found = interleave(sessions, IMAGE, rounds=10, warmup=0, until=until, reference=1, clock=clock)
+    rounds = len(found[0].ms)
+    assert rounds > 10
+    assert all(ratio(found[i].ms, found[1].ms).uncertainty <= until for i in (0, 2))
+    # One look before, at least one of the two was not certain.
+    before = [ratio(found[i].ms[: rounds - CHECKED], found[1].ms[: rounds - CHECKED]).uncertainty for i in (0, 2)]
+    assert max(before) > until
+
+
+def test_rounds_end_with_the_time_though_nothing_is_certain() -> None:
+    clock = Clock()
+    sessions = workers(clock, [], a=noisy(0.5, 1), b=noisy(0.5, 2))
+    found = interleave(sessions, IMAGE, rounds=10, warmup=0, until=1e-4, seconds=2.0, clock=clock)
+    # Both sessions run twice a round, some 10 ms a run: about 50 rounds.
+    assert 30 < len(found[0].ms) < 70
+
+
+def test_what_is_certain_takes_no_more_rounds_than_asked_for() -> None:
+    clock = Clock()
+    sessions = workers(clock, [], a=[10.0], b=[20.0])
+    assert len(interleave(sessions, IMAGE, rounds=12, warmup=0, until=0.01, clock=clock)[0].ms) == 12

@@ -177,6 +177,45 @@ def test_bad_input_is_neither_pass_nor_fail(baseline: Path, tmp_path: Path) -> N
         assert done.exception.exit_code == 2
 
 
+def test_budgets_and_strictness_are_options(baseline: Path, tmp_path: Path) -> None:
+    current, xml = kept(tmp_path), tmp_path / "gate.xml"
+    assert run(gate, baseline, current, "--max-ms", "60", "--max-mb", "2", "--max-peak-mb", "90").exit_code == 0
+    for budget in (("--max-ms", "10"), ("--max-mb", "0.5"), ("--max-peak-mb", "70")):
+        done = run(gate, baseline, current, *budget)
+        assert done.exit_code == 1
+        assert "may be" in done.output
+    undecided = kept(tmp_path, peak=87.9)  # between 9.6 and 10.1 % more
+    assert run(gate, baseline, undecided).exit_code == 4
+    done = run(gate, baseline, undecided, "--strict", "--junit", xml)
+    assert done.exit_code == 1
+    assert "--strict" in done.output
+    assert ElementTree.parse(xml).getroot().get("failures") == "1", "of int8, the float file is as it was"
+
+
+def test_the_files_of_a_shells_star_are_compared_with_an_exports_report(zoo: Zoo, folder: Path, tmp_path: Path) -> None:
+    """The documented way, on a device with one runtime, against a result with both, in an order that puts ONNX first."""
+    exported, device = tmp_path / "report.json", tmp_path / "device.json"
+    options = ("--data", folder, "--threads", "1", "--rounds", "10", "--memory", "0")
+    kinds = ("float32.onnx", "float32.tflite", "int8.onnx", "int8.tflite")
+    assert run(bench, *(zoo.path(kind) for kind in kinds), *options, "--save", exported).exit_code == 0
+    assert run(bench, zoo.path("float32.tflite"), zoo.path("int8.tflite"), *options, "--save", device).exit_code == 0
+    done = run(gate, exported, device, "--only", "accuracy", "--only", "size", "--only", "latency", "--max-slowdown", "100000")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("missing") == 2
+    assert "model.int8.onnx" in done.output
+
+
+def test_bench_goes_on_until_its_ratios_are_certain(zoo: Zoo, tmp_path: Path) -> None:
+    saved = tmp_path / "r.json"
+    options = ("--threads", "1", "--rounds", "5", "--memory", "0", "--save", saved)
+    models = (zoo.path("float32.tflite"), zoo.path("int8.tflite"))
+    # So sure it cannot be: the time ends it, and that is said.
+    done = run(bench, *models, *options, "--until", "0.1", "--seconds", "0.5")
+    assert done.exit_code == 0, done.output
+    assert "is certain to" in done.output
+    assert len(read_result(saved).artifacts[0].latencies[0].samples_ms) > 5
+
+
 def test_a_real_run_passes_its_own_gate(zoo: Zoo, folder: Path, tmp_path: Path) -> None:
     saved = tmp_path / "r.json"
     options = ("--data", folder, "--threads", "1", "--rounds", "5", "--memory", "1", "--save", saved)

@@ -1,107 +1,106 @@
 """The gate: is a run worse than the one kept as baseline?
 
-Latency is compared as the ratio to the float model of the same run, never as absolute time, and fails only when the
-whole bootstrap interval of the change lies beyond the tolerance. What cannot be compared is said to be incomparable,
-neither passed nor failed. At two threads only rounds count in which the two cores shared a cache, where that is known.
+Latency is compared as the ratio to a float file of the same run, never as absolute time. It regressed only where the whole
+bootstrap interval of its change lies beyond the tolerance, and it passed only where the whole interval lies within. Between the
+two the samples do not decide: an outcome of its own. What cannot be compared has neither passed nor failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from u3p_edge.benchmark.handoff import least, together
-from u3p_edge.benchmark.result import Accuracy, ArtifactResult, Environment, Latency, Memory, RunResult
-from u3p_edge.benchmark.statistics import ratio_change
-from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
-
-Outcome = Literal["passed", "regressed", "incomparable"]
-What = Literal["accuracy", "latency", "memory", "size"]
-EVERYTHING: tuple[What, ...] = ("accuracy", "latency", "memory", "size")
-EXIT_CODES: dict[Outcome, int] = {"passed": 0, "regressed": 1, "incomparable": 3}
+from u3p_edge.benchmark.ceilings import Ceilings, bounded, check_ceilings
+from u3p_edge.benchmark.checks import EVERYTHING, Check, Outcome, Tolerances, Verdict, What
+from u3p_edge.benchmark.matching import Pair, choose_reference, match, select
+from u3p_edge.benchmark.result import Accuracy, ArtifactResult, Environment, RunResult
+from u3p_edge.benchmark.slowdown import check_latency
 
 
 @dataclass(frozen=True)
-class Tolerances:
-    """What may change without a regression.
+class Scope:
+    """What of two runs is compared.
 
     Args:
-        slowdown: of the latency ratio to float, as a share: 0.1 = 10 %.
-        drop: of the mean foreground Dice, in points: 0.1 = from 90.0 to 89.9.
-        memory: growth of the peak, as a share.
-        size: growth of the file, as a share.
+        what: accuracy, latency, memory, size.
+        files: patterns of names, e.g. "*int8*"; empty for all files.
+        threads: numbers of threads; empty for all.
+        reference: name of the float file that ratios refer to; empty for the baseline's, where both runs have it.
     """
 
-    slowdown: float = 0.10
-    drop: float = 0.1
-    memory: float = 0.10
-    size: float = 0.02
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison of one artifact, and why it ended so."""
-
-    what: What
-    artifact: str
-    outcome: Outcome
-    reason: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """All checks; one regression is enough to fail, then one incomparable check to say so."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        """regressed, else incomparable (also when nothing at all was compared), else passed."""
-        outcomes = {check.outcome for check in self.checks}
-        if "regressed" in outcomes:
-            return "regressed"
-        return "passed" if outcomes == {"passed"} else "incomparable"
-
-    @property
-    def exit_code(self) -> int:
-        """0 passed, 1 regressed, 3 incomparable."""
-        return EXIT_CODES[self.outcome]
+    what: tuple[What, ...] = EVERYTHING
+    files: tuple[str, ...] = ()
+    threads: tuple[int, ...] = ()
+    reference: str = ""
 
 
 def gate(
-    baseline: RunResult, current: RunResult, tolerances: Tolerances | None = None, what: tuple[What, ...] = EVERYTHING
+    baseline: RunResult,
+    current: RunResult,
+    tolerances: Tolerances | None = None,
+    scope: Scope | None = None,
+    ceilings: Ceilings | None = None,
 ) -> Verdict:
-    """Compare two runs, artifact by artifact (matched by name)."""
-    limits = tolerances or Tolerances()
-    names = dict.fromkeys(a.name for a in (*baseline.artifacts, *current.artifacts))
-    return Verdict(tuple(check for name in names for check in _artifact(baseline, current, name, limits, what)))
+    """Compare two runs, file by file, each with the one of the same name or role; a file of one run alone is named, no more.
+
+    Raises:
+        ConfigError: no file is called as `scope` says.
+    """
+    limits, scope, ceilings = tolerances or Tolerances(), scope or Scope(), ceilings or Ceilings()
+    pairs = match(baseline, current)
+    reference = choose_reference(pairs, baseline, current, scope.reference)
+    chosen = select(pairs, scope.files)
+    checks = [check for pair in chosen for check in _pair(baseline, current, pair, reference, limits, scope)]
+    if ceilings.given:
+        files = [pair.after for pair in chosen if pair.after is not None]
+        checks += [c for a in bounded(files, bool(scope.files)) for c in check_ceilings(a, ceilings, scope.threads)]
+    return Verdict(tuple(checks), _notes(baseline, current, chosen, reference, scope))
 
 
-def _artifact(
-    baseline: RunResult, current: RunResult, name: str, limits: Tolerances, what: tuple[What, ...]
+def _pair(
+    baseline: RunResult, current: RunResult, pair: Pair, reference: Pair | None, limits: Tolerances, scope: Scope
 ) -> Iterator[Check]:
-    before, after = baseline.get(name), current.get(name)
+    before, after, what = pair.before, pair.after, scope.what
+    if before is None or after is None:
+        where = "current run" if before is None else "baseline"
+        yield Check("file", pair.name, "missing", f"it is in the {where} alone")
+        return
     difference = _different_task(baseline, current, before, after)
-    if difference or before is None or after is None:
-        yield from (Check(w, name, "incomparable", difference) for w in what)
+    if difference:
+        yield from (Check(w, pair.name, "incomparable", difference) for w in what)
         return
     if "accuracy" in what:
         yield from _accuracy(baseline, current, before, after, limits)
-    if "latency" in what and name != baseline.reference:
-        yield from _latency(baseline, current, before, after, limits)
+    if "latency" in what and pair != reference:
+        yield from _latency(baseline, current, before, after, reference, limits, scope.threads)
     if "memory" in what:
         yield from _memory(baseline.environment, current.environment, before, after, limits)
     if "size" in what:
-        yield _growth("size", name, before.bytes / 1e6, after.bytes / 1e6, limits.size)
+        yield _growth("size", after.name, (before.bytes / 1e6,), (after.bytes / 1e6,), limits.size)
 
 
-def _different_task(
-    baseline: RunResult, current: RunResult, before: ArtifactResult | None, after: ArtifactResult | None
-) -> str:
+def _notes(
+    baseline: RunResult, current: RunResult, pairs: Sequence[Pair], reference: Pair | None, scope: Scope
+) -> tuple[str, ...]:
+    """Which files were compared under two names, and what ratios refer to where that is not plain."""
+    notes = [
+        f"{pair.before.name} of the baseline is compared with {pair.after.name}: both are {pair.after.format}."
+        for pair in pairs
+        if pair.before and pair.after and pair.before.name != pair.after.name
+    ]
+    timed = "latency" in scope.what and baseline.threads and current.threads
+    if not timed or reference is None or reference.before is None or reference.after is None:
+        return tuple(notes)
+    if {baseline.reference, current.reference} != {reference.name}:
+        notes.append(f"Ratios of latencies refer to {reference.name}, which both runs have.")
+    if reference.before.sha256 != reference.after.sha256:
+        notes.append(f"{reference.name}, which ratios refer to, is another file in each run: if it became slower, so may all.")
+    return tuple(notes)
+
+
+def _different_task(baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult) -> str:
     """Why an artifact of two runs is not the same thing; empty if it is."""
-    if before is None or after is None:
-        return f"it is in the {'current run' if before is None else 'baseline'} alone"
     if before.input_shape != after.input_shape:
         return f"its input was {_shape(before)} and is {_shape(after)}"
     if before.format != after.format:
@@ -114,10 +113,13 @@ def _different_task(
 def _accuracy(
     baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult, limits: Tolerances
 ) -> Iterator[Check]:
-    name = before.name
+    name = after.name
     if before.accuracy is None and after.accuracy is None:
         return
-    if baseline.data is None or current.data is None or baseline.data.sha256 != current.data.sha256:
+    if before.accuracy is None or after.accuracy is None or baseline.data is None or current.data is None:
+        yield Check("accuracy", name, "missing", "it was scored in one of the two runs alone")
+        return
+    if baseline.data.sha256 != current.data.sha256:
         yield Check("accuracy", name, "incomparable", "the two runs were scored on different images")
         return
     old, new = _mean_dice(before.accuracy), _mean_dice(after.accuracy)
@@ -133,54 +135,25 @@ def _accuracy(
 
 
 def _latency(
-    baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult, limits: Tolerances
+    baseline: RunResult,
+    current: RunResult,
+    before: ArtifactResult,
+    after: ArtifactResult,
+    reference: Pair | None,
+    limits: Tolerances,
+    threads: tuple[int, ...],
 ) -> Iterator[Check]:
+    if not before.latencies and not after.latencies:
+        return
     difference = _different_machine(baseline.environment, current.environment)
-    if baseline.reference != current.reference:
-        difference = f"ratios refer to {baseline.reference} in the baseline and to {current.reference} now"
-    for threads in sorted({entry.threads for a in (before, after) for entry in a.latencies}):
-        outcome, reason = _ratio(baseline, current, before, after, threads, limits)
-        if difference:
-            outcome, reason = "incomparable", difference
-        yield Check("latency", before.name, outcome, f"{threads} thread{'s' if threads > 1 else ''}: {reason}")
-
-
-def _ratio(
-    baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult, threads: int, limits: Tolerances
-) -> tuple[Outcome, str]:
-    old, new = before.latency(threads), after.latency(threads)
-    old_float, new_float = baseline.reference_latency(threads), current.reference_latency(threads)
-    if old is None or new is None or old_float is None or new_float is None:
-        return "incomparable", "it was timed in one of the two runs alone"
+    if reference is None:
+        difference = "no float file is in both runs, so there is nothing that times can be a ratio of"
     cores = baseline.environment.cores, current.environment.cores
-    if threads > 1 and cores[0] != cores[1]:
-        return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
-    if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
-        return "incomparable", f"fewer than {MINIMUM_ROUNDS} rounds say nothing of the spread"
-    shortest = least((old, old_float, new, new_float))
-    before_ms, after_ms = (_alike(pair, shortest) for pair in ((old, old_float), (new, new_float)))
-    if min(len(before_ms[0]), len(after_ms[0])) < MINIMUM_ROUNDS:
-        return "incomparable", f"in fewer than {MINIMUM_ROUNDS} rounds of one of the runs did the two cores share a cache"
-    change = ratio_change(before_ms, after_ms)
-    said = (
-        f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
-        f"{1 + limits.slowdown:.3f} may be)"
-    )
-    if change.low > 1 + limits.slowdown:
-        return "regressed", said
-    return (
-        "passed",
-        said if change.high <= 1 + limits.slowdown else f"{said}: too noisy to rule a slowdown out, more rounds would",
-    )
-
-
-def _alike(pair: tuple[Latency, Latency], shortest: float | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The samples of two artifacts in the rounds in which the cores shared a cache; in all of them where nothing is known."""
-    own, other = (entry.samples_ms for entry in pair)
-    if shortest is None:
-        return own, other
-    rounds = together(pair, shortest)
-    return tuple(own[i] for i in rounds), tuple(other[i] for i in rounds)
+    checks = () if reference is None else check_latency(before, after, reference, cores, 1 + limits.slowdown, threads)
+    if difference:
+        yield Check("latency", after.name, "incomparable", difference)
+    else:
+        yield from checks
 
 
 def _memory(
@@ -188,20 +161,29 @@ def _memory(
 ) -> Iterator[Check]:
     if before.memory is None and after.memory is None:
         return
-    difference = _different_machine(old, new)
     if before.memory is None or after.memory is None:
-        difference = "it was weighed in one of the two runs alone"
-    if difference or before.memory is None or after.memory is None:
-        yield Check("memory", before.name, "incomparable", difference)
-        return
-    # The least of the new samples against the most of the old ones: with three samples, that is the interval.
-    yield _growth("memory", before.name, _peak(before.memory, most=True), _peak(after.memory, most=False), limits.memory)
+        yield Check("memory", after.name, "missing", "it was measured in one of the two runs alone")
+    elif difference := _different_machine(old, new):
+        yield Check("memory", after.name, "incomparable", difference)
+    else:
+        yield _growth("memory", after.name, before.memory.peak_mb, after.memory.peak_mb, limits.memory)
 
 
-def _growth(what: What, name: str, old: float, new: float, limit: float) -> Check:
-    share = new / old - 1 if old > 0 else 0.0
-    outcome: Outcome = "regressed" if share > limit else "passed"
-    return Check(what, name, outcome, f"{old:.2f} -> {new:.2f} MB ({share:+.1%}, {limit:.1%} may be added)")
+def _growth(what: What, name: str, old: Sequence[float], new: Sequence[float], limit: float) -> Check:
+    """With a few samples each, the growth lies between that of the extremes; the very same samples did not grow."""
+    least, most = _share(min(new), max(old)), _share(max(new), min(old))
+    if tuple(old) == tuple(new):
+        least = most = 0.0
+    outcome: Outcome = "regressed" if least > limit else "passed" if most <= limit else "inconclusive"
+    share = f"{least:+.1%}" if least == most else f"{least:+.1%} to {most:+.1%}"
+    return Check(what, name, outcome, f"{max(old):.2f} -> {max(new):.2f} MB ({share}, {limit:.1%} may be added)")
+
+
+def _share(new: float, old: float) -> float:
+    """Growth from old to new, as a share; infinite from nothing."""
+    if old <= 0:
+        return math.inf if new > 0 else 0.0
+    return new / old - 1
 
 
 def _different_machine(old: Environment, new: Environment) -> str:
@@ -220,10 +202,6 @@ def _different_machine(old: Environment, new: Environment) -> str:
 
 def _mean_dice(accuracy: Accuracy | None) -> float | None:
     return None if accuracy is None else accuracy.mean_dice
-
-
-def _peak(memory: Memory, *, most: bool) -> float:
-    return max(memory.peak_mb) if most else min(memory.peak_mb)
 
 
 def _shape(artifact: ArtifactResult) -> str:

@@ -7,6 +7,7 @@ replacement. A ratio is taken inside each round, so what slows a whole round dow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,11 +27,39 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def uncertainty(self) -> float:
+        """The greater distance of a bound from the median, as a share of the median, which is above 0."""
+        return max(self.high - self.median, self.median - self.low) / self.median
+
 
 def quartiles(samples: Sequence[float]) -> Interval:
     """Median, first and third quartile."""
     low, middle, high = np.percentile(np.asarray(samples, np.float64), (25, 50, 75))
     return Interval(float(middle), float(low), float(high))
+
+
+def median(samples: Sequence[float]) -> Interval:
+    """Median with its 95 % bootstrap interval."""
+    values = np.asarray(samples, np.float64)
+    return _interval(float(np.median(values)), _bootstrap(values, seed=0))
+
+
+def rounds_to_decide(rounds: int, change: Interval, limit: float) -> int | None:
+    """How many rounds it would take until an interval lies on one side of a limit, if the median stays where it is.
+
+    An interval narrows with the square root of the rounds. None where the median is the limit itself, to 1 part in 1000.
+
+    Args:
+        rounds: that gave the interval.
+        change: the interval, with the limit inside.
+        limit: to be on one side of.
+    """
+    gap = abs(limit - change.median)
+    if gap < 1e-3 * limit:
+        return None
+    reach = change.high - change.median if change.median < limit else change.median - change.low
+    return math.ceil(rounds * max(1.0, (reach / gap) ** 2) - 1e-6)  # of the rounding of the division
 
 
 def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:
@@ -54,8 +83,12 @@ def ratio_change(
     Args:
         baseline, current: (samples, reference samples) of each run; 1.1 means that `current` became 10 % slower
             against its float model.
+
+    Two runs with the very same samples are one run, and its change against itself is 1 without any doubt.
     """
     before, after = _paired(*baseline), _paired(*current)
+    if np.array_equal(before, after):
+        return Interval(1.0, 1.0, 1.0)
     # The two runs are independent, so each is drawn with a seed of its own.
     draws = _bootstrap(after, seed=1) / _bootstrap(before, seed=0)
     return _interval(float(np.median(after) / np.median(before)), draws)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark import accuracy, environment, memory, timing
+from u3p_edge.benchmark.matching import is_original
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS, Metadata
 from u3p_edge.data.load import Arrays
@@ -33,6 +34,7 @@ class Settings:
         rounds: samples an artifact and thread count.
         warmup: rounds beforehand that are not kept.
         seconds: after which no further round starts, for each thread count.
+        until: go on after `rounds` until every ratio to the reference is as certain as this share; None for no more rounds.
         memory_repeats: fresh processes an artifact; 0 for no memory.
         max_memory_mb: an artifact that would take more is refused; None for files that this program wrote.
     """
@@ -41,6 +43,7 @@ class Settings:
     rounds: int = 20
     warmup: int = 2
     seconds: float = 60.0
+    until: float | None = None
     memory_repeats: int = 3
     max_memory_mb: float | None = MAX_MEMORY_MB
 
@@ -95,7 +98,7 @@ def measure(
 
     Args:
         paths: .tflite and .onnx files, for images of one shape, with one set of classes.
-        reference: name of the artifact that ratios and agreement refer to; empty for the first float32 one.
+        reference: name of the artifact that ratios and agreement refer to; empty for a float32 one (see `choose_reference`).
         data: images with truth; None leaves accuracy out.
         reference_labels: labels uint8 [N, H, W] that agreement refers to instead, e.g. of the tf_keras model.
         settings: how long to measure; None for the defaults at 1 thread and at all.
@@ -111,7 +114,7 @@ def measure(
     assessed = _assess(named, reference, data, reference_labels, settings, progress)
     results = assessed.results
     for threads in settings.threads:
-        results = _with_latency(results, named, threads, settings, data, progress)
+        results = _with_latency(results, named, threads, settings, data, assessed.reference, progress)
     results = _with_memory(results, named, settings, progress)
     info = None if data is None else data.info()
     names, chosen = assessed.metadata.class_names, assessed.reference
@@ -138,7 +141,9 @@ def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def choose_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
-    """The name asked for; else the first float32 artifact; else the first.
+    """The name asked for; else a float32 artifact, whatever the order of the files; else the first.
+
+    Of the float32 ones, the model before pruning and rewriting comes first, and TFLite before the others.
 
     Raises:
         ConfigError: there is no artifact of the name asked for.
@@ -148,7 +153,10 @@ def choose_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
         if len(matches) != 1:
             raise ConfigError(f"the reference {wanted!r} is none of the models", mend=f"It is one of: {', '.join(sessions)}.")
         return matches[0]
-    return next((name for name, s in sessions.items() if s.format.endswith("-float32")), next(iter(sessions)))
+    floats = [name for name, session in sessions.items() if session.format.endswith("-float32")]
+    if not floats:
+        return next(iter(sessions))
+    return min(floats, key=lambda name: (not is_original(name), not sessions[name].format.startswith("tflite")))
 
 
 def _one_task(sessions: Sequence[Session]) -> Metadata:
@@ -221,6 +229,7 @@ def _with_latency(
     threads: int,
     settings: Settings,
     data: EvaluationData | None,
+    reference: str,
     progress: Progress,
 ) -> dict[str, ArtifactResult]:
     sessions = [open_session(path, threads, max_memory_mb=None) for path in paths.values()]
@@ -233,6 +242,8 @@ def _with_latency(
         rounds=settings.rounds,
         warmup=settings.warmup,
         seconds=settings.seconds,
+        until=settings.until,
+        reference=list(paths).index(reference),
         advance=progress(stage, settings.rounds),
     )
     return {

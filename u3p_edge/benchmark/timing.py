@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 from u3p_edge.benchmark.handoff import between_cores
 from u3p_edge.benchmark.result import Latency
+from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.runtime.base import FloatArray, Session
+
+CHECKED = 10
+"""Rounds between two looks at how certain the ratios are."""
 
 MINIMUM_ROUNDS = 5
 """Fewer say nothing of a spread; a budget of seconds never cuts below this."""
@@ -34,6 +38,8 @@ def interleave(
     rounds: int,
     warmup: int = 2,
     seconds: float = float("inf"),
+    until: float | None = None,
+    reference: int = 0,
     advance: Callable[[], object] = lambda: None,
     beside: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], int] = time.perf_counter_ns,
@@ -47,9 +53,13 @@ def interleave(
     Args:
         sessions: all for images of one shape.
         image: float32 [H, W, C].
-        rounds: how many at most.
+        rounds: how many at most; with `until`, at least.
         warmup: rounds beforehand that are not kept.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
+        until: go on after `rounds` until every session's ratio to the reference is as certain as this (see
+            `Interval.uncertainty`). What stops it is the width of the intervals and not where they lie, so the rounds taken do
+            not favour a result (Chow and Robbins 1965).
+        reference: place of the session that ratios refer to.
         advance: called after each round.
         beside: reads what a sample should be seen with; called before the first run of a pair and after the second.
         clock: in nanoseconds, rising.
@@ -60,7 +70,7 @@ def interleave(
             call()
     kept: list[tuple[tuple[float, float], ...]] = []
     begin = clock()
-    while len(kept) < rounds and (len(kept) < MINIMUM_ROUNDS or clock() - begin < seconds * 1e9):
+    while _wants_more(kept, rounds, until, reference) and (len(kept) < MINIMUM_ROUNDS or clock() - begin < seconds * 1e9):
         kept.append(_round(calls, len(kept), beside, clock))
         advance()
     return tuple(Samples(*zip(*own, strict=True)) for own in zip(*kept, strict=True))
@@ -74,13 +84,37 @@ def latencies(
     rounds: int,
     warmup: int = 2,
     seconds: float = float("inf"),
+    until: float | None = None,
+    reference: int = 0,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Latency, ...]:
     """`interleave` of sessions that use so many threads, with the messages between two cores beside each sample."""
     with between_cores(threads) as handoff:
         beside = handoff or (lambda: 0.0)
-        samples = interleave(sessions, image, rounds=rounds, warmup=warmup, seconds=seconds, advance=advance, beside=beside)
+        samples = interleave(
+            sessions,
+            image,
+            rounds=rounds,
+            warmup=warmup,
+            seconds=seconds,
+            until=until,
+            reference=reference,
+            advance=advance,
+            beside=beside,
+        )
     return tuple(Latency(threads, own.ms, own.beside if handoff else ()) for own in samples)
+
+
+def _wants_more(kept: Sequence[tuple[tuple[float, float], ...]], rounds: int, until: float | None, reference: int) -> bool:
+    """Whether another round is due; the intervals are looked at once in `CHECKED` rounds, as each look takes milliseconds."""
+    count = len(kept)
+    if count < rounds or until is None:
+        return count < rounds
+    if (count - rounds) % CHECKED:
+        return True
+    other = [taken[reference][0] for taken in kept]
+    ratios = (ratio([taken[i][0] for taken in kept], other) for i in range(len(kept[0])) if i != reference)
+    return any(found.uncertainty > until for found in ratios)
 
 
 def _round(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import WIDE, console, make_table, print_list
+from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, say
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 
 if TYPE_CHECKING:
@@ -24,13 +24,22 @@ def bench(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the data folder: train, val or test.")] = "test",
     reference: Annotated[
-        str, typer.Option(help="File that ratios and label agreement refer to; the first float32 one if not given.")
+        str,
+        typer.Option(
+            help="File that ratios and label agreement refer to; reference.float32.tflite or another float32 file if not given."
+        ),
     ] = "",
     threads: Annotated[
         list[int] | None,
         typer.Option(min=1, max=MAX_THREADS, help="Threads to time at; repeat for several. 1 and all cores if not given."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=5, help="Timed rounds, each over all files in turn.")] = 20,
+    rounds: Annotated[
+        int, typer.Option(min=5, help="Timed rounds, each over all files in turn; the fewest with --until.")
+    ] = 20,
+    until: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="More rounds until each ratio is certain to so many percent, or --seconds are over."),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(min=0, help="Begin no further round after this long, at each number of threads.")
     ] = 60,
@@ -61,7 +70,10 @@ def bench(
     from u3p_edge.report.markdown import render
 
     counts = tuple(sorted(set(threads))) if threads else default_threads()
-    settings = Settings(threads=counts, rounds=rounds, seconds=seconds, memory_repeats=memory, max_memory_mb=max_memory_mb)
+    share = None if until is None else until / 100
+    settings = Settings(
+        threads=counts, rounds=rounds, seconds=seconds, until=share, memory_repeats=memory, max_memory_mb=max_memory_mb
+    )
     for path in filter(None, (save, report)):
         make_folder(path.parent)  # minutes of measuring should not end at a folder that cannot be made
     with stages() as begin:
@@ -79,6 +91,8 @@ def bench(
     if report:
         write_text(report, text)
     append_summary(text)
+    if share is not None:
+        say_uncertain(measured.result, share, seconds)
     if json:
         print(to_json(measured.result))
     else:
@@ -94,6 +108,26 @@ def show(result: RunResult) -> None:
     fits = out.measure(whole, options=out.options.update_width(WIDE)).maximum <= out.width
     out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
     print_list([f"× is the time of {result.reference}.", *markdown.findings(result)])
+
+
+def say_uncertain(result: RunResult, until: float, seconds: float) -> None:
+    """Name on standard error every ratio that is less certain than asked for."""
+    from u3p_edge.benchmark.statistics import ratio
+
+    for threads in result.threads:
+        reference = result.reference_latency(threads)
+        for artifact in result.artifacts:
+            entry = artifact.latency(threads)
+            if entry is None or reference is None or artifact.name == result.reference:
+                continue
+            found = ratio(entry.samples_ms, reference.samples_ms)
+            if found.uncertainty > until:
+                say(
+                    f"{artifact.name} at {threads} thread{'s' if threads > 1 else ''}: after {seconds:g} s and "
+                    f"{len(entry.samples_ms)} rounds its ratio is certain to {found.uncertainty:.1%} only. "
+                    "Give more --seconds, or a calmer machine.",
+                    stderr=True,
+                )
 
 
 def command_line(argv: list[str]) -> str:

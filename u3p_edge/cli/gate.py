@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import print_table, say, shown
+from u3p_edge.cli.terminal import print_list, print_table, say, shown
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from u3p_edge.benchmark.compare import Verdict
+    from u3p_edge.benchmark.checks import Verdict
 
-WORDS = {"passed": ("passed", "green"), "regressed": ("regressed", "bold red"), "incomparable": ("not comparable", "yellow")}
+WORDS = {
+    "passed": ("passed", "green"),
+    "regressed": ("regressed", "bold red"),
+    "inconclusive": ("inconclusive", "yellow"),
+    "incomparable": ("not comparable", "yellow"),
+    "missing": ("missing", "yellow"),
+}
 """How the terminal says an outcome, and in which style; the emoji of the reports are of another width on each terminal."""
 
 
@@ -29,7 +35,7 @@ class What(str, Enum):
 
 
 def gate(
-    baseline: Annotated[Path, typer.Argument(help="Result kept from an earlier `u3p-edge bench --save`.")],
+    baseline: Annotated[Path, typer.Argument(help="Result kept from an earlier `u3p-edge bench --save`, or a report.json.")],
     current: Annotated[Path, typer.Argument(help="Result of now.")],
     max_slowdown: Annotated[float, typer.Option(min=0, help="Percent by which the latency ratio to float may grow.")] = 10.0,
     max_drop: Annotated[float, typer.Option(min=0, help="Points by which the mean Dice may fall.")] = 0.1,
@@ -39,38 +45,67 @@ def gate(
         list[What] | None,
         typer.Option(help="Compare this alone; repeat for several. E.g. accuracy and size, where machines differ."),
     ] = None,
+    file: Annotated[
+        list[str] | None, typer.Option(help="Compare the files of such names alone, e.g. '*int8*'; repeat for several.")
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="Compare latency at so many threads alone; repeat for several.")
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Float file that latencies are a ratio of; the baseline's own, if both runs have it.")
+    ] = "",
+    max_ms: Annotated[
+        float | None, typer.Option(min=0, help="Milliseconds that a file may take now, at the fewest threads timed.")
+    ] = None,
+    max_mb: Annotated[float | None, typer.Option(min=0, help="Megabytes (10^6 bytes) that a file may have now.")] = None,
+    max_peak_mb: Annotated[
+        float | None, typer.Option(min=0, help="Megabytes of peak memory that a process with a file may need now.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail, with exit code 1, on what is inconclusive or missing, too.")
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write the verdict as JUnit XML.")] = None,
 ) -> None:
-    """Compare two benchmark results, file by file.
+    """Compare two benchmark results, file by file: those of one name, or else of one role, e.g. the int8 TFLite file.
 
-    Latency is the ratio to the float model of the same run, never an absolute time.
+    Latency is the ratio to the float file of the same run, never an absolute time. It regressed where the whole 95 % interval
+    of its change, from the raw samples, lies beyond the tolerance, and passed where the whole interval lies within. Between
+    the two it is inconclusive: more rounds decide, e.g. of `u3p-edge bench --until 2`.
 
-    It fails only when the whole 95 % interval of its change, from the raw samples, lies beyond the tolerance.
+    The budgets --max-ms, --max-mb and --max-peak-mb are for the int8 files, or for those that --file names.
 
-    Exit code 0: passed. 1: regressed. 3: not comparable (other machine, images, classes or files). 2: bad input.
+    Exit code 0: passed. 1: regressed. 3: not comparable (other machine, images or classes). 4: inconclusive. 2: bad input. A
+    file that one run lacks is listed as missing, and does not decide.
 
         u3p-edge gate baseline.json current.json --max-slowdown 5
+        u3p-edge gate baseline.json current.json --file '*int8*' --max-ms 12 --strict
     """
     from u3p_edge.artifact import write_text
     from u3p_edge.benchmark import compare
+    from u3p_edge.benchmark.ceilings import Ceilings
+    from u3p_edge.benchmark.checks import EVERYTHING, Tolerances
     from u3p_edge.benchmark.result import read_result
-    from u3p_edge.report import verdict as said
+    from u3p_edge.report import verdict as reports
     from u3p_edge.report.github import append_summary
 
-    limits = compare.Tolerances(max_slowdown / 100, max_drop, max_memory / 100, max_size / 100)
-    what = tuple(entry for entry in compare.EVERYTHING if not only or entry in {o.value for o in only})
-    verdict = compare.gate(read_result(baseline), read_result(current), limits, what)
+    limits = Tolerances(max_slowdown / 100, max_drop, max_memory / 100, max_size / 100)
+    what = tuple(entry for entry in EVERYTHING if not only or entry in {o.value for o in only})
+    scope = compare.Scope(what, tuple(file or ()), tuple(threads or ()), reference)
+    ceilings = Ceilings(max_ms, max_mb, max_peak_mb)
+    verdict = compare.gate(read_result(baseline), read_result(current), limits, scope, ceilings)
     if junit:
-        write_text(junit, said.junit(verdict))
-    append_summary(said.render_verdict(verdict))
+        write_text(junit, reports.junit(verdict, strict=strict))
+    append_summary(reports.render_verdict(verdict, strict=strict))
     _show(verdict)
-    raise typer.Exit(verdict.exit_code)
+    word, style = WORDS[verdict.outcome]
+    say(word + reports.why_strict(verdict, strict=strict), style)
+    raise typer.Exit(verdict.exit_code(strict=strict))
 
 
 def _show(verdict: Verdict) -> None:
     rows: list[list[str | Text]] = [
-        [check.artifact, check.what, shown(*WORDS[check.outcome]), check.reason] for check in verdict.checks
+        [check.artifact, check.title, shown(*WORDS[check.outcome]), check.reason] for check in verdict.checks
     ]
     header = ["file", "what", "outcome", "why"]
     print_table(header, rows, words=header)
-    say(*WORDS[verdict.outcome])
+    print_list(verdict.notes)

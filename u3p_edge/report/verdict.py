@@ -4,35 +4,57 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from u3p_edge.benchmark.compare import Verdict
+from u3p_edge.benchmark.checks import Verdict
 from u3p_edge.text import to_markdown, to_xml
 
-SIGNS = {"passed": "✅ passed", "regressed": "❌ regressed", "incomparable": "⚠️ not comparable"}
+SIGNS = {
+    "passed": "✅ passed",
+    "regressed": "❌ regressed",
+    "inconclusive": "❔ inconclusive",
+    "incomparable": "⚠️ not comparable",
+    "missing": "➖ missing",
+}
 
 
-def render_verdict(verdict: Verdict) -> str:
-    """One table, one row a check; the names of files are made safe for Markdown."""
-    rows = [f"| {to_markdown(c.artifact)} | {c.what} | {SIGNS[c.outcome]} | {to_markdown(c.reason)} |" for c in verdict.checks]
-    head = [f"## Gate: {SIGNS[verdict.outcome]}", "", "| file | what | outcome | why |", "|---|---|---|---|"]
-    return "\n".join([*head, *rows]) + "\n"
+def render_verdict(verdict: Verdict, *, strict: bool = False) -> str:
+    """One table, one row a check, and the notes; the names of files are made safe for Markdown."""
+    rows = [f"| {to_markdown(c.artifact)} | {c.title} | {SIGNS[c.outcome]} | {to_markdown(c.reason)} |" for c in verdict.checks]
+    head = [
+        f"## Gate: {SIGNS[verdict.outcome]}{why_strict(verdict, strict=strict)}",
+        "",
+        "| file | what | outcome | why |",
+        "|---|---|---|---|",
+    ]
+    notes = ["", *(f"- {to_markdown(note)}" for note in verdict.notes)] if verdict.notes else []
+    return "\n".join([*head, *rows, *notes]) + "\n"
 
 
-def junit(verdict: Verdict) -> str:
-    """JUnit XML: a test case a check; a regression is a failure, an incomparable check is skipped."""
-    counts = {outcome: sum(c.outcome == outcome for c in verdict.checks) for outcome in SIGNS}
+def why_strict(verdict: Verdict, *, strict: bool) -> str:
+    """What is added to an outcome that fails for being strict alone; empty elsewhere."""
+    fails = strict and verdict.exit_code(strict=True) != verdict.exit_code()
+    return ", failed for what is inconclusive or missing (--strict)" if fails else ""
+
+
+def junit(verdict: Verdict, *, strict: bool = False) -> str:
+    """JUnit XML: a test case a check, with a name that is the same in every run, so that a server can follow it.
+
+    A regression is a failure, and so is, if `strict`, what is inconclusive or missing. All else that is not decided is skipped.
+    What was measured is the case's message or output.
+    """
+    failed = {"regressed", "inconclusive", "missing"} if strict else {"regressed"}
+    kinds = ["passed" if c.outcome == "passed" else "failure" if c.outcome in failed else "skipped" for c in verdict.checks]
     suite = ElementTree.Element(
         "testsuite",
         name="u3p-edge gate",
         tests=str(len(verdict.checks)),
-        failures=str(counts["regressed"]),
+        failures=str(kinds.count("failure")),
         errors="0",
-        skipped=str(counts["incomparable"]),
+        skipped=str(kinds.count("skipped")),
     )
-    for check in verdict.checks:
-        reason = to_xml(check.reason)
-        case = ElementTree.SubElement(suite, "testcase", classname=to_xml(check.artifact), name=f"{check.what}: {reason}")
-        if check.outcome == "regressed":
-            ElementTree.SubElement(case, "failure", message=reason)
-        elif check.outcome == "incomparable":
-            ElementTree.SubElement(case, "skipped", message=reason)
+    for check, kind in zip(verdict.checks, kinds, strict=True):
+        case = ElementTree.SubElement(suite, "testcase", classname=to_xml(check.artifact), name=check.title)
+        if kind == "passed":
+            ElementTree.SubElement(case, "system-out").text = to_xml(check.reason)
+        else:
+            ElementTree.SubElement(case, kind, message=to_xml(f"{check.outcome}: {check.reason}"))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"

@@ -1,0 +1,77 @@
+"""What the gate says: one check after another, and the verdict of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["passed", "regressed", "inconclusive", "incomparable", "missing"]
+"""missing: one of the two runs lacks it. inconclusive: its samples are too few or too noisy to decide."""
+
+What = Literal["accuracy", "latency", "memory", "size"]
+EVERYTHING: tuple[What, ...] = ("accuracy", "latency", "memory", "size")
+OUTCOMES: tuple[Outcome, ...] = ("regressed", "incomparable", "inconclusive", "passed")
+"""Those that a verdict can have, the first that any check has."""
+
+EXIT_CODES: dict[Outcome, int] = {"passed": 0, "regressed": 1, "incomparable": 3, "inconclusive": 4}
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """What may change without a regression.
+
+    Args:
+        slowdown: of the latency ratio to float, as a share: 0.1 = 10 %.
+        drop: of the mean foreground Dice, in points: 0.1 = from 90.0 to 89.9.
+        memory: growth of the peak, as a share.
+        size: growth of the file, as a share.
+    """
+
+    slowdown: float = 0.10
+    drop: float = 0.1
+    memory: float = 0.10
+    size: float = 0.02
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of one file, and why it ended so.
+
+    Args:
+        what: is compared; "file" where a whole file is in one of the runs alone.
+        artifact: name of the file.
+        outcome: of the comparison.
+        reason: in words, with the measured values.
+        detail: what tells it from other checks of the file, e.g. "1 thread"; it never holds a measured value.
+    """
+
+    what: What | Literal["file"]
+    artifact: str
+    outcome: Outcome
+    reason: str
+    detail: str = ""
+
+    @property
+    def title(self) -> str:
+        """The check's name, the same in every run: what, and its detail."""
+        return f"{self.what}, {self.detail}" if self.detail else self.what
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks, and notes on how they were made."""
+
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The first of `OUTCOMES` that any check has; what is missing does not decide. Nothing compared is incomparable."""
+        found = {check.outcome for check in self.checks}
+        return next((outcome for outcome in OUTCOMES if outcome in found), "incomparable")
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """0 passed, 1 regressed, 3 incomparable, 4 inconclusive. Strict: 1 if anything is inconclusive or missing."""
+        if strict and any(check.outcome in ("inconclusive", "missing") for check in self.checks):
+            return EXIT_CODES["regressed"]
+        return EXIT_CODES[self.outcome]

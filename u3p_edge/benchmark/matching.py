@@ -1,0 +1,115 @@
+"""Which file of one run is compared with which of another: by name, else by what it is for, never by the order of the files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from u3p_edge.benchmark.result import ArtifactResult, RunResult
+from u3p_edge.errors import ConfigError
+
+ORIGINAL = "reference."
+"""How the name begins of the float file of the model before pruning and rewriting."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A file of the baseline and its counterpart of now; None where there is none. One of them is given."""
+
+    before: ArtifactResult | None
+    after: ArtifactResult | None
+
+    @property
+    def name(self) -> str:
+        """The name of now, else the baseline's."""
+        found = self.after or self.before
+        return "" if found is None else found.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Both names."""
+        return tuple(artifact.name for artifact in (self.before, self.after) if artifact is not None)
+
+
+def role(artifact: ArtifactResult) -> tuple[bool, str]:
+    """What a file is for: whether it is the model before pruning and rewriting, and its format, e.g. "tflite-int8"."""
+    return is_original(artifact.name), artifact.format
+
+
+def is_original(name: str) -> bool:
+    """Whether a file of that name holds the model before pruning and rewriting, as `u3p-edge export` calls it."""
+    return base_name(name).startswith(ORIGINAL)
+
+
+def base_name(name: str) -> str:
+    """The last part of a name that has folders."""
+    return name.rsplit("/", 1)[-1]
+
+
+def match(baseline: RunResult, current: RunResult) -> tuple[Pair, ...]:
+    """Every file of both runs once, in the baseline's order, then the others.
+
+    Files of one name and format belong together; then those whose role no other file of either run has; then those of one name,
+    so that another format under a known name is seen.
+    """
+    alone = _only_of_their_role(baseline) & _only_of_their_role(current)
+    rules: tuple[Callable[[ArtifactResult, ArtifactResult], bool], ...] = (
+        lambda before, after: (before.name, before.format) == (after.name, after.format),
+        lambda before, after: role(before) == role(after) and role(before) in alone,
+        lambda before, after: before.name == after.name,
+    )
+    found: dict[str, ArtifactResult] = {}
+    for belong_together in rules:
+        for before in baseline.artifacts:
+            free = [after for after in current.artifacts if after not in found.values()]
+            partner = next((after for after in free if belong_together(before, after)), None)
+            if partner is not None and before.name not in found:
+                found[before.name] = partner
+    pairs = [Pair(before, found.get(before.name)) for before in baseline.artifacts]
+    return (*pairs, *(Pair(None, after) for after in current.artifacts if after not in found.values()))
+
+
+def choose_reference(pairs: Sequence[Pair], baseline: RunResult, current: RunResult, wanted: str = "") -> Pair | None:
+    """The file that the ratios of both runs refer to; None where both runs have no such file.
+
+    The one asked for, else the baseline's reference, else the reference of now, else the first float32 file.
+
+    Raises:
+        ConfigError: the file asked for is not in both runs.
+    """
+    both = [pair for pair in pairs if pair.before is not None and pair.after is not None]
+    if wanted:
+        asked = [pair for pair in both if any(wanted in (name, base_name(name)) for name in pair.names)]
+        if len(asked) != 1:
+            names = ", ".join(pair.name for pair in both) or "none"
+            raise ConfigError(f"--reference {wanted}: no such file is in both runs", mend=f"In both are: {names}.")
+        return asked[0]
+    of_baseline = next((pair for pair in both if pair.before and pair.before.name == baseline.reference), None)
+    of_current = next((pair for pair in both if pair.after and pair.after.name == current.reference), None)
+    any_float = next((pair for pair in both if pair.after and pair.after.format.endswith("-float32")), None)
+    return of_baseline or of_current or any_float
+
+
+def select(pairs: Sequence[Pair], patterns: Sequence[str]) -> tuple[Pair, ...]:
+    """The pairs of which a name, or its last part, matches a pattern such as "*int8*"; all without patterns.
+
+    Raises:
+        ConfigError: a pattern that no file matches.
+    """
+    for pattern in patterns:
+        if not any(_matches(pair, pattern) for pair in pairs):
+            names = ", ".join(pair.name for pair in pairs)
+            raise ConfigError(f"--file {pattern}: no file of either run is called so", mend=f"They have {names}.")
+    return tuple(pair for pair in pairs if not patterns or any(_matches(pair, pattern) for pattern in patterns))
+
+
+def _matches(pair: Pair, pattern: str) -> bool:
+    return any(fnmatch(name, pattern) or fnmatch(base_name(name), pattern) for name in pair.names)
+
+
+def _only_of_their_role(run: RunResult) -> frozenset[tuple[bool, str]]:
+    """Roles that one file of a run has."""
+    counts = Counter(map(role, run.artifacts))
+    return frozenset(one for one, count in counts.items() if count == 1)

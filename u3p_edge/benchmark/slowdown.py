@@ -1,0 +1,74 @@
+"""The gate's comparison of latencies: the change of a file's ratio to a float file of the same run, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from u3p_edge.benchmark.ceilings import thread_count
+from u3p_edge.benchmark.checks import Check, Outcome
+from u3p_edge.benchmark.handoff import least, together
+from u3p_edge.benchmark.matching import Pair
+from u3p_edge.benchmark.result import ArtifactResult, Latency
+from u3p_edge.benchmark.statistics import Interval, ratio_change, rounds_to_decide
+from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
+
+
+def check_latency(
+    before: ArtifactResult, after: ArtifactResult, reference: Pair, cores: tuple[int, int], limit: float, threads: Sequence[int]
+) -> Iterator[Check]:
+    """One check a number of threads.
+
+    Args:
+        before, after: the file in the baseline and now.
+        reference: the float file of both runs that ratios refer to.
+        cores: of the machines of both runs.
+        limit: how many times the ratio of the baseline the ratio of now may be.
+        threads: to look at; empty for all.
+    """
+    measured = sorted({entry.threads for a in (before, after) for entry in a.latencies})
+    for count in (n for n in measured if not threads or n in threads):
+        outcome, reason = _compare(before, after, reference, cores, limit, count)
+        yield Check("latency", after.name, outcome, reason, thread_count(count))
+
+
+def _compare(
+    before: ArtifactResult, after: ArtifactResult, reference: Pair, cores: tuple[int, int], limit: float, threads: int
+) -> tuple[Outcome, str]:
+    old, new = before.latency(threads), after.latency(threads)
+    old_float, new_float = (a.latency(threads) if a else None for a in (reference.before, reference.after))
+    if old is None or new is None or old_float is None or new_float is None:
+        return "missing", "it was timed in one of the two runs alone"
+    if threads > 1 and cores[0] != cores[1]:
+        return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
+    if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
+        return "inconclusive", f"fewer than {MINIMUM_ROUNDS} rounds say nothing of the spread"
+    shortest = least((old, old_float, new, new_float))
+    before_ms, after_ms = (_alike(pair, shortest) for pair in ((old, old_float), (new, new_float)))
+    rounds = min(len(before_ms[0]), len(after_ms[0]))
+    if rounds < MINIMUM_ROUNDS:
+        return "incomparable", f"in fewer than {MINIMUM_ROUNDS} rounds of one of the runs did the two cores share a cache"
+    return _decide(ratio_change(before_ms, after_ms), limit, rounds)
+
+
+def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
+    """Beyond the limit only where the whole interval is, within it only where the whole interval is."""
+    measured = (
+        f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
+        f"{limit:.3f} may be)"
+    )
+    if change.low > limit:
+        return "regressed", measured
+    if change.high <= limit:
+        return "passed", measured
+    wanted = rounds_to_decide(rounds, change, limit)
+    more = "the median is at the limit itself" if wanted is None else f"about {wanted} rounds in both runs would decide"
+    return "inconclusive", f"{measured}: {rounds} rounds do not decide, {more}"
+
+
+def _alike(pair: tuple[Latency, Latency], shortest: float | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The samples of two artifacts in the rounds in which the cores shared a cache; in all of them where nothing is known."""
+    own, other = (entry.samples_ms for entry in pair)
+    if shortest is None:
+        return own, other
+    rounds = together(pair, shortest)
+    return tuple(own[i] for i in rounds), tuple(other[i] for i in rounds)
