@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import say
+from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
-from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from u3p_edge.config import Metadata
-    from u3p_edge.runtime import Session
+    from u3p_edge.pipeline.predict import Failed, Predicted
 
-OVERLAY = "_overlay"
+SOME_FAILED = 1
+"""Exit code where at least one of the images has no mask."""
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file made by `u3p-edge export`.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A .tflite or .onnx file made by `u3p-edge export`, or its run folder: int8 if there, else float."),
+    ],
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")] = Path(
+        "predicted-masks"
+    ),
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Take the folders inside a folder too.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the mask painted over the image.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of the runtime; all cores if not given.")
     ] = None,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Pixels (height x width) that an image may have.")] = MAX_PIXELS,
     max_memory_mb: Annotated[
         int,
         typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
@@ -39,96 +43,54 @@ def predict(
 ) -> None:
     """Segment images: writes OUT/<stem>.png with class indices as pixel values (a binary model: 0 and 255).
 
-    The model file knows its preprocessing and classes, so nothing else has to be said. Each mask has the size of its image.
+    The model file knows its preprocessing and classes, so nothing else has to be said. Each mask has the size of its image; an
+    image larger than a network that pads is predicted in overlapping tiles. An image that cannot be read is listed at the end,
+    and the others are done. Exit code 0: all masks are written. 1: some images failed. 2: bad input.
 
-        u3p-edge predict model.int8.tflite scan.png --out masks --overlay
+        u3p-edge predict exported scan.png --out masks --overlay
+
+        u3p-edge predict model.int8.tflite scans --recursive
     """
     from u3p_edge.benchmark.environment import available_cores
     from u3p_edge.cli.progress import stages
+    from u3p_edge.pipeline.predict import Failed, Predicted, notes, plan, predict_all
     from u3p_edge.runtime import open_session
+    from u3p_edge.runtime.run_folder import model_file
 
-    jobs = plan(images, out, overlay=overlay)
-    session = open_session(model, threads or available_cores(), max_memory_mb=max_memory_mb)
+    jobs = plan(images, out, overlay=overlay, recursive=recursive)
+    file = model_file(model)
+    session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
     with stages() as begin:
-        advance = begin("Predict", len(jobs))
-        for job in jobs:
-            _segment(session, job)
-            advance()
-    say(f"{len(jobs)} mask{'s' if len(jobs) != 1 else ''} in {out}: {_key(session.metadata)}")
+        results = predict_all(session, jobs, max_pixels=max_pixels, advance=begin("Predict", len(jobs)))
+    done = [result for result in results if isinstance(result, Predicted)]
+    failed = [result for result in results if isinstance(result, Failed)]
+    if failed and len(jobs) == 1:
+        raise DataError(failed[0].reason)
+    _report(done, out, session.metadata)
+    if file != model:
+        say(f"Model: {file}")
+    for note in notes(results, session.metadata):
+        say(f"Note: {note}")
+    if failed:
+        _list_failures(failed, len(jobs))
+        raise typer.Exit(SOME_FAILED)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One image, and the files that come of it."""
+def _report(done: Sequence[Predicted], out: Path, metadata: Metadata) -> None:
+    from u3p_edge.report.frames import HEADER, frame_rows
 
-    image: Path
-    mask: Path
-    overlay: Path | None
-
-
-def plan(images: Sequence[Path], out: Path, *, overlay: bool) -> tuple[Job, ...]:
-    """What will be written where, settled before anything is.
-
-    Raises:
-        DataError: an image or folder is missing, or a folder holds none.
-        ConfigError: two images would give one file, or a mask would replace an image.
-    """
-    paths = [path for given in images for path in _expand(given)]
-    jobs = tuple(Job(p, out / f"{p.stem}.png", out / f"{p.stem}{OVERLAY}.png" if overlay else None) for p in paths)
-    targets = [target for job in jobs for target in (job.mask, job.overlay) if target]
-    twice = next((target for target, count in Counter(targets).items() if count > 1), None)
-    if twice:
-        names = [str(job.image) for job in jobs if twice in (job.mask, job.overlay)]
-        raise ConfigError(f"{' and '.join(names[:2])} would both be written to {twice}", mend="Predict them into two folders.")
-    inputs = {path.resolve() for path in paths}
-    hit = next((target for target in targets if target.resolve() in inputs), None)
-    if hit:
-        raise ConfigError(f"the mask would replace the image {hit}", mend="Give another --out folder.")
-    return jobs
+    say(f"{len(done)} mask{'s' if len(done) != 1 else ''} in {out}: {_key(metadata)}")
+    if done:
+        rows = frame_rows([r.prepare_ms for r in done], [r.network_ms for r in done], [r.restore_ms for r in done])
+        print_table(HEADER, rows, title="Time of an image, without reading and writing files")
 
 
-def _expand(given: Path) -> Iterator[Path]:
-    from u3p_edge.data.formats import FORMATS, SUFFIXES
-
-    if not given.is_dir():
-        if not given.exists():
-            raise DataError(f"{given} does not exist")
-        yield given
-        return
-    found = sorted(p for p in given.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not found:
-        inside = given / "images"
-        mend = f"Name {inside} instead." if inside.is_dir() else ""
-        raise DataError(f"the folder {given} holds no {FORMATS} files", mend=mend)
-    yield from found
-
-
-def _segment(session: Session, job: Job) -> None:
-    """Write the mask of one image, and its overlay."""
-    import numpy as np
-
-    from u3p_edge.runtime.segment import predict_frame, read_pixels
-
-    metadata = session.metadata
-    pixels = read_pixels(job.image, metadata.preprocessing.channels)
-    try:
-        labels = predict_frame(session, pixels).labels
-    except DataError as error:
-        raise DataError(f"{job.image}: {error.symptom}", mend=error.mend) from error
-    _write(job.mask, np.where(labels > 0, 255, 0).astype(np.uint8) if metadata.labels == 2 else labels)
-    if job.overlay:
-        from u3p_edge.report.colour import overlay
-
-        _write(job.overlay, overlay(pixels, labels, metadata.colours))
-
-
-def _write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    from PIL import Image
-
-    from u3p_edge.artifact import atomic_path
-
-    with atomic_path(path) as partial:
-        Image.fromarray(pixels).save(partial)
+def _list_failures(failed: Sequence[Failed], images: int) -> None:
+    say(f"{len(failed)} of {images} images failed:", stderr=True)
+    for one in failed:
+        # Most reasons name their file already.
+        text = one.reason if str(one.image) in one.reason else f"{one.image}: {one.reason}"
+        say(f"  {text}", stderr=True)
 
 
 def _key(metadata: Metadata) -> str:

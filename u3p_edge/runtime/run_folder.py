@@ -1,0 +1,30 @@
+"""Which file of a run folder is meant where a model is asked for."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from u3p_edge.errors import ModelError
+
+PREFERENCE = ("model.int8.tflite", "model.int8.onnx", "model.float32.tflite", "model.float32.onnx")
+"""Files of an export, the one to take first."""
+
+_LIBRARIES = {".tflite": "ai_edge_litert", ".onnx": "onnxruntime"}
+
+
+def model_file(path: Path) -> Path:
+    """A model file as it is; of a run folder the int8 file, else the float one, of a runtime that is installed.
+
+    Raises:
+        ModelError: the folder holds no exported file.
+    """
+    if not path.is_dir():
+        return path
+    there = [path / name for name in PREFERENCE if (path / name).is_file()]
+    if not there:
+        raise ModelError(
+            f"the folder {path} holds none of {', '.join(PREFERENCE)}",
+            mend="Make them with `u3p-edge export`, or name a .tflite or .onnx file.",
+        )
+    return next((file for file in there if find_spec(_LIBRARIES[file.suffix])), there[0])
