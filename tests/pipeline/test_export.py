@@ -364,3 +364,40 @@ def test_the_articles_own_model(
     expected = np.asarray(outputs["output_de1"])[0] * float(outputs["cgm_output"][0, -1])
     found = open_session(run / "model.float32.tflite").run(image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=FLOAT_TOLERANCE)
+
+
+# --- a format that cannot express a layer
+
+
+@pytest.fixture(scope="module")
+def gelu_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Keras file with a layer that TFLite has and tf2onnx lacks."""
+    import tf_keras
+
+    image = tf_keras.Input(SHAPE, name="image")
+    x = tf_keras.layers.Conv2D(4, 3, padding="same", activation="gelu", name="bent")(image)
+    model = tf_keras.Model(image, tf_keras.layers.Conv2D(3, 1, activation="softmax")(x))
+    path = tmp_path_factory.mktemp("gelu") / "gelu.h5"
+    model.save(path)
+    return path
+
+
+def test_a_format_that_fails_leaves_the_others(program: Program, gelu_file: Path, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("export", gelu_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite")
+    ended = program(*arguments)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert ended.err.rstrip().endswith("u3p-edge: 1 of the files could not be made")
+    sentence = "model.float32.onnx was not made: layer 'bent' (conv, gelu) cannot be converted to float32 ONNX"
+    assert sentence in (run / "report.md").read_text()
+    assert [a.file for a in read_manifest(run).artifacts] == ["model.float32.tflite"]
+    assert [a.name for a in read_result(run / "report.json").artifacts] == ["model.float32.tflite"]
+    assert program(*arguments).code == 1, "what could not be made is not taken for done"
+
+
+def test_where_no_format_is_left_the_layer_is_named(program: Program, gelu_file: Path, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ended = program("export", gelu_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite", "--formats", "onnx")
+    assert "layer 'bent' (conv, gelu)" in refusal(ended)
+    assert left_in(run) == []

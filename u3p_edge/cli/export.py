@@ -124,7 +124,7 @@ def export(
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
     model as it came), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json and
     manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops none. Exit code 1:
-    verification failed; 2: bad input.
+    verification failed, or a file could not be made (the others are kept); 2: bad input.
 
         u3p-edge export --int8
         u3p-edge export RUN --int8 --data FOLDER --out exported
@@ -177,6 +177,10 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
         command = command_line(sys.argv)
         done = run_export(model, data, out, recipe, begin=begin, device=device, command=command, force=force)
     _show(done)
+    if done.failures:
+        # The notes above name the layers; this is what a log shows last.
+        print(f"u3p-edge: {len(done.failures)} of the files could not be made", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _pairs(path: Path | None) -> tuple[tuple[str, str], ...]:

@@ -74,7 +74,10 @@ def to_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
         producer_version=metadata.version,
     )
     helper.set_model_props(model, {METADATA_KEY: metadata.to_json(), **_io_quantization(image, mask)})
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"the integers have no valid ONNX form: {str(error).splitlines()[0][:200]}") from error
     return model
 
 
@@ -126,7 +129,7 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
     if translate is None:
         raise ModelError(
             f"the TFLite operator {op.code} has no ONNX form here",
-            mend="Export with --formats tflite, or tell us of the model.",
+            mend="Use the TFLite file; --formats tflite makes no ONNX file.",
         )
     if op.code == "RESIZE_BILINEAR" and graph.tensors[target].scale.size:
         return _interpolation(graph, op, index)

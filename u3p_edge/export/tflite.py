@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow.lite.python.convert_phase import ConverterError
 
 from u3p_edge.config import Metadata
-from u3p_edge.errors import ModelError
 from u3p_edge.export import flatbuffer
+from u3p_edge.export.blame import name_failing_layer
 
 Images = npt.NDArray[np.float32]
 Keras = Any
@@ -36,12 +35,21 @@ def serving_function(model: Keras) -> Any:
 
 
 def convert_float(model: Keras, metadata: Metadata, *, half: bool = False) -> bytes:
-    """A float32 TFLite file; with `half` its weights are stored as float16 and widened when it is loaded."""
-    converter = _converter(model)
-    if half:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-    return flatbuffer.stamp(_convert(converter), metadata)
+    """A float32 TFLite file; with `half` its weights are stored as float16 and widened when it is loaded.
+
+    Raises:
+        ModelError: the converter cannot express the model; names the layer.
+    """
+
+    def convert(part: Keras) -> bytes:
+        converter = _converter(part)
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        return bytes(converter.convert())
+
+    with name_failing_layer(model, "float16 TFLite" if half else "float32 TFLite", convert):
+        return flatbuffer.stamp(convert(model), metadata)
 
 
 def convert_int8(
@@ -62,16 +70,38 @@ def convert_int8(
         seen: called with the number of calibration images run so far.
 
     Raises:
-        ModelError: the converter cannot express the model in integers.
+        ModelError: the converter cannot express the model in integers alone; names the layer.
     """
-    converter = _converter(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if calibration is not None:
-        converter.representative_dataset = lambda: _one_by_one(calibration, seen)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    if not float_io:
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    return flatbuffer.stamp(_convert(converter), metadata)
+
+    def convert(part: Keras, images: Images | None, count: Callable[[int], object]) -> bytes:
+        converter = _converter(part)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if images is not None:
+            converter.representative_dataset = lambda: _one_by_one(images, count)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if not float_io:
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        return _integers_alone(bytes(converter.convert()))
+
+    def convert_alone(part: Keras) -> bytes:
+        shape = (2, *part.inputs[0].shape[1:])
+        return convert(part, np.random.default_rng(0).standard_normal(shape).astype(np.float32), lambda _: None)
+
+    with name_failing_layer(model, "int8 TFLite", convert_alone):
+        return flatbuffer.stamp(convert(model, calibration, seen), metadata)
+
+
+def _integers_alone(file: bytes) -> bytes:
+    """The file, unless the converter has left an operator in float between integers, as it does where it knows no other way."""
+    graph = flatbuffer.read(file)
+    floats = {
+        op.code
+        for op in graph.operators
+        if op.code not in ("QUANTIZE", "DEQUANTIZE") and any(graph.tensors[i].dtype == np.float32 for i in op.outputs)
+    }
+    if floats:
+        raise ValueError(f"TensorFlow Lite has no integer form of {', '.join(sorted(floats))}")
+    return file
 
 
 def _one_by_one(images: Images, seen: Callable[[int], object]) -> Iterator[list[Images]]:
@@ -87,11 +117,3 @@ def _converter(model: Keras) -> Any:
     holder.kept = list(model.variables)
     holder.serve = serving_function(model).get_concrete_function()
     return tf.lite.TFLiteConverter.from_concrete_functions([holder.serve], holder)
-
-
-def _convert(converter: Any) -> bytes:
-    try:
-        return bytes(converter.convert())
-    except (ConverterError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ModelError(f"TensorFlow Lite cannot convert the model: {reason}") from error

@@ -7,9 +7,10 @@ source ─ inference graph ─► prune to the budget ─► exact rewrites ─�
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from u3p_edge.artifact import make_folder, sha256_of, write_json, write_text
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
-from u3p_edge.errors import VerificationError
+from u3p_edge.errors import ModelError, VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.graph.ir import Graph
 from u3p_edge.pipeline import depth_first
@@ -39,6 +40,7 @@ from u3p_edge.pipeline.source import Source, read_source, training_of
 from u3p_edge.pipeline.staging import Staging, key_of, open_staging
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.pipeline.zeros import compressed, sparse
+from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.runtime.keras import KerasSession, keras_session
 
 VERIFIED_IMAGES = 4
@@ -46,12 +48,14 @@ VERIFIED_IMAGES = 4
 
 @dataclass(frozen=True)
 class Made:
-    """How the files came about: pruning, the network, the int8 choice (None without int8), and notes for the report."""
+    """How the files came about: pruning, the network, the int8 choice (None without int8), notes for the report, and a sentence
+    for each file that could not be made."""
 
     pruned: Pruned
     network: Network
     choice: Choice | None
     notes: tuple[str, ...]
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Exported:
         notes: how the files came about, one sentence each.
         choice: of the int8 network; None without int8.
         reused: the run folder held it all already; nothing was computed.
+        failures: one sentence for each file that could not be made; the others are there.
     """
 
     run: Path
@@ -71,6 +76,7 @@ class Exported:
     notes: tuple[str, ...]
     choice: Choice | None
     reused: bool = False
+    failures: tuple[str, ...] = ()
 
 
 def export(
@@ -111,7 +117,8 @@ def export(
     staging = open_staging(run, key, fresh=force)
     files, made = _make(source, splits, recipe, device, staging, begin)
     _verify(files, made, source, splits, recipe, staging, begin)
-    final = publish(files, run, source, key, recipe, made.network)
+    # Without a key the next run with the same options does not take this one for finished.
+    final = publish(files, run, source, "" if made.failures else key, recipe, made.network)
     measured = _measure(final, keras_session(source.model, source.metadata), splits, recipe, command, begin)
     over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
     notes = (*_notes(source, splits, made, recipe), *over)
@@ -121,7 +128,7 @@ def export(
         write_json(run / QUANTIZATION, dataclasses.asdict(made.choice))
     write_report(run, measured, splits, source, notes, made.pruned)
     shutil.rmtree(staging.folder, ignore_errors=True)
-    return Exported(run, measured.result, notes, made.choice)
+    return Exported(run, measured.result, notes, made.choice, failures=made.failures)
 
 
 def _make(
@@ -136,18 +143,35 @@ def _make(
     files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
     if not recipe.as_it_came:
         files = {REFERENCE_FILE: before, **files}
+    choice, notes, failures = None, whole.notes, list[str]()
     if recipe.float16:
-        files["model.float16.tflite"] = staging.file(
-            "float16.tflite", lambda: tflite.convert_float(network.model, source.metadata, half=True)
-        )
-    choice, notes = None, whole.notes
+        half = partial(tflite.convert_float, network.model, source.metadata, half=True)
+        with _one_file("model.float16.tflite", failures):
+            files["model.float16.tflite"] = staging.file("float16.tflite", half)
     if recipe.int8:
-        quantized, choice = quantize(ready, data, recipe, staging, begin)
-        files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
-        notes += compressed(files["model.int8.tflite"], recipe)
+        with _one_file("model.int8.tflite", failures):
+            quantized, choice = quantize(ready, data, recipe, staging, begin)
+            files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
+            notes += compressed(files["model.int8.tflite"], recipe)
     if "onnx" in recipe.formats:
-        files |= _onnx(ready, files.get("model.int8.tflite"), staging, begin)
-    return files, Made(cut, network, choice, (*cut.notes, *network.notes, *notes))
+        files |= _onnx(ready, files.get("model.int8.tflite"), staging, begin, failures)
+    if not any(path.suffix[1:] in recipe.formats for path in files.values()):
+        raise ModelError("; ".join(failures))
+    return files, Made(cut, network, choice, (*cut.notes, *network.notes, *notes), tuple(failures))
+
+
+@contextlib.contextmanager
+def _one_file(name: str, failures: list[str]) -> Iterator[None]:
+    """A layer that one format cannot express is a sentence in `failures`, and the other files are still made.
+
+    That quantization-aware training was asked for and cannot be done is not: no file is what was asked for then.
+    """
+    try:
+        yield
+    except UntrainableError:
+        raise
+    except ModelError as error:
+        failures.append(f"{name} was not made: {error}")
 
 
 def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, staging: Staging) -> Path:
@@ -164,17 +188,20 @@ def _depth_first(quantized: Path, source: Source, recipe: ExportRecipe, staging:
     return staging.file("model.int8.tflite", lambda: file), notes
 
 
-def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin) -> dict[str, Path]:
+def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, failures: list[str]) -> dict[str, Path]:
     """The float file of the whole network (strips would make its conversion several times longer), and the int8 twin."""
     advance = begin("Convert to ONNX", 1 if int8 is None else 2)
 
     def float32() -> bytes:
         return bytes(onnx_float.to_onnx(source.model, source.metadata).SerializeToString())
 
-    files = {"model.float32.onnx": staging.file("float32.onnx", float32)}
+    files = {}
+    with _one_file("model.float32.onnx", failures):
+        files["model.float32.onnx"] = staging.file("float32.onnx", float32)
     advance()
     if int8 is not None:
-        files["model.int8.onnx"] = staging.file("int8.onnx", partial(_twin, int8, source))
+        with _one_file("model.int8.onnx", failures):
+            files["model.int8.onnx"] = staging.file("int8.onnx", partial(_twin, int8, source))
         advance()
     return files
 
@@ -224,7 +251,8 @@ def _measure(
 
 def _notes(source: Source, data: ExportData, made: Made, recipe: ExportRecipe) -> tuple[str, ...]:
     size = f"{source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC an image"
-    notes = [f"Model: {size}. {' '.join(source.notes)}", *made.notes]
+    failed = [f"**{failure}**" for failure in made.failures]
+    notes = [*failed, f"Model: {size}. {' '.join(source.notes)}", *made.notes]
     if made.choice:
         notes += made.choice.notes
         if made.choice.drop > recipe.max_drop:

@@ -1,0 +1,82 @@
+"""Which layer a converter fails on. A converter's own message names its inner operators, if anything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tf_keras
+
+from u3p_edge.errors import ModelError, U3pEdgeError
+from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.keras_io import from_keras, to_keras
+
+Convert = Callable[[tf_keras.Model], object]
+
+_IMAGE_RANK = 4
+_REASON = 200
+"""Characters of a library's message that are shown."""
+
+
+@contextlib.contextmanager
+def name_failing_layer(model: tf_keras.Model, target: str, convert: Convert) -> Iterator[None]:
+    """Whatever a library raises inside, as a ModelError that names the layer it fails on.
+
+    The layer is found by converting each kind of layer alone, which takes a second or so and is done only after a failure.
+
+    Args:
+        model: that is being converted.
+        target: what it is converted to, for the message, such as "float32 ONNX".
+        convert: converts another model in the same way.
+
+    Raises:
+        ModelError: for every exception but those of the machine (no memory, no space) and our own.
+    """
+    try:
+        yield
+    except (U3pEdgeError, MemoryError, OSError):
+        raise
+    except Exception as error:  # TensorFlow, tf2onnx and ONNX raise about anything for a layer that they do not know
+        node = _failing_layer(model, convert)
+        what = "the model" if node is None else f"layer {node.name!r} ({_describe(node)})"
+        raise ModelError(f"{what} cannot be converted to {target}: {first_sentence(error)}") from error
+
+
+def first_sentence(error: Exception) -> str:
+    """The first line of an exception's message, cut where it is long; the exception's class where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_REASON] if lines else type(error).__name__
+
+
+def _describe(node: Node) -> str:
+    function = node.attrs.get("function", node.attrs.get("activation", "linear"))
+    return node.op if function == "linear" else f"{node.op}, {function}"
+
+
+def _failing_layer(model: tf_keras.Model, convert: Convert) -> Node | None:
+    """The first layer that cannot be converted alone; None where each can, or where the model is not made of known layers."""
+    with contextlib.suppress(ModelError):
+        graph = from_keras(model)
+        return next((node for node, part in _parts(graph) if _fails(part, convert)), None)
+    return None
+
+
+def _fails(part: Graph, convert: Convert) -> bool:
+    try:
+        convert(to_keras(part))
+    except Exception:  # as above
+        return True
+    return False
+
+
+def _parts(graph: Graph) -> Iterator[tuple[Node, Graph]]:
+    """Every kind of layer once, alone behind an image of its input's shape; those of several or of flat inputs are left out."""
+    sizes, seen = shapes(graph), set[str]()
+    for node in graph.nodes:
+        kind = repr((node.op, node.attrs, [(k, w.shape) for k, w in node.weights.items()], [sizes[n] for n in node.inputs]))
+        if len(node.inputs) != 1 or kind in seen or len(sizes[node.inputs[0]]) != _IMAGE_RANK:
+            continue
+        seen.add(kind)
+        image: dict[str, Any] = {"shape": (None, *sizes[node.inputs[0]][1:])}
+        yield node, Graph((Node(node.inputs[0], "input", (), image), node), (node.inputs[0],), (node.name,))
