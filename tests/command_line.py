@@ -111,4 +111,4 @@ def left_in(out: Path) -> list[str]:
     """What lies in an output folder, the staged files of an export that can go on left aside; nothing may be partial."""
     found = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else []
     assert not [path for path in found if "partial" in path.name]
-    return sorted(str(p.relative_to(out)) for p in found if not any(part.startswith(".staging-") for part in p.parts))
+    return sorted(str(p.relative_to(out)) for p in found if not any(part.startswith(".u3p-edge-staging-") for part in p.parts))

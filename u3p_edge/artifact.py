@@ -2,18 +2,19 @@
 
 A run folder holds artifacts and `manifest.json`, which says of each file its format, its sha256, its size and which
 file it was made from. A file is written beside its final name and renamed at the end, so an interrupted command never
-leaves half a file under a name that somebody would trust.
+leaves half a file under a name that somebody would trust. What a kill leaves beside it bears a name of ours (`PARTIAL`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,17 @@ from u3p_edge.config import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
 
 MANIFEST = "manifest.json"
+REPORT_FORMAT = "report"
+"""Format of a file that describes others."""
+
+PARTIAL = ".u3p-edge-partial-"
+"""First part of the name of every file that is being written."""
+
+SCHEMA = 2
+"""Version of the manifest. Those of version 1 do not say it, and name no reports."""
+
+_NOT_IN_A_NAME = frozenset("/\\\0")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,9 @@ class Artifact:
         sha256: of its bytes, in hexadecimal.
         bytes: its size.
         parent: sha256 of what it was made from; empty for an original.
+
+    Raises:
+        ConfigError: `file` is not a plain file name.
     """
 
     file: str
@@ -42,22 +57,50 @@ class Artifact:
     bytes: int
     parent: str = ""
 
+    def __post_init__(self) -> None:
+        _check_name(self.file)
+
 
 @dataclass(frozen=True)
 class Manifest:
     """What a run folder holds, and what decided it.
+
+    A file that no manifest names is not ours: it is neither replaced nor removed.
 
     Args:
         artifacts: its files.
         recipe: the options, JSON.
         key: of all that decided it.
         rewrites: (site, form) pairs of an export, which another export can be told to take.
+        reports: files that describe the artifacts.
+        pending: files that are being published: each is at its place already, or waits in the staging folder.
+        staging: name of that folder; empty where nothing is pending.
+        claims: names of further files of ours: those of a training that goes on, or of an export that is being replaced.
+        schema: version of the manifest.
+
+    Raises:
+        ConfigError: a name that is not a plain file name.
     """
 
     artifacts: tuple[Artifact, ...] = ()
     recipe: str = "{}"
     key: str = ""
     rewrites: tuple[tuple[str, str], ...] = ()
+    reports: tuple[Artifact, ...] = ()
+    pending: tuple[Artifact, ...] = ()
+    staging: str = ""
+    claims: tuple[str, ...] = ()
+    schema: int = 1
+
+    def __post_init__(self) -> None:
+        for name in (*self.claims, *filter(None, (self.staging,))):
+            _check_name(name)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all files of ours, the manifest's own included."""
+        files = (*self.artifacts, *self.reports, *self.pending)
+        return frozenset((MANIFEST, *self.claims, *(a.file for a in files)))
 
     def get(self, file: str) -> Artifact | None:
         """The artifact of that file name, if the run has it."""
@@ -67,6 +110,25 @@ class Manifest:
         """A manifest in which `artifact` replaces the one of the same file name."""
         kept = tuple(a for a in self.artifacts if a.file != artifact.file)
         return dataclasses.replace(self, artifacts=(*kept, artifact))
+
+    def without(self, names: Collection[str]) -> Manifest:
+        """A manifest that lists none of the files of those names."""
+
+        def others(files: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+            return tuple(a for a in files if a.file not in names)
+
+        return dataclasses.replace(
+            self,
+            artifacts=others(self.artifacts),
+            reports=others(self.reports),
+            pending=others(self.pending),
+            claims=tuple(name for name in self.claims if name not in names),
+        )
+
+    def with_claims(self, names: Iterable[str]) -> Manifest:
+        """A manifest that claims those names, and lists none of them as a whole file."""
+        claimed = tuple(dict.fromkeys(names))
+        return dataclasses.replace(self.without(claimed), claims=tuple(sorted({*self.claims, *claimed})))
 
 
 def sha256_of(path: Path) -> str:
@@ -81,6 +143,15 @@ def sha256_of(path: Path) -> str:
 def describe(path: Path, format: str, parent: str = "") -> Artifact:
     """The `Artifact` of a file that lies in its run folder."""
     return Artifact(file=path.name, format=format, sha256=sha256_of(path), bytes=path.stat().st_size, parent=parent)
+
+
+def is_whole(artifact: Artifact, folder: Path) -> bool:
+    """Whether the file lies in a folder as the artifact says: a regular file of its size and sha256."""
+    path = folder / artifact.file
+    try:
+        return path.is_file() and path.stat().st_size == artifact.bytes and sha256_of(path) == artifact.sha256
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -98,9 +169,9 @@ def atomic_path(final: Path, *, sync: bool = True) -> Iterator[Path]:
     make_folder(final.parent)
     # The suffix stays: writers such as Pillow and NumPy choose the format by it, or append it.
     try:
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.stem}.", suffix=f".partial{final.suffix}")
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=PARTIAL, suffix=final.suffix)
     except OSError as error:
-        raise _cannot_write(final, error) from error
+        raise cannot_write(final, error) from error
     os.close(handle)
     partial = Path(name)
     try:
@@ -113,7 +184,7 @@ def atomic_path(final: Path, *, sync: bool = True) -> Iterator[Path]:
         partial.chmod(0o666 & ~mask)
         partial.replace(final)
     except OSError as error:
-        raise _cannot_write(final, error) from error
+        raise cannot_write(final, error) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -129,11 +200,11 @@ def sync_folders(folders: Iterable[Path]) -> None:
         try:
             handle = os.open(folder, os.O_RDONLY)
         except OSError as error:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         try:
             os.fsync(handle)
         except OSError as error:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         finally:
             os.close(handle)
 
@@ -145,8 +216,8 @@ def write_bytes(final: Path, data: bytes) -> None:
 
 
 def write_text(final: Path, text: str) -> None:
-    """Write a UTF-8 text whole or not at all."""
-    write_bytes(final, text.encode("utf-8"))
+    """Write a UTF-8 text whole or not at all; a byte of a file name that is not UTF-8 is written as an escape, `\\udcff`."""
+    write_bytes(final, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(final: Path, value: object) -> None:
@@ -156,11 +227,13 @@ def write_json(final: Path, value: object) -> None:
 
 def read_json(path: Path) -> Mapping[str, Any]:
     """Read a JSON object. Raises ArtifactError that names the file."""
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path} is not a regular file")  # a pipe or a device may have no end
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} does not exist") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not readable JSON ({error})") from error
     if not isinstance(value, dict):
         raise ArtifactError(f"{path} does not hold a JSON object")
@@ -172,7 +245,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 def read_manifest(run: Path) -> Manifest:
@@ -188,7 +261,14 @@ def read_manifest(run: Path) -> Manifest:
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
     """Write the manifest of a run folder."""
-    write_json(run / MANIFEST, dataclasses.asdict(manifest))
+    write_json(run / MANIFEST, dataclasses.asdict(dataclasses.replace(manifest, schema=SCHEMA)))
+
+
+def cannot_write(path: Path, error: OSError) -> ArtifactError:
+    """The error for a file or folder that the system refuses to write."""
+    reason = error.strerror or type(error).__name__
+    mend = "Free space, or give another --out folder" if error.errno in _FULL else "Give another --out folder"
+    return ArtifactError(f"{path} cannot be written: {reason}", mend=f"{mend}; nothing was left there.")
 
 
 def _sync(path: Path) -> None:
@@ -196,8 +276,6 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _cannot_write(path: Path, error: OSError) -> ArtifactError:
-    reason = error.strerror or type(error).__name__
-    return ArtifactError(
-        f"{path} cannot be written: {reason}", mend="Free space, or give another --out folder; nothing was left there."
-    )
+def _check_name(name: str) -> None:
+    if name in ("", ".", "..") or _NOT_IN_A_NAME & set(name):
+        raise ConfigError(f"{name!r} is not a plain file name")

@@ -5,6 +5,7 @@
     ├── DataError                 images, masks or splits that cannot be used
     ├── ModelError                a model file or a layer that cannot be read
     ├── ArtifactError             a file of a run that cannot be read or written
+    │   └── CheckpointError       a checkpoint that cannot be resumed
     ├── RuntimeMissingError       a runtime library that is not installed
     └── VerificationError         an exported file that does not do what its float model does (exit code 1)
 
@@ -47,6 +48,10 @@ class ModelError(U3pEdgeError):
 
 class ArtifactError(U3pEdgeError):
     """A file of a run that cannot be read or written."""
+
+
+class CheckpointError(ArtifactError):
+    """A checkpoint that is damaged, or of another run."""
 
 
 class RuntimeMissingError(U3pEdgeError):

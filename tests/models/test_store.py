@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from u3p_edge.artifact import sha256_of
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError
-from u3p_edge.models import store
+from u3p_edge.models import stored_files
 from u3p_edge.models.config import UNet3PlusConfig, preset
 from u3p_edge.models.store import load_model, save_model
 from u3p_edge.models.unet3plus import build
@@ -194,7 +194,7 @@ def test_a_kill_between_the_two_files_leaves_a_whole_model(
 
     with monkeypatch.context() as patch:
         for name in ("write_json", "write_bytes"):
-            patch.setattr(store, name, until_killed(getattr(store, name)))
+            patch.setattr(stored_files, name, until_killed(getattr(stored_files, name)))
         with pytest.raises(Killed):
             save_model(folder, newer, other, METADATA)
     # The weights are exchanged by the second of three writes.

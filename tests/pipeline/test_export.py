@@ -16,7 +16,7 @@ from command_line import QUICK, ROUNDS, Program, left_in, no_progress, refusal, 
 from PIL import Image
 from small_artifacts import SHAPE, picture, truth
 
-from u3p_edge.artifact import Manifest, read_manifest, sha256_of
+from u3p_edge.artifact import is_whole, read_manifest, sha256_of
 from u3p_edge.benchmark.result import read_result
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.data.load import Arrays
@@ -24,6 +24,7 @@ from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.int8 import validation_dice
 from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.staging import PREFIX
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.runtime import open_session
@@ -69,7 +70,7 @@ def copied(done: Done, tmp_path: Path) -> Done:
 
 
 def no_models_in(folder: Path) -> bool:
-    return not [path for path in folder.iterdir() if path.name.startswith(("model", "manifest", ".staging"))]
+    return not [path for path in folder.iterdir() if path.name.startswith(("model", "manifest", PREFIX))]
 
 
 # --- what it leaves
@@ -84,6 +85,9 @@ def test_the_run_folder_holds_what_it_should(done: Done) -> None:
 def test_the_manifest_is_true(done: Done) -> None:
     manifest = read_manifest(done.run)
     assert sorted(a.file for a in manifest.artifacts) == MODELS
+    assert sorted(a.file for a in manifest.reports) == sorted([*REPORTS, CHOICE, REWRITES])
+    assert all(is_whole(report, done.run) for report in manifest.reports)
+    assert (manifest.pending, manifest.claims) == ((), ())
     for artifact in manifest.artifacts:
         path = done.run / artifact.file
         assert (artifact.sha256, artifact.bytes) == (sha256_of(path), path.stat().st_size)
@@ -264,7 +268,7 @@ def test_a_training_runs_manifest_entries_stay(done: Done, copied: Done) -> None
 
     write_bytes(copied.run / "model.safetensors", b"weights")
     own = describe(copied.run / "model.safetensors", "safetensors")
-    write_manifest(copied.run, Manifest((own,), recipe="{}"))
+    write_manifest(copied.run, read_manifest(copied.run).with_artifact(own))
     recipe = ExportRecipe(int8=False, formats=("tflite",), rewrite=False, rounds=5)
     export(done.source, done.data, copied.run, recipe, begin=no_progress)
     assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.safetensors", "model.float32.tflite"]

@@ -134,8 +134,12 @@ def command_line(argv: list[str]) -> str:
     """What was typed, without the home folder, whose name is often its owner's."""
     import shlex
 
-    home = str(Path.home())
-    return shlex.join(["u3p-edge", *argv[1:]]).replace(home, "~") if home != "/" else shlex.join(["u3p-edge", *argv[1:]])
+    typed = shlex.join(["u3p-edge", *argv[1:]])
+    try:
+        home = Path.home()
+    except RuntimeError:  # no variable and no entry among the users names one
+        return typed
+    return typed.replace(str(home), "~") if home.is_absolute() and home.parent != home else typed
 
 
 def _load(folder: Path, split: str, model: Path, max_memory_mb: float) -> EvaluationData:

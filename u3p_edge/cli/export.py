@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import console, print_list, say
+from u3p_edge.cli.terminal import console, print_list, say, say_note
 from u3p_edge.pipeline.recipes import DEFAULT
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def export(
         class_names=tuple(name.strip() for name in class_names.split(",") if name.strip()),
         group_column=group,
     )
-    _check(model, data, ptq, qat_epochs)
+    _check(model, data, out, ptq, qat_epochs)
     _check_device(device, recipe)
     if dry_run:
         _explain(model, data, recipe)
@@ -175,7 +175,7 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
         from u3p_edge.pipeline.export import export as run_export
     with stages() as begin:
         command = command_line(sys.argv)
-        done = run_export(model, data, out, recipe, begin=begin, device=device, command=command, force=force)
+        done = run_export(model, data, out, recipe, begin=begin, device=device, command=command, force=force, say=say_note)
     _show(done)
     if done.failures:
         # The notes above name the layers; this is what a log shows last.
@@ -209,9 +209,10 @@ def _formats(text: str) -> tuple[Format, ...]:
     return tuple(name for name in FORMATS if name in names)
 
 
-def _check(model: Path | None, data: Path | None, ptq: bool, qat_epochs: int | None) -> None:
+def _check(model: Path | None, data: Path | None, out: Path, ptq: bool, qat_epochs: int | None) -> None:
     """What can be told to be wrong before TensorFlow is loaded."""
     from u3p_edge.errors import ConfigError, DataError, ModelError
+    from u3p_edge.run_folder import check_folder
 
     if ptq and qat_epochs is not None:
         raise ConfigError("--ptq and --qat-epochs exclude each other", mend="Give one of them, or neither.")
@@ -219,6 +220,7 @@ def _check(model: Path | None, data: Path | None, ptq: bool, qat_epochs: int | N
         raise ModelError(f"the model {model} does not exist")
     if data is not None and not data.is_dir():
         raise DataError(f"the data folder {data} does not exist")
+    check_folder(out)
 
 
 def _check_device(device: Path | None, recipe: ExportRecipe) -> None:

@@ -59,6 +59,11 @@ def say(text: str, style: str = "", *, stderr: bool = False) -> None:
     console(stderr=stderr).print(shown(text, style), soft_wrap=True)
 
 
+def say_note(sentence: str) -> None:
+    """Print a note on standard error, where the progress is: something is not as it was expected, and is dealt with."""
+    say(f"Note: {sentence}", stderr=True)
+
+
 def print_list(sentences: Sequence[str]) -> None:
     """Print one item a sentence, its further lines indented; the reports' marks for bold are left out."""
     from rich.table import Table

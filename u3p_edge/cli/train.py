@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from u3p_edge.cli.terminal import console, print_table, say
+from u3p_edge.cli.terminal import console, print_table, say, say_note
 from u3p_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,8 +144,10 @@ def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) ->
 def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -> TrainResult:
     from u3p_edge.cli.progress import stages
     from u3p_edge.cli.train_progress import RichProgress
+    from u3p_edge.training.output import check_output
     from u3p_edge.training.prepare import complete, data_notes, load_data
 
+    check_output(out, restart=restart)
     recipe = complete(recipe, dataset)
     with stages() as begin:
         data = load_data(recipe, dataset, begin("Read images", len(dataset.samples)))
@@ -154,7 +156,7 @@ def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -
     from u3p_edge.training.loop import train as run_training
 
     with RichProgress(recipe, out, console()) as progress:
-        return run_training(recipe, data, out, progress, restart=restart)
+        return run_training(recipe, data, out, progress, restart=restart, say=say_note)
 
 
 def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:

@@ -1,11 +1,4 @@
-"""A trained model as two files that hold data and nothing that could run.
-
-    model.safetensors   the weights, each under its variable's name, e.g. "enc1_conv1/kernel"
-    model.json          configuration, metadata, and the sha256 of model.safetensors
-
-Both are replaced together even if the process is killed in between: while the weights are being exchanged, model.json
-describes the old ones too, under `previous`.
-"""
+"""A trained model as two files that hold data and nothing that could run (see `u3p_edge.models.stored_files`)."""
 
 from __future__ import annotations
 
@@ -23,14 +16,12 @@ import tf_keras
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from u3p_edge.artifact import read_json, write_bytes, write_json
+from u3p_edge.artifact import read_json
 from u3p_edge.config import Metadata, from_dict
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError
 from u3p_edge.models.config import SCALES, UNet3PlusConfig
+from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS, replace_files
 from u3p_edge.models.unet3plus import build
-
-WEIGHTS = "model.safetensors"
-DESCRIPTION = "model.json"
 
 Weights = Mapping[str, npt.NDArray[np.floating[Any]]]
 
@@ -61,13 +52,8 @@ def save_model(folder: Path, model: tf_keras.Model, config: UNet3PlusConfig, met
     """
     _check_agreement(config, metadata)
     arrays = {_name(variable): _stored(variable.numpy(), half) for variable in model.weights}
-    data = safetensors.save(arrays)
-    new = {"config": dataclasses.asdict(config), "metadata": _plain(metadata), "sha256": hashlib.sha256(data).hexdigest()}
-    old = _existing(folder)
-    if old is not None:
-        write_json(folder / DESCRIPTION, {**new, "previous": old})
-    write_bytes(folder / WEIGHTS, data)
-    write_json(folder / DESCRIPTION, new)
+    description = {"config": dataclasses.asdict(config), "metadata": _plain(metadata)}
+    replace_files(folder, safetensors.save(arrays), description)
 
 
 def load_model(folder: Path) -> tuple[tf_keras.Model, UNet3PlusConfig, Metadata]:
@@ -107,18 +93,6 @@ def _check_agreement(config: UNet3PlusConfig, metadata: Metadata) -> None:
             f"the model's mask has {config.classes}",
             mend="A model of two labels has one channel (sigmoid), one of more labels a channel a label.",
         )
-
-
-def _existing(folder: Path) -> object:
-    """The description of the weights that lie in `folder`, to keep while they are replaced; None if there is none."""
-    try:
-        stored = read_json(folder / DESCRIPTION)
-        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    except (ArtifactError, OSError):
-        return None
-    current = {key: value for key, value in stored.items() if key != "previous"}
-    known = (current, stored.get("previous"))
-    return next((d for d in known if isinstance(d, dict) and d.get("sha256") == digest), None)
 
 
 def _descriptions(folder: Path) -> tuple[_Description, ...]:

@@ -2,14 +2,13 @@
 
 source ─ inference graph ─► prune to the budget ─► exact rewrites ─► zeros ─► float32, int8 (PTQ, else QAT) ─► strips
                                                                                                                     │
-                report ◄─ measure ◄─ final names ◄─ verify ◄─ ONNX from the same integers ◄─────────────────────────┘
+                final names ◄─ report ◄─ measure ◄─ verify ◄─ ONNX from the same integers ◄─────────────────────────┘
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from u3p_edge import __version__
-from u3p_edge.artifact import make_folder, sha256_of, write_json, write_text
+from u3p_edge.artifact import Manifest, describe, sha256_of, write_json, write_text
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
@@ -32,15 +31,17 @@ from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, l
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
 from u3p_edge.pipeline.pruned import Pruned
 from u3p_edge.pipeline.pruning import pruned
-from u3p_edge.pipeline.publish import QUANTIZATION, REFERENCE_FILE, REWRITES, finished_result, publish
+from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE, assemble, finished_result, open_run, publish
 from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.rewriting import Network, rewritten
 from u3p_edge.pipeline.source import Source, read_source, training_of
-from u3p_edge.pipeline.staging import Staging, key_of, open_staging
+from u3p_edge.pipeline.staging import Staging, drop, key_of, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.pipeline.zeros import compressed, sparse
 from u3p_edge.quantize.support import UntrainableError
+from u3p_edge.run_folder import Say, hold, silent
 from u3p_edge.runtime.keras import KerasSession, keras_session
 
 VERIFIED_IMAGES = 4
@@ -89,6 +90,7 @@ def export(
     device: Path | None = None,
     command: str = "",
     force: bool = False,
+    say: Say = silent,
 ) -> Exported:
     """Export a model: convert, quantize, verify, measure, report.
 
@@ -100,35 +102,45 @@ def export(
         begin: `begin(stage, steps)` for progress.
         device: a latency table of `u3p-edge device profile` that pruning goes by; None for this machine.
         command: what was typed, for the report.
-        force: do it again even if `run` holds the same export already.
+        force: do it again even if `run` holds the same export already, and rely on nothing that lies there.
+        say: is given a sentence about whatever in `run` was damaged and is made anew.
 
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
+        ArtifactError: `run` holds somebody else's file under a name of ours, or another process writes there.
         VerificationError: a file does not compute what the float model computes.
     """
-    make_folder(run)
-    source = read_source(model, recipe, labels_of(data) if model is not None and model.is_file() else None)
-    check_fit(source.metadata, data)
-    splits = read_export_data(data, source.metadata, begin, data_options(recipe, training_of(source), data))
-    told = (sha256_of(device),) if device is not None else ()
-    key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *told)
-    if not force and (done := finished_result(run, key)):
-        return Exported(run, done, (), None, reused=True)
-    staging = open_staging(run, key, fresh=force)
-    files, made = _make(source, splits, recipe, device, staging, begin)
-    _verify(files, made, source, splits, recipe, staging, begin)
-    # Without a key the next run with the same options does not take this one for finished.
-    final = publish(files, run, source, "" if made.failures else key, recipe, made.network)
-    measured = _measure(final, keras_session(source.model, source.metadata), splits, recipe, command, begin)
-    over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
-    notes = (*_notes(source, splits, made, recipe), *over)
+    with hold(run):
+        before = open_run(run, force=force, say=say)
+        source = read_source(model, recipe, labels_of(data) if model is not None and model.is_file() else None)
+        check_fit(source.metadata, data)
+        splits = read_export_data(data, source.metadata, begin, data_options(recipe, training_of(source), data))
+        device_sha256 = (sha256_of(device),) if device is not None else ()
+        key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *device_sha256)
+        if not force and (done := finished_result(run, before, key, say)):
+            drop(staging_folder(run, key))
+            return Exported(run, done, (), None, reused=True)
+        staging = open_staging(run, key, fresh=force, say=say)
+        files, made = _make(source, splits, recipe, device, staging, begin)
+        _verify(files, made, source, splits, recipe, staging, begin)
+        ready = assemble({name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}, staging)
+        # Without a key the next run with the same options does not take this one for finished.
+        manifest = _manifest(ready, source, files.get("model.int8.tflite"), "" if made.failures else key, recipe, made.network)
+        measured = _measure(ready, manifest, keras_session(source.model, source.metadata), splits, recipe, command, begin)
+        over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
+        notes = (*_notes(source, splits, made, recipe), *over)
+        _write_choices(ready, made)
+        write_report(ready, measured, splits, source, notes, made.pruned)
+        publish(ready, run, before, manifest)
+        drop(staging.folder)
+        return Exported(run, measured.result, notes, made.choice, failures=made.failures)
+
+
+def _write_choices(folder: Path, made: Made) -> None:
     if made.network.choices:
-        write_text(run / REWRITES, to_json(made.network.choices))
+        write_text(folder / REWRITES, to_json(made.network.choices))
     if made.choice:
-        write_json(run / QUANTIZATION, dataclasses.asdict(made.choice))
-    write_report(run, measured, splits, source, notes, made.pruned)
-    shutil.rmtree(staging.folder, ignore_errors=True)
-    return Exported(run, measured.result, notes, made.choice, failures=made.failures)
+        write_json(folder / QUANTIZATION, dataclasses.asdict(made.choice))
 
 
 def _make(
@@ -234,19 +246,36 @@ def _verify(
             verify(some, float_model, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, begin=begin)
     except VerificationError:
         # Kept, they would fail again; made anew, they may not (a damaged disk, another version of a runtime).
-        shutil.rmtree(staging.folder, ignore_errors=True)
+        drop(staging.folder)
         raise
 
 
+def _manifest(folder: Path, source: Source, int8: Path | None, key: str, recipe: ExportRecipe, network: Network) -> Manifest:
+    """The manifest of the models in a folder."""
+    rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
+    manifest = Manifest(recipe=recipe.to_json(), key=key, rewrites=rewrites)
+    for path in (folder / name for name in MODELS if (folder / name).exists()):
+        # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
+        parent = sha256_of(int8) if int8 is not None and path.name == "model.int8.onnx" else source.sha256
+        _, number, container = path.name.split(".")
+        manifest = manifest.with_artifact(describe(path, f"{container}-{number}", parent))
+    return manifest
+
+
 def _measure(
-    files: Mapping[str, Path], reference: KerasSession, data: ExportData, recipe: ExportRecipe, command: str, begin: Begin
+    folder: Path,
+    manifest: Manifest,
+    reference: KerasSession,
+    data: ExportData,
+    recipe: ExportRecipe,
+    command: str,
+    begin: Begin,
 ) -> Measured:
     test = EvaluationData(data.name, data.test_split, data.test)
     expected = predict_labels(reference, data.test.images, begin("Predict with the float model", len(data.test.stems)))
     settings = Settings(threads=default_threads(), rounds=recipe.rounds, max_memory_mb=None)
-    return measure(
-        list(files.values()), data=test, reference_labels=expected, settings=settings, command=command, progress=begin
-    )
+    files = [folder / artifact.file for artifact in manifest.artifacts]
+    return measure(files, data=test, reference_labels=expected, settings=settings, command=command, progress=begin)
 
 
 def _notes(source: Source, data: ExportData, made: Made, recipe: ExportRecipe) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.artifact import write_json
 from u3p_edge.benchmark.accuracy import predict_labels, score
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.data.calibration import calibration_indices
@@ -100,15 +99,16 @@ def quantize(source: Source, data: ExportData, recipe: ExportRecipe, staging: St
     Raises:
         ModelError: a layer that int8 cannot express; with the method "qat", one that cannot be trained under it.
     """
-    made = staging.folder / "int8.json"
     float_file = float_tflite(source, staging, begin)
     ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, begin))
-    if made.exists():
-        choice = Choice(**json.loads(made.read_text()))
-    else:
-        choice = _choose(source, data, recipe, staging, (float_file, ptq), begin)
-        staging.file("int8.json", lambda: json.dumps(asdict(choice)).encode())
-    return (ptq if choice.method == "ptq" else staging.folder / "qat.tflite"), choice
+
+    def choose() -> bytes:
+        return json.dumps(asdict(_choose(source, data, recipe, staging, (float_file, ptq), begin))).encode()
+
+    choice = Choice(**json.loads(staging.file("int8.json", choose).read_text()))
+    if choice.method == "ptq":
+        return ptq, choice
+    return staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin)), choice
 
 
 def float_tflite(source: Source, staging: Staging, begin: Begin) -> Path:
@@ -184,14 +184,14 @@ def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging:
     else:
         file = convert(made.model, calibration=None)
         ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
-    write_json(staging.folder / RANGES, ranges)
+    staging.file(RANGES, lambda: json.dumps(ranges).encode())
     return file
 
 
 def _staged_ranges(staging: Staging) -> dict[str, Any]:
     """How the ranges of the staged post-training file were chosen; nothing where that is not known."""
-    path = staging.folder / RANGES
-    return json.loads(path.read_text()) if path.exists() else {}
+    found: dict[str, Any] = json.loads(staging.file(RANGES, lambda: b"{}").read_text())
+    return found
 
 
 def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> bytes:

@@ -13,14 +13,15 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.artifact import make_folder
 from u3p_edge.data.load import Arrays
+from u3p_edge.errors import CheckpointError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.keras_io import from_keras, to_keras
@@ -160,14 +161,13 @@ def _epochs(work: _Work, *, last: bool) -> int:
 
 def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
     """A network cut once more and fine-tuned, and what came of it."""
-    folder = work.staging.folder / f"prune{number}"
-    make_folder(folder)
-    made = Staging(folder).file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
+    staged = work.staging.part(f"prune{number}")
+    made = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
     stored = json.loads(made.read_text())
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
     student = to_keras(apply(at.source.graph, chosen))
     cut_dice = _dice(work, student)
-    recovered = _recover(work, student, folder, epochs)
+    recovered = _recover(work, student, staged, epochs)
     dice = _dice(work, recovered.model)
     step = Step(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
     return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), step
@@ -187,8 +187,9 @@ def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float
     return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
 
 
-def _recover(work: _Work, student: Any, folder: Path, epochs: int) -> Any:
-    from u3p_edge.training.distill import Recovery, recover
+def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
+    """The student fine-tuned, from its last finished epoch on; a damaged checkpoint is dropped."""
+    from u3p_edge.training.distill import CHECKPOINT, Recovery, recover
 
     recovery = Recovery(
         epochs=epochs,
@@ -199,16 +200,23 @@ def _recover(work: _Work, student: Any, folder: Path, epochs: int) -> Any:
         augmentation=augmentation_of(work.source),
         seed=work.recipe.seed,
     )
-    return recover(
+    again = partial(
+        recover,
         student,
         work.data.train,
         work.soft,
         recovery,
         validate=lambda model: _dice(work, model),
-        folder=folder,
+        folder=staged.folder,
         begin=work.begin,
         teacher=work.source.model if work.pruning.features else None,
     )
+    try:
+        return again()
+    except CheckpointError as error:
+        staged.say(f"{error.symptom}; the fine-tuning begins anew.")
+        (staged.folder / CHECKPOINT).unlink()
+        return again()
 
 
 def _soft_masks(source: Source, train: Arrays, staging: Staging, begin: Begin) -> npt.NDArray[Any]:

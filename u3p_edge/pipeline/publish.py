@@ -1,55 +1,174 @@
-"""The files of an export under their final names, and the manifest that names them."""
+"""The files of an export under their final names: the old export or the new one, whenever the process is killed.
+
+    1. every new file lies whole in the staging folder                     `assemble`, and the reports
+    2. the manifest lists them as pending, and claims what they replace    `publish`
+    3. they are renamed to their places, and what is left of the old export is removed
+    4. the manifest lists them as the files of the run
+
+A kill before 2 leaves the old export as it was. After it, the next export finishes 3 and 4 by the manifest (`open_run`).
+"""
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from u3p_edge.artifact import MANIFEST, Manifest, atomic_path, describe, read_manifest, sha256_of, write_manifest
+from u3p_edge.artifact import (
+    REPORT_FORMAT,
+    SCHEMA,
+    Artifact,
+    Manifest,
+    atomic_path,
+    cannot_write,
+    describe,
+    is_whole,
+    write_manifest,
+)
 from u3p_edge.benchmark.result import RunResult, read_result
-from u3p_edge.pipeline.recipe import FORMATS, ExportRecipe
-from u3p_edge.pipeline.reporting import REPORT, REPORTS, RESULT, SAMPLES
-from u3p_edge.pipeline.rewriting import Network
-from u3p_edge.pipeline.source import Source
-
-QUANTIZATION, REWRITES = "quantization.json", "rewrites.json"
+from u3p_edge.errors import ArtifactError
+from u3p_edge.pipeline.recipe import FORMATS
+from u3p_edge.pipeline.report_names import REPORTS, RESULT
+from u3p_edge.pipeline.staging import PREFIX, Staging
+from u3p_edge.run_folder import Say, check_ours, open_manifest, silent, sync_names
 
 REFERENCE_FILE = "reference.float32.tflite"
-"""The float model as it came, which everything is measured against."""
+"""The original float model, which everything is measured against."""
 
-OWN = (REFERENCE_FILE, *(f"model.{number}.{container}" for container in FORMATS for number in ("float32", "float16", "int8")))
+MODELS = (REFERENCE_FILE, *(f"model.{number}.{suffix}" for suffix in FORMATS for number in ("float32", "float16", "int8")))
 """Names of the models that an export writes."""
 
+NAMES = (*MODELS, *REPORTS)
+"""Names of all files that an export writes, besides the manifest."""
 
-def publish(
-    files: Mapping[str, Path], run: Path, source: Source, key: str, recipe: ExportRecipe, network: Network
-) -> dict[str, Path]:
-    """Give the verified files that were asked for their final names, and write the manifest."""
-    wanted = {name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}
-    # What else lies there, a training run's files say, stays and stays known; of an earlier export nothing may.
-    others = tuple(a for a in read_manifest(run).artifacts if a.file not in OWN)
-    with contextlib.ExitStack() as all_or_none:
-        # Copied first, renamed together at the end: a disk that fills up meanwhile leaves the run folder as it was.
-        for name, path in wanted.items():
-            shutil.copyfile(path, all_or_none.enter_context(atomic_path(run / name)))
-        for name in (MANIFEST, *REPORTS, QUANTIZATION, REWRITES, *OWN):
-            (run / name).unlink(missing_ok=True)
-    rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
-    manifest = Manifest(others, recipe.to_json(), key, rewrites)
-    for name in wanted:
-        # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
-        parent = sha256_of(files["model.int8.tflite"]) if name == "model.int8.onnx" else source.sha256
-        _, number, container = name.split(".")
-        manifest = manifest.with_artifact(describe(run / name, f"{container}-{number}", parent))
-    write_manifest(run, manifest)
-    return {name: run / name for name in wanted}
+READY = "ready"
+"""Within the staging folder: the files that are published together, under their final names."""
 
 
-def finished_result(run: Path, key: str) -> RunResult | None:
-    """The result of an export of the same key whose files are all still as they were."""
-    manifest = read_manifest(run)
-    same = manifest.key == key and all((run / name).exists() for name in (RESULT, REPORT, SAMPLES))
-    whole = same and all((run / a.file).exists() and sha256_of(run / a.file) == a.sha256 for a in manifest.artifacts)
-    return read_result(run / RESULT) if whole else None
+def open_run(run: Path, *, force: bool = False, say: Say = silent) -> Manifest:
+    """The manifest of a folder that an export is about to write to.
+
+    An export that was killed while it was published is finished first, or, if its files are no longer whole, forgotten.
+
+    Args:
+        run: held by this process.
+        force: rely on nothing that an earlier export left.
+        say: is given a sentence about whatever was damaged.
+
+    Raises:
+        ArtifactError: a file there is not ours and has a name that an export writes; nothing was changed.
+    """
+    manifest = _with_reports(open_manifest(run, NAMES, force=force, say=say))
+    check_ours(run, manifest, NAMES)
+    if manifest.pending and not force and _can_finish(run, manifest):
+        return _finish(run, manifest)
+    if manifest.pending or force:
+        return dataclasses.replace(manifest.with_claims(a.file for a in manifest.pending), staging="", key="")
+    return manifest
+
+
+def assemble(files: Mapping[str, Path], staging: Staging) -> Path:
+    """A folder with copies of the files under their final names, and nothing else."""
+    folder = staging.folder / READY
+    shutil.rmtree(folder, ignore_errors=True)
+    staging.part(READY)
+    for name, path in files.items():
+        with atomic_path(folder / name) as partial:
+            shutil.copyfile(path, partial)
+    return folder
+
+
+def publish(ready: Path, run: Path, before: Manifest, after: Manifest) -> Manifest:
+    """Give all files of a folder their final names, in place of those of an earlier export.
+
+    Args:
+        ready: the folder that `assemble` gave.
+        run: the run folder, held by this process.
+        before: what `open_run` gave.
+        after: recipe, key, rewrites and models of the new export; every other file of `ready` is a report of it.
+
+    Returns:
+        The manifest that `run` has now.
+
+    Raises:
+        ArtifactError: a file cannot be written; the next export into the folder finishes this one.
+    """
+    reports = (describe(path, REPORT_FORMAT) for path in sorted(ready.iterdir()) if after.get(path.name) is None)
+    pending = (*after.artifacts, *reports)
+    kept, new = before.without(NAMES), {a.file for a in pending}
+    replaced = (name for name in NAMES if name in before.names and name not in new)
+    intent = dataclasses.replace(kept.with_claims(replaced), recipe=after.recipe, key=after.key, rewrites=after.rewrites)
+    intent = dataclasses.replace(intent, pending=pending, staging=ready.parent.name)
+    write_manifest(run, intent)
+    sync_names(run)
+    return _finish(run, intent)
+
+
+def finished_result(run: Path, manifest: Manifest, key: str, say: Say = silent) -> RunResult | None:
+    """The result of an export of the same key whose files are all still as they were.
+
+    Args:
+        run: the run folder.
+        manifest: what `open_run` gave.
+        key: of the export that is asked for.
+        say: is given a sentence where a file has changed.
+    """
+    if manifest.key != key or manifest.pending or RESULT not in {report.file for report in manifest.reports}:
+        return None
+    changed = next((a.file for a in (*manifest.artifacts, *manifest.reports) if not is_whole(a, run)), None)
+    if changed is not None:
+        say(f"{run / changed} is not as the export left it, so the export is made anew.")
+        return None
+    try:
+        return read_result(run / RESULT)
+    except ArtifactError as error:
+        say(f"{error.symptom}; the export is made anew.")
+        return None
+
+
+def _with_reports(manifest: Manifest) -> Manifest:
+    """The same; where an older version of this program exported, with its reports, which it did not list."""
+    if manifest.schema >= SCHEMA or not any(a.file in MODELS for a in manifest.artifacts):
+        return manifest
+    return manifest.with_claims(REPORTS)
+
+
+def _waiting(run: Path, manifest: Manifest) -> Path:
+    """The folder of the pending files that are not at their places yet."""
+    return run / manifest.staging / READY
+
+
+def _can_finish(run: Path, manifest: Manifest) -> bool:
+    """Whether every pending file is whole, in the staging folder or at its place already."""
+    ready = _waiting(run, manifest)
+    whole = (is_whole(a, ready if os.path.lexists(ready / a.file) else run) for a in manifest.pending)
+    return manifest.staging.startswith(PREFIX) and all(whole)
+
+
+def _finish(run: Path, intent: Manifest) -> Manifest:
+    """Rename what is pending, remove what it replaces, and list it as the files of the run."""
+    ready = _waiting(run, intent)
+    try:
+        for artifact in intent.pending:
+            if os.path.lexists(ready / artifact.file):
+                (ready / artifact.file).replace(run / artifact.file)
+        for name in intent.claims:
+            if name in NAMES:
+                (run / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(run, error) from error
+    sync_names(run)
+    done = _listed(intent)
+    write_manifest(run, done)
+    sync_names(run)
+    return done
+
+
+def _listed(intent: Manifest) -> Manifest:
+    """The manifest once the pending files are at their places."""
+    files: tuple[Artifact, ...] = intent.pending
+    reports = tuple(a for a in files if a.format == REPORT_FORMAT)
+    kept = dataclasses.replace(intent.without(NAMES), staging="")
+    return dataclasses.replace(kept, artifacts=(*kept.artifacts, *(a for a in files if a not in reports)), reports=reports)

@@ -11,34 +11,31 @@ from u3p_edge.benchmark.result import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.pruned import Pruned, parts
+from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning
 from u3p_edge.report.github import append_summary
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import Sample, choose, write_samples
 
-REPORTS = ("report.md", "report.json", "samples.png", "pareto.svg", "pruning.json")
-REPORT, RESULT, SAMPLES, PARETO, PRUNING = REPORTS
-
 
 def write_report(
-    run: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: Pruned
+    folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: Pruned
 ) -> None:
-    """Write `REPORTS` into a run folder, pruning.json where something was pruned; report.json, which says that all are
-    there, is the last."""
+    """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
     result, sections = measured.result, {}
     if found.steps:
         rows = pruning.rows(*parts(found))
         sections["Pruning"] = pruning.table(rows)
-        write_json(run / PRUNING, _pruning(found, rows))
+        write_json(folder / PRUNING, _pruning(found, rows))
     plot = pareto.draw(result)
     if plot is not None:
-        write_bytes(run / PARETO, plot)
+        write_bytes(folder / PARETO, plot)
         sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
-    _samples(run / SAMPLES, measured, data, source)
+    _samples(folder / SAMPLES, measured, data, source)
     text = render(result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
-    write_text(run / REPORT, text)
-    save_result(run / RESULT, result)
+    write_text(folder / REPORT, text)
+    save_result(folder / RESULT, result)
     append_summary(text)
 
 

@@ -17,7 +17,8 @@ from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.keras_file import read_keras_file
-from u3p_edge.models.store import WEIGHTS, load_model
+from u3p_edge.models.store import load_model
+from u3p_edge.models.stored_files import WEIGHTS
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.training.recipe import TrainRecipe, read_recipe
 

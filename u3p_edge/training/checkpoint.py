@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from u3p_edge.artifact import write_bytes
 from u3p_edge.config import from_dict
 from u3p_edge.data.load import Arrays
-from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.errors import CheckpointError, ConfigError
 from u3p_edge.training.recipe import TrainRecipe, first_difference
 from u3p_edge.training.state import RunState
 
@@ -30,7 +30,7 @@ RESUME = "resume.safetensors"
 """Name of the file in the run folder."""
 
 Tensors = Mapping[str, npt.NDArray[Any]]
-_STATE = "u3p_edge.state"
+_STATE, _SHA256 = "u3p_edge.state", "u3p_edge.sha256"
 _MEND = "Start anew with --restart, or give another --out folder."
 
 
@@ -51,7 +51,7 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
     """The checkpoint of a run folder; None if it has none.
 
     Raises:
-        ArtifactError: the file is not one of ours, or damaged.
+        CheckpointError: the file is not one of ours, or damaged.
     """
     path = run / RESUME
     if not path.exists():
@@ -63,28 +63,53 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
         raise _unusable(path, error, _MEND) from error
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of ours, as far as its header says."""
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _STATE in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def write_tensors(path: Path, tensors: Tensors, state: Mapping[str, Any]) -> None:
     """Tensors by name and a state of plain values, as one safetensors file, whole or not at all. Raises ArtifactError."""
     whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    write_bytes(path, save(whole, metadata={_STATE: json.dumps(state, allow_nan=False)}))
+    text = json.dumps(state, allow_nan=False)
+    write_bytes(path, save(whole, metadata={_STATE: text, _SHA256: _digest(whole, text)}))
 
 
 def read_tensors(path: Path, mend: str) -> tuple[Tensors, Any]:
     """What `write_tensors` wrote.
 
     Raises:
-        ArtifactError: the file is not one of ours, or damaged; it says `mend`.
+        CheckpointError: the file is not one of ours, or damaged; it says `mend`.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            state = json.loads((file.metadata() or {})[_STATE])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (it is no dictionary)
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+        # Checkpoints of older versions hold no sha256.
+        if said.get(_SHA256, "") not in ("", _digest(tensors, said[_STATE])):
+            raise ValueError("its content does not have the sha256 that it holds")
+        return tensors, json.loads(said[_STATE])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _unusable(path, error, mend) from error
 
 
-def _unusable(path: Path, error: Exception, mend: str) -> ArtifactError:
-    return ArtifactError(f"{path} is not a checkpoint that can be resumed ({error})", mend=mend)
+def _digest(tensors: Tensors, state: str) -> str:
+    """Hexadecimal sha256 of a checkpoint's content, in any order of its tensors."""
+    digest = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _unusable(path: Path, error: Exception, mend: str) -> CheckpointError:
+    return CheckpointError(f"{path} is not a checkpoint that can be resumed ({error})", mend=mend)
 
 
 def check_same_run(run: Path, state: RunState, recipe: TrainRecipe, data: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.errors import ArtifactError
+from u3p_edge.errors import CheckpointError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.training.checkpoint import Tensors, read_tensors, write_tensors
 
@@ -65,14 +65,14 @@ def load(folder: Path, key: str) -> tuple[State, dict[str, Tensors]] | None:
     """What `save` wrote last of the run with that key; None where nothing was.
 
     Raises:
-        ArtifactError: the file is of another run, or damaged.
+        CheckpointError: the file is of another run, or damaged.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return None
     tensors, stored = read_tensors(path, _MEND)
     if not isinstance(stored, dict) or stored.get("key") != key:
-        raise ArtifactError(f"{path} is of a run with other settings, images, masks or weights", mend=_MEND)
+        raise CheckpointError(f"{path} is of a run with other settings, images, masks or weights", mend=_MEND)
     parts: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, array in tensors.items():
         part, _, own = name.partition("/")

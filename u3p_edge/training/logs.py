@@ -18,9 +18,8 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ArtifactError
 from u3p_edge.metrics import Scores, dice, iou
 from u3p_edge.training.evaluate import Evaluation, mean_foreground
+from u3p_edge.training.output import BOARD, HISTORY_CSV, HISTORY_JSON
 from u3p_edge.training.state import EpochRecord
-
-HISTORY_JSON, HISTORY_CSV, SCORES, BOARD = "history.json", "history.csv", "scores.json", "tb"
 
 
 def write_history(run: Path, history: Sequence[EpochRecord], names: Sequence[str]) -> None:

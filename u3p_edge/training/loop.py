@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import numpy as np
 from u3p_edge.artifact import Manifest, describe, write_json, write_manifest, write_text
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.metrics import dice
-from u3p_edge.models.store import DESCRIPTION, WEIGHTS, save_model
+from u3p_edge.models.store import save_model
+from u3p_edge.run_folder import Say, hold, silent
 from u3p_edge.training.checkpoint import (
     RESUME,
     Checkpoint,
@@ -24,23 +26,14 @@ from u3p_edge.training.checkpoint import (
 )
 from u3p_edge.training.dataset import steps_per_epoch, training_batches
 from u3p_edge.training.evaluate import evaluate
-from u3p_edge.training.logs import HISTORY_CSV, HISTORY_JSON, SCORES, Board, optional, scores, write_history
+from u3p_edge.training.logs import Board, optional, scores, write_history
+from u3p_edge.training.output import FILES, FORMATS, NAMES, RECIPE, SCORES, open_run
 from u3p_edge.training.prepare import TrainData
 from u3p_edge.training.progress import Progress, Silent
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.schedule import learning_rate
 from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import Trainer
-
-RECIPE = "recipe.toml"
-_FORMATS = {
-    WEIGHTS: "weights-safetensors",
-    DESCRIPTION: "model-description",
-    RECIPE: "recipe",
-    HISTORY_JSON: "history",
-    HISTORY_CSV: "history",
-    SCORES: "scores",
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,13 @@ class TrainResult:
 
 
 def train(
-    recipe: TrainRecipe, data: TrainData, out: Path, progress: Progress | None = None, *, restart: bool = False
+    recipe: TrainRecipe,
+    data: TrainData,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    restart: bool = False,
+    say: Say = silent,
 ) -> TrainResult:
     """Train a UNet 3+, or go on with the run that lies in `out`.
 
@@ -72,19 +71,33 @@ def train(
         data: preprocessed as the recipe says.
         out: the run folder.
         progress: is told of every step.
-        restart: drop the run that lies in `out`.
+        restart: drop the run that lies in `out`, and read nothing of it.
+        say: is given a sentence about whatever in `out` was damaged and is made anew.
 
     Raises:
         ConfigError: the recipe does not fit the data, or `out` holds a run of another recipe or data.
         DataError: no foreground in the validation masks.
         ModelError: the loss is not finite.
-        ArtifactError: `out` cannot be written, or its checkpoint cannot be read.
+        ArtifactError: `out` cannot be written, holds somebody else's file under a name of ours, is being written by another
+            process, or its checkpoint cannot be read.
     """
     _check(recipe, data)
-    progress = progress or Silent()
-    if restart:
-        _drop(out)
-    trainer, start = _open(recipe, data, out)
+    with hold(out):
+        manifest = open_run(out, restart=restart, say=say)
+        trainer, start = _open(recipe, data, out, restart=restart)
+        # From here on the files change, and are ours even if this process is killed.
+        manifest = manifest.with_claims(NAMES)
+        write_manifest(out, manifest)
+        if restart:
+            _drop(out)
+        return _train(trainer, start, data, out, manifest, progress or Silent())
+
+
+def _train(
+    trainer: Trainer, start: Checkpoint, data: TrainData, out: Path, manifest: Manifest, progress: Progress
+) -> TrainResult:
+    """Train until the end, and write all files of the run; `manifest` is what the folder holds besides."""
+    recipe = trainer.recipe
     names = recipe.metadata().class_names
     metadata = recipe.metadata((("training data", start.state.data),))
     write_text(out / RECIPE, recipe.to_toml())
@@ -106,7 +119,7 @@ def train(
     board.close()
     trainer.set_weights(_without("best/", kept))
     save_model(out, trainer.model, trainer.config, metadata)
-    return _finish(trainer, state, data, out)
+    return _finish(trainer, state, data, out, manifest)
 
 
 def _check(recipe: TrainRecipe, data: TrainData) -> None:
@@ -121,10 +134,10 @@ def _check(recipe: TrainRecipe, data: TrainData) -> None:
         raise DataError("no validation mask has any foreground, so no epoch could be called the best")
 
 
-def _open(recipe: TrainRecipe, data: TrainData, out: Path) -> tuple[Trainer, Checkpoint]:
+def _open(recipe: TrainRecipe, data: TrainData, out: Path, *, restart: bool) -> tuple[Trainer, Checkpoint]:
     """A fresh trainer, or the one that the run folder's checkpoint describes; and that checkpoint."""
     digest = fingerprint(data.train, data.validation)
-    found = load_checkpoint(out)
+    found = None if restart else load_checkpoint(out)
     if found is not None:
         check_same_run(out, found.state, recipe, digest)
     trainer = Trainer(recipe)
@@ -196,19 +209,21 @@ def score(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, objec
     return found
 
 
-def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path) -> TrainResult:
+def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path, manifest: Manifest) -> TrainResult:
     """Score the best weights and list what the run folder holds."""
     found = score(trainer, state, data)
     write_json(out / SCORES, found)
-    manifest = Manifest(recipe=state.recipe.to_json())
-    for file, kind in _FORMATS.items():
+    manifest = manifest.without(FORMATS)
+    for file, kind in FORMATS.items():
         manifest = manifest.with_artifact(describe(out / file, kind, parent=state.data))
-    write_manifest(out, manifest)
+    # An export into the same folder has written its own options there.
+    options = manifest.recipe if manifest.key else state.recipe.to_json()
+    write_manifest(out, dataclasses.replace(manifest, recipe=options))
     return TrainResult(out, state, found)
 
 
 def _drop(out: Path) -> None:
-    for name in (RESUME, *_FORMATS):
+    for name in FILES:
         (out / name).unlink(missing_ok=True)
 
 

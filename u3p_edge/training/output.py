@@ -1,0 +1,58 @@
+"""The folder that a training writes: names of its files, and who owns them. No TensorFlow here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from u3p_edge.artifact import SCHEMA, Manifest
+from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS
+from u3p_edge.run_folder import Say, check_folder, check_ours, hold, open_manifest, silent
+from u3p_edge.training.checkpoint import RESUME, is_checkpoint
+
+RECIPE, SCORES = "recipe.toml", "scores.json"
+HISTORY_JSON, HISTORY_CSV = "history.json", "history.csv"
+
+BOARD = "tb"
+"""Folder of TensorBoard events."""
+
+FORMATS = {
+    WEIGHTS: "weights-safetensors",
+    DESCRIPTION: "model-description",
+    RECIPE: "recipe",
+    HISTORY_JSON: "history",
+    HISTORY_CSV: "history",
+    SCORES: "scores",
+}
+"""Formats of the files that the manifest lists at the end, by name."""
+
+FILES = (RESUME, *FORMATS)
+NAMES = (*FILES, BOARD)
+"""Of all that a training writes, besides the manifest."""
+
+
+def check_output(out: Path, *, restart: bool) -> None:
+    """Refuse a folder that a training may not write to, before anything else is done. Raises as `open_run` and `hold` do."""
+    check_folder(out)
+    if out.is_dir():
+        with hold(out):
+            open_run(out, restart=restart)
+
+
+def open_run(out: Path, *, restart: bool, say: Say = silent) -> Manifest:
+    """The manifest of a folder that a training may write to.
+
+    Args:
+        out: held by this process.
+        restart: drop the run that lies there.
+        say: is given a sentence about a damaged manifest.
+
+    Raises:
+        ArtifactError: a file there is not ours and has a name that a training writes.
+    """
+    manifest = open_manifest(out, NAMES, force=restart, say=say)
+    trained = any(a.file in FORMATS for a in manifest.artifacts) or (not manifest.claims and is_checkpoint(out / RESUME))
+    if manifest.schema < SCHEMA and trained:
+        # Older versions of this program listed neither checkpoint nor events, and nothing at all before the end of a run.
+        manifest = manifest.with_claims(NAMES)
+    check_ours(out, manifest, FILES, (BOARD,))
+    return manifest
