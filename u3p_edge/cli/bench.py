@@ -76,7 +76,7 @@ def bench(
     )
     for path in filter(None, (save, report)):
         make_folder(path.parent)  # minutes of measuring should not end at a folder that cannot be made
-    with stages() as begin:
+    with stages(len(models) * (data is not None) + len(counts) + (memory > 0)) as begin:
         measured = measure(
             models,
             reference=reference,

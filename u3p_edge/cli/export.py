@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import console, print_list, say, say_note
+from u3p_edge.cli.terminal import print_list, say, say_note
 from u3p_edge.pipeline.recipes import DEFAULT
 
 if TYPE_CHECKING:
@@ -171,9 +171,10 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
     from u3p_edge.cli.bench import command_line
     from u3p_edge.cli.progress import stages
 
-    with console(stderr=True).status("Loading TensorFlow"):
-        from u3p_edge.pipeline.export import export as run_export
     with stages() as begin:
+        begin("Load TensorFlow", 0)
+        from u3p_edge.pipeline.export import export as run_export
+
         command = command_line(sys.argv)
         done = run_export(model, data, out, recipe, begin=begin, device=device, command=command, force=force, say=say_note)
     _show(done)

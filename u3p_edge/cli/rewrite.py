@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import console, print_table, say, shown
+from u3p_edge.cli.terminal import print_table, say, shown
 from u3p_edge.config import MAX_THREADS
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def rewrite(
         raise ConfigError(f"--energy {energy:g} is not a share of a kernel", mend="Give a number between 0 and 1.")
     if model is not None and not model.exists():
         raise ModelError(f"the model {model} does not exist")
-    with console(stderr=True).status("Loading TensorFlow"):
+    with stages() as begin:
+        begin("Load TensorFlow", 0)
         from u3p_edge.latency.probe import Target
         from u3p_edge.pipeline.choices import to_json
         from u3p_edge.pipeline.explain import explain as explained
@@ -77,7 +78,6 @@ def rewrite(
         from u3p_edge.pipeline.source import read_source
 
         source = read_source(model, ExportRecipe(trust=trust))
-    with stages() as begin:
         found = explained(source.graph, Target(number.value, threads), energy, begin)
     names = {choice.site for choice in found.choices}
     if unknown := sorted(set(part or ()) - names):

@@ -142,7 +142,7 @@ def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) ->
 
 
 def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -> TrainResult:
-    from u3p_edge.cli.progress import stages
+    from u3p_edge.cli.progress import stage, stages
     from u3p_edge.cli.train_progress import RichProgress
     from u3p_edge.training.output import check_output
     from u3p_edge.training.prepare import complete, data_notes, load_data
@@ -153,13 +153,14 @@ def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -
         data = load_data(recipe, dataset, begin("Read images", len(dataset.samples)))
     for note in data_notes(recipe, data):
         say(f"Note: {note}")
-    from u3p_edge.training.loop import train as run_training
-
-    with RichProgress(recipe, out, console()) as progress:
+    with stage("Load TensorFlow"):
+        from u3p_edge.training.loop import train as run_training
+    with stage(f"Train, {recipe.epochs} epochs at most"), RichProgress(recipe, out, console()) as progress:
         return run_training(recipe, data, out, progress, restart=restart, say=say_note)
 
 
 def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
+    from u3p_edge.cli.progress import duration, stage
     from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
     from u3p_edge.training.estimate import estimate
     from u3p_edge.training.prepare import complete, inputs_of, size_notes
@@ -168,7 +169,8 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
     inputs = inputs_of(recipe, dataset)
     check_memory(inputs, recipe.preprocessing())
     images, checks = (len(dataset.split(name)) for name in ("train", "val"))
-    found = estimate(recipe, images, checks)
+    with stage("Time a step"):
+        found = estimate(recipe, images, checks)
     (height, width), epochs = recipe.size, recipe.epochs
     say(
         f"{images} training, {checks} validation, {dataset.count('test')} test images of {height}x{width}x{recipe.channels}, "
@@ -179,7 +181,7 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
     say(f"memory    {needed:.2f} GB for the images, of {available_bytes() / 1e9:.1f} GB available")
     say(
         f"time      {found.step_seconds:.2f} s a step of {min(recipe.batch_size, images)}, "
-        f"{_duration(found.run_seconds / epochs)} an epoch, at most {_duration(found.run_seconds)} for {epochs} epochs"
+        f"{duration(found.run_seconds / epochs)} an epoch, at most {duration(found.run_seconds)} for {epochs} epochs"
     )
     for note in size_notes(recipe, dataset):
         say(f"Note: {note}")
@@ -216,10 +218,3 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(","))
-
-
-def _duration(seconds: float) -> str:
-    minute, hour = 60, 3600
-    if seconds < minute:
-        return f"{seconds:.1f} s"
-    return f"{seconds / minute:.0f} min" if seconds < hour else f"{seconds / hour:.1f} h"
