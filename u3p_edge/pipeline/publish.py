@@ -100,7 +100,7 @@ def publish(ready: Path, run: Path, before: Manifest, after: Manifest) -> Manife
     kept, new = before.without(NAMES), {a.file for a in pending}
     replaced = (name for name in NAMES if name in before.names and name not in new)
     intent = dataclasses.replace(kept.with_claims(replaced), recipe=after.recipe, key=after.key, rewrites=after.rewrites)
-    intent = dataclasses.replace(intent, pending=pending, staging=ready.parent.name)
+    intent = dataclasses.replace(intent, pending=pending, staging=ready.parent.name, schema=SCHEMA)
     write_manifest(run, intent)
     sync_names(run)
     return _finish(run, intent)
