@@ -20,6 +20,7 @@ from u3p_edge.config import QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ConfigError, DataError, ModelError, RuntimeMissingError
 from u3p_edge.files import onnx_check
 from u3p_edge.files.json_toml import MAX_METADATA, parse_json
+from u3p_edge.text import to_terminal
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -172,7 +173,11 @@ def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tu
 
 
 def check_file(path: Path) -> None:
-    """Raise ModelError unless `path` is a file with something in it."""
+    """Raise ModelError unless `path` is a file with something in it, whose name every runtime can be given."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ModelError(f"the name of the model {to_terminal(str(path))} is not in UTF-8", mend="Rename it.") from error
     if not path.exists():
         raise ModelError(f"{path} does not exist")
     if not path.is_file():
