@@ -121,14 +121,14 @@ def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike
 
 
 def hd95_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)) -> Scores:
-    """`hd95` of each class of two label images [H, W]: float64 [labels]."""
+    """`hd95` of each class of two label images [H, W], where truth is `IGNORE` in neither: float64 [labels]."""
     return _per_class(hd95, truth, prediction, labels, spacing)
 
 
 def average_surface_distance_per_class(
     truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)
 ) -> Scores:
-    """`average_surface_distance` of each class of two label images [H, W]: float64 [labels]."""
+    """`average_surface_distance` of each class of two label images [H, W], as `hd95_per_class`: float64 [labels]."""
     return _per_class(average_surface_distance, truth, prediction, labels, spacing)
 
 
@@ -160,7 +160,8 @@ def _per_class(
     spacing: Spacing,
 ) -> Scores:
     t, p = np.asarray(truth), np.asarray(prediction)
-    return np.array([distance(t == k, p == k, spacing) for k in range(labels)], dtype=np.float64)
+    counted = t != IGNORE
+    return np.array([distance(t == k, counted & (p == k), spacing) for k in range(labels)], dtype=np.float64)
 
 
 def _between(

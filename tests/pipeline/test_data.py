@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from data_folders import make_folder
 
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.data.folder import read_folder
+from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.options import DataOptions
-from u3p_edge.errors import DataError
+from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.data import data_options, read_export_data
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
@@ -45,3 +48,33 @@ def test_the_group_column_of_training_is_kept_where_the_data_has_it(tmp_path: Pa
     assert data_options(ExportRecipe(), trained, None) == data_options(ExportRecipe(), None, root) == DataOptions()
     with pytest.raises(DataError, match="no column 'clinic'"):
         read_export_data(other, METADATA, no_progress, DataOptions(group_column="clinic"))
+
+
+def test_the_meaning_of_mask_values_in_training_is_kept(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
+    trained = parse_recipe(TrainRecipe(ignore_label=2, label_map=((1, 0), (0, 1))).to_toml())
+    metadata = default_metadata(Preprocessing(16, 16), labels=2)
+    options = data_options(ExportRecipe(), trained, root)
+    assert options.rule == LabelRule(2, ((1, 0), (0, 1)))
+    kept = read_export_data(root, metadata, no_progress, options).test.labels
+    assert set(np.unique(kept)) == {0, 1, IGNORE}
+    given = data_options(ExportRecipe(label_map=((2, 1),)), trained, root)
+    assert given.rule == LabelRule(None, ((2, 1),))
+    assert set(np.unique(read_export_data(root, metadata, no_progress, given).test.labels)) == {0, 1}
+    with pytest.raises(DataError, match=r"masks/a\.png has the value 2, beyond the 2 classes \(0 to 1\)"):
+        read_export_data(root, metadata, no_progress, data_options(ExportRecipe(), None, root))
+
+
+def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
+    recipes = [
+        ExportRecipe(),
+        ExportRecipe(ignore_label=255),
+        ExportRecipe(label_map=((2, 1),)),
+        ExportRecipe(group_column="p"),
+    ]
+    assert len({recipe.to_json() for recipe in recipes}) == len(recipes)
+    for wrong in ({"ignore_label": 1, "label_map": ((1, 0),)}, {"label_map": ((1, 300),)}):
+        with pytest.raises(ConfigError):
+            ExportRecipe(**wrong)
+        with pytest.raises(ConfigError):
+            TrainRecipe(**wrong)

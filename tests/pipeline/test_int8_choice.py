@@ -93,7 +93,7 @@ def layer_normalised(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Sour
     model = Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(x))
     path = tmp_path_factory.mktemp("normed") / "normed.keras"
     model.save(path)
-    return read_source(path, ExportRecipe(), labels=3)
+    return read_source(path, ExportRecipe())
 
 
 def test_what_cannot_be_trained_keeps_its_post_training_file(

@@ -64,7 +64,7 @@ EPOCH = 3
 
 @pytest.fixture(scope="module")
 def source(wide: Path) -> Source:
-    return read_source(wide, ExportRecipe(), labels=3)
+    return read_source(wide, ExportRecipe())
 
 
 @pytest.fixture(scope="module")

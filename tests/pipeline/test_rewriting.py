@@ -48,7 +48,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A UNet 3+ of base width 4 for three classes at 32x32, its statistics as if trained."""
     path = tmp_path_factory.mktemp("source") / "unet.keras"
     with_statistics(unet(classes=3)).save(path)
-    return read_source(path, ExportRecipe(), labels=3)
+    return read_source(path, ExportRecipe())
 
 
 def first_form(graphs: Sequence[Graph]) -> list[float]:

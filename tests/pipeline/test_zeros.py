@@ -58,7 +58,7 @@ def remembering(stages: list[str]) -> Callable[[str, int], Callable[[], object]]
 
 @pytest.fixture(scope="module")
 def made(wide: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    source = read_source(wide, ExportRecipe(), labels=3)
+    source = read_source(wide, ExportRecipe())
     data = read_export_data(pictures, source.metadata, no_progress)
     staging, stages = open_staging(tmp_path_factory.mktemp("zeros"), "key"), list[str]()
     dense = rewritten(source, RECIPE, staging, no_progress)

@@ -114,6 +114,20 @@ def export(
     group: Annotated[
         str | None, typer.Option(help="Column of split.csv that is never split across sets. [default: as in training]")
     ] = None,
+    ignore_label: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Value of mask pixels that count neither in training nor in scores, e.g. 255. [default: as in training]"
+        ),
+    ] = None,
+    label_map: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="VALUE:CLASS,...",
+            help="Classes of mask values, e.g. 1:0,2:1; others stay. [default: as in training]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again even if the run folder holds the same export.")] = False,
@@ -134,6 +148,7 @@ def export(
     """
     from u3p_edge.cli.budgets import Budgets, told
     from u3p_edge.cli.numbers import numbers
+    from u3p_edge.data.labels import parse_mapping
     from u3p_edge.pipeline.recipe import ExportRecipe
 
     budgets = Budgets(max_drop, speedup, latency_budget_ms, size_budget_mb, shrink, strips, qat_epochs, sparsity)
@@ -158,6 +173,8 @@ def export(
         std=numbers(std, "--std"),
         class_names=tuple(name.strip() for name in class_names.split(",") if name.strip()),
         group_column=group,
+        ignore_label=ignore_label,
+        label_map=parse_mapping(label_map or ""),
     )
     _check(model, data, out, ptq, qat_epochs)
     _check_device(device, recipe)

@@ -79,6 +79,12 @@ def train(
     group: Annotated[
         str | None, typer.Option(help="Column of split.csv that is never split across sets. (default: patient or the like)")
     ] = None,
+    ignore_label: Annotated[
+        int | None, typer.Option(min=0, help="Value of mask pixels that count neither in training nor in scores, e.g. 255.")
+    ] = None,
+    label_map: Annotated[
+        str | None, typer.Option("--map", metavar="VALUE:CLASS,...", help="Classes of mask values, e.g. 1:0,2:1; others stay.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
 ) -> None:
@@ -105,6 +111,7 @@ def train(
     """
     from u3p_edge.cli.numbers import numbers
     from u3p_edge.data.folder import read_folder
+    from u3p_edge.data.labels import parse_mapping
 
     given = {
         "preset": preset, "base_width": width, "size": _size(size), "fit": fit, "normalization": normalize,
@@ -112,7 +119,8 @@ def train(
         "labels": labels,
         "class_names": _names(class_names), "epochs": epochs, "patience": patience, "batch_size": batch, "learning_rate": lr,
         "loss": loss, "deep_supervision": deep_supervision, "cgm": cgm, "seed": seed,
-        "group_column": group,
+        "group_column": group, "ignore_label": ignore_label,
+        "label_map": None if label_map is None else parse_mapping(label_map),
     }  # fmt: skip
     chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
     dataset = read_folder(folder, seed=chosen.seed, group_column=chosen.group_column)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def load(
     advance: Callable[[], object] = lambda: None,
     *,
     tiled: bool = False,
+    rule: LabelRule = AS_STORED,
 ) -> Arrays:
     """Read, check and preprocess images and masks.
 
@@ -60,6 +62,7 @@ def load(
         advance: called after each sample, for a progress bar.
         tiled: for scoring: an image that "pad" finds larger than the network becomes several inputs that show all of it, with
             every pixel scored once. Otherwise it is cropped to one.
+        rule: what the values of masks mean.
 
     Raises:
         DataError: no samples, more than fit into memory, or a file that cannot be used; it is named.
@@ -71,11 +74,12 @@ def load(
     size = network_size(preprocessing)
     images = np.empty((sum(counts), *size, preprocessing.channels), np.float32)
     masks = np.empty((sum(counts), *size), np.uint8)
+    read = partial(read_mask, labels=labels, rule=rule)
     originals = []
     first = 0
     for sample, count in zip(samples, counts, strict=True):
         part = slice(first, first + count)
-        originals.append(_load_pair(sample, preprocessing, labels, images[part], masks[part]))
+        originals.append(_load_pair(sample, preprocessing, read, images[part], masks[part]))
         first += count
         advance()
     stems, groups = (
@@ -97,14 +101,14 @@ def _inputs_of(sample: Sample, preprocessing: Preprocessing, tiled: bool) -> int
 def _load_pair(
     sample: Sample,
     preprocessing: Preprocessing,
-    labels: int,
+    read: Callable[[Path], npt.NDArray[np.uint8]],
     images: npt.NDArray[np.float32],
     masks: npt.NDArray[np.uint8],
 ) -> Original:
     """Write the inputs of one sample, as many as `images` and `masks` have room for."""
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask", mend="Put one of the same stem into masks/.")
-    image, mask = read_image(sample.image, preprocessing.channels), read_mask(sample.mask, labels)
+    image, mask = read_image(sample.image, preprocessing.channels), read(sample.mask)
     check_sizes(sample.image, image.shape[:2], sample.mask, mask.shape)
     foreground = _foreground(mask)
     with name_file(sample.image):

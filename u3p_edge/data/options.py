@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from u3p_edge.data.labels import AS_STORED, LabelRule
+
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What decides the groups and splits of a data folder, besides its files.
+    """What decides the groups, splits and labels of a data folder, besides its files.
 
     Args:
         seed: of the split that is drawn when there is no split.csv (or it has groups but no splits).
         group_column: of split.csv; None finds a usual one (patient, subject, case, volume, ...).
+        rule: what the values of masks mean.
     """
 
     seed: int = 0
     group_column: str | None = None
+    rule: LabelRule = AS_STORED

@@ -10,7 +10,8 @@ from u3p_edge.config import Metadata
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.fit_notes import fit_notes
 from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, read_folder
-from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load
+from u3p_edge.data.labels import AS_STORED, LabelRule
+from u3p_edge.data.load import Arrays, count_inputs, load
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
@@ -80,7 +81,7 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
     turned = check_turned(dataset.samples)
     advance = begin("Read images", sum(map(len, splits.values())))
     arrays = {
-        name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
+        name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train", rule=options.rule)
         for name, samples in splits.items()
     }
     originals = tuple(original for part in arrays.values() for original in part.originals)
@@ -116,17 +117,18 @@ def data_options(recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path
         trained: of the model; None where it is not known.
         folder: of the data; None is the embedded one, which says its groups itself.
     """
-    given = DataOptions(group_column=recipe.group_column)
+    rule = LabelRule(recipe.ignore_label, recipe.label_map)
+    given = DataOptions(group_column=recipe.group_column, rule=rule)
     if folder is None or trained is None:
         return given
     column = trained.group_column
     inherited = column if column is not None and has_column(folder / SPLIT_FILE, column) else None
-    return replace(given, seed=trained.seed, group_column=recipe.group_column or inherited)
-
-
-def labels_of(folder: Path | None) -> int | None:
-    """Number of classes in a folder's masks; None without a folder."""
-    return None if folder is None else infer_labels(read_folder(folder))
+    return replace(
+        given,
+        seed=trained.seed,
+        group_column=recipe.group_column or inherited,
+        rule=trained.data_options().rule if rule == AS_STORED else rule,
+    )
 
 
 def check_fit(metadata: Metadata, folder: Path | None) -> None:

@@ -27,7 +27,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.pipeline import depth_first
 from u3p_edge.pipeline.budgets import missed
 from u3p_edge.pipeline.choices import to_json
-from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, labels_of, read_export_data
+from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, read_export_data
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
 from u3p_edge.pipeline.pruned import Pruned
 from u3p_edge.pipeline.pruning import pruned
@@ -112,7 +112,7 @@ def export(
     """
     with hold(run):
         before = open_run(run, force=force, say=say)
-        source = read_source(model, recipe, labels_of(data) if model is not None and model.is_file() else None)
+        source = read_source(model, recipe)
         check_fit(source.metadata, data)
         splits = read_export_data(data, source.metadata, begin, data_options(recipe, training_of(source), data))
         device_sha256 = (sha256_of(device),) if device is not None else ()

@@ -18,6 +18,7 @@ from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.export import tflite
+from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.data import Begin, ExportData
 from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.source import Source
@@ -228,10 +229,16 @@ def as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
 
 
 def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:
-    """Labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself."""
+    """Labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself.
+
+    A pixel whose label is `metrics.IGNORE` has -1 in every channel.
+    """
     if channels == 1:
-        return (labels[..., np.newaxis] > 0).astype(np.float32)
-    return np.eye(channels, dtype=np.float32)[labels]
+        maps = (labels[..., np.newaxis] > 0).astype(np.float32)
+    else:
+        maps = np.eye(channels, dtype=np.float32)[np.where(labels == IGNORE, 0, labels)]
+    maps[labels == IGNORE] = -1
+    return maps
 
 
 def lost_or_gained(loss: float) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from u3p_edge.config import Fit, Normalization, check_mean_std
+from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
 from u3p_edge.quantize.zeros import Zeros
 
@@ -131,6 +132,8 @@ class ExportRecipe:
         class_names: one a label, background first, for a Keras file.
         group_column: of split.csv, that is never split across sets; None takes what the model was trained with, else finds a
             usual one.
+        ignore_label, label_map: what the values of masks mean, see `u3p_edge.data.labels.LabelRule`; without either, what the
+            model was trained with.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -161,8 +164,11 @@ class ExportRecipe:
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
     group_column: str | None = None
+    ignore_label: int | None = None
+    label_map: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        _ = LabelRule(self.ignore_label, self.label_map)  # its own checks
         if not self.formats:
             raise ConfigError("no format was asked for", mend=f"Use --formats {','.join(FORMATS)}.")
         unknown = sorted(set(self.formats) - set(FORMATS))

@@ -60,13 +60,12 @@ def reference_folder() -> Path:
     return Path(__file__).resolve().parents[1] / "models" / "reference"
 
 
-def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = None) -> Source:
+def read_source(path: Path | None, recipe: ExportRecipe) -> Source:
     """Read a model and prepare it for inference.
 
     Args:
         path: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
         recipe: what a Keras file cannot say itself.
-        labels: of the data, to tell what a Keras file's mask stands for; None when no data is at hand.
 
     Raises:
         ModelError: missing, damaged, or not a segmentation network that can be read.
@@ -85,7 +84,7 @@ def read_source(path: Path | None, recipe: ExportRecipe, labels: int | None = No
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
     digest = sha256_of(weights)
-    said = metadata or _metadata(ready, recipe, labels)
+    said = metadata or _metadata(ready, recipe)
     return Source(
         name="embedded reference" if path is None else path.name,
         model=ready,
@@ -115,16 +114,11 @@ def augmentation_of(source: Source) -> Augmentation:
     return NO_FLIPS if trained is None else trained.augmentation or NO_AUGMENTATION
 
 
-def _metadata(model: Any, recipe: ExportRecipe, labels: int | None) -> Metadata:
+def _metadata(model: Any, recipe: ExportRecipe) -> Metadata:
     """What a Keras file's artifacts say of themselves: sizes from the model, the rest from the recipe."""
     height, width, channels = (int(n) for n in model.inputs[0].shape[1:])
     mask_channels = int(model.outputs[0].shape[-1])
     count = max(2, mask_channels)
-    if labels is not None and labels > count:
-        raise ModelError(
-            f"the masks have {labels} classes, the model's mask has {mask_channels} channels, for {count} classes",
-            mend="Give the data that the model was trained for.",
-        )
     if recipe.class_names and len(recipe.class_names) != count:
         raise ModelError(f"{len(recipe.class_names)} class names were given for a model of {count} classes")
     preprocessing = Preprocessing(height, width, channels, recipe.fit, recipe.normalization, mean=recipe.mean, std=recipe.std)

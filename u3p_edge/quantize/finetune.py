@@ -11,6 +11,7 @@ import tf_keras
 
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import ranked
+from u3p_edge.models.truth import counting_pixels
 from u3p_edge.quantize.qat import fake_quantize, settle
 
 CALIBRATION_IMAGES = 64
@@ -42,7 +43,8 @@ def train_qat(
     Args:
         model: the float inference graph, as `quantize_aware` wants it; not changed.
         images: float32 [N, H, W, C], preprocessed.
-        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` wants them.
+        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` wants them; a pixel that does not count has -1
+            in every channel.
         loss: (labels, probabilities) to [N], one a image.
         validate: score of a fake-quant model on the validation split, larger is better; called once before training and
             after every epoch. A score that is not a number counts as the worst.
@@ -102,7 +104,7 @@ def _train_step(
             value = tf.reduce_mean(loss(labels, predicted))
             if soft is not None:
                 squared = tf.reduce_sum(tf.math.squared_difference(predicted, soft), axis=-1)
-                value += distillation * tf.reduce_mean(squared)
+                value += distillation * tf.reduce_mean(squared * counting_pixels(labels)[..., 0])
         variables = student.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
         for kernel, mask in kept:

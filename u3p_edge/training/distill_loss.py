@@ -7,8 +7,8 @@ import tensorflow as tf
 from u3p_edge.training.losses import LOWEST_PROBABILITY
 
 
-def divergence(soft: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-    """Mean over the pixels, sum over the channels, of the binary Kullback-Leibler divergence of student from teacher.
+def divergence(soft: tf.Tensor, predicted: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean over counting pixels, sum over the channels, of the binary Kullback-Leibler divergence of student from teacher.
 
     Hinton et al. 2015 (arXiv:1503.02531), at a temperature of 1 as a graph gives probabilities and no logits. Each channel
     counts as a yes or no of its own, because a gated mask's channels do not sum to 1, where the cross-entropy of a softmax
@@ -17,13 +17,16 @@ def divergence(soft: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
 
     Args:
         soft, predicted: float32 [N, H, W, K], probabilities q of the teacher and p of the student.
+        counts: float32 [N, H, W, 1], 1 for pixels that count and 0 for others; None for all.
 
     Returns:
         float32 [N].
     """
     q, p = (tf.clip_by_value(maps, LOWEST_PROBABILITY, 1.0 - LOWEST_PROBABILITY) for maps in (soft, predicted))
     terms = q * tf.math.log(q / p) + (1.0 - q) * tf.math.log((1.0 - q) / (1.0 - p))
-    return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=(1, 2))
+    if counts is None:
+        return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=(1, 2))
+    return tf.math.divide_no_nan(tf.reduce_sum(terms * counts, axis=(1, 2, 3)), tf.reduce_sum(counts, axis=(1, 2, 3)))
 
 
 def attention_distance(ours: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from u3p_edge.data.augment import Augmentation
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.models.truth import counting_pixels
 from u3p_edge.training.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import one_hot
@@ -113,9 +114,10 @@ class Student:
         theirs = [] if self._teacher is None else tf.nest.flatten(self._teacher(images, training=False))
         with tf.GradientTape() as tape:
             predicted, *ours = tf.nest.flatten(self._maps(images, training=True))
-            losses = dice_cross_entropy(one_hot(labels, predicted.shape[-1]), predicted)
+            truth = one_hot(labels, predicted.shape[-1])
+            losses = dice_cross_entropy(truth, predicted)
             if self._recovery.distillation:
-                losses += self._recovery.distillation * divergence(soft, predicted)
+                losses += self._recovery.distillation * divergence(soft, predicted, counting_pixels(truth))
             for own, other in zip(ours, theirs, strict=True):
                 losses += self._recovery.features / len(ours) * attention_distance(own, other)
             loss = tf.reduce_mean(losses)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
-from u3p_edge.metrics import IGNORE, Counts, Scores, confusion, dice, iou
+from u3p_edge.metrics import Counts, Scores, confusion, dice, iou
 from u3p_edge.models.cgm import gate_channel, presence
 from u3p_edge.training.trainer import Trainer
 
@@ -19,7 +19,7 @@ class Evaluation:
     """Scores of one split; the counts are of all its pixels together.
 
     Args:
-        loss: segmentation loss, mean over the images; pixels that are not scored count as background in it.
+        loss: segmentation loss, mean over the images; pixels that are ignored do not count.
         counts: int64 [labels, 3], see `u3p_edge.metrics.confusion`.
         gated_counts: the same with each activated mask multiplied by the gate, as the exported network does it.
         gate_loss, gate_accuracy: of the classification-guided module, see `EpochRecord`; None without one.
@@ -50,8 +50,7 @@ def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
     for start in range(0, len(arrays.images), trainer.recipe.batch_size):
         part = slice(start, start + trainer.recipe.batch_size)
         truth = arrays.labels[part]
-        filled = np.where(truth == IGNORE, 0, truth)
-        masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], filled))
+        masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], truth))
         losses.append(loss)
         counts = counts + _count(truth, masks, labels)
         if config.cgm:
@@ -59,7 +58,7 @@ def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
             channel = gate_channel(config.classes, config.cgm_units)
             gates = gates if channel is None else gates[:, [channel]]
             gated = gated + _count(truth, masks * gates[:, None, None, :], labels)
-            right.append(_right(gates, filled, config.classes))
+            right.append(_right(gates, truth, config.classes))
     loss = float(np.concatenate(losses).mean())
     if not config.cgm:
         return Evaluation(loss, counts)

@@ -5,7 +5,8 @@
 
 Every loss of masks has the signature `(y_true, y_pred) -> [N]`:
 
-    y_true  [N, H, W, K], one-hot over the labels, or for K = 1 a 0/1 mask; any number type
+    y_true  [N, H, W, K], one-hot over the labels, or for K = 1 a 0/1 mask; any number type. A pixel with -1 in every
+            channel does not count: its probabilities change neither loss nor gradient
     y_pred  [N, H, W, K], probabilities: a softmax over the labels, or for K = 1 a sigmoid; floating
 
 and is computed in float32, or in float64 where `y_pred` is. Channel 0 of several is the background: focal and
@@ -23,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from u3p_edge.errors import ConfigError
+from u3p_edge.models.truth import counting_pixels
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -60,18 +62,18 @@ def dice_cross_entropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def cross_entropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Mean over the pixels of -log(probability of the true label). Returns [N]."""
-    truth, prediction = _labels(y_true, y_pred)
-    return _mean(-truth * tf.math.log(prediction))
+    """Mean over the pixels that count of -log(probability of the true label). Returns [N]."""
+    truth, prediction, counts = _labels(y_true, y_pred)
+    return _mean(-truth * tf.math.log(prediction), counts)
 
 
 def focal(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Mean over the pixels of -(1 - p)^2 log(p), p the probability of the true label. Returns [N].
+    """Mean over the pixels that count of -(1 - p)^2 log(p), p the probability of the true label. Returns [N].
 
     Lin et al. 2017, equation 4: no class weights, which the paper does not name either.
     """
-    truth, prediction = _labels(y_true, y_pred)
-    return _mean(-truth * (1.0 - prediction) ** FOCUS * tf.math.log(prediction))
+    truth, prediction, counts = _labels(y_true, y_pred)
+    return _mean(-truth * (1.0 - prediction) ** FOCUS * tf.math.log(prediction), counts)
 
 
 def dice(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -105,7 +107,7 @@ def ms_ssim(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: height or width are not known when the graph is built.
     """
-    truth, prediction = _regions(*_as_floats(y_true, y_pred))
+    truth, prediction = _regions(*_counted(y_true, y_pred)[:2])
     weights = scale_weights(_shorter_side(prediction))
     similarity = tf.ones_like(prediction[:, 0, 0, :])
     for index, weight in enumerate(weights):
@@ -171,12 +173,19 @@ def _as_floats(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return truth, prediction
 
 
-def _labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """One-hot truth and probabilities that are safe in a logarithm, over all labels: a sigmoid becomes two channels."""
+def _counted(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Truth and prediction, both 0 where a pixel does not count, and which pixels count [N, H, W, 1]."""
     truth, prediction = _as_floats(y_true, y_pred)
+    counts = tf.cast(counting_pixels(truth), prediction.dtype)
+    return tf.maximum(truth, 0.0), prediction * counts, counts
+
+
+def _labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """One-hot truth and probabilities that are safe in a logarithm, over all labels (a sigmoid makes two), and what counts."""
+    truth, prediction, counts = _counted(y_true, y_pred)
     if prediction.shape[-1] == 1:
         truth, prediction = (tf.concat([1.0 - maps, maps], axis=-1) for maps in (truth, prediction))
-    return truth, _away_from_0_and_1(prediction)
+    return truth, _away_from_0_and_1(prediction), counts
 
 
 def _away_from_0_and_1(probabilities: tf.Tensor) -> tf.Tensor:
@@ -190,14 +199,14 @@ def _regions(truth: tf.Tensor, prediction: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
 
 def _areas(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Overlap, truth and prediction summed over the pixels: each [N, regions]."""
-    truth, prediction = _regions(*_as_floats(y_true, y_pred))
+    truth, prediction = _regions(*_counted(y_true, y_pred)[:2])
     overlap, truth, prediction = (tf.reduce_sum(maps, axis=(1, 2)) for maps in (truth * prediction, truth, prediction))
     return overlap, truth, prediction
 
 
-def _mean(terms: tf.Tensor) -> tf.Tensor:
-    """Sum over labels, mean over pixels: [N, H, W, K] to [N]."""
-    return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=(1, 2))
+def _mean(terms: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Sum over labels, mean over the pixels that count (0 if none does): [N, H, W, K] to [N]."""
+    return tf.math.divide_no_nan(tf.reduce_sum(terms * counts, axis=(1, 2, 3)), tf.reduce_sum(counts, axis=(1, 2, 3)))
 
 
 def _structural_similarity(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

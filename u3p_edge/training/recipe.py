@@ -21,6 +21,8 @@ from u3p_edge.config import (
     read_recipe_text,
 )
 from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.labels import LabelRule
+from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
 from u3p_edge.models.config import preset as model_preset
@@ -52,6 +54,7 @@ class TrainRecipe:
         augmentation: of training images; None for none.
         seed: of weights, order, augmentation and dropout, and of splits that are drawn.
         group_column: of split.csv, that is never split across sets; None finds a usual one.
+        ignore_label, label_map: what the values of masks mean, see `u3p_edge.data.labels.LabelRule`.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -81,6 +84,8 @@ class TrainRecipe:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 0
     group_column: str | None = None
+    ignore_label: int | None = None
+    label_map: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("patience", 0), ("gate_patience", 0)):
@@ -96,7 +101,11 @@ class TrainRecipe:
             raise ConfigError(
                 f"{len(self.class_names)} class names for {self.labels} labels", mend="Give one a label, background first."
             )
-        _ = self.model_config(), self.metadata()  # their own checks
+        _ = self.model_config(), self.metadata(), self.data_options()  # their own checks
+
+    def data_options(self) -> DataOptions:
+        """How the data folder is read."""
+        return DataOptions(self.seed, self.group_column, LabelRule(self.ignore_label, self.label_map))
 
     def preprocessing(self) -> Preprocessing:
         """From pixels to the network's input; as long as `channels` is open, three if `mean` has three values, else one."""

@@ -1,0 +1,14 @@
+"""Which pixels of a truth count, as every loss takes it."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def counting_pixels(y_true: tf.Tensor) -> tf.Tensor:
+    """1 where a pixel counts, else 0: float32 [N, H, W, 1].
+
+    Args:
+        y_true: [N, H, W, K], -1 in every channel of a pixel that does not count.
+    """
+    return tf.cast(y_true[..., :1] >= 0, tf.float32)
