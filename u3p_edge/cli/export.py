@@ -131,6 +131,9 @@ def export(
     seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again even if the run folder holds the same export.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Export a Keras file although it does not work on the data as it is normalised.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read model and data, say what would be done, and stop.")] = False,
 ) -> None:
     """Export a model: convert, quantize, verify on real images, measure, report.
@@ -181,10 +184,12 @@ def export(
     if dry_run:
         _explain(model, data, recipe)
         return
-    _run(model, data, out, recipe, device, force)
+    _run(model, data, out, recipe, device, force, accept)
 
 
-def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, device: Path | None, force: bool) -> None:
+def _run(
+    model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, device: Path | None, force: bool, accept: bool
+) -> None:
     from u3p_edge.cli.bench import command_line
     from u3p_edge.cli.progress import stages
 
@@ -193,7 +198,9 @@ def _run(model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe,
         from u3p_edge.pipeline.export import export as run_export
 
         command = command_line(sys.argv)
-        done = run_export(model, data, out, recipe, begin=begin, device=device, command=command, force=force, say=say_note)
+        done = run_export(
+            model, data, out, recipe, begin=begin, device=device, command=command, force=force, say=say_note, accept=accept
+        )
     _show(done)
     if done.failures:
         # The notes above name the layers; this is what a log shows last.
@@ -262,6 +269,7 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     from u3p_edge.data.folder import read_folder
     from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
     from u3p_edge.pipeline.data import data_options, inputs_of
+    from u3p_edge.pipeline.normalization_check import check_normalization
     from u3p_edge.pipeline.source import read_source, training_of
 
     source = read_source(model, recipe)
@@ -278,6 +286,9 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     say(f"memory  {array_bytes(inputs, p) / 1e9:.2f} GB for the images, of {available_bytes() / 1e9:.1f} GB available")
     for note in dataset.notes:
         say(f"        {note}")
+    if source.folder is None and data is not None:
+        check = check_normalization(source, dataset.split("val"), lambda _stage, _steps: lambda: None)
+        say(f"score   {check.note if check else 'no foreground in the validation images'}")
     say(f"prune   {_pruning(recipe)}")
     say(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
     say(f"rewrite {_rewriting(recipe)}")

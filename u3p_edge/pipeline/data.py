@@ -97,6 +97,12 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
     )
 
 
+def validation_samples(folder: Path | None, options: DataOptions) -> tuple[Sample, ...]:
+    """The validation split of a folder; None is the embedded one. Raises DataError as `read_export_data`."""
+    root = embedded_folder() if folder is None else folder
+    return read_folder(root, seed=options.seed, group_column=options.group_column).split("val")
+
+
 def inputs_of(dataset: Dataset, metadata: Metadata) -> int:
     """How many network inputs `read_export_data` keeps in memory. Raises DataError for an empty train or val split."""
     splits = _splits(dataset).items()

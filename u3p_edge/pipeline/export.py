@@ -27,8 +27,9 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.pipeline import depth_first
 from u3p_edge.pipeline.budgets import missed
 from u3p_edge.pipeline.choices import to_json
-from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, read_export_data
+from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, read_export_data, validation_samples
 from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
+from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.pruned import Pruned
 from u3p_edge.pipeline.pruning import pruned
 from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE, assemble, finished_result, open_run, publish
@@ -91,6 +92,7 @@ def export(
     command: str = "",
     force: bool = False,
     say: Say = silent,
+    accept: bool = False,
 ) -> Exported:
     """Export a model: convert, quantize, verify, measure, report.
 
@@ -104,6 +106,7 @@ def export(
         command: what was typed, for the report.
         force: do it again even if `run` holds the same export already, and rely on nothing that lies there.
         say: is given a sentence about whatever in `run` was damaged and is made anew.
+        accept: export a Keras file whose float model does not work on the data as it would be exported.
 
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
@@ -114,12 +117,17 @@ def export(
         before = open_run(run, force=force, say=say)
         source = read_source(model, recipe)
         check_fit(source.metadata, data)
-        splits = read_export_data(data, source.metadata, begin, data_options(recipe, training_of(source), data))
+        options = data_options(recipe, training_of(source), data)
+        splits = read_export_data(data, source.metadata, begin, options)
         device_sha256 = (sha256_of(device),) if device is not None else ()
         key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *device_sha256)
         if not force and (done := finished_result(run, before, key, say)):
             drop(staging_folder(run, key))
             return Exported(run, done, (), None, reused=True)
+        # A run folder of ours says its normalisation; a Keras file does not.
+        check = check_normalization(source, validation_samples(data, options), begin) if source.folder is None else None
+        if not accept:
+            require_working(check)
         staging = open_staging(run, key, fresh=force, say=say)
         files, made = _make(source, splits, recipe, device, staging, begin)
         _verify(files, made, source, splits, recipe, staging, begin)
@@ -128,7 +136,8 @@ def export(
         manifest = _manifest(ready, source, files.get("model.int8.tflite"), "" if made.failures else key, recipe, made.network)
         measured = _measure(ready, manifest, keras_session(source.model, source.metadata), splits, recipe, command, begin)
         over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
-        notes = (*_notes(source, splits, made, recipe), *over)
+        checked = (check.note,) if check else ()
+        notes = (*checked, *_notes(source, splits, made, recipe), *over)
         _write_choices(ready, made)
         write_report(ready, measured, splits, source, notes, made.pruned)
         publish(ready, run, before, manifest)

@@ -1,0 +1,174 @@
+"""Does a foreign model work at all on the user's data, under the normalisation that was chosen for it?
+
+A Keras file does not say how its images were normalised. Under a wrong normalisation every exported file agrees with the float
+model, and all of them are wrong. So the float model is scored on validation images under the chosen normalisation and under
+the other common ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.benchmark.accuracy import score
+from u3p_edge.benchmark.paired import lost
+from u3p_edge.config import Preprocessing
+from u3p_edge.data.folder import Sample
+from u3p_edge.data.load import Arrays, load
+from u3p_edge.data.preprocess import to_labels
+from u3p_edge.errors import DataError, ModelError
+from u3p_edge.pipeline.data import Begin
+from u3p_edge.pipeline.source import Source
+
+IMAGES, LEAST_IMAGES = 64, 8
+"""Validation images that are scored: at most, and at least where the network is expensive."""
+
+MACS = 3e11
+"""Multiplications to spend on each normalisation: some seconds of one core."""
+
+MARGIN = 1.0
+"""Points of Dice, at the lower end of the 95 % interval, by which another normalisation is clearly better."""
+
+BATCH = 8
+
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class NormalizationCheck:
+    """How the float model scores under each normalisation.
+
+    Args:
+        chosen: options that choose the normalisation of the export, e.g. "--normalize percentile".
+        dice: mean foreground Dice by such options, 0..1, pooled over a group, then averaged; the chosen one first.
+        constant: the same of the best prediction of one class everywhere.
+        images: scored.
+        fault: what is wrong, in one sentence; empty where nothing is.
+        mend: what to do about it.
+    """
+
+    chosen: str
+    dice: Mapping[str, float]
+    constant: float
+    images: int
+    fault: str = ""
+    mend: str = ""
+
+    @property
+    def note(self) -> str:
+        """One sentence for the report; a fault first."""
+        scores = ", ".join(f"{100 * dice:.2f} with {options}" for options, dice in self.dice.items())
+        said = (
+            f"The float model scores a mean Dice on {self.images} validation images of {scores}; the best constant "
+            f"prediction scores {100 * self.constant:.2f}."
+        )
+        return f"**{self.fault}** {said}" if self.fault else said
+
+
+def check_normalization(source: Source, samples: tuple[Sample, ...], begin: Begin) -> NormalizationCheck | None:
+    """Score a float model under every common normalisation.
+
+    Args:
+        source: the model, with the metadata that its files would carry.
+        samples: of the validation split.
+
+    Returns:
+        None where the chosen samples show no foreground, so that nothing can be scored.
+
+    Raises:
+        DataError: an image that cannot be read under the chosen normalisation.
+    """
+    chosen = source.metadata.preprocessing
+    some = _spread(samples, source.macs)
+    arrays = load(some, chosen, source.metadata.labels)
+    if not ((arrays.labels > 0) & (arrays.labels < source.metadata.labels)).any():
+        return None
+    candidates = [chosen, *(p for p in _others(chosen) if options_of(p) != options_of(chosen))]
+    advance = begin("Score under each normalization", len(candidates))
+    found: dict[str, Labels] = {}
+    for preprocessing in candidates:
+        images = arrays.images if preprocessing is chosen else _images(some, preprocessing, source.metadata.labels)
+        if images is not None:
+            found[options_of(preprocessing)] = _predict(source, images)
+        advance()
+    return compare_normalizations(source.name, arrays, found, source.metadata.labels)
+
+
+def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, Labels], labels: int) -> NormalizationCheck:
+    """What the predictions under each normalisation say of the first of them, the chosen one.
+
+    Args:
+        name: of the model, for the sentence.
+        arrays: the images' truth and groups.
+        predictions: labels uint8 [N, H, W] by the options of the normalisation.
+        labels: number of classes, background included.
+    """
+
+    def dice(prediction: Labels) -> float:
+        return score(arrays.labels, prediction, prediction, arrays.groups, labels).mean_dice or 0.0
+
+    constants = [np.full_like(arrays.labels, label) for label in range(1, labels)]
+    trivial = max(constants, key=dice)
+    scores = {options: dice(prediction) for options, prediction in predictions.items()}
+    chosen, *others = predictions
+    check = NormalizationCheck(chosen, scores, dice(trivial), len(arrays.labels))
+
+    def gain(better: Labels, worse: Labels) -> float:
+        """Points of Dice, lower end of the 95 % interval."""
+        return lost(arrays.labels, better, worse, arrays.groups, labels).low
+
+    best = max(others, key=lambda options: scores[options], default=chosen)
+    said = f"{name} scores a mean Dice of {100 * scores[chosen]:.2f} points with {chosen}"
+    if best != chosen and gain(predictions[best], predictions[chosen]) > MARGIN:
+        fault = f"{said}, and {100 * scores[best]:.2f} with {best}: the images were normalised in another way in training."
+        return replace(check, fault=fault, mend=f"Give {best}, or --accept to export it as it is.")
+    if not gain(predictions[chosen], trivial) > 0:
+        fault = f"{said}, no better than a constant prediction ({100 * check.constant:.2f})."
+        mend = "Check that the data, its classes and the preprocessing are the model's own, or give --accept to export it."
+        return replace(check, fault=fault, mend=mend)
+    return check
+
+
+def require_working(check: NormalizationCheck | None) -> None:
+    """Raise ModelError for a float model that does not work as it would be exported."""
+    if check is not None and check.fault:
+        raise ModelError(check.fault, mend=check.mend)
+
+
+def options_of(preprocessing: Preprocessing) -> str:
+    """The command-line options that choose a normalisation."""
+    values = {name: ",".join(f"{v:g}" for v in getattr(preprocessing, name)) for name in ("mean", "std")}
+    return " ".join([f"--normalize {preprocessing.normalization}", *(f"--{n} {v}" for n, v in values.items() if v)])
+
+
+def _others(chosen: Preprocessing) -> list[Preprocessing]:
+    """The common normalisations: 8-bit pixels to -1..1, and for RGB those of ImageNet's mean and deviation, among them."""
+    centred = ((127.5,) * chosen.channels,) * 2
+    imagenet = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    means = [centred, *([imagenet] if chosen.channels == 3 else [])]
+    return [
+        *(replace(chosen, normalization=kind, mean=(), std=()) for kind in ("percentile", "zscore", "range", "none")),
+        *(replace(chosen, normalization="meanstd", mean=mean, std=std) for mean, std in means),
+    ]
+
+
+def _spread(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...]:
+    """Samples evenly over the groups, fewer for an expensive network."""
+    count = min(len(samples), IMAGES, max(LEAST_IMAGES, int(MACS / max(macs, 1))))
+    ordered = sorted(samples, key=lambda sample: (sample.group, sample.stem))
+    return tuple(ordered[i] for i in np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(int)))
+
+
+def _images(samples: tuple[Sample, ...], preprocessing: Preprocessing, labels: int) -> npt.NDArray[np.float32] | None:
+    """Images under another normalisation; None where it does not apply to them."""
+    try:
+        return load(samples, preprocessing, labels).images
+    except DataError:
+        return None
+
+
+def _predict(source: Source, images: npt.NDArray[np.float32]) -> Labels:
+    return np.stack([to_labels(mask) for mask in source.model.predict(images, batch_size=BATCH, verbose=0)])
