@@ -21,6 +21,7 @@ from typing import Any
 
 from u3p_edge.config import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.files.json_toml import parse_json
 
 MANIFEST = "manifest.json"
 REPORT_FORMAT = "report"
@@ -230,7 +231,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     if path.exists() and not path.is_file():
         raise ArtifactError(f"{path} is not a regular file")  # a pipe or a device may have no end
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} does not exist") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -31,6 +31,15 @@ MAX_THREADS = 512
 MAX_MEMORY_MB = 4096
 """MB of 10^6 bytes that an exported file may take to run, if nothing else is said."""
 
+MAX_SEED = 2**32 - 1
+"""Of NumPy's and TensorFlow's generators."""
+
+MAX_LABELS = 256
+"""Classes with background: a label is one byte."""
+
+MAX_NAME = 1000
+"""Characters of a class name or a version."""
+
 MAX_INTEGER = 2**63 - 1
 """Of any option; libraries count in 64 bits."""
 
@@ -126,6 +135,14 @@ class Metadata:
             raise ConfigError(
                 f"{len(self.class_names)} classes but {len(self.colours)} colours", mend="Give one colour a class."
             )
+        if len(self.class_names) > MAX_LABELS:
+            raise ConfigError(f"{len(self.class_names)} classes are too many", mend=f"A mask tells {MAX_LABELS} apart.")
+        if any(not 0 <= part <= 255 for colour in self.colours for part in colour):
+            raise ConfigError("a colour is not three numbers from 0 to 255")
+        if any(len(text) > MAX_NAME for text in (*self.class_names, self.version)):
+            raise ConfigError(f"a class name or the version has more than {MAX_NAME} characters")
+        if self.mask_channels is not None and self.mask_channels not in {self.labels, self.labels - (self.labels == 2)}:
+            raise ConfigError(f"{self.labels} classes do not fit a mask of {self.mask_channels} channels")
 
     @property
     def labels(self) -> int:
@@ -177,6 +194,12 @@ def check_mean_std(normalization: Normalization, mean: tuple[float, ...], std: t
         for value in values:
             if not math.isfinite(value) or (name == "std" and not value > 0):
                 raise ConfigError(f"{name} cannot be {value}", mend=f"It is a number{' above 0' if name == 'std' else ''}.")
+
+
+def check_range(name: str, value: float, lowest: float, highest: float) -> None:
+    """Raise ConfigError unless `lowest` <= value <= `highest`; NaN never is."""
+    if not lowest <= value <= highest:
+        raise ConfigError(f"{name} cannot be {value}", mend=f"It is {lowest} to {highest}.")
 
 
 def check_size(height: int, width: int) -> None:

@@ -131,10 +131,12 @@ def test_export_is_quiet_and_ctrl_c_ends_it_with_130(keras_files: dict[str, Path
         assert not [word for word in (*NOISE, "Traceback") if word in text]
 
 
-def test_a_bug_keeps_its_traceback(zoo: Zoo, tmp_path: Path) -> None:
-    code = "import sys, u3p_edge.cli.predict as p; p.plan = lambda *a, **k: 1 / 0; from u3p_edge.cli.main import main; main()"
-    done = run_process("predict", zoo.path("int8.tflite"), "a.png", "--out", tmp_path, code=code)
-    assert done.code == 1
+def test_a_bug_keeps_its_traceback(zoo: Zoo) -> None:
+    code = (
+        "import u3p_edge.pipeline.inspect as p; p.inspect = lambda *a, **k: 1 / 0; from u3p_edge.cli.main import main; main()"
+    )
+    done = run_process("inspect", zoo.path("int8.tflite"), code=code)
+    assert done.code == 70
     assert "ZeroDivisionError" in done.err
 
 

@@ -72,11 +72,11 @@ def test_a_file_says_all_there_is_to_say(tmp_path: Path) -> None:
         ("description = 'a'\n[pruning]\nsteps = 3", "no budget. Give speedup, latency_budget_ms"),
         ("description = 'a'\n[pruning]\nspeedup = 0", "speedup cannot be 0. It is above 0."),
         ("description = 'a'\n[pruning]\nshrink = nan", "shrink cannot be nan"),
-        ("description = 'a'\n[pruning]\nspeedup = 3\nsteps = 0", "pruning.steps cannot be 0. It is 1 or more."),
+        ("description = 'a'\n[pruning]\nspeedup = 3\nsteps = 0", "pruning.steps cannot be 0. It is 1 to 1000."),
         ("description = 'a'\n[pruning]\nspeedup = 3\nfinal_updates = -1", "pruning.final_updates cannot be -1"),
         ("description = 'a'\n[zeros]\nshare = 1.0", "a share of 1 of the weights cannot become zero. Use for example 0.5."),
         ("description = 'a'\n[zeros]\nshare = 0.7\npattern = '2:4'", "half its weights at zero"),
-        ("description = 'a'\n[zeros]\nepochs = -1", "-1 epochs of fine-tuning cannot be"),
+        ("description = 'a'\n[zeros]\nepochs = -1", "zeros.epochs cannot be -1"),
     ],
 )
 def test_what_a_file_cannot_say_is_named_with_the_file(tmp_path: Path, text: str, said: str) -> None:

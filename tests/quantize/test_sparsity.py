@@ -302,7 +302,7 @@ def test_a_sparse_model_is_not_pruned_again() -> None:
         ({"share": float("nan")}, "share of nan"),
         ({"pattern": "1:2"}, "no pruning pattern '1:2'"),
         ({"pattern": "2:4", "share": 0.75}, "2:4 has half"),
-        ({"epochs": -1}, "-1 epochs of fine-tuning"),
+        ({"epochs": -1}, "zeros.epochs cannot be -1"),
         ({"learning_rate": 0.0}, "pruning cannot train"),
         ({"batch_size": 0}, "pruning cannot train"),
         ({"seed": -1}, "pruning cannot train"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.command import Command
 from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.data.formats import MAX_PIXELS
 
@@ -24,7 +25,7 @@ def _data() -> None:
     """Look at data folders."""
 
 
-@data_app.command("check")
+@data_app.command("check", cls=Command)
 def check(
     folder: Annotated[Path, typer.Argument(help="Holds images/, masks/ and perhaps split.csv.")],
     labels: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.command import Command
 from u3p_edge.cli.terminal import print_list, print_table
 from u3p_edge.config import MAX_THREADS
 
@@ -33,7 +34,7 @@ def _device() -> None:
     """Measure a device."""
 
 
-@device_app.command("profile")
+@device_app.command("profile", cls=Command)
 def profile(
     model: Annotated[Path, typer.Argument(help="A .tflite file, float32 or int8, before pruning.")],
     out: Annotated[Path, typer.Option(help="The table to write, JSON.")] = Path("device.json"),

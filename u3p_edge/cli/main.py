@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any, NoReturn
 
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from u3p_edge import __version__
 from u3p_edge.cli.bench import bench
+from u3p_edge.cli.command import Command
 from u3p_edge.cli.data import data_app
 from u3p_edge.cli.device import device_app
 from u3p_edge.cli.export import export
@@ -31,6 +33,17 @@ VERBOSE = "U3P_EDGE_VERBOSE"
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it: 128 + SIGINT."""
+
+CLOSED = 141
+"""Exit code where nobody reads the output any more, as shells give it: 128 + SIGPIPE."""
+
+BUG = 70
+"""Exit code of an error that nobody expected (EX_SOFTWARE of sysexits.h): never 1, which means that a check failed."""
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a verification or the gate failed, or some of several files; 2 bad input; 3 results that cannot be "
+    "compared; 4 undecided; 70 a bug of this program; 130 interrupted."
+)
 
 MACHINE = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
@@ -51,20 +64,39 @@ class Program(TyperGroup):
         except U3pEdgeError as error:
             _end(str(error), error.exit_code)
         except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has enough of it
+                raise SystemExit(CLOSED) from None
             if error.errno not in MACHINE:
-                raise
+                _bug()
             where = f"{error.filename}: " if error.filename else ""
             _end(f"{where}{error.strerror}", U3pEdgeError.exit_code)
         except ModuleNotFoundError as error:
             if error.name is None or error.name.split(".")[0] == "u3p_edge":
-                raise
+                _bug()
             _end(
                 f"this command needs {error.name}, which is not installed. A device that only predicts does without; "
                 "elsewhere install u3p-edge with its dependencies.",
                 U3pEdgeError.exit_code,
             )
+        except MemoryError as error:
+            # NumPy's says how much was wanted, and of what shape; Python's own says nothing.
+            wanted = f": {error}" if str(error) else ""
+            _end(
+                f"there is not enough memory for {ctx.invoked_subcommand}{wanted}. Use fewer or smaller images, "
+                "a smaller --size, or a machine with more memory.",
+                U3pEdgeError.exit_code,
+            )
         except KeyboardInterrupt:
             _end("interrupted; the same command goes on where it was, or begins again", INTERRUPTED)
+        except Exception as error:
+            if hasattr(error, "exit_code") or isinstance(error, typer.Abort):  # how typer ends a program
+                raise
+            _bug()
+
+
+def _bug() -> NoReturn:
+    traceback.print_exc()
+    _end("this is a bug of u3p-edge; please report it with the lines above", BUG)
 
 
 def _end(message: str, code: int) -> NoReturn:
@@ -78,18 +110,19 @@ app = typer.Typer(
     cls=Program,
     help="UNet 3+ on small devices: train, quantize to int8, export to TFLite and ONNX, and prove what it cost.\n\n"
     "Start with `u3p-edge export --int8`: it needs nothing but this package.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(export)
-app.command()(recipes)
-app.command()(rewrite)
-app.command()(train)
-app.command()(predict)
-app.command()(bench)
-app.command()(gate)
-app.command()(inspect)
+app.command(cls=Command)(export)
+app.command(cls=Command)(recipes)
+app.command(cls=Command)(rewrite)
+app.command(cls=Command)(train)
+app.command(cls=Command)(predict)
+app.command(cls=Command)(bench)
+app.command(cls=Command)(gate)
+app.command(cls=Command)(inspect)
 app.add_typer(data_app, name="data")
 app.add_typer(device_app, name="device")
 

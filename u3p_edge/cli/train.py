@@ -219,7 +219,8 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit()):
+    # Only plain digits, and few of them: "²" is a digit too, and Python refuses to read thousands.
+    if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in (height, width)):
         raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH", mend="Give for example --size 192x224.")
     return int(height), int(width)
 

@@ -53,11 +53,14 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 0:
+            if not getattr(self, field.name) >= 0:
                 raise ConfigError(f"augmentation {field.name}={getattr(self, field.name)} is below 0")
-        for name in ("probability", "bias", "shift"):
-            if getattr(self, name) > 1:
-                raise ConfigError(f"augmentation {name}={getattr(self, name)} is above 1")
+        for name, most in (("probability", 1), ("bias", 1), ("shift", 1), ("rotation", 360)):
+            if not getattr(self, name) <= most:
+                raise ConfigError(f"augmentation {name}={getattr(self, name)} is above {most}")
+        for name in ("scaling", "gain", "gamma", "noise"):
+            if not getattr(self, name) <= 100:
+                raise ConfigError(f"augmentation {name}={getattr(self, name)} is above 100")
 
 
 NO_AUGMENTATION = Augmentation(probability=0.0)

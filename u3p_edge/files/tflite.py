@@ -117,7 +117,7 @@ def parse(data: Bytes) -> TFLiteFile:
         model = schema.Model.GetRootAs(data, 0)
         _check_counts(model)
         graph = _graph(model, data)
-        _check_signatures(model, len(graph.tensors))
+        _check_signatures(model, graph)
         return TFLiteFile(graph, MappingProxyType(dict(_metadata(model, data))))
 
 
@@ -195,7 +195,7 @@ def _integers(vector: Any) -> tuple[int, ...]:
 
 
 def _tensor(model: Any, tensor: Any, data: Bytes) -> Tensor:
-    name = (tensor.Name() or b"").decode("utf-8", "replace")
+    name = (tensor.Name() or b"").decode("utf-8")
     dtype = _DTYPES.get(tensor.Type())
     if dtype is None:
         raise ModelError(f"the TFLite tensor {name!r} has an element type that is not supported ({tensor.Type()})")
@@ -271,13 +271,17 @@ def _operator(codes: Sequence[str], op: Any, count: int) -> Operator:
     return Operator(code, inputs, outputs, {} if options is None else vars(options))
 
 
-def _check_signatures(model: Any, count: int) -> None:
+def _check_signatures(model: Any, graph: TFLiteGraph) -> None:
     for signature in (model.SignatureDefs(i) for i in range(model.SignatureDefsLength())):
-        ports = [signature.Inputs(i) for i in range(signature.InputsLength())]
-        ports += [signature.Outputs(i) for i in range(signature.OutputsLength())]
-        named = signature.SignatureKey() is not None and all(port.Name() is not None for port in ports)
-        if not named or signature.SubgraphIndex() != 0 or any(port.TensorIndex() >= count for port in ports):
-            raise ModelError("a signature of the TFLite file names a graph or a tensor that is not there")
+        inputs = [signature.Inputs(i) for i in range(signature.InputsLength())]
+        outputs = [signature.Outputs(i) for i in range(signature.OutputsLength())]
+        fits = signature.SubgraphIndex() == 0
+        fits = fits and all(port.TensorIndex() in graph.inputs for port in inputs)
+        fits = fits and all(port.TensorIndex() in graph.outputs for port in outputs)
+        for name in (signature.SignatureKey(), *(port.Name() for port in (*inputs, *outputs))):
+            fits = fits and name is not None and bool(name.decode("utf-8"))
+        if not fits:
+            raise ModelError("a signature of the TFLite file names what is no input or output of its graph")
 
 
 def _metadata(model: Any, data: Bytes) -> Iterator[tuple[str, memoryview]]:

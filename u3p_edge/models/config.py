@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from u3p_edge.config import check_size, from_dict
+from u3p_edge.config import MAX_LABELS, check_range, check_size, from_dict
 from u3p_edge.errors import ConfigError
 
 SCALES = 5
@@ -115,6 +115,12 @@ class UNet3PlusConfig:
         return self.base_width * int(2 ** (scale - 1))
 
 
+MAX_WIDTH = 1024
+"""Channels of the first scale: 16 times the paper's, and 4 GB of weights in one convolution of the last scale alone."""
+
+MAX_KERNEL = 31
+"""Height and width of a convolution's kernel."""
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "article": {"head_kernel": 1},
     "paper": {
@@ -171,9 +177,9 @@ def _check_ranges(config: UNet3PlusConfig) -> None:
         "classes": config.classes,
         "head_kernel": head_kernel,
     }
+    most = {"base_width": MAX_WIDTH, "kernel_size": MAX_KERNEL, "head_kernel": MAX_KERNEL}
     for name, value in positive.items():
-        if value < 1:
-            raise ConfigError(f"{name} cannot be {value}", mend="It is 1 or more.")
+        check_range(name, value, 1, most.get(name, MAX_LABELS))
     for name, rate in (("cgm_dropout", config.cgm_dropout), ("norm_momentum", config.norm_momentum)):
         if not 0 <= rate < 1:
             raise ConfigError(f"{name} cannot be {rate}", mend="It is at least 0 and below 1.")

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from u3p_edge.config import Fit, Normalization, check_mean_std
+from u3p_edge.config import MAX_SEED, MAX_SIDE, Fit, Normalization, check_mean_std, check_range
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
 from u3p_edge.quantize.zeros import Zeros
@@ -21,6 +21,9 @@ Measure = Literal["magnitude", "norm_scale", "taylor", "reconstruction", "random
 QUANTIZATION_DROP = 0.1
 """Points that post-training quantization may take from a pruned network before it is trained under its integers instead: what
 `max_drop` allows belongs to pruning there."""
+
+MOST = 1_000_000
+"""Of epochs, updates, images and rounds."""
 
 BUDGETS = ("speedup", "latency_budget_ms", "size_budget_mb", "shrink")
 
@@ -76,16 +79,15 @@ class Pruning:
             raise ConfigError("a speed-up and a latency budget exclude each other", mend="Give one of them.")
         if self.shrink is not None and self.size_budget_mb is not None:
             raise ConfigError("a share of the file and a size budget exclude each other", mend="Give one of them.")
-        for name, lowest in (
-            ("steps", 1),
-            ("updates", 0),
-            ("final_updates", 0),
-            ("most_epochs", 1),
-            ("retries", 0),
-            ("batch_size", 1),
+        for name, lowest, highest in (
+            ("steps", 1, 1000),
+            ("updates", 0, MOST),
+            ("final_updates", 0, MOST),
+            ("most_epochs", 1, MOST),
+            ("retries", 0, 1000),
+            ("batch_size", 1, 65_536),
         ):
-            if getattr(self, name) < lowest:
-                raise ConfigError(f"pruning.{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
+            check_range(f"pruning.{name}", getattr(self, name), lowest, highest)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ConfigError(f"pruning.learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
         for name in ("distillation", "features"):
@@ -174,11 +176,16 @@ class ExportRecipe:
         unknown = sorted(set(self.formats) - set(FORMATS))
         if unknown:
             raise ConfigError(f"the format {unknown[0]!r} is not known", mend=f"Use --formats {','.join(FORMATS)}.")
-        for name, lowest in (("qat_epochs", 0), ("calibration_images", 1), ("rounds", 5), ("seed", 0), ("max_drop", 0)):
-            if getattr(self, name) < lowest:
-                raise ConfigError(f"{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
-        if self.strips is not None and self.strips < 1:
-            raise ConfigError(f"{self.strips} strips cannot be", mend="Use 1 for whole maps, or more.")
+        for name, lowest, highest in (
+            ("qat_epochs", 0, MOST),
+            ("calibration_images", 1, MOST),
+            ("rounds", 5, MOST),
+            ("seed", 0, MAX_SEED),
+            ("max_drop", 0, 100),
+        ):
+            check_range(name, getattr(self, name), lowest, highest)
+        if self.strips is not None and not 1 <= self.strips <= MAX_SIDE:
+            raise ConfigError(f"{self.strips} strips cannot be", mend=f"Use 1 for whole maps, or more, up to {MAX_SIDE}.")
         if self.memory_budget_mb is not None and not self.memory_budget_mb > 0:
             raise ConfigError(f"a memory budget of {self.memory_budget_mb:g} MB cannot be met", mend="Give more than 0.")
         if self.strips is not None and self.memory_budget_mb is not None:

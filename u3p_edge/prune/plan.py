@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from u3p_edge.errors import ConfigError, ModelError
+from u3p_edge.files.json_toml import parse_json
 from u3p_edge.graph.ir import Graph
 from u3p_edge.prune.dependency import ChannelGroup, groups
 
@@ -77,7 +78,7 @@ class PruningPlan:
     def from_json(cls, text: str) -> PruningPlan:
         """Inverse of `to_json`. Raises ConfigError for anything else."""
         try:
-            value = json.loads(text)
+            value = parse_json(text)
         except ValueError as error:
             raise ConfigError(f"the pruning plan is not JSON: {error}") from error
         if not isinstance(value, dict) or value.keys() != {"version", "kept"} or not _is_table(value["kept"]):

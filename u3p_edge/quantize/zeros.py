@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from u3p_edge.config import check_range
 from u3p_edge.errors import ConfigError
 
 Pattern = Literal["unstructured", "2:4"]
@@ -36,5 +37,4 @@ class Zeros:
             raise ConfigError(f"there is no pruning pattern {self.pattern!r}", mend='Use "unstructured" or "2:4".')
         if self.pattern == "2:4" and self.share != 0.5:
             raise ConfigError("the pattern 2:4 has half its weights at zero", mend="Leave the share out, or give 0.5.")
-        if self.epochs < 0:
-            raise ConfigError(f"{self.epochs} epochs of fine-tuning cannot be", mend="Use 0 or more.")
+        check_range("zeros.epochs", self.epochs, 0, 1_000_000)

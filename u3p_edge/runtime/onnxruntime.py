@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,27 +48,27 @@ class ONNXSession:
         feed = {"image": encode(image, self.input_shape, self._image, self.name)}
 
         def invoke() -> None:
-            with _refused(self.name):
+            try:
                 self._session.run(["mask"], feed)
+            except Exception as error:  # of its own classes, as in `_load`
+                raise _unable(self.name, error) from error
 
         return invoke
 
     def run(self, image: FloatArray) -> FloatArray:
         """See `Session.run`."""
         feed = {"image": encode(image, self.input_shape, self._image, self.name)}
-        with _refused(self.name):
+        try:
             found = self._session.run(["mask"], feed)[0]
+        except Exception as error:  # of its own classes, as in `_load`
+            raise _unable(self.name, error) from error
         return decode(found, self._mask)
 
 
-@contextlib.contextmanager
-def _refused(name: str) -> Iterator[None]:
-    """ONNX Runtime's errors while it runs as ours: for want of memory, or a shape that is found wrong only then."""
-    try:
-        yield
-    except Exception as error:  # its exception classes derive from Exception directly, and there is one for every status
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{name} cannot be run by ONNX Runtime ({reason[-300:]})", mend="Export or copy it again.") from error
+def _unable(name: str, error: Exception) -> ModelError:
+    """ONNX Runtime's error while it runs: for want of memory, or a shape that is found wrong only then."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return ModelError(f"{name} cannot be run by ONNX Runtime ({reason[-300:]})", mend="Export or copy it again.")
 
 
 def open_onnx(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> ONNXSession:
@@ -88,9 +87,12 @@ def open_onnx(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
     if max_memory_mb is not None:
         check_onnx(path, max_memory_mb)
     session = _load(path, threads, max_memory_mb)
-    properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+    try:
+        properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        image, mask = _bind(session, path)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} holds names that are no text", mend="Export or copy it again.") from error
     metadata = parse_metadata(properties.get(METADATA_KEY), path)
-    image, mask = _bind(session, path)
     scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
     shape = check_ports(path, metadata, tuple(image.shape), tuple(mask.shape))
     # An operator's name stands in the file as plain text, and ONNX Runtime shows no operators.

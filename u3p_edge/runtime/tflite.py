@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from u3p_edge.runtime.base import (
 if TYPE_CHECKING:
     from u3p_edge.files.tflite import TFLiteGraph
 
+AGAIN = "Export or copy it again."
 SIGNATURE = "serving_default"
 
 
@@ -53,7 +54,15 @@ class TFLiteSession:
         """See `Session.prepare`."""
         batch = encode(image, self.input_shape, self._image.quantization, self.name)
         self._interpreter.set_tensor(self._image.index, batch)
-        return cast("Callable[[], None]", self._interpreter.invoke)
+        run = self._interpreter.invoke
+
+        def invoke() -> None:
+            try:
+                run()
+            except RuntimeError as error:
+                raise ModelError(f"{self.name} cannot be run by LiteRT ({_first_line(error)})", mend=AGAIN) from error
+
+        return invoke
 
     def run(self, image: FloatArray) -> FloatArray:
         """See `Session.run`."""
@@ -88,8 +97,8 @@ def open_tflite(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_
         interpreter = _interpreter(path, threads)
         with quiet_stderr():
             interpreter.allocate_tensors()
+        image, mask = _bind(interpreter, path)
     metadata = parse_metadata(text, path)
-    image, mask = _bind(interpreter, path)
     shape = check_ports(path, metadata, image.shape, mask.shape)
     return TFLiteSession(path.name, f"tflite-{number}", metadata, threads, shape, interpreter, image, mask)
 

@@ -23,6 +23,7 @@ from u3p_edge.artifact import write_bytes
 from u3p_edge.config import from_dict
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import CheckpointError, ConfigError
+from u3p_edge.files.json_toml import parse_json
 from u3p_edge.training.recipe import TrainRecipe, first_difference
 from u3p_edge.training.state import RunState
 
@@ -94,7 +95,7 @@ def read_tensors(path: Path, mend: str) -> tuple[Tensors, Any]:
         # Checkpoints of older versions hold no sha256.
         if said.get(_SHA256, "") not in ("", _digest(tensors, said[_STATE])):
             raise ValueError("its content does not have the sha256 that it holds")
-        return tensors, json.loads(said[_STATE])
+        return tensors, parse_json(said[_STATE])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _unusable(path, error, mend) from error
 

@@ -11,10 +11,13 @@ from typing import Literal
 
 from u3p_edge import __version__
 from u3p_edge.config import (
+    MAX_LABELS,
+    MAX_SEED,
     Fit,
     Metadata,
     Normalization,
     Preprocessing,
+    check_range,
     default_metadata,
     from_table,
     parse_toml,
@@ -24,8 +27,20 @@ from u3p_edge.data.augment import Augmentation
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError
-from u3p_edge.models.config import UNet3PlusConfig
+from u3p_edge.models.config import MAX_WIDTH, UNet3PlusConfig
 from u3p_edge.models.config import preset as model_preset
+
+_RANGES = (
+    ("base_width", 1, MAX_WIDTH),
+    ("labels", 2, MAX_LABELS),
+    ("epochs", 1, 1_000_000),
+    ("batch_size", 1, 65_536),
+    ("warmup_epochs", 0, 1_000_000),
+    ("patience", 0, 1_000_000),
+    ("gate_patience", 0, 1_000_000),
+    ("seed", 0, MAX_SEED),
+)
+"""Of whole numbers, from and to."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +103,14 @@ class TrainRecipe:
     label_map: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, lowest in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("patience", 0), ("gate_patience", 0)):
-            if getattr(self, name) < lowest:
-                raise ConfigError(f"{name} cannot be {getattr(self, name)}", mend=f"It is {lowest} or more.")
+        for name, lowest, highest in _RANGES:
+            value = getattr(self, name)
+            if value is not None:
+                check_range(name, value, lowest, highest)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ConfigError(f"learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ConfigError(f"weight_decay cannot be {self.weight_decay}", mend="Use for example 0.0001, or 0.")
-        if self.seed < 0:
-            raise ConfigError(f"seed cannot be {self.seed}", mend="It is 0 or more.")
         if self.class_names and self.labels is not None and len(self.class_names) != self.labels:
             raise ConfigError(
                 f"{len(self.class_names)} class names for {self.labels} labels", mend="Give one a label, background first."
