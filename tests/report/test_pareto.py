@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import subprocess
 import sys
 from itertools import combinations, pairwise
@@ -149,6 +150,37 @@ def test_bars_are_the_quartiles_and_the_interval() -> None:
     x, y, _ = marks(svg)["known"]
     assert float(across.attrib["x1"]) < x < float(across.attrib["x2"])
     assert float(upright.attrib["y1"]) > y > float(upright.attrib["y2"]), "the lower Dice is further down"
+
+
+def test_a_labels_halo_is_a_text_of_its_own_below_it() -> None:
+    """Programs that know no paint-order draw an outline over the letters of the text that has it."""
+    svg = parsed(draw(USUAL))
+    texts = [element for element in svg.iter() if element.tag == f"{SVG}text"]
+    for place, text in enumerate(texts):
+        if text.get("class") == "label":
+            below = texts[place - 1]
+            assert below.get("class") == "halo"
+            assert (below.text, below.get("x"), below.get("y")) == (text.text, text.get("x"), text.get("y"))
+    style = svg.findtext(f"{SVG}style") or ""
+    assert "paint-order" not in style
+    assert not re.search(r"\.label[^{]*\{[^}]*stroke", style)
+
+
+def test_the_legend_explains_the_shapes_and_colours_that_are_there() -> None:
+    def legend(svg: ElementTree.Element) -> list[str | None]:
+        return [text.text for text in by_class(svg, "legend")]
+
+    int8 = run(("model.float32.tflite", 1, 0.9), ("model.int8.tflite", 0.3, 0.9))
+    assert legend(parsed(draw(int8))) == ["TFLite file", "float32", "int8"]
+    svg = parsed(draw(USUAL, [point("plain UNet", 31, 0.85)]))
+    assert legend(svg) == ["TFLite file", "ONNX file", "other network", "float32", "int8"]
+    assert len(by_class(svg, "key")) == 5
+    kinds = {child.tag.removeprefix(SVG) for key in by_class(svg, "key") for child in key}
+    assert kinds == {"circle", "rect", "polygon"}
+    ends = [float(text.attrib["x"]) + LETTER * len(text.text or "") for text in by_class(svg, "legend")]
+    assert ends == sorted(ends)
+    assert ends[-1] < RIGHT
+    assert all(float(text.attrib["y"]) < TOP for text in by_class(svg, "legend")), "above the plot"
 
 
 NETWORKS = st.lists(st.tuples(st.floats(0.01, 1e4), st.floats(0, 1)), min_size=1, max_size=8)

@@ -15,42 +15,20 @@ from xml.etree import ElementTree
 
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles
-from u3p_edge.config import PALETTE, Colour
 from u3p_edge.errors import ConfigError
+from u3p_edge.report.pareto_marks import MARK, STYLE, add, draw_legend, draw_shape
 from u3p_edge.report.placing import FONT, Spot, label_box, nearest, place
 from u3p_edge.text import to_xml
 
-WIDTH, HEIGHT = 760, 460
-LEFT, RIGHT, TOP, BOTTOM = 64, 736, 64, 404
+WIDTH, HEIGHT = 760, 484
+LEFT, RIGHT, TOP, BOTTOM = 64, 736, 88, 428
 """The plot's frame in the picture, in pixels."""
-
-MARK = 6.0
-"""Half a mark's width, in pixels."""
 
 LEAST_SPAN = 0.01
 """Of Dice on the vertical axis: one point, so that no difference that is nothing looks like one."""
 
 LEAST_RATIO = 1.5
 """Of the latencies at the horizontal axis's ends."""
-
-
-def _hex(colour: Colour) -> str:
-    return "#" + bytes(colour).hex()
-
-
-STYLE = f"""
-text {{ font: 12px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }}
-.paper {{ fill: #ffffff }} .grid {{ stroke: #d8dee4 }} .title {{ font-size: 15px; font-weight: 600 }} .quiet {{ fill: #57606a }}
-.label {{ paint-order: stroke; stroke: #ffffff; stroke-width: 3px; stroke-linejoin: round }}
-.front {{ fill: none; stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 5 3 }} .leader {{ stroke: #8c959f }}
-.point {{ color: {_hex(PALETTE[7])}; stroke: currentColor; fill: currentColor; stroke-width: 1.5 }} .hollow {{ fill: #ffffff }}
-.float32 {{ color: {_hex(PALETTE[5])} }} .float16 {{ color: {_hex(PALETTE[3])} }} .int8 {{ color: {_hex(PALETTE[6])} }}
-@media (prefers-color-scheme: dark) {{
-text {{ fill: #e6edf3 }} .paper, .hollow {{ fill: #0d1117 }} .grid {{ stroke: #30363d }} .quiet {{ fill: #9198a1 }}
-.label {{ stroke: #0d1117 }} .front {{ stroke: #9198a1 }} .leader {{ stroke: #6e7681 }} .float32 {{ color: {_hex(PALETTE[2])} }}
-}}
-"""
-"""Okabe-Ito colours, of which float32's blue is too dark for dark paper and gives way to the light one."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +97,18 @@ def draw(result: RunResult, extra: Sequence[Point] = (), threads: int = 1) -> by
     svg = ElementTree.Element("svg", xmlns="http://www.w3.org/2000/svg", width=str(WIDTH), height=str(HEIGHT))
     svg.attrib |= {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": "mean Dice against latency"}
     ElementTree.SubElement(svg, "style").text = STYLE
-    _add(svg, "rect", "paper", width=WIDTH, height=HEIGHT)
+    add(svg, "rect", "paper", width=WIDTH, height=HEIGHT)
     _titles(svg, threads)
     _axes(svg, frame)
     stairs = _stairs([next(point for point in shown if point.name == name) for name in best], frame)
-    _add(svg, "polyline", "front", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in stairs))
+    add(svg, "polyline", "front", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in stairs))
     for point in shown:
         _mark(svg, point, frame, point.name in best)
     marks = [(frame.x(point.latency.median), frame.y(point.dice)) for point in shown]
     places = place([point.name for point in shown], marks, 2 * MARK + 4, stairs, (LEFT, TOP, RIGHT, BOTTOM))
     for point, mark, centre in zip(shown, marks, places, strict=True):
         _label(svg, point.name, mark, centre)
+    draw_legend(svg, [point.format for point in shown], LEFT)
     ElementTree.indent(svg)
     return bytes(ElementTree.tostring(svg, encoding="utf-8", xml_declaration=True)) + b"\n"
 
@@ -183,36 +162,37 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for decade in decades for f in factors if low <= (tick := f * 10.0**decade) <= high]
 
 
-def _add(parent: ElementTree.Element, tag: str, kind: str, text: str = "", **values: float | str) -> ElementTree.Element:
-    written = {key.replace("_", "-"): v if isinstance(v, str) else f"{v:.1f}" for key, v in values.items()}
-    element = ElementTree.SubElement(parent, tag, {"class": kind, **written})
-    element.text = text or None
-    return element
-
-
 def _titles(svg: ElementTree.Element, threads: int) -> None:
-    _add(svg, "text", "title", "Accuracy against speed", x=LEFT, y=26)
+    add(svg, "text", "title", "Accuracy against speed", x=LEFT, y=26)
     said = "Filled: no other is as fast and better, or as good and faster. Bars: quartiles of the rounds, interval of the Dice."
-    _add(svg, "text", "quiet", said, x=LEFT, y=46)
+    add(svg, "text", "quiet", said, x=LEFT, y=46)
     middle = (TOP + BOTTOM) / 2
     many = f"{threads} thread{'s' if threads != 1 else ''}"
-    _add(svg, "text", "axis", f"latency at {many}, median, ms (log scale)", x=(LEFT + RIGHT) / 2, y=446, text_anchor="middle")
-    _add(
+    add(
+        svg,
+        "text",
+        "axis",
+        f"latency at {many}, median, ms (log scale)",
+        x=(LEFT + RIGHT) / 2,
+        y=BOTTOM + 42,
+        text_anchor="middle",
+    )
+    add(
         svg, "text", "axis", "mean Dice, points", x=18, y=middle, text_anchor="middle", transform=f"rotate(-90 18 {middle:.1f})"
     )
-    _add(svg, "text", "quiet", "↖ better", x=LEFT + 8, y=TOP + 18)
+    add(svg, "text", "quiet", "↖ better", x=LEFT + 8, y=TOP + 18)
 
 
 def _axes(svg: ElementTree.Element, frame: Frame) -> None:
     for ms in log_ticks(frame.fastest, frame.slowest):
         x = frame.x(ms)
-        _add(svg, "line", "grid", x1=x, x2=x, y1=TOP, y2=BOTTOM)
-        _add(svg, "text", "quiet x-tick", f"{ms:.6g}", x=x, y=BOTTOM + 18, text_anchor="middle")
+        add(svg, "line", "grid", x1=x, x2=x, y1=TOP, y2=BOTTOM)
+        add(svg, "text", "quiet x-tick", f"{ms:.6g}", x=x, y=BOTTOM + 18, text_anchor="middle")
     for dice in ticks(100 * frame.worst, 100 * frame.best):
         if 0 <= dice <= 100:
             y = frame.y(dice / 100)
-            _add(svg, "line", "grid", x1=LEFT, x2=RIGHT, y1=y, y2=y)
-            _add(svg, "text", "quiet y-tick", f"{dice:.6g}", x=LEFT - 8, y=y + 4, text_anchor="end")
+            add(svg, "line", "grid", x1=LEFT, x2=RIGHT, y1=y, y2=y)
+            add(svg, "text", "quiet y-tick", f"{dice:.6g}", x=LEFT - 8, y=y + 4, text_anchor="end")
 
 
 def _stairs(best: Sequence[Point], frame: Frame) -> list[Spot]:
@@ -229,18 +209,11 @@ def _mark(svg: ElementTree.Element, point: Point, frame: Frame, filled: bool) ->
     group = ElementTree.SubElement(svg, "g", {"class": f"point {number}".strip(), "data-name": point.name})
     spread = f"{point.latency.median:.4g} ms ({point.latency.low:.4g} to {point.latency.high:.4g})"
     ElementTree.SubElement(group, "title").text = f"{point.name}: Dice {100 * point.dice:.2f}, {spread}"
-    _add(group, "line", "bar", x1=frame.x(point.latency.low), x2=frame.x(point.latency.high), y1=y, y2=y)
+    add(group, "line", "bar", x1=frame.x(point.latency.low), x2=frame.x(point.latency.high), y1=y, y2=y)
     if point.interval:
-        _add(group, "line", "bar", x1=x, x2=x, y1=frame.y(point.interval[0]), y2=frame.y(point.interval[1]))
+        add(group, "line", "bar", x1=x, x2=x, y1=frame.y(point.interval[0]), y2=frame.y(point.interval[1]))
     kind = "mark" if filled else "mark hollow"
-    if container == "tflite":
-        _add(group, "circle", kind, cx=x, cy=y, r=MARK)
-    elif container == "onnx":
-        _add(group, "rect", kind, x=x - MARK, y=y - MARK, width=2 * MARK, height=2 * MARK)
-    else:
-        corners = ((0, -1), (1, 0), (0, 1), (-1, 0))
-        shape = " ".join(f"{x + 1.4 * MARK * dx:.1f},{y + 1.4 * MARK * dy:.1f}" for dx, dy in corners)
-        _add(group, "polygon", kind, points=shape)
+    draw_shape(group, container, (x, y), kind)
 
 
 def _label(svg: ElementTree.Element, name: str, mark: Spot, centre: Spot) -> None:
@@ -249,5 +222,7 @@ def _label(svg: ElementTree.Element, name: str, mark: Spot, centre: Spot) -> Non
     away = math.dist(end, mark)
     if away > 2.5 * MARK:
         x, y = (m + 1.5 * MARK / away * (n - m) for m, n in zip(mark, end, strict=True))
-        _add(svg, "line", "leader", x1=x, y1=y, x2=end[0], y2=end[1])
-    _add(svg, "text", "label", name, x=centre[0], y=centre[1] + FONT / 3, text_anchor="middle")
+        add(svg, "line", "leader", x1=x, y1=y, x2=end[0], y2=end[1])
+    # Two texts: not every program that draws SVG can paint the outline of a text below its letters.
+    for kind in ("halo", "label"):
+        add(svg, "text", kind, name, x=centre[0], y=centre[1] + FONT / 3, text_anchor="middle")
