@@ -11,6 +11,7 @@ from small_artifacts import Zoo, picture, truth
 
 from u3p_edge.benchmark.result import read_result, save_result
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure, short_names
+from u3p_edge.data.fit_notes import Original
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
 
@@ -21,7 +22,8 @@ FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
 def data() -> EvaluationData:
     seeds = (20, 21, 22)
     images, labels = (np.stack([make(seed) for seed in seeds]) for make in (picture, truth))
-    return EvaluationData("pictures", "test", Arrays(images, labels, ("a", "b", "c"), ("p", "p", "q")))
+    originals = (Original((48, 64)), Original((96, 80)), Original((96, 80)))
+    return EvaluationData("pictures", "test", Arrays(images, labels, ("a", "b", "c"), ("p", "p", "q"), originals))
 
 
 def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp_path: Path) -> None:
@@ -52,6 +54,9 @@ def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp
         assert a.accuracy.mean_dice > 0.95
         assert a.accuracy.agreement > (0.9999 if "float32" in a.format else 0.99)
         assert measured.predictions[a.name].shape == (3, 48, 64)
+        assert a.frames is not None
+        assert (a.frames.threads, a.frames.size) == (2, (96, 80))
+        assert len(a.frames.prepare_ms) == len(a.frames.network_ms) == len(a.frames.restore_ms) == 5
     assert stages[-1] == "Weigh in fresh processes: 4"
     assert "Time at 2 threads: 5" in stages
     save_result(tmp_path / "r.json", run)
@@ -117,5 +122,5 @@ def test_names_are_as_short_as_they_can_be() -> None:
 def test_too_few_rounds_are_refused() -> None:
     with pytest.raises(ConfigError, match="3 rounds are too few"):
         Settings(rounds=3)
-    with pytest.raises(ConfigError, match="must be 1 or more"):
+    with pytest.raises(ConfigError, match="must be 1 to"):
         Settings(threads=(0,))

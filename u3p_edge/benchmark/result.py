@@ -71,6 +71,31 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Milliseconds of whole frames, from pixels in memory to the mask at their size; one sample a frame.
+
+    Args:
+        threads: of the runtime.
+        size: (H, W) of the image in pixels.
+        prepare_ms: from pixels to the network's input.
+        network_ms: of the network.
+        restore_ms: from the network's output to the mask.
+    """
+
+    threads: int
+    size: tuple[int, int]
+    prepare_ms: tuple[float, ...]
+    network_ms: tuple[float, ...]
+    restore_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        parts = (self.prepare_ms, self.network_ms, self.restore_ms)
+        _finite("time of a frame", (value for part in parts for value in part))
+        if not self.prepare_ms or len({len(part) for part in parts}) > 1 or min(map(min, parts)) < 0:
+            raise ConfigError("a frame's times must have samples from 0 ms on, as many of each part")
+
+
+@dataclass(frozen=True)
 class Memory:
     """Peak resident memory of fresh processes, one a sample.
 
@@ -135,6 +160,7 @@ class ArtifactResult:
     latencies: tuple[Latency, ...] = ()
     memory: Memory | None = None
     accuracy: Accuracy | None = None
+    frames: Frames | None = None
 
     def latency(self, threads: int) -> Latency | None:
         """The latency at that number of threads, if it was measured."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.artifact import sha256_of
-from u3p_edge.benchmark import accuracy, environment, memory, timing
+from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
 from u3p_edge.benchmark.matching import is_original
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS, Metadata
@@ -115,6 +115,8 @@ def measure(
     results = assessed.results
     for threads in settings.threads:
         results = _with_latency(results, named, threads, settings, data, assessed.reference, progress)
+    if settings.threads:
+        results = _with_frames(results, named, settings, data, progress)
     results = _with_memory(results, named, settings, progress)
     info = None if data is None else data.info()
     names, chosen = assessed.metadata.class_names, assessed.reference
@@ -250,6 +252,28 @@ def _with_latency(
         name: dataclasses.replace(result, latencies=(*result.latencies, latency))
         for (name, result), latency in zip(results.items(), latencies, strict=True)
     }
+
+
+def _with_frames(
+    results: Mapping[str, ArtifactResult],
+    paths: Mapping[str, Path],
+    settings: Settings,
+    data: EvaluationData | None,
+    progress: Progress,
+) -> dict[str, ArtifactResult]:
+    threads = max(settings.threads)
+    sessions = [open_session(path, threads, max_memory_mb=None) for path in paths.values()]
+    pixels = frames.frame_pixels(data.arrays.originals if data else (), sessions[0].metadata.preprocessing)
+    timed = frames.time_frames(
+        sessions,
+        pixels,
+        threads,
+        rounds=settings.rounds,
+        seconds=settings.seconds,
+        advance=progress("Time whole frames", settings.rounds),
+    )
+    pairs = zip(results.items(), timed, strict=True)
+    return {name: dataclasses.replace(result, frames=entry) for (name, result), entry in pairs}
 
 
 def _timing_image(session: Session, data: EvaluationData | None) -> npt.NDArray[np.float32]:

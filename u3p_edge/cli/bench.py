@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, say
+from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, print_table, say
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 
 if TYPE_CHECKING:
@@ -102,11 +102,14 @@ def bench(
 def show(result: RunResult) -> None:
     """Print the summary table, as wide as the terminal allows, and findings on the terminal."""
     from u3p_edge.report import markdown
+    from u3p_edge.report.frames import frame_table, frame_title
 
     out = console()
     whole = make_table(markdown.summary_header(result), markdown.summary_rows(result))
     fits = out.measure(whole, options=out.options.update_width(WIDE)).maximum <= out.width
     out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
+    if title := frame_title(result):
+        print_table(*frame_table(result), title=title)
     print_list([f"× is the time of {result.reference}.", *markdown.findings(result)])
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.benchmark.result import RunResult
 
 HEADER = ("part", "median ms", "p90 ms", "p99 ms")
 PARTS = ("prepare", "network", "restore", "end to end")
@@ -16,7 +19,35 @@ def frame_rows(prepare_ms: Sequence[float], network_ms: Sequence[float], restore
     Args:
         prepare_ms, network_ms, restore_ms: one sample a frame; end to end is their sum in each frame.
     """
+    figures = _figures(prepare_ms, network_ms, restore_ms)
+    return [[part, *(f"{figure:.2f}" for figure in row)] for part, row in zip(PARTS, figures, strict=True)]
+
+
+def frame_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the frames of a run: "median / p90 / p99" in milliseconds, one row a file; no rows without frames."""
+    timed = [(artifact.name, artifact.frames) for artifact in result.artifacts if artifact.frames]
+    rows = []
+    for name, frames in timed:
+        figures = _figures(frames.prepare_ms, frames.network_ms, frames.restore_ms)
+        rows.append([name, *(" / ".join(f"{figure:.2f}" for figure in row) for row in figures)])
+    return ["file", *PARTS], rows
+
+
+def frame_title(result: RunResult) -> str:
+    """What `frame_table` shows, in a sentence; empty without frames."""
+    frames = next((artifact.frames for artifact in result.artifacts if artifact.frames), None)
+    if frames is None:
+        return ""
+    height, width = frames.size
+    return (
+        f"Milliseconds of a whole frame of {height}x{width} pixels, from memory to its mask (median / p90 / p99 of "
+        f"{len(frames.prepare_ms)}, {frames.threads} thread{'s' if frames.threads > 1 else ''})"
+    )
+
+
+def _figures(prepare_ms: Sequence[float], network_ms: Sequence[float], restore_ms: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Median, 90th and 99th percentile of each of `PARTS`: float64 [4, 3]."""
     samples = np.array([prepare_ms, network_ms, restore_ms], np.float64)
     whole = np.vstack([samples, samples.sum(axis=0)])
-    figures = np.percentile(whole, (50, 90, 99), axis=1).T
-    return [[part, *(f"{figure:.2f}" for figure in row)] for part, row in zip(PARTS, figures, strict=True)]
+    figures: npt.NDArray[np.float64] = np.percentile(whole, (50, 90, 99), axis=1).T
+    return figures

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from u3p_edge.benchmark.handoff import least, near
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
+from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.text import to_code, to_markdown, to_terminal
 
 RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
@@ -37,6 +38,8 @@ def render(
         table(summary_header(result), summary_rows(result)),
         to_markdown(_legend(result)),
     ]
+    if caption := frame_title(result):
+        parts += ["## A whole frame", f"{caption}.", table(*frame_table(result))]
     for heading, text in sections.items():
         parts += [f"## {heading}", text]
     if samples:
