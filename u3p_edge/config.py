@@ -22,6 +22,9 @@ from u3p_edge.files import json_toml
 STRIDE = 16
 """Height and width must be multiples of this: UNet 3+ halves them four times."""
 
+DEFAULT_SIZE = (256, 256)
+"""Height and width of a trained network's input in pixels, if no other is asked for."""
+
 MAX_SIDE = 16384
 """Largest height and width of a network's input, in pixels."""
 

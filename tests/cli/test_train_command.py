@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -89,6 +90,38 @@ def test_dry_run_says_the_cost_and_writes_nothing(folder: Path, tmp_path: Path) 
     assert "8 training, 4 validation, 2 test images of 32x32x1, 3 labels" in result.output
     assert "GMAC an image" in result.output
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_says_the_memory_and_what_a_resize_throws_away(folder: Path, tmp_path: Path) -> None:
+    done = call("--dry-run", "--out", tmp_path / "run", folder, "--size", "16x16", "--width", 1)
+    text = " ".join(done.output.split())
+    assert re.search(r"memory 0\.00 GB for the images, of [\d.]+ GB available", text), text
+    assert "becomes 16x16" in text
+
+
+def test_foreground_that_a_crop_leaves_out_is_said_or_refused(tmp_path: Path) -> None:
+    corner = np.zeros((64, 64), np.uint8)
+    corner[:8, :8] = 255
+    for folder, mask in (("corner", corner), ("both", np.where(np.arange(64) // 4 == 8, 255, corner).astype(np.uint8))):
+        for kind, pixels in (("images", mask // 2), ("masks", mask)):
+            (tmp_path / folder / kind).mkdir(parents=True)
+            for index in range(4):
+                Image.fromarray(pixels).save(tmp_path / folder / kind / f"{index}.png")
+        (tmp_path / folder / "split.csv").write_text("name,split\n0,train\n1,train\n2,val\n3,test\n")
+    options = ("--size", "32x32", "--fit", "pad", "--width", 1, "--epochs", 1)
+    lost = call(tmp_path / "corner", "--out", tmp_path / "a", *options)
+    assert isinstance(lost.exception, DataError)
+    assert "crops all foreground away: the images have up to 64x64 pixels" in str(lost.exception)
+    assert not (tmp_path / "a").exists()
+    some = call(tmp_path / "both", "--out", tmp_path / "b", *options)
+    assert some.exit_code == 0, some.output
+    # A bar of 4 columns and 64 rows, of which 32 are kept, and a corner of 8x8, in each of the three images that are cropped;
+    # the test image is scored whole.
+    share = 1 - 4 * 32 / (4 * 64 + 8 * 8)
+    text = " ".join(some.output.split())
+    assert (
+        f"3 of 4 images are cropped to the 32x32 in their middle: {100 * share:.1f} % of their foreground is left out" in text
+    )
 
 
 def test_options_go_before_the_recipe_file(tmp_path: Path) -> None:

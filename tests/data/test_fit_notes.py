@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from u3p_edge.config import Preprocessing
+from u3p_edge.data.check import check_folder
 from u3p_edge.data.fit_notes import Original, check_foreground, fit_notes
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.load import load
@@ -25,8 +26,9 @@ def test_a_resize_to_less_than_half_is_said_with_its_worst_case() -> None:
 
 
 def test_cropped_foreground_is_said_with_its_share() -> None:
-    (note,) = fit_notes([Original((192, 192), 300, 100), Original((64, 64), 100, 100)], PAD)
-    assert "1 of 2 images is cropped to the 64x64 in their middle: 50.0 % of all foreground is left out" in note
+    cropped, tiled = Original((192, 192), 300, 120, cropped=True), Original((192, 192), 100, 100)
+    (note,) = fit_notes([cropped, tiled], PAD)
+    assert "1 of 2 images is cropped to the 64x64 in their middle: 60.0 % of their foreground is left out" in note
 
 
 def test_cropping_all_foreground_away_is_refused() -> None:
@@ -48,10 +50,23 @@ def test_loading_keeps_account_of_what_it_crops(tmp_path: Path) -> None:
     Image.fromarray(mask * 40).save(tmp_path / "images" / "a.png")
     samples = read_folder(tmp_path).samples
     cropped, tiled = (load(samples, PAD, 2, tiled=tiled) for tiled in (False, True))
-    assert cropped.originals == (Original((192, 192), 150, 50),)
+    assert cropped.originals == (Original((192, 192), 150, 50, cropped=True),)
     assert cropped.images.shape == (1, 64, 64, 1)
     # 192 in steps of at most 48: 0, 42, 85, 128.
     assert tiled.images.shape == (16, 64, 64, 1)
     assert tiled.originals == (Original((192, 192), 150, 150),)
     assert (tiled.labels == 1).sum() == 150
     assert tiled.stems == tiled.groups == ("a",) * 16
+
+
+def test_checking_a_folder_says_what_the_default_size_throws_away(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for stem, size in (("a", (600, 100)), ("b", (512, 256))):
+            pixels = np.arange(size[0] * size[1]).reshape(size) % 2
+            Image.fromarray((255 * pixels).astype(np.uint8)).save(tmp_path / kind / f"{stem}.png")
+    notes = [note for note in check_folder(tmp_path).notes if "shrunk" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith(
+        "with the default --size 256x256, 1 of 2 images is shrunk to less than half: 600x100 becomes 256x256"
+    )

@@ -12,7 +12,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.config import DEFAULT_SIZE, Preprocessing
 from u3p_edge.data.classes import MaskValues, check_count, count_classes
+from u3p_edge.data.fit_notes import shrink_notes
 from u3p_edge.data.folder import Sample, scan
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import Pixels, read_native
@@ -70,7 +72,8 @@ class _Pair:
     """What one readable pair adds to the report: its size, its mode, the mask's values and the pixels of each."""
 
     mask: Path
-    size: str
+    height: int
+    width: int
     mode: str
     values: Values
     counts: Counts
@@ -117,14 +120,28 @@ def check_folder(
         group_column=found.dataset.group_column,
         grouped_by_name=found.dataset.grouped_by_name,
         drawn=found.dataset.drawn,
-        sizes=dict(Counter(p.size for p in pairs).most_common()),
+        sizes=dict(Counter(f"{p.height}x{p.width}" for p in pairs).most_common()),
         modes=dict(Counter(p.mode for p in pairs).most_common()),
         labels=classes,
         fractions=tuple(float(n) for n in total / max(1, total.sum())),
         present=tuple(int(n) for n in (counts[:, :classes] > 0).sum(axis=0)),
         ignored=ignored / max(1, int(total.sum()) + ignored),
         problems=tuple(problems),
-        notes=(*found.dataset.notes, *((turned.note,) if turned and turned.note else ()), *_notes(images, readable, classes)),
+        notes=(
+            *found.dataset.notes,
+            *((turned.note,) if turned and turned.note else ()),
+            *_notes(images, readable, classes),
+            *_size_notes(pairs),
+        ),
+    )
+
+
+def _size_notes(pairs: Sequence[_Pair]) -> tuple[str, ...]:
+    """What resizing to the default size would lose."""
+    sizes = [(pair.height, pair.width) for pair in pairs]
+    height, width = DEFAULT_SIZE
+    return tuple(
+        f"with the default --size {height}x{width}, {note}" for note in shrink_notes(sizes, Preprocessing(height, width))
     )
 
 
@@ -145,7 +162,7 @@ def _pair(image_path: Path, image: Pixels, mask_path: Path, mask: Values) -> _Pa
     mode = f"{'grey' if image.shape[2] == 1 else 'RGB'} {image.dtype}"
     histogram = np.bincount(mask.ravel())
     values = np.flatnonzero(histogram)
-    return _Pair(mask_path, f"{mask.shape[0]}x{mask.shape[1]}", mode, values.astype(np.uint16), histogram[values])
+    return _Pair(mask_path, mask.shape[0], mask.shape[1], mode, values.astype(np.uint16), histogram[values])
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:

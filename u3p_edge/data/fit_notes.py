@@ -22,11 +22,13 @@ class Original:
         size: (H, W) in pixels.
         foreground: pixels of its mask that are not background.
         kept: those of them that "pad" does not crop away; all under "resize" and in tiles.
+        cropped: whether the network sees a part of the image alone.
     """
 
     size: Size
     foreground: int = 0
     kept: int = 0
+    cropped: bool = False
 
 
 def shrink_notes(sizes: Iterable[Size], preprocessing: Preprocessing) -> tuple[str, ...]:
@@ -69,13 +71,13 @@ def check_foreground(originals: Sequence[Original], preprocessing: Preprocessing
 
 
 def _crop_notes(originals: Sequence[Original], preprocessing: Preprocessing) -> tuple[str, ...]:
-    cropped = [o for o in originals if o.size[0] > preprocessing.height or o.size[1] > preprocessing.width]
-    before, kept = (sum(values) for values in ((o.foreground for o in originals), (o.kept for o in originals)))
-    if preprocessing.fit != "pad" or not cropped or before == kept:
+    cropped = [o for o in originals if o.cropped]
+    before, kept = (sum(values) for values in ((o.foreground for o in cropped), (o.kept for o in cropped)))
+    if before == kept:
         return ()
     return (
         f"{_of(len(cropped), len(originals))} cropped to the {preprocessing.height}x{preprocessing.width} in their middle: "
-        f"{100 * (before - kept) / before:.1f} % of all foreground is left out. --fit resize, or a larger --size, keeps it.",
+        f"{100 * (before - kept) / before:.1f} % of their foreground is left out. --fit resize, or a larger --size, keeps it.",
     )
 
 

@@ -74,8 +74,13 @@ def histogram(image: Pixels) -> Counts:
 
 def row_parts(image: Pixels) -> Iterator[Pixels]:
     """The image in parts of whole rows with about `CHUNK` values each."""
+    return (image[rows] for rows in row_slices(image))
+
+
+def row_slices(image: Pixels) -> Iterator[slice]:
+    """The rows of `row_parts`."""
     step = max(1, CHUNK // max(1, image[0].size))
-    return (image[start : start + step] for start in range(0, len(image), step))
+    return (slice(start, start + step) for start in range(0, len(image), step))
 
 
 def _neighbours(position: float, count: int) -> tuple[int, int]:

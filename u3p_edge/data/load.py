@@ -118,8 +118,11 @@ def _load_pair(
             tiles = itertools.chain.from_iterable(inputs(image, preprocessing))
             for i, (tile, truth) in enumerate(zip(tiles, score_tiles(mask, preprocessing), strict=True)):
                 images[i], masks[i] = tile, truth
-    whole = preprocessing.fit == "resize" or len(images) > 1
-    return Original((mask.shape[0], mask.shape[1]), foreground, foreground if whole else _foreground(masks[0]))
+    size = (mask.shape[0], mask.shape[1])
+    larger = size[0] > preprocessing.height or size[1] > preprocessing.width
+    if preprocessing.fit == "resize" or len(images) > 1 or not larger:
+        return Original(size, foreground, foreground)
+    return Original(size, foreground, _foreground(masks[0]), cropped=True)
 
 
 def _foreground(mask: npt.NDArray[np.uint8]) -> int:

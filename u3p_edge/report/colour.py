@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.config import Colour
+from u3p_edge.data.intensity import percentiles, row_slices
 
 Picture = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
@@ -16,11 +17,13 @@ Labels = npt.NDArray[np.uint8]
 
 def to_rgb(image: npt.NDArray[Any]) -> Picture:
     """An image [H, W, 1 or 3] of any range as uint8 RGB [H, W, 3], stretched from its 0.5 to its 99.5 percentile."""
-    low, high = np.percentile(image, (0.5, 99.5))
+    low, high = percentiles(image, (0.5, 99.5))
     if low == high:
         low, high = float(image.min()), float(image.max())
-    scaled = (image.astype(np.float64) - low) / (high - low if high > low else 1.0)
-    grey = (255 * np.clip(scaled, 0, 1)).round().astype(np.uint8)
+    grey: Picture = np.empty(image.shape, np.uint8)
+    for rows in row_slices(image):  # a large image is widened part by part
+        scaled = (image[rows].astype(np.float64) - low) / (high - low if high > low else 1.0)
+        grey[rows] = (255 * np.clip(scaled, 0, 1)).round()
     return np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey
 
 
@@ -34,9 +37,12 @@ def colourise(labels: Labels, colours: Sequence[Colour]) -> Picture:
 
 def overlay(image: npt.NDArray[Any], labels: Labels, colours: Sequence[Colour], opacity: float = 0.45) -> Picture:
     """The image [H, W, C] as RGB, with the foreground labels painted over it."""
-    base = to_rgb(image)
-    mixed = ((1 - opacity) * base + opacity * colourise(labels, colours)).round().astype(np.uint8)
-    return np.where(labels[:, :, None] > 0, mixed, base)
+    painted = np.array(to_rgb(image))
+    for rows in row_slices(painted):
+        part, mask = painted[rows], labels[rows]
+        mixed = ((1 - opacity) * part + opacity * colourise(mask, colours)).round().astype(np.uint8)
+        np.copyto(part, mixed, where=mask[:, :, None] > 0)
+    return painted
 
 
 def difference(image: npt.NDArray[Any], first: Labels, second: Labels, colour: Colour = (255, 0, 255)) -> Picture:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from u3p_edge import __version__
 from u3p_edge.config import (
+    DEFAULT_SIZE,
     MAX_LABELS,
     MAX_SEED,
     Fit,
@@ -77,7 +78,7 @@ class TrainRecipe:
 
     preset: Literal["paper", "article"] = "paper"
     base_width: int = 16
-    size: tuple[int, int] = (256, 256)
+    size: tuple[int, int] = DEFAULT_SIZE
     channels: int | None = None
     labels: int | None = None
     class_names: tuple[str, ...] = ()
