@@ -1,0 +1,51 @@
+"""The workflow for GitHub Actions: its commands exist, nothing is trained at a push, and the report comes with its pictures."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from u3p_edge.cli.main import app
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WORKFLOW = (REPOSITORY / ".github" / "workflows" / "edge.yml").read_text(encoding="utf-8")
+
+
+def commands() -> list[list[str]]:
+    """Every command line of ours, its folded lines joined."""
+    text = re.sub(r"\n +(?=--|frozen/)", " ", WORKFLOW)
+    found = re.findall(r"(?:run: |run: >-\s+|\|\| |^ +)(u3p-edge .*)", text, re.MULTILINE)
+    return [shlex.split(line.split(" || ")[0])[1:] for line in found]
+
+
+def test_all_commands_are_found() -> None:
+    assert [words[0] for words in commands()] == ["export", "bench", "gate", "export", "gate"]
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: words[0])
+def test_every_option_of_its_commands_exists(words: list[str]) -> None:
+    command = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given
+    assert given <= known
+
+
+def test_nothing_is_trained_at_a_push() -> None:
+    """But once, where there are no frozen files yet; what each commit converts anew needs no training."""
+    once, _, _, converted, _ = commands()
+    assert once[-2:] == ["--out", "frozen"]
+    assert "test -f frozen/manifest.json || u3p-edge export" in WORKFLOW
+    assert {"--ptq", "--no-rewrite"} <= set(converted)
+    assert converted[converted.index("--recipe") + 1] == "exact"
+
+
+def test_the_reports_come_with_their_pictures() -> None:
+    kept = WORKFLOW.split("upload-artifact")[1]
+    for folder in ("frozen", "converted"):
+        for name in ("report.md", "samples.png", "pareto.svg"):
+            assert f"{folder}/{name}" in kept
