@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sample_results import artifact, result
 
-from u3p_edge.benchmark.result import Latency, RunResult
-from u3p_edge.report.markdown import findings, render, summary_header, summary_rows
+from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult
+from u3p_edge.report.findings import findings
+from u3p_edge.report.markdown import render, summary_header, summary_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -62,6 +64,51 @@ def test_int8_is_held_against_float_of_its_own_runtime() -> None:
     # Faster than the TFLite float file, and yet twice as slow as ONNX Runtime's own.
     assert any("**int8 is slower than float**" in line and "ONNX Runtime" in line for line in said)
     assert any("int8 is faster than float" in line and "LiteRT" in line for line in said)
+
+
+def exported() -> RunResult:
+    """A pruned export: 25 times as fast as the model that was exported, 2.5 times as fast as the pruned network in float32."""
+    artifacts = [
+        artifact("reference.float32.tflite", relative=1, dice=0.9, peak=90, size=4, seed=5),
+        artifact("model.float32.tflite", relative=0.1, dice=0.9, peak=90, size=4, seed=6),
+        artifact("model.int8.tflite", relative=0.04, dice=0.9, peak=90, size=4, seed=7),
+    ]
+    return dataclasses.replace(result(), artifacts=tuple(artifacts), reference="reference.float32.tflite")
+
+
+def test_a_pruned_file_is_compared_with_the_model_that_it_comes_from_and_with_its_own_network() -> None:
+    said = [line for line in findings(exported()) if "faster than float" in line and "1 thread" in line]
+    # The samples scatter by 1 %, their medians by less.
+    assert "int8 is faster than float: 25." in said[0] or "int8 is faster than float: 24.9" in said[0]
+    assert "against reference.float32.tflite, the float model that it comes from" in said[0]
+    assert "int8 is faster than float: 2.5" in said[1] or "int8 is faster than float: 2.49" in said[1]
+    assert "against model.float32.tflite, the same network in float32" in said[1]
+
+
+def rounds(count: int, noise: float) -> RunResult:
+    """An int8 file of about a fifth of the float file's time."""
+    rng = np.random.default_rng(0)
+
+    def timed(a: ArtifactResult, factor: float, scatter: float) -> ArtifactResult:
+        samples = tuple(float(v) for v in factor * rng.lognormal(0, scatter, count))
+        return dataclasses.replace(a, latencies=(Latency(1, samples),))
+
+    value = result()
+    return dataclasses.replace(value, artifacts=(timed(value.artifacts[0], 100, 0), timed(value.artifacts[1], 20, noise)))
+
+
+def test_few_rounds_give_no_ratio_in_a_sentence() -> None:
+    said = "\n".join(findings(rounds(9, 0.01)))
+    assert "9 rounds are too few to compare int8 with float" in said
+    assert "times as fast" not in said
+    assert "times as fast" in "\n".join(findings(rounds(10, 0.01)))
+
+
+def test_a_wide_interval_is_said_before_the_ratio() -> None:
+    said = next(line for line in findings(rounds(10, 0.6)) if "faster" in line)
+    assert said.startswith("**Uncertain, the timings vary: ")
+    assert said.index("95 % interval") < said.index("times as fast")
+    assert "Uncertain" not in "\n".join(findings(rounds(10, 0.01)))
 
 
 @pytest.mark.parametrize(

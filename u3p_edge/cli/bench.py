@@ -102,6 +102,7 @@ def bench(
 def show(result: RunResult) -> None:
     """Print the summary table, as wide as the terminal allows, and findings on the terminal."""
     from u3p_edge.report import markdown
+    from u3p_edge.report.findings import findings
     from u3p_edge.report.frames import frame_table, frame_title
 
     out = console()
@@ -110,7 +111,7 @@ def show(result: RunResult) -> None:
     out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
     if title := frame_title(result):
         print_table(*frame_table(result), title=title)
-    print_list([f"× is the time of {result.reference}.", *markdown.findings(result)])
+    print_list([f"× is the time of {result.reference}.", *findings(result)])
 
 
 def say_uncertain(result: RunResult, until: float, seconds: float) -> None:

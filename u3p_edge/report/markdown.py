@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
 from u3p_edge.benchmark.handoff import least, near
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
-from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
+from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.report.findings import findings, threads_in_words
 from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.text import to_code, to_markdown, to_terminal
-
-RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
 
 
 def render(
@@ -50,16 +49,6 @@ def render(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def findings(result: RunResult) -> list[str]:
-    """One sentence a finding: Dice and size against float, and speed against float in the same runtime, losses included."""
-    found = []
-    for artifact in result.artifacts:
-        if artifact.name == result.reference:
-            continue
-        found += [*_accuracy_finding(result, artifact), *_speed_findings(result, artifact)]
-    return found
-
-
 def summary_header(result: RunResult) -> list[str]:
     """Titles of the columns of `summary_rows`."""
     return [title for title, _ in _columns(result)]
@@ -88,7 +77,7 @@ def _columns(result: RunResult) -> list[Column]:
     columns: list[Column] = [("file", lambda a: a.name)]
     if any(a.accuracy for a in result.artifacts):
         columns += _score_columns(result)
-    columns += [(f"latency, {_threads(n)}", partial(_latency, result, n)) for n in result.threads]
+    columns += [(f"latency, {threads_in_words(n)}", partial(_latency, result, n)) for n in result.threads]
     if any(a.memory for a in result.artifacts):
         columns.append(("peak memory", _memory))
     return [*columns, ("size", _size)]
@@ -107,7 +96,7 @@ def _short_columns(result: RunResult) -> list[Column]:
     if any(a.accuracy for a in result.artifacts):
         columns.append(("mean\nDice", lambda a: _points(a.accuracy.mean_dice) if a.accuracy else "–"))
         columns.append(("labels\nas float", lambda a: f"{100 * a.accuracy.agreement:.2f} %" if a.accuracy else "–"))
-    columns += [(f"latency,\n{_threads(n)}", partial(_short_latency, result, n)) for n in result.threads]
+    columns += [(f"latency,\n{threads_in_words(n)}", partial(_short_latency, result, n)) for n in result.threads]
     if any(a.memory for a in result.artifacts):
         columns.append(("peak\nmemory", _memory))
     return [*columns, ("size", _size)]
@@ -149,43 +138,6 @@ def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
         return "–"
     median = f"{_ms(quartiles(entry.samples_ms).median)} ms"
     return median if reference is None else f"{median} ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
-
-
-def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
-    reference = result.get(result.reference)
-    if reference is None or a.accuracy is None or reference.accuracy is None:
-        return
-    old, new = reference.accuracy.mean_dice, a.accuracy.mean_dice
-    size = f"{a.bytes / reference.bytes:.2f} times" if reference.bytes else "of another"
-    if old is None or new is None:
-        yield f"{a.name} is {size} the size of {reference.name}."
-        return
-    change = round(100 * (new - old), 2)
-    verb = "loses" if change < 0 else "gains"
-    dice = f"{verb} {abs(change):.2f} points of mean Dice against" if change else "has the mean Dice of"
-    yield f"{a.name} {dice} {reference.name}, at {size} its size."
-
-
-def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
-    """Against the float file of the same runtime: what the number type does, apart from what the runtime does."""
-    runtime, _, number = a.format.partition("-")
-    peer = next((p for p in result.artifacts if p.format == f"{runtime}-float32"), None)
-    if peer is None or peer.name == a.name or number == "float32":
-        return
-    for threads in result.threads:
-        own, other = a.latency(threads), peer.latency(threads)
-        if own and other:
-            compared = _compare(number, ratio(own.samples_ms, other.samples_ms))
-            yield f"{compared} in {RUNTIMES.get(runtime, runtime)} here, at {_threads(threads)} ({a.name} against {peer.name})."
-
-
-def _compare(number: str, found: Interval) -> str:
-    bounds = f"95 % interval {found.low:.3f} to {found.high:.3f}"
-    if found.low <= 1 <= found.high:
-        return f"{number} is neither clearly faster nor slower than float (×{found.median:.3f} of its time, {bounds})"
-    if found.median > 1:
-        return f"**{number} is slower than float**: ×{found.median:.3f} of its time ({bounds})"
-    return f"{number} is faster than float: ×{found.median:.3f} of its time ({bounds})"
 
 
 def _legend(result: RunResult) -> str:
@@ -231,7 +183,7 @@ def _circumstances(result: RunResult) -> list[str]:
         said.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
     rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
     if rounds:
-        said.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(_threads(n) for n in result.threads)}.")
+        said.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(threads_in_words(n) for n in result.threads)}.")
     said += [text for threads in result.threads if (text := _cores_apart(result, threads))]
     baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
     if baselines:
@@ -256,8 +208,8 @@ def _cores_apart(result: RunResult, threads: int) -> str:
     if all(shared):
         return ""
     return (
-        f"Cores: at {_threads(threads)} the two shared no cache in {shared.count(False)} of {len(shared)} samples. A virtual "
-        "machine's host may place them so; what moves much data is slower then."
+        f"Cores: at {threads_in_words(threads)} the two shared no cache in {shared.count(False)} of {len(shared)} samples. "
+        "A virtual machine's host may place them so; what moves much data is slower then."
     )
 
 
@@ -293,7 +245,3 @@ def _points(score: float | None) -> str:
 def _ms(value: float) -> str:
     """Three significant digits, never in powers of ten."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count != 1 else ''}"

@@ -1,0 +1,91 @@
+"""What a run lost and gained against float, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from u3p_edge.benchmark.result import ArtifactResult, RunResult
+from u3p_edge.benchmark.statistics import ratio
+
+ROUNDS_FOR_A_RATIO = 10
+"""Fewer rounds give no ratio in a sentence: of five on a busy machine, one file was once 3 and once 17 times as fast."""
+
+WIDE = 0.25
+"""Share of a ratio that its 95 % interval may lie away from it; a wider interval is said before the ratio."""
+
+RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
+
+
+def findings(result: RunResult) -> list[str]:
+    """One sentence a finding: Dice and size against float, and speed against float in the same runtime, losses included."""
+    found = []
+    for artifact in result.artifacts:
+        if artifact.name == result.reference:
+            continue
+        found += [*_accuracy_finding(result, artifact), *_speed_findings(result, artifact)]
+    return found
+
+
+def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
+    reference = result.get(result.reference)
+    if reference is None or a.accuracy is None or reference.accuracy is None:
+        return
+    old, new = reference.accuracy.mean_dice, a.accuracy.mean_dice
+    size = f"{a.bytes / reference.bytes:.2f} times" if reference.bytes else "of another"
+    if old is None or new is None:
+        yield f"{a.name} is {size} the size of {reference.name}."
+        return
+    change = round(100 * (new - old), 2)
+    verb = "loses" if change < 0 else "gains"
+    dice = f"{verb} {abs(change):.2f} points of mean Dice against" if change else "has the mean Dice of"
+    yield f"{a.name} {dice} {reference.name}, at {size} its size."
+
+
+def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
+    """Against float files of the same runtime: what pruning and the number type do, apart from what the runtime does."""
+    runtime, _, number = a.format.partition("-")
+    if number == "float32":
+        return
+    for threads in result.threads:
+        for peer, role in _float_peers(result, a):
+            own, other = a.latency(threads), peer.latency(threads)
+            if own and other:
+                where = f"in {RUNTIMES.get(runtime, runtime)} here, at {threads_in_words(threads)}"
+                compared = _compare(number, own.samples_ms, other.samples_ms)
+                yield f"{compared} {where} ({a.name} against {peer.name}{role})."
+
+
+def _float_peers(result: RunResult, a: ArtifactResult) -> list[tuple[ArtifactResult, str]]:
+    """The float files of a file's runtime that it is compared with, and what they are where there are two: the model that
+    was exported, and the network of this very file in float32, which differ after pruning."""
+    runtime, _, number = a.format.partition("-")
+    floats = [p for p in result.artifacts if p.format == f"{runtime}-float32" and p.name != a.name]
+    twin = next((p for p in floats if p.name == a.name.replace(number, "float32")), None)
+    origin = next((p for p in floats if p.name == result.reference), None)
+    if twin and origin and twin is not origin:
+        return [(origin, ", the float model that it comes from"), (twin, ", the same network in float32")]
+    return [(peer, "") for peer in (origin or twin or next(iter(floats), None),) if peer]
+
+
+def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) -> str:
+    if len(samples) < ROUNDS_FOR_A_RATIO:
+        rounds = f"{len(samples)} rounds are too few to compare {number} with float"
+        return f"{rounds} ({ROUNDS_FOR_A_RATIO} or more give a ratio, see --rounds)"
+    found = ratio(samples, reference)
+    if found.low <= 1 <= found.high:
+        bounds = f"95 % interval {found.low:.3f} to {found.high:.3f} of its time"
+        return f"{number} is neither clearly faster nor slower than float ({bounds})"
+    if found.median > 1:
+        said = f"**{number} is slower than float**: it takes {found.median:.2f} times as long"
+        bounds = f"{found.low:.2f} to {found.high:.2f}"
+    else:
+        said = f"{number} is faster than float: {1 / found.median:.2f} times as fast"
+        bounds = f"{1 / found.high:.2f} to {1 / found.low:.2f}"
+    if found.uncertainty > WIDE:
+        return f"**Uncertain, the timings vary: {bounds} times (95 % interval).** {said}"
+    return f"{said} (95 % interval {bounds})"
+
+
+def threads_in_words(count: int) -> str:
+    """E.g. "1 thread" or "2 threads"."""
+    return f"{count} thread{'s' if count != 1 else ''}"
