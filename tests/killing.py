@@ -21,17 +21,21 @@ def killed_at(work: Callable[[], object], number: int) -> bool:
     Returns:
         Whether it was killed; it was not where it has fewer operations.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if not child:
-        _work_until_killed(work, number)
-    _, status = os.waitpid(child, 0)
+    status = _forked(work, number, None)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL, status
         return True
     assert os.waitstatus_to_exitcode(status) == 0, "the work failed by itself"
     return False
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Do work to its end in a forked process, and count its file operations."""
+    reader, writer = os.pipe()
+    _forked(work, 0, writer)
+    os.close(writer)
+    with os.fdopen(reader) as counted:
+        return int(counted.read())
 
 
 def changes_files(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -42,14 +46,24 @@ def changes_files(event: str, arguments: tuple[Any, ...]) -> bool:
     return event in CHANGES
 
 
-def _work_until_killed(work: Callable[[], object], number: int) -> None:
+def _forked(work: Callable[[], object], number: int, counted: int | None) -> int:
+    """The status in which a forked process ended that did the work and was killed at an operation, or at none (0)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if not child:
+        _work_until_killed(work, number, counted)
+    return os.waitpid(child, 0)[1]
+
+
+def _work_until_killed(work: Callable[[], object], number: int, counted: int | None) -> None:
     """Never returns: ends the process."""
-    left = number
+    done = 0
 
     def count() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
+        nonlocal done
+        done += 1
+        if done == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -67,6 +81,8 @@ def _work_until_killed(work: Callable[[], object], number: int) -> None:
         os.fsync = fsync
         sys.addaudithook(hook)
         work()
+        if counted is not None:
+            os.write(counted, str(done).encode())
         code = 0
     except BaseException:
         traceback.print_exc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import make_keras_files, make_pictures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from killing import changes_files, killed_at
+from small_artifacts import make_zoo
 
 from u3p_edge.artifact import (
     MANIFEST,
@@ -244,3 +247,37 @@ def test_what_is_pending_survives_a_training_in_the_same_folder(tmp_path: Path) 
     write_bytes(run / "a", b"")
     write_manifest(run, unfinished)
     assert read_manifest(run).pending == (pending,)
+
+
+# --- end to end
+
+
+def crash(kind: str, keras_file: Path, pictures: Path, folder: Path, kills: str) -> str:
+    """What tests/crash_end_to_end.py prints at its end."""
+    script = Path(__file__).parent / "crash_end_to_end.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    line = [sys.executable, str(script), kind, str(keras_file), str(pictures), str(folder), kills]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_keras_files(make_zoo(tmp_path_factory.getbasetemp() / "zoo"))[".keras"]
+
+
+@pytest.mark.parametrize("kind", ["train", "export"])
+def test_a_real_run_killed_at_some_operations(kind: str, keras_file: Path, pictures: Path, tmp_path: Path) -> None:
+    assert crash(kind, keras_file, pictures, tmp_path, "1") == "1 kills went well"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["train", "export"])
+def test_a_real_run_killed_at_every_operation(kind: str, keras_file: Path, pictures: Path, tmp_path: Path) -> None:
+    assert crash(kind, keras_file, pictures, tmp_path, "all").endswith("kills went well")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -80,8 +81,10 @@ def changed(change: Callable[[dict[str, object]], object]) -> Callable[[str], st
         changed(lambda value: value.update(calls={key: [1.0] for key in value["calls"]})),
         changed(lambda value: value.update(calls={key: [1.0, -2.0] for key in value["calls"]})),
         changed(lambda value: value.update(probe="another")),
+        lambda _: '{"calls": ' * 100_000,
+        lambda text: text.replace("1.0", "9" * 5000),
     ],
-    ids=["cut", "empty", "a list", "no entries", "calls", "a word", "too few", "negative", "version"],
+    ids=["cut", "empty", "a list", "no entries", "calls", "a word", "too few", "negative", "version", "deep", "long number"],
 )
 def test_a_damaged_or_foreign_file_is_begun_again(damage: Callable[[str], str], watch: Stopwatch, tmp_path: Path) -> None:
     cached(watch, INT8, tmp_path)(PAIR)
@@ -95,6 +98,17 @@ def test_a_damaged_or_foreign_file_is_begun_again(damage: Callable[[str], str], 
 def test_bytes_that_are_no_text_are_begun_again(watch: Stopwatch, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"\xff\xfe\x00")
     assert cached(watch, INT8, tmp_path)(PAIR) == cached(watch, INT8, tmp_path)(PAIR)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("/dev/zero")],
+    ids=["pipe", "loop", "device"],
+)
+def test_what_is_no_file_is_replaced_and_not_waited_for(make: Callable[[Path], None], watch: Stopwatch, tmp_path: Path) -> None:
+    make(tmp_path / FILE)
+    assert cached(watch, INT8, tmp_path)(PAIR) == cached(watch, INT8, tmp_path)(PAIR)
+    assert watch.calls == 1
 
 
 @pytest.mark.parametrize("what", ["PROBE_VERSION", "identity"])
