@@ -186,3 +186,18 @@ def test_identities_are_gone_wherever_they_stand() -> None:
     assert [node.name for node in graph.nodes] == ["image", "linear"]
     assert graph.outputs == ("linear",)
     assert graph["linear"].inputs == ("image",)
+
+
+def test_swish_becomes_a_product_with_a_sigmoid() -> None:
+    image = tf_keras.Input((8, 8, 2), name="image")
+    x = tf_keras.layers.Conv2D(3, 3, activation="swish", name="conv")(image)
+    x = tf_keras.layers.Activation("swish", name="again")(x)
+    graph = from_keras(tf_keras.Model(image, x))
+    folded = fold(graph)
+    assert [(node.op, node.attrs.get("function")) for node in folded.nodes[2:]] == [
+        ("activation", "sigmoid"), ("multiply", None), ("activation", "sigmoid"), ("multiply", None),
+    ]  # fmt: skip
+    assert folded.outputs == graph.outputs
+    images = np.random.default_rng(0).standard_normal((2, 8, 8, 2)).astype(np.float32)
+    # A product and a sigmoid in another order of rounding: two steps of float32, twice.
+    np.testing.assert_allclose(to_keras(folded)(images), to_keras(graph)(images), rtol=1e-5, atol=1e-6)

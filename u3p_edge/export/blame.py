@@ -38,9 +38,8 @@ def name_failing_layer(model: tf_keras.Model, target: str, convert: Convert) -> 
     except (U3pEdgeError, MemoryError, OSError):
         raise
     except Exception as error:  # TensorFlow, tf2onnx and ONNX raise about anything for a layer that they do not know
-        node = _failing_layer(model, convert)
-        what = "the model" if node is None else f"layer {node.name!r} ({_describe(node)})"
-        raise ModelError(f"{what} cannot be converted to {target}: {first_sentence(error)}") from error
+        what, reason = _failing_layer(model, convert) or ("the model", error)
+        raise ModelError(f"{what} cannot be converted to {target}: {first_sentence(reason)}") from error
 
 
 def first_sentence(error: Exception) -> str:
@@ -54,20 +53,15 @@ def _describe(node: Node) -> str:
     return node.op if function == "linear" else f"{node.op}, {function}"
 
 
-def _failing_layer(model: tf_keras.Model, convert: Convert) -> Node | None:
-    """The first layer that cannot be converted alone; None where each can, or where the model is not made of known layers."""
+def _failing_layer(model: tf_keras.Model, convert: Convert) -> tuple[str, Exception] | None:
+    """The first layer that cannot be converted alone, in words, and why; None where each can or where some are unknown."""
     with contextlib.suppress(ModelError):
-        graph = from_keras(model)
-        return next((node for node, part in _parts(graph) if _fails(part, convert)), None)
+        for node, part in _parts(from_keras(model)):
+            try:
+                convert(to_keras(part))
+            except Exception as error:  # as above
+                return f"layer {node.name!r} ({_describe(node)})", error
     return None
-
-
-def _fails(part: Graph, convert: Convert) -> bool:
-    try:
-        convert(to_keras(part))
-    except Exception:  # as above
-        return True
-    return False
 
 
 def _parts(graph: Graph) -> Iterator[tuple[Node, Graph]]:

@@ -50,7 +50,7 @@ ABOVE = 2.0**-19
 products, a sum and a quotient, 2^-24 each), and for 255 steps less than from the last value below a half up to that half, which
 for a factor of 16 along both axes is 1/1024: 255 * 2^-19 = 1/2056."""
 
-_SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "SUB"})
+_SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "SUB", "DIV"})
 
 
 def to_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:

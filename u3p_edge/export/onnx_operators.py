@@ -29,6 +29,8 @@ from u3p_edge.export.onnx_pieces import (
 
 Translator = Callable[[TFLiteGraph, Operator, int, str], Emission]
 _SAME = 0  # schema.Padding
+_VECTORS = 2
+"""Rank of a batch of vectors."""
 
 
 def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
@@ -51,9 +53,24 @@ def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
     node = helper.make_node(
         "Conv", names, [target], kernel_shape=list(size), strides=_strides(op), dilations=dilations,
         pads=_pads(op, graph.tensors[op.inputs[0]].shape, spans),
-        group=graph.tensors[op.inputs[0]].shape[3] if depthwise else 1,
+        group=graph.tensors[op.inputs[0]].shape[3] // kernel.shape[1],
     )  # fmt: skip
     return emission + Emission((node,))
+
+
+def _dense(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """FULLY_CONNECTED (weights [outputs, inputs]) of vectors to Gemm, bias int32 included."""
+    if len(graph.tensors[op.inputs[0]].shape) != _VECTORS or len(graph.tensors[op.outputs[0]].shape) != _VECTORS:
+        raise ModelError("a dense layer over a map has no int8 ONNX form here", mend="Use a 1x1 convolution instead.")
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    names = [source]
+    for letter, tensor in zip("wb", op.inputs[1:], strict=False):
+        if tensor >= 0:
+            held = graph.tensors[tensor]
+            emission += Emission(constants=(constant(f"{letter}{index}_q", data_of(held)),))
+            emission += dequantize(held, f"{letter}{index}_q", f"{letter}{index}", axis=0)
+            names = [*names, f"{letter}{index}"]
+    return emission + Emission((helper.make_node("Gemm", names, [target], transB=1),))
 
 
 def _strides(op: Operator) -> list[int]:
@@ -153,6 +170,11 @@ def _reduce(kind: str) -> Translator:
     return translate
 
 
+def _leaky_relu(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    source, emission = operand(graph, op.inputs[0], index, 0)
+    return emission + Emission((helper.make_node("LeakyRelu", [source], [target], alpha=float(op.options["alpha"])),))
+
+
 def _squared_difference(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
     names, emission = operands(graph, op, index)
     difference = helper.make_node("Sub", names, [f"{target}_difference"])
@@ -175,6 +197,15 @@ OPERATORS: Mapping[str, Translator] = {
     "CONCATENATION": _concatenation,
     "SOFTMAX": _softmax,
     "LOGISTIC": _plain("Sigmoid"),
+    "TANH": _plain("Tanh"),
+    "EXP": _plain("Exp"),
+    "ABS": _plain("Abs"),
+    "LOG": _plain("Log"),
+    "DIV": _plain("Div"),
+    "FULLY_CONNECTED": _dense,
+    "MAXIMUM": _plain("Max"),
+    "MINIMUM": _plain("Min"),
+    "LEAKY_RELU": _leaky_relu,
     "RELU": _plain("Relu"),
     "ADD": _plain("Add"),
     "SUB": _subtraction,

@@ -67,7 +67,7 @@ def _weights(at: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tu
     return quantized(name, kernel, scales, axis), quantized(f"{node.name}/bias", bias, source.scale[0] * scales, 0)
 
 
-_FUNCTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
+FUNCTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "relu": ("RELU", {}),
         "sigmoid": ("LOGISTIC", {}),
@@ -98,7 +98,7 @@ def function(name: str, source: Tensor, out: Tensor) -> tuple[Call, ...]:
     if name == "swish" and not source.scale.size:
         gate = Tensor(f"{out.name}/gate", out.shape, out.dtype, None, out.scale, out.zero_point, 0)
         return Call("LOGISTIC", (source.name,), gate), Call("MUL", (source.name, gate.name), out)
-    if name not in _FUNCTIONS:
+    if name not in FUNCTIONS:
         raise ModelError(f"the activation {name} of {out.name!r} has no TFLite form here")
-    code, options = _FUNCTIONS[name]
+    code, options = FUNCTIONS[name]
     return (Call(code, (source.name,), out, options),)

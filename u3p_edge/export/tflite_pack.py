@@ -58,8 +58,10 @@ _OPTIONS = MappingProxyType(
 """The options table of each operator that has one."""
 
 _HALF_PIXEL = 3  # the version in which both resizes learnt half-pixel centres
-_INT8_VERSION = MappingProxyType({"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "RESHAPE": 1, "LEAKY_RELU": 1})
-"""2 for every other operator."""
+_INT8_VERSION = MappingProxyType(
+    {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "RESHAPE": 1, "LEAKY_RELU": 1, "ELU": 1}
+)
+"""2 for every other operator. LiteRT's ELU takes integers in its only version."""
 
 
 def pack(graph: TFLiteGraph, metadata: Metadata | None) -> bytes:

@@ -1,5 +1,5 @@
 """A float graph in the shape that kernels have: no batch normalisation, ReLU inside the convolutions, every other activation
-a node of its own. Exact up to float rounding.
+a node of its own, swish as a product with a sigmoid. Exact up to float rounding.
 
 With scale a = gamma / sqrt(variance + epsilon) and shift b = beta - a * mean, per channel, batch normalisation goes
 
@@ -40,6 +40,9 @@ def fold(graph: Graph) -> Graph:
     for node in graph.nodes:
         if node.op in CONVOLUTIONS and function(node) not in ("linear", "relu"):
             graph = _split(graph, node)
+    for node in graph.nodes:
+        if node.op == "activation" and function(node) == "swish":
+            graph = _gate(graph, node)
     for node in graph.nodes:
         if node.op == "batch_norm":
             graph = _fold_norm(graph, graph[node.name])
@@ -95,6 +98,15 @@ def _split(graph: Graph, conv: Node) -> Graph:
         name += "_"
     logits = replace(conv, name=name, attrs={**conv.attrs, "activation": "linear"})
     return substitute(graph, conv.name, (logits, Node(conv.name, "activation", (name,), {"function": function(conv)})))
+
+
+def _gate(graph: Graph, swish: Node) -> Graph:
+    """x * sigmoid(x) as the two nodes that it is: integer kernels have no swish, and each of the two has one."""
+    name = f"{swish.name}_gate"
+    while name in graph:
+        name += "_"
+    gate = Node(name, "activation", swish.inputs, {"function": "sigmoid"})
+    return substitute(graph, swish.name, (gate, Node(swish.name, "multiply", (*swish.inputs, name))))
 
 
 def _fold_norm(graph: Graph, norm: Node) -> Graph:

@@ -20,6 +20,7 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.export.tflite_file import write
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.latency.substitutes import timeable
 from u3p_edge.runtime.tflite_bare import PACKAGE, open_bare
 
 NUMBERS = ("int8", "float32")
@@ -95,9 +96,10 @@ def measure(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
 
 def to_file(graph: Graph, number: str) -> bytes:
     """A TFLite file that takes as long as the graph in that number type."""
+    known = timeable(graph)
     if number == "float32":
-        return write(graph, None, None)
-    made = stand_in(graph)
+        return write(known, None, None)
+    made = stand_in(known)
     return write(made.graph, made.scheme, None)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold
 from u3p_edge.graph.ir import Graph
@@ -40,17 +41,21 @@ class Network:
         graph: the same, folded.
         choices: the form of each site; empty where nothing was rewritten.
         macs_before: multiply-accumulates of the graph as it came.
+        refusal: why nothing was rewritten, where a layer stood against it; empty otherwise.
     """
 
     model: Any
     graph: Graph
     choices: tuple[Choice, ...]
     macs_before: int
+    refusal: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was rewritten, in sentences, for a report."""
         forms = Counter(choice.chosen for choice in self.choices if choice.chosen != REFERENCE)
+        if self.refusal:
+            return (f"The network was not rewritten: {self.refusal}",)
         if not forms:
             return ()
         listed = ", ".join(f"{count} as {name}" for name, count in forms.most_common())
@@ -72,7 +77,12 @@ def rewritten(source: Source, recipe: ExportRecipe, staging: Staging, begin: Beg
     if not recipe.rewrite:
         return Network(source.model, fold(source.graph), (), source.macs)
     graph = fold(source.graph)
-    kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, begin)).encode())
+    try:
+        kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, begin)).encode())
+    except ModelError as error:
+        if recipe.rewrites:
+            raise
+        return Network(source.model, graph, (), source.macs, refusal=str(error))
     choices = read_choices(kept)
     new = apply(graph, choices)
     return Network(to_keras(new), new, choices, source.macs)

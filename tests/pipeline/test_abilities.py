@@ -1,0 +1,135 @@
+"""What each stage can do with each kind of layer: one table, and each stage is really run on a small network of that kind.
+
+A stage that lacks a layer says so in one sentence; then the file is TensorFlow's own, or only that one format is not made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import tf_keras
+
+from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
+from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite_graph import read_graph
+from u3p_edge.graph.fold import fold
+from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.latency.probe import Target, measure
+from u3p_edge.pipeline.verify import FLOAT_TOLERANCE, TWIN_SQNR, sqnr
+from u3p_edge.prune.dependency import groups
+from u3p_edge.quantize.support import check
+from u3p_edge.runtime import open_session
+
+L = tf_keras.layers
+METADATA = default_metadata(Preprocessing(16, 16), labels=2)
+IMAGES = np.random.default_rng(0).uniform(0, 1, (4, 16, 16, 1)).astype(np.float32)
+
+ABILITIES: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    # name: (layers, the stages that lack them)
+    "convolution": (L.Conv2D(4, 3, padding="same", dilation_rate=2), ""),
+    "grouped convolution": (L.Conv2D(4, 3, groups=2, padding="same"), "float ONNX, QAT"),
+    "depthwise convolution": (L.DepthwiseConv2D(3, padding="same"), "QAT"),
+    "transposed convolution": (
+        lambda x: L.MaxPooling2D(2)(L.Conv2DTranspose(4, 2, 2, padding="same")(x)), "int8 ONNX, QAT",
+    ),
+    "transposed convolution, kernel below stride": (
+        lambda x: L.MaxPooling2D(4)(L.Conv2DTranspose(4, 3, 4, padding="same")(x)), "float ONNX, int8 ONNX, QAT",
+    ),
+    "squeeze and excite": (
+        lambda x: L.Multiply()([x, L.Reshape((1, 1, 4))(L.Dense(4, "sigmoid")(L.GlobalAveragePooling2D()(x)))]), "QAT",
+    ),
+    "batch normalisation": (lambda x: L.ReLU()(L.BatchNormalization()(L.Conv2D(4, 3, padding="same")(x))), ""),
+    "batch normalisation, tanh": (lambda x: L.Activation("tanh")(L.BatchNormalization()(L.Conv2D(4, 1)(x))), "QAT"),
+    "layer normalisation": (L.LayerNormalization(), "our TFLite, our int8 TFLite, QAT"),
+    "leaky ReLU": (L.LeakyReLU(0.1), "QAT"),
+    "bounded ReLU": (L.ReLU(4.0), "our TFLite, our int8 TFLite, QAT"),
+    "ELU": (L.ELU(), "int8 TFLite, QAT"),
+    "PReLU": (L.PReLU(shared_axes=[1, 2], alpha_initializer="ones"), "our TFLite, our int8 TFLite, int8 ONNX, QAT"),
+    "swish": (L.Activation("swish"), "QAT"),
+    "hard sigmoid": (L.Activation("hard_sigmoid"), "our TFLite, our int8 TFLite, QAT"),
+    "GELU": (L.Activation("gelu"), "our int8 TFLite, float ONNX, int8 ONNX, QAT"),
+    "mish": (L.Activation("mish"), "our TFLite, our int8 TFLite, QAT"),
+    "maximum": (lambda x: L.Maximum()([x, L.Conv2D(4, 1)(x)]), "QAT"),
+    "average": (lambda x: L.Average()([x, L.Conv2D(4, 1)(x)]), "our TFLite, QAT"),
+    "rescaling": (L.Rescaling(1 / 255, -0.5), "our TFLite, QAT"),
+}  # fmt: skip
+
+
+def network(layers: Callable[[Any], Any]) -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(1)
+    image = tf_keras.Input((16, 16, 1), name="image")
+    x = layers(L.Conv2D(4, 3, padding="same")(image))
+    return tf_keras.Model(image, L.Conv2D(1, 1, activation="sigmoid")(x))
+
+
+def masks(folder: Path, name: str, data: bytes) -> np.ndarray[Any, Any]:
+    path = folder / name
+    path.write_bytes(data)
+    session = open_session(path, 1)
+    return np.stack([session.run(image) for image in IMAGES])
+
+
+def plain_masks(twin: Any, file: flatbuffer.TFLiteGraph) -> np.ndarray[Any, Any]:
+    """Masks of an int8 ONNX model as it is written; fused kernels may saturate 16-bit sums on some processors."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(twin.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    image, mask = (file.tensors[tensors[0]] for tensors in (file.inputs, file.outputs))
+    given = np.clip(np.round(IMAGES / image.scale[0]) + image.zero_point[0], -128, 127).astype(np.int8)
+    found = np.stack([session.run(None, {"image": one[np.newaxis]})[0][0] for one in given])
+    return (found.astype(np.float32) - mask.zero_point[0]) * mask.scale[0]
+
+
+def assert_near(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], tolerance: float) -> None:
+    assert float(np.abs(found - expected).max()) <= tolerance
+
+
+def assert_same_integers(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> None:
+    assert sqnr(expected, found) >= TWIN_SQNR
+
+
+@pytest.mark.parametrize("kind", ABILITIES)
+def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> None:
+    layers, lacking = ABILITIES[kind]
+    graph = inference_graph(from_keras(network(layers))).graph
+    folded, model = fold(graph), to_keras(graph)
+    expected = model.predict(IMAGES, verbose=0)
+    lacks: list[str] = []
+
+    def attempt(stage: str, run: Callable[[], Any]) -> Any:
+        try:
+            return run()
+        except ModelError:
+            lacks.append(stage)
+            return None
+
+    # Every layer that can be read can be converted to float TFLite, timed, and pruned around.
+    assert_near(masks(tmp_path, "f.tflite", tflite.convert_float(model, METADATA)), expected, FLOAT_TOLERANCE)
+    assert min(measure([folded], Target("int8")) + measure([folded], Target("float32"))) > 0
+    assert groups(folded)
+
+    ours = attempt("our TFLite", lambda: write(folded, None, METADATA))
+    if ours is not None:
+        assert_near(masks(tmp_path, "own.tflite", ours), expected, FLOAT_TOLERANCE)
+    int8 = attempt("int8 TFLite", lambda: tflite.convert_int8(model, METADATA, calibration=IMAGES))
+    if int8 is not None:
+        file, integers = flatbuffer.read(int8), masks(tmp_path, "int8.tflite", int8)
+        again = attempt("our int8 TFLite", lambda: read_graph(file))
+        if again is not None:
+            assert isinstance(again, Quantized)
+            assert_same_integers(masks(tmp_path, "own8.tflite", write(again.graph, again.scheme, METADATA)), integers)
+    if (onnx := attempt("float ONNX", lambda: onnx_float.to_onnx(model, METADATA))) is not None:
+        assert_near(masks(tmp_path, "f.onnx", onnx.SerializeToString()), expected, FLOAT_TOLERANCE)
+    if int8 is not None and (twin := attempt("int8 ONNX", lambda: onnx_int8.to_onnx(file, METADATA))) is not None:
+        assert_same_integers(plain_masks(twin, file), integers)
+    attempt("QAT", lambda: check(graph))
+    assert ", ".join(lacks) == lacking

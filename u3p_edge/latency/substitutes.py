@@ -1,0 +1,57 @@
+"""A graph that can be timed, where an op of it has no TFLite operator of ours.
+
+The file that is exported then comes from TensorFlow's converter, which spells such an op out in several operators. To compare
+two forms of a network it is enough that the op reads and writes its maps once: it is in both forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from u3p_edge.export.tflite_layers import FUNCTIONS
+from u3p_edge.graph.ir import Graph, Node, shapes
+
+_SUMS = ("add", "multiply", "maximum", "minimum", "average")
+_TWO = 2
+
+
+def timeable(graph: Graph) -> Graph:
+    """The graph with an operator of TFLite in the place of each op that has none, of the same maps and about the same time.
+
+    What it computes is another function, so it is good for a clock alone. An op without a substitute stays as it is.
+    """
+    sizes = shapes(graph)
+    nodes = [new for node in graph.nodes for new in _timeable(node, len(sizes[node.name]))]
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _timeable(node: Node, rank: int) -> Sequence[Node]:
+    function = node.attrs.get("function", node.attrs.get("activation", "linear"))
+    if node.op == "dense" and function not in ("linear", "relu"):
+        logits = replace(node, name=f"{node.name}/logits", attrs={**node.attrs, "activation": "linear"})
+        return [logits, *_timeable(Node(node.name, "activation", (logits.name,), {"function": function}), rank)]
+    if node.op in _SUMS and (len(node.inputs) > _TWO or node.op == "average"):
+        return _pairs(node, "add" if node.op == "average" else node.op)
+    if node.op in ("layer_norm", "rescale") or (node.op == "activation" and function not in ("linear", *FUNCTIONS)):
+        return [Node(node.name, "activation", node.inputs, {"function": "sigmoid"})]
+    if node.op == "prelu" or (node.op == "relu" and not _is_known_relu(node)):
+        return [Node(node.name, "leaky_relu", node.inputs)]
+    if node.op == "elu":
+        return [Node(node.name, "elu", node.inputs)]
+    if node.op == "softmax" and node.attrs["axis"] not in (-1, rank - 1):
+        return [Node(node.name, "softmax", node.inputs)]
+    return [node]
+
+
+def _is_known_relu(node: Node) -> bool:
+    limit, slope, threshold = (node.attrs[key] for key in ("max_value", "negative_slope", "threshold"))
+    return bool(threshold == 0 and limit in (None, 6) and (slope == 0 or limit is None))
+
+
+def _pairs(node: Node, op: str) -> Sequence[Node]:
+    """A merge of several maps as merges of two: in integers a partial result needs a scale, so a node of its own."""
+    first, *rest = node.inputs
+    names = [*(f"{node.name}/{count}" for count in range(1, len(rest))), node.name]
+    lefts = [first, *names[:-1]]
+    return [Node(name, op, (left, right)) for name, left, right in zip(names, lefts, rest, strict=True)]
