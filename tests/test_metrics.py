@@ -181,3 +181,8 @@ def _outline_points(mask: np.ndarray) -> np.ndarray:
 def test_what_is_no_number_ranks_last() -> None:
     assert max([ranked(float("nan")), ranked(0.0), ranked(0.5)]) == 0.5
     assert ranked(float("nan")) < ranked(0.0) == 0.0
+
+
+def test_a_class_is_averaged_over_the_groups_that_have_it() -> None:
+    scores = np.array([[1.0, 0.5, np.nan], [0.0, np.nan, np.nan]])
+    np.testing.assert_array_equal(metrics.mean_over_groups(scores), [0.5, 0.5, np.nan])

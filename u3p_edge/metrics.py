@@ -96,6 +96,16 @@ def iou(counts: Counts) -> Scores:
     return _ratio(tp, tp + fp + fn)
 
 
+def mean_over_groups(scores: Scores) -> Scores:
+    """The mean of each class over the groups that have it: [G, labels] to [labels]; NaN for a class that no group has.
+
+    Of `dice(confusion_by_group(...))` this is the Dice of every report: pixels pooled over the images of a group (a patient,
+    a volume), so that a slice with a few pixels of a class does not weigh as much as its bulk, then averaged over groups.
+    """
+    there = ~np.isnan(scores)
+    return _ratio(np.where(there, scores, 0.0).sum(axis=0), there.sum(axis=0))
+
+
 def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
     """95th percentile Hausdorff distance between two outlines, in the unit of `spacing`.
 
@@ -146,7 +156,7 @@ def _confusions(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: i
     return np.stack([right, tables.sum(axis=1) - right, tables.sum(axis=2) - right], axis=2).astype(np.int64)
 
 
-def _ratio(part: Counts, whole: Counts) -> Scores:
+def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Scores:
     out = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=out, where=whole > 0)
     return out

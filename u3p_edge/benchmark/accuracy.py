@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -40,8 +39,8 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
     """
     counts = metrics.confusion_by_group(truth, prediction, groups, labels)
     return Accuracy(
-        dice=_mean_over_groups(metrics.dice(counts)),
-        iou=_mean_over_groups(metrics.iou(counts)),
+        dice=_optional(metrics.mean_over_groups(metrics.dice(counts))),
+        iou=_optional(metrics.mean_over_groups(metrics.iou(counts))),
         agreement=float((prediction == reference).mean()),
     )
 
@@ -55,8 +54,6 @@ def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequenc
     return digest.hexdigest()
 
 
-def _mean_over_groups(scores: metrics.Scores) -> Scores:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no group has: its mean is NaN, here None
-        means = np.nanmean(scores, axis=0)
-    return tuple(None if math.isnan(mean) else float(mean) for mean in means)
+def _optional(scores: metrics.Scores) -> Scores:
+    """NaN as None."""
+    return tuple(None if math.isnan(score) else float(score) for score in scores)

@@ -197,11 +197,12 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
 
 def _report(result: TrainResult, folder: Path) -> None:
     rows = [
-        [name, str(scores["images"]), f"{scores['mean_dice']:.4f}", f"{scores['mean_iou']:.4f}"]
+        [name, str(scores["images"]), f"{100 * scores['mean_dice']:.2f}", f"{100 * scores['mean_iou']:.2f}"]
         for name in ("validation", "test")
         if isinstance(scores := result.scores.get(name), dict)
     ]
-    print_table(["split", "images", "mean Dice", "mean IoU"], rows, title=f"Best epoch: {result.state.best_epoch}")
+    title = f"Best epoch: {result.state.best_epoch}; scores in points, pooled by group and averaged over groups"
+    print_table(["split", "images", "mean Dice", "mean IoU"], rows, title=title)
     run = result.folder
     say(f"The model lies in {run}. Next: u3p-edge export {run} --int8 --data {folder}")
 

@@ -60,11 +60,12 @@ class RichProgress:
         """One line."""
         names = self._recipe.metadata().class_names[1:]
         each = "  ".join(
-            f"{name} {'-' if dice is None else format(dice, '.3f')}" for name, dice in zip(names, record.dice[1:], strict=True)
+            f"{name} {'-' if dice is None else format(100 * dice, '.2f')}"
+            for name, dice in zip(names, record.dice[1:], strict=True)
         )
         gate = "" if record.gate_accuracy is None else f"  gate {record.gate_accuracy:.3f}"
         losses = f"loss {record.train_loss:.4f}  validation {record.validation_loss:.4f}"
-        scores = f"Dice {record.mean_dice:.4f} ({each}){gate}"
+        scores = f"Dice {100 * record.mean_dice:.2f} ({each}){gate}"
         place = f"epoch {record.epoch:>3}/{self._recipe.epochs}"
         self._print(f"{place}  {losses}  {scores}  {record.seconds:.1f} s{'  best' if best else ''}")
         if gate_frozen:

@@ -9,18 +9,18 @@ import tensorflow as tf
 
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
-from u3p_edge.metrics import Counts, Scores, confusion, dice, iou
+from u3p_edge.metrics import Counts, Scores, confusion_by_group, dice, iou, mean_over_groups
 from u3p_edge.models.cgm import gate_channel, presence
 from u3p_edge.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one split; the counts are of all its pixels together.
+    """Scores of one split; Dice and IoU as in a report, see `u3p_edge.metrics.mean_over_groups`.
 
     Args:
         loss: segmentation loss, mean over the images; pixels that are ignored do not count.
-        counts: int64 [labels, 3], see `u3p_edge.metrics.confusion`.
+        counts: int64 [G, labels, 3], see `u3p_edge.metrics.confusion_by_group`.
         gated_counts: the same with each activated mask multiplied by the gate, as the exported network does it.
         gate_loss, gate_accuracy: of the classification-guided module, see `EpochRecord`; None without one.
     """
@@ -32,37 +32,55 @@ class Evaluation:
     gate_accuracy: float | None = None
 
     @property
+    def dice(self) -> Scores:
+        """Of each label, background first: float64 [labels], NaN for a label in neither mask."""
+        return mean_over_groups(dice(self.counts))
+
+    @property
+    def iou(self) -> Scores:
+        """As `dice`."""
+        return mean_over_groups(iou(self.counts))
+
+    @property
+    def gated_dice(self) -> Scores | None:
+        """As `dice`, with the gate; None without one."""
+        return None if self.gated_counts is None else mean_over_groups(dice(self.gated_counts))
+
+    @property
     def mean_dice(self) -> float:
         """Over the foreground labels that are in truth or prediction."""
-        return mean_foreground(dice(self.counts))
+        return mean_foreground(self.dice)
 
     @property
     def mean_iou(self) -> float:
         """As `mean_dice`."""
-        return mean_foreground(iou(self.counts))
+        return mean_foreground(self.iou)
 
 
 def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
     """Run the network over a split, in batches of the recipe's size."""
     config, labels = trainer.config, trainer.recipe.metadata().labels
-    counts = gated = np.zeros((labels, 3), np.int64)
+    predicted, gated = np.empty_like(arrays.labels), np.empty_like(arrays.labels)
     losses, gate_losses, right = [], [], []
     for start in range(0, len(arrays.images), trainer.recipe.batch_size):
         part = slice(start, start + trainer.recipe.batch_size)
         truth = arrays.labels[part]
         masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], truth))
         losses.append(loss)
-        counts = counts + _count(truth, masks, labels)
+        predicted[part] = _labels(masks)
         if config.cgm:
             gate_losses.append(gate_loss)
             channel = gate_channel(config.classes, config.cgm_units)
             gates = gates if channel is None else gates[:, [channel]]
-            gated = gated + _count(truth, masks * gates[:, None, None, :], labels)
+            gated[part] = _labels(masks * gates[:, None, None, :])
             right.append(_right(gates, truth, config.classes))
     loss = float(np.concatenate(losses).mean())
+    counts = confusion_by_group(arrays.labels, predicted, arrays.groups, labels)
     if not config.cgm:
         return Evaluation(loss, counts)
-    return Evaluation(loss, counts, gated, float(np.concatenate(gate_losses).mean()), float(np.concatenate(right).mean()))
+    gated_counts = confusion_by_group(arrays.labels, gated, arrays.groups, labels)
+    gate_loss, gate_accuracy = (float(np.concatenate(values).mean()) for values in (gate_losses, right))
+    return Evaluation(loss, counts, gated_counts, gate_loss, gate_accuracy)
 
 
 def mean_foreground(scores: Scores) -> float:
@@ -72,8 +90,9 @@ def mean_foreground(scores: Scores) -> float:
     return float(there.mean()) if there.size else 0.0
 
 
-def _count(truth: np.ndarray, masks: np.ndarray, labels: int) -> Counts:
-    return confusion(truth, np.stack([to_labels(mask) for mask in masks]), labels)
+def _labels(masks: np.ndarray) -> np.ndarray:
+    """Probabilities [N, H, W, K] as labels uint8 [N, H, W]."""
+    return np.stack([to_labels(mask) for mask in masks])
 
 
 def _right(gates: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:

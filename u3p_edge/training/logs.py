@@ -16,7 +16,7 @@ from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.config import Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ArtifactError
-from u3p_edge.metrics import Scores, dice, iou
+from u3p_edge.metrics import Scores
 from u3p_edge.training.evaluate import Evaluation, mean_foreground
 from u3p_edge.training.output import BOARD, HISTORY_CSV, HISTORY_JSON
 from u3p_edge.training.state import EpochRecord
@@ -77,19 +77,18 @@ def _as_ours(folder: Path) -> Iterator[None]:
 
 
 def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[str, Any]:
-    """One split's scores as scores.json has them: Dice and IoU of all its pixels together, None for a label that is nowhere."""
+    """One split's scores as scores.json has them: Dice and IoU as in a report, 0..1, None for a label that is nowhere."""
     names = metadata.class_names
     out: dict[str, Any] = {
         "images": len(set(arrays.stems)),
         "groups": len(set(arrays.groups)),
         "loss": evaluation.loss,
-        "dice": _named(dice(evaluation.counts), names),
-        "iou": _named(iou(evaluation.counts), names),
+        "dice": _named(evaluation.dice, names),
+        "iou": _named(evaluation.iou, names),
         "mean_dice": evaluation.mean_dice,
         "mean_iou": evaluation.mean_iou,
     }
-    if evaluation.gated_counts is not None:
-        gated = dice(evaluation.gated_counts)
+    if (gated := evaluation.gated_dice) is not None:
         out["gate"] = {
             "accuracy": evaluation.gate_accuracy,
             "loss": evaluation.gate_loss,

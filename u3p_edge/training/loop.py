@@ -12,7 +12,6 @@ import numpy as np
 
 from u3p_edge.artifact import Manifest, describe, write_json, write_manifest, write_text
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
-from u3p_edge.metrics import dice
 from u3p_edge.models.store import save_model
 from u3p_edge.run_folder import Say, hold, silent
 from u3p_edge.training.checkpoint import (
@@ -175,7 +174,7 @@ def _epoch(trainer: Trainer, state: RunState, data: TrainData, progress: Progres
         learning_rate=rate,
         train_loss=float(np.mean(losses)),
         validation_loss=found.loss,
-        dice=optional(dice(found.counts)),
+        dice=optional(found.dice),
         mean_dice=found.mean_dice,
         gate_loss=found.gate_loss,
         gate_accuracy=found.gate_accuracy,

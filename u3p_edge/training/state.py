@@ -22,7 +22,8 @@ class EpochRecord:
         learning_rate: of its last step.
         train_loss: segmentation loss, mean over its steps.
         validation_loss: segmentation loss, mean over the validation images.
-        dice: of each label on all validation pixels together, background first; None for a label in neither mask.
+        dice: of each label on the validation images, background first, pooled by group and averaged over groups, 0..1; None for
+            a label in neither mask.
         mean_dice: over the foreground labels: what "best" means.
         gate_loss, gate_accuracy: of the classification-guided module on the validation images: binary cross-entropy, and
             the share of right answers (at 0.5) about foreground labels. None without the module.
