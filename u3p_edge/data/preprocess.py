@@ -156,8 +156,10 @@ def _labels(planes: Iterable[Floats]) -> Labels:
     second = next(rest, None)
     if second is None:
         return (best >= 0.5).view(np.uint8)
-    labels = np.zeros(best.shape, np.uint8)
+    best, labels, better = np.array(best), np.zeros(best.shape, np.uint8), np.empty(best.shape, bool)
     for label, plane in enumerate(itertools.chain((second,), rest), start=1):
-        np.copyto(labels, label, where=plane > best)
-        best = np.maximum(best, plane)
+        np.greater(plane, best, out=better)
+        np.maximum(best, plane, out=best)
+        # A later label is a larger number, so where it is better it is the maximum.
+        np.maximum(labels, better.view(np.uint8) * np.uint8(label), out=labels)
     return labels
