@@ -90,6 +90,13 @@ def test_a_folder_that_another_process_writes_is_refused(
     assert said.startswith(f"{tmp_path} is being written by another process (pid {other.pid} on {socket.gethostname()}). Wait")
 
 
+@pytest.mark.usefixtures("no_work")
+def test_masks_need_a_folder_too(program: Program, zoo: Zoo, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    said = refusal(program("predict", zoo.path("int8.tflite"), pictures / "images", "--out", tmp_path / "file"))
+    assert said == f"{tmp_path / 'file'} is a file, not a folder. Give another --out folder."
+
+
 def test_a_model_whose_name_is_not_utf_8_is_one_sentence(program: Program, zoo: Zoo, pictures: Path, tmp_path: Path) -> None:
     for kind in ("int8.tflite", "int8.onnx"):
         path = Path(os.fsdecode(bytes(tmp_path) + b"/m\xff.") + kind)
