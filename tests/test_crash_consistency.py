@@ -258,9 +258,8 @@ def crash(kind: str, keras_file: Path, pictures: Path, folder: Path, kills: str)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     line = [sys.executable, str(script), kind, str(keras_file), str(pictures), str(folder), kills]
     # A forked process that waited for a lock of TensorFlow's would wait for ever.
-    done = subprocess.run(
-        line, capture_output=True, text=True, check=False, env=environment, timeout=None if kills == "all" else 900
-    )
+    seconds = None if kills == "all" else 900
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=seconds)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

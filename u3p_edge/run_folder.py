@@ -53,6 +53,17 @@ def check_folder(folder: Path) -> None:
         raise ArtifactError(f"{folder} is a file, not a folder", mend=_OTHER)
 
 
+def check_output_file(path: Path) -> None:
+    """Refuse what cannot become an output file, so that no work ends at it. Makes the folder around it.
+
+    Raises:
+        ArtifactError: a folder, or a file whose folder cannot be made.
+    """
+    make_folder(path.parent)
+    if path.is_dir():
+        raise ArtifactError(f"{path} is a folder, not a file", mend="Name a file in it.")
+
+
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Make a folder and keep every other process of ours from writing to it meanwhile.

@@ -97,6 +97,18 @@ def test_masks_need_a_folder_too(program: Program, zoo: Zoo, pictures: Path, tmp
     assert said == f"{tmp_path / 'file'} is a file, not a folder. Give another --out folder."
 
 
+@pytest.mark.parametrize("command", [("bench", "--save"), ("bench", "--report"), ("device", "--out")])
+def test_a_file_cannot_take_a_folders_place(
+    program: Program, zoo: Zoo, tmp_path: Path, command: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, work in (("u3p_edge.benchmark.suite", "measure"), ("u3p_edge.pipeline.device", "fill")):
+        monkeypatch.setattr(f"{module}.{work}", None)  # nothing is measured before
+    name, option = command
+    line = (name, "profile") if name == "device" else (name,)
+    said = refusal(program(*line, zoo.path("float32.tflite"), option, tmp_path))
+    assert said == f"{tmp_path} is a folder, not a file. Name a file in it."
+
+
 def test_a_model_whose_name_is_not_utf_8_is_one_sentence(program: Program, zoo: Zoo, pictures: Path, tmp_path: Path) -> None:
     for kind in ("int8.tflite", "int8.onnx"):
         path = Path(os.fsdecode(bytes(tmp_path) + b"/m\xff.") + kind)

@@ -62,12 +62,13 @@ def bench(
 
         u3p-edge bench model.float32.tflite model.int8.tflite --data FOLDER --save result.json
     """
-    from u3p_edge.artifact import make_folder, write_text
+    from u3p_edge.artifact import write_text
     from u3p_edge.benchmark.result import save_result, to_json
     from u3p_edge.benchmark.suite import Settings, default_threads, measure
     from u3p_edge.cli.progress import stages
     from u3p_edge.report.github import append_summary
     from u3p_edge.report.markdown import render
+    from u3p_edge.run_folder import check_output_file
 
     counts = tuple(sorted(set(threads))) if threads else default_threads()
     share = None if until is None else until / 100
@@ -75,7 +76,7 @@ def bench(
         threads=counts, rounds=rounds, seconds=seconds, until=share, memory_repeats=memory, max_memory_mb=max_memory_mb
     )
     for path in filter(None, (save, report)):
-        make_folder(path.parent)  # minutes of measuring should not end at a folder that cannot be made
+        check_output_file(path)
     with stages(len(models) * (data is not None) + len(counts) + (memory > 0)) as begin:
         measured = measure(
             models,

@@ -62,6 +62,7 @@ def rewrite(
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.errors import ConfigError, ModelError
+    from u3p_edge.run_folder import check_output_file
 
     if part and not explain:
         raise ConfigError("--part shows what --explain shows of one part", mend="Add --explain.")
@@ -69,6 +70,8 @@ def rewrite(
         raise ConfigError(f"--energy {energy:g} is not a share of a kernel", mend="Give a number between 0 and 1.")
     if model is not None and not model.exists():
         raise ModelError(f"the model {model} does not exist")
+    if out is not None:
+        check_output_file(out)
     with stages() as begin:
         begin("Load TensorFlow", 0)
         from u3p_edge.latency.probe import Target

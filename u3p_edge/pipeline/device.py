@@ -20,6 +20,7 @@ from u3p_edge.latency.fill import CHECKS, QUICK_CHECKS, USUAL, fill, points, sec
 from u3p_edge.latency.per_op import Begin
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table import Table, write_table
+from u3p_edge.run_folder import check_output_file
 from u3p_edge.runtime.base import check_file
 
 
@@ -62,6 +63,7 @@ def profile(model: Path, out: Path, target: Target, *, quick: bool = False, fres
         RuntimeMissingError: LiteRT is not installed.
     """
     graph = read(model)
+    check_output_file(out)
     if fresh:
         calm.forget()
     table = fill(graph, target, begin, quick=quick, checks=QUICK_CHECKS if quick else CHECKS)
