@@ -119,7 +119,7 @@ def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing =
     Raises:
         ValueError: the shapes differ.
     """
-    return _between(truth_mask, pred_mask, spacing, lambda a, b: max(float(np.percentile(d, 95)) for d in (a, b)))
+    return outline_distances(truth_mask, pred_mask, spacing)[0]
 
 
 def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
@@ -127,7 +127,28 @@ def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike
 
     The mean over the pixels of both outlines of the distance to the other outline; arguments as `hd95`.
     """
-    return _between(truth_mask, pred_mask, spacing, lambda a, b: float(np.concatenate([a, b]).mean()))
+    return outline_distances(truth_mask, pred_mask, spacing)[1]
+
+
+def outline_distances(
+    truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)
+) -> tuple[float, float]:
+    """`hd95` and `average_surface_distance`, for the time of one; both follow the convention for empty masks."""
+    t, p = np.asarray(truth_mask, dtype=bool), np.asarray(pred_mask, dtype=bool)
+    if t.shape != p.shape or t.ndim != 2:
+        raise ValueError(f"truth {t.shape} and prediction {p.shape} must be two masks [H, W] of one shape")
+    if not t.any() and not p.any():
+        return float("nan"), float("nan")
+    if not t.any() or not p.any():
+        diagonal = float(np.hypot(*((np.array(t.shape) - 1) * np.asarray(spacing))))
+        return diagonal, diagonal
+    # Outlines lie inside the box around both masks, so distances do too; a small organ costs a small transform.
+    either = t | p
+    box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(either))
+    a, b = _outline(t[box]), _outline(p[box])
+    there, back = _to(b, spacing)[a], _to(a, spacing)[b]
+    hausdorff = max(float(np.percentile(directed, 95)) for directed in (there, back))
+    return hausdorff, float(np.concatenate([there, back]).mean())
 
 
 def hd95_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)) -> Scores:
@@ -140,6 +161,18 @@ def average_surface_distance_per_class(
 ) -> Scores:
     """`average_surface_distance` of each class of two label images [H, W], as `hd95_per_class`: float64 [labels]."""
     return _per_class(average_surface_distance, truth, prediction, labels, spacing)
+
+
+def outline_distances_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Scores:
+    """`outline_distances` in pixels of each class of two label images [H, W], as `hd95_per_class`.
+
+    Returns:
+        float64 [labels, 2]: HD95 and average surface distance. NaN for the background, whose outline is everybody else's.
+    """
+    t, p = np.asarray(truth), np.asarray(prediction)
+    counted = t != IGNORE
+    pairs = [outline_distances(t == k, counted & (p == k)) for k in range(1, labels)]
+    return np.array([(math.nan, math.nan), *pairs], dtype=np.float64)
 
 
 def _confusions(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: int) -> Counts:
@@ -172,24 +205,6 @@ def _per_class(
     t, p = np.asarray(truth), np.asarray(prediction)
     counted = t != IGNORE
     return np.array([distance(t == k, counted & (p == k), spacing) for k in range(labels)], dtype=np.float64)
-
-
-def _between(
-    truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing, reduce: Callable[[Scores, Scores], float]
-) -> float:
-    """`reduce` of the distances truth to prediction and back, or the convention for empty masks."""
-    t, p = np.asarray(truth_mask, dtype=bool), np.asarray(pred_mask, dtype=bool)
-    if t.shape != p.shape or t.ndim != 2:
-        raise ValueError(f"truth {t.shape} and prediction {p.shape} must be two masks [H, W] of one shape")
-    if not t.any() and not p.any():
-        return float("nan")
-    if not t.any() or not p.any():
-        return float(np.hypot(*((np.array(t.shape) - 1) * np.asarray(spacing))))
-    # Outlines lie inside the box around both masks, so distances do too; a small organ costs a small transform.
-    either = t | p
-    box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(either))
-    a, b = _outline(t[box]), _outline(p[box])
-    return reduce(_to(b, spacing)[a], _to(a, spacing)[b])
 
 
 def _outline(mask: Mask) -> Mask:

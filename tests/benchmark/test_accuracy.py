@@ -5,12 +5,14 @@ from __future__ import annotations
 import cProfile
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from small_artifacts import Zoo, picture, truth
 
+from u3p_edge.benchmark import accuracy
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels, score
 from u3p_edge.runtime import open_session
 
@@ -93,3 +95,35 @@ def test_the_digest_knows_every_part_of_the_data() -> None:
     }
     assert base not in others
     assert len(others) == 3
+
+
+def square(top: int, left: int, label: int = 1) -> npt.NDArray[np.uint8]:
+    mask = np.zeros((32, 32), np.uint8)
+    mask[top : top + 8, left : left + 8] = label
+    return mask
+
+
+def test_distances_are_of_each_class_and_group_in_pixels() -> None:
+    """A square moved by 3 pixels along one axis: no pixel of an outline is further than 3 from the other, and the two sides
+    across the motion are 3 apart, which is more than 5 in 100 of an outline of 28 pixels."""
+    truth = np.stack([square(4, 4), square(4, 4), square(4, 4)])
+    moved = np.stack([square(4, 7), square(4, 4), square(4, 4)])
+    found = accuracy.distances(truth, moved, ("a", "a", "b"), labels=3)
+    assert found is not None
+    assert found.group_hd95 == ((None, 1.5, None), (None, 0.0, None))
+    assert found.hd95 == (None, 0.75, None), "class 2 is in no mask, the background is not measured"
+    assert found.surface[1] is not None
+    assert 0 < found.surface[1] < 0.75
+    assert [row[1] for row in found.group_surface] == [2 * found.surface[1], 0.0]
+
+
+def test_a_class_that_one_mask_alone_has_lies_a_diagonal_away() -> None:
+    empty = np.zeros((1, 32, 32), np.uint8)
+    found = accuracy.distances(square(4, 4)[None], empty, ("a",), labels=2)
+    assert found is not None
+    assert found.hd95[1] == found.surface[1] == pytest.approx(31 * 2**0.5)
+
+
+def test_without_scipy_there_are_no_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "find_spec", lambda _name: None)
+    assert accuracy.distances(square(4, 4)[None], square(4, 4)[None], ("a",), labels=2) is None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_results import result
 
-from u3p_edge.benchmark.result import Accuracy, Latency, Memory, RunResult, read_result, save_result
+from u3p_edge.benchmark.result import Accuracy, Distances, Latency, Memory, RunResult, read_result, save_result
 from u3p_edge.errors import ArtifactError, ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,6 +49,22 @@ def test_messages_between_cores_are_one_a_sample_or_none(tmp_path: Path) -> None
         Latency(2, (1.0, 2.0), (110.0,))
     with pytest.raises(ConfigError, match="NaN"):
         Latency(2, (1.0,), (float("nan"),))
+
+
+def test_distances_are_kept_and_a_result_without_them_is_still_read(tmp_path: Path) -> None:
+    value, path = result(), tmp_path / "result.json"
+    first = value.artifacts[0]
+    assert first.accuracy is not None
+    row = (None, 1.5, None)
+    measured = dataclasses.replace(first.accuracy, distances=Distances(row, row, (row, row), (row, row)))
+    artifacts = (dataclasses.replace(first, accuracy=measured), *value.artifacts[1:])
+    save_result(path, dataclasses.replace(value, artifacts=artifacts))
+    assert read_result(path).artifacts == artifacts
+    older = json.loads(path.read_text())
+    for entry in older["artifacts"]:
+        del entry["accuracy"]["distances"]
+    path.write_text(json.dumps(older))
+    assert read_result(path) == value
 
 
 def edited(path: Path, **changes: object) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sample_results import artifact, result
 
-from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult
+from u3p_edge.benchmark.result import ArtifactResult, Distances, Latency, RunResult
 from u3p_edge.report.findings import findings
 from u3p_edge.report.markdown import render, summary_header, summary_rows
 
@@ -64,6 +64,18 @@ def test_int8_is_held_against_float_of_its_own_runtime() -> None:
     # Faster than the TFLite float file, and yet twice as slow as ONNX Runtime's own.
     assert any("**int8 is slower than float**" in line and "ONNX Runtime" in line for line in said)
     assert any("int8 is faster than float" in line and "LiteRT" in line for line in said)
+
+
+def test_distances_between_outlines_are_in_the_report_with_their_unit() -> None:
+    value = result()
+    assert "Outlines" not in render(value)
+    first = value.artifacts[0]
+    assert first.accuracy is not None
+    apart = Distances((None, 2.5, None), (None, 0.75, None), (), ())
+    changed = dataclasses.replace(first, accuracy=dataclasses.replace(first.accuracy, distances=apart))
+    text = render(dataclasses.replace(value, artifacts=(changed, *value.artifacts[1:])))
+    assert "| HD95 / surface, pixels | left | right |" in text
+    assert "| 2.50 / 0.75 | – / – |" in text
 
 
 def exported() -> RunResult:

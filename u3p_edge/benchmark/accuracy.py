@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
 
 from u3p_edge import metrics
-from u3p_edge.benchmark.result import Accuracy, Scores
+from u3p_edge.benchmark.result import Accuracy, Distances, Scores
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.runtime.base import Session
 
@@ -45,6 +46,29 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
     )
 
 
+def distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Distances | None:
+    """HD95 and surface distance of predicted labels, in pixels; None where SciPy is not installed.
+
+    Args:
+        truth, prediction: labels uint8 [N, H, W].
+        groups: one name an image.
+        labels: number of classes, background included.
+    """
+    if find_spec("scipy") is None:
+        return None
+    pairs = zip(truth, prediction, strict=True)
+    images = np.stack([metrics.outline_distances_per_class(t, p, labels) for t, p in pairs])
+    names = np.asarray(groups)
+    by_group = np.stack([_mean_over(images[names == name]) for name in dict.fromkeys(groups)])
+    hd95, surface = np.moveaxis(by_group, -1, 0)
+    return Distances(
+        _optional(metrics.mean_over_groups(hd95)),
+        _optional(metrics.mean_over_groups(surface)),
+        tuple(map(_optional, hd95)),
+        tuple(map(_optional, surface)),
+    )
+
+
 def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequence[str]) -> str:
     """Hexadecimal sha256 of what accuracy is measured on."""
     digest = hashlib.sha256("\0".join(groups).encode())
@@ -52,6 +76,12 @@ def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequenc
         digest.update(str((array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _mean_over(images: metrics.Scores) -> metrics.Scores:
+    """The mean of [N, labels, 2] over the images that have a class; NaN where none has."""
+    count = len(images)
+    return metrics.mean_over_groups(images.reshape(count, -1)).reshape(images.shape[1:])
 
 
 def _optional(scores: metrics.Scores) -> Scores:

@@ -114,6 +114,27 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Distances:
+    """How far the outlines of prediction and truth lie apart, in pixels of the network's input.
+
+    Args:
+        hd95, surface: one a class, background first: the 95th percentile Hausdorff distance and the average symmetric
+            surface distance; the mean over the images of a group (a patient), then over groups. None for a class that is
+            in no mask, and for the background. Where one mask alone has a class, its distance is the image's diagonal.
+        group_hd95, group_surface: the same of each group, in the order of their first image.
+    """
+
+    hd95: Scores
+    surface: Scores
+    group_hd95: tuple[Scores, ...]
+    group_surface: tuple[Scores, ...]
+
+    def __post_init__(self) -> None:
+        rows = (self.hd95, self.surface, *self.group_hd95, *self.group_surface)
+        _finite("distance", (value for row in rows for value in row))
+
+
+@dataclass(frozen=True)
 class Accuracy:
     """Overlap with the truth on the test images, and with the float model.
 
@@ -121,11 +142,13 @@ class Accuracy:
         dice, iou: one score a class, background first: pooled over the images of a group (a patient), then the mean
             over groups.
         agreement: share of pixels, 0..1, that have the float reference's label.
+        distances: of the outlines; None where that was not measured.
     """
 
     dice: Scores
     iou: Scores
     agreement: float
+    distances: Distances | None = None
 
     def __post_init__(self) -> None:
         _finite("accuracy", (*self.dice, *self.iou, self.agreement))

@@ -206,10 +206,11 @@ def _assess(
     predictions = _predict(sessions, data, progress)
     expected = predictions[reference] if reference_labels is None else reference_labels
     a = data.arrays
-    scored = {
-        name: dataclasses.replace(r, accuracy=accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels))
-        for name, r in results.items()
-    }
+    scored = {}
+    for name, identity in results.items():
+        overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels)
+        apart = accuracy.distances(a.labels, predictions[name], a.groups, metadata.labels)
+        scored[name] = dataclasses.replace(identity, accuracy=dataclasses.replace(overlap, distances=apart))
     return _Assessed(reference, metadata, scored, predictions)
 
 

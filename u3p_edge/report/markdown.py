@@ -9,6 +9,7 @@ from types import MappingProxyType
 from u3p_edge.benchmark.handoff import least, near
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.report.distances import DISTANCES, distance_table
 from u3p_edge.report.findings import findings, threads_in_words
 from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.text import to_code, to_markdown, to_terminal
@@ -45,6 +46,8 @@ def render(
         parts += ["## Samples", f"![input, truth, masks and their difference]({samples})"]
     if any(a.accuracy for a in result.artifacts):
         parts += ["## Classes", table(*_class_table(result))]
+    if any(a.accuracy and a.accuracy.distances for a in result.artifacts):
+        parts += ["## Outlines", DISTANCES, table(*distance_table(result))]
     parts += ["## Where and how", _list([*map(sentence, _circumstances(result)), *_identities(result)])]
     return "\n\n".join(part for part in parts if part) + "\n"
 

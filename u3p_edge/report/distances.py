@@ -1,0 +1,24 @@
+"""How far the outlines of prediction and truth lie apart, as a table of the report."""
+
+from __future__ import annotations
+
+from u3p_edge.benchmark.result import Accuracy, RunResult
+
+DISTANCES = (
+    "HD95 (95th percentile Hausdorff distance) / average surface distance between the outlines of prediction and truth, in "
+    "pixels of the network's input: the mean over the images of a group, then over groups. A class that one of the two masks "
+    "alone has counts as the diagonal of the image. report.json has each group's."
+)
+
+
+def distance_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
+    """HD95 and surface distance of every foreground class, in pixels."""
+
+    def pair(accuracy: Accuracy, index: int) -> str:
+        found = accuracy.distances
+        values = (None, None) if found is None else (found.hd95[index], found.surface[index])
+        return " / ".join("–" if value is None else f"{value:.2f}" for value in values)
+
+    classes = range(1, len(result.class_names))
+    rows = [[a.name, *(pair(a.accuracy, i) for i in classes)] for a in result.artifacts if a.accuracy]
+    return ["HD95 / surface, pixels", *result.class_names[1:]], rows
