@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.effect import refuse
 from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, print_table, say
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def bench(
+    context: typer.Context,
     models: Annotated[list[Path], typer.Argument(help=".tflite and .onnx files made by `u3p-edge export`, of one task.")],
     data: Annotated[
         Path | None,
@@ -70,6 +72,8 @@ def bench(
     from u3p_edge.report.markdown import render
     from u3p_edge.run_folder import check_output_file
 
+    if data is None:
+        refuse(context, ("split",), "chooses images of a data folder, and there is none", "Add --data FOLDER.")
     counts = tuple(sorted(set(threads))) if threads else default_threads()
     share = None if until is None else until / 100
     settings = Settings(

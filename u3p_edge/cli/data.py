@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Problems that are printed unless all are asked for."""
 
-data_app = typer.Typer(help="Look at data folders.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at data folders.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @data_app.callback()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from u3p_edge.latency.table import Table
     from u3p_edge.pipeline.device import Plan
 
-device_app = typer.Typer(help="Measure a device.", no_args_is_help=True)
+device_app = typer.Typer(help="Measure a device.", no_args_is_help=True, rich_markup_mode=None)
 
 BOUND = 0.15
 """Of the error of a whole network's predicted time; a table beyond it should be measured again."""

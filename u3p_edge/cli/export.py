@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.effect import refuse, typed
 from u3p_edge.cli.terminal import print_list, say, say_note
-from u3p_edge.pipeline.recipes import DEFAULT
+from u3p_edge.pipeline.recipes import DEFAULT, NAMES
 
 if TYPE_CHECKING:
     from u3p_edge.pipeline.export import Exported
@@ -34,7 +35,13 @@ class NormalizationName(str, Enum):
     MEANSTD = "meanstd"
 
 
+def _recipe_names(incomplete: str) -> list[str]:
+    """For a shell's completion."""
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
 def export(
+    context: typer.Context,
     model: Annotated[
         Path | None,
         typer.Argument(help="Run folder of `u3p-edge train`, or a tf_keras .keras or .h5 file; none for the embedded model."),
@@ -52,7 +59,10 @@ def export(
     recipe_name: Annotated[
         str,
         typer.Option(
-            "--recipe", help="exact, balanced, small, or a TOML file; `u3p-edge recipes` shows them.", show_default=True
+            "--recipe",
+            help="exact, balanced, small, or a TOML file; `u3p-edge recipes` shows them.",
+            show_default=True,
+            autocompletion=_recipe_names,
         ),
     ] = DEFAULT,
     max_drop: Annotated[
@@ -134,7 +144,7 @@ def export(
     accept: Annotated[
         bool, typer.Option("--accept", help="Export a Keras file although it does not work on the data as it is normalised.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read model and data, say what would be done, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check model and data, say what would be done, and stop.")] = False,
 ) -> None:
     """Export a model: convert, quantize, verify on real images, measure, report.
 
@@ -142,6 +152,8 @@ def export(
     model as it came), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json and
     manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops none. Exit code 1:
     verification failed, or a file could not be made (the others are kept); 2: bad input.
+
+    Everything runs on the CPU, as the files will; with CUDA_VISIBLE_DEVICES=0 in the environment, training takes that GPU.
 
         u3p-edge export --int8
         u3p-edge export RUN --int8 --data FOLDER --out exported
@@ -180,6 +192,7 @@ def export(
         label_map=parse_mapping(label_map or ""),
     )
     _check(model, data, out, ptq, qat_epochs)
+    _check_effect(context, model, recipe_name, int8)
     _check_device(device, recipe)
     if dry_run:
         _explain(model, data, recipe)
@@ -248,6 +261,25 @@ def _check(model: Path | None, data: Path | None, out: Path, ptq: bool, qat_epoc
     check_folder(out)
 
 
+KERAS_ALONE = ("fit", "normalize", "mean", "std", "class_names", "trust", "accept")
+INT8_ALONE = ("ptq", "qat_epochs", "max_drop", "calibration_images", "float_io", "min_sqnr")
+BUDGETS = ("speedup", "latency_budget_ms", "size_budget_mb", "shrink")
+
+
+def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, int8: bool) -> None:
+    """Refuse options that would change nothing, and say where one goes before the recipe."""
+    from u3p_edge.pipeline.recipes import read_recipe
+
+    if model is None or model.is_dir():
+        known = "the embedded model" if model is None else f"the run folder {model}"
+        refuse(context, KERAS_ALONE, f"is for a Keras file, and {known} says that itself", "Leave it out.")
+    if not int8:
+        refuse(context, INT8_ALONE, "is for int8 files, and no int8 was asked for", "Add --int8.")
+    budgets = typed(context, BUDGETS)
+    if budgets and typed(context, ("recipe_name",)) and read_recipe(recipe_name).pruning is None:
+        say_note(f"{budgets[0]} drops channels, though the recipe {recipe_name} by itself drops none.")
+
+
 def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
     from u3p_edge.errors import ArtifactError, ConfigError
     from u3p_edge.pipeline.recipe import check_device
@@ -264,15 +296,17 @@ def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
 
 
 def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> None:
-    """The plan, from a model and a folder that were really read."""
+    """The plan, from a model and a folder of which every file was read and checked as the export does it."""
+    from u3p_edge.cli.progress import stages
     from u3p_edge.data.embedded import embedded_folder
     from u3p_edge.data.folder import read_folder
     from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
-    from u3p_edge.pipeline.data import data_options, inputs_of
+    from u3p_edge.pipeline.data import check_fit, data_options, inputs_of, read_export_data
     from u3p_edge.pipeline.normalization_check import check_normalization
     from u3p_edge.pipeline.source import read_source, training_of
 
     source = read_source(model, recipe)
+    check_fit(source.metadata, data)
     options = data_options(recipe, training_of(source), data)
     dataset = read_folder(data or embedded_folder(), seed=options.seed, group_column=options.group_column)
     counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
@@ -280,6 +314,8 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
     p = source.metadata.preprocessing
     inputs = inputs_of(dataset, source.metadata)
     check_memory(inputs, p)
+    with stages() as begin:
+        read_export_data(data, source.metadata, begin, options)
     say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
     say(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
     say(f"data    {dataset.root.resolve().name}: {counts} images")

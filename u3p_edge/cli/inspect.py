@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.effect import refuse
 from u3p_edge.cli.terminal import print_list, print_table
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
 
@@ -17,6 +18,7 @@ LIMIT = 20
 
 
 def inspect(
+    context: typer.Context,
     model: Annotated[
         Path | None,
         typer.Argument(
@@ -59,6 +61,8 @@ def inspect(
     from u3p_edge.pipeline.inspect import inspect as look
     from u3p_edge.report.inspection import to_dict
 
+    if not profile:
+        refuse(context, ("threads",), "is for timing, and nothing is timed", "Add --profile.")
     with stages() as begin:
         found = look(model, int8=int8, trust=trust, threads=threads, profile=profile, max_memory_mb=max_memory_mb, begin=begin)
     if json:

@@ -19,6 +19,7 @@ from u3p_edge.cli.data import data_app
 from u3p_edge.cli.device import device_app
 from u3p_edge.cli.export import export
 from u3p_edge.cli.gate import gate
+from u3p_edge.cli.help import help_of
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
 from u3p_edge.cli.recipes import recipes
@@ -95,7 +96,8 @@ class Program(TyperGroup):
 
 
 def _bug() -> NoReturn:
-    traceback.print_exc()
+    for line in traceback.format_exc().splitlines():
+        print(to_terminal(line), file=sys.stderr)
     _end("this is a bug of u3p-edge; please report it with the lines above", BUG)
 
 
@@ -108,6 +110,7 @@ def _end(message: str, code: int) -> NoReturn:
 app = typer.Typer(
     name="u3p-edge",
     cls=Program,
+    rich_markup_mode=None,  # rich's tables cut option names on a terminal of 80 columns
     help="UNet 3+ on small devices: train, quantize to int8, export to TFLite and ONNX, and prove what it cost.\n\n"
     "Start with `u3p-edge export --int8`: it needs nothing but this package.",
     epilog=EXIT_CODES,
@@ -115,14 +118,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Command)(export)
-app.command(cls=Command)(recipes)
-app.command(cls=Command)(rewrite)
-app.command(cls=Command)(train)
-app.command(cls=Command)(predict)
-app.command(cls=Command)(bench)
-app.command(cls=Command)(gate)
-app.command(cls=Command)(inspect)
+app.command(cls=Command, help=help_of(export))(export)
+app.command(cls=Command, help=help_of(recipes))(recipes)
+app.command(cls=Command, help=help_of(rewrite))(rewrite)
+app.command(cls=Command, help=help_of(train))(train)
+app.command(cls=Command, help=help_of(predict))(predict)
+app.command(cls=Command, help=help_of(bench))(bench)
+app.command(cls=Command, help=help_of(gate))(gate)
+app.command(cls=Command, help=help_of(inspect))(inspect)
 app.add_typer(data_app, name="data")
 app.add_typer(device_app, name="device")
 
@@ -148,9 +151,14 @@ def main() -> None:
 
 
 def _quiet() -> None:
-    """Keep what TensorFlow and LiteRT print at start-up from the user; Python's own stderr stays."""
+    """Keep what TensorFlow and LiteRT print at start-up from the user, and GPUs from commands that do not train."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if sys.argv[1:2] == ["train"]:
+        # All of a GPU's memory is taken otherwise.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    else:
+        # Only training gains by a GPU; what other commands verify and time are files that run on a CPU.
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     if os.environ.get(VERBOSE):
         return
     warnings.simplefilter("ignore")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,6 +74,17 @@ def train(
     augment: Annotated[
         bool | None, typer.Option("--augment/--no-augment", help="Vary the training images at random. (default: on)")
     ] = None,
+    flip_horizontal: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip-horizontal/--no-flip-horizontal",
+            help="Mirror images left to right at random; not where that makes one class another. (default: on)",
+        ),
+    ] = None,
+    flip_vertical: Annotated[
+        bool | None,
+        typer.Option("--flip-vertical/--no-flip-vertical", help="Mirror them upside down at random. (default: on)"),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of weights, order, augmentation and a drawn split. (default: 0)")
     ] = None,
@@ -89,6 +101,8 @@ def train(
     restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
 ) -> None:
     """Train a UNet 3+ on your images and masks.
+
+    It runs on a GPU that TensorFlow can use, and says so; CUDA_VISIBLE_DEVICES=-1 keeps it on the CPU.
 
     The best epoch by validation Dice is kept in RUN, with the recipe, the scores and a TensorBoard log (RUN/tb). Ctrl-C is
     safe at any moment: the same command goes on after the last finished epoch, to the same result.
@@ -122,7 +136,8 @@ def train(
         "group_column": group, "ignore_label": ignore_label,
         "label_map": None if label_map is None else parse_mapping(label_map),
     }  # fmt: skip
-    chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment)
+    flips = {"flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical}
+    chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment, flips)
     dataset = read_folder(folder, seed=chosen.seed, group_column=chosen.group_column)
     for note in dataset.notes:
         say(f"Note: {note}")
@@ -136,8 +151,14 @@ def train(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) -> TrainRecipe:
-    """The recipe of the file (or the default one), with what was given instead."""
+def choose(
+    path: Path | None, given: Mapping[str, Any], augment: bool | None, flips: Mapping[str, bool | None] = MappingProxyType({})
+) -> TrainRecipe:
+    """The recipe of the file (or the default one), with what was given instead.
+
+    Raises:
+        ConfigError: a value that cannot be, or a flip where images do not vary at all.
+    """
     from u3p_edge.config import from_dict
     from u3p_edge.data.augment import Augmentation
     from u3p_edge.training.recipe import TrainRecipe, read_recipe
@@ -146,6 +167,12 @@ def choose(path: Path | None, given: Mapping[str, Any], augment: bool | None) ->
     kept = dataclasses.asdict(start)
     if augment is not None:
         kept["augmentation"] = dataclasses.asdict(start.augmentation or Augmentation()) if augment else None
+    chosen_flips = {name: value for name, value in flips.items() if value is not None}
+    if chosen_flips and kept["augmentation"] is None:
+        option = next(iter(chosen_flips)).replace("_", "-")
+        raise ConfigError(f"--{option} says how images vary, and they do not vary", mend="Add --augment, or leave it out.")
+    if chosen_flips:
+        kept["augmentation"] = {**kept["augmentation"], **chosen_flips}
     return from_dict(TrainRecipe, {**kept, **given})
 
 
@@ -162,7 +189,9 @@ def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -
     for note in data_notes(recipe, data):
         say(f"Note: {note}")
     with stage("Load TensorFlow"):
+        from u3p_edge.training.device import training_device
         from u3p_edge.training.loop import train as run_training
+    say(f"Training on {training_device()}.", stderr=True)
     with stage(f"Train, {recipe.epochs} epochs at most"), RichProgress(recipe, out, console()) as progress:
         return run_training(recipe, data, out, progress, restart=restart, say=say_note)
 
