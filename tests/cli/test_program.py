@@ -83,7 +83,9 @@ def test_version(program: Program) -> None:
 
 
 def test_no_arguments_show_the_help(program: Program) -> None:
-    assert "export" in program().out
+    done = program()
+    assert "export" in done.out + done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_word_that_is_no_command_or_option_ends_with_2(program: Program, tmp_path: Path) -> None:

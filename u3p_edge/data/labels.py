@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from u3p_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 HIGHEST_VALUE = 65535
 """In a mask file, of 16 bits."""
@@ -46,14 +48,21 @@ class LabelRule:
 
     def ignored(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
         """Which values count nowhere, of the shape of `values`."""
+        # Loaded here, since recipes hold rules and the program reads recipes before it knows its command.
+        import numpy as np
+
         return np.zeros(values.shape, bool) if self.ignore is None else np.asarray(values == self.ignore)
 
     def renamed(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
         """Which values the mapping names, of the shape of `values`."""
+        import numpy as np
+
         return np.isin(values, [value for value, _ in self.mapping])
 
     def apply(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
         """Values uint8 or uint16 with the mapping applied, uint16 of the same shape."""
+        import numpy as np
+
         if not self.mapping:
             return values.astype(np.uint16)
         table = np.arange(HIGHEST_VALUE + 1, dtype=np.uint16)
