@@ -193,7 +193,7 @@ def test_command_prints_a_table_and_exits_2_on_problems(tmp_path: Path) -> None:
     assert "14 problems" in result.output
     result = CliRunner().invoke(data_app, ["check", str(bad), "--labels", "3", "--json"])
     assert result.exit_code == 2
-    assert len(json.loads(result.output)["problems"]) == 14
+    assert len(json.loads(result.stdout)["problems"]) == 14
 
 
 def test_the_embedded_folder_is_sound() -> None:
