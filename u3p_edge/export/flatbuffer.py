@@ -12,7 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from u3p_edge.config import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.files import tflite_check
-from u3p_edge.files.tflite import IDENTIFIER, Operator, Tensor, TFLiteGraph
+from u3p_edge.files.tflite import IDENTIFIER
+from u3p_edge.files.tflite_graph import Operator, Tensor, TFLiteGraph
 
 ALIGNMENT = 16
 """Bytes, of every constant in the file."""

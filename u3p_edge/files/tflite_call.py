@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.files.tflite import Operator, Tensor
+from u3p_edge.files.tflite_graph import Operator, Tensor
 
 Shape = tuple[int, ...]
 FEW = 64

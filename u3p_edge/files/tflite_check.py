@@ -18,8 +18,9 @@ from u3p_edge.errors import ModelError
 from u3p_edge.files import tflite_moves as moves
 from u3p_edge.files import tflite_values as values
 from u3p_edge.files import tflite_windows as windows
-from u3p_edge.files.tflite import MAX_ENTRIES, Bytes, Operator, Tensor, TFLiteFile, TFLiteGraph, parse
+from u3p_edge.files.tflite import MAX_ENTRIES, Bytes, parse
 from u3p_edge.files.tflite_call import Call, Shape
+from u3p_edge.files.tflite_graph import Operator, Tensor, TFLiteFile, TFLiteGraph
 
 _QUANTIZED = (np.int8, np.uint8, np.int16)
 _RATIO = 2.0**13

@@ -31,7 +31,7 @@ from u3p_edge.runtime.base import (
 )
 
 if TYPE_CHECKING:
-    from u3p_edge.files.tflite import TFLiteGraph
+    from u3p_edge.files.tflite_graph import TFLiteGraph
 
 AGAIN = "Export or copy it again."
 SIGNATURE = "serving_default"

@@ -1,0 +1,145 @@
+"""Every reader of a stranger's file, as one function of a path. Run in a process of its own by `worker.py`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+MEMORY_MB = 512
+"""What a model file may take here; small enough to be refused, and seen, before the machine is full."""
+
+
+def _session(path: Path) -> None:
+    import numpy as np
+
+    from u3p_edge.runtime import open_session
+
+    session = open_session(path, max_memory_mb=MEMORY_MB)
+    session.run(np.zeros(session.input_shape, np.float32))
+
+
+def _inspect(path: Path) -> None:
+    from u3p_edge.pipeline.inspect import inspect
+    from u3p_edge.report.inspection import findings, to_dict
+
+    found = inspect(path, max_memory_mb=MEMORY_MB, begin=lambda _stage, _steps: lambda: None)
+    findings(found)
+    to_dict(found)
+
+
+def _source(path: Path) -> None:
+    from u3p_edge.pipeline.recipe import ExportRecipe
+    from u3p_edge.pipeline.source import read_source
+
+    read_source(path, ExportRecipe())
+
+
+def _run_folder(weights: Path) -> None:
+    """The weights beside the untouched description that lies next to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(weights, Path(folder) / "model.safetensors")
+        shutil.copy(weights.with_name("model.json"), folder)
+        _source(Path(folder))
+
+
+def _description(description: Path) -> None:
+    """The description beside the untouched weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(description, Path(folder) / "model.json")
+        shutil.copy(description.with_name("model.safetensors"), folder)
+        _source(Path(folder))
+
+
+def _result(path: Path) -> None:
+    from u3p_edge.benchmark.result import read_result
+    from u3p_edge.report.markdown import render
+
+    render(read_result(path), title="fuzz")
+
+
+def _manifest(path: Path) -> None:
+    from u3p_edge.artifact import read_manifest
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(path, Path(folder) / "manifest.json")
+        read_manifest(Path(folder))
+
+
+def _rewrites(path: Path) -> None:
+    from u3p_edge.pipeline.choices import read_choices
+
+    read_choices(path)
+
+
+def _table(path: Path) -> None:
+    from u3p_edge.latency.table import read_table
+
+    read_table(path)
+
+
+def _plan(path: Path) -> None:
+    from u3p_edge.prune.plan import PruningPlan
+
+    PruningPlan.from_json(path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def _train_recipe(path: Path) -> None:
+    from u3p_edge.training.recipe import read_recipe
+
+    read_recipe(path).to_toml()
+
+
+def _export_recipe(path: Path) -> None:
+    from u3p_edge.pipeline.recipes import read_recipe
+
+    read_recipe(str(path)).options()
+
+
+def _split(path: Path) -> None:
+    from PIL import Image
+
+    from u3p_edge.data.folder import read_folder
+
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("images", "masks"):
+            (Path(folder) / kind).mkdir()
+            for name in "abc":
+                Image.new("L", (4, 4)).save(Path(folder) / kind / f"{name}.png")
+        shutil.copy(path, Path(folder) / "split.csv")
+        read_folder(Path(folder))
+
+
+def _image(path: Path) -> None:
+    from u3p_edge.data.images import read_image
+
+    for channels in (1, 3):
+        read_image(path, channels)
+
+
+def _mask(path: Path) -> None:
+    from u3p_edge.data.masks import read_mask
+
+    read_mask(path, 3)
+
+
+READERS: Mapping[str, Callable[[Path], None]] = {
+    "tflite": _session,
+    "tflite inspected": _inspect,
+    "onnx": _session,
+    "keras": _source,
+    "weights": _run_folder,
+    "description": _description,
+    "result": _result,
+    "manifest": _manifest,
+    "rewrites": _rewrites,
+    "table": _table,
+    "plan": _plan,
+    "train recipe": _train_recipe,
+    "export recipe": _export_recipe,
+    "split": _split,
+    "image": _image,
+    "mask": _mask,
+}
+"""Name to a function that returns, or raises an error of ours."""
