@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from u3p_edge.artifact import MANIFEST, PARTIAL, Manifest, cannot_write, make_folder, read_json, read_manifest, write_json
 from u3p_edge.errors import ArtifactError
 from u3p_edge.text import to_terminal
@@ -73,6 +71,8 @@ def hold(folder: Path) -> Iterator[None]:
     Raises:
         ArtifactError: another process writes there, or the folder cannot be written.
     """
+    from filelock import FileLock, Timeout  # a device that only predicts does without
+
     check_folder(folder)
     make_folder(folder)
     lock = FileLock(folder / LOCK)

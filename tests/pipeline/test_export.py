@@ -138,7 +138,7 @@ def test_github_shows_the_report(done: Done) -> None:
 def test_a_device_predicts_from_it_without_tensorflow(done: Done, tmp_path: Path) -> None:
     image = tmp_path / "scan.png"
     Image.fromarray((255 * picture(30)[:, :, 0]).astype(np.uint8)).save(image)
-    block = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'tf_keras', 'keras', 'onnx', 'scipy')))\n"
+    block = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'tf_keras', 'keras', 'onnx', 'scipy', 'filelock')))\n"
     for name in ("model.int8.tflite", "model.int8.onnx"):
         out = tmp_path / name
         code = f"{block}from u3p_edge.cli.main import main; main()"
