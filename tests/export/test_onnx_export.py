@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from u3p_edge.errors import ModelError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.export.structure import onnx_faults
+from u3p_edge.runtime.onnx_options import session_options
 
 VARIANTS = {
     "binary": {},
@@ -30,7 +31,7 @@ COARSE = ("average pooling", "layer normalisation")
 
 
 def run(model: onnx.ModelProto, image: np.ndarray, optimize: bool = True) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
+    options = session_options(onnxruntime)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -116,9 +117,8 @@ def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(network, images):
 
 def test_every_convolution_runs_on_integers(pair, tmp_path):
     data, twin = pair
-    options = onnxruntime.SessionOptions()
+    options = session_options(onnxruntime)
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    options.log_severity_level = 3
     onnxruntime.InferenceSession(twin.SerializeToString(), options, providers=["CPUExecutionProvider"])
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
     assert operators["QLinearConv"] == onnx_int8.count_convolutions(flatbuffer.read(data)) >= 35

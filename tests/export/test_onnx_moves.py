@@ -19,13 +19,14 @@ from u3p_edge.export.tflite_graph import read_graph
 from u3p_edge.graph.ir import Node
 from u3p_edge.graph.scheme import Quantization
 from u3p_edge.runtime.onnx_fusion import optimized_operators
+from u3p_edge.runtime.onnx_options import session_options
 
 METADATA = default_metadata(Preprocessing(32, 32), 3)
 COARSE = Quantization(0.11, -7)
 
 
 def ort(model: onnx.ModelProto, image: np.ndarray, optimize: bool) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
+    options = session_options(onnxruntime)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

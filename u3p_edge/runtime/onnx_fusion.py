@@ -10,13 +10,14 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
+from u3p_edge.runtime.onnx_options import session_options
+
 
 def optimized_operators(path: Path) -> Mapping[str, int]:
     """How often each operator stands in the graph that ONNX Runtime's CPU provider runs, e.g. {"QLinearConv": 35}."""
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
+        options = session_options(onnxruntime)
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
-        options.log_severity_level = 3  # it warns that the file is for this machine alone, which is what is wanted
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         nodes = onnx.load(Path(folder) / "optimized.onnx").graph.node
     return Counter(node.op_type for node in nodes)

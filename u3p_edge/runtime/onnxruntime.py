@@ -25,6 +25,7 @@ from u3p_edge.runtime.base import (
     parse_scales,
     port_scale,
 )
+from u3p_edge.runtime.onnx_options import session_options
 
 KINDS = {"tensor(float)": "float32", "tensor(int8)": "int8"}
 """NumPy's names of the element types that our files have."""
@@ -107,10 +108,7 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
         library = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise missing_runtime("ONNX Runtime", "onnxruntime", path) from error
-    options = library.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # failures come back as exceptions; nothing of its own on the terminal
+    options = session_options(library, threads)
     if max_memory_mb is not None:
         _bound_memory(library, options, max_memory_mb)
     try:
