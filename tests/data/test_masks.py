@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from test_images import GREY, RGB, write
 
+from u3p_edge.data.decode import picture_size
 from u3p_edge.data.labels import LabelRule, parse_mapping
 from u3p_edge.data.masks import read_mask, read_values
 from u3p_edge.errors import ConfigError, DataError
@@ -84,6 +85,15 @@ def test_an_orientation_turns_a_mask_once(tmp_path: Path) -> None:
     exif[0x0112] = 8
     Image.fromarray(INDICES).save(tmp_path / "e.png", exif=exif)
     np.testing.assert_array_equal(read_mask(tmp_path / "e.png"), np.rot90(INDICES))
+    # The same with the EXIF behind the pixels, where some programs write it.
+    content = (tmp_path / "e.png").read_bytes()
+    at = content.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(content[at : at + 4], "big")
+    end = content.index(b"IEND") - 4
+    (tmp_path / "late.png").write_bytes(content[:at] + content[at + length : end] + content[at : at + length] + content[end:])
+    np.testing.assert_array_equal(read_mask(tmp_path / "late.png"), np.rot90(INDICES))
+    for name in ("t.tif", "e.png", "late.png"):
+        assert picture_size(tmp_path / name) == (5, 3)
 
 
 def test_binary_and_index_masks(tmp_path: Path) -> None:

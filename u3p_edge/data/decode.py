@@ -46,6 +46,8 @@ _SIGNATURES = (
 )  # fmt: skip
 """Offset, bytes and name of files that are met under the name of a picture."""
 
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 _CUT_SHORT = ("truncated", "not enough image data", "end of file", "Missing dimensions", "unrecognized data stream")
 _UNSUPPORTED = (
     *("unknown pixel mode", "unsupported", "Unsupported", "not supported", "not available", "unknown data organization"),
@@ -86,7 +88,7 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             _check_pixels(picture.size, max_pixels, path)
             if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
                 raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
-            raw_mode, orientation = _raw_mode(picture), _orientation(picture)
+            raw_mode, orientation = _raw_mode(picture), _orientation(picture, file)
             picture.load()
             # Pillow turns a TIFF while it loads it, and no other file.
             stored = undo(picture, orientation) if picture.format == "TIFF" else picture
@@ -109,7 +111,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             picture = _identify(file, path)
             # Pillow gives the upright size of a TIFF, and the stored size of any other picture.
-            turned = _orientation(picture) in _QUARTER_TURNS and picture.format != "TIFF"
+            turned = _orientation(picture, file) in _QUARTER_TURNS and picture.format != "TIFF"
             return picture.size if turned else (picture.height, picture.width)
     except DataError:
         raise
@@ -129,7 +131,7 @@ def orientation_of(path: Path) -> int:
     try:
         _check_regular(path)
         with path.open("rb") as file:
-            return _orientation(_identify(file, path))
+            return _orientation(_identify(file, path), file)
     except Exception:  # as in `open_picture`, which says what is wrong
         return 1
 
@@ -144,9 +146,24 @@ def _raw_mode(picture: ImageFile.ImageFile) -> str:
     return str(args[0]) if isinstance(args, tuple) and args else str(args)
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(picture: ImageFile.ImageFile, file: IO[bytes]) -> int:
+    """Of a picture that may not be decoded yet."""
+    if picture.format == "PNG" and not _has_text_or_exif(file):
+        return 1  # Pillow would decode the whole picture to look behind its pixels
     value = picture.getexif().get(ORIENTATION, 1)
     return value if value in _TURNS else 1
+
+
+def _has_text_or_exif(png: IO[bytes]) -> bool:
+    """Whether a PNG has a chunk that can hold an orientation; the file is left where it was."""
+    start = png.tell()
+    png.seek(len(_PNG_SIGNATURE))
+    found = False
+    while not found and len(header := png.read(8)) == 8 and header[4:] != b"IEND":
+        found = header[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+        png.seek(int.from_bytes(header[:4], "big") + 4, 1)  # its data and their checksum
+    png.seek(start)
+    return found
 
 
 def _check_regular(path: Path) -> None:
