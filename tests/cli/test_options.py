@@ -73,7 +73,7 @@ def test_options_of_int8_need_int8(program: Program, tmp_path: Path, options: tu
 
 def test_other_options_that_would_change_nothing(program: Program, zoo: Zoo) -> None:
     model = zoo.path("int8.tflite")
-    assert "--split chooses images of a data folder" in refusal(program("bench", model, "--split", "val"))
+    assert "--split is about a data folder" in refusal(program("bench", model, "--split", "val"))
     assert "--threads is for timing, and nothing is timed" in refusal(program("inspect", model, "--threads", 2))
 
 

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from u3p_edge.cli.data import data_app
 from u3p_edge.data.check import check_folder
-from u3p_edge.data.folder import read_folder
+from u3p_edge.data.folder import open_folder, read_folder
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.load import infer_labels
+from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import DataError
 
 
@@ -75,7 +76,7 @@ def test_ignored_pixels_are_counted_apart(tmp_path: Path) -> None:
     root = folder_of(tmp_path, [[0, 1, 2, 255]] * 3)
     report = check_folder(root, rule=LabelRule(255))
     assert report.problems == ()
-    assert report.labels == infer_labels(read_folder(root), LabelRule(255)) == 3
+    assert report.labels == infer_labels(open_folder(root, DataOptions(rule=LabelRule(255)))) == 3
     assert report.ignored == 0.25
     assert report.fractions == pytest.approx((1 / 3, 1 / 3, 1 / 3))
     result = CliRunner().invoke(data_app, ["check", str(root), "--ignore-label", "255", "--map", "2:1"])

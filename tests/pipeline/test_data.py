@@ -9,13 +9,15 @@ import pytest
 from data_folders import make_folder
 
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.data.folder import read_folder
+from u3p_edge.data.folder import open_folder, read_folder
 from u3p_edge.data.labels import LabelRule
+from u3p_edge.data.load import infer_labels
 from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.data import data_options, read_export_data
 from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.training.prepare import complete
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 
 METADATA = default_metadata(Preprocessing(16, 16), labels=3)
@@ -78,3 +80,15 @@ def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
             ExportRecipe(**wrong)
         with pytest.raises(ConfigError):
             TrainRecipe(**wrong)
+
+
+def test_the_limit_of_pixels_reaches_every_file(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n", size=(6, 8))
+    with pytest.raises(DataError, match=r"has 6x8 = 48 pixels, more than the limit of 47"):
+        read_export_data(root, METADATA, no_progress, data_options(ExportRecipe(), None, root, max_pixels=47))
+    assert len(read_export_data(root, METADATA, no_progress, DataOptions(max_pixels=48)).test.images) == 1
+    dataset = open_folder(root, DataOptions(max_pixels=47))
+    with pytest.raises(DataError, match="more than the limit of 47"):
+        infer_labels(dataset)
+    with pytest.raises(DataError, match="more than the limit of 47"):
+        complete(TrainRecipe(labels=3), dataset)

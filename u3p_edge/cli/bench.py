@@ -11,10 +11,12 @@ import typer
 from u3p_edge.cli.effect import refuse
 from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, print_table, say
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
+from u3p_edge.data.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
     from u3p_edge.benchmark.result import RunResult
     from u3p_edge.benchmark.suite import EvaluationData
+    from u3p_edge.data.options import DataOptions
 
 
 def bench(
@@ -25,6 +27,13 @@ def bench(
         typer.Option(help="Data folder (images/, masks/) to score Dice and IoU on; without it, speed and memory alone."),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the data folder: train, val or test.")] = "test",
+    ignore_label: Annotated[
+        int | None, typer.Option(min=0, help="With --data: value of mask pixels that are not scored, e.g. 255.")
+    ] = None,
+    label_map: Annotated[
+        str, typer.Option("--map", metavar="VALUE:CLASS,...", help="With --data: classes of mask values, e.g. 1:0,2:1.")
+    ] = "",
+    max_pixels: Annotated[int, typer.Option(min=1, help="With --data: height x width that an image may have.")] = MAX_PIXELS,
     reference: Annotated[
         str,
         typer.Option(
@@ -68,12 +77,20 @@ def bench(
     from u3p_edge.benchmark.result import save_result, to_json
     from u3p_edge.benchmark.suite import Settings, default_threads, measure
     from u3p_edge.cli.progress import stages
+    from u3p_edge.data.labels import LabelRule, parse_mapping
+    from u3p_edge.data.options import DataOptions
     from u3p_edge.report.github import append_summary
     from u3p_edge.report.markdown import render
     from u3p_edge.run_folder import check_output_file
 
     if data is None:
-        refuse(context, ("split",), "chooses images of a data folder, and there is none", "Add --data FOLDER.")
+        refuse(
+            context,
+            ("split", "ignore_label", "label_map", "max_pixels"),
+            "is about a data folder, and there is none",
+            "Add --data FOLDER.",
+        )
+    options = DataOptions(rule=LabelRule(ignore_label, parse_mapping(label_map)), max_pixels=max_pixels)
     counts = tuple(sorted(set(threads))) if threads else default_threads()
     share = None if until is None else until / 100
     settings = Settings(
@@ -85,7 +102,7 @@ def bench(
         measured = measure(
             models,
             reference=reference,
-            data=None if data is None else _load(data, split, models[0], max_memory_mb),
+            data=None if data is None else _load(data, split, models[0], max_memory_mb, options),
             settings=settings,
             command=command_line(sys.argv),
             progress=begin,
@@ -151,13 +168,13 @@ def command_line(argv: list[str]) -> str:
     return typed.replace(str(home), "~") if home.is_absolute() and home.parent != home else typed
 
 
-def _load(folder: Path, split: str, model: Path, max_memory_mb: float) -> EvaluationData:
+def _load(folder: Path, split: str, model: Path, max_memory_mb: float, options: DataOptions) -> EvaluationData:
     """The images of a split, preprocessed as the first model says; `measure` holds the others to the same."""
     from u3p_edge.benchmark.suite import EvaluationData
-    from u3p_edge.data.folder import read_folder
+    from u3p_edge.data.folder import open_folder
     from u3p_edge.data.load import load
     from u3p_edge.runtime import open_session
 
     metadata = open_session(model, max_memory_mb=max_memory_mb).metadata
-    samples = read_folder(folder).split(split)
+    samples = open_folder(folder, options).split(split)
     return EvaluationData(folder.resolve().name, split, load(samples, metadata.preprocessing, metadata.labels, tiled=True))

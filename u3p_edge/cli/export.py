@@ -11,6 +11,7 @@ import typer
 
 from u3p_edge.cli.effect import refuse, typed
 from u3p_edge.cli.terminal import print_list, say, say_note
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.pipeline.recipes import DEFAULT, NAMES
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def export(
             help="Classes of mask values, e.g. 1:0,2:1; others stay. [default: as in training]",
         ),
     ] = None,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Height x width that an image may have.")] = MAX_PIXELS,
     seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again even if the run folder holds the same export.")] = False,
@@ -195,13 +197,20 @@ def export(
     _check_effect(context, model, recipe_name, int8)
     _check_device(device, recipe)
     if dry_run:
-        _explain(model, data, recipe)
+        _explain(model, data, recipe, max_pixels)
         return
-    _run(model, data, out, recipe, device, force, accept)
+    _run(model, data, out, recipe, device, force, accept, max_pixels)
 
 
 def _run(
-    model: Path | None, data: Path | None, out: Path, recipe: ExportRecipe, device: Path | None, force: bool, accept: bool
+    model: Path | None,
+    data: Path | None,
+    out: Path,
+    recipe: ExportRecipe,
+    device: Path | None,
+    force: bool,
+    accept: bool,
+    max_pixels: int,
 ) -> None:
     from u3p_edge.cli.bench import command_line
     from u3p_edge.cli.progress import stages
@@ -212,7 +221,17 @@ def _run(
 
         command = command_line(sys.argv)
         done = run_export(
-            model, data, out, recipe, begin=begin, device=device, command=command, force=force, say=say_note, accept=accept
+            model,
+            data,
+            out,
+            recipe,
+            begin=begin,
+            device=device,
+            command=command,
+            force=force,
+            say=say_note,
+            accept=accept,
+            max_pixels=max_pixels,
         )
     _show(done)
     if done.failures:
@@ -295,11 +314,11 @@ def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
     check_device(recipe.pruning)
 
 
-def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> None:
+def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe, max_pixels: int) -> None:
     """The plan, from a model and a folder of which every file was read and checked as the export does it."""
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.embedded import embedded_folder
-    from u3p_edge.data.folder import read_folder
+    from u3p_edge.data.folder import open_folder
     from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
     from u3p_edge.pipeline.data import check_fit, data_options, inputs_of, read_export_data
     from u3p_edge.pipeline.normalization_check import check_normalization
@@ -307,8 +326,8 @@ def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe) -> Non
 
     source = read_source(model, recipe)
     check_fit(source.metadata, data)
-    options = data_options(recipe, training_of(source), data)
-    dataset = read_folder(data or embedded_folder(), seed=options.seed, group_column=options.group_column)
+    options = data_options(recipe, training_of(source), data, max_pixels)
+    dataset = open_folder(data or embedded_folder(), options)
     counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
     how = {"auto": f"post-training, else {recipe.qat_epochs} epochs of training", "ptq": "post-training"}
     p = source.metadata.preprocessing

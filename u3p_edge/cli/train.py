@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from u3p_edge.cli.terminal import console, print_table, say, say_note
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def train(
     label_map: Annotated[
         str | None, typer.Option("--map", metavar="VALUE:CLASS,...", help="Classes of mask values, e.g. 1:0,2:1; others stay.")
     ] = None,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Height x width that an image may have.")] = MAX_PIXELS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
 ) -> None:
@@ -124,7 +126,7 @@ def train(
         u3p-edge export run --int8 --data scans
     """
     from u3p_edge.cli.numbers import numbers
-    from u3p_edge.data.folder import read_folder
+    from u3p_edge.data.folder import open_folder
     from u3p_edge.data.labels import parse_mapping
 
     given = {
@@ -138,7 +140,7 @@ def train(
     }  # fmt: skip
     flips = {"flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical}
     chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment, flips)
-    dataset = read_folder(folder, seed=chosen.seed, group_column=chosen.group_column)
+    dataset = open_folder(folder, dataclasses.replace(chosen.data_options(), max_pixels=max_pixels))
     for note in dataset.notes:
         say(f"Note: {note}")
     try:

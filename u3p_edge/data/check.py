@@ -15,12 +15,13 @@ import numpy.typing as npt
 from u3p_edge.config import DEFAULT_SIZE, Preprocessing
 from u3p_edge.data.classes import MaskValues, check_count, count_classes
 from u3p_edge.data.fit_notes import shrink_notes
-from u3p_edge.data.folder import Sample, scan
+from u3p_edge.data.folder import Sample, scan, with_options
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import Pixels, read_native
 from u3p_edge.data.labels import AS_STORED, LabelRule
 from u3p_edge.data.load import check_sizes
 from u3p_edge.data.masks import Values, read_values, to_classes
+from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.split import SPLITS
 from u3p_edge.errors import DataError
@@ -101,7 +102,8 @@ def check_folder(
     """
     found = scan(Path(root), seed=seed, group_column=group_column)
     problems = list(found.problems)
-    read = (_read(sample, max_pixels, problems) for sample in found.dataset.samples)
+    samples = with_options(found.dataset, DataOptions(seed, group_column, rule, max_pixels)).samples
+    read = (_read(sample, problems) for sample in samples)
     pairs = [pair for pair in read if pair is not None]
     classes = count_classes([MaskValues(p.mask, p.values) for p in pairs], rule) if labels is None else labels
     counted = [(pair, _attempt(partial(_count, pair, classes, rule), problems)) for pair in pairs]
@@ -110,8 +112,7 @@ def check_folder(
     total, ignored = counts[:, :classes].sum(axis=0), int(counts[:, IGNORE].sum())
     if labels is None:
         _attempt(lambda: check_count(classes, np.flatnonzero(total).tolist(), Path(root)), problems)
-    turned = _attempt(lambda: check_turned(found.dataset.samples, max_pixels), problems)
-    samples = found.dataset.samples
+    turned = _attempt(lambda: check_turned(samples), problems)
     images = {split: found.dataset.count(split) for split in SPLITS}
     return FolderReport(
         root=str(root),
@@ -145,13 +146,13 @@ def _size_notes(pairs: Sequence[_Pair]) -> tuple[str, ...]:
     )
 
 
-def _read(sample: Sample, max_pixels: int, problems: list[str]) -> _Pair | None:
+def _read(sample: Sample, problems: list[str]) -> _Pair | None:
     """Read one pair; append what is wrong with the image, the mask or the two together."""
     path = sample.mask
     if path is None:
         return None
-    image = _attempt(lambda: read_native(sample.image, max_pixels), problems)
-    mask = _attempt(lambda: read_values(path, max_pixels), problems)
+    image = _attempt(lambda: read_native(sample.image, sample.options.max_pixels), problems)
+    mask = _attempt(lambda: read_values(path, sample.options.max_pixels), problems)
     if image is None or mask is None:
         return None
     return _attempt(lambda: _pair(sample.image, image, path, mask), problems)

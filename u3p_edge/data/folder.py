@@ -10,12 +10,13 @@ Nothing is decoded here; `check_folder` and `load` look at the pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
 from u3p_edge.data.formats import FORMATS, SUFFIXES
 from u3p_edge.data.groups import NameGroups, group_by_name
+from u3p_edge.data.options import DEFAULTS, DataOptions
 from u3p_edge.data.pairing import match_rows, pair_masks
 from u3p_edge.data.split import SPLITS, draw, leaks
 from u3p_edge.data.table import Row, Table, read_table
@@ -35,6 +36,7 @@ class Sample:
         image, mask: paths; mask is None only where masks were not asked for.
         group: what must not be split across sets, e.g. the patient; the stem when it is not known.
         split: "train", "val" or "test".
+        options: how its files are read.
     """
 
     stem: str
@@ -42,6 +44,7 @@ class Sample:
     mask: Path | None
     group: str
     split: str
+    options: DataOptions = DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,16 @@ def read_folder(root: Path, *, seed: int = 0, group_column: str | None = None, m
         others = f"There {'is 1 more problem' if more == 1 else f'are {more} more problems'}. " if more else ""
         raise DataError(found.problems[0], mend=f"{others}Run `u3p-edge data check {root}` for the whole list.")
     return found.dataset
+
+
+def open_folder(root: Path, options: DataOptions) -> Dataset:
+    """The samples of a data folder, which are then read as `options` say. Errors as `read_folder`."""
+    return with_options(read_folder(root, seed=options.seed, group_column=options.group_column), options)
+
+
+def with_options(dataset: Dataset, options: DataOptions) -> Dataset:
+    """The same samples, read in another way."""
+    return replace(dataset, samples=tuple(replace(sample, options=options) for sample in dataset.samples))
 
 
 def scan(root: Path, *, seed: int = 0, group_column: str | None = None, masks: bool = True) -> Scan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import Original
 from u3p_edge.data.folder import Dataset, Sample
 from u3p_edge.data.images import read_image
-from u3p_edge.data.labels import AS_STORED, LabelRule
+from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.masks import read_mask, read_values, to_classes
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.preprocess import apply, fit_mask, grid_of, inputs, network_size, score_tiles
@@ -51,7 +50,6 @@ def load(
     advance: Callable[[], object] = lambda: None,
     *,
     tiled: bool = False,
-    rule: LabelRule = AS_STORED,
 ) -> Arrays:
     """Read, check and preprocess images and masks.
 
@@ -62,7 +60,6 @@ def load(
         advance: called after each sample, for a progress bar.
         tiled: for scoring: an image that "pad" finds larger than the network becomes several inputs that show all of it, with
             every pixel scored once. Otherwise it is cropped to one.
-        rule: what the values of masks mean.
 
     Raises:
         DataError: no samples, more than fit into memory, or a file that cannot be used; it is named.
@@ -74,12 +71,11 @@ def load(
     size = network_size(preprocessing)
     images = np.empty((sum(counts), *size, preprocessing.channels), np.float32)
     masks = np.empty((sum(counts), *size), np.uint8)
-    read = partial(read_mask, labels=labels, rule=rule)
     originals = []
     first = 0
     for sample, count in zip(samples, counts, strict=True):
         part = slice(first, first + count)
-        originals.append(_load_pair(sample, preprocessing, read, images[part], masks[part]))
+        originals.append(_load_pair(sample, preprocessing, labels, images[part], masks[part]))
         first += count
         advance()
     stems, groups = (
@@ -101,14 +97,15 @@ def _inputs_of(sample: Sample, preprocessing: Preprocessing, tiled: bool) -> int
 def _load_pair(
     sample: Sample,
     preprocessing: Preprocessing,
-    read: Callable[[Path], npt.NDArray[np.uint8]],
+    labels: int,
     images: npt.NDArray[np.float32],
     masks: npt.NDArray[np.uint8],
 ) -> Original:
     """Write the inputs of one sample, as many as `images` and `masks` have room for."""
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask", mend="Put one of the same stem into masks/.")
-    image, mask = read_image(sample.image, preprocessing.channels), read(sample.mask)
+    most, rule = sample.options.max_pixels, sample.options.rule
+    image, mask = read_image(sample.image, preprocessing.channels, most), read_mask(sample.mask, labels, most, rule)
     check_sizes(sample.image, image.shape[:2], sample.mask, mask.shape)
     foreground = _foreground(mask)
     with name_file(sample.image):
@@ -129,14 +126,15 @@ def _foreground(mask: npt.NDArray[np.uint8]) -> int:
     return int(np.count_nonzero((mask != 0) & (mask != IGNORE)))
 
 
-def infer_labels(dataset: Dataset, rule: LabelRule = AS_STORED) -> int:
+def infer_labels(dataset: Dataset) -> int:
     """Number of classes in all masks of a data set, see `classes.count_classes`.
 
     Raises:
         DataError: a mask that cannot be read or that does not fit the others, or a number that makes no sense.
     """
-    paths = [sample.mask for sample in dataset.samples if sample.mask is not None]
-    masks = [MaskValues(path, distinct(read_values(path))) for path in paths]
+    samples = [sample for sample in dataset.samples if sample.mask is not None]
+    rule = samples[0].options.rule if samples else AS_STORED
+    masks = [MaskValues(s.mask, distinct(read_values(s.mask, s.options.max_pixels))) for s in samples if s.mask is not None]
     labels = count_classes(masks, rule)
     classes = [to_classes(mask.values, labels, mask.path, rule) for mask in masks]
     check_count(labels, sorted({int(k) for some in classes for k in some} - {IGNORE}), dataset.root)

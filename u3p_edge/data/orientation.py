@@ -16,7 +16,6 @@ from PIL import Image
 
 from u3p_edge.data.decode import orientation_of, turn, undo
 from u3p_edge.data.folder import Sample
-from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import read_image
 from u3p_edge.data.masks import Values, read_values
 from u3p_edge.errors import DataError
@@ -57,7 +56,7 @@ class Turned:
         return f"{many}; the masks fit the turned images."
 
 
-def find_turned(samples: Sequence[Sample], max_pixels: int = MAX_PIXELS) -> Turned:
+def find_turned(samples: Sequence[Sample]) -> Turned:
     """Compare masks with images both ways where an EXIF orientation makes a difference; unreadable files are left out."""
     differing = []
     for sample in samples:
@@ -66,7 +65,7 @@ def find_turned(samples: Sequence[Sample], max_pixels: int = MAX_PIXELS) -> Turn
     if not differing:
         return Turned()
     places = np.unique(np.linspace(0, len(differing) - 1, COMPARED).round().astype(int))
-    fits = [_fit(differing[place], max_pixels) for place in places]
+    fits = [_fit(differing[place], samples[0].options.max_pixels) for place in places]
     turned, stored = (sum(fit[way] for fit in fits) for way in (0, 1))
     worst = int(np.argmax([fit[1] - fit[0] for fit in fits]))
     image, mask, orientation = differing[places[worst]]
@@ -74,9 +73,9 @@ def find_turned(samples: Sequence[Sample], max_pixels: int = MAX_PIXELS) -> Turn
     return Turned(len(differing), image, mask, orientation, fit)
 
 
-def check_turned(samples: Sequence[Sample], max_pixels: int = MAX_PIXELS) -> Turned:
+def check_turned(samples: Sequence[Sample]) -> Turned:
     """As `find_turned`. Raises DataError where masks fit their images as stored, but not as they are shown."""
-    found = find_turned(samples, max_pixels)
+    found = find_turned(samples)
     if found.fit == "stored":
         others = f"; so it is with {found.count} images" if found.count > 1 else ""
         raise DataError(

@@ -9,7 +9,8 @@ from pathlib import Path
 from u3p_edge.config import Metadata
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.fit_notes import fit_notes
-from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, read_folder
+from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.labels import AS_STORED, LabelRule
 from u3p_edge.data.load import Arrays, count_inputs, load
 from u3p_edge.data.memory import check_memory
@@ -73,15 +74,14 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
         DataError: a folder or a file that cannot be used, or an empty train or val split, or more images than fit into memory.
     """
     root = embedded_folder() if folder is None else folder
-    options = options or DataOptions()
-    dataset = read_folder(root, seed=options.seed, group_column=options.group_column)
+    dataset = open_folder(root, options or DataOptions())
     splits = _splits(dataset)
     test_split = list(splits)[-1]
     check_memory(inputs_of(dataset, metadata), metadata.preprocessing)
     turned = check_turned(dataset.samples)
     advance = begin("Read images", sum(map(len, splits.values())))
     arrays = {
-        name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train", rule=options.rule)
+        name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
         for name, samples in splits.items()
     }
     originals = tuple(original for part in arrays.values() for original in part.originals)
@@ -100,7 +100,7 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
 def validation_samples(folder: Path | None, options: DataOptions) -> tuple[Sample, ...]:
     """The validation split of a folder; None is the embedded one. Raises DataError as `read_export_data`."""
     root = embedded_folder() if folder is None else folder
-    return read_folder(root, seed=options.seed, group_column=options.group_column).split("val")
+    return open_folder(root, options).split("val")
 
 
 def inputs_of(dataset: Dataset, metadata: Metadata) -> int:
@@ -115,16 +115,19 @@ def _splits(dataset: Dataset) -> dict[str, tuple[Sample, ...]]:
     return {name: dataset.split(name) for name in names}
 
 
-def data_options(recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path | None) -> DataOptions:
+def data_options(
+    recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path | None, max_pixels: int = MAX_PIXELS
+) -> DataOptions:
     """How an export reads its data: as its recipe says, else as the model was trained, so that a split drawn then is the same.
 
     Args:
         recipe: of the export.
         trained: of the model; None where it is not known.
         folder: of the data; None is the embedded one, which says its groups itself.
+        max_pixels: height x width that an image or mask may have.
     """
     rule = LabelRule(recipe.ignore_label, recipe.label_map)
-    given = DataOptions(group_column=recipe.group_column, rule=rule)
+    given = DataOptions(group_column=recipe.group_column, rule=rule, max_pixels=max_pixels)
     if folder is None or trained is None:
         return given
     column = trained.group_column

@@ -21,6 +21,7 @@ from u3p_edge.artifact import Manifest, describe, sha256_of, write_json, write_t
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import ModelError, VerificationError
 from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
 from u3p_edge.graph.ir import Graph
@@ -93,6 +94,7 @@ def export(
     force: bool = False,
     say: Say = silent,
     accept: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Exported:
     """Export a model: convert, quantize, verify, measure, report.
 
@@ -107,6 +109,7 @@ def export(
         force: do it again even if `run` holds the same export already, and rely on nothing that lies there.
         say: is given a sentence about whatever in `run` was damaged and is made anew.
         accept: export a Keras file whose float model does not work on the data as it would be exported.
+        max_pixels: height x width that an image or mask may have.
 
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
@@ -117,7 +120,7 @@ def export(
         before = open_run(run, force=force, say=say)
         source = read_source(model, recipe)
         check_fit(source.metadata, data)
-        options = data_options(recipe, training_of(source), data)
+        options = data_options(recipe, training_of(source), data, max_pixels)
         splits = read_export_data(data, source.metadata, begin, options)
         device_sha256 = (sha256_of(device),) if device is not None else ()
         key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *device_sha256)

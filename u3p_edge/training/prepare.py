@@ -32,8 +32,9 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
     Raises:
         ConfigError: class names and labels of different number. DataError: a file that cannot be read.
     """
-    channels = recipe.channels or read_native(dataset.split("train")[0].image).shape[2]
-    labels = recipe.labels or infer_labels(dataset, recipe.data_options().rule)
+    first = dataset.split("train")[0]
+    channels = recipe.channels or read_native(first.image, first.options.max_pixels).shape[2]
+    labels = recipe.labels or infer_labels(dataset)
     if recipe.class_names and len(recipe.class_names) != labels:
         raise ConfigError(
             f"{len(recipe.class_names)} class names were given, but the masks in {dataset.root / 'masks'} have {labels} labels",
@@ -57,8 +58,7 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], objec
     check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
-        samples, labels = dataset.split(split), recipe.metadata().labels
-        return load(samples, recipe.preprocessing(), labels, advance, tiled=split == "test", rule=recipe.data_options().rule)
+        return load(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance, tiled=split == "test")
 
     train, validation = read("train"), read("val")
     for arrays in (train, validation):
