@@ -115,7 +115,10 @@ def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     said = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))
     body, start = (rest, 2) if said else (text, 1)
     delimiter = said[1] if said else _delimiter(body.partition("\n")[0])
-    reader = csv.reader(io.StringIO(body), delimiter=delimiter)
+    try:
+        reader = csv.reader(io.StringIO(body), delimiter=delimiter)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} cannot have {delimiter!r} between its columns", mend="Use a comma or a semicolon.") from error
     try:
         rows = [(start + reader.line_num - 1, [normalize("NFC", cell.strip()) for cell in row]) for row in reader]
     except csv.Error as error:
