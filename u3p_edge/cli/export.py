@@ -141,6 +141,10 @@ def export(
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Height x width that an image may have.")] = MAX_PIXELS,
     seed: Annotated[int, typer.Option(min=0, help="Of quantization-aware training.")] = 0,
+    mask: Annotated[
+        str,
+        typer.Option(metavar="OUTPUT", help="Name of the output that is the mask, where that does not follow from the model."),
+    ] = "",
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again even if the run folder holds the same export.")] = False,
     accept: Annotated[
@@ -184,6 +188,7 @@ def export(
         rounds=rounds,
         seed=seed,
         trust=trust,
+        mask=mask,
         fit=fit.value,
         normalization=normalize.value,
         mean=numbers(mean, "--mean"),

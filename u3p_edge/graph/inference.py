@@ -14,6 +14,7 @@ from u3p_edge.config import check_size
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.fold import drop_identities
 from u3p_edge.graph.ir import KERAS, Graph, Node, consumers, rename, shapes, subgraph, substitute
+from u3p_edge.graph.mask_size import fit_mask
 from u3p_edge.graph.roles import Roles, roles
 
 IMAGE = "image"
@@ -52,7 +53,8 @@ def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
 
     Args:
         graph: a segmentation network of one input of fixed size and any number of outputs.
-        mask: name of the mask's output, for a model from which it does not follow.
+        mask: name of the mask's output, for a model from which it does not follow. Flattened or smaller than the image, it is
+            brought to the image's size.
 
     Raises:
         ModelError: not one image input, no clear mask, a mask that is not made of probabilities, or a gate that does not
@@ -60,6 +62,7 @@ def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
         ConfigError: height or width are not multiples of 16.
     """
     _check_input(graph)
+    graph, mask, fitted = fit_mask(graph, mask)
     role = roles(graph, mask)
     kept = _plain(subgraph(graph, [role.mask, *([role.gate] if role.gate else [])]))
     activated, activation, added = _activate(kept, role.mask)
@@ -71,7 +74,7 @@ def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
         dropped=role.others,
         activation=activation,
         activation_added=added,
-        notes=tuple(_notes(role, activation, added, kept)),
+        notes=(*fitted, *_notes(role, activation, added, kept)),
     )
 
 
@@ -114,7 +117,8 @@ def ending(graph: Graph, name: str) -> str:
     if node.op in _KEEP_RANGE:
         return ending(graph, node.inputs[0])
     if node.op == "softmax":
-        return "softmax" if node.attrs["axis"] in (-1, 3) else f"softmax over axis {node.attrs['axis']}"
+        last = node.attrs["axis"] == -1 or node.attrs["axis"] == len(shapes(graph)[name]) - 1
+        return "softmax" if last else f"softmax over axis {node.attrs['axis']}"
     parts = [ending(graph, source) for source in node.inputs] if node.op in ("multiply", "add") else []
     if node.op == "multiply" and all(part in ("sigmoid", "softmax") for part in parts):
         return "softmax" if "softmax" in parts else "sigmoid"

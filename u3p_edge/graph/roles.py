@@ -73,5 +73,6 @@ def _joins(graph: Graph, names: frozenset[str]) -> bool:
 def _error(symptom: str, names: tuple[str, ...], found: Mapping[str, Shape]) -> ModelError:
     listed = ", ".join(f"{name} [{', '.join(map(str, found[name][1:]))}]" for name in names)
     return ModelError(
-        f"{symptom}; the outputs are {listed}", mend="Save a model whose outputs are the mask and its gate alone."
+        f"{symptom}; the outputs are {listed}",
+        mend="Name the mask with --mask OUTPUT, or save a model whose outputs are the mask and its gate alone.",
     )

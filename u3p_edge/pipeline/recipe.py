@@ -130,6 +130,7 @@ class ExportRecipe:
         rounds: of timing, at 1 thread and at all.
         seed: of the order of training images.
         trust: run code that a Keras file holds.
+        mask: name of the output that is the mask; empty where it follows from the model.
         fit, normalization, mean, std: preprocessing for a Keras file, which does not say its own.
         class_names: one a label, background first, for a Keras file.
         group_column: of split.csv, that is never split across sets; None takes what the model was trained with, else finds a
@@ -160,6 +161,7 @@ class ExportRecipe:
     rounds: int = 15
     seed: int = 0
     trust: bool = False
+    mask: str = ""
     fit: Fit = "resize"
     normalization: Normalization = "percentile"
     mean: tuple[float, ...] = ()

@@ -80,7 +80,7 @@ def read_source(path: Path | None, recipe: ExportRecipe) -> Source:
         )
     else:
         model, metadata, weights = read_keras_file(folder, trust=recipe.trust), None, folder
-    inference = inference_graph(from_keras(model))
+    inference = inference_graph(from_keras(model), mask=recipe.mask or None)
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
     digest = sha256_of(weights)
