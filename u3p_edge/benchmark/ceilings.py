@@ -30,7 +30,7 @@ class Ceilings:
         return (self.ms, self.mb, self.peak_mb) != (None, None, None)
 
 
-def bounded(artifacts: Sequence[ArtifactResult], named: bool) -> tuple[ArtifactResult, ...]:
+def select_bounded(artifacts: Sequence[ArtifactResult], named: bool) -> tuple[ArtifactResult, ...]:
     """The files that budgets are for: all where the user named them, else the int8 ones, else all."""
     int8 = tuple(artifact for artifact in artifacts if artifact.format.endswith("-int8"))
     return tuple(artifacts) if named or not int8 else int8

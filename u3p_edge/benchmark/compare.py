@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from u3p_edge.benchmark.ceilings import Ceilings, bounded, check_ceilings
+from u3p_edge.benchmark.ceilings import Ceilings, check_ceilings, select_bounded
 from u3p_edge.benchmark.checks import EVERYTHING, Check, Outcome, Tolerances, Verdict, What
 from u3p_edge.benchmark.matching import Pair, choose_reference, match, select
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, Environment, RunResult
@@ -54,7 +54,7 @@ def gate(
     checks = [check for pair in chosen for check in _pair(baseline, current, pair, reference, limits, scope)]
     if ceilings.given:
         files = [pair.after for pair in chosen if pair.after is not None]
-        checks += [c for a in bounded(files, bool(scope.files)) for c in check_ceilings(a, ceilings, scope.threads)]
+        checks += [c for a in select_bounded(files, bool(scope.files)) for c in check_ceilings(a, ceilings, scope.threads)]
     return Verdict(tuple(checks), _notes(baseline, current, chosen, reference, scope))
 
 

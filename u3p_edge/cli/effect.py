@@ -9,7 +9,7 @@ import typer
 from u3p_edge.errors import ConfigError
 
 
-def typed(context: typer.Context, names: Sequence[str]) -> tuple[str, ...]:
+def typed_options(context: typer.Context, names: Sequence[str]) -> tuple[str, ...]:
     """The options of those parameters that were typed or set by the environment, e.g. "--fit"."""
     sources = {name: context.get_parameter_source(name) for name in names}
     given = [name for name, source in sources.items() if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")]
@@ -19,6 +19,6 @@ def typed(context: typer.Context, names: Sequence[str]) -> tuple[str, ...]:
 
 def refuse(context: typer.Context, names: Sequence[str], because: str, mend: str) -> None:
     """Raise ConfigError if one of those parameters was typed; `because` says why it changes nothing, after its name."""
-    given = typed(context, names)
+    given = typed_options(context, names)
     if given:
         raise ConfigError(f"{given[0]} {because}", mend=mend)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.effect import refuse, typed
+from u3p_edge.cli.effect import refuse, typed_options
 from u3p_edge.cli.terminal import print_list, say, say_note
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.pipeline.recipes import DEFAULT, NAMES
@@ -299,8 +299,8 @@ def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, 
         refuse(context, KERAS_ALONE, f"is for a Keras file, and {known} says that itself", "Leave it out.")
     if not int8:
         refuse(context, INT8_ALONE, "is for int8 files, and no int8 was asked for", "Add --int8.")
-    budgets = typed(context, BUDGETS)
-    if budgets and typed(context, ("recipe_name",)) and read_recipe(recipe_name).pruning is None:
+    budgets = typed_options(context, BUDGETS)
+    if budgets and typed_options(context, ("recipe_name",)) and read_recipe(recipe_name).pruning is None:
         say_note(f"{budgets[0]} drops channels, though the recipe {recipe_name} by itself drops none.")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import print_list, print_table, say, shown
+from u3p_edge.cli.terminal import plain_text, print_list, print_table, say
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -104,7 +104,7 @@ def gate(
 
 def _show(verdict: Verdict) -> None:
     rows: list[list[str | Text]] = [
-        [check.artifact, check.title, shown(*WORDS[check.outcome]), check.reason] for check in verdict.checks
+        [check.artifact, check.title, plain_text(*WORDS[check.outcome]), check.reason] for check in verdict.checks
     ]
     header = ["file", "what", "outcome", "why"]
     print_table(header, rows, words=header)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from u3p_edge.cli.terminal import print_table, say, shown
+from u3p_edge.cli.terminal import plain_text, print_table, say
 from u3p_edge.config import MAX_THREADS
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str
     error = found.errors.get((choice.site, form.name))
     return (
         choice.site if first else "",
-        shown(f"{form.name} ✓", "bold") if taken and every else form.name,
+        plain_text(f"{form.name} ✓", "bold") if taken and every else form.name,
         "" if form.macs is None else f"{form.macs / 1e6:.1f}",
         "" if form.milliseconds is None else f"{form.milliseconds:.2f}",
         "" if error is None else f"{error:.1e}",

@@ -47,7 +47,7 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, emoji=False, highlight=False, width=WIDE)
 
 
-def shown(text: str, style: str = "") -> Text:
+def plain_text(text: str, style: str = "") -> Text:
     """Text of a stranger as rich prints it: neither markup nor control characters."""
     from rich.text import Text
 
@@ -56,7 +56,7 @@ def shown(text: str, style: str = "") -> Text:
 
 def say(text: str, style: str = "", *, stderr: bool = False) -> None:
     """Print one line, whoever wrote its words; a terminal wraps it where it must."""
-    console(stderr=stderr).print(shown(text, style), soft_wrap=True)
+    console(stderr=stderr).print(plain_text(text, style), soft_wrap=True)
 
 
 def say_note(sentence: str) -> None:
@@ -70,7 +70,7 @@ def print_list(sentences: Sequence[str]) -> None:
 
     grid = Table.grid(padding=(0, 1))
     for sentence in sentences:
-        grid.add_row("•", shown(sentence.replace("**", "")))
+        grid.add_row("•", plain_text(sentence.replace("**", "")))
     console().print(grid)
 
 
@@ -106,13 +106,13 @@ def make_table(
     from rich.text import Text
 
     table = Table(
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=shown(title) if title else None, title_justify="left"
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=plain_text(title) if title else None, title_justify="left"
     )
     left = {header[0]} if words is None else set(words)
     for name in header:
         # Titles are of this package, some of two lines, but class names are among them.
-        heading = Text("\n").join(shown(line) for line in name.split("\n"))
+        heading = Text("\n").join(plain_text(line) for line in name.split("\n"))
         table.add_column(heading, justify="left" if name in left else "right", overflow="fold", no_wrap=name not in left)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else shown(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else plain_text(cell) for cell in row))
     return table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from u3p_edge.cli.terminal import shown
+from u3p_edge.cli.terminal import plain_text
 
 if TYPE_CHECKING:
     from u3p_edge.training.recipe import TrainRecipe
@@ -72,4 +72,4 @@ class RichProgress:
             self._print("The gate has begun to overfit: it is frozen at its best; segmentation goes on.")
 
     def _print(self, text: str) -> None:
-        self._console.print(shown(text), soft_wrap=True)
+        self._console.print(plain_text(text), soft_wrap=True)

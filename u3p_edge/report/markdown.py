@@ -224,7 +224,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sentence(text: str) -> str:
-    """A sentence of a report in Markdown: what stands between two `**` is bold, all else is plain text."""
+    """A sentence of a report in Markdown: what is between two `**` is bold, all else is plain text."""
     parts = text.split("**")
     if len(parts) % 2 == 0:
         return to_markdown(text)
