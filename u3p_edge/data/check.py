@@ -108,12 +108,12 @@ def check_folder(
     classes = count_classes([MaskValues(p.mask, p.values) for p in pairs], rule) if labels is None else labels
     counted = [(pair, _attempt(partial(_count, pair, classes, rule), problems)) for pair in pairs]
     readable = [(pair, counts) for pair, counts in counted if counts is not None]
-    counts = np.array([some for _, some in readable], np.int64).reshape(-1, IGNORE + 1)
-    total, ignored = counts[:, :classes].sum(axis=0), int(counts[:, IGNORE].sum())
+    total, present, ignored = _sum(readable, classes)
     if labels is None:
         _attempt(lambda: check_count(classes, np.flatnonzero(total).tolist(), Path(root)), problems)
     turned = _attempt(lambda: check_turned(samples), problems)
     images = {split: found.dataset.count(split) for split in SPLITS}
+    about_classes = _notes(images, readable, classes)
     return FolderReport(
         root=str(root),
         images=images,
@@ -125,15 +125,10 @@ def check_folder(
         modes=dict(Counter(p.mode for p in pairs).most_common()),
         labels=classes,
         fractions=tuple(float(n) for n in total / max(1, total.sum())),
-        present=tuple(int(n) for n in (counts[:, :classes] > 0).sum(axis=0)),
+        present=tuple(int(n) for n in present),
         ignored=ignored / max(1, int(total.sum()) + ignored),
         problems=tuple(problems),
-        notes=(
-            *found.dataset.notes,
-            *((turned.note,) if turned and turned.note else ()),
-            *_notes(images, readable, classes),
-            *_size_notes(pairs),
-        ),
+        notes=tuple(filter(None, (*found.dataset.notes, turned.note if turned else "", *about_classes, *_size_notes(pairs)))),
     )
 
 
@@ -180,6 +175,13 @@ def _count(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
     counts = np.zeros(IGNORE + 1, np.int64)
     np.add.at(counts, to_classes(pair.values, labels, pair.mask, rule), pair.counts)
     return counts
+
+
+def _sum(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, Counts, int]:
+    """Pixels of each class, masks that have each class, and pixels that are ignored."""
+    counts = np.array([some for _, some in masks], np.int64).reshape(-1, IGNORE + 1)
+    total = counts[:, :classes]
+    return total.sum(axis=0), (total > 0).sum(axis=0), int(counts[:, IGNORE].sum())
 
 
 def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[str, ...]:
