@@ -92,8 +92,9 @@ def test_a_stage_that_an_error_ends_is_not_done(capsys: pytest.CaptureFixture[st
 def test_bench_knows_its_stages(program: Program, zoo: Zoo) -> None:
     done = program("bench", zoo.path("int8.tflite"), "--threads", 1, "--rounds", 5, "--memory", 1)
     began = re.findall(r"^stage (\d) of (\d): [^:\n]+$", done.err, re.MULTILINE)
-    assert began == [("1", "2"), ("2", "2")]
-    assert done.err.count(": done in ") == 2
+    # One number of threads, whole frames, memory.
+    assert began == [("1", "3"), ("2", "3"), ("3", "3")]
+    assert done.err.count(": done in ") == 3
     assert "stage" not in done.out
 
 

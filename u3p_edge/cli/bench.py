@@ -98,7 +98,8 @@ def bench(
     )
     for path in filter(None, (save, report)):
         check_output_file(path)
-    with stages(len(models) * (data is not None) + len(counts) + (memory > 0)) as begin:
+    # Predictions of each file, each number of threads, whole frames, memory.
+    with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as begin:
         measured = measure(
             models,
             reference=reference,
