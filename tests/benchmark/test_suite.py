@@ -57,7 +57,7 @@ def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp
         assert a.frames is not None
         assert (a.frames.threads, a.frames.size) == (2, (96, 80))
         assert len(a.frames.prepare_ms) == len(a.frames.network_ms) == len(a.frames.restore_ms) == 5
-    assert stages[-1] == "Weigh in fresh processes: 4"
+    assert stages[-1] == "Measure memory in fresh processes: 4"
     assert "Time at 2 threads: 5" in stages
     save_result(tmp_path / "r.json", run)
     assert read_result(tmp_path / "r.json") == run

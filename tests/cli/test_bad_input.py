@@ -358,7 +358,7 @@ def test_an_export_that_was_killed_goes_on(
     assert "Convert float32 to TFLite" not in done.err
     assert "Choose rewrites" not in done.err
     assert "Calibrate" not in done.err
-    assert "Weigh in fresh processes" in done.err
+    assert "Measure memory in fresh processes" in done.err
     reports = ("pareto.svg", "report.json", "report.md", "samples.png")
     others = ("manifest.json", "quantization.json", "rewrites.json", *reports)
     assert left_in(out) == sorted([*MODEL_FILES, *others])

@@ -289,7 +289,7 @@ def _with_memory(
 ) -> dict[str, ArtifactResult]:
     if settings.memory_repeats < 1:
         return dict(results)
-    advance = progress("Weigh in fresh processes", settings.memory_repeats * len(results))
+    advance = progress("Measure memory in fresh processes", settings.memory_repeats * len(results))
     return {
         name: dataclasses.replace(
             result, memory=memory.peak_memory(paths[name], repeats=settings.memory_repeats, advance=advance)

@@ -15,6 +15,7 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.pipeline.recipes import DEFAULT, NAMES
 
 if TYPE_CHECKING:
+    from u3p_edge.cli.stage_times import StageTimes
     from u3p_edge.pipeline.export import Exported
     from u3p_edge.pipeline.recipe import ExportRecipe, Format
 
@@ -202,7 +203,9 @@ def export(
     _check_effect(context, model, recipe_name, int8)
     _check_device(device, recipe)
     if dry_run:
-        _explain(model, data, recipe, max_pixels)
+        from u3p_edge.cli.export_plan import explain
+
+        explain(model, data, recipe, max_pixels, _times(model, data, recipe, device))
         return
     _run(model, data, out, recipe, device, force, accept, max_pixels)
 
@@ -220,7 +223,7 @@ def _run(
     from u3p_edge.cli.bench import command_line
     from u3p_edge.cli.progress import stages
 
-    with stages() as begin:
+    with stages(times=_times(model, data, recipe, device)) as begin:
         begin("Load TensorFlow", 0)
         from u3p_edge.pipeline.export import export as run_export
 
@@ -243,6 +246,16 @@ def _run(
         # The notes above name the layers; this is what a log shows last.
         print(f"u3p-edge: {len(done.failures)} of the files could not be made", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _times(model: Path | None, data: Path | None, recipe: ExportRecipe, device: Path | None) -> StageTimes:
+    """How long this export took before, on this machine."""
+    from u3p_edge import __version__
+    from u3p_edge.cli.stage_times import read_stage_times
+    from u3p_edge.latency.cache import default_folder
+
+    paths = (str(path and path.resolve()) for path in (model, data, device))
+    return read_stage_times(default_folder(), __version__, "export", *paths, recipe.to_json())
 
 
 def _pairs(path: Path | None) -> tuple[tuple[str, str], ...]:
@@ -317,63 +330,6 @@ def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
             "a device's table says what to prune, and nothing is pruned", mend="Give --latency-budget-ms, or no --device."
         )
     check_device(recipe.pruning)
-
-
-def _explain(model: Path | None, data: Path | None, recipe: ExportRecipe, max_pixels: int) -> None:
-    """The plan, from a model and a folder of which every file was read and checked as the export does it."""
-    from u3p_edge.cli.progress import stages
-    from u3p_edge.data.embedded import embedded_folder
-    from u3p_edge.data.folder import open_folder
-    from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
-    from u3p_edge.pipeline.data import check_fit, data_options, inputs_of, read_export_data
-    from u3p_edge.pipeline.normalization_check import check_normalization
-    from u3p_edge.pipeline.source import read_source, training_of
-
-    source = read_source(model, recipe)
-    check_fit(source.metadata, data)
-    options = data_options(recipe, training_of(source), data, max_pixels)
-    dataset = open_folder(data or embedded_folder(), options)
-    counts = ", ".join(f"{dataset.count(split)} {split}" for split in ("train", "val", "test"))
-    how = {"auto": f"post-training, else {recipe.qat_epochs} epochs of training", "ptq": "post-training"}
-    p = source.metadata.preprocessing
-    inputs = inputs_of(dataset, source.metadata)
-    check_memory(inputs, p)
-    with stages() as begin:
-        read_export_data(data, source.metadata, begin, options)
-    say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
-    say(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
-    say(f"data    {dataset.root.resolve().name}: {counts} images")
-    say(f"memory  {array_bytes(inputs, p) / 1e9:.2f} GB for the images, of {available_bytes() / 1e9:.1f} GB available")
-    for note in dataset.notes:
-        say(f"        {note}")
-    if source.folder is None and data is not None:
-        check = check_normalization(source, dataset.split("val"), lambda _stage, _steps: lambda: None)
-        say(f"score   {check.note if check else 'no foreground in the validation images'}")
-    say(f"prune   {_pruning(recipe)}")
-    say(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")
-    say(f"rewrite {_rewriting(recipe)}")
-    if recipe.zeros is not None:
-        say(f"zeros   {100 * recipe.zeros.share:g} % of the weights ({recipe.zeros.pattern})")
-    say(f"formats {', '.join(recipe.formats)}")
-
-
-def _pruning(recipe: ExportRecipe) -> str:
-    p = recipe.pruning
-    if p is None:
-        return "no"
-    from u3p_edge.cli.budgets import in_words
-
-    steps = f"{p.steps} step{'s' if p.steps > 1 else ''}, {p.final_updates} gradient steps of distillation after the last"
-    return f"to {in_words(p)}, by {p.importance}; {steps}; at most {recipe.max_drop:g} points lost"
-
-
-def _rewriting(recipe: ExportRecipe) -> str:
-    if not recipe.rewrite:
-        return "no"
-    strips = "strips by the memory plan" if recipe.strips is None else f"{recipe.strips} strips"
-    if recipe.memory_budget_mb is not None:
-        strips = f"strips for {recipe.memory_budget_mb:g} MB"
-    return f"{'as recorded' if recipe.rewrites else 'exact forms chosen by timing'}, {strips}"
 
 
 def _show(done: Exported) -> None:
