@@ -22,7 +22,7 @@ from PIL import Image
 from real_data import results_folder
 
 from u3p_edge.artifact import make_folder, write_json, write_text
-from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.config import Preprocessing
 from u3p_edge.data.preprocess import inputs, restore
@@ -44,7 +44,7 @@ def main() -> None:
     pairs = {f"prepare {name} {h}x{w}": _preparing(rng, (h, w), c, dtype) for name, (h, w), c, dtype in IMAGES}
     pairs |= {f"restore {name} to {h}x{w}": _restoring(rng, (h, w), c) for name, (h, w), c in MASKS}
     samples = {name: _time(alone, ours, rounds) for name, (alone, ours) in pairs.items()}
-    environment = describe()
+    environment = describe_environment()
     folder = results_folder("frame")
     make_folder(folder)
     kept = {name: {"resize_ms": alone, "whole_ms": ours} for name, (alone, ours) in samples.items()}

@@ -18,27 +18,27 @@ from typing import get_args
 from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, write_json, write_text
-from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.cli.progress import stages
 from u3p_edge.pipeline.data import read_export_data
-from u3p_edge.pipeline.pruned import Pruned
-from u3p_edge.pipeline.pruning import pruned
-from u3p_edge.pipeline.recipe import ExportRecipe, Measure
-from u3p_edge.pipeline.recipes import read_recipe
+from u3p_edge.pipeline.prune import prune_source
+from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.recipes.named import read_export_recipe
+from u3p_edge.recipes.recipe import ExportRecipe, Measure
 
 
 def recipe_for(measure: Measure, updates: int, speedup: float) -> ExportRecipe:
     """The balanced recipe's cut by another measure, kept whatever it loses; the file's size is not bound."""
-    balanced = read_recipe("balanced").pruning
+    balanced = read_export_recipe("balanced").pruning
     if balanced is None:
         raise SystemExit("the balanced recipe prunes nothing")
     cut = dataclasses.replace(balanced, importance=measure, speedup=speedup, steps=1, final_updates=updates)
     return ExportRecipe(pruning=cut, max_drop=100.0)
 
 
-def table(found: dict[str, Pruned]) -> str:
+def table(found: dict[str, PruningResult]) -> str:
     """One row a measure, the best first."""
     rows = [
         "| importance | Dice as it came | just after the cut | fine-tuned | points lost | ms | MB | GMAC | parameters |",
@@ -65,14 +65,14 @@ def main() -> None:
     given = parser.parse_args()
     trained = given.runs / given.data.name / "train"
     source = read_source(trained, ExportRecipe())
-    found: dict[str, Pruned] = {}
+    found: dict[str, PruningResult] = {}
     with stages() as begin:
         data = read_export_data(given.data, source.metadata, begin)
         for measure in get_args(Measure):
             folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.updates}" / measure
             make_folder(folder)
             recipe = recipe_for(measure, given.updates, given.speedup)
-            found[measure] = pruned(source, data, recipe, None, Staging(folder), begin)
+            found[measure] = prune_source(source, data, recipe, None, Staging(folder), begin)
     kept = results_folder(f"importance_{given.data.name}")
     make_folder(kept)
     write_json(kept / "steps.json", {name: [dataclasses.asdict(step) for step in one.steps] for name, one in found.items()})
@@ -81,7 +81,9 @@ def main() -> None:
         "differences of a few tenths of a point are within what another seed would give. Milliseconds are of int8 TFLite at "
         "one thread, before rewriting, each measured in a calm moment."
     )
-    ran = f"{machine_of(describe())}. Command: `{shlex.join(['python', 'benchmarks/importance.py', *sys.argv[1:]])}`."
+    ran = (
+        f"{machine_of(describe_environment())}. Command: `{shlex.join(['python', 'benchmarks/importance.py', *sys.argv[1:]])}`."
+    )
     write_text(kept / "report.md", f"# Measures of importance, {given.data.name}\n\n{said}\n\n{table(found)}\n\n{ran}\n")
     print(table(found))
 

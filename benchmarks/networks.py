@@ -11,21 +11,22 @@ import tf_keras
 from u3p_edge.artifact import write_bytes
 from u3p_edge.cli.progress import Begin
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
-from u3p_edge.export import flatbuffer, onnx_float, onnx_int8
-from u3p_edge.export.tflite_file import lower, write
-from u3p_edge.export.tflite_memory import needed
-from u3p_edge.graph.fold import fold
+from u3p_edge.export.onnx import float_writer, int8_writer
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
+from u3p_edge.export.tflite.xnnpack_memory import estimate_memory
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.stand_in import stand_in
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
-from u3p_edge.pipeline.rewriting import choices_for
-from u3p_edge.rewrite import strip_choice
-from u3p_edge.rewrite.engine import Choice, apply, sites
-from u3p_edge.rewrite.interpolated import gathered
+from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.rewrite.engine import Selection, apply_selections, find_sites
+from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.tiling import choose
 
 NUMBERS = ("float32", "int8")
 FORMS = ("reference", "rewritten")
@@ -38,8 +39,8 @@ class Variant:
 
     graph: Graph
     whole: Graph
-    choices: tuple[Choice, ...]
-    strips: strip_choice.Plan | None
+    choices: tuple[Selection, ...]
+    strips: choose.TilingPlan | None
 
 
 def network(width: int, size: int) -> tuple[Graph, Metadata]:
@@ -49,25 +50,25 @@ def network(width: int, size: int) -> tuple[Graph, Metadata]:
         preset("paper"), base_width=width, input_shape=(size, size, 1), deep_supervision=False, cgm=False
     )
     graph = inference_graph(from_keras(build(config))).graph
-    return fold(graph), default_metadata(Preprocessing(size, size, 1, "resize", "percentile"), 2)
+    return fold_batch_norm(graph), default_metadata(Preprocessing(size, size, 1, "resize", "percentile"), 2)
 
 
 def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
     """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
-    choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(sites(graph))))
-    new = apply(graph, choices)
-    plan = strip_choice.choose(gathered(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
+    choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(find_sites(graph))))
+    new = apply_selections(graph, choices)
+    plan = choose.choose_tiling(fuse_interpolated_sums(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
 
 
-def weighing(number: str) -> strip_choice.Weigh:
+def weighing(number: str) -> choose.MeasureMemory:
     """What the TFLite file of a graph in strips needs to run, as `export` asks; integers are made up."""
 
     def weigh(graph: Graph, _origin: Mapping[str, str]) -> int:
         if number == "float32":
-            return needed(lower(graph, None))
-        made = stand_in(graph)
-        return needed(lower(made.graph, made.scheme))
+            return estimate_memory(lower_graph(graph, None))
+        made = make_dummy_quantized(graph)
+        return estimate_memory(lower_graph(made.graph, made.scheme))
 
     return weigh
 
@@ -83,11 +84,11 @@ def write_files(variant: Variant, name: str, number: str, metadata: Metadata, fo
     stem, views = f"{name}.{number}", name != "reference"
     paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
     if number == "int8":
-        made = stand_in(variant.graph)
-        write_bytes(paths["tflite"], write(made.graph, made.scheme, metadata, views=views))
-        model = onnx_int8.to_onnx(flatbuffer.read(paths["tflite"].read_bytes()), metadata)
+        made = make_dummy_quantized(variant.graph)
+        write_bytes(paths["tflite"], write_tflite(made.graph, made.scheme, metadata, views=views))
+        model = int8_writer.write_int8_onnx(schema.parse_tflite(paths["tflite"].read_bytes()), metadata)
     else:
-        write_bytes(paths["tflite"], write(variant.graph, None, metadata, views=views))
-        model = onnx_float.to_onnx(to_keras(variant.whole), metadata)
+        write_bytes(paths["tflite"], write_tflite(variant.graph, None, metadata, views=views))
+        model = float_writer.write_float_onnx(to_keras(variant.whole), metadata)
     write_bytes(paths["onnx"], model.SerializeToString())
     return {path.name: path for path in paths.values()}

@@ -21,24 +21,25 @@ from networks import MB, network, weighing
 from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
-from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.benchmark.result import ArtifactResult, RunResult, save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.benchmark.timing import latencies
 from u3p_edge.cli.progress import Begin, stages
-from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.stand_in import stand_in
-from u3p_edge.pipeline.rewriting import choices_for
-from u3p_edge.prune.apply import apply
-from u3p_edge.prune.dependency import groups
+from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.prune.apply import apply_plan
+from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.rewrite import engine, strip_choice
-from u3p_edge.rewrite.interpolated import gathered
+from u3p_edge.rewrite import engine
+from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.tiling import choose
 from u3p_edge.runtime import open_session
 
 STEP = 8
@@ -47,9 +48,9 @@ STEP = 8
 
 def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
     """The plan for a wider network of the same architecture that keeps the same share of every group."""
-    shares = {group.name: len(plan.of(group)) / group.size for group in groups(small) if not group.frozen}
+    shares = {group.name: len(plan.of(group)) / group.size for group in find_groups(small) if not group.frozen}
     kept = {}
-    for group in groups(large):
+    for group in find_groups(large):
         if not group.frozen:
             count = round(shares[group.name] * group.size / STEP) * STEP
             kept[group.name] = range(min(group.size, max(count, STEP)) if shares[group.name] else 0)
@@ -58,9 +59,9 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
 
 def rewritten_and_strips(graph: Graph, begin: Begin) -> tuple[Graph, Graph]:
     """The graph rewritten, and that in strips."""
-    choices = choices_for(graph, Target("int8"), begin("Choose forms", len(engine.sites(graph))))
-    new = gathered(engine.apply(graph, choices))
-    return new, strip_choice.choose(new, bytes_per_element=1, weigh=weighing("int8")).graph
+    choices = choices_for(graph, Target("int8"), begin("Choose forms", len(engine.find_sites(graph))))
+    new = fuse_interpolated_sums(engine.apply_selections(graph, choices))
+    return new, choose.choose_tiling(new, bytes_per_element=1, weigh=weighing("int8")).graph
 
 
 def main() -> None:
@@ -75,14 +76,14 @@ def main() -> None:
     plan = PruningPlan.from_json(json.dumps(read_json(given.plan)["plan"]))
     small, _ = network(given.base, given.size)
     large, metadata = network(64, 320)
-    cut = apply(large, scaled(small, plan, large))
+    cut = apply_plan(large, scaled(small, plan, large))
     make_folder(given.runs)
     reference, int8 = given.runs / "reference.float32.tflite", given.runs / "pruned.int8.tflite"
     with stages() as begin:
         rewritten, strips = rewritten_and_strips(cut, begin)
-        made = stand_in(strips)
-        write_bytes(int8, write(made.graph, made.scheme, metadata))
-        write_bytes(reference, write(large, None, metadata, views=False))
+        made = make_dummy_quantized(strips)
+        write_bytes(int8, write_tflite(made.graph, made.scheme, metadata))
+        write_bytes(reference, write_tflite(large, None, metadata, views=False))
         paths = {path.name: path for path in (reference, int8)}
         image = np.random.default_rng(0).random((320, 320, 1), dtype=np.float32)
         sessions = [open_session(path, 1) for path in paths.values()]
@@ -94,13 +95,13 @@ def main() -> None:
             memory_mb = peak_memory(path, repeats=3, advance=advance)
             results.append(dataclasses.replace(found, latencies=(latency,), memory=memory_mb))
     said = shlex.join(["python", "benchmarks/paper_model.py", *sys.argv[1:]])
-    result = RunResult(said, describe(), ("background", "class 1"), reference.name, tuple(results), None)
+    result = RunResult(said, describe_environment(), ("background", "class 1"), reference.name, tuple(results), None)
     kept = results_folder("paper_model")
     make_folder(kept)
     save_result(kept / "result.json", result)
     first, second = (r.latencies[0].samples_ms for r in results)
-    gain, peak = ratio(first, second), memory.plan(strips, bytes_per_element=1).peak
-    whole = memory.plan(large, bytes_per_element=4).peak
+    gain, peak = ratio(first, second), memory.plan_memory(strips, bytes_per_element=1).peak
+    whole = memory.plan_memory(large, bytes_per_element=4).peak
     lines = [
         "# The paper's model, base 64, 320x320, in a pruned shape",
         "**The weights are not trained**: latency and memory alone, nothing here says anything of accuracy.",

@@ -30,18 +30,18 @@ from real_data import machine_of, results_folder
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.result import save_result
 from u3p_edge.cli.progress import Begin, stages
-from u3p_edge.graph.fold import fold
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.latency.fill import fill
-from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import Target
+from u3p_edge.latency.table.measure import measure_table
+from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.pipeline.budgets import Budget
 from u3p_edge.pipeline.data import read_export_data
-from u3p_edge.pipeline.pruned import Pruned
-from u3p_edge.pipeline.pruning import pruned_to
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.prune import prune_to
+from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.recipes.recipe import ExportRecipe
 
 BASE, SIZE = 64, 320
 """The paper's."""
@@ -76,14 +76,14 @@ def cost(one: Case, graph: Graph, begin: Begin) -> Callable[[Graph], float]:
     paper = {name: shape for name, shape in shapes(network(BASE, SIZE)[0]).items() if "head" not in name and name != "mask"}
     if any(shapes(whole).get(name) not in (None, shape) for name, shape in paper.items()):
         raise SystemExit("the enlarged network is not the paper's")
-    predictor = Predictor(fill(whole, Target("int8"), begin, quick=True, checks=0))
+    predictor = Predictor(measure_table(whole, Target("int8"), begin, quick=True, checks=0))
     return lambda small: predictor.predict(enlarged(small, times, SIZE)).total_ms
 
 
-def planned(one: Case, folder: Path, ms: float, updates: int, begin: Begin) -> Pruned:
+def planned(one: Case, folder: Path, ms: float, updates: int, begin: Begin) -> PruningResult:
     """The base-16 network in the shape with which the paper's model takes so many milliseconds, also as pruned.h5."""
     source = read_source(one.trained, ExportRecipe())
-    graph = fold(source.graph)
+    graph = fold_batch_norm(source.graph)
     estimate = cost(one, graph, begin)
     budget = Budget("latency of the paper's model, ms", ms, estimate, None, estimate(graph))
     print(f"{budget.start:.0f} ms as it is, by the table; {ms:g} asked for")
@@ -91,7 +91,7 @@ def planned(one: Case, folder: Path, ms: float, updates: int, begin: Begin) -> P
     make_folder(folder / "steps")
     data = read_export_data(one.data, source.metadata, begin)
     recipe = ExportRecipe(pruning=pruning, max_drop=100)
-    found = pruned_to([budget], source, data, recipe, Staging(folder / "steps"), begin)
+    found = prune_to([budget], source, data, recipe, Staging(folder / "steps"), begin)
     found.source.model.save(folder / "pruned.h5")
     return found
 

@@ -29,20 +29,20 @@ from pruning_controls import Case, by_chance, narrow, teach, told, trained_for
 from real_data import HERE, command, machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, read_json, write_json, write_text
-from u3p_edge.benchmark.paired import lost
+from u3p_edge.benchmark.paired import paired_loss
 from u3p_edge.benchmark.result import RunResult, save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.benchmark.suite import Measured as Compared
 from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.distill.loop import teacher_probabilities
 from u3p_edge.graph import memory
 from u3p_edge.pipeline.data import read_export_data
-from u3p_edge.pipeline.device import read as read_network
-from u3p_edge.pipeline.recipe import ExportRecipe
-from u3p_edge.pipeline.recipes import MEASURED, NAMES, Measured
 from u3p_edge.pipeline.source import read_source
-from u3p_edge.training.distill import soft_masks
-from u3p_edge.training.recipe import read_recipe as read_training
+from u3p_edge.recipes.named import MEASURED, NAMES, MeasuredRecipe
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.tools.device_profile import read_networks as read_network
+from u3p_edge.training.recipe import read_train_recipe as read_training
 
 CONTROLS = ("random", "narrow", "distilled", "unet")
 REFERENCE = "reference.float32.tflite"
@@ -72,7 +72,7 @@ def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: 
     taught = [name for name in ("distilled", "unet") if name in controls]
     if taught:
         data = read_export_data(one.data, source.metadata, begin)
-        soft = soft_masks(source.model, data.train.images, begin("Ask the float model", len(data.train.images)))
+        soft = teacher_probabilities(source.model, data.train.images, begin("Ask the float model", len(data.train.images)))
         for name in taught:
             model = teach(one, name, budget, epochs, source, data, soft, begin)
             made[name] = one.export(model, "exact", name, *told(one, name))
@@ -97,13 +97,13 @@ def side_by_side(
     )  # fmt: skip
     truth, groups, labels = data.val.labels, data.val.groups, source.metadata.labels
     before = found.predictions[REFERENCE]
-    losses = {name: lost(truth, before, labels_of, groups, labels) for name, labels_of in found.predictions.items()}
+    losses = {name: paired_loss(truth, before, labels_of, groups, labels) for name, labels_of in found.predictions.items()}
     return found, losses
 
 
 def arena(path: Path, bytes_per_element: int) -> int:
     """Peak of the arena plan of a TFLite file, bytes."""
-    return memory.plan(read_network(path), bytes_per_element=bytes_per_element).peak
+    return memory.plan_memory(read_network(path), bytes_per_element=bytes_per_element).peak
 
 
 def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> str:
@@ -160,7 +160,7 @@ def record(one: Case, result: RunResult, losses: Mapping[str, Interval]) -> None
         recipe = a.name.removesuffix(".int8.tflite")
         if recipe in NAMES:
             gain = ratio(first.latencies[0].samples_ms, a.latencies[0].samples_ms).median
-            found = Measured(data, recipe, round(gain, 1), round(losses[a.name].median, 2), a.bytes / first.bytes)
+            found = MeasuredRecipe(data, recipe, round(gain, 1), round(losses[a.name].median, 2), a.bytes / first.bytes)
             entries.append(dataclasses.asdict(found))
     write_json(MEASURED, {"results": entries})
 

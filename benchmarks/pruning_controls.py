@@ -14,17 +14,17 @@ from real_data import command
 
 from u3p_edge.artifact import make_folder, read_json, write_text
 from u3p_edge.cli.progress import Begin
-from u3p_edge.graph.fold import fold
+from u3p_edge.distill.loop import Recovery, finetune
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.models.store import save_model
 from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.budgets import int8_milliseconds
-from u3p_edge.pipeline.int8 import float_model_dice
-from u3p_edge.pipeline.recipe import Pruning
-from u3p_edge.pipeline.recipes import path_of, read_recipe
+from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.source import Source, augmentation_of
-from u3p_edge.training.distill import Recovery, recover
+from u3p_edge.recipes.named import path_of, read_export_recipe
+from u3p_edge.recipes.recipe import Pruning
 from u3p_edge.training.recipe import TrainRecipe
 
 WIDTHS = range(2, 17)
@@ -52,7 +52,7 @@ class Case:
 
 def pruning_of(name: str) -> Pruning:
     """How a recipe prunes."""
-    found = read_recipe(name).pruning
+    found = read_export_recipe(name).pruning
     if found is None:
         raise SystemExit(f"the recipe {name} prunes nothing that controls could be held against")
     return found
@@ -99,7 +99,7 @@ def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data
     )  # fmt: skip
     folder = one.runs / f"{name}{width}"
     make_folder(folder)
-    done = recover(
+    done = finetune(
         fresh(width), data.train, soft, recovery, folder=folder, begin=begin,
         validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
     )  # fmt: skip
@@ -118,7 +118,7 @@ def fitting(budget: float, make: Callable[[int], tf_keras.Model]) -> int:
     clock = int8_milliseconds()
 
     def off(width: int) -> float:
-        return abs(clock(fold(inference_graph(from_keras(make(width))).graph)) - budget)
+        return abs(clock(fold_batch_norm(inference_graph(from_keras(make(width))).graph)) - budget)
 
     return min(WIDTHS, key=off)
 

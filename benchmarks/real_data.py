@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from u3p_edge.benchmark.environment import describe
+from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.result import Environment
 
 HERE = Path(__file__).resolve().parent
@@ -29,7 +29,7 @@ def command(*words: str | Path) -> None:
 
 def results_folder(name: str) -> Path:
     """Where the reports of a data set are kept: by processor, so that runs of two machines lie side by side."""
-    environment = describe()
+    environment = describe_environment()
     processor = re.sub(r"[^a-z0-9]+", "-", f"{environment.cpu} {environment.cores} cores".lower()).strip("-")
     return HERE / "results" / processor / name
 

@@ -23,19 +23,19 @@ from networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, w
 from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, sha256_of, write_text
-from u3p_edge.benchmark.environment import describe
-from u3p_edge.benchmark.handoff import least, near
+from u3p_edge.benchmark.core_distance import near, shortest_time
+from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
 from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, latencies
 from u3p_edge.cli.progress import Begin, stages
-from u3p_edge.export.tflite_file import lower
+from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
-from u3p_edge.latency.stand_in import stand_in
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.openvino import open_openvino
@@ -69,20 +69,22 @@ def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, beg
     for name in weighed:
         found = peak_memory(files[name], repeats=3, advance=advance)
         results[name] = dataclasses.replace(results[name], memory=found)
-    return RunResult(command, describe(), ("background", "class 1"), "reference.float32.tflite", tuple(results.values()), None)
+    return RunResult(
+        command, describe_environment(), ("background", "class 1"), "reference.float32.tflite", tuple(results.values()), None
+    )
 
 
 def speed_table(result: RunResult) -> str:
     """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds.
 
     At two threads, samples whose cores shared a cache and others stand apart, and each has the ratio of its medians: see
-    `u3p_edge.benchmark.handoff`. Too few of them for a spread are counted instead.
+    `u3p_edge.benchmark.core_distance`. Too few of them for a spread are counted instead.
     """
     rows = [
         "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    shortest = {threads: least(result.latencies(threads)) for threads in result.threads}
+    shortest = {threads: shortest_time(result.latencies(threads)) for threads in result.threads}
     for runtime, suffix in (("LiteRT", "tflite"), ("ONNX Runtime", "onnx"), ("OpenVINO", "openvino")):
         for number in NUMBERS:
             for threads in result.threads:
@@ -127,7 +129,7 @@ def memory_table(made: Mapping[str, Mapping[str, Variant]], result: RunResult) -
         "|---|---|---:|---:|---:|---:|",
     ]
     for number in NUMBERS:
-        plans = {form: memory.plan(made[number][form].graph, bytes_per_element=bytes_of(number)) for form in FORMS}
+        plans = {form: memory.plan_memory(made[number][form].graph, bytes_per_element=bytes_of(number)) for form in FORMS}
         grown = {form: _grown(result.get(f"{form}.{number}.tflite")) for form in FORMS}
         for form in FORMS:
             arena, process = plans[form].peak / plans["reference"].peak, grown[form] / grown["reference"]
@@ -146,8 +148,8 @@ def _grown(artifact: ArtifactResult | None) -> float:
 
 def where_time_goes(graph: Graph, views: bool, begin: Begin) -> tuple[Profile, str]:
     """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in the int8 file."""
-    made = stand_in(graph)
-    profile = per_operator(lower(made.graph, made.scheme, views=views), begin=begin)
+    made = make_dummy_quantized(graph)
+    profile = per_operator(lower_graph(made.graph, made.scheme, views=views), begin=begin)
     total = sum(row.ms for row in profile.rows)
     header = "| {} | operators | GMAC | ms | share | floor, ms |\n|---|---:|---:|---:|---:|---:|"
     parts = [

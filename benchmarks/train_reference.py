@@ -22,9 +22,9 @@ from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.folder import read_folder
 from u3p_edge.training.checkpoint import load_checkpoint
 from u3p_edge.training.logs import SCORES
-from u3p_edge.training.loop import RECIPE, score
+from u3p_edge.training.loop import RECIPE, score_model
 from u3p_edge.training.prepare import load_data
-from u3p_edge.training.recipe import read_recipe
+from u3p_edge.training.recipe import read_train_recipe
 
 HERE = Path(__file__).resolve().parent
 PACKAGED = HERE.parent / "u3p_edge" / "models" / "reference"
@@ -38,12 +38,12 @@ def pack(run: Path, packaged: Path) -> None:
     model, config, metadata = load_model(run)
     save_model(packaged, model, config, metadata, half=True)
     shutil.copyfile(run / RECIPE, packaged / RECIPE)
-    recipe = read_recipe(packaged / RECIPE)
+    recipe = read_train_recipe(packaged / RECIPE)
     trainer = Trainer(recipe)
     trainer.model.set_weights(load_model(packaged)[0].get_weights())
     checkpoint = load_checkpoint(run)
     assert checkpoint is not None, "`train` has just written it"
-    write_json(packaged / SCORES, score(trainer, checkpoint.state, load_data(recipe, read_folder(embedded_folder()))))
+    write_json(packaged / SCORES, score_model(trainer, checkpoint.state, load_data(recipe, read_folder(embedded_folder()))))
 
 
 def main() -> None:

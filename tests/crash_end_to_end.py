@@ -21,7 +21,7 @@ from killing import killed_at, operations
 from u3p_edge.artifact import Manifest, is_whole, read_manifest
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.publish import NAMES, READY
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.checkpoint import load_checkpoint
 from u3p_edge.training.loop import train
 from u3p_edge.training.output import FORMATS

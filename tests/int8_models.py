@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.export.tflite import convert_int8
+from u3p_edge.export.tflite.converter import convert_int8
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.config import preset

@@ -47,9 +47,9 @@ def make_zoo(folder: Path) -> Zoo:
     import onnx
     import tensorflow as tf
 
-    from u3p_edge.export import onnx_float, onnx_int8
-    from u3p_edge.export.flatbuffer import read
-    from u3p_edge.export.tflite import convert_float, convert_int8, serving_function
+    from u3p_edge.export.onnx import float_writer, int8_writer
+    from u3p_edge.export.tflite.converter import convert_float, convert_int8, serving_function
+    from u3p_edge.export.tflite.schema import parse_tflite
 
     folder.mkdir()
     model = _network()
@@ -63,8 +63,8 @@ def make_zoo(folder: Path) -> Zoo:
     ):
         (folder / f"model.{name}.tflite").write_bytes(data)
         if name in ("int8", "float-io"):
-            onnx.save(onnx_int8.to_onnx(read(data), metadata), str(folder / f"model.{name}.onnx"))
-    onnx.save(onnx_float.to_onnx(model, metadata), str(folder / "model.float32.onnx"))
+            onnx.save(int8_writer.write_int8_onnx(parse_tflite(data), metadata), str(folder / f"model.{name}.onnx"))
+    onnx.save(float_writer.write_float_onnx(model, metadata), str(folder / "model.float32.onnx"))
     bare = tf.lite.TFLiteConverter.from_concrete_functions([serving_function(model).get_concrete_function()], model)
     (folder / "plain.tflite").write_bytes(bare.convert())
     return Zoo(folder, model, metadata)
@@ -75,7 +75,7 @@ def make_threshold(folder: Path, level: float = 0.3) -> Path:
     """A binary float TFLite file that says 1 where a pixel of a 48x64 image, padded or cropped, is above `level` of white."""
     import tf_keras as keras
 
-    from u3p_edge.export.tflite import convert_float
+    from u3p_edge.export.tflite.converter import convert_float
 
     folder.mkdir()
     image = keras.Input(SHAPE, name="image")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from u3p_edge.config import MAX_INTEGER, Metadata, Preprocessing, default_metadata, from_dict
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
-from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
 from u3p_edge.quantize.zeros import Zeros
+from u3p_edge.recipes.recipe import ExportRecipe, Pruning
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 
 KEPT: dict[str, Any] = json.loads(default_metadata(Preprocessing(16, 16), 2).to_json())

@@ -9,8 +9,8 @@ import pytest
 
 from u3p_edge.artifact import read_json
 from u3p_edge.benchmark.result import read_result
-from u3p_edge.pipeline.int8 import Choice
-from u3p_edge.pipeline.recipes import read_recipe
+from u3p_edge.pipeline.quantize import QuantizationChoice
+from u3p_edge.recipes.named import read_export_recipe
 from u3p_edge.report.markdown import summary_header, summary_rows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -58,5 +58,5 @@ def test_a_kept_result_is_whole_and_names_no_machine_path(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: "/".join(path.parts[-3:-1]))
 def test_kept_int8_loses_at_most_what_its_recipe_allows(path: Path) -> None:
-    choice = Choice(**read_json(path.with_name("quantization.json")))
-    assert choice.drop <= read_recipe("exact" if choice.pruned_dice is None else "balanced").max_drop
+    choice = QuantizationChoice(**read_json(path.with_name("quantization.json")))
+    assert choice.drop <= read_export_recipe("exact" if choice.pruned_dice is None else "balanced").max_drop

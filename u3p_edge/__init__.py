@@ -5,12 +5,12 @@
                                           ▼
                     Graph ─ graph.inference ─► Graph                 one mask, the gate inside
                                           │ prune.budget             fewer channels, by measured milliseconds (latency)
-                                          │ training.distill         what went with them, learnt again from the float model
+                                          │ distill.loop             what went with them, learnt again from the float model
                                           │ graph.fold               no batch normalisation
                                           │ rewrite.engine           the same function in the forms that time best (latency)
                                           ▼
                               quantize (PTQ, else QAT) ─► Graph + Scheme     integers, read back from the file
-                                          │ rewrite.strips           full-size maps never whole
+                                          │ rewrite.tiling           full-size maps never whole
                                           ▼
                                        export ─► .tflite, .onnx
                                           │

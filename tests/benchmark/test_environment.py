@@ -6,7 +6,7 @@ import dataclasses
 import getpass
 import platform
 
-from u3p_edge.benchmark.environment import available_cores, describe, parse_cpuinfo
+from u3p_edge.benchmark.environment import available_cores, describe_environment, parse_cpuinfo
 
 CPUINFO = """processor\t: 0
 model name\t: Some CPU @ 2.0GHz
@@ -23,7 +23,7 @@ def test_the_first_core_is_read() -> None:
 
 
 def test_this_machine() -> None:
-    found = describe()
+    found = describe_environment()
     assert found.cores == available_cores() >= 1
     assert found.cpu
     assert found.python == platform.python_version()
@@ -31,7 +31,7 @@ def test_this_machine() -> None:
 
 
 def test_neither_host_nor_user_is_named() -> None:
-    said = str(dataclasses.asdict(describe()))
+    said = str(dataclasses.asdict(describe_environment()))
     for secret in (platform.node(), getpass.getuser()):
         # A name such as "vm" may be a part of an honest word; whole words count.
         assert f"'{secret}'" not in said

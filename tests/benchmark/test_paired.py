@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from u3p_edge.benchmark.accuracy import score
-from u3p_edge.benchmark.paired import lost
+from u3p_edge.benchmark.paired import paired_loss
 
 
 def _case(patients: int, spoilt: float):
@@ -17,7 +17,7 @@ def _case(patients: int, spoilt: float):
 def test_the_difference_is_that_of_the_scores_of_a_report():
     truth, worse, groups = _case(6, 0.2)
     better = np.where(np.random.default_rng(2).random(truth.shape) < 0.05, 0, truth).astype(np.uint8)
-    found = lost(truth, better, worse, groups, 3)
+    found = paired_loss(truth, better, worse, groups, 3)
     means = [score(truth, p, p, groups, 3).mean_dice for p in (better, worse)]
     # Sums of some thousand pixels in float64: off by less than 1e-12 of 100 points.
     assert found.median == pytest.approx(100 * (means[0] - means[1]), abs=1e-9)
@@ -26,13 +26,13 @@ def test_the_difference_is_that_of_the_scores_of_a_report():
 
 def test_the_same_prediction_loses_nothing_for_sure():
     truth, worse, groups = _case(4, 0.3)
-    assert lost(truth, worse, worse, groups, 3) == lost(truth, worse, worse.copy(), groups, 3)
-    assert (lost(truth, worse, worse, groups, 3).low, lost(truth, worse, worse, groups, 3).high) == (0.0, 0.0)
+    assert paired_loss(truth, worse, worse, groups, 3) == paired_loss(truth, worse, worse.copy(), groups, 3)
+    assert (paired_loss(truth, worse, worse, groups, 3).low, paired_loss(truth, worse, worse, groups, 3).high) == (0.0, 0.0)
 
 
 def test_a_gain_is_negative():
     truth, worse, groups = _case(4, 0.3)
-    assert lost(truth, worse, truth, groups, 3).high < 0
+    assert paired_loss(truth, worse, truth, groups, 3).high < 0
 
 
 def test_more_patients_narrow_the_interval():
@@ -40,7 +40,7 @@ def test_more_patients_narrow_the_interval():
         truth, _, groups = _case(patients, 0.2)
         spoilt = np.repeat(np.linspace(0, 0.5, patients), 3)[:, None, None]  # from a patient without fault to a hard one
         worse = np.where(np.random.default_rng(3).random(truth.shape) < spoilt, 0, truth).astype(np.uint8)
-        found = lost(truth, truth, worse, groups, 3)
+        found = paired_loss(truth, truth, worse, groups, 3)
         return found.high - found.low
 
     assert width(40) < width(5)
@@ -52,5 +52,5 @@ def test_a_class_that_some_patients_lack_counts_where_it_is():
     truth[1, :4] = 2
     wrong = truth.copy()
     wrong[1] = 0
-    found = lost(truth, truth, wrong, ("a", "b"), 3)
+    found = paired_loss(truth, truth, wrong, ("a", "b"), 3)
     assert found.median == pytest.approx(50.0)  # class 2 is lost in the only patient that has it, class 1 is whole

@@ -14,15 +14,15 @@ from without import run_without
 
 from u3p_edge.artifact import read_json
 from u3p_edge.cli.device import _findings
-from u3p_edge.export import flatbuffer
-from u3p_edge.export.tflite_graph import read_graph
-from u3p_edge.graph.fold import fold
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency import calm, probe
-from u3p_edge.latency.fill import points
-from u3p_edge.latency.predict import predict
+from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.table import Check, Table, read_table
+from u3p_edge.latency.table.measure import list_points
+from u3p_edge.latency.table.predict import predict_latency
+from u3p_edge.latency.table.table import LatencyTable, TableCheck, read_latency_table
 
 HASTE = {"MAXIMUM_ROUNDS": 2, "MINIMUM_ROUNDS": 1, "SAMPLE_MS": 0.05}
 """Few and short samples: nothing here looks at what they say."""
@@ -32,18 +32,18 @@ HASTE = {"MAXIMUM_ROUNDS": 2, "MINIMUM_ROUNDS": 1, "SAMPLE_MS": 0.05}
 def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in HASTE.items():
         monkeypatch.setattr(probe, name, value)
-    monkeypatch.setattr(calm, "PASSES", 1)
-    monkeypatch.setattr(calm, "YARD_MS", 0.1)
+    monkeypatch.setattr(quiet_timer, "PASSES", 1)
+    monkeypatch.setattr(quiet_timer, "YARD_MS", 0.1)
     monkeypatch.setenv("U3P_EDGE_CACHE", str(tmp_path / "cache"))
 
 
 def network(path: Path) -> Graph:
-    found = read_graph(flatbuffer.read(path.read_bytes()))
+    found = read_graph(schema.parse_tflite(path.read_bytes()))
     assert isinstance(found, Graph)
-    return fold(found)
+    return fold_batch_norm(found)
 
 
-def entries(table: Table) -> list[tuple[int, int]]:
+def entries(table: LatencyTable) -> list[tuple[int, int]]:
     return [(inputs, outputs) for layer in table.layers for inputs, outputs, _ms in layer.entries]
 
 
@@ -61,7 +61,7 @@ def test_a_table_is_written_and_its_errors_are_shown(kind: str, program: Program
     out = tmp_path / "pi.json"
     done = program("device", "profile", zoo.path(kind), "--out", out)
     assert done.code == 0, done.err
-    table = read_table(out)
+    table = read_latency_table(out)
     assert table.device.target == Target("int8", 1)
     assert len(table.checks) == 4
     for check in table.checks:
@@ -71,7 +71,7 @@ def test_a_table_is_written_and_its_errors_are_shown(kind: str, program: Program
         assert f"{check.error:+.1%}" in row
     assert f"every {table.steps.outputs} output channels" in " ".join(done.out.split())
     assert left_in(tmp_path / "absent") == []
-    assert set(predict(network(zoo.path("float32.tflite")), table).nodes)
+    assert set(predict_latency(network(zoo.path("float32.tflite")), table).nodes)
 
 
 def test_number_threads_and_quick_are_taken(program: Program, zoo: Zoo, tmp_path: Path) -> None:
@@ -79,13 +79,15 @@ def test_number_threads_and_quick_are_taken(program: Program, zoo: Zoo, tmp_path
     arguments = ("device", "profile", zoo.path("int8.tflite"), "--number", "float32", "--threads", 2)
     assert program(*arguments, "--quick", "--out", out).code == 0
     assert program(*arguments, "--out", whole, "--fresh").code == 0
-    table = read_table(out)
+    table = read_latency_table(out)
     assert table.device.target == Target("float32", 2)
     assert len(table.checks) == 2
     # How far apart the counts may be hangs on the steps that were found: they are the machine's, and the two may differ.
     graph = network(zoo.path("float32.tflite"))
-    assert entries(table) == [(p.inputs, p.outputs) for p in points(graph, table.steps, quick=True)]
-    assert entries(read_table(whole)) == [(p.inputs, p.outputs) for p in points(graph, read_table(whole).steps)]
+    assert entries(table) == [(p.inputs, p.outputs) for p in list_points(graph, table.steps, quick=True)]
+    assert entries(read_latency_table(whole)) == [
+        (p.inputs, p.outputs) for p in list_points(graph, read_latency_table(whole).steps)
+    ]
 
 
 def test_a_dry_run_writes_nothing(program: Program, zoo: Zoo, tmp_path: Path) -> None:
@@ -98,9 +100,9 @@ def test_a_dry_run_writes_nothing(program: Program, zoo: Zoo, tmp_path: Path) ->
 def test_what_spoils_a_table_is_said(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
     assert program("device", "profile", zoo.path("int8.tflite"), "--out", out, "--quick").code == 0
-    table = replace(read_table(out), checks=(Check("a", 1.1, 1.0),), disturbed=0)
+    table = replace(read_latency_table(out), checks=(TableCheck("a", 1.1, 1.0),), disturbed=0)
     assert len(_findings(table, out)) == 2
-    worse = " ".join(_findings(replace(table, checks=(Check("a", 1.3, 1.0),), disturbed=2), out))
+    worse = " ".join(_findings(replace(table, checks=(TableCheck("a", 1.3, 1.0),), disturbed=2), out))
     assert "off by up to 30%" in worse
     assert "2 times were taken while other programs slowed the machine" in worse
 
@@ -133,9 +135,9 @@ def test_a_table_that_cannot_be_written_is_said(program: Program, zoo: Zoo, tmp_
 def test_it_needs_the_runtime_alone(zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
     code = (
-        "import sys\nfrom u3p_edge.latency import calm, probe\n"
+        "import sys\nfrom u3p_edge.latency import probe, quiet_timer\n"
         f"for name, value in {HASTE!r}.items(): setattr(probe, name, value)\n"
-        "calm.PASSES, calm.YARD_MS = 1, 0.1\n"
+        "quiet_timer.PASSES, quiet_timer.YARD_MS = 1, 0.1\n"
         f"sys.argv = ['u3p-edge', 'device', 'profile', {str(zoo.path('int8.tflite'))!r}, '--quick', '--out', {str(out)!r}]\n"
         "from u3p_edge.cli.main import main; main()"
     )
@@ -143,4 +145,4 @@ def test_it_needs_the_runtime_alone(zoo: Zoo, tmp_path: Path) -> None:
     done = run_without((*blocked, "scipy", "h5py", "safetensors"), code)
     assert done.returncode == 0, done.stderr
     assert json.dumps(dict(read_json(out)))
-    assert read_table(out).device.version
+    assert read_latency_table(out).device.version

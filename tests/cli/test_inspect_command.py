@@ -13,13 +13,13 @@ from small_artifacts import SHAPE, Zoo
 from without import run_without
 
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.export.tflite_file import write
-from u3p_edge.graph.fold import fold
+from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.latency import per_op
-from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.models.config import preset
 from u3p_edge.models.store import save_model
 from u3p_edge.models.unet3plus import build
@@ -48,7 +48,7 @@ def unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = preset("article", input_shape=(32, 32, 1), base_width=4, deep_supervision=False)
     folder, model = tmp_path_factory.mktemp("run"), build(config)
     save_model(folder, model, config, default_metadata(Preprocessing(32, 32, 1), labels=2))
-    (folder / "unet.tflite").write_bytes(write(fold(inference_graph(from_keras(model)).graph), None, None))
+    (folder / "unet.tflite").write_bytes(write_tflite(fold_batch_norm(inference_graph(from_keras(model)).graph), None, None))
     return folder
 
 
@@ -84,9 +84,9 @@ def test_a_lone_relu_is_shown_with_the_reason(program: Program, tmp_path: Path) 
         Node("up", "upsample", ("wide",), {"interpolation": "bilinear"}),
         Node("mask", "activation", ("up",), {"function": "relu"}),
     )
-    made = stand_in(Graph(nodes, ("image",), ("mask",)))
+    made = make_dummy_quantized(Graph(nodes, ("image",), ("mask",)))
     path = tmp_path / "lone.tflite"
-    path.write_bytes(write(made.graph, made.scheme, None))
+    path.write_bytes(write_tflite(made.graph, made.scheme, None))
     done = program("inspect", path)
     assert done.code == 0
     assert "1 operator (RELU)" in done.out

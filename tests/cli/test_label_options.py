@@ -9,7 +9,7 @@ import numpy as np
 from command_line import Program, refusal
 from PIL import Image
 
-from u3p_edge.training.recipe import read_recipe
+from u3p_edge.training.recipe import read_train_recipe
 
 
 def test_ignored_and_mapped_values_are_part_of_a_run(program: Program, pictures: Path, tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_ignored_and_mapped_values_are_part_of_a_run(program: Program, pictures:
     assert "255" in refusal(program("train", *options))
     done = program("train", *options, "--ignore-label", 255, "--map", "2:1")
     assert done.code == 0, done.err
-    recipe = read_recipe(out / "recipe.toml")
+    recipe = read_train_recipe(out / "recipe.toml")
     assert (recipe.ignore_label, recipe.label_map, recipe.labels) == (255, ((2, 1),), 2)
     assert "label_map" in refusal(program("train", *options, "--ignore-label", 255, "--map", "2:0"))
     assert "is not VALUE:CLASS" in refusal(program("train", *options, "--map", "2=1"))

@@ -11,7 +11,7 @@ from small_artifacts import Zoo
 from tflite_models import graph
 
 from u3p_edge.config import MAX_THREADS, Preprocessing, default_metadata
-from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Node
 
 
@@ -43,7 +43,7 @@ def test_more_threads_than_a_runtime_survives(program: Program, zoo: Zoo) -> Non
 def test_a_small_file_that_asks_for_gigabytes(program: Program, tmp_path: Path) -> None:
     nodes = [Node("y", "upsample", ("image",), {"size": (1024, 1024), "interpolation": "nearest"})]
     path = tmp_path / "model.tflite"
-    path.write_bytes(write(graph(nodes), None, default_metadata(Preprocessing(16, 16), 2), views=False))
+    path.write_bytes(write_tflite(graph(nodes), None, default_metadata(Preprocessing(16, 16), 2), views=False))
     for command, rest in (("inspect", ()), ("bench", ()), ("predict", (tmp_path, "--out", tmp_path / "out"))):
         if command == "predict":
             Image.new("L", (8, 8)).save(tmp_path / "a.png")
@@ -54,7 +54,7 @@ def test_a_small_file_that_asks_for_gigabytes(program: Program, tmp_path: Path) 
 
 def test_want_of_memory_is_told_with_its_figure(zoo: Zoo) -> None:
     code = (
-        "import u3p_edge.pipeline.inspect as p, numpy as np; p.inspect = lambda *a, **k: np.empty(2**55, np.uint8); "
+        "import u3p_edge.tools.inspect as p, numpy as np; p.inspect = lambda *a, **k: np.empty(2**55, np.uint8); "
         "from u3p_edge.cli.main import main; main()"
     )
     done = run_process("inspect", zoo.path("int8.tflite"), code=code)

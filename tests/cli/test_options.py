@@ -10,7 +10,7 @@ from command_line import Program, make_pictures, refusal, run_process
 from small_artifacts import Zoo
 
 from u3p_edge.cli.main import app
-from u3p_edge.pipeline.recipes import NAMES
+from u3p_edge.recipes.named import NAMES
 
 COMMANDS = ("export", "recipes", "train", "predict", "bench", "gate", "inspect", "rewrite", "data check", "device profile")
 

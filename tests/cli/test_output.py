@@ -16,7 +16,7 @@ from u3p_edge.config import Metadata
 from u3p_edge.report import pareto
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.report.markdown import render
-from u3p_edge.report.samples import Sample, draw
+from u3p_edge.report.samples import PictureRow, draw_samples
 
 EVIL = "m\x1b[31m|<script>x</script>\n\n# ✅ passed\u202e [red]`*:boom:\x07"
 """ANSI colour, a table cell, HTML, a heading, a bidirectional override, rich markup, code, emphasis, an emoji code, a bell."""
@@ -75,7 +75,7 @@ def test_the_report_and_its_pictures_hold_names_as_text() -> None:
     assert "<script>" not in text
     assert [line for line in text.splitlines() if line.startswith("#")][1:] == ["## Classes", "## Where and how"]
     assert "- **Bold** of ours, m" in text
-    picture = pareto.draw(evil)
+    picture = pareto.draw_pareto(evil)
     assert picture is not None
     assert is_clean(picture.decode())
     assert len([e for e in ElementTree.fromstring(picture).iter() if e.tag.endswith("script")]) == 0
@@ -86,8 +86,10 @@ def test_a_picture_with_a_strangers_names_can_be_drawn(zoo: Zoo) -> None:
 
     metadata: Metadata = dataclasses.replace(zoo.metadata, class_names=(EVIL, "\udcff", "\n\n"))
     labels = np.zeros((48, 64), np.uint8)
-    sample = Sample(EVIL, np.zeros((48, 64, 1), np.float32), labels, labels, labels)
-    assert draw([sample], metadata).size[1] == draw([dataclasses.replace(sample, stem="a")], zoo.metadata).size[1]
+    sample = PictureRow(EVIL, np.zeros((48, 64, 1), np.float32), labels, labels, labels)
+    assert (
+        draw_samples([sample], metadata).size[1] == draw_samples([dataclasses.replace(sample, stem="a")], zoo.metadata).size[1]
+    )
 
 
 def test_an_error_names_a_strangers_file_as_text(program: Program, tmp_path: Path) -> None:

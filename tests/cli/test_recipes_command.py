@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from command_line import Program, refusal
 
-from u3p_edge.cli.budgets import Budgets, told
+from u3p_edge.cli.budgets import Budgets, export_options
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import ExportRecipe, Pruning
-from u3p_edge.pipeline.recipes import DEFAULT, FOLDER, NAMES, read_recipe
 from u3p_edge.quantize.zeros import Zeros
+from u3p_edge.recipes.named import DEFAULT, FOLDER, NAMES, read_export_recipe
+from u3p_edge.recipes.recipe import ExportRecipe, Pruning
 
 
 @pytest.fixture(scope="module")
 def balanced() -> Pruning:
-    pruning = read_recipe("balanced").pruning
+    pruning = read_export_recipe("balanced").pruning
     assert pruning is not None
     assert None not in (pruning.speedup, pruning.shrink), "what is replaced below"
     return pruning
@@ -25,7 +25,7 @@ def balanced() -> Pruning:
 
 def recipe(name: str, *, int8: bool = True, **typed: object) -> ExportRecipe:
     """What an export is told by a recipe's name and what was typed."""
-    return ExportRecipe(int8=int8, **told(name, Budgets(**typed), int8=int8))  # type: ignore[arg-type]
+    return ExportRecipe(int8=int8, **export_options(name, Budgets(**typed), int8=int8))  # type: ignore[arg-type]
 
 
 # --- the command
@@ -37,7 +37,7 @@ def test_all_are_listed_with_what_they_do_and_may_lose(program: Program, monkeyp
     assert done.code == 0, done.err
     for name in NAMES:
         row = next(line for line in done.out.splitlines() if line.startswith(f" {name} "))
-        own = read_recipe(name)
+        own = read_export_recipe(name)
         assert own.description in row
         assert row.split()[-1] == f"{own.max_drop:g}"
         assert ("(default)" in row) == (name == DEFAULT)
@@ -82,7 +82,7 @@ def test_a_copied_and_changed_file_is_what_export_does(
         "by norm_scale",
         f"{balanced.steps} step",
         f"{balanced.final_updates} gradient steps of distillation",
-        f"at most {read_recipe('balanced').max_drop:g} points lost",
+        f"at most {read_export_recipe('balanced').max_drop:g} points lost",
     ):
         assert words in said
     assert not out.exists()
@@ -149,7 +149,7 @@ def test_what_cannot_be_typed_is_refused_before_anything_is_read(
 
 def test_without_anything_typed_it_is_the_recipe() -> None:
     for name in NAMES:
-        assert recipe(name) == ExportRecipe(**read_recipe(name).options())  # type: ignore[arg-type]
+        assert recipe(name) == ExportRecipe(**read_export_recipe(name).options())  # type: ignore[arg-type]
 
 
 def test_a_typed_budget_replaces_its_own_kind_and_leaves_the_rest(balanced: Pruning) -> None:
@@ -168,7 +168,7 @@ def test_two_typed_budgets_of_one_kind_are_refused() -> None:
 
 def test_a_budget_prunes_where_the_recipe_does_not() -> None:
     found = recipe("exact", speedup=5)
-    assert (found.pruning, found.max_drop) == (Pruning(speedup=5), read_recipe("exact").max_drop)
+    assert (found.pruning, found.max_drop) == (Pruning(speedup=5), read_export_recipe("exact").max_drop)
 
 
 def test_the_rest_that_is_typed_comes_first_too() -> None:
@@ -189,7 +189,7 @@ def test_sparsity_is_a_share_or_a_pattern(tmp_path: Path) -> None:
 
 def test_a_recipe_prunes_no_float_files(tmp_path: Path) -> None:
     found = recipe("balanced", int8=False)
-    assert (found.pruning, found.zeros, found.max_drop) == (None, None, read_recipe("balanced").max_drop)
+    assert (found.pruning, found.zeros, found.max_drop) == (None, None, read_export_recipe("balanced").max_drop)
     mine = tmp_path / "mine.toml"
     mine.write_text("description = 'mine'\n[zeros]\nshare = 0.3\n")
     assert recipe(str(mine), int8=False).zeros is None

@@ -14,9 +14,9 @@ from u3p_edge.artifact import read_manifest
 from u3p_edge.cli.rewrite import _show
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.pipeline.choices import read_choices
-from u3p_edge.pipeline.explain import Explained
-from u3p_edge.rewrite.engine import REFERENCE, Choice, Form
+from u3p_edge.rewrite.engine import REFERENCE, Candidate, Selection
 from u3p_edge.rewrite.rules import RULES
+from u3p_edge.tools.explain_rewrites import RewriteExplanation
 
 PARTS = ("conv2d", "conv2d_1", "mask_logits")
 """The zoo's convolutions; Keras numbers them by process."""
@@ -196,9 +196,9 @@ def test_the_reasons_of_one_part_are_shown_in_full(program: Program, model: Path
 
 def test_names_and_reasons_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     """Rich reads [words] as markup; a name may hold them."""
-    forms = (Form(REFERENCE, 1_000_000, 1.0), Form("separable", refusal="it is [red] and [1, 2]"))
+    forms = (Candidate(REFERENCE, 1_000_000, 1.0), Candidate("separable", refusal="it is [red] and [1, 2]"))
     empty = Graph((Node("image", "input", attrs={"shape": (None, 1, 1, 1)}),), ("image",), ("image",))
-    found = Explained(empty, (Choice("conv[bold]", REFERENCE, forms),), {})
+    found = RewriteExplanation(empty, (Selection("conv[bold]", REFERENCE, forms),), {})
     for parts in ((), ("conv[bold]",)):
         _show(found, True, parts, "here")
         said = capsys.readouterr().out

@@ -12,7 +12,7 @@ from u3p_edge.config import Preprocessing
 from u3p_edge.data.check import check_folder
 from u3p_edge.data.fit_notes import Original, check_foreground, fit_notes
 from u3p_edge.data.folder import read_folder
-from u3p_edge.data.load import load
+from u3p_edge.data.load import load_samples
 from u3p_edge.errors import DataError
 
 RESIZE, PAD = Preprocessing(64, 64), Preprocessing(64, 64, fit="pad")
@@ -49,7 +49,7 @@ def test_loading_keeps_account_of_what_it_crops(tmp_path: Path) -> None:
     Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
     Image.fromarray(mask * 40).save(tmp_path / "images" / "a.png")
     samples = read_folder(tmp_path).samples
-    cropped, tiled = (load(samples, PAD, 2, tiled=tiled) for tiled in (False, True))
+    cropped, tiled = (load_samples(samples, PAD, 2, tiled=tiled) for tiled in (False, True))
     assert cropped.originals == (Original((192, 192), 150, 50, cropped=True),)
     assert cropped.images.shape == (1, 64, 64, 1)
     # 192 in steps of at most 48: 0, 42, 85, 128.

@@ -20,7 +20,7 @@ from u3p_edge.data.check import check_folder
 from u3p_edge.data.embedded import NAMES, embedded_folder
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.load import infer_labels
-from u3p_edge.data.split import SPLITS, draw
+from u3p_edge.data.split import SPLITS, draw_splits
 from u3p_edge.errors import DataError
 
 
@@ -66,17 +66,17 @@ def test_groups_without_splits_are_drawn_whole(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(st.sets(st.text(min_size=1, max_size=5), min_size=3, max_size=60), st.integers(0, 99))
 def test_a_drawn_split_fills_all_three_and_only_depends_on_names_and_seed(groups: set[str], seed: int) -> None:
-    splits = draw(groups, seed)
+    splits = draw_splits(groups, seed)
     assert set(splits) == groups
     assert set(splits.values()) == set(SPLITS)
-    assert splits == draw(sorted(groups, reverse=True), seed)
+    assert splits == draw_splits(sorted(groups, reverse=True), seed)
     held = Counter(splits.values())
     assert held["val"] == held["test"] <= max(1, round(0.15 * len(groups)))
 
 
 def test_seeds_draw_different_splits() -> None:
     groups = [str(i) for i in range(20)]
-    assert draw(groups, 0) != draw(groups, 1)
+    assert draw_splits(groups, 0) != draw_splits(groups, 1)
 
 
 def test_an_empty_split_is_an_error_when_it_is_asked_for(tmp_path: Path) -> None:

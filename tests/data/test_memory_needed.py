@@ -11,7 +11,7 @@ from PIL import Image
 
 from u3p_edge.config import Preprocessing
 from u3p_edge.data.folder import Sample
-from u3p_edge.data.load import load
+from u3p_edge.data.load import load_samples
 from u3p_edge.data.memory import array_bytes, available_bytes
 from u3p_edge.errors import DataError
 
@@ -19,7 +19,7 @@ from u3p_edge.errors import DataError
 def test_the_figure_is_that_of_the_arrays(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
     preprocessing = Preprocessing(16, 32, 3)
-    arrays = load([Sample("a", tmp_path / "a.png", tmp_path / "a.png", "a", "train")] * 5, preprocessing, 2)
+    arrays = load_samples([Sample("a", tmp_path / "a.png", tmp_path / "a.png", "a", "train")] * 5, preprocessing, 2)
     assert array_bytes(5, preprocessing) == arrays.images.nbytes + arrays.labels.nbytes
 
 
@@ -39,4 +39,4 @@ def test_too_many_images_are_refused_before_any_is_read(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=rf"{count:,} images of 8192x8192x3 need [\d.]+ GB of memory, and [\d.]+ GB are available"
     ):
-        load([absent] * count, preprocessing, 2)
+        load_samples([absent] * count, preprocessing, 2)

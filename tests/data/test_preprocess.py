@@ -15,8 +15,8 @@ from PIL import Image
 
 from u3p_edge.config import Fit, Normalization, Preprocessing
 from u3p_edge.data.folder import Sample, read_folder
-from u3p_edge.data.load import load
-from u3p_edge.data.preprocess import apply, fit_mask, inputs, normalise, restore, score_tiles, to_labels
+from u3p_edge.data.load import load_samples
+from u3p_edge.data.preprocess import fit_mask, inputs, normalise, preprocess, restore, score_tiles, to_labels
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 
@@ -36,7 +36,7 @@ def spec(
 @given(IMAGES, st.sampled_from(["resize", "pad"]), st.sampled_from(["percentile", "zscore", "range", "none"]))
 def test_any_image_becomes_a_finite_input(image: npt.NDArray[np.generic], fit: Fit, normalization: Normalization) -> None:
     before = image.copy()
-    out = apply(image, spec(fit, normalization))
+    out = preprocess(image, spec(fit, normalization))
     assert out.shape == (16, 32, 1)
     assert out.dtype == np.float32
     assert np.isfinite(out).all()
@@ -51,7 +51,7 @@ def test_any_image_becomes_a_finite_input(image: npt.NDArray[np.generic], fit: F
 @pytest.mark.parametrize("normalization", ["percentile", "zscore"])
 def test_a_constant_image_becomes_zeros(value: float, normalization: Normalization) -> None:
     constant = np.full((10, 10, 1), value, np.float32)
-    np.testing.assert_array_equal(apply(constant, spec(normalization=normalization)), 0)
+    np.testing.assert_array_equal(preprocess(constant, spec(normalization=normalization)), 0)
 
 
 def test_percentile_clips_and_scales() -> None:
@@ -105,7 +105,7 @@ def test_padding_is_the_darkest_pixel_under_mean_and_std() -> None:
     preprocessing = Preprocessing(16, 32, 3, "pad", "meanstd", mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0))
     image = np.full((4, 4, 3), 50, np.uint8)
     image[0, 0, 1] = 40
-    out = apply(image, preprocessing)
+    out = preprocess(image, preprocessing)
     np.testing.assert_array_equal(out[0, 0], [30, 10, 2.5])  # 40 in every channel
     np.testing.assert_array_equal(out[8, 16], [40, 15, 5])
 
@@ -113,20 +113,20 @@ def test_padding_is_the_darkest_pixel_under_mean_and_std() -> None:
 def test_mean_and_std_that_leave_float32_are_refused() -> None:
     preprocessing = Preprocessing(16, 32, normalization="meanstd", mean=(0.0,), std=(1e-300,))
     with pytest.raises(DataError, match="out of the range of float32"):
-        apply(np.full((4, 4, 1), 50, np.uint8), preprocessing)
+        preprocess(np.full((4, 4, 1), 50, np.uint8), preprocessing)
 
 
 def test_what_cannot_be_an_input_is_refused() -> None:
     with pytest.raises(DataError, match="NaN"):
-        apply(np.full((4, 4, 1), np.nan, np.float32), spec())
+        preprocess(np.full((4, 4, 1), np.nan, np.float32), spec())
     with pytest.raises(DataError, match="not \\[height, width, 3\\]"):
-        apply(np.zeros((4, 4, 1), np.uint8), spec(channels=3))
+        preprocess(np.zeros((4, 4, 1), np.uint8), spec(channels=3))
 
 
 def test_pad_centres_with_the_minimum_and_crops() -> None:
     image = np.full((10, 40, 1), 255, np.uint8)
     image[:, 0] = 51  # cropped away: 4 columns go left and right
-    out = apply(image, spec("pad", "range"))[:, :, 0]
+    out = preprocess(image, spec("pad", "range"))[:, :, 0]
     expected = np.full((16, 32), 51 / 255, np.float32)
     expected[3:13] = 1
     np.testing.assert_array_equal(out, expected)
@@ -173,7 +173,7 @@ def test_every_pixel_is_scored_once_over_the_tiles(size: tuple[int, int]) -> Non
 def test_a_small_image_is_one_tile_as_training_pads_it() -> None:
     image = np.random.default_rng(0).integers(1, 256, (10, 20, 1), np.uint8)
     (((tile,)),) = inputs(image, spec("pad"))
-    np.testing.assert_array_equal(tile, apply(image, spec("pad")))
+    np.testing.assert_array_equal(tile, preprocess(image, spec("pad")))
     ((mask),) = score_tiles(image[:, :, 0], spec("pad"))
     np.testing.assert_array_equal(mask, fit_mask(image[:, :, 0], spec("pad")))
 
@@ -190,7 +190,7 @@ def test_enlarged_masks_come_back_whole(rows: int, columns: int) -> None:
 
 def test_an_image_of_the_right_size_is_not_resampled() -> None:
     image = np.random.default_rng(1).integers(0, 255, (16, 32, 1), np.uint8)
-    np.testing.assert_array_equal(apply(image, spec(normalization="range")), (image / 255).astype(np.float32))
+    np.testing.assert_array_equal(preprocess(image, spec(normalization="range")), (image / 255).astype(np.float32))
     labels = mask_of([((image / 255).astype(np.float32),)], (16, 32), spec())
     np.testing.assert_array_equal(labels, image[:, :, 0] >= 128)
 
@@ -198,7 +198,7 @@ def test_an_image_of_the_right_size_is_not_resampled() -> None:
 def test_shrinking_averages() -> None:
     """Halving a checkerboard gives grey, not the black or white of one pixel in four."""
     board = (np.indices((32, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None]
-    inner = apply(board, spec(normalization="range"))[1:-1, 1:-1]
+    inner = preprocess(board, spec(normalization="range"))[1:-1, 1:-1]
     # Weights 1, 3, 3, 1 of 8 along each axis: black and white get 1/2 each; Pillow rounds in float32.
     np.testing.assert_allclose(inner, 0.5, atol=1e-6)
 
@@ -221,13 +221,13 @@ def test_load_stacks_what_apply_and_fit_give(tmp_path: Path) -> None:
     make_pair(tmp_path, "bb", (16, 40))
     steps: list[int] = []
     samples = read_folder(tmp_path).samples
-    arrays = load(samples, spec("pad"), 2, advance=lambda: steps.append(1))
+    arrays = load_samples(samples, spec("pad"), 2, advance=lambda: steps.append(1))
     assert arrays.images.shape == (2, 16, 32, 1)
     assert arrays.labels.shape == (2, 16, 32)
     assert arrays.stems == arrays.groups == ("a", "bb")
     assert len(steps) == 2
     pixels = np.asarray(Image.open(samples[1].image))[:, :, None]
-    np.testing.assert_array_equal(arrays.images[1], apply(pixels, spec("pad")))
+    np.testing.assert_array_equal(arrays.images[1], preprocess(pixels, spec("pad")))
     np.testing.assert_array_equal(arrays.labels[1], np.asarray(Image.open(tmp_path / "masks" / "bb.png"))[:, 4:36] // 255)
 
 
@@ -235,13 +235,13 @@ def test_load_names_what_it_cannot_use(tmp_path: Path) -> None:
     make_pair(tmp_path, "a", (20, 20), mask_size=(20, 21))
     samples = read_folder(tmp_path).samples
     with pytest.raises(DataError, match=r"a\.png has 20x20 pixels .* but its mask .* 20x21"):
-        load(samples, spec(), 2)
+        load_samples(samples, spec(), 2)
     with pytest.raises(DataError, match="no images to load"):
-        load((), spec(), 2)
+        load_samples((), spec(), 2)
     with pytest.raises(DataError, match="has no mask"):
-        load((Sample("a", samples[0].image, None, "a", "train"),), spec(), 2)
+        load_samples((Sample("a", samples[0].image, None, "a", "train"),), spec(), 2)
     make_pair(tmp_path, "a", (20, 20))
     Image.fromarray(np.full((20, 20), 7, np.float32)).save(samples[0].image.with_suffix(".tif"))
     samples[0].image.unlink()
     with pytest.raises(DataError, match=r"a\.tif: an image of float32 values 7 to 7 has no range"):
-        load(read_folder(tmp_path).samples, spec(normalization="range"), 2)
+        load_samples(read_folder(tmp_path).samples, spec(normalization="range"), 2)

@@ -11,8 +11,9 @@ import tf_keras
 
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.export import onnx_float, tflite
-from u3p_edge.export.blame import name_failing_layer
+from u3p_edge.export.failing_layer import name_failing_layer
+from u3p_edge.export.onnx import float_writer
+from u3p_edge.export.tflite import converter
 
 L = tf_keras.layers
 METADATA = default_metadata(Preprocessing(16, 16), labels=2)
@@ -37,18 +38,18 @@ def network(layer: Any) -> tf_keras.Model:
 )
 def test_a_layer_that_tf2onnx_lacks_is_named(layer: Any, named: str) -> None:
     with pytest.raises(ModelError, match=named):
-        onnx_float.to_onnx(network(layer), METADATA)
+        float_writer.write_float_onnx(network(layer), METADATA)
 
 
 def test_a_layer_that_would_be_float_among_integers_is_named() -> None:
     with pytest.raises(ModelError, match=r"layer 'bent' \(elu\) cannot be converted to int8 TFLite: .* no integer form of ELU"):
-        tflite.convert_int8(network(L.ELU(name="bent")), METADATA, calibration=IMAGES)
+        converter.convert_int8(network(L.ELU(name="bent")), METADATA, calibration=IMAGES)
 
 
 def test_the_same_network_without_that_layer_is_converted() -> None:
     model = network(L.ReLU())
-    assert onnx_float.to_onnx(model, METADATA).graph.output[0].name == "mask"
-    assert tflite.convert_int8(model, METADATA, calibration=IMAGES)
+    assert float_writer.write_float_onnx(model, METADATA).graph.output[0].name == "mask"
+    assert converter.convert_int8(model, METADATA, calibration=IMAGES)
 
 
 def fail(error: BaseException) -> Callable[[tf_keras.Model], None]:

@@ -12,8 +12,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from onnx import numpy_helper
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
+from u3p_edge.export.onnx import float_writer, int8_writer
 from u3p_edge.export.structure import onnx_faults
+from u3p_edge.export.tflite import converter, schema
 from u3p_edge.runtime.onnx_options import session_options
 
 VARIANTS = {
@@ -46,7 +47,7 @@ def lite(data: bytes, image: np.ndarray, reference: bool = False) -> np.ndarray:
 
 def test_the_float_file_computes_what_the_model_computes(network, images):
     model, metadata = network(classes=4)
-    converted = onnx_float.to_onnx(model, metadata)
+    converted = float_writer.write_float_onnx(model, metadata)
     assert onnx_faults(converted) == ()
     # As for TFLite: 35 convolutions of up to 576 terms, each off by sqrt(n) * eps, logits below 32, slope 1/4.
     np.testing.assert_allclose(run(converted, images[:1]), model(images[:1]).numpy(), atol=8e-4)
@@ -56,13 +57,13 @@ def test_the_float_file_computes_what_the_model_computes(network, images):
 def pair(request, network, images):
     """The int8 TFLite file of a variant and its ONNX twin."""
     model, metadata = network(**VARIANTS[request.param])
-    data = tflite.convert_int8(model, metadata, calibration=images)
-    return data, onnx_int8.to_onnx(flatbuffer.read(data), metadata)
+    data = converter.convert_int8(model, metadata, calibration=images)
+    return data, int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
 
 
 def test_both_formats_give_the_same_integers(pair, images):
     data, twin = pair
-    graph = flatbuffer.read(data)
+    graph = schema.parse_tflite(data)
     scale, zero = graph.tensors[graph.inputs[0]].scale[0], graph.tensors[graph.inputs[0]].zero_point[0]
     image = np.clip(np.round(images[:1] / scale) + zero, -128, 127).astype(np.int8)
     onnx_mask, lite_mask, reference = (m.astype(int) for m in (run(twin, image), lite(data, image), lite(data, image, True)))
@@ -89,8 +90,8 @@ def test_optimization_rounds_averages_to_a_neighbour(network, images):
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.AveragePooling2D(2, name="mask")(inputs)
     metadata = network()[1]
-    data = tflite.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
-    twin = onnx_int8.to_onnx(flatbuffer.read(data), metadata)
+    data = converter.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
+    twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
     difference = np.abs(run(twin, image).astype(int) - run(twin, image, optimize=False).astype(int))
     # A quarter of the averages of four integers end in a half; rounding halves up and to even differ on every second of
@@ -105,8 +106,8 @@ def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(network, images):
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.UpSampling2D(4, interpolation="bilinear", name="mask")(inputs)
     metadata = network()[1]
-    data = tflite.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
-    twin = onnx_int8.to_onnx(flatbuffer.read(data), metadata)
+    data = converter.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
+    twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
     optimized, plain = run(twin, image).astype(int), run(twin, image, optimize=False).astype(int)
     # Truncation would shift every value that is no integer. Halves, which a factor of 4 gives in a sixteenth of all places of
@@ -121,15 +122,15 @@ def test_every_convolution_runs_on_integers(pair, tmp_path):
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(twin.SerializeToString(), options, providers=["CPUExecutionProvider"])
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
-    assert operators["QLinearConv"] == onnx_int8.count_convolutions(flatbuffer.read(data)) >= 35
+    assert operators["QLinearConv"] == int8_writer.count_convolutions(schema.parse_tflite(data)) >= 35
     assert operators["Conv"] == 0
 
 
 def test_weights_scales_and_biases_are_the_tflite_files_own(network, images):
     model, metadata = network()
-    data = tflite.convert_int8(model, metadata, calibration=images)
-    graph = flatbuffer.read(data)
-    constants = {t.name: numpy_helper.to_array(t) for t in onnx_int8.to_onnx(graph, metadata).graph.initializer}
+    data = converter.convert_int8(model, metadata, calibration=images)
+    graph = schema.parse_tflite(data)
+    constants = {t.name: numpy_helper.to_array(t) for t in int8_writer.write_int8_onnx(graph, metadata).graph.initializer}
     for index, op in enumerate(graph.operators):
         if op.code == "CONV_2D":
             weights, bias, output = (graph.tensors[t] for t in (*op.inputs[1:], op.outputs[0]))
@@ -142,8 +143,8 @@ def test_weights_scales_and_biases_are_the_tflite_files_own(network, images):
 
 def test_float_io_is_carried_over(network, images):
     model, metadata = network()
-    data = tflite.convert_int8(model, metadata, calibration=images, float_io=True)
-    twin = onnx_int8.to_onnx(flatbuffer.read(data), metadata)
+    data = converter.convert_int8(model, metadata, calibration=images, float_io=True)
+    twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
     mask = run(twin, images[:1])
     assert mask.dtype == np.float32
     # Both round the same sums to steps of 1/256; see test_both_formats_give_the_same_integers for why not to one step.
@@ -155,6 +156,6 @@ def test_an_unknown_operator_is_refused_by_name(network, images):
 
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.Conv2DTranspose(1, 2, activation="sigmoid")(inputs)
-    data = tflite.convert_int8(tf_keras.Model(inputs, outputs), network()[1], calibration=images)
+    data = converter.convert_int8(tf_keras.Model(inputs, outputs), network()[1], calibration=images)
     with pytest.raises(ModelError, match="TRANSPOSE_CONV has no ONNX form"):
-        onnx_int8.to_onnx(flatbuffer.read(data), network()[1])
+        int8_writer.write_int8_onnx(schema.parse_tflite(data), network()[1])

@@ -13,9 +13,10 @@ from rewritten_model import rewritten
 from tflite_models import STEP, graph, integers, random_image, run
 
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.export import flatbuffer, onnx_int8, tflite
-from u3p_edge.export.tflite_file import lower, write
-from u3p_edge.export.tflite_graph import read_graph
+from u3p_edge.export.onnx import int8_writer
+from u3p_edge.export.tflite import converter, schema
+from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.ir import Node
 from u3p_edge.graph.scheme import Quantization
 from u3p_edge.runtime.onnx_fusion import optimized_operators
@@ -85,8 +86,8 @@ def test_every_op_gives_the_integers_that_tflite_gives(name: str, optimize: bool
     moves = name in MOVES or name in KEEPS_SCALE
     network = integers(graph(MOVES.get(name) or ROUNDED[name]), y=STEP if moves else COARSE)
     image = random_image((6, 8, 2), np.int8)
-    expected = run(write(network.graph, network.scheme, None), image)
-    twin = onnx_int8.to_onnx(lower(network.graph, network.scheme), METADATA)
+    expected = run(write_tflite(network.graph, network.scheme, None), image)
+    twin = int8_writer.write_int8_onnx(lower_graph(network.graph, network.scheme), METADATA)
     difference = np.abs(ort(twin, image, optimize).astype(int) - expected)
     # Integers that are only moved stay what they are, and those between them are rounded the same way; a sum of two scales that
     # is all but between two steps may fall to either.
@@ -101,21 +102,21 @@ def test_a_fused_relu_is_the_saturation_or_a_node(limit: float | None) -> None:
         network = integers(
             graph([Node("s", "add", ("image", "image")), Node("y", "relu", ("s",), {"max_value": limit})]), s=None, y=last
         )
-        twin = onnx_int8.to_onnx(lower(network.graph, network.scheme), METADATA)
-        difference = np.abs(ort(twin, image, True).astype(int) - run(write(network.graph, network.scheme, None), image))
+        twin = int8_writer.write_int8_onnx(lower_graph(network.graph, network.scheme), METADATA)
+        difference = np.abs(ort(twin, image, True).astype(int) - run(write_tflite(network.graph, network.scheme, None), image))
         assert difference.max() <= 1
 
 
 @pytest.fixture(scope="module")
 def network():
     images, _ = blobs(4)
-    return read_graph(flatbuffer.read(tflite.convert_int8(rewritten(), METADATA, calibration=images)))
+    return read_graph(schema.parse_tflite(converter.convert_int8(rewritten(), METADATA, calibration=images)))
 
 
 def test_the_rewritten_network_agrees(network) -> None:
     image = random_image((32, 32, 1), np.int8)
-    twin = onnx_int8.to_onnx(lower(network.graph, network.scheme), METADATA)
-    data = write(network.graph, network.scheme, None)
+    twin = int8_writer.write_int8_onnx(lower_graph(network.graph, network.scheme), METADATA)
+    data = write_tflite(network.graph, network.scheme, None)
     expected, reference = run(data, image).astype(int), run(data, image, reference=True)
     # Sums between two steps fall to either side, and a softmax of noise amplifies that: LiteRT's own two kernels say by how
     # much. The twin may be twice as far from one of them as they are from each other.
@@ -125,11 +126,11 @@ def test_the_rewritten_network_agrees(network) -> None:
 
 
 def test_every_convolution_still_runs_on_integers(network, tmp_path: Path) -> None:
-    file = lower(network.graph, network.scheme)
+    file = lower_graph(network.graph, network.scheme)
     path = tmp_path / "twin.onnx"
-    path.write_bytes(onnx_int8.to_onnx(file, METADATA).SerializeToString())
+    path.write_bytes(int8_writer.write_int8_onnx(file, METADATA).SerializeToString())
     operators = optimized_operators(path)
-    assert operators["QLinearConv"] == onnx_int8.count_convolutions(file) == 5
+    assert operators["QLinearConv"] == int8_writer.count_convolutions(file) == 5
     assert operators.get("Conv", 0) == 0
     # What moves, pads or adds integers does so; the two bilinear resizes, the ReLU that is no saturation, and the ends compute.
     real = {name: count for name, count in operators.items() if name in ("QuantizeLinear", "DequantizeLinear")}

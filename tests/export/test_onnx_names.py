@@ -10,8 +10,8 @@ import tf_keras
 from onnx import TensorProto, helper, numpy_helper
 
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.export import onnx_float
-from u3p_edge.export.onnx_names import name_by_content
+from u3p_edge.export.onnx import float_writer
+from u3p_edge.export.onnx.names import name_by_content
 
 METADATA = default_metadata(Preprocessing(16, 16), labels=2)
 L = tf_keras.layers
@@ -28,9 +28,9 @@ def build() -> tf_keras.Model:
 
 def test_two_conversions_of_one_model_are_one_file() -> None:
     model = build()
-    first = onnx_float.to_onnx(model, METADATA)
+    first = float_writer.write_float_onnx(model, METADATA)
     build()  # Keras, TensorFlow and tf2onnx count on
-    second = onnx_float.to_onnx(model, METADATA)
+    second = float_writer.write_float_onnx(model, METADATA)
     assert first.SerializeToString() == second.SerializeToString()
     assert not [part for part in (first, first.graph, *first.graph.node) if part.doc_string]
     assert any("first" in node.name for node in first.graph.node)

@@ -7,8 +7,8 @@ import pytest
 
 from u3p_edge.config import Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.export import flatbuffer, tflite
 from u3p_edge.export.structure import tflite_faults
+from u3p_edge.export.tflite import converter, schema
 from u3p_edge.runtime import open_session
 
 
@@ -20,13 +20,13 @@ def plain(network):
 @pytest.fixture(scope="module")
 def int8_file(plain, images):
     model, metadata = plain
-    return tflite.convert_int8(model, metadata, calibration=images)
+    return converter.convert_int8(model, metadata, calibration=images)
 
 
 def test_the_float_file_computes_what_the_model_computes(plain, images, tmp_path):
     model, metadata = plain
     path = tmp_path / "model.float32.tflite"
-    path.write_bytes(tflite.convert_float(model, metadata))
+    path.write_bytes(converter.convert_float(model, metadata))
     mask = open_session(path).run(images[0])
     # 35 convolutions of at most n = 9 * 64 terms: each rounds by about sqrt(n) * eps of its values, and a probability
     # moves by at most a quarter of its logit, which stays below 32 here: 35 * 24 * 1.2e-7 * 32 / 4 = 8e-4.
@@ -36,7 +36,7 @@ def test_the_float_file_computes_what_the_model_computes(plain, images, tmp_path
 
 def test_float16_weights_halve_the_file(plain, images, tmp_path):
     model, metadata = plain
-    whole, half = tflite.convert_float(model, metadata), tflite.convert_float(model, metadata, half=True)
+    whole, half = converter.convert_float(model, metadata), converter.convert_float(model, metadata, half=True)
     weights = 4 * model.count_params()
     assert len(whole) - len(half) > 0.3 * weights  # half of the weights, less what the widening operators add
     path = tmp_path / "model.float16.tflite"
@@ -53,14 +53,14 @@ def test_the_metadata_travels_inside(plain, int8_file, tmp_path):
 
 
 def test_every_tensor_of_an_int8_file_is_an_integer(int8_file):
-    graph = flatbuffer.read(int8_file)
+    graph = schema.parse_tflite(int8_file)
     assert tflite_faults(graph, int8=True, float_io=False) == ()
     assert [graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)] == [np.int8, np.int8]
 
 
 def test_float_io_keeps_floats_at_the_ends_alone(plain, images):
     model, metadata = plain
-    graph = flatbuffer.read(tflite.convert_int8(model, metadata, calibration=images, float_io=True))
+    graph = schema.parse_tflite(converter.convert_int8(model, metadata, calibration=images, float_io=True))
     assert tflite_faults(graph, int8=True, float_io=True) == ()
     assert {graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)} == {np.dtype(np.float32)}
     assert tflite_faults(graph, int8=True, float_io=False) != ()
@@ -68,18 +68,18 @@ def test_float_io_keeps_floats_at_the_ends_alone(plain, images):
 
 def test_a_float_file_is_not_taken_for_integers(plain):
     model, metadata = plain
-    faults = tflite_faults(flatbuffer.read(tflite.convert_float(model, metadata)), int8=True, float_io=False)
+    faults = tflite_faults(schema.parse_tflite(converter.convert_float(model, metadata)), int8=True, float_io=False)
     assert any("not an integer" in fault for fault in faults)
 
 
 def test_calibration_images_are_counted_as_they_are_seen(plain, images):
     model, metadata = plain
     seen: list[int] = []
-    tflite.convert_int8(model, metadata, calibration=images[:3], seen=seen.append)
+    converter.convert_int8(model, metadata, calibration=images[:3], seen=seen.append)
     assert seen[-1] == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"\0\0\0\0ONNX" + bytes(100)])
 def test_what_is_not_a_tflite_file_is_refused(data):
     with pytest.raises(ModelError, match="not a TFLite model"):
-        flatbuffer.read(data)
+        schema.parse_tflite(data)

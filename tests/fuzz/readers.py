@@ -21,17 +21,17 @@ def _session(path: Path) -> None:
 
 
 def _inspect(path: Path) -> None:
-    from u3p_edge.pipeline.inspect import inspect
-    from u3p_edge.report.inspection import findings, to_dict
+    from u3p_edge.report.inspection import inspection_findings, to_dict
+    from u3p_edge.tools.inspect import inspect_file
 
-    found = inspect(path, max_memory_mb=MEMORY_MB, begin=lambda _stage, _steps: lambda: None)
-    findings(found)
+    found = inspect_file(path, max_memory_mb=MEMORY_MB, begin=lambda _stage, _steps: lambda: None)
+    inspection_findings(found)
     to_dict(found)
 
 
 def _source(path: Path) -> None:
-    from u3p_edge.pipeline.recipe import ExportRecipe
     from u3p_edge.pipeline.source import read_source
+    from u3p_edge.recipes.recipe import ExportRecipe
 
     read_source(path, ExportRecipe())
 
@@ -74,9 +74,9 @@ def _rewrites(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    from u3p_edge.latency.table import read_table
+    from u3p_edge.latency.table.table import read_latency_table
 
-    read_table(path)
+    read_latency_table(path)
 
 
 def _plan(path: Path) -> None:
@@ -86,15 +86,15 @@ def _plan(path: Path) -> None:
 
 
 def _train_recipe(path: Path) -> None:
-    from u3p_edge.training.recipe import read_recipe
+    from u3p_edge.training.recipe import read_train_recipe
 
-    read_recipe(path).to_toml()
+    read_train_recipe(path).to_toml()
 
 
 def _export_recipe(path: Path) -> None:
-    from u3p_edge.pipeline.recipes import read_recipe
+    from u3p_edge.recipes.named import read_export_recipe
 
-    read_recipe(str(path)).options()
+    read_export_recipe(str(path)).options()
 
 
 def _split(path: Path) -> None:

@@ -14,11 +14,11 @@ from small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.artifact import Artifact, Manifest, write_json
 from u3p_edge.benchmark.result import save_result
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.latency.table import Correction, Device, LayerTimes, Steps, Table, write_table
+from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
 from u3p_edge.pipeline.choices import to_json
-from u3p_edge.pipeline.recipes import FOLDER
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.rewrite.engine import Choice, Form
+from u3p_edge.recipes.named import FOLDER
+from u3p_edge.rewrite.engine import Candidate, Selection
 from u3p_edge.training.recipe import TrainRecipe
 
 
@@ -51,7 +51,11 @@ def _run_folder(folder: Path) -> tuple[Path, Path]:
 
 def _texts(folder: Path) -> dict[str, list[Path]]:
     choices = (
-        Choice("conv", "separable", (Form("reference", 8, 2.5), Form("separable", 4, 1.5), Form("winograd", refusal="no"))),
+        Selection(
+            "conv",
+            "separable",
+            (Candidate("reference", 8, 2.5), Candidate("separable", 4, 1.5), Candidate("winograd", refusal="no")),
+        ),
     )
     written = {
         "rewrites": ("rewrites.json", to_json(choices)),
@@ -67,7 +71,7 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
     write_json(folder / "manifest.json", dataclasses.asdict(manifest))
     device = Device("Linux aarch64", "Cortex-A76", 4, "tflite", "2.3.0", 1, "int8")
     layers = (LayerTimes("max_pool 8x8", ((8, 0, 0.01), (16, 0, 0.02))),)
-    write_table(folder / "table.json", Table(device, Steps(1, 16), layers, Correction()))
+    write_latency_table(folder / "table.json", LatencyTable(device, Steps(1, 16), layers, Correction()))
     return {**{reader: [folder / name] for reader, (name, _) in written.items()}} | {
         kind: [folder / f"{kind}.json"] for kind in ("result", "manifest", "table")
     }

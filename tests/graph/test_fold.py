@@ -8,13 +8,13 @@ import tf_keras
 from int8_models import blobs, every_op, unet, with_statistics
 from tf_keras import layers
 
-from u3p_edge.graph.fold import fold, function
+from u3p_edge.graph.fold import fold_batch_norm, function
 from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 
 
 def folded(model: tf_keras.Model) -> Graph:
-    return fold(from_keras(model))
+    return fold_batch_norm(from_keras(model))
 
 
 def assert_same_function(model: tf_keras.Model, graph: Graph) -> None:
@@ -182,7 +182,7 @@ def test_identities_are_gone_wherever_they_stand() -> None:
         Node("noise", "gaussian_noise", ("linear",)),
         Node("end", "activation", ("noise",), {"function": "linear"}),
     )
-    graph = fold(Graph(nodes, ("image",), ("end",)))
+    graph = fold_batch_norm(Graph(nodes, ("image",), ("end",)))
     assert [node.name for node in graph.nodes] == ["image", "linear"]
     assert graph.outputs == ("linear",)
     assert graph["linear"].inputs == ("image",)
@@ -193,7 +193,7 @@ def test_swish_becomes_a_product_with_a_sigmoid() -> None:
     x = tf_keras.layers.Conv2D(3, 3, activation="swish", name="conv")(image)
     x = tf_keras.layers.Activation("swish", name="again")(x)
     graph = from_keras(tf_keras.Model(image, x))
-    folded = fold(graph)
+    folded = fold_batch_norm(graph)
     assert [(node.op, node.attrs.get("function")) for node in folded.nodes[2:]] == [
         ("activation", "sigmoid"), ("multiply", None), ("activation", "sigmoid"), ("multiply", None),
     ]  # fmt: skip

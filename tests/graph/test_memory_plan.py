@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.memory import ALIGNMENT, Placement, Plan, fused_nodes, plan
+from u3p_edge.graph.memory import ALIGNMENT, MemoryPlan, Placement, fused_nodes, plan_memory
 from u3p_edge.graph.ops import TRAINING_ONLY
 
 
@@ -29,7 +29,7 @@ def graph_of(*nodes: Node, outputs: tuple[str, ...] = ()) -> Graph:
     return Graph(nodes, ("x",), outputs or (nodes[-1].name,))
 
 
-def placed(found: Plan) -> dict[str, Placement]:
+def placed(found: MemoryPlan) -> dict[str, Placement]:
     return {tensor.name: tensor for tensor in found.tensors}
 
 
@@ -47,7 +47,7 @@ def skip() -> Graph:
 
 
 def test_a_small_network_by_hand() -> None:
-    found = plan(skip())
+    found = plan_memory(skip())
     # Largest first: c [768] at 0. u [512] lives with c (at 5), so behind it: 768. a [256] lives with c and u: 768 + 512 =
     # 1280. b [128] lives with a and u (3-4): the gap 0-768 before u holds it: 0. y [128] lives with c alone: 768. x [64]
     # lives with a alone: the gap 0-1280: 0. p [64] lives with a and b: the gap 128-1280 is the only one: 128.
@@ -78,20 +78,20 @@ def test_the_smallest_gap_that_holds_a_tensor_is_taken() -> None:
         Node("pool_", "global_max_pool", ("narrow",)),
         conv("y", "x", 1, 5),  # 320: both gaps hold it, the first of 576 at 640, the second of 448 at 1728
     )
-    found = placed(plan(graph_of(*nodes, outputs=("a", "b", "c", "y"))))
+    found = placed(plan_memory(graph_of(*nodes, outputs=("a", "b", "c", "y"))))
     offsets = {"a": 0, "wide": 640, "b": 1216, "narrow": 1728, "c": 2176, "y": 1728}
     assert {name: found[name].offset for name in offsets} == offsets
 
 
 def test_float_activations_are_four_times_as_large() -> None:
-    assert plan(skip(), bytes_per_element=4).peak == 4 * plan(skip()).peak
+    assert plan_memory(skip(), bytes_per_element=4).peak == 4 * plan_memory(skip()).peak
 
 
 def test_sizes_are_rounded_up_to_the_alignment() -> None:
     graph = graph_of(image(5, 5), Node("y", "relu", ("x",)))  # 25 bytes each
-    assert plan(graph).peak == 2 * ALIGNMENT == 128
-    assert plan(graph, alignment=16).peak == 2 * 32
-    assert plan(graph, alignment=1).peak == 2 * 25
+    assert plan_memory(graph).peak == 2 * ALIGNMENT == 128
+    assert plan_memory(graph, alignment=16).peak == 2 * 32
+    assert plan_memory(graph, alignment=1).peak == 2 * 25
 
 
 @pytest.mark.parametrize("op", ["reshape", "flatten", *sorted(TRAINING_ONLY)])
@@ -104,7 +104,7 @@ def test_a_view_shares_its_sources_buffer_and_prolongs_its_life(op: str) -> None
         Node("other", "max_pool", ("x",)),
         Node("y", "relu", ("v",)),
     )
-    found = placed(plan(graph))
+    found = placed(plan_memory(graph))
     assert "v" not in found
     assert (found["a"].first, found["a"].last) == (1, 4)
 
@@ -118,7 +118,7 @@ def test_a_view_of_a_view_that_is_an_output_keeps_the_first_buffer_to_the_end() 
         conv("y", "x", 1, 1),
         outputs=("w", "y"),
     )
-    found = placed(plan(graph))
+    found = placed(plan_memory(graph))
     assert set(found) == {"x", "a", "y"}
     assert found["a"].last == 4
 
@@ -131,12 +131,12 @@ def residual(after: Node, *, outputs: tuple[str, ...] = ("y",)) -> Graph:
 def test_a_sum_that_only_a_relu_reads_takes_no_memory_and_its_terms_live_until_the_relu() -> None:
     graph = residual(Node("y", "activation", ("s",), {"function": "relu"}))
     assert fused_nodes(graph) == {"s"}
-    found = plan(graph)
+    found = plan_memory(graph)
     assert set(placed(found)) == {"x", "a", "b", "y"}
     assert placed(found)["a"].last == placed(found)["b"].last == 4
     # a, b and y together; stored, the sum would stand in for y, and the relu behind it would need two maps alone.
     assert found.peak == found.live_peak == 3 * 256
-    assert set(placed(plan(graph, fused=()))) == {"x", "a", "b", "s", "y"}
+    assert set(placed(plan_memory(graph, fused=()))) == {"x", "a", "b", "s", "y"}
 
 
 @pytest.mark.parametrize(
@@ -169,19 +169,19 @@ def test_a_chain_of_fused_nodes_reads_its_sources_at_its_end() -> None:
         Node("between", "max_pool", ("x",)),
         Node("y", "relu", ("t",)),
     )
-    found = placed(plan(graph, fused=("s", "t")))
+    found = placed(plan_memory(graph, fused=("s", "t")))
     assert set(found) == {"x", "a", "between", "y"}
     assert found["a"].last == 5
 
 
 def test_a_view_of_a_fused_node_is_a_buffer_of_its_own() -> None:
     graph = graph_of(image(), Node("s", "add", ("x", "x")), Node("y", "flatten", ("s",)))
-    assert set(placed(plan(graph, fused=("s",)))) == {"x", "y"}
+    assert set(placed(plan_memory(graph, fused=("s",)))) == {"x", "y"}
 
 
 def test_a_fused_node_that_there_is_not_is_named() -> None:
     with pytest.raises(ModelError, match="'nowhere'"):
-        plan(skip(), fused=("nowhere",))
+        plan_memory(skip(), fused=("nowhere",))
 
 
 @st.composite
@@ -205,7 +205,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 @settings(max_examples=200, deadline=None)
 @given(graph=graphs(), alignment=st.sampled_from([1, 16, 64]))
 def test_what_is_alive_at_the_same_time_lies_apart(graph: Graph, alignment: int) -> None:
-    found = plan(graph, alignment=alignment)
+    found = plan_memory(graph, alignment=alignment)
     for a, b in combinations(found.tensors, 2):
         apart = a.last < b.first or b.last < a.first
         assert apart or a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
@@ -217,7 +217,7 @@ def test_what_is_alive_at_the_same_time_lies_apart(graph: Graph, alignment: int)
 @settings(max_examples=200, deadline=None)
 @given(graph=graphs())
 def test_the_live_peak_is_what_counting_at_every_node_finds(graph: Graph) -> None:
-    found = plan(graph)
+    found = plan_memory(graph)
     alive = [[t for t in found.tensors if t.first <= place <= t.last] for place in range(len(graph.nodes))]
     assert found.live_peak == max(sum(t.bytes for t in tensors) for tensors in alive)
     assert found.at_peak in [tuple(t.name for t in tensors) for tensors in alive]
@@ -237,7 +237,7 @@ def bytes_read(graph: Graph, node: Node, fused: frozenset[str]) -> set[str]:
 @settings(max_examples=200, deadline=None)
 @given(graph=graphs())
 def test_whatever_a_node_reads_is_there_when_it_runs(graph: Graph) -> None:
-    found, fused = placed(plan(graph)), fused_nodes(graph)
+    found, fused = placed(plan_memory(graph)), fused_nodes(graph)
     for place, node in enumerate(graph.nodes):
         if node.name in fused:
             continue

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.latency.shapes import Layer
-from u3p_edge.latency.table import Correction, Device, LayerTimes, Steps, Table
+from u3p_edge.latency.table.layers import TimedLayer
+from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps
 
 DEVICE = Device("Linux aarch64", "Cortex-A76", 4, "tflite", "2.3.0", 1, "int8")
 COARSE, FINE = "conv 4x4 kernel=3x3 padding=same", "conv 8x8 kernel=3x3 padding=same"
@@ -45,7 +45,7 @@ def times(key: str, inputs: Sequence[int], outputs: Sequence[int], each: float =
 PLAIN, STEPS = Correction(), Steps(1, 16)
 
 
-def made_up(correction: Correction = PLAIN, steps: Steps = STEPS) -> Table:
+def made_up(correction: Correction = PLAIN, steps: Steps = STEPS) -> LatencyTable:
     """Of `two_scales(16)` and all that are narrower."""
     layers = (
         times(FINE, (1, 8), (8, 16)),
@@ -56,8 +56,8 @@ def made_up(correction: Correction = PLAIN, steps: Steps = STEPS) -> Table:
         times("conv 8x8 kernel=1x1", (8, 16, 32, 48), (1,)),
         times("activation 8x8 function=sigmoid", (1,), (0,)),
     )
-    return Table(DEVICE, steps, layers, correction)
+    return LatencyTable(DEVICE, steps, layers, correction)
 
 
-def layer(key: str, inputs: int, outputs: int = 0) -> Layer:
-    return Layer("node", key, inputs, outputs)
+def layer(key: str, inputs: int, outputs: int = 0) -> TimedLayer:
+    return TimedLayer("node", key, inputs, outputs)

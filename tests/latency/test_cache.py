@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from test_signature import network
+from test_table_layer_key import network
 
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency import cache

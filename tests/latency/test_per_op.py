@@ -7,13 +7,13 @@ import pytest
 from test_probe import convolution, every_end
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export import flatbuffer
-from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import per_op as module
+from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import per_op, per_operator
-from u3p_edge.latency.stand_in import stand_in
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def twins() -> Graph:
 @pytest.mark.parametrize("integers", [True, False])
 def test_rows_are_the_operators_in_order(integers: bool) -> None:
     graph = every_end()
-    profile = per_op(stand_in(graph) if integers else graph)
+    profile = per_op(make_dummy_quantized(graph) if integers else graph)
     # The addition and its ReLU are one operator under the ReLU's name; moving by a row pads what is left.
     assert [(row.node, row.op) for row in profile.rows] == [
         ("relu", "ADD"),
@@ -75,8 +75,8 @@ def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
 
 
 def test_a_file_gives_what_its_graph_gives() -> None:
-    made = stand_in(every_end())
-    file = flatbuffer.read(write(made.graph, made.scheme, None))
+    made = make_dummy_quantized(every_end())
+    file = schema.parse_tflite(write_tflite(made.graph, made.scheme, None))
     found, expected = per_operator(file).rows, per_op(made).rows
     assert [(row.node, row.op, row.shape, row.macs) for row in found] == [
         (row.node, row.op, row.shape, row.macs) for row in expected
@@ -99,7 +99,7 @@ def test_transposed_and_depthwise_convolutions_and_dense_layers_are_counted() ->
 
 
 def test_half_floats_are_refused() -> None:
-    file = flatbuffer.read(write(convolution(4), None, None))
+    file = schema.parse_tflite(write_tflite(convolution(4), None, None))
     half = [t if t.data is None else t.__class__(**{**vars(t), "dtype": np.dtype(np.float16)}) for t in file.tensors]
     with pytest.raises(ModelError, match="float16"):
-        per_operator(flatbuffer.TFLiteGraph(tuple(half), file.operators, file.inputs, file.outputs))
+        per_operator(schema.TFLiteGraph(tuple(half), file.operators, file.inputs, file.outputs))

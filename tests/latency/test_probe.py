@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from u3p_edge.errors import ConfigError, ModelError
-from u3p_edge.export import flatbuffer
+from u3p_edge.export.tflite import schema
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import probe
-from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Target, interleave, measure, to_file
+from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Target, interleave_calls, measure_graphs, to_file
 
 Weights = dict[str, np.ndarray]
 
@@ -47,18 +47,18 @@ def every_end() -> Graph:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_more_arithmetic_takes_longer(number: str, threads: int) -> None:
     # 8 times the channels are 64 times the multiply-accumulates over a map of the same size.
-    small, large = measure((convolution(16), convolution(128)), Target(number, threads))
+    small, large = measure_graphs((convolution(16), convolution(128)), Target(number, threads))
     assert 0 < small < large
 
 
 @pytest.mark.parametrize("number", ["int8", "float32"])
 def test_graphs_of_several_inputs_and_outputs_run(number: str) -> None:
-    (took,) = measure((every_end(),), Target(number))
+    (took,) = measure_graphs((every_end(),), Target(number))
     assert took > 0
 
 
 def test_the_int8_file_is_all_integers_and_fuses_every_relu() -> None:
-    file = flatbuffer.read(to_file(every_end(), "int8"))
+    file = schema.parse_tflite(to_file(every_end(), "int8"))
     assert {tensor.dtype for tensor in file.tensors} <= {np.dtype(np.int8), np.dtype(np.int32)}
     assert "RELU" not in {op.code for op in file.operators}
 
@@ -67,7 +67,7 @@ def test_a_graph_without_a_form_is_refused() -> None:
     image = Node("x", "input", (), {"shape": (None, 8, 8, 1)})
     noise = Node("y", "activation", ("x",), {"function": "mish"})
     with pytest.raises(ModelError, match="mish"):
-        measure((Graph((image, noise), ("x",), ("y",)),), Target("float32"))
+        measure_graphs((Graph((image, noise), ("x",), ("y",)),), Target("float32"))
 
 
 @pytest.mark.parametrize("wrong", [{"number": "int4"}, {"threads": 0}, {"runtime": "abacus"}])
@@ -83,8 +83,8 @@ def test_what_is_far_slower_is_left_out_of_the_rounds(monkeypatch: pytest.Monkey
         seen.append(len(calls))
         return tuple((0.0,) for _ in calls)  # less than anything takes, so that it can be told apart
 
-    monkeypatch.setattr(probe, "interleave", watched)
-    near, far = measure((convolution(16), convolution(128)), Target("float32"))
+    monkeypatch.setattr(probe, "interleave_calls", watched)
+    near, far = measure_graphs((convolution(16), convolution(128)), Target("float32"))
     assert seen == [1]
     assert near == 0.0
     assert far > 0.0
@@ -110,7 +110,7 @@ class Clock:
 
 def test_every_round_times_all_in_turn() -> None:
     clock = Clock()
-    timed = interleave((clock.worker("a", 100), clock.worker("b", 300)), (100, 300), clock)
+    timed = interleave_calls((clock.worker("a", 100), clock.worker("b", 300)), (100, 300), clock)
     # 0.4 s for each of two graphs is up before the fifth round of 400 ms, and fewer than five say nothing.
     assert timed == ((100.0,) * MINIMUM_ROUNDS, (300.0,) * MINIMUM_ROUNDS)
     assert "".join(clock.log) == "abbaabbaab", "long runs are not preceded by one that is not timed"
@@ -118,7 +118,7 @@ def test_every_round_times_all_in_turn() -> None:
 
 def test_short_graphs_are_repeated_within_a_sample() -> None:
     clock = Clock()
-    ((*samples,),) = interleave((clock.worker("a", 0.01),), (0.01,), clock)
+    ((*samples,),) = interleave_calls((clock.worker("a", 0.01),), (0.01,), clock)
     assert len(samples) == MAXIMUM_ROUNDS
     assert samples == pytest.approx([0.01] * MAXIMUM_ROUNDS)
     # A sample of 2 ms is 200 runs of 0.01 ms; one run before all, and one before each sample, is not timed.
@@ -126,5 +126,5 @@ def test_short_graphs_are_repeated_within_a_sample() -> None:
 
 
 def test_a_clock_that_does_not_move_gives_no_zero() -> None:
-    (samples,) = interleave((lambda: None,), (1.0,), lambda: 0)
+    (samples,) = interleave_calls((lambda: None,), (1.0,), lambda: 0)
     assert min(samples) > 0

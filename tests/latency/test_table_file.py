@@ -13,13 +13,15 @@ from made_up_tables import made_up
 
 from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.table import Check, Correction, read_table, write_table
+from u3p_edge.latency.table.table import Correction, TableCheck, read_latency_table, write_latency_table
 
 
 def test_a_table_comes_back(tmp_path: Path) -> None:
-    table = replace(made_up(Correction(1.1, -0.001)), checks=(Check("half", 1.1, 1.0), Check("more", 1.8, 2.0)), disturbed=3)
-    write_table(tmp_path / "device.json", table)
-    assert read_table(tmp_path / "device.json") == table
+    table = replace(
+        made_up(Correction(1.1, -0.001)), checks=(TableCheck("half", 1.1, 1.0), TableCheck("more", 1.8, 2.0)), disturbed=3
+    )
+    write_latency_table(tmp_path / "device.json", table)
+    assert read_latency_table(tmp_path / "device.json") == table
     assert [path.name for path in tmp_path.iterdir()] == ["device.json"]
     assert table.device.target == Target("int8", 1)
     assert [check.error for check in table.checks] == pytest.approx([0.1, -0.1])
@@ -64,12 +66,12 @@ def put(*path: object, value: object) -> Callable[[Any], None]:
 )
 def test_a_strangers_table_is_looked_at(change: Callable[[Any], None], said: str, tmp_path: Path) -> None:
     path = tmp_path / "phone.json"
-    write_table(path, replace(made_up(), checks=(Check("half", 1.0, 1.0),)))
+    write_latency_table(path, replace(made_up(), checks=(TableCheck("half", 1.0, 1.0),)))
     value = json.loads(path.read_text())
     change(value)
     path.write_text(json.dumps(value))
     with pytest.raises(ArtifactError) as refused:
-        read_table(path)
+        read_latency_table(path)
     assert "phone.json" in str(refused.value)
     assert said in str(refused.value)
     assert "u3p-edge device profile" in refused.value.mend
@@ -79,13 +81,13 @@ def test_a_strangers_table_is_looked_at(change: Callable[[Any], None], said: str
 def test_what_is_no_table_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "phone.json").write_text(text)
     with pytest.raises(ArtifactError, match=r"phone\.json"):
-        read_table(tmp_path / "phone.json")
+        read_latency_table(tmp_path / "phone.json")
     with pytest.raises(ArtifactError, match="does not exist"):
-        read_table(tmp_path / "absent.json")
+        read_latency_table(tmp_path / "absent.json")
 
 
 def test_a_time_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigError):
-        Check("half", float("nan"), 1.0)
+        TableCheck("half", float("nan"), 1.0)
     with pytest.raises(ConfigError):
         Correction(float("inf"))

@@ -11,20 +11,20 @@ import pytest
 from made_up_tables import COARSE, FINE, kernel, made_up, two_scales
 
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.latency import calm, probe
-from u3p_edge.latency.calibrate import Sample, check, fitted, held_out, samples
-from u3p_edge.latency.calm import Build, Stopwatch, convolution, forget
-from u3p_edge.latency.fill import fill, find_steps, points
-from u3p_edge.latency.predict import Predictor
+from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.shapes import layers
-from u3p_edge.latency.table import Correction, LayerTimes, Steps
+from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, reference_kernel
+from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
+from u3p_edge.latency.table.layers import list_layers
+from u3p_edge.latency.table.measure import find_steps, list_points, measure_table
+from u3p_edge.latency.table.predict import Predictor
+from u3p_edge.latency.table.table import Correction, LayerTimes, Steps
 
 STEPS = Steps(8, 16)
 
 
 def counts(key: str, graph: Graph, quick: bool = False) -> list[tuple[int, int]]:
-    return [(p.inputs, p.outputs) for p in points(graph, STEPS, quick) if p.layer.key == key]
+    return [(p.inputs, p.outputs) for p in list_points(graph, STEPS, quick) if p.layer.key == key]
 
 
 def test_channels_double_up_to_the_networks_own() -> None:
@@ -50,12 +50,12 @@ def test_a_wide_corner_that_no_layer_has_is_not_timed() -> None:
 @pytest.mark.parametrize("graph", [two_scales(), two_scales(24), two_scales(40, image=3)])
 def test_what_is_timed_tells_every_narrower_network(graph: Graph) -> None:
     times: dict[str, list[tuple[int, int, float]]] = {}
-    for p in points(graph, STEPS):
+    for p in list_points(graph, STEPS):
         times.setdefault(p.layer.key, []).append((p.inputs, p.outputs, 1.0))
     table = made_up(steps=STEPS)
     filled = tuple(LayerTimes(key, tuple(entries)) for key, entries in times.items())
     predictor = Predictor(replace(table, layers=filled))
-    for sample in (*samples(graph), *held_out(graph, 10)):
+    for sample in (*measure_samples(graph), *hold_out(graph, 10)):
         assert predictor.missing(sample.graph) == ()
 
 
@@ -69,33 +69,33 @@ def test_steps_are_found(inputs: int, outputs: int) -> None:
 
 
 def test_the_correction_is_found_exactly() -> None:
-    table, networks = made_up(), samples(two_scales())
+    table, networks = made_up(), measure_samples(two_scales())
     alone = [sum(Predictor(table).predict(s.graph).nodes.values()) for s in networks]
     for factor, each in ((1.25, 0.002), (1.1, -0.0005)):
-        measured = [(s, factor * ms + each * len(layers(s.graph))) for s, ms in zip(networks, alone, strict=True)]
-        found = fitted(table, measured)
+        measured = [(s, factor * ms + each * len(list_layers(s.graph))) for s, ms in zip(networks, alone, strict=True)]
+        found = fit_correction(table, measured)
         assert (found.factor, found.each_ms) == pytest.approx((factor, each))
 
 
 def test_networks_that_take_the_same_give_a_factor_alone() -> None:
-    table, sample = made_up(Correction(9.0, 9.0)), Sample("itself", two_scales())
+    table, sample = made_up(Correction(9.0, 9.0)), CorrectionSample("itself", two_scales())
     alone = Predictor(made_up()).predict(sample.graph).total_ms
-    found = fitted(table, [(sample, 2 * alone)] * 3)
+    found = fit_correction(table, [(sample, 2 * alone)] * 3)
     assert (found.factor, found.each_ms) == pytest.approx((2.0, 0.0))
-    assert check(made_up(found), sample, 2 * alone).error == pytest.approx(0.0)
+    assert check_correction(made_up(found), sample, 2 * alone).error == pytest.approx(0.0)
 
 
 def test_a_layer_never_takes_less_than_nothing() -> None:
-    table, networks = made_up(), samples(two_scales())
+    table, networks = made_up(), measure_samples(two_scales())
     steep = [(s, 1.0 if place == 0 else 0.01) for place, s in enumerate(networks)]
-    found = fitted(table, steep)
-    least = min(Predictor(made_up()).alone_ms(layer) for s in networks for layer in layers(s.graph))
+    found = fit_correction(table, steep)
+    least = min(Predictor(made_up()).alone_ms(layer) for s in networks for layer in list_layers(s.graph))
     assert found.factor > 0
     assert found.each_ms >= -found.factor * least - 1e-12
 
 
 def test_held_out_networks_are_uneven_and_the_same_every_time() -> None:
-    first, again = held_out(two_scales(), 2), held_out(two_scales(), 2)
+    first, again = hold_out(two_scales(), 2), hold_out(two_scales(), 2)
     widths = [[shapes(s.graph)[name][-1] for name in ("fine", "coarse")] for s in (*first, *again)]
     assert widths[:2] == widths[2:]
     assert widths[0] != widths[1]
@@ -108,8 +108,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "MAXIMUM_ROUNDS", 2)
     monkeypatch.setattr(probe, "MINIMUM_ROUNDS", 1)
     monkeypatch.setattr(probe, "SAMPLE_MS", 0.05)
-    monkeypatch.setattr(calm, "PASSES", 1)
-    monkeypatch.setattr(calm, "YARD_MS", 0.1)
+    monkeypatch.setattr(quiet_timer, "PASSES", 1)
+    monkeypatch.setattr(quiet_timer, "YARD_MS", 0.1)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -121,7 +121,7 @@ def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Pat
         stages.append((stage, steps))
         return lambda: None
 
-    table = fill(two_scales(8), target, begin, checks=2, folder=tmp_path)  # type: ignore[arg-type]
+    table = measure_table(two_scales(8), target, begin, checks=2, folder=tmp_path)  # type: ignore[arg-type]
     assert [stage for stage, _ in stages] == ["Time layers", "Time whole networks"]
     assert stages[1][1] == 3 + 2
     assert sum(len(layer.entries) for layer in table.layers) == stages[0][1]
@@ -130,11 +130,11 @@ def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Pat
     assert [check.name for check in table.checks] == ["random widths 1", "random widths 2"]
     assert Predictor(table).predict(two_scales(5)).total_ms > 0
 
-    monkeypatch.setattr(Stopwatch, "_fastest", None)  # nothing is timed any more
-    assert fill(two_scales(8), target, begin, checks=2, folder=tmp_path) == table  # type: ignore[arg-type]
+    monkeypatch.setattr(QuietTimer, "_fastest", None)  # nothing is timed any more
+    assert measure_table(two_scales(8), target, begin, checks=2, folder=tmp_path) == table  # type: ignore[arg-type]
 
 
-class Office(Stopwatch):
+class Office(QuietTimer):
     """A stopwatch whose machine is slow at given looks at the yardstick; each graph takes 1 ms, or 2 on the slow machine."""
 
     def __init__(self, slow: Sequence[bool], folder: Path, **options: float) -> None:
@@ -151,11 +151,11 @@ class Office(Stopwatch):
         return 2.0 if self.slow else 1.0
 
 
-GRAPHS = [lambda: convolution(1, 1, 8), lambda: convolution(1, 2, 8), lambda: convolution(1, 3, 8)]
+GRAPHS = [lambda: reference_kernel(1, 1, 8), lambda: reference_kernel(1, 2, 8), lambda: reference_kernel(1, 3, 8)]
 
 
 def test_what_was_disturbed_is_timed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calm, "NAP", 0.0)
+    monkeypatch.setattr(quiet_timer, "NAP", 0.0)
     # Looks before and after each graph: the second graph begins on a slow machine, and again waits for a look that is calm.
     watch = Office((False, False, True, True, False, False, True, False, False), tmp_path)
     found = watch.times(GRAPHS, lambda: None)

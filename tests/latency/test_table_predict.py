@@ -10,10 +10,10 @@ from made_up_tables import COARSE, FINE, kernel, layer, made_up, times, two_scal
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.latency import predict as module
-from u3p_edge.latency.predict import Predictor, predict, rounded_up
-from u3p_edge.latency.shapes import MOVED, MOVES
-from u3p_edge.latency.table import Correction, LayerTimes, Steps, step
+from u3p_edge.latency.table import predict as module
+from u3p_edge.latency.table.layers import MOVED, MOVES
+from u3p_edge.latency.table.predict import Predictor, predict_latency, round_up
+from u3p_edge.latency.table.table import Correction, LayerTimes, Steps, step
 
 ALONE = {
     "fine": 1 * 16 + 10 * 1,
@@ -28,15 +28,17 @@ ALONE = {
 
 
 def test_a_network_takes_what_its_layers_take() -> None:
-    found = predict(two_scales(), made_up())
+    found = predict_latency(two_scales(), made_up())
     assert found.nodes == pytest.approx({node: us / 1000 for node, us in ALONE.items()})
     assert found.total_ms == pytest.approx(sum(ALONE.values()) / 1000)
 
 
 def test_the_correction_is_for_every_layer() -> None:
-    found = predict(two_scales(), made_up(Correction(2.0, 0.003)))
+    found = predict_latency(two_scales(), made_up(Correction(2.0, 0.003)))
     assert found.total_ms == pytest.approx((2 * sum(ALONE.values()) + 7 * 3) / 1000)
-    assert predict(two_scales(), made_up(Correction(2.0, -0.004))).nodes["mask"] == 0.0, "nothing takes less than nothing"
+    assert predict_latency(two_scales(), made_up(Correction(2.0, -0.004))).nodes["mask"] == 0.0, (
+        "nothing takes less than nothing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_inputs_step_too_where_the_kernels_do() -> None:
     ("by", "found"), [(16, [1, 4, 8, 8, 16, 16, 32]), (8, [1, 4, 8, 8, 16, 16, 24]), (1, [1, 4, 5, 8, 9, 16, 17])]
 )
 def test_rounding_up(by: int, found: list[int]) -> None:
-    assert [rounded_up(count, by) for count in (1, 4, 5, 8, 9, 16, 17)] == found
+    assert [round_up(count, by) for count in (1, 4, 5, 8, 9, 16, 17)] == found
 
 
 def test_a_wider_layer_never_takes_less() -> None:
@@ -86,9 +88,9 @@ def test_what_was_not_measured_is_named() -> None:
     small = two_scales()
     big = replace(small, nodes=(replace(small.nodes[0], attrs={"shape": (None, 16, 16, 1)}), *small.nodes[1:]))
     with pytest.raises(ModelError, match=r"of this kind and size: 'fine', conv 16x16 .* device profile"):
-        predict(big, made_up())
+        predict_latency(big, made_up())
     with pytest.raises(ModelError, match=r"of so many channels: 'fine', .*, 1 to 17 channels"):
-        predict(two_scales(17), made_up(steps=Steps(1, 1)))
+        predict_latency(two_scales(17), made_up(steps=Steps(1, 1)))
     corner = LayerTimes(COARSE, ((8, 8, 1.0), (8, 16, 2.0), (16, 8, 2.0)))
     with pytest.raises(ModelError, match="of so many channels"):
         Predictor(replace(made_up(), layers=(corner,))).alone_ms(layer(COARSE, 12, 16))
@@ -117,7 +119,7 @@ def test_moves_are_told_by_what_they_move() -> None:
     )
     moves = times(MOVES, (MOVED, 8 * MOVED), (0,), each=1e-6)
     table = replace(made_up(), layers=(moves, times("conv 64x16 kernel=1x1", (6,), (1,))))
-    found = predict(Graph(nodes, ("image",), ("mask",)), table)
+    found = predict_latency(Graph(nodes, ("image",), ("mask",)), table)
     assert found.nodes["flat"] == pytest.approx(32 * 32 * 6 * 1e-6)
 
 

@@ -9,11 +9,11 @@ import pytest
 from made_up_tables import kernel, two_scales
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite_file import lower
+from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.latency.narrow import narrowed
 from u3p_edge.latency.probe import to_file
-from u3p_edge.latency.shapes import MOVES, Layer, alone, layers
+from u3p_edge.latency.table.layers import MOVES, TimedLayer, isolate_layer, list_layers
+from u3p_edge.latency.table.narrow import narrow_graph
 
 
 def every_kind() -> Graph:
@@ -42,67 +42,67 @@ def every_kind() -> Graph:
 
 
 def test_every_kind_has_a_key_and_its_channels() -> None:
-    assert layers(every_kind()) == (
-        Layer("wide", "conv 8x8 kernel=3x3 strides=2x2 padding=same", 4, 12),
-        Layer("groups", "conv 4x4 kernel=3x3 padding=same groups=2", 12, 12),
-        Layer("each", "depthwise_conv 4x4 kernel=3x3 multiplier=1 padding=same", 12),
-        Layer("sum", "add 4x4 operands=2", 12),
-        Layer("back", "conv_transpose 4x4 kernel=2x2 strides=2x2 padding=same", 12, 6),
-        Layer("moved", "pad 8x8 padding=1x0,0x0", 6),
-        Layer("cut", "crop 9x8 cropping=0x1,0x0", 6),
-        Layer("tall", "concat 8x8,9x8 axis=1", 6),
-        Layer("top", "crop 17x8 cropping=0x9,0x0", 6),
-        Layer("joined", "concat 8x8", 16),
-        Layer("most", "global_max_pool 8x8 keepdims=True", 16),
-        Layer("gate", "conv 1x1 kernel=1x1", 16, 1),
-        Layer("gated", "multiply 8x8,1x1*1", 16),
-        Layer("view", MOVES, 8 * 8 * 16),
-        Layer("mask", "conv 4x16 kernel=1x1", 16, 2),
+    assert list_layers(every_kind()) == (
+        TimedLayer("wide", "conv 8x8 kernel=3x3 strides=2x2 padding=same", 4, 12),
+        TimedLayer("groups", "conv 4x4 kernel=3x3 padding=same groups=2", 12, 12),
+        TimedLayer("each", "depthwise_conv 4x4 kernel=3x3 multiplier=1 padding=same", 12),
+        TimedLayer("sum", "add 4x4 operands=2", 12),
+        TimedLayer("back", "conv_transpose 4x4 kernel=2x2 strides=2x2 padding=same", 12, 6),
+        TimedLayer("moved", "pad 8x8 padding=1x0,0x0", 6),
+        TimedLayer("cut", "crop 9x8 cropping=0x1,0x0", 6),
+        TimedLayer("tall", "concat 8x8,9x8 axis=1", 6),
+        TimedLayer("top", "crop 17x8 cropping=0x9,0x0", 6),
+        TimedLayer("joined", "concat 8x8", 16),
+        TimedLayer("most", "global_max_pool 8x8 keepdims=True", 16),
+        TimedLayer("gate", "conv 1x1 kernel=1x1", 16, 1),
+        TimedLayer("gated", "multiply 8x8,1x1*1", 16),
+        TimedLayer("view", MOVES, 8 * 8 * 16),
+        TimedLayer("mask", "conv 4x16 kernel=1x1", 16, 2),
     )
 
 
 def test_a_relu_makes_no_difference_and_another_size_does() -> None:
-    fine, *_ = layers(two_scales())
+    fine, *_ = list_layers(two_scales())
     kept = two_scales()
     linear = replace(kept["fine"], attrs={"padding": "same"})
-    assert layers(replace(kept, nodes=(kept.nodes[0], linear, *kept.nodes[2:])))[0] == fine
-    assert "relu" not in {layer.node for layer in layers(kept)}
+    assert list_layers(replace(kept, nodes=(kept.nodes[0], linear, *kept.nodes[2:])))[0] == fine
+    assert "relu" not in {layer.node for layer in list_layers(kept)}
 
 
 def test_a_layer_of_no_form_is_refused() -> None:
     norm = {"mean": np.zeros(1, np.float32), "variance": np.ones(1, np.float32)}
     image = Node("image", "input", (), {"shape": (None, 8, 8, 1)})
     with pytest.raises(ModelError, match=r"'norm' \(batch_norm\).*Fold"):
-        layers(Graph((image, Node("norm", "batch_norm", ("image",), {}, norm)), ("image",), ("norm",)))
+        list_layers(Graph((image, Node("norm", "batch_norm", ("image",), {}, norm)), ("image",), ("norm",)))
 
 
 @pytest.mark.parametrize("number", ["int8", "float32"])
 def test_every_layer_alone_is_one_that_the_runtime_gets(number: str) -> None:
     graph = every_kind()
-    for layer in layers(graph):
+    for layer in list_layers(graph):
         outputs = 24 if layer.outputs else 0
-        made = alone(graph, layer, 2048 if layer.key == MOVES else 20, outputs)
-        (found,) = layers(made)
+        made = isolate_layer(graph, layer, 2048 if layer.key == MOVES else 20, outputs)
+        (found,) = list_layers(made)
         assert to_file(made, number)
         if layer.key == MOVES:
-            assert found == Layer("y", "concat 2x32", 32), "2048 elements"
+            assert found == TimedLayer("y", "concat 2x32", 32), "2048 elements"
         else:
             assert replace(found, node=layer.node) == replace(layer, inputs=20, outputs=outputs)
 
 
 def test_a_layer_with_its_own_channels_is_the_layer() -> None:
     graph = two_scales()
-    for layer in layers(graph):
-        (found,) = layers(alone(graph, layer, layer.inputs, layer.outputs))
+    for layer in list_layers(graph):
+        (found,) = list_layers(isolate_layer(graph, layer, layer.inputs, layer.outputs))
         assert replace(found, node=layer.node) == layer
 
 
 def test_narrower_channels_reach_every_reader() -> None:
-    found = narrowed(two_scales(), lambda name, count: {"fine": 5, "coarse": 7}.get(name, count))
+    found = narrow_graph(two_scales(), lambda name, count: {"fine": 5, "coarse": 7}.get(name, count))
     assert {name: shape[-1] for name, shape in shapes(found).items()} == {
         "image": 1, "fine": 5, "down": 5, "coarse": 7, "relu": 7, "up": 7, "both": 12, "logits": 1, "mask": 1,
     }  # fmt: skip
-    assert lower(found, None)
+    assert lower_graph(found, None)
 
 
 def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> None:
@@ -113,8 +113,8 @@ def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> Non
         Node("mask", "conv", ("some",), {}, kernel(1, 1, 4, 2)),
     )
     graph = Graph(nodes, ("image",), ("mask",))
-    assert {layer.node: layer.key for layer in layers(graph)}["some"] == MOVES
-    assert shapes(narrowed(graph, lambda _name, count: count // 2)) == shapes(graph)
+    assert {layer.node: layer.key for layer in list_layers(graph)}["some"] == MOVES
+    assert shapes(narrow_graph(graph, lambda _name, count: count // 2)) == shapes(graph)
 
 
 def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_its_own() -> None:
@@ -124,7 +124,7 @@ def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_it
         asked[name] = count
         return count // 2
 
-    found = shapes(narrowed(every_kind(), width))
+    found = shapes(narrow_graph(every_kind(), width))
     # `wide` feeds the grouped convolution, `joined` a reshape, `gate` spreads one channel: all of them stay.
     assert asked == {}
     assert found == shapes(every_kind())
@@ -139,6 +139,6 @@ def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_it
         ("image",),
         ("mask",),
     )
-    made = shapes(narrowed(residual, width))
+    made = shapes(narrow_graph(residual, width))
     assert [made[name][-1] for name in ("one", "two", "sum", "mask")] == [6, 6, 6, 2]
     assert len(asked) == 1

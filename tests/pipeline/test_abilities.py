@@ -16,17 +16,18 @@ import tf_keras
 
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
-from u3p_edge.export.tflite_file import write
-from u3p_edge.export.tflite_graph import read_graph
-from u3p_edge.graph.fold import fold
+from u3p_edge.export.onnx import float_writer, int8_writer
+from u3p_edge.export.tflite import converter, schema
+from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.scheme import Quantized
-from u3p_edge.latency.probe import Target, measure
+from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE, TWIN_SQNR, sqnr
-from u3p_edge.prune.dependency import groups
-from u3p_edge.quantize.support import check
+from u3p_edge.prune.dependency import find_groups
+from u3p_edge.quantize.support import check_trainable
 from u3p_edge.runtime import open_session
 
 L = tf_keras.layers
@@ -78,7 +79,7 @@ def masks(folder: Path, name: str, data: bytes) -> np.ndarray[Any, Any]:
     return np.stack([session.run(image) for image in IMAGES])
 
 
-def plain_masks(twin: Any, file: flatbuffer.TFLiteGraph) -> np.ndarray[Any, Any]:
+def plain_masks(twin: Any, file: schema.TFLiteGraph) -> np.ndarray[Any, Any]:
     """Masks of an int8 ONNX model as it is written; fused kernels may saturate 16-bit sums on some processors."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -101,7 +102,7 @@ def assert_same_integers(found: np.ndarray[Any, Any], expected: np.ndarray[Any, 
 def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> None:
     layers, lacking = ABILITIES[kind]
     graph = inference_graph(from_keras(network(layers))).graph
-    folded, model = fold(graph), to_keras(graph)
+    folded, model = fold_batch_norm(graph), to_keras(graph)
     expected = model.predict(IMAGES, verbose=0)
     lacks: list[str] = []
 
@@ -113,23 +114,23 @@ def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> Non
             return None
 
     # Every layer that can be read can be converted to float TFLite, timed, and pruned around.
-    assert_near(masks(tmp_path, "f.tflite", tflite.convert_float(model, METADATA)), expected, FLOAT_TOLERANCE)
-    assert min(measure([folded], Target("int8")) + measure([folded], Target("float32"))) > 0
-    assert groups(folded)
+    assert_near(masks(tmp_path, "f.tflite", converter.convert_float(model, METADATA)), expected, FLOAT_TOLERANCE)
+    assert min(measure_graphs([folded], Target("int8")) + measure_graphs([folded], Target("float32"))) > 0
+    assert find_groups(folded)
 
-    ours = attempt("our TFLite", lambda: write(folded, None, METADATA))
+    ours = attempt("our TFLite", lambda: write_tflite(folded, None, METADATA))
     if ours is not None:
         assert_near(masks(tmp_path, "own.tflite", ours), expected, FLOAT_TOLERANCE)
-    int8 = attempt("int8 TFLite", lambda: tflite.convert_int8(model, METADATA, calibration=IMAGES))
+    int8 = attempt("int8 TFLite", lambda: converter.convert_int8(model, METADATA, calibration=IMAGES))
     if int8 is not None:
-        file, integers = flatbuffer.read(int8), masks(tmp_path, "int8.tflite", int8)
+        file, integers = schema.parse_tflite(int8), masks(tmp_path, "int8.tflite", int8)
         again = attempt("our int8 TFLite", lambda: read_graph(file))
         if again is not None:
             assert isinstance(again, Quantized)
-            assert_same_integers(masks(tmp_path, "own8.tflite", write(again.graph, again.scheme, METADATA)), integers)
-    if (onnx := attempt("float ONNX", lambda: onnx_float.to_onnx(model, METADATA))) is not None:
+            assert_same_integers(masks(tmp_path, "own8.tflite", write_tflite(again.graph, again.scheme, METADATA)), integers)
+    if (onnx := attempt("float ONNX", lambda: float_writer.write_float_onnx(model, METADATA))) is not None:
         assert_near(masks(tmp_path, "f.onnx", onnx.SerializeToString()), expected, FLOAT_TOLERANCE)
-    if int8 is not None and (twin := attempt("int8 ONNX", lambda: onnx_int8.to_onnx(file, METADATA))) is not None:
+    if int8 is not None and (twin := attempt("int8 ONNX", lambda: int8_writer.write_int8_onnx(file, METADATA))) is not None:
         assert_same_integers(plain_masks(twin, file), integers)
-    attempt("QAT", lambda: check(graph))
+    attempt("QAT", lambda: check_trainable(graph))
     assert ", ".join(lacks) == lacking

@@ -18,8 +18,8 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import to_file
+from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.pipeline.budgets import (
     ARENA,
     ATTEMPTS,
@@ -31,13 +31,13 @@ from u3p_edge.pipeline.budgets import (
     Budget,
     budgets,
     check_reachable,
+    find_missed,
     int8_milliseconds,
-    missed,
-    plan,
+    plan_channels,
 )
-from u3p_edge.pipeline.recipe import Pruning
-from u3p_edge.prune.apply import apply
+from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.importance import Importance
+from u3p_edge.recipes.recipe import Pruning
 
 GRAPH = two_scales()
 TABLE = made_up()
@@ -107,7 +107,7 @@ def test_on_another_device_the_table_is_all_there_is() -> None:
 
 
 def test_memory_is_a_budget_where_no_strips_meet_it() -> None:
-    whole, latency = memory.plan(GRAPH, bytes_per_element=1).peak / MB, Pruning(latency_budget_ms=2 * WHOLE_MS)
+    whole, latency = memory.plan_memory(GRAPH, bytes_per_element=1).peak / MB, Pruning(latency_budget_ms=2 * WHOLE_MS)
     assert bounds(latency, memory_mb=whole) == {}
     assert bounds(latency, memory_mb=whole / 8) == {ARENA: whole / 8}
 
@@ -154,8 +154,8 @@ def test_an_estimate_that_tells_too_much_refuses_nothing() -> None:
 @pytest.mark.parametrize("factor", [0.4, 1.0, 1.3, 3.0])
 def test_a_bound_is_held_by_what_is_measured_not_by_what_was_estimated(factor: float) -> None:
     wanted = budget(0.5, lambda graph: factor * macs(graph))
-    found = plan(GRAPH, IMPORTANCE, [wanted])
-    small = apply(GRAPH, found.fitted.plan)
+    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    small = apply_plan(GRAPH, found.fitted.plan)
     assert found.reached == {"MACs": factor * macs(small)}
     # A channel of the coarse convolution is 9 * 16 * 16 + 64 of 83 k products, 3 %: more than one below it was not asked for.
     assert 0.5 * (1 - 2 * CLOSE) <= found.reached["MACs"] / wanted.start <= 0.5 * (1 + CLOSE)
@@ -165,16 +165,16 @@ def test_an_estimate_that_lacks_a_part_that_stays_is_corrected() -> None:
     """As one from a table is that knows nothing of what it takes to start: by one ratio it would be off again."""
     offset = 0.3 * macs(GRAPH)
     wanted = budget(0.6, lambda graph: macs(graph) + offset)
-    found = plan(GRAPH, IMPORTANCE, [wanted])
-    uncorrected = plan(GRAPH, IMPORTANCE, [budget(0.6, None)])
-    assert macs(apply(GRAPH, uncorrected.fitted.plan)) + offset > (1 + CLOSE) * wanted.bound
+    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    uncorrected = plan_channels(GRAPH, IMPORTANCE, [budget(0.6, None)])
+    assert macs(apply_plan(GRAPH, uncorrected.fitted.plan)) + offset > (1 + CLOSE) * wanted.bound
     assert found.reached["MACs"] <= (1 + CLOSE) * wanted.bound
 
 
 def test_without_a_measure_the_estimate_is_what_is_reached() -> None:
     wanted = budget(0.4, None)
-    found = plan(GRAPH, IMPORTANCE, [wanted])
-    assert found.reached == {"MACs": macs(apply(GRAPH, found.fitted.plan))}
+    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    assert found.reached == {"MACs": macs(apply_plan(GRAPH, found.fitted.plan))}
     assert found.reached["MACs"] <= wanted.bound
 
 
@@ -183,13 +183,13 @@ def test_every_one_of_several_bounds_is_held() -> None:
         budget(0.5, lambda graph: 1.5 * macs(graph)),
         budget(0.7, lambda graph: 0.8 * parameters(graph), parameters, "parameters"),
     ]
-    found = plan(GRAPH, IMPORTANCE, wanted)
+    found = plan_channels(GRAPH, IMPORTANCE, wanted)
     assert found.reached.keys() == {"MACs", "parameters"}
     assert all(found.reached[each.name] <= (1 + CLOSE) * each.bound for each in wanted)
 
 
 def test_the_least_important_channels_go() -> None:
-    kept = plan(GRAPH, IMPORTANCE, [budget(0.5, macs)]).fitted.plan.kept
+    kept = plan_channels(GRAPH, IMPORTANCE, [budget(0.5, macs)]).fitted.plan.kept
     for name, elements in kept.items():
         size = len(IMPORTANCE[name])
         assert elements == tuple(range(size - len(elements), size))
@@ -205,14 +205,14 @@ def test_a_measure_that_wavers_is_asked_a_few_times_and_its_best_plan_is_taken()
         asked.append(next(said) * wanted.bound)
         return asked[-1]
 
-    found = plan(GRAPH, IMPORTANCE, [Budget("MACs", wanted.bound, macs, wavers, wanted.start)])
+    found = plan_channels(GRAPH, IMPORTANCE, [Budget("MACs", wanted.bound, macs, wavers, wanted.start)])
     assert len(asked) == ATTEMPTS
     assert found.reached == {"MACs": 1.2 * wanted.bound}
 
 
 def test_a_bound_that_cannot_be_met_gives_the_plan_that_comes_nearest() -> None:
     wanted = budget(1e-6, macs)
-    found = plan(GRAPH, IMPORTANCE, [wanted])
+    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
     assert not found.fitted.met
     # One fine channel is left, 3 * 3 products at 8x8 and one for the mask; the coarse ones are gone and their half of what
     # is joined with them.
@@ -224,7 +224,7 @@ def test_a_bound_that_cannot_be_met_gives_the_plan_that_comes_nearest() -> None:
 
 def test_a_file_within_its_budgets_is_not_spoken_of() -> None:
     # The file has 1 of 4 MB and takes 0.3 of float's time: 3.3 times as fast, give or take 1 %.
-    assert missed(Pruning(speedup=3, shrink=4), result(), elsewhere=False) == ()
+    assert find_missed(Pruning(speedup=3, shrink=4), result(), elsewhere=False) == ()
 
 
 @pytest.mark.parametrize(
@@ -237,12 +237,12 @@ def test_a_file_within_its_budgets_is_not_spoken_of() -> None:
     ],
 )
 def test_a_file_beyond_a_budget_says_so(asked: Pruning, said: str) -> None:
-    (found,) = missed(asked, result(), elsewhere=False)
+    (found,) = find_missed(asked, result(), elsewhere=False)
     assert said in found
 
 
 def test_times_here_say_nothing_of_another_device() -> None:
-    assert missed(Pruning(latency_budget_ms=1.0), result(), elsewhere=True) == ()
+    assert find_missed(Pruning(latency_budget_ms=1.0), result(), elsewhere=True) == ()
 
 
 def test_without_a_bound_on_time_nothing_is_timed() -> None:

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ArtifactError
 from u3p_edge.pipeline.choices import read_choices, to_json
-from u3p_edge.rewrite.engine import Choice, Form
+from u3p_edge.rewrite.engine import Candidate, Selection
 
 FORMS = st.builds(
-    Form,
+    Candidate,
     name=st.text(min_size=1),
     macs=st.none() | st.integers(0),
     milliseconds=st.none() | st.floats(0, allow_infinity=False),
     refusal=st.text(),
 )
-CHOICES = st.lists(st.builds(Choice, st.text(), st.text(), st.lists(FORMS, max_size=3).map(tuple)), max_size=3).map(tuple)
+CHOICES = st.lists(st.builds(Selection, st.text(), st.text(), st.lists(FORMS, max_size=3).map(tuple)), max_size=3).map(tuple)
 
 
 @given(choices=CHOICES)
-def test_what_is_written_is_read(choices: tuple[Choice, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_written_is_read(choices: tuple[Selection, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "choices.json"
     path.write_text(to_json(choices), encoding="utf-8")
     assert read_choices(path) == choices
@@ -33,7 +33,7 @@ def test_what_is_written_is_read(choices: tuple[Choice, ...], tmp_path_factory: 
 
 def test_a_manifest_gives_sites_and_forms(tmp_path: Path) -> None:
     write_manifest(tmp_path, Manifest(rewrites=(("conv", "separable"), ("mask", "reference"))))
-    assert read_choices(tmp_path / "manifest.json") == (Choice("conv", "separable", ()), Choice("mask", "reference", ()))
+    assert read_choices(tmp_path / "manifest.json") == (Selection("conv", "separable", ()), Selection("mask", "reference", ()))
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,7 @@ def test_a_missing_record_and_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_the_record_is_plain_json() -> None:
-    found = json.loads(to_json((Choice("conv", "separable", (Form("reference", 8, 2.5), Form("winograd", refusal="no"))),)))
+    found = json.loads(
+        to_json((Selection("conv", "separable", (Candidate("reference", 8, 2.5), Candidate("winograd", refusal="no"))),))
+    )
     assert [form["name"] for form in found["rewrites"][0]["forms"]] == ["reference", "winograd"]

@@ -16,7 +16,7 @@ from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.data import data_options, read_export_data
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.prepare import complete
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 

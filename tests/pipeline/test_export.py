@@ -22,10 +22,10 @@ from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.export import export
-from u3p_edge.pipeline.int8 import validation_dice
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.quantize import validation_dice
 from u3p_edge.pipeline.staging import PREFIX
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
+from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.runtime import open_session
 
@@ -235,9 +235,9 @@ def test_training_is_never_worse_than_post_training(program: Program, done: Done
 
 def percentile(arrays: Arrays) -> Arrays:
     """The pictures as an export of a Keras file prepares them; they lie in 0..1 already."""
-    from u3p_edge.data.preprocess import apply
+    from u3p_edge.data.preprocess import preprocess
 
-    images = np.stack([apply(image, Preprocessing(*SHAPE)) for image in arrays.images])
+    images = np.stack([preprocess(image, Preprocessing(*SHAPE)) for image in arrays.images])
     return dataclasses.replace(arrays, images=images)
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import ExportRecipe
 
 
 def test_the_text_holds_every_option_in_one_order() -> None:

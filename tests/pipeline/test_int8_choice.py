@@ -13,10 +13,10 @@ from small_artifacts import Zoo
 
 from u3p_edge.errors import ModelError
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.int8 import Choice, one_hot, quantize, validation_dice
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_source, validation_dice
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
+from u3p_edge.recipes.recipe import ExportRecipe
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def poor(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zoo's network with its last layer scaled down and shifted: it finds less."""
     import tf_keras
 
-    from u3p_edge.export.tflite import convert_float
+    from u3p_edge.export.tflite.converter import convert_float
 
     model = tf_keras.models.clone_model(zoo.model)
     model.set_weights(zoo.model.get_weights())
@@ -42,9 +42,9 @@ def staged(folder: Path, **files: Path) -> Staging:
     return staging
 
 
-def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, Choice]:
+def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, QuantizationChoice]:
     """The source is for converting and training alone."""
-    path, choice = quantize(source, splits, ExportRecipe(**options), staging, no_progress)
+    path, choice = quantize_source(source, splits, ExportRecipe(**options), staging, no_progress)
     return path.name, choice
 
 
@@ -123,15 +123,15 @@ def test_a_choice_staged_before_refusals_were_recorded_is_still_read(zoo: Zoo, s
     old = {"method": "ptq", "float_dice": 0.9, "ptq_dice": 0.9, "qat_dice": None, "calibration_images": 4}
     (staging.folder / "int8.json").write_text(json.dumps(old))
     _, choice = chosen(staging, splits)
-    assert choice == Choice("ptq", 0.9, 0.9, None, 4, qat_refused=None)
+    assert choice == QuantizationChoice("ptq", 0.9, 0.9, None, 4, qat_refused=None)
     assert len(choice.notes) == 1
 
 
 def test_the_drop_is_that_of_the_kept_network_in_points() -> None:
-    assert Choice("ptq", 0.90, 0.88, None, 4).drop == pytest.approx(2)
-    assert Choice("ptq", 0.90, 0.88, 0.87, 4).drop == pytest.approx(2)
-    assert Choice("qat", 0.90, 0.88, 0.91, 4).drop == pytest.approx(-1)
-    note = Choice("qat", 0.90, 0.88, 0.91, 4).notes[0]
+    assert QuantizationChoice("ptq", 0.90, 0.88, None, 4).drop == pytest.approx(2)
+    assert QuantizationChoice("ptq", 0.90, 0.88, 0.87, 4).drop == pytest.approx(2)
+    assert QuantizationChoice("qat", 0.90, 0.88, 0.91, 4).drop == pytest.approx(-1)
+    note = QuantizationChoice("qat", 0.90, 0.88, 0.91, 4).notes[0]
     assert "(float 90.00)" in note
     assert "on 4 training images lost 2.00 points, quantization-aware training gained 1.00 points" in note
     assert "by training on, not by its integers" in note

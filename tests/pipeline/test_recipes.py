@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline import recipes
-from u3p_edge.pipeline.recipe import BUDGETS, QUANTIZATION_DROP, ExportRecipe, Pruning
-from u3p_edge.pipeline.recipes import DEFAULT, FOLDER, NAMES, Recipe, read_recipe
 from u3p_edge.quantize.zeros import Zeros
+from u3p_edge.recipes import named
+from u3p_edge.recipes.named import DEFAULT, FOLDER, NAMES, Recipe, read_export_recipe
+from u3p_edge.recipes.recipe import BUDGETS, QUANTIZATION_DROP, ExportRecipe, Pruning
 
 
 def written(folder: Path, text: str) -> Path:
@@ -22,7 +22,7 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_named_recipe_is_one_of_an_export(name: str) -> None:
-    recipe = read_recipe(name)
+    recipe = read_export_recipe(name)
     told = ExportRecipe(**recipe.options())
     assert (told.pruning, told.max_drop) == (recipe.pruning, recipe.max_drop)
     assert recipe.description
@@ -34,11 +34,11 @@ def test_every_recipe_file_of_the_package_has_a_name() -> None:
 
 
 def test_exact_drops_nothing_and_is_what_an_export_does_by_itself() -> None:
-    assert ExportRecipe(**read_recipe("exact").options()) == ExportRecipe()
+    assert ExportRecipe(**read_export_recipe("exact").options()) == ExportRecipe()
 
 
 def test_the_recipes_go_from_the_most_careful_to_the_smallest() -> None:
-    exact, *pruning = (read_recipe(name) for name in NAMES)
+    exact, *pruning = (read_export_recipe(name) for name in NAMES)
     assert exact.pruning is None
     budgets = [(r.pruning.speedup, r.pruning.shrink, r.max_drop) for r in pruning if r.pruning]
     assert len(budgets) == len(NAMES) - 1
@@ -55,7 +55,7 @@ def test_a_file_says_all_there_is_to_say(tmp_path: Path) -> None:
         "[zeros]\npattern = '2:4'\nepochs = 0\n",
     )
     pruning = Pruning(latency_budget_ms=5, size_budget_mb=0.25, importance="norm_scale", steps=3, updates=0, features=10)
-    assert read_recipe(str(path)) == Recipe("mine", 2.0, pruning, Zeros(pattern="2:4", epochs=0), 3, 4, 1e-3)
+    assert read_export_recipe(str(path)) == Recipe("mine", 2.0, pruning, Zeros(pattern="2:4", epochs=0), 3, 4, 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_file_says_all_there_is_to_say(tmp_path: Path) -> None:
 def test_what_a_file_cannot_say_is_named_with_the_file(tmp_path: Path, text: str, said: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
-        read_recipe(str(path))
+        read_export_recipe(str(path))
     assert said in str(refused.value)
     assert str(refused.value).count(str(path)) == 1
 
@@ -91,23 +91,23 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe\x00description")
     with pytest.raises(ConfigError, match=r"mine\.toml cannot be read"):
-        read_recipe(str(path))
+        read_export_recipe(str(path))
 
 
 def test_a_name_that_is_none_lists_those_there_are(tmp_path: Path) -> None:
     for name in ("ballanced", str(tmp_path), ""):
         with pytest.raises(ConfigError, match=r"there is no recipe .*\. Give exact, balanced, small, or a TOML file"):
-            read_recipe(name)
+            read_export_recipe(name)
 
 
 def test_a_folders_own_file_does_not_hide_a_named_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exact").write_text("description = 'another'\nmax_drop = 50\n")
-    assert read_recipe("exact").max_drop == ExportRecipe.max_drop
+    assert read_export_recipe("exact").max_drop == ExportRecipe.max_drop
 
 
 def test_what_was_measured_is_of_recipes_that_exist() -> None:
-    found = recipes.measured()
+    found = named.read_measured()
     assert {entry.recipe for entry in found} <= set(NAMES)
     assert all(min(entry.speedup, entry.size_share) > 0 for entry in found)
 

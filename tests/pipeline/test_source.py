@@ -10,9 +10,9 @@ import pytest
 
 from u3p_edge.data.augment import NO_AUGMENTATION
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import ExportRecipe
 from u3p_edge.pipeline.source import NO_FLIPS, TRAINED_BY, Source, augmentation_of, read_source, reference_folder
-from u3p_edge.training.recipe import read_recipe
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.training.recipe import read_train_recipe
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_a_recipe_that_cannot_be_read_is_in_nobodys_way_until_it_is_needed(damag
 
 def test_the_augmentation_is_that_of_training(damaged: Source) -> None:
     own = replace(damaged, folder=reference_folder())
-    assert augmentation_of(own) == read_recipe(reference_folder() / TRAINED_BY).augmentation
+    assert augmentation_of(own) == read_train_recipe(reference_folder() / TRAINED_BY).augmentation
     assert augmentation_of(own) != NO_FLIPS
 
 

@@ -10,7 +10,7 @@ from command_line import no_progress
 from small_artifacts import Zoo, picture
 
 from u3p_edge.errors import VerificationError
-from u3p_edge.export.tflite import convert_float
+from u3p_edge.export.tflite.converter import convert_float
 from u3p_edge.pipeline.verify import sqnr, verify
 from u3p_edge.runtime.keras import keras_session
 

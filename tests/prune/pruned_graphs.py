@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.rewrite.sites import drawn, image
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.reference import run
-from u3p_edge.prune.dependency import ChannelGroup, groups
+from u3p_edge.prune.dependency import ChannelGroup, find_groups
 from u3p_edge.prune.plan import PruningPlan
 
 Array = np.ndarray[Any, Any]
@@ -55,7 +55,7 @@ def of(*nodes: Node, channels: int = 3, size: tuple[int, int] = (4, 4), outputs:
 
 def group(graph: Graph, name: str) -> ChannelGroup:
     """The group of that name."""
-    return next(found for found in groups(graph) if found.name == name)
+    return next(found for found in find_groups(graph) if found.name == name)
 
 
 def values(graph: Graph, outputs: Sequence[str] | None = None) -> dict[str, Array]:
@@ -80,7 +80,7 @@ def disturbed(graph: Graph, plan: PruningPlan, seed: int = 5) -> Graph:
     """The graph with other numbers in every slice that makes a dropped channel."""
     nodes = {node.name: node for node in graph.nodes}
     draw = np.random.default_rng(seed)
-    for found in groups(graph):
+    for found in find_groups(graph):
         dropped = list(plan.dropped(found))
         for member in found.members if dropped else ():
             if member.role == "producer":
@@ -96,7 +96,7 @@ def disturbed(graph: Graph, plan: PruningPlan, seed: int = 5) -> Graph:
 @st.composite
 def plans(draw: st.DrawFn, graph: Graph, least: int = 0) -> PruningPlan:
     """Any subset of at least `least` elements of any group, whole groups among them."""
-    free = [found for found in groups(graph) if not found.frozen]
+    free = [found for found in find_groups(graph) if not found.frozen]
     chosen = draw(st.sets(st.integers(0, len(free) - 1))) if free else set()
     subset = {
         free[i].name: draw(st.sets(st.integers(0, free[i].size - 1), min_size=min(least, free[i].size))) for i in sorted(chosen)

@@ -13,7 +13,7 @@ from tests.prune.pruned_graphs import assert_same_values, conv, cut, disturbed, 
 from tests.rewrite.sites import drawn, image
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.prune.apply import apply, masked
+from u3p_edge.prune.apply import apply_plan, mask_channels
 from u3p_edge.prune.plan import PruningPlan, keep_all
 
 
@@ -32,8 +32,8 @@ def widths(graph: Graph) -> dict[str, int]:
 
 def assert_masked(graph: Graph, plan: PruningPlan) -> Graph:
     """The pruned graph, which computes what the masked one does, whatever the dropped channels hold."""
-    pruned = apply(graph, plan)
-    silent = masked(graph, plan)
+    pruned = apply_plan(graph, plan)
+    silent = mask_channels(graph, plan)
     assert shapes(silent) == shapes(graph)
     assert_same_values(pruned, silent)
     assert_same_values(disturbed(silent, plan), silent)
@@ -53,16 +53,16 @@ def test_channels_go_from_every_weight_that_has_them() -> None:
 
 def test_the_argument_stays_as_it_is_and_a_plan_that_drops_nothing_changes_nothing() -> None:
     graph, before = branches(), branches()
-    apply(graph, PruningPlan({"stem": (0,)}))
-    masked(graph, PruningPlan({"stem": (0,)}))
+    apply_plan(graph, PruningPlan({"stem": (0,)}))
+    mask_channels(graph, PruningPlan({"stem": (0,)}))
     assert graph == before
     for plan in (PruningPlan(), keep_all(graph)):
-        assert apply(graph, plan) == masked(graph, plan) == graph
+        assert apply_plan(graph, plan) == mask_channels(graph, plan) == graph
 
 
 def test_masking_only_silences_readers() -> None:
     graph = branches()
-    silent = masked(graph, PruningPlan({"b1": (1,)}))
+    silent = mask_channels(graph, PruningPlan({"b1": (1,)}))
     assert [a.name for a, b in zip(silent.nodes, graph.nodes, strict=True) if a != b] == ["fuse"]
     expected = graph["fuse"].weights["kernel"].copy()
     expected[:, :, 2] = 0
@@ -110,8 +110,8 @@ def test_an_input_that_nothing_reads_any_more_stays_an_input() -> None:
 )
 def test_a_plan_that_leaves_nothing_to_read_is_refused(plan: dict[str, tuple[int, ...]], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        apply(branches(), PruningPlan(plan))
-    assert shapes(masked(branches(), PruningPlan(plan))) == shapes(branches())
+        apply_plan(branches(), PruningPlan(plan))
+    assert shapes(mask_channels(branches(), PruningPlan(plan))) == shapes(branches())
 
 
 def sum_of_parts(*, bias: bool, last: str = "y") -> Graph:
@@ -133,9 +133,9 @@ def test_a_sum_that_is_an_output_keeps_its_name() -> None:
 
 def test_a_term_that_would_be_its_bias_alone_is_refused() -> None:
     with pytest.raises(ModelError, match="leave 'p1' with no channels to read"):
-        apply(sum_of_parts(bias=True), PruningPlan({"b": ()}))
+        apply_plan(sum_of_parts(bias=True), PruningPlan({"b": ()}))
     with pytest.raises(ModelError, match="leave 'p0' with no channels to read"):
-        apply(sum_of_parts(bias=False), PruningPlan({"a": (), "b": ()}))
+        apply_plan(sum_of_parts(bias=False), PruningPlan({"a": (), "b": ()}))
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_a_term_that_would_be_its_bias_alone_is_refused() -> None:
 def test_a_term_that_would_be_a_constant_is_refused(term: list[Node]) -> None:
     graph = of(conv("a", "x", 3, 4), conv("b", "x", 3, 2), *term, op("s", "add", "a", "t"), conv("y", "s", 4, 1))
     with pytest.raises(ModelError, match=f"leave {term[0].name!r} with no channels to read"):
-        apply(graph, PruningPlan({"b": ()}))
+        apply_plan(graph, PruningPlan({"b": ()}))
 
 
 def test_a_zero_term_whose_shape_decides_the_sum_is_refused() -> None:
     nodes = [conv("a", "x", 3, 2), conv("b", "x", 3, 2), conv("wide", "b", 2, 4, bias=False), op("g", "global_max_pool", "a")]
     graph = of(*nodes, linear("d", "dense", "g", (2, 4)), op("s", "add", "d", "wide"), conv("y", "s", 4, 1))
     with pytest.raises(ModelError, match="leave 'wide' with no channels to read"):
-        apply(graph, PruningPlan({"b": ()}))
+        apply_plan(graph, PruningPlan({"b": ()}))
 
 
 def test_views_count_their_channels_anew() -> None:
@@ -192,9 +192,9 @@ def test_a_block_of_squeeze_and_excitation_stays_one() -> None:
     nodes = [conv("a", "x", 3, 4), op("p", "global_average_pool", "a"), linear("d", "dense", "p", (4, 2), activation="relu")]
     nodes += [linear("e", "dense", "d", (2, 4), activation="sigmoid"), op("m", "multiply", "a", "e"), conv("y", "m", 4, 1)]
     graph, plan = of(*nodes), PruningPlan({"a": (0, 3), "d": (1,)})
-    pruned = apply(graph, plan)
+    pruned = apply_plan(graph, plan)
     assert {name: widths(pruned)[name] for name in "ade"} == {"a": 2, "d": 1, "e": 2}
-    mine, theirs = (values(g)["y"] for g in (pruned, masked(graph, plan)))
+    mine, theirs = (values(g)["y"] for g in (pruned, mask_channels(graph, plan)))
     # NumPy may add the 16 places of a mean in another order when there are fewer channels: 16 roundings of float64.
     np.testing.assert_allclose(mine, theirs, rtol=0, atol=16 * np.finfo(np.float64).eps)
 
@@ -215,7 +215,7 @@ def test_slopes_and_depthwise_kernels_are_cut_with_their_channels() -> None:
 def refused(graph: Graph, plan: PruningPlan) -> bool:
     """Whether the plan leaves a node nothing to read."""
     try:
-        apply(graph, plan)
+        apply_plan(graph, plan)
     except ModelError as error:
         return "with no channels to read" in str(error)
     return False
@@ -232,7 +232,7 @@ def test_pruned_random_graphs_compute_what_masked_ones_do(data: Any) -> None:
     event("with a lost map" if () in plan.kept.values() else "with smaller maps")
     pruned = assert_masked(graph, plan)
     assert (pruned.inputs, pruned.outputs) == (graph.inputs, graph.outputs)
-    assert apply(pruned, keep_all(pruned)) == pruned
+    assert apply_plan(pruned, keep_all(pruned)) == pruned
 
 
 @given(st.data())

@@ -12,13 +12,13 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.prune.pruned_graphs import conv, networks, of, op
-from tests.prune.test_skeleton import model
+from tests.prune.test_shape_only_graph import model
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.prune.apply import apply
-from u3p_edge.prune.budget import Fitted, Limit, fit
-from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.apply import apply_plan
+from u3p_edge.prune.budget import Fitted, Limit, search_plan
+from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.importance import Importance
 from u3p_edge.prune.plan import keep_all
 
@@ -45,7 +45,7 @@ def stepped(step: int, *names: str) -> Callable[[Graph], float]:
 def importance(graph: Graph, seed: int = 0) -> dict[str, Any]:
     """Drawn; groups differ, and elements within a group more so."""
     rng = np.random.default_rng(seed)
-    free = [found for found in groups(graph) if not found.frozen]
+    free = [found for found in find_groups(graph) if not found.frozen]
     return {found.name: rng.gamma(0.5, size=found.size) * rng.uniform(0.2, 3) for found in free}
 
 
@@ -64,7 +64,7 @@ def chain(width: int = 4) -> Graph:
 
 def even(graph: Graph, **others: float) -> dict[str, Any]:
     """1 for every element, or what is named for its group."""
-    free = [found for found in groups(graph) if not found.frozen]
+    free = [found for found in find_groups(graph) if not found.frozen]
     return {found.name: np.full(found.size, others.get(found.name, 1.0)) for found in free}
 
 
@@ -79,10 +79,10 @@ def branches(*sizes: int, fuse: int = 8) -> Graph:
 def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
     graph = model(True)
     bound = share * macs(graph)
-    found = fit(graph, importance(graph), [Limit("MACs", macs, bound)])
+    found = search_plan(graph, importance(graph), [Limit("MACs", macs, bound)])
     assert found.met
     assert found.before == {"MACs": macs(graph)}
-    assert found.after == {"MACs": macs(apply(graph, found.plan))}
+    assert found.after == {"MACs": macs(apply_plan(graph, found.plan))}
     # What is left of the budget is less than the dearest channel: one of enc1, read by enc1, enc2 and four branches at most.
     assert 0.97 * bound - 32 * 32 * 9 * 4 * 6 <= found.after["MACs"] <= bound
 
@@ -91,7 +91,7 @@ def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
 def test_a_smaller_budget_never_keeps_more(seed: int) -> None:
     graph = model(True)
     scores, whole = importance(graph, seed), macs(graph)
-    kept = [total(fit(graph, scores, [Limit("MACs", macs, whole * p)]), scores) for p in (1, 0.9, 0.6, 0.4, 0.2)]
+    kept = [total(search_plan(graph, scores, [Limit("MACs", macs, whole * p)]), scores) for p in (1, 0.9, 0.6, 0.4, 0.2)]
     assert kept == sorted(kept, reverse=True)
     assert kept[0] == pytest.approx(sum(scores[name].sum() for name in scores))
 
@@ -99,20 +99,20 @@ def test_a_smaller_budget_never_keeps_more(seed: int) -> None:
 def test_a_network_within_its_budget_keeps_all() -> None:
     graph = chain()
     for limits in ([Limit("MACs", macs, macs(graph))], []):
-        found = fit(graph, importance(graph), limits)
+        found = search_plan(graph, importance(graph), limits)
         assert (found.plan, found.met) == (keep_all(graph), True)
 
 
 def test_the_least_important_element_goes_first_and_of_equals_the_first() -> None:
     graph = chain()
     scores = {"a": np.array([5.0, 1.0, 7.0, 1.0]), "b": np.full(4, 9.0)}
-    plan = fit(graph, scores, [Limit("MACs", macs, macs(graph) - 1)]).plan
+    plan = search_plan(graph, scores, [Limit("MACs", macs, macs(graph) - 1)]).plan
     assert plan.kept == {"a": (0, 2, 3), "b": (0, 1, 2, 3)}
 
 
 def test_what_saves_more_goes_first_among_equally_important_channels() -> None:
     graph = of(conv("a", "x", 3, 8), conv("b", "a", 8, 8, kernel=3), conv("c", "b", 8, 8), conv("y", "c", 8, 1))
-    found = fit(graph, even(graph), [Limit("MACs", macs, 0.8 * macs(graph))])
+    found = search_plan(graph, even(graph), [Limit("MACs", macs, 0.8 * macs(graph))])
     assert widths(found)["c"] == 8
     assert widths(found)["a"] + widths(found)["b"] < 16
 
@@ -121,7 +121,7 @@ def test_what_saves_more_goes_first_among_equally_important_channels() -> None:
 def test_steps_of_the_kernels_do_not_stall_the_search(width: int) -> None:
     graph = chain(width)
     weigh = stepped(16)
-    found = fit(graph, importance(graph), [Limit("steps", weigh, weigh(graph) / 2)])
+    found = search_plan(graph, importance(graph), [Limit("steps", weigh, weigh(graph) / 2)])
     assert found.met
     # Each group is as wide as its steps allow, or whole: more channels would be free.
     assert all(count % 16 == 0 or count == width for count in widths(found).values())
@@ -130,7 +130,7 @@ def test_steps_of_the_kernels_do_not_stall_the_search(width: int) -> None:
 def test_steps_wider_than_any_multiple_that_is_tried_do_not_stall_it() -> None:
     graph = chain(300)
     weigh = stepped(100)
-    found = fit(graph, importance(graph), [Limit("steps", weigh, 0.6 * weigh(graph))])
+    found = search_plan(graph, importance(graph), [Limit("steps", weigh, 0.6 * weigh(graph))])
     assert found.met
     assert sorted(widths(found).values()) == [200, 200]
 
@@ -140,7 +140,7 @@ def test_a_step_that_no_branch_reaches_by_itself_is_reached_by_several() -> None
     graph = branches(4, 4, 4, 4, 4)
     scores = {**importance(graph), "fuse": np.full(8, 100.0), "stem": np.full(8, 100.0)}
     weigh = stepped(16, "fuse")
-    found = fit(graph, scores, [Limit("steps", weigh, 16 * 16)], protect=["b0"])
+    found = search_plan(graph, scores, [Limit("steps", weigh, 16 * 16)], protect=["b0"])
     assert found.met
     kept = widths(found)
     assert sum(count for name, count in kept.items() if name.startswith("b")) + 4 == 16
@@ -152,9 +152,9 @@ def test_a_useless_branch_goes_whole_and_stays_away() -> None:
     """Without it there is 0.67 of the arithmetic, and room for nothing but 0.3 of a channel more."""
     graph = branches(8, 8, 8)
     scores = even(graph, b1=1e-9)
-    found = fit(graph, scores, [Limit("MACs", macs, 0.68 * macs(graph))])
+    found = search_plan(graph, scores, [Limit("MACs", macs, 0.68 * macs(graph))])
     assert widths(found) == {"stem": 8, "b0": 8, "b1": 0, "b2": 8, "fuse": 8}
-    assert "b1" not in apply(graph, found.plan)
+    assert "b1" not in apply_plan(graph, found.plan)
 
 
 def test_a_useless_branch_of_a_unet3plus_goes_with_its_resampling() -> None:
@@ -162,7 +162,7 @@ def test_a_useless_branch_of_a_unet3plus_goes_with_its_resampling() -> None:
     scores = importance(graph)
     useless = "dec1_from_enc5_conv"
     scores[useless] = scores[useless] * 1e-9
-    pruned = apply(graph, fit(graph, scores, [Limit("MACs", macs, 0.5 * macs(graph))]).plan)
+    pruned = apply_plan(graph, search_plan(graph, scores, [Limit("MACs", macs, 0.5 * macs(graph))]).plan)
     assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_enc5")]
 
 
@@ -171,7 +171,7 @@ def test_a_decoder_is_not_lost_by_way_of_the_one_branch_that_reads_it() -> None:
     scores = importance(graph)
     for name in ("dec1_from_dec2_conv", "dec2_fuse_conv"):
         scores[name] = scores[name] * 1e-9
-    found = fit(graph, scores, [Limit("MACs", macs, 0.4 * macs(graph))])
+    found = search_plan(graph, scores, [Limit("MACs", macs, 0.4 * macs(graph))])
     assert found.met
     assert (widths(found)["dec1_from_dec2_conv"], widths(found)["dec2_fuse_conv"]) == (1, 1)
 
@@ -182,26 +182,26 @@ def test_what_only_a_branch_reads_counts_when_the_branch_goes(deep: float, share
     nodes = [conv("b0", "x", 3, 4, kernel=3), conv("deep", "x", 3, 4, kernel=3), conv("b1", "deep", 4, 4, kernel=3)]
     graph = of(*nodes, op("all", "concat", "b0", "b1"), conv("y", "all", 8, 1))
     scores = even(graph, b0=1e3, b1=0.1, deep=deep)
-    pruned = apply(graph, fit(graph, scores, [Limit("MACs", macs, share * macs(graph))]).plan)
+    pruned = apply_plan(graph, search_plan(graph, scores, [Limit("MACs", macs, share * macs(graph))]).plan)
     assert ("deep" not in pruned, "b1" not in pruned) == (lost, lost)
 
 
 def test_two_limits_both_hold() -> None:
     graph = model(True)
     limits = [Limit("MACs", macs, 0.4 * macs(graph)), Limit("bytes", weight_bytes, 0.3 * weight_bytes(graph))]
-    found = fit(graph, importance(graph), limits)
-    pruned = apply(graph, found.plan)
+    found = search_plan(graph, importance(graph), limits)
+    pruned = apply_plan(graph, found.plan)
     assert found.met
     assert found.after == {"MACs": macs(pruned), "bytes": weight_bytes(pruned)}
     assert all(found.after[limit.name] <= limit.bound for limit in limits)
-    alone = [fit(graph, importance(graph), [limit]) for limit in limits]
+    alone = [search_plan(graph, importance(graph), [limit]) for limit in limits]
     assert all(total(one, importance(graph)) > total(found, importance(graph)) for one in alone)
 
 
 def test_an_impossible_limit_is_not_met_and_leaves_a_network() -> None:
     graph = model(True)
-    found = fit(graph, importance(graph), [Limit("MACs", macs, 1)])
-    pruned = apply(graph, found.plan)
+    found = search_plan(graph, importance(graph), [Limit("MACs", macs, 1)])
+    pruned = apply_plan(graph, found.plan)
     assert not found.met
     assert found.after == {"MACs": macs(pruned)}
     assert {f"dec{level}_fuse_conv" for level in (1, 2, 3, 4)} <= {node.name for node in pruned.nodes}
@@ -213,29 +213,29 @@ def test_a_plan_for_the_folded_network_can_be_carried_out_on_the_one_with_all_it
     graph, folded = model(False), model(True)
     scores = {name: own for name, own in importance(graph).items() if name in folded}
     scores = {name: own * 1e-6 if "_from_" in name else own for name, own in scores.items()}
-    plan = fit(folded, scores, [Limit("MACs", macs, share * macs(folded))]).plan
+    plan = search_plan(folded, scores, [Limit("MACs", macs, share * macs(folded))]).plan
     assert () in plan.kept.values()
-    assert apply(graph, plan).outputs == graph.outputs
+    assert apply_plan(graph, plan).outputs == graph.outputs
 
 
 def test_what_brings_no_cost_down_is_not_lost_to_an_impossible_limit() -> None:
     graph = chain(16)
-    found = fit(graph, importance(graph), [Limit("constant", lambda _: 2.0, 1.0)])
+    found = search_plan(graph, importance(graph), [Limit("constant", lambda _: 2.0, 1.0)])
     assert (found.plan, found.met, found.after) == (keep_all(graph), False, {"constant": 2.0})
 
 
 def test_protected_groups_and_the_smallest_count_hold() -> None:
     graph = branches(8, 8, 2)
-    found = fit(graph, even(graph), [Limit("MACs", macs, 1)], smallest=3, protect={"b0"})
+    found = search_plan(graph, even(graph), [Limit("MACs", macs, 1)], smallest=3, protect={"b0"})
     assert "b0" not in widths(found)
     assert set(widths(found).values()) == {0, 3}
-    assert shapes(apply(graph, found.plan))["b0"][-1] == 8
+    assert shapes(apply_plan(graph, found.plan))["b0"][-1] == 8
 
 
 def test_the_same_arguments_give_the_same_plan_and_stay_as_they_are() -> None:
     graph, scores = model(True), importance(model(True))
     before = {name: own.copy() for name, own in scores.items()}
-    first, second = (fit(graph, scores, [Limit("MACs", macs, 0.3 * macs(graph))]) for _ in range(2))
+    first, second = (search_plan(graph, scores, [Limit("MACs", macs, 0.3 * macs(graph))]) for _ in range(2))
     assert first == second
     assert all((scores[name] == before[name]).all() for name in before)
 
@@ -253,13 +253,13 @@ def test_importance_that_does_not_fit_is_refused(change: Mapping[str, Any], mess
     graph = chain()
     scores = {name: own for name, own in {**even(graph), **change}.items() if own is not None}
     with pytest.raises(ModelError, match=message):
-        fit(graph, scores, [Limit("MACs", macs, 1)])
+        search_plan(graph, scores, [Limit("MACs", macs, 1)])
 
 
 def test_importance_of_what_the_graph_does_not_have_or_protects_is_not_asked() -> None:
     graph = chain()
     scores = {"b": np.ones(4), "elsewhere": np.ones(1)}
-    assert widths(fit(graph, scores, [Limit("MACs", macs, 1)], protect=["a"])) == {"b": 1}
+    assert widths(search_plan(graph, scores, [Limit("MACs", macs, 1)], protect=["a"])) == {"b": 1}
 
 
 @pytest.mark.parametrize("bound", [0, -1, math.inf, math.nan])
@@ -271,12 +271,12 @@ def test_a_bound_is_a_number_above_zero(bound: float) -> None:
 @pytest.mark.parametrize("options", [{"share": 0}, {"share": 1}, {"smallest": 0}])
 def test_options_that_cannot_be_are_refused(options: Mapping[str, Any]) -> None:
     with pytest.raises(ConfigError, match="a share is within 0 and 1"):
-        fit(chain(), even(chain()), [], **options)
+        search_plan(chain(), even(chain()), [], **options)
 
 
 def test_two_limits_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="same name"):
-        fit(chain(), even(chain()), [Limit("MACs", macs, 1), Limit("MACs", macs, 2)])
+        search_plan(chain(), even(chain()), [Limit("MACs", macs, 1), Limit("MACs", macs, 2)])
 
 
 def test_what_a_cost_raises_is_not_swallowed() -> None:
@@ -286,7 +286,7 @@ def test_what_a_cost_raises_is_not_swallowed() -> None:
         return 2.0
 
     with pytest.raises(ModelError, match="no such layer"):
-        fit(chain(), even(chain()), [Limit("ms", unknown, 1.0)])
+        search_plan(chain(), even(chain()), [Limit("ms", unknown, 1.0)])
 
 
 @given(st.data())
@@ -296,9 +296,9 @@ def test_every_plan_for_a_random_graph_can_be_carried_out(data: Any) -> None:
     scores = importance(graph, data.draw(st.integers(0, 99)))
     weigh = data.draw(st.sampled_from([macs, weight_bytes, stepped(4), stepped(16)]))
     bound = data.draw(st.floats(0.05, 1)) * max(weigh(graph), 1)
-    found = fit(graph, scores, [Limit("cost", weigh, bound)])
+    found = search_plan(graph, scores, [Limit("cost", weigh, bound)])
     event("met" if found.met else "not met")
-    pruned = apply(graph, found.plan)
+    pruned = apply_plan(graph, found.plan)
     assert found.after == {"cost": weigh(pruned)}
     assert found.met == (weigh(pruned) <= bound)
     assert isinstance(pruned.nodes[0], Node)

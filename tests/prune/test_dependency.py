@@ -13,7 +13,7 @@ from tests.prune.pruned_graphs import conv, cut, group, linear, networks, norm, 
 from tests.rewrite.sites import drawn
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.ops import OPS
-from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.index_maps import PASSAGES
 
 
@@ -51,7 +51,7 @@ def test_a_concatenation_offsets_the_slices_of_its_reader() -> None:
 
 def test_inputs_and_outputs_are_groups_that_must_stay() -> None:
     graph = of(conv("a", "x", 3, 2), conv("y", "a", 2, 4), outputs=("y",))
-    assert [(found.name, found.size) for found in groups(graph)] == [("x", 3), ("a", 2), ("y", 4)]
+    assert [(found.name, found.size) for found in find_groups(graph)] == [("x", 3), ("a", 2), ("y", 4)]
     assert frozen(graph, "x") == "'x' is an input of the model"
     assert frozen(graph, "a") == ""
     assert frozen(graph, "y") == "'y' is an output of the model"
@@ -61,7 +61,7 @@ def test_inputs_and_outputs_are_groups_that_must_stay() -> None:
 @pytest.mark.parametrize("kind", ["add", "subtract", "multiply", "maximum", "minimum", "average"])
 def test_merged_maps_are_one_group(kind: str) -> None:
     graph = of(conv("a", "x", 3, 2), conv("b", "x", 3, 2), op("s", kind, "a", "b"), conv("y", "s", 2, 1))
-    assert [found.name for found in groups(graph)] == ["x", "a", "y"]
+    assert [found.name for found in find_groups(graph)] == ["x", "a", "y"]
     assert members(graph, "a")["b", "kernel", 3] == [[0], [1]]
 
 
@@ -73,7 +73,7 @@ def test_maps_joined_along_rows_are_one_group() -> None:
 def test_a_sum_with_a_concatenation_couples_each_part_with_its_own_channels() -> None:
     parts = [conv("a", "x", 3, 1), conv("b", "x", 3, 2), op("ab", "concat", "a", "b"), conv("c", "x", 3, 3)]
     graph = of(*parts, op("s", "add", "c", "ab"), conv("y", "s", 3, 1))
-    assert [(found.name, found.size) for found in groups(graph)] == [("x", 3), ("a", 1), ("b", 2), ("y", 1)]
+    assert [(found.name, found.size) for found in find_groups(graph)] == [("x", 3), ("a", 1), ("b", 2), ("y", 1)]
     assert members(graph, "a")["c", "kernel", 3] == [[0]]
     assert members(graph, "b")["c", "kernel", 3] == [[1 + 0], [1 + 1]]
 
@@ -81,7 +81,7 @@ def test_a_sum_with_a_concatenation_couples_each_part_with_its_own_channels() ->
 def test_channels_of_one_node_that_are_read_differently_are_groups_of_their_own() -> None:
     graph = of(conv("c", "x", 3, 3), conv("a", "x", 3, 1), conv("b", "x", 3, 2), op("ab", "concat", "a", "b"))
     graph = replace(graph, nodes=(*graph.nodes, op("s", "add", "c", "ab"), conv("y", "s", 3, 1)), outputs=("y",))
-    assert [(found.name, found.size) for found in groups(graph)] == [("x", 3), ("c:0", 1), ("c:1", 2), ("y", 1)]
+    assert [(found.name, found.size) for found in find_groups(graph)] == [("x", 3), ("c:0", 1), ("c:1", 2), ("y", 1)]
 
 
 def test_a_map_of_one_channel_that_gates_all_must_stay() -> None:
@@ -205,7 +205,7 @@ def test_every_op_has_its_place_in_the_table() -> None:
 def test_groups_part_all_channels_of_all_tensors_and_weights(graph: Graph) -> None:
     weights: dict[tuple[str, str, int], list[int]] = defaultdict(list)
     tensors: dict[str, list[int]] = defaultdict(list)
-    for found in groups(graph):
+    for found in find_groups(graph):
         assert all(places.shape[0] == found.size for places in found.tensors.values())
         for member in found.members:
             assert member.positions.shape[0] == found.size
@@ -217,4 +217,4 @@ def test_groups_part_all_channels_of_all_tensors_and_weights(graph: Graph) -> No
     assert {name: sorted(places) for name, places in tensors.items()} == {
         name: list(range(shape[-1])) for name, shape in shapes(graph).items()
     }
-    assert len({found.name for found in groups(graph)}) == len(groups(graph))
+    assert len({found.name for found in find_groups(graph)}) == len(find_groups(graph))

@@ -14,7 +14,7 @@ from tests.rewrite.sites import drawn
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run
-from u3p_edge.prune.apply import masked
+from u3p_edge.prune.apply import mask_channels
 from u3p_edge.prune.importance import magnitude, norm_scale, reconstruction, taylor
 from u3p_edge.prune.plan import PruningPlan
 
@@ -62,7 +62,7 @@ def test_taylor_is_the_squared_first_order_change_of_the_loss() -> None:
     gradients = {("a", "kernel"): np.multiply.outer(sums, read)[None, None], ("a", "bias"): 16 * read}
     found = taylor(graph, [gradients])["a"]
     for channel in range(4):
-        without = masked(graph, PruningPlan({"a": [c for c in range(4) if c != channel]}))
+        without = mask_channels(graph, PruningPlan({"a": [c for c in range(4) if c != channel]}))
         # Sums of 256 products of about 1 in float64: off by at most 256 eps, and 1e-12 is 20 times that.
         assert found[channel] == pytest.approx((loss(graph) - loss(without)) ** 2, rel=1e-9, abs=1e-12)
     np.testing.assert_allclose(taylor(graph, [gradients, gradients])["a"], found)

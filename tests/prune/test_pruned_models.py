@@ -13,19 +13,19 @@ import pytest
 from tests.prune.pruned_graphs import Array, assert_same_values, group, values
 from tests.rewrite.sites import drawn
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.fold import fold
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
-from u3p_edge.prune.apply import apply, masked
-from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.apply import apply_plan, mask_channels
+from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.rewrite.engine import Choice, sites
-from u3p_edge.rewrite.engine import apply as rewritten
-from u3p_edge.rewrite.interpolated import gathered
+from u3p_edge.rewrite.engine import Selection, find_sites
+from u3p_edge.rewrite.engine import apply_selections as rewritten
+from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
 from u3p_edge.rewrite.rule import Match, Rule
 from u3p_edge.rewrite.rules import RULES, JoinSum, Pointwise
 
@@ -59,13 +59,13 @@ def model(name: str) -> Graph:
 
 @cache
 def folded(name: str) -> Graph:
-    return fold(inference_graph(model(name)).graph)
+    return fold_batch_norm(inference_graph(model(name)).graph)
 
 
 def thinned(graph: Graph, seed: int = 0) -> PruningPlan:
     """A random part of every group, at least half of it, so that differences reach the mask."""
     rng = np.random.default_rng(seed)
-    free = [found for found in groups(graph) if not found.frozen]
+    free = [found for found in find_groups(graph) if not found.frozen]
     kept = {
         found.name: rng.permutation(found.size)[: rng.integers((found.size + 1) // 2, found.size + 1)].tolist()
         for found in free
@@ -75,9 +75,9 @@ def thinned(graph: Graph, seed: int = 0) -> PruningPlan:
 
 def assert_pruned_as_masked(graph: Graph, plan: PruningPlan) -> Graph:
     """The pruned graph, whose probabilities are those of the masked one, and not those of the whole."""
-    pruned = apply(graph, plan)
+    pruned = apply_plan(graph, plan)
     mask = graph.outputs[0]
-    found = assert_same_values(pruned, masked(graph, plan))[mask]
+    found = assert_same_values(pruned, mask_channels(graph, plan))[mask]
     assert found.std() > 1e-3
     assert np.abs(found - values(graph, [mask])[mask]).max() > 1e-3
     return pruned
@@ -96,7 +96,7 @@ def test_every_preset_pruned_computes_what_it_does_masked(name: str) -> None:
 
 
 def test_every_convolution_of_the_paper_is_a_group_but_its_head() -> None:
-    found = groups(model("paper"))
+    found = find_groups(model("paper"))
     free = [group.name for group in found if not group.frozen]
     assert len(free) == 5 * 2 + 4 * 5 + 4  # encoder, branches, fusions
     assert {group.name: group.frozen for group in found if group.frozen} == {
@@ -127,7 +127,7 @@ def test_a_residual_block_is_coupled_with_its_shortcut() -> None:
 
 def test_under_layer_normalisation_only_what_it_does_not_follow_can_go() -> None:
     graph = model("layer")
-    free = [found.name for found in groups(graph) if not found.frozen]
+    free = [found.name for found in find_groups(graph) if not found.frozen]
     assert free == [f"down{scale}_conv" for scale in (1, 2, 3, 4)]
     assert group(graph, "enc1_conv1").frozen == "'enc1_norm1' normalises over the channels"
     assert_pruned_as_masked(graph, thinned(graph))
@@ -155,11 +155,11 @@ def test_a_lost_branch_goes_with_all_that_only_it_needs() -> None:
 @pytest.mark.parametrize("name", ["paper", "gated"])
 def test_folded_graphs_have_the_groups_of_the_model_and_prune_alike(name: str) -> None:
     graph, inference = model(name), folded(name)
-    needed = [found.name for found in groups(graph) if not found.frozen and found.name in inference]
-    assert [found.name for found in groups(inference) if not found.frozen] == needed
+    needed = [found.name for found in find_groups(graph) if not found.frozen and found.name in inference]
+    assert [found.name for found in find_groups(inference) if not found.frozen] == needed
     plan = thinned(inference)
     pruned = assert_pruned_as_masked(inference, plan)
-    first = fold(inference_graph(apply(graph, plan)).graph)
+    first = fold_batch_norm(inference_graph(apply_plan(graph, plan)).graph)
     mine, theirs = (run(g, {"image": drawn(1, 1, 32, 32, 1)})["mask"] for g in (pruned, first))
     # Folding and slicing are both element by element, so either order of them gives the same bits.
     np.testing.assert_array_equal(mine, theirs)
@@ -169,13 +169,13 @@ def test_folded_graphs_have_the_groups_of_the_model_and_prune_alike(name: str) -
 def test_rewritten_graphs_prune_exactly(rule: Rule) -> None:
     graph = folded("paper")
     if isinstance(rule, JoinSum):  # needs a sum to join
-        graph = rewritten(graph, [Choice("dec1_fuse_conv", "sum of parts", ())])
-    matched = [site for site in sites(graph, [rule]) if isinstance(rule.match(graph, site), Match)]
+        graph = rewritten(graph, [Selection("dec1_fuse_conv", "sum of parts", ())])
+    matched = [site for site in find_sites(graph, [rule]) if isinstance(rule.match(graph, site), Match)]
     # One at each map size is enough, and quicker.
     chosen = {shapes(graph)[site][1]: site for site in matched}
     assert chosen
-    other = rewritten(graph, [Choice(site, rule.name, ()) for site in chosen.values()])
-    assert {found.size for found in groups(other) if not found.frozen} >= {WIDTH, 5 * WIDTH}
+    other = rewritten(graph, [Selection(site, rule.name, ()) for site in chosen.values()])
+    assert {found.size for found in find_groups(other) if not found.frozen} >= {WIDTH, 5 * WIDTH}
     assert_pruned_as_masked(other, thinned(other))
 
 
@@ -184,18 +184,18 @@ def test_rewritten_graphs_prune_exactly(rule: Rule) -> None:
 )
 def test_a_rewritten_branch_is_one_group_and_may_be_lost_whole(rule: Rule) -> None:
     graph = folded("paper")
-    other = rewritten(graph, [Choice("dec1_from_enc5_conv", rule.name, ())])
-    (found,) = (found for found in groups(other) if "dec1_from_enc5_conv" in found.tensors)
+    other = rewritten(graph, [Selection("dec1_from_enc5_conv", rule.name, ())])
+    (found,) = (found for found in find_groups(other) if "dec1_from_enc5_conv" in found.tensors)
     assert (found.size, found.frozen) == (WIDTH, "")
     pruned = assert_pruned_as_masked(other, PruningPlan({found.name: ()}))
     assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_enc5")]
 
 
 def test_a_branch_with_gathered_sums_prunes_exactly() -> None:
-    graph = gathered(rewritten(folded("paper"), [Choice("dec1_from_dec3_conv", "separable", ())]))
+    graph = fuse_interpolated_sums(rewritten(folded("paper"), [Selection("dec1_from_dec3_conv", "separable", ())]))
     assert [node.op for node in graph.nodes].count("interpolated_sum") == 2
     assert_pruned_as_masked(graph, thinned(graph))
-    (found,) = (found for found in groups(graph) if "dec1_from_dec3_conv" in found.tensors)
+    (found,) = (found for found in find_groups(graph) if "dec1_from_dec3_conv" in found.tensors)
     pruned = assert_pruned_as_masked(graph, PruningPlan({found.name: ()}))
     assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_dec3")]
 
@@ -204,7 +204,7 @@ def test_a_branch_with_gathered_sums_prunes_exactly() -> None:
 def test_keras_rebuilds_a_pruned_model(name: str) -> None:
     graph = model(name)
     lost = {"dec1_from_enc1_conv": (), "dec3_from_enc5_conv": ()}
-    pruned = apply(graph, PruningPlan({**thinned(graph).kept, **lost}))
+    pruned = apply_plan(graph, PruningPlan({**thinned(graph).kept, **lost}))
     keras = to_keras(pruned)
     assert from_keras(keras) == pruned
     image = drawn(2, 1, 32, 32, 1)

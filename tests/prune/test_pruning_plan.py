@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.prune.pruned_graphs import assert_same_values, conv, group, of, plans
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.ir import Graph
-from u3p_edge.prune.apply import apply
-from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.apply import apply_plan
+from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.plan import PruningPlan, keep_all
 
 
@@ -64,11 +64,11 @@ def test_an_element_is_named_once() -> None:
 )
 def test_a_plan_that_does_not_fit_is_refused_with_the_reason(kept: dict[str, list[int]], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        PruningPlan(kept).check(groups(chain()))
+        PruningPlan(kept).check(find_groups(chain()))
 
 
 def test_a_plan_that_keeps_a_frozen_group_whole_fits() -> None:
-    PruningPlan({"x": [0, 1, 2], "a": []}).check(groups(chain()))
+    PruningPlan({"x": [0, 1, 2], "a": []}).check(find_groups(chain()))
 
 
 def test_json_gives_the_same_plan_back() -> None:
@@ -99,8 +99,8 @@ def test_two_plans_one_after_the_other_are_one_plan() -> None:
     second = PruningPlan({"a": (1, 2), "b": (1,)})
     both = first.then(second)
     assert both == PruningPlan({"a": (1, 3), "b": (1,)})
-    twice = apply(apply(graph, first), second)
-    assert_same_values(apply(graph, both), twice)
+    twice = apply_plan(apply_plan(graph, first), second)
+    assert_same_values(apply_plan(graph, both), twice)
 
 
 def test_a_group_that_a_first_plan_dropped_stays_dropped() -> None:
@@ -113,6 +113,6 @@ def test_a_group_that_a_first_plan_dropped_stays_dropped() -> None:
 def test_any_two_plans_of_a_chain_compose(data: st.DataObject) -> None:
     graph = chain()
     first = data.draw(plans(graph, least=1))
-    left = apply(graph, first)
+    left = apply_plan(graph, first)
     second = data.draw(plans(left, least=1))
-    assert_same_values(apply(graph, first.then(second)), apply(left, second))
+    assert_same_values(apply_plan(graph, first.then(second)), apply_plan(left, second))

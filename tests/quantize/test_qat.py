@@ -10,10 +10,10 @@ from int8_models import Int8File, assert_near, assert_same_labels, blobs, every_
 from tf_keras import layers
 
 from u3p_edge.errors import DataError, ModelError
-from u3p_edge.graph.fold import fold
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.quantize.finetune import train_qat
-from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.placement import Placement, place_quantizers
 from u3p_edge.quantize.qat import (
     LOGIT_BOUND,
     RANGE_FLOOR,
@@ -32,32 +32,32 @@ MOVES_VALUES = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEA
 
 
 def test_one_fake_quant_ends_every_fused_kernel_of_every_op_and_none_moves_values() -> None:
-    places = place(fold(from_keras(every_op())))
+    places = place_quantizers(fold_batch_norm(from_keras(every_op())))
     assert dict(places) == {
-        "first": Place.RANGE,  # conv + norm + ReLU in one; read by the concatenation and by others, so it keeps its own
-        "left": Place.RANGE,
-        "right": Place.RANGE,
-        "residual": Place.RANGE,  # the addition before it has none: ADD clamps by itself
-        "strided": Place.RANGE,
-        "deep": Place.RANGE,
-        "joined": Place.RANGE,  # shared by "up_branch", which has none
-        "norm_alone": Place.RANGE,
-        "fuse": Place.RANGE,
-        "logits": Place.RANGE,
-        "softmax": Place.PROBABILITY,
-        "gate_conv": Place.LOGITS,  # through the pooling
-        "gate": Place.PROBABILITY,
-        "mask": Place.PROBABILITY,  # through the reshape
+        "first": Placement.RANGE,  # conv + norm + ReLU in one; read by the concatenation and by others, so it keeps its own
+        "left": Placement.RANGE,
+        "right": Placement.RANGE,
+        "residual": Placement.RANGE,  # the addition before it has none: ADD clamps by itself
+        "strided": Placement.RANGE,
+        "deep": Placement.RANGE,
+        "joined": Placement.RANGE,  # shared by "up_branch", which has none
+        "norm_alone": Placement.RANGE,
+        "fuse": Placement.RANGE,
+        "logits": Placement.RANGE,
+        "softmax": Placement.PROBABILITY,
+        "gate_conv": Placement.LOGITS,  # through the pooling
+        "gate": Placement.PROBABILITY,
+        "mask": Placement.PROBABILITY,  # through the reshape
     }
 
 
 def test_unet_has_a_fake_quant_a_convolution_except_what_a_concatenation_joins() -> None:
     """Encoder 5 * 2, four decoders of 5 branches and a fusion, a head: 35 convolutions; 20 branches write in the scale of
     their concatenation, of which there are 4; the head's logits are read by the sigmoid alone."""
-    kinds = list(place(fold(from_keras(unet(normalization="none")))).values())
-    assert kinds.count(Place.RANGE) == 35 - 4 * 5 + 4 - 1
-    assert kinds.count(Place.LOGITS) == 1
-    assert kinds.count(Place.PROBABILITY) == 1
+    kinds = list(place_quantizers(fold_batch_norm(from_keras(unet(normalization="none")))).values())
+    assert kinds.count(Placement.RANGE) == 35 - 4 * 5 + 4 - 1
+    assert kinds.count(Placement.LOGITS) == 1
+    assert kinds.count(Placement.PROBABILITY) == 1
 
 
 def test_a_model_that_ends_in_logits_is_refused() -> None:
@@ -218,7 +218,7 @@ def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: s
     moves values, and below one and a half where values are rounded again."""
     model, (images, _) = chain(middle), blobs(6, 16, seed=1)
     quantized = quantize_aware(model, images)
-    folded = fold(from_keras(model))
+    folded = fold_batch_norm(from_keras(model))
     low, high = ranges(quantized)[{"normconv": "strided"}.get(middle, middle if middle in ("add", "concat") else "before")]
     step, kernel = (high - low) / 255, folded["logits"].weights["kernel"]
     worst = (3 if middle in ("normconv", "add") else 2) * step * np.abs(kernel).sum() + 2 * LOGIT_BOUND / 255
@@ -237,7 +237,7 @@ def assert_integer_unet(model: tf_keras.Model, file: Int8File) -> None:
     """Int8 or int32 throughout, one kernel a convolution, and nothing requantized on the way."""
     assert {t.dtype for op in file.ops for t in (*op.inputs, *op.outputs)} == {"int8", "int32"}
     assert file.counts["QUANTIZE"] == 0
-    assert file.counts["CONV_2D"] == sum(node.op == "conv" for node in fold(from_keras(model)).nodes)
+    assert file.counts["CONV_2D"] == sum(node.op == "conv" for node in fold_batch_norm(from_keras(model)).nodes)
 
 
 def test_unet_of_every_option_is_integer_without_requantizing() -> None:

@@ -12,14 +12,14 @@ from int8_models import Int8File, assert_near, blobs, ranges
 from tf_keras import layers
 
 from u3p_edge.config import Preprocessing, default_metadata
-from u3p_edge.export.flatbuffer import TFLiteGraph, read
 from u3p_edge.export.structure import tflite_faults
-from u3p_edge.export.tflite import convert_int8
-from u3p_edge.graph.fold import fold
+from u3p_edge.export.tflite.converter import convert_int8
+from u3p_edge.export.tflite.schema import TFLiteGraph, parse_tflite
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_own import CropMaps, DepthToSpace, SpaceToDepth
-from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.placement import Placement, place_quantizers
 from u3p_edge.quantize.qat import LOGIT_BOUND, quantize_aware
 from u3p_edge.rewrite.rule import Match, Rule
 from u3p_edge.rewrite.rules.separable import Separable
@@ -80,7 +80,7 @@ def by_hand() -> tf_keras.Model:
 
 def rewritten(model: tf_keras.Model, rules: tuple[Rule, ...]) -> Graph:
     """The folded model with the first rule that fits applied to every convolution."""
-    graph = fold(from_keras(model))
+    graph = fold_batch_norm(from_keras(model))
     for node in graph.nodes:
         for rule in rules:
             match = rule.match(graph, node.name)
@@ -97,7 +97,7 @@ def counts(file: TFLiteGraph) -> Counter[str]:
 def post_training(model: tf_keras.Model, images: np.ndarray) -> TFLiteGraph:
     height, width, channels = model.input_shape[1:]
     metadata = default_metadata(Preprocessing(height, width, channels), max(2, model.output_shape[-1]))
-    return read(convert_int8(model, metadata, calibration=images))
+    return parse_tflite(convert_int8(model, metadata, calibration=images))
 
 
 def assert_integer_kernels_only(graph: Graph, file: TFLiteGraph) -> None:
@@ -115,24 +115,24 @@ def assert_integer_kernels_only(graph: Graph, file: TFLiteGraph) -> None:
 
 
 def test_sums_and_differences_have_ranges_and_what_moves_values_has_none() -> None:
-    assert dict(place(fold(from_keras(by_hand())))) == {
-        "encoder": Place.RANGE,
-        "deep": Place.RANGE,
-        "up_a": Place.RANGE,
-        "up_b": Place.RANGE,
-        "up_c": Place.RANGE,
-        "up_rows": Place.RANGE,  # "up_sum" and "up" are one kernel, written in the scale of "joined"
-        "skip_t0": Place.RANGE,
-        "skip_t1": Place.RANGE,
-        "skip_m0": Place.RANGE,
-        "skip_m1": Place.RANGE,  # "skip_pair" too is in the scale of "joined", and so are both that it joins
-        "joined": Place.RANGE,
-        "head_t0": Place.RANGE,
-        "head_t1": Place.RANGE,
-        "head_m0": Place.RANGE,
-        "head_m1": Place.RANGE,
-        "head_pair": Place.LOGITS,  # through the reshape
-        "mask": Place.PROBABILITY,
+    assert dict(place_quantizers(fold_batch_norm(from_keras(by_hand())))) == {
+        "encoder": Placement.RANGE,
+        "deep": Placement.RANGE,
+        "up_a": Placement.RANGE,
+        "up_b": Placement.RANGE,
+        "up_c": Placement.RANGE,
+        "up_rows": Placement.RANGE,  # "up_sum" and "up" are one kernel, written in the scale of "joined"
+        "skip_t0": Placement.RANGE,
+        "skip_t1": Placement.RANGE,
+        "skip_m0": Placement.RANGE,
+        "skip_m1": Placement.RANGE,  # "skip_pair" too is in the scale of "joined", and so are both that it joins
+        "joined": Placement.RANGE,
+        "head_t0": Placement.RANGE,
+        "head_t1": Placement.RANGE,
+        "head_m0": Placement.RANGE,
+        "head_m1": Placement.RANGE,
+        "head_pair": Placement.LOGITS,  # through the reshape
+        "mask": Placement.PROBABILITY,
     }
 
 
@@ -140,9 +140,9 @@ def test_networks_by_hand_agree_in_integers() -> None:
     model, (images, _) = by_hand(), blobs(8, 16)
     quantized = quantize_aware(model, images)
     file = Int8File(quantized)
-    assert_integer_kernels_only(fold(from_keras(model)), read(file.content))
+    assert_integer_kernels_only(fold_batch_norm(from_keras(model)), parse_tflite(file.content))
     assert_near(model, quantized, file, blobs(8, 16, seed=4)[0])
-    assert_integer_kernels_only(fold(from_keras(model)), post_training(model, images))
+    assert_integer_kernels_only(fold_batch_norm(from_keras(model)), post_training(model, images))
 
 
 def chain(middle: str) -> tf_keras.Model:
@@ -180,11 +180,11 @@ def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: s
     model, (images, _) = chain(middle), blobs(6, 16, seed=1)
     quantized = quantize_aware(model, images)
     low, high = ranges(quantized)["range"]
-    kernel = fold(from_keras(model))["logits"].weights["kernel"]
+    kernel = fold_batch_norm(from_keras(model))["logits"].weights["kernel"]
     steps = 3 if middle.startswith("subtract") else 2
     worst = steps * (high - low) / 255 * np.abs(kernel).sum() + 2 * LOGIT_BOUND / 255
     file = Int8File(quantized)
-    assert_integer_kernels_only(fold(from_keras(model)), read(file.content))
+    assert_integer_kernels_only(fold_batch_norm(from_keras(model)), parse_tflite(file.content))
     difference = 256 * np.abs(file.run(images) - quantized(images, training=False).numpy())
     assert difference.max() <= 256 * worst / 4 + 1
     assert difference.mean() < (1.5 if middle in ("subtract", "subtract relu", "resize") else 0.5)
@@ -207,6 +207,6 @@ def test_what_the_rules_make_is_integer_without_requantizing(winograd: Winograd)
     model = to_keras(graph)
     quantized = quantize_aware(model, images)
     file = Int8File(quantized)
-    assert_integer_kernels_only(graph, read(file.content))
+    assert_integer_kernels_only(graph, parse_tflite(file.content))
     assert_near(model, quantized, file, blobs(8, 16, seed=4)[0])
     assert_integer_kernels_only(graph, post_training(model, images))

@@ -14,8 +14,8 @@ from int8_models import blobs, convert, one_hot, unet
 from tf_keras import layers
 
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
-from u3p_edge.export.flatbuffer import read
-from u3p_edge.graph.fold import fold
+from u3p_edge.export.tflite.schema import parse_tflite
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.quantize.finetune import train_qat
@@ -94,7 +94,7 @@ def test_every_pruned_kernel_has_its_share_of_zeros(share: float, epochs: int) -
 
 
 def test_nothing_else_changes_in_a_unet3plus() -> None:
-    model, (images, labels) = to_keras(fold(from_keras(unet(3)))), blobs(8)
+    model, (images, labels) = to_keras(fold_batch_norm(from_keras(unet(3)))), blobs(8)
     sparsity = Sparsity(0.7, epochs=2, learning_rate=1e-3)
     scores = iter(range(9))
     sparse = sparsify(model, images, one_hot(labels, 3), sparsity, loss=cross_entropy, validate=lambda _: float(next(scores)))
@@ -203,7 +203,7 @@ def fake_quant_kernel(model: tf_keras.Model, name: str) -> np.ndarray:
 
 def int8_kernels(content: bytes, zeros: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The file's int8 kernels by layer: the converter keeps a layer's name in its kernel's."""
-    tensors = [tensor for tensor in read(content).tensors if tensor.data is not None and len(tensor.shape) == 4]
+    tensors = [tensor for tensor in parse_tflite(content).tensors if tensor.data is not None and len(tensor.shape) == 4]
     found = {}
     for name, mask in zeros.items():
         own = [t for t in tensors if name in t.name.replace(";", "/").split("/")]

@@ -8,7 +8,7 @@ from tf_keras import layers
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.quantize.support import check
+from u3p_edge.quantize.support import check_trainable
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,6 @@ def test_what_has_no_exact_integer_twin_is_refused_by_name(layer: tf_keras.layer
     image = layers.Input((8, 8, 2), name="image")
     model = tf_keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid")(layer(image)))
     with pytest.raises(ModelError, match=said) as error:
-        check(from_keras(model))
+        check_trainable(from_keras(model))
     assert "'culprit'" in str(error.value)
     assert "post-training quantization" in str(error.value)

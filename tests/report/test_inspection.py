@@ -11,11 +11,11 @@ from u3p_edge.latency.per_op import OpTime, Profile
 from u3p_edge.report.inspection import (
     Alive,
     Inspection,
-    Memory,
+    MemoryUse,
     NodeCost,
     SlowOperator,
     by_stage,
-    findings,
+    inspection_findings,
     memory_table,
     node_table,
     profile_table,
@@ -32,7 +32,7 @@ NODES = (
     NodeCost("dec1_fuse_conv", "conv", (1, 8, 8, 4), 3_000_000_000, 1_000_000, 1_000_000),
     NodeCost("mask", "activation", (1, 8, 8, 1), 0, 0, 250_000),
 )
-MEMORY = Memory(6_000_000, "dec1_fuse_conv", (Alive("dec1_from_dec2_up", (1, 8, 8, 4), 4_000_000),))
+MEMORY = MemoryUse(6_000_000, "dec1_fuse_conv", (Alive("dec1_from_dec2_up", (1, 8, 8, 4), 4_000_000),))
 ROWS = (
     OpTime("enc1_conv1", "CONV_2D", (1, 8, 8, 4), 1_000_000_000, 10.0, 5.0),
     OpTime("dec1_from_dec2_up", "RESIZE_BILINEAR", (1, 8, 8, 4), 0, 10.0, 0.0),
@@ -91,18 +91,22 @@ def test_the_heaviest_come_first_and_no_more_than_asked_for() -> None:
 
 
 def test_the_findings_carry_the_figures() -> None:
-    cost, memory, slow, time = findings(TIMED)
+    cost, memory, slow, time = inspection_findings(TIMED)
     for figure in ("4.000 GMAC", "3 parameters", "3.00 MB", "8.75 MB"):
         assert figure in cost
     assert "6.00 MB" in memory
     assert "takes every operator" in slow
     for figure in ("2 threads", "41.50 ms", "40.00 ms", "200 GMAC", "20.00 ms"):
         assert figure in time
-    assert len(findings(replace(PLAIN, slow=None))) == 2, "where no TFLite file can be written, nothing is said of it"
+    assert len(inspection_findings(replace(PLAIN, slow=None))) == 2, (
+        "where no TFLite file can be written, nothing is said of it"
+    )
 
 
 def test_slow_operators_are_named_and_explained() -> None:
-    _, _, slow = findings(replace(PLAIN, slow=(SlowOperator("a", "SOFTMAX", (1, 2)), SlowOperator("b", "RELU", (1, 2)))))
+    _, _, slow = inspection_findings(
+        replace(PLAIN, slow=(SlowOperator("a", "SOFTMAX", (1, 2)), SlowOperator("b", "RELU", (1, 2))))
+    )
     assert "2 operators (RELU, SOFTMAX)" in slow
     assert "slower" in slow
 

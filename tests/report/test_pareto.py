@@ -19,15 +19,15 @@ from sample_results import artifact, result
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.errors import ConfigError
-from u3p_edge.report.pareto import BOTTOM, LEFT, RIGHT, TOP, Point, draw, front, log_ticks, points, ticks
-from u3p_edge.report.placing import FONT, LETTER, label_box, overlap
+from u3p_edge.report.label_layout import FONT, LETTER, label_box, overlap
+from u3p_edge.report.pareto import BOTTOM, LEFT, RIGHT, TOP, ParetoPoint, draw_pareto, front, list_points, log_ticks, ticks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def point(name: str, ms: float, dice: float, **options: object) -> Point:
-    return Point(name, Interval(ms, 0.95 * ms, 1.1 * ms), dice, **options)  # type: ignore[arg-type]
+def point(name: str, ms: float, dice: float, **options: object) -> ParetoPoint:
+    return ParetoPoint(name, Interval(ms, 0.95 * ms, 1.1 * ms), dice, **options)  # type: ignore[arg-type]
 
 
 def run(*networks: tuple[str, float, float]) -> RunResult:
@@ -94,7 +94,7 @@ def test_no_front_point_is_dominated_and_every_other_is(coordinates: list[tuple[
     best = front(candidates)
     assert len(set(best)) == len(best) > 0
 
-    def beaten(one: Point, by: list[Point]) -> bool:
+    def beaten(one: ParetoPoint, by: list[ParetoPoint]) -> bool:
         return any(
             (o.latency.median < one.latency.median and o.dice >= one.dice)
             or (o.latency.median <= one.latency.median and o.dice > one.dice)
@@ -118,7 +118,7 @@ def test_equals_are_both_on_the_front_and_a_tie_in_one_is_decided_by_the_other()
 
 def test_every_network_has_a_mark_a_label_and_its_values_to_hover_over() -> None:
     extra = point("plain UNet & friends <1>", 31, 0.853, interval=(0.846, 0.861))
-    svg = parsed(draw(USUAL, [extra]))
+    svg = parsed(draw_pareto(USUAL, [extra]))
     names = [a.name.removeprefix("model.") for a in USUAL.artifacts] + [extra.name]
     assert list(marks(svg)) == list(labels(svg)) == names
     said = {group.attrib["data-name"]: group.findtext(f"{SVG}title") for group in by_class(svg, "point")}
@@ -130,8 +130,8 @@ def test_every_network_has_a_mark_a_label_and_its_values_to_hover_over() -> None
 
 
 def test_the_front_is_filled_and_joined_by_a_line() -> None:
-    svg = parsed(draw(USUAL))
-    assert {name for name, (_, _, filled) in marks(svg).items() if filled} == set(front(points(USUAL)))
+    svg = parsed(draw_pareto(USUAL))
+    assert {name for name, (_, _, filled) in marks(svg).items() if filled} == set(front(list_points(USUAL)))
     line = [tuple(map(float, corner.split(","))) for corner in by_class(svg, "front")[0].attrib["points"].split()]
     assert line[0][1] == BOTTOM
     assert line[-1][0] == RIGHT
@@ -143,7 +143,7 @@ def test_the_front_is_filled_and_joined_by_a_line() -> None:
 
 
 def test_bars_are_the_quartiles_and_the_interval() -> None:
-    svg = parsed(draw(USUAL, [point("known", 50, 0.86, interval=(0.85, 0.865)), point("unknown", 60, 0.86)]))
+    svg = parsed(draw_pareto(USUAL, [point("known", 50, 0.86, interval=(0.85, 0.865)), point("unknown", 60, 0.86)]))
     bars = {group.attrib["data-name"]: by_class(group, "bar") for group in by_class(svg, "point")}
     assert [len(bars[name]) for name in ("int8.tflite", "known", "unknown")] == [1, 2, 1]
     across, upright = bars["known"]
@@ -154,7 +154,7 @@ def test_bars_are_the_quartiles_and_the_interval() -> None:
 
 def test_a_labels_halo_is_a_text_of_its_own_below_it() -> None:
     """Programs that know no paint-order draw an outline over the letters of the text that has it."""
-    svg = parsed(draw(USUAL))
+    svg = parsed(draw_pareto(USUAL))
     texts = [element for element in svg.iter() if element.tag == f"{SVG}text"]
     for place, text in enumerate(texts):
         if text.get("class") == "label":
@@ -171,8 +171,8 @@ def test_the_legend_explains_the_shapes_and_colours_that_are_there() -> None:
         return [text.text for text in by_class(svg, "legend")]
 
     int8 = run(("model.float32.tflite", 1, 0.9), ("model.int8.tflite", 0.3, 0.9))
-    assert legend(parsed(draw(int8))) == ["TFLite file", "float32", "int8"]
-    svg = parsed(draw(USUAL, [point("plain UNet", 31, 0.85)]))
+    assert legend(parsed(draw_pareto(int8))) == ["TFLite file", "float32", "int8"]
+    svg = parsed(draw_pareto(USUAL, [point("plain UNet", 31, 0.85)]))
     assert legend(svg) == ["TFLite file", "ONNX file", "other network", "float32", "int8"]
     assert len(by_class(svg, "key")) == 5
     kinds = {child.tag.removeprefix(SVG) for key in by_class(svg, "key") for child in key}
@@ -190,7 +190,7 @@ NETWORKS = st.lists(st.tuples(st.floats(0.01, 1e4), st.floats(0, 1)), min_size=1
 @given(NETWORKS)
 def test_positions_follow_the_values_and_stay_inside(networks: list[tuple[float, float]]) -> None:
     extra = [point(f"n{i}", ms, dice) for i, (ms, dice) in enumerate(networks)]
-    found = marks(parsed(draw(run(("model.float32.tflite", 1, 0.9)), extra)))
+    found = marks(parsed(draw_pareto(run(("model.float32.tflite", 1, 0.9)), extra)))
     for a, b in combinations(extra, 2):
         if a.latency.median <= b.latency.median:
             assert found[a.name][0] <= found[b.name][0]
@@ -207,7 +207,7 @@ def test_labels_of_eight_networks_cover_neither_each_other_nor_leave_the_frame(n
     """Anywhere, on top of one another too; names of usual length."""
     names = [f"float{i}.tflite" for i in range(len(networks))]
     own = run(*((f"model.{name}", ms, dice) for name, (ms, dice) in zip(names, networks, strict=True)))
-    boxes = {name: label_box(name, centre) for name, centre in labels(parsed(draw(own))).items()}
+    boxes = {name: label_box(name, centre) for name, centre in labels(parsed(draw_pareto(own))).items()}
     for a, b in combinations(boxes.values(), 2):
         assert overlap(a, b) < 1, "square pixels: positions are rounded to tenths"
     for left, top, right, bottom in boxes.values():
@@ -218,7 +218,7 @@ def test_labels_of_eight_networks_cover_neither_each_other_nor_leave_the_frame(n
 
 
 def test_usual_labels_are_near_their_marks_and_clear_of_all_of_them() -> None:
-    svg = parsed(draw(USUAL))
+    svg = parsed(draw_pareto(USUAL))
     for name, centre in labels(svg).items():
         own = marks(svg)[name][:2]
         assert math.dist(centre, own) < LETTER * len(name) / 2 + 60
@@ -241,10 +241,12 @@ def test_ticks_are_round() -> None:
 
 
 def test_axes_say_what_they_are_and_in_which_units() -> None:
-    svg = parsed(draw(USUAL))
+    svg = parsed(draw_pareto(USUAL))
     said = [text.text for text in by_class(svg, "axis")]
     assert said == ["latency at 1 thread, median, ms (log scale)", "mean Dice, points"]
-    assert "latency at 2 threads, median, ms (log scale)" in [t.text for t in by_class(parsed(draw(USUAL, threads=2)), "axis")]
+    assert "latency at 2 threads, median, ms (log scale)" in [
+        t.text for t in by_class(parsed(draw_pareto(USUAL, threads=2)), "axis")
+    ]
     across = [(float(tick.text or ""), float(tick.attrib["x"])) for tick in by_class(svg, "x-tick")]
     upward = [(float(tick.text or ""), float(tick.attrib["y"])) for tick in by_class(svg, "y-tick")]
     assert len(across) >= 2
@@ -256,14 +258,14 @@ def test_axes_say_what_they_are_and_in_which_units() -> None:
 
 def test_no_difference_is_shown_as_one() -> None:
     """Of networks that are alike to 0.01 points, the vertical axis still spans more than a point."""
-    svg = parsed(draw(run(("model.float32.tflite", 1, 0.9), ("model.int8.tflite", 0.5, 0.9001))))
+    svg = parsed(draw_pareto(run(("model.float32.tflite", 1, 0.9), ("model.int8.tflite", 0.5, 0.9001))))
     heights = [y for _, y, _ in marks(svg).values()]
     assert abs(heights[0] - heights[1]) < 0.01 * (BOTTOM - TOP)
 
 
 def test_the_same_run_gives_the_same_bytes_for_light_and_dark_pages() -> None:
-    picture = draw(USUAL)
-    assert picture == draw(USUAL)
+    picture = draw_pareto(USUAL)
+    assert picture == draw_pareto(USUAL)
     assert picture is not None
     assert picture.startswith(b"<?xml version='1.0' encoding='utf-8'?>\n<svg ")
     assert b"prefers-color-scheme: dark" in picture
@@ -274,15 +276,15 @@ def test_the_same_run_gives_the_same_bytes_for_light_and_dark_pages() -> None:
 def test_nothing_measured_is_no_picture(missing: str) -> None:
     empty: dict[str, tuple[()] | None] = {"accuracy": None, "latencies": ()}
     artifacts = tuple(dataclasses.replace(a, **{missing: empty[missing]}) for a in USUAL.artifacts)  # type: ignore[arg-type]
-    assert draw(dataclasses.replace(USUAL, artifacts=artifacts)) is None
-    assert draw(USUAL, threads=7) is None
+    assert draw_pareto(dataclasses.replace(USUAL, artifacts=artifacts)) is None
+    assert draw_pareto(USUAL, threads=7) is None
     one = dataclasses.replace(USUAL, artifacts=(USUAL.artifacts[0], *artifacts[1:]))
-    assert list(marks(parsed(draw(one)))) == ["reference.float32.tflite"]
+    assert list(marks(parsed(draw_pareto(one)))) == ["reference.float32.tflite"]
 
 
 def test_two_points_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="one name"):
-        draw(USUAL, [point("int8.tflite", 1, 0.9)])
+        draw_pareto(USUAL, [point("int8.tflite", 1, 0.9)])
 
 
 def test_the_plot_needs_neither_tensorflow_nor_a_plotting_library() -> None:

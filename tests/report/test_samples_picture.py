@@ -11,16 +11,16 @@ from small_artifacts import SHAPE, picture, truth
 
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.report.colour import colourise, difference, overlay, to_rgb
-from u3p_edge.report.samples import GAP, LINE, MARGIN, Sample, choose, draw, write_samples
+from u3p_edge.report.samples import GAP, LINE, MARGIN, PictureRow, choose_pictures, draw_samples, write_samples
 
 METADATA = default_metadata(Preprocessing(*SHAPE), labels=3)
 
 
-def sample(seed: int, changed: int = 0) -> Sample:
+def sample(seed: int, changed: int = 0) -> PictureRow:
     labels = truth(seed)
     other = labels.copy()
     other.reshape(-1)[:changed] = 2
-    return Sample(f"s{seed}", picture(seed), labels, labels, other)
+    return PictureRow(f"s{seed}", picture(seed), labels, labels, other)
 
 
 def test_an_image_of_any_range_fills_the_range_of_a_screen() -> None:
@@ -54,14 +54,14 @@ def test_the_worst_image_comes_first_and_empty_ones_are_left_out() -> None:
     first[[1, 3, 5, 7, 8]] = 1
     second = first.copy()
     second[7, :2] = 0
-    assert choose(first, second, 4) == (7, 1, 5, 8)
-    assert choose(first[:1], second[:1], 4) == (0,)
-    assert choose(np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), 3) == (0, 1, 2)
+    assert choose_pictures(first, second, 4) == (7, 1, 5, 8)
+    assert choose_pictures(first[:1], second[:1], 4) == (0,)
+    assert choose_pictures(np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), 3) == (0, 1, 2)
 
 
 def test_rows_and_columns_lie_where_they_should() -> None:
     samples = [sample(1, changed=9), sample(2)]
-    canvas = np.asarray(draw(samples, METADATA))
+    canvas = np.asarray(draw_samples(samples, METADATA))
     scale = 4  # 48 pixels are enlarged four times to 192
     height, width = SHAPE[0] * scale, SHAPE[1] * scale
     assert canvas.shape[1] == 2 * MARGIN + 5 * width + 4 * GAP
@@ -77,7 +77,7 @@ def test_rows_and_columns_lie_where_they_should() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_written_as_png(tmp_path: Path, channels: int) -> None:
     one = sample(3)
-    rgb = Sample(one.stem, np.repeat(one.image, channels, axis=2), one.truth, one.first, one.second)
+    rgb = PictureRow(one.stem, np.repeat(one.image, channels, axis=2), one.truth, one.first, one.second)
     write_samples(tmp_path / "samples.png", [rgb], METADATA)
     with Image.open(tmp_path / "samples.png") as found:
         assert found.format == "PNG"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.rewrite.sites import drawn, image
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
-from u3p_edge.rewrite.engine import apply
+from u3p_edge.rewrite.engine import apply_selections
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.cascade import PoolCascade, cascaded
+from u3p_edge.rewrite.rules.cascade import PoolCascade, cascade_pools
 
 
 def pooled(*sizes: int, height: int = 16, width: int = 24, strides: int | None = None) -> Graph:
@@ -25,7 +25,7 @@ def pooled(*sizes: int, height: int = 16, width: int = 24, strides: int | None =
 
 
 def test_each_pooling_reads_the_coarsest_that_tiles_it() -> None:
-    new = cascaded(pooled(2, 4, 8))
+    new = cascade_pools(pooled(2, 4, 8))
     assert [(new[f"p{i}"].inputs, new[f"p{i}"].attrs["pool_size"]) for i in range(3)] == [
         (("x",), (2, 2)),
         (("p0",), (2, 2)),
@@ -36,7 +36,7 @@ def test_each_pooling_reads_the_coarsest_that_tiles_it() -> None:
 def test_the_same_pooling_twice_is_one() -> None:
     graph = pooled(2, 2)
     summed = Graph((*graph.nodes, Node("y", "add", ("p0", "p1"))), ("x",), ("y",))
-    assert apply(summed, ())["y"].inputs == ("p0", "p0")
+    assert apply_selections(summed, ())["y"].inputs == ("p0", "p0")
 
 
 @given(st.lists(st.sampled_from([1, 2, 3, 4, 6, 8, 12]), min_size=1, max_size=5))
@@ -44,7 +44,7 @@ def test_the_same_pooling_twice_is_one() -> None:
 def test_the_maxima_are_the_same_bits(sizes: list[int]) -> None:
     graph = pooled(*sizes, height=24, width=48)
     feeds = {"x": drawn(3, 1, 24, 48, 3)}
-    before, after = run(graph, feeds), run(cascaded(graph), feeds)
+    before, after = run(graph, feeds), run(cascade_pools(graph), feeds)
     for name in graph.outputs:
         np.testing.assert_array_equal(before[name], after[name])
 

@@ -17,13 +17,13 @@ from u3p_edge.rewrite.engine import (
     MARGIN,
     REFERENCE,
     WORTH,
-    Choice,
     Measure,
-    apply,
-    choose,
-    lone_relus,
-    proven,
-    sites,
+    Selection,
+    apply_selections,
+    find_lone_relus,
+    find_sites,
+    select_candidates,
+    validate_whole_network,
 )
 from u3p_edge.rewrite.rules import LowRank, Separable, Winograd
 from u3p_edge.rewrite.site import deviation, site_graph
@@ -53,9 +53,9 @@ def network() -> Graph:
 
 def test_the_fastest_form_is_chosen_and_applied() -> None:
     graph = network()
-    choices = choose(graph, by_macs, growth=AMPLE)
+    choices = select_candidates(graph, by_macs, growth=AMPLE)
     assert {c.site: c.chosen for c in choices} == {"deep": "separable", "here": "winograd 2d", "fuse": "winograd 2d"}
-    other = apply(graph, choices)
+    other = apply_selections(graph, choices)
     feeds = {"x": drawn(0, 1, 16, 16, 2)}
     expected, found = (run(g, feeds)["fuse"] for g in (graph, other))
     # Two layers of up to 72 products each, Winograd's sums growing fourfold: 2 * 72 * 4 * eps.
@@ -64,7 +64,7 @@ def test_the_fastest_form_is_chosen_and_applied() -> None:
 
 
 def test_a_choice_says_what_each_form_costs_or_why_it_is_refused() -> None:
-    deep = next(c for c in choose(network(), by_macs) if c.site == "deep")
+    deep = next(c for c in select_candidates(network(), by_macs) if c.site == "deep")
     separable, low_rank = deep.form("separable"), deep.form("low rank")
     assert deep.forms[0].name == REFERENCE
     assert separable is not None
@@ -81,9 +81,9 @@ def test_a_rewrite_that_is_not_clearly_faster_is_not_applied() -> None:
     def nearly(graphs: Sequence[Graph]) -> tuple[float, ...]:
         return (1.0, *(MARGIN + 0.001 for _ in graphs[1:]))
 
-    choices = choose(network(), nearly)
+    choices = select_candidates(network(), nearly)
     assert {c.chosen for c in choices} == {REFERENCE}
-    assert apply(network(), choices) == network()
+    assert apply_selections(network(), choices) == network()
 
 
 WINOGRADS = (Winograd("rows"), Winograd("both"))
@@ -108,15 +108,15 @@ def by_site(**milliseconds: tuple[float, ...]) -> Measure:
 def test_forms_give_way_where_all_the_fastest_add_too_many_weights(growth: float, chosen: tuple[str, ...]) -> None:
     """Of 9 * (8 + 8 + 64) weights and 16 biases, 736, deep and here would add 24 or 56, fuse 192 or 448."""
     measure = by_site(deep=(10, 6, 5), here=(10, 8, 2), fuse=(10, 9, 8.5))
-    choices = choose(network(), measure, rules=WINOGRADS, growth=growth)
+    choices = select_candidates(network(), measure, rules=WINOGRADS, growth=growth)
     assert tuple(choice.chosen for choice in choices) == chosen
-    parameters = [cost(graph).parameters for graph in (network(), apply(network(), choices))]
+    parameters = [cost(graph).parameters for graph in (network(), apply_selections(network(), choices))]
     assert parameters[1] <= growth * parameters[0]
 
 
 def test_a_form_gives_way_to_none_that_is_not_clearly_faster() -> None:
     measure = by_site(deep=(10, 10, 10), here=(10, 10, 10), fuse=(10, 10 * MARGIN + 0.01, 8))
-    choices = choose(network(), measure, rules=WINOGRADS, growth=1.3)
+    choices = select_candidates(network(), measure, rules=WINOGRADS, growth=1.3)
     assert [choice.chosen for choice in choices] == [REFERENCE] * 3, "winograd would add 192 of 220"
 
 
@@ -127,14 +127,14 @@ def test_what_is_measured_is_the_site_alone_with_all_that_a_rule_replaces() -> N
         seen.append(tuple(node.name for node in graphs[0].nodes))
         return tuple(1.0 for _ in graphs)
 
-    choose(network(), watch)
+    select_candidates(network(), watch)
     assert seen == [("low", "up", "deep"), ("x", "here"), ("deep", "here", "all", "fuse")]
 
 
 def test_small_sites_are_left_as_they_are() -> None:
     total = cost(network()).total_macs
     fuse = 16 * 16 * 9 * 8 * 8
-    choices = {c.site: c for c in choose(network(), by_macs, least=fuse / total, growth=AMPLE)}
+    choices = {c.site: c for c in select_candidates(network(), by_macs, least=fuse / total, growth=AMPLE)}
     assert choices["fuse"].chosen == "winograd 2d"
     assert choices["deep"].chosen == REFERENCE
     assert "of the model's" in choices["deep"].forms[1].refusal
@@ -142,13 +142,13 @@ def test_small_sites_are_left_as_they_are() -> None:
 
 def test_a_recorded_choice_replays_without_measuring_and_refuses_another_model() -> None:
     graph = network()
-    chosen = choose(graph, by_macs, growth=AMPLE)
-    recorded = tuple(Choice(c.site, c.chosen, ()) for c in chosen)
-    assert apply(graph, recorded) == apply(graph, chosen) != graph
+    chosen = select_candidates(graph, by_macs, growth=AMPLE)
+    recorded = tuple(Selection(c.site, c.chosen, ()) for c in chosen)
+    assert apply_selections(graph, recorded) == apply_selections(graph, chosen) != graph
     with pytest.raises(ModelError, match="does not fit this model"):
-        apply(upsampled(), (Choice("elsewhere", "separable", ()),))
+        apply_selections(upsampled(), (Selection("elsewhere", "separable", ()),))
     with pytest.raises(ModelError, match="not 3"):
-        apply(plain(kernel=5), (Choice("y", "winograd", ()),))
+        apply_selections(plain(kernel=5), (Selection("y", "winograd", ()),))
 
 
 def test_a_relu_that_a_model_came_with_does_not_stand_in_the_way() -> None:
@@ -160,8 +160,8 @@ def test_a_relu_that_a_model_came_with_does_not_stand_in_the_way() -> None:
         Node("y", "activation", ("norm",), {"function": "relu"}),
     )
     graph = Graph(nodes, ("x",), ("y",))
-    assert lone_relus(graph) == ("y",)
-    other = apply(graph, choose(graph, by_macs, growth=AMPLE))
+    assert find_lone_relus(graph) == ("y",)
+    other = apply_selections(graph, select_candidates(graph, by_macs, growth=AMPLE))
     assert cost(other).total_macs < cost(graph).total_macs / 2
 
 
@@ -183,40 +183,40 @@ def test_deviation_is_rounding_for_exact_rules_and_more_for_truncated_ones() -> 
 
 
 def test_sites_are_the_nodes_that_rules_speak_of() -> None:
-    assert sites(network()) == ("deep", "here", "fuse")
-    assert sites(joined()) == ("y",)
+    assert find_sites(network()) == ("deep", "here", "fuse")
+    assert find_sites(joined()) == ("y",)
 
 
-def chosen(choices: Sequence[Choice]) -> dict[str, str]:
+def chosen(choices: Sequence[Selection]) -> dict[str, str]:
     return {choice.site: choice.chosen for choice in choices}
 
 
 def test_forms_stay_where_the_whole_network_gains_by_them() -> None:
-    choices = choose(network(), by_macs, growth=AMPLE)
-    assert proven(network(), choices, by_macs) == choices
+    choices = select_candidates(network(), by_macs, growth=AMPLE)
+    assert validate_whole_network(network(), choices, by_macs) == choices
 
 
 def test_forms_that_won_alone_are_given_up_where_the_network_loses_by_them() -> None:
     def by_operators(graphs: Sequence[Graph]) -> tuple[float, ...]:
         return tuple(float(len(graph.nodes)) for graph in graphs)
 
-    choices = choose(network(), by_macs, growth=AMPLE)
-    found = proven(network(), choices, by_operators)
+    choices = select_candidates(network(), by_macs, growth=AMPLE)
+    found = validate_whole_network(network(), choices, by_operators)
     assert set(chosen(found).values()) == {REFERENCE}
     assert [choice.forms for choice in found] == [choice.forms for choice in choices], "what was measured is still told"
-    assert apply(network(), found).nodes == network().nodes
+    assert apply_selections(network(), found).nodes == network().nodes
 
 
 def test_of_networks_that_take_as_long_the_least_rewritten_is_taken() -> None:
-    choices = choose(network(), by_macs, growth=AMPLE)
-    assert set(chosen(proven(network(), choices, lambda graphs: (1.0,) * len(graphs))).values()) == {REFERENCE}
+    choices = select_candidates(network(), by_macs, growth=AMPLE)
+    assert set(chosen(validate_whole_network(network(), choices, lambda graphs: (1.0,) * len(graphs))).values()) == {REFERENCE}
 
 
 def test_forms_that_gain_next_to_nothing_are_tried_apart_from_those_that_gain() -> None:
     forms = {name: (1.0, gained) for name, gained in (("deep", 0.5), ("here", 1 - WORTH), ("fuse", 0.4))}
     choices = tuple(
         replace(choice, forms=tuple(replace(f, milliseconds=forms[choice.site][f.name != REFERENCE]) for f in choice.forms))
-        for choice in choose(network(), by_macs, growth=AMPLE)
+        for choice in select_candidates(network(), by_macs, growth=AMPLE)
     )
     seen: list[Sequence[Graph]] = []
 
@@ -224,7 +224,7 @@ def test_forms_that_gain_next_to_nothing_are_tried_apart_from_those_that_gain() 
         seen.append(graphs)
         return (3.0, 1.0, 2.0)
 
-    found = chosen(proven(network(), choices, middle))
+    found = chosen(validate_whole_network(network(), choices, middle))
     assert [len(graphs) for graphs in seen] == [3]
     # Of three sites of 1 ms a gain of a hundredth of one is a third of what counts.
     assert found["here"] == REFERENCE
@@ -232,9 +232,9 @@ def test_forms_that_gain_next_to_nothing_are_tried_apart_from_those_that_gain() 
 
 
 def test_nothing_is_measured_where_nothing_was_chosen() -> None:
-    choices = tuple(replace(choice, chosen=REFERENCE) for choice in choose(network(), by_macs))
+    choices = tuple(replace(choice, chosen=REFERENCE) for choice in select_candidates(network(), by_macs))
 
     def refuse(graphs: Sequence[Graph]) -> tuple[float, ...]:
         raise AssertionError(f"{len(graphs)} networks were measured")
 
-    assert proven(network(), choices, refuse) == choices
+    assert validate_whole_network(network(), choices, refuse) == choices

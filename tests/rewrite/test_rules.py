@@ -14,10 +14,10 @@ from tests.rewrite.sites import conv, drawn, image, joined, plain, upsampled
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.reference import run
-from u3p_edge.rewrite.engine import lone_relus
+from u3p_edge.rewrite.engine import find_lone_relus
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, JoinSum, LowRank, OneInterpolation, Pointwise, Separable, SplitConcat, Winograd
-from u3p_edge.rewrite.rules.moves import PointwiseFirst, settled
+from u3p_edge.rewrite.rules.moves import PointwiseFirst, hoist_pointwise
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -263,13 +263,13 @@ def test_no_rewrite_leaves_a_relu_that_no_kernel_fuses(rule: Rule) -> None:
     for graph in graphs:
         match = rule.match(graph, "y")
         if isinstance(match, Match):
-            assert lone_relus(rule.rewrite(graph, match)) == ()
+            assert find_lone_relus(rule.rewrite(graph, match)) == ()
 
 
 def test_a_relu_behind_a_resize_is_called_lone() -> None:
     up = Node("up", "upsample", ("x",), {"interpolation": "bilinear"})
     relu = Node("y", "activation", ("up",), {"function": "relu"})
-    assert lone_relus(Graph((image(4, 4, 1), up, relu), ("x",), ("y",))) == ("y",)
+    assert find_lone_relus(Graph((image(4, 4, 1), up, relu), ("x",), ("y",))) == ("y",)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def interleaved(filters: int) -> Graph:
 
 def test_a_pointwise_convolution_goes_before_the_moves_behind_winograd() -> None:
     graph = interleaved(filters=2)
-    other = settled(graph)
+    other = hoist_pointwise(graph)
     found = shapes(other)
     assert [found[node.name] for node in other.nodes if node.name.startswith("head")] == [
         *[(1, 3, 8, 2)] * 2, (1, 3, 16, 2), (1, 6, 8, 2),
@@ -338,7 +338,7 @@ def test_a_pointwise_convolution_goes_before_the_moves_behind_winograd() -> None
 
 def test_a_pointwise_convolution_stays_where_nothing_less_would_be_moved() -> None:
     wide = interleaved(filters=4)
-    assert settled(wide) == wide
+    assert hoist_pointwise(wide) == wide
     assert "nothing less" in refusal(PointwiseFirst(), wide, "head")
     shared = interleaved(filters=2)
     shared = replace(shared, outputs=("head", "y"))

@@ -14,8 +14,8 @@ from without import run_without
 
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ConfigError, ModelError
-from u3p_edge.export import flatbuffer
-from u3p_edge.export.tflite_pack import pack
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.pack import pack
 from u3p_edge.runtime import open_session
 
 FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
@@ -42,7 +42,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, suffix: str, data: by
 
 def test_a_file_whose_operators_cannot_run_is_refused(zoo: Zoo, tmp_path: Path) -> None:
     """Maps joined along a tenth axis."""
-    file = flatbuffer.read(zoo.path("float32.tflite").read_bytes())
+    file = schema.parse_tflite(zoo.path("float32.tflite").read_bytes())
     operators = tuple(
         replace(op, options={**op.options, "axis": 9}) if op.code == "CONCATENATION" else op for op in file.operators
     )
@@ -98,11 +98,11 @@ def test_damaged_metadata_is_refused(zoo: Zoo, tmp_path: Path, text: str) -> Non
 def test_metadata_that_does_not_fit_the_tensors_is_refused(zoo: Zoo, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from u3p_edge.export.flatbuffer import stamp
+    from u3p_edge.export.tflite.schema import add_metadata
 
     taller = replace(zoo.metadata, preprocessing=replace(zoo.metadata.preprocessing, height=64))
     path = tmp_path / "taller.tflite"
-    path.write_bytes(stamp(zoo.path("float32.tflite").read_bytes(), taller))
+    path.write_bytes(add_metadata(zoo.path("float32.tflite").read_bytes(), taller))
     with pytest.raises(ModelError, match=r"input `image` .* \[1, 48, 64, 1\], but its metadata says \[1, 64, 64, 1\]"):
         open_session(path)
 

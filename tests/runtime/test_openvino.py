@@ -10,7 +10,7 @@ from small_artifacts import SHAPE, Zoo, picture
 from without import run_without
 
 from u3p_edge.errors import DataError, ModelError
-from u3p_edge.export.flatbuffer import read
+from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import open_session
 from u3p_edge.runtime.openvino import open_openvino
 
@@ -32,7 +32,7 @@ def test_a_float_file_gives_what_onnx_runtime_gives(zoo: Zoo) -> None:
 def test_an_int8_file_gives_what_onnx_runtime_gives(zoo: Zoo, kind: str) -> None:
     image = picture(11)
     found, expected = (opened(zoo.path(kind)).run(image) for opened in (open_openvino, open_session))
-    graph = read(zoo.path("int8.tflite").read_bytes())
+    graph = parse_tflite(zoo.path("int8.tflite").read_bytes())
     step = max(float(graph.tensors[op.outputs[0]].scale[0]) for op in graph.operators if op.code == "CONV_2D")
     # OpenVINO may keep floats between integer kernels where ONNX Runtime rounds: a map in between is off by a step or two,
     # which a probability takes a quarter of, and its own rounding adds one step. Few places are on such a slope.

@@ -7,7 +7,7 @@ import pytest
 from small_artifacts import SHAPE, Zoo, picture, truth
 
 from u3p_edge.errors import DataError
-from u3p_edge.export.flatbuffer import read
+from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import Session, open_session
 
 FILES = ("float32.tflite", "float16.tflite", "int8.tflite", "float-io.tflite", "float32.onnx", "int8.onnx", "float-io.onnx")
@@ -65,7 +65,7 @@ def test_the_network_of_this_suite_segments(zoo: Zoo) -> None:
 
 def test_both_int8_files_are_one_integer_network(zoo: Zoo) -> None:
     tflite, onnx = (session(zoo, kind).run(picture(5)) for kind in ("int8.tflite", "int8.onnx"))
-    graph = read(zoo.path("int8.tflite").read_bytes())
+    graph = parse_tflite(zoo.path("int8.tflite").read_bytes())
     step = max(float(graph.tensors[op.outputs[0]].scale[0]) for op in graph.operators if op.code == "CONV_2D")
     # The same integers go in. A tie may round differently, by one step of a logit, up in one and down in another; a
     # probability's slope is a quarter at most, and its own rounding adds one output step.

@@ -15,17 +15,17 @@ from tiny_run import discs, tiny_recipe
 
 from u3p_edge.artifact import sha256_of
 from u3p_edge.data.augment import Augmentation
+from u3p_edge.distill.loop import CHECKPOINT, FinetuneResult, Recovery, finetune, teacher_probabilities
+from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
-from u3p_edge.graph.fold import fold
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.unet3plus import build
-from u3p_edge.prune.apply import apply
-from u3p_edge.prune.dependency import groups
+from u3p_edge.prune.apply import apply_plan
+from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.importance import magnitude
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.training.distill import CHECKPOINT, Recovered, Recovery, recover, soft_masks
-from u3p_edge.training.distill_loss import attention_distance, divergence
 
 TRAIN, VALIDATION = discs(16, 1), discs(8, 2)
 # All that draws at random, and a decay.
@@ -49,8 +49,8 @@ def half(model: tf_keras.Model) -> tf_keras.Model:
     """The model with half of the channels that may go, the heavier half."""
     graph = from_keras(model)
     scores = magnitude(graph)
-    free = [group for group in groups(graph) if not group.frozen]
-    return to_keras(apply(graph, PruningPlan({g.name: np.argsort(-scores[g.name])[: (g.size + 1) // 2] for g in free})))
+    free = [group for group in find_groups(graph) if not group.frozen]
+    return to_keras(apply_plan(graph, PruningPlan({g.name: np.argsort(-scores[g.name])[: (g.size + 1) // 2] for g in free})))
 
 
 def killed_at(count: int) -> Callable[[str, int], Callable[[], object]]:
@@ -78,7 +78,7 @@ def assert_same_weights(one: tf_keras.Model, other: tf_keras.Model) -> None:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> tf_keras.Model:
     """Trained on labels alone."""
     alone = Recovery(epochs=8, batch_size=4, learning_rate=1e-2, distillation=0)
-    trained = recover(network(), TRAIN, None, alone, validate=dice, folder=tmp_path_factory.mktemp("teacher"))
+    trained = finetune(network(), TRAIN, None, alone, validate=dice, folder=tmp_path_factory.mktemp("teacher"))
     assert trained.scores[trained.best_epoch] > 0.85
     return trained.model
 
@@ -90,7 +90,7 @@ def student(teacher: tf_keras.Model) -> tf_keras.Model:
 
 @pytest.fixture(scope="module")
 def soft(teacher: tf_keras.Model) -> np.ndarray:
-    return soft_masks(teacher, TRAIN.images)
+    return teacher_probabilities(teacher, TRAIN.images)
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +99,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(student: tf_keras.Model, soft: np.ndarray, folder: Path) -> Recovered:
+def whole(student: tf_keras.Model, soft: np.ndarray, folder: Path) -> FinetuneResult:
     """A run that nobody interrupted."""
     before = student.get_weights()
-    found = recover(student, TRAIN, soft, RECOVERY, validate=dice, folder=folder)
+    found = finetune(student, TRAIN, soft, RECOVERY, validate=dice, folder=folder)
     for a, b in zip(student.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     return found
 
 
-def test_a_network_cut_in_half_recovers(whole: Recovered, student: tf_keras.Model) -> None:
+def test_a_network_cut_in_half_recovers(whole: FinetuneResult, student: tf_keras.Model) -> None:
     assert len(whole.scores) == len(whole.losses) + 1 == RECOVERY.epochs + 1
     assert whole.scores[0] == dice(student)
     assert whole.scores[whole.best_epoch] == max(whole.scores) > whole.scores[0] + 0.3
@@ -123,18 +123,18 @@ def test_a_network_cut_in_half_recovers(whole: Recovered, student: tf_keras.Mode
 
 
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(
-    whole: Recovered, student: tf_keras.Model, soft: np.ndarray, folder: Path, tmp_path: Path
+    whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     # Sixteen images are four steps: this is in the second epoch.
     with pytest.raises(KeyboardInterrupt):
-        recover(student, TRAIN, soft, RECOVERY, validate=dice, folder=tmp_path, begin=killed_at(6))
+        finetune(student, TRAIN, soft, RECOVERY, validate=dice, folder=tmp_path, begin=killed_at(6))
     steps: list[int] = []
 
     def begin(_stage: str, total: int) -> Callable[[], object]:
         steps.append(total)
         return lambda: None
 
-    again = recover(student, TRAIN, soft, RECOVERY, validate=dice, folder=tmp_path, begin=begin)
+    again = finetune(student, TRAIN, soft, RECOVERY, validate=dice, folder=tmp_path, begin=begin)
     assert steps == [4 * (RECOVERY.epochs - 1)]
     assert (again.losses, again.scores, again.best_epoch) == (whole.losses, whole.scores, whole.best_epoch)
     assert_same_weights(again.model, whole.model)
@@ -144,9 +144,11 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
         np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
 
 
-def test_a_finished_run_comes_from_its_file(whole: Recovered, student: tf_keras.Model, soft: np.ndarray, folder: Path) -> None:
+def test_a_finished_run_comes_from_its_file(
+    whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, folder: Path
+) -> None:
     before = sha256_of(folder / CHECKPOINT)
-    again = recover(student, TRAIN, soft, RECOVERY, validate=never, folder=folder, begin=never)
+    again = finetune(student, TRAIN, soft, RECOVERY, validate=never, folder=folder, begin=never)
     assert_same_weights(again.model, whole.model)
     assert dataclasses.replace(again, model=whole.model) == whole
     assert sha256_of(folder / CHECKPOINT) == before
@@ -155,44 +157,44 @@ def test_a_finished_run_comes_from_its_file(whole: Recovered, student: tf_keras.
 @pytest.mark.usefixtures("whole")
 def test_another_run_is_refused(student: tf_keras.Model, soft: np.ndarray, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"recover\.safetensors is of a run with other"):
-        recover(student, TRAIN, soft, dataclasses.replace(RECOVERY, seed=1), validate=never, folder=folder)
+        finetune(student, TRAIN, soft, dataclasses.replace(RECOVERY, seed=1), validate=never, folder=folder)
     with pytest.raises(ArtifactError, match="is of a run with other"):
-        recover(student, TRAIN, soft * np.float16(0.5), RECOVERY, validate=never, folder=folder)
+        finetune(student, TRAIN, soft * np.float16(0.5), RECOVERY, validate=never, folder=folder)
     with pytest.raises(ArtifactError, match="is of a run with other"):
-        recover(network(), TRAIN, soft, RECOVERY, validate=never, folder=folder)
+        finetune(network(), TRAIN, soft, RECOVERY, validate=never, folder=folder)
     (tmp_path / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes()[:1000])
     with pytest.raises(ArtifactError, match="not a checkpoint that can be resumed"):
-        recover(student, TRAIN, soft, RECOVERY, validate=never, folder=tmp_path)
+        finetune(student, TRAIN, soft, RECOVERY, validate=never, folder=tmp_path)
 
 
 def test_a_network_that_training_harms_stays_as_it_came(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     scores = iter([0.5, float("nan"), 0.5])
     hard = Recovery(epochs=2, batch_size=16, learning_rate=10.0, warmup=0)
-    found = recover(teacher, TRAIN, soft, hard, validate=lambda _: next(scores), folder=tmp_path)
+    found = finetune(teacher, TRAIN, soft, hard, validate=lambda _: next(scores), folder=tmp_path)
     assert found.best_epoch == 0
     assert found.scores == (0.5, -np.inf, 0.5)
     assert_same_weights(found.model, teacher)
-    assert recover(teacher, TRAIN, soft, hard, validate=never, folder=tmp_path).scores == found.scores
+    assert finetune(teacher, TRAIN, soft, hard, validate=never, folder=tmp_path).scores == found.scores
 
 
 def test_no_epochs_score_the_student(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
-    found = recover(student, TRAIN, soft, Recovery(epochs=0), validate=dice, folder=tmp_path)
+    found = finetune(student, TRAIN, soft, Recovery(epochs=0), validate=dice, folder=tmp_path)
     assert (found.losses, found.scores, found.best_epoch) == ((), (dice(student),), 0)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     broken = dataclasses.replace(TRAIN, images=np.full_like(TRAIN.images, np.inf))
     with pytest.raises(ModelError, match=r"not finite at epoch 1, step 1.*learning_rate below 0\.001"):
-        recover(student, broken, soft, Recovery(epochs=1), validate=dice, folder=tmp_path)
+        finetune(student, broken, soft, Recovery(epochs=1), validate=dice, folder=tmp_path)
 
 
 def test_a_folded_network_learns_its_teachers_maps(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     """Without batch normalisation; its decoder's maps are still the plain layers' where the fold leaves them alone."""
-    student = to_keras(fold(from_keras(half(teacher))))
-    found = recover(student, TRAIN, soft, Recovery(epochs=2, batch_size=4), validate=dice, folder=tmp_path)
+    student = to_keras(fold_batch_norm(from_keras(half(teacher))))
+    found = finetune(student, TRAIN, soft, Recovery(epochs=2, batch_size=4), validate=dice, folder=tmp_path)
     assert found.losses[1] < found.losses[0]
     with pytest.raises(ConfigError, match=r"dec1_fuse_relu.*in common"):
-        recover(student, TRAIN, soft, Recovery(1, features=1.0), validate=dice, folder=tmp_path / "maps", teacher=teacher)
+        finetune(student, TRAIN, soft, Recovery(1, features=1.0), validate=dice, folder=tmp_path / "maps", teacher=teacher)
 
 
 def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
@@ -204,15 +206,15 @@ def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.M
     # Batch normalisation's averages must have forgotten the network before the cut: 0.9^24 = 0.08.
     looking = Recovery(epochs=3, batch_size=2, learning_rate=5e-3, distillation=0, features=10.0)
     with pytest.raises(ConfigError, match="no teacher"):
-        recover(student, TRAIN, soft, looking, validate=dice, folder=tmp_path)
-    found = recover(student, TRAIN, None, looking, validate=lambda m: -distance(m), folder=tmp_path, teacher=teacher)
+        finetune(student, TRAIN, soft, looking, validate=dice, folder=tmp_path)
+    found = finetune(student, TRAIN, None, looking, validate=lambda m: -distance(m), folder=tmp_path, teacher=teacher)
     assert distance(found.model) < 0.5 * distance(student)
 
 
 def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     def refused(error: type[Exception], match: str, arrays: object = TRAIN, masks: object = soft, **options: object) -> None:
         with pytest.raises(error, match=match):
-            recover(options.get("model", student), arrays, masks, RECOVERY, validate=never, folder=tmp_path)  # type: ignore[arg-type]
+            finetune(options.get("model", student), arrays, masks, RECOVERY, validate=never, folder=tmp_path)  # type: ignore[arg-type]
 
     refused(DataError, "soft masks must be floating .*they are none", masks=None)
     refused(DataError, "they are float16", masks=soft[:, :16])
@@ -233,7 +235,7 @@ def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray,
 
 def test_soft_masks_are_what_the_teacher_says(teacher: tf_keras.Model) -> None:
     images, seen = np.concatenate([TRAIN.images, TRAIN.images[:3]]), []
-    masks = soft_masks(teacher, images, lambda: seen.append(1))
+    masks = teacher_probabilities(teacher, images, lambda: seen.append(1))
     assert (masks.dtype, masks.shape, len(seen)) == (np.float16, (19, 32, 32, 1), 19)
     # float16 has 11 bits of mantissa: half a step below 1 is 2^-12, and half of the smallest subnormal is 2^-25.
     np.testing.assert_allclose(masks, teacher(images), rtol=2**-11, atol=2**-12)
@@ -275,14 +277,16 @@ def test_a_gate_learns_from_the_gated_soft_masks(tmp_path: Path) -> None:
         return float(found[there].min() - found[~there].max())
 
     alone = Recovery(epochs=5, batch_size=4, learning_rate=1e-2, distillation=0)
-    knows = recover(network(cgm=True), data, None, alone, validate=parted, folder=tmp_path / "teacher").model
+    knows = finetune(network(cgm=True), data, None, alone, validate=parted, folder=tmp_path / "teacher").model
     graph = from_keras(knows)
     blank = {key: 0 * array for key, array in graph["cgm_conv"].weights.items()}
     nodes = [dataclasses.replace(node, weights=blank) if node.name == "cgm_conv" else node for node in graph.nodes]
     student = to_keras(dataclasses.replace(graph, nodes=tuple(nodes)))
     np.testing.assert_array_equal(gates(student), 0.5)
     taught = Recovery(epochs=3, batch_size=4, learning_rate=1e-2, distillation=5.0)
-    found = recover(student, data, soft_masks(knows, data.images), taught, validate=parted, folder=tmp_path / "student")
+    found = finetune(
+        student, data, teacher_probabilities(knows, data.images), taught, validate=parted, folder=tmp_path / "student"
+    )
     assert found.model.get_layer("cgm_conv").kernel.numpy().any()
     # 16 pairs that have nothing to do with each other correlate by so much once in a hundred times (t-test, 14 degrees of
     # freedom). How far above it three epochs come hangs on the order in which TensorFlow's threads add up.

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from u3p_edge.distill.loss import divergence
 from u3p_edge.metrics import IGNORE, confusion, hd95_per_class
 from u3p_edge.models.truth import counting_pixels
-from u3p_edge.pipeline.int8 import one_hot as one_hot_array
+from u3p_edge.pipeline.quantize import one_hot as one_hot_array
 from u3p_edge.training.dataset import one_hot
-from u3p_edge.training.distill_loss import divergence
 from u3p_edge.training.losses import LOSSES
 
 SIZE = 24

@@ -22,7 +22,7 @@ from u3p_edge.training.checkpoint import RESUME, load_checkpoint
 from u3p_edge.training.loop import TrainResult, keep, train
 from u3p_edge.training.prepare import TrainData
 from u3p_edge.training.progress import Silent
-from u3p_edge.training.recipe import read_recipe
+from u3p_edge.training.recipe import read_train_recipe
 from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import GATE, Trainer
 
@@ -73,7 +73,7 @@ def test_it_learns(whole: TrainResult) -> None:
 
 def test_the_run_folder_says_it_all(whole: TrainResult) -> None:
     run = whole.folder
-    assert read_recipe(run / "recipe.toml") == RECIPE
+    assert read_train_recipe(run / "recipe.toml") == RECIPE
     rows = list(csv.DictReader((run / "history.csv").open(encoding="utf-8")))
     assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
     assert float(rows[-1]["dice class 1"]) == whole.state.history[-1].mean_dice

@@ -6,7 +6,7 @@ import pytest
 
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.errors import ConfigError
-from u3p_edge.training.recipe import TrainRecipe, first_difference, parse_recipe, read_recipe
+from u3p_edge.training.recipe import TrainRecipe, first_difference, parse_recipe, read_train_recipe
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_cannot_be_is_named(text: str, named: str) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml"):
-        read_recipe(tmp_path / "absent.toml")
+        read_train_recipe(tmp_path / "absent.toml")
 
 
 def test_difference_names_the_first_option() -> None:

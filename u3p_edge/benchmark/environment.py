@@ -18,7 +18,7 @@ FEATURES = (
 """As Linux names them in /proc/cpuinfo: what XNNPACK and ONNX Runtime choose their int8 and float kernels by."""
 
 
-def describe() -> Environment:
+def describe_environment() -> Environment:
     """The environment of this process."""
     cpuinfo = parse_cpuinfo(text_of(Path("/proc/cpuinfo")))
     board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")

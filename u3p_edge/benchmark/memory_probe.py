@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-LIBRARIES = {".tflite": ("ai_edge_litert.interpreter", "u3p_edge.files.tflite_check"), ".onnx": ("onnxruntime",)}
+LIBRARIES = {".tflite": ("ai_edge_litert.interpreter", "u3p_edge.files.tflite.check"), ".onnx": ("onnxruntime",)}
 RUNS = 2
 
 

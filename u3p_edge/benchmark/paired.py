@@ -18,7 +18,7 @@ from u3p_edge.benchmark.statistics import CONFIDENCE, Interval, resamples
 Labels = npt.NDArray[np.uint8]
 
 
-def lost(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Interval:
+def paired_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Interval:
     """Points of mean foreground Dice that a prediction has less than the reference's; negative where it has more.
 
     Pixels are pooled over a group, scores averaged over the groups that have the class, then over the foreground classes, as in

@@ -54,8 +54,8 @@ class Latency:
     """Milliseconds of the network alone, one sample a round; the rounds of all artifacts of a run are interleaved.
 
     Args:
-        handoff_ns: nanoseconds that the two cores took beside each sample to hand a byte on, see `benchmark.handoff`; empty
-            where that was not measured.
+        handoff_ns: nanoseconds that the two cores took beside each sample to hand a byte on, see `benchmark.core_distance`;
+            empty where that was not measured.
     """
 
     threads: int

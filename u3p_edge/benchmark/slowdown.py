@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from u3p_edge.benchmark.ceilings import thread_count
 from u3p_edge.benchmark.checks import Check, Outcome
-from u3p_edge.benchmark.handoff import least, together
+from u3p_edge.benchmark.core_distance import shares_cache, shortest_time
 from u3p_edge.benchmark.matching import Pair
 from u3p_edge.benchmark.result import ArtifactResult, Latency
 from u3p_edge.benchmark.statistics import Interval, ratio_change, rounds_to_decide
@@ -42,7 +42,7 @@ def _compare(
         return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
     if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
         return "inconclusive", f"fewer than {MINIMUM_ROUNDS} rounds say nothing of the spread"
-    shortest = least((old, old_float, new, new_float))
+    shortest = shortest_time((old, old_float, new, new_float))
     before_ms, after_ms = (_alike(pair, shortest) for pair in ((old, old_float), (new, new_float)))
     rounds = min(len(before_ms[0]), len(after_ms[0]))
     if rounds < MINIMUM_ROUNDS:
@@ -70,5 +70,5 @@ def _alike(pair: tuple[Latency, Latency], shortest: float | None) -> tuple[tuple
     own, other = (entry.samples_ms for entry in pair)
     if shortest is None:
         return own, other
-    rounds = together(pair, shortest)
+    rounds = shares_cache(pair, shortest)
     return tuple(own[i] for i in rounds), tuple(other[i] for i in rounds)

@@ -120,7 +120,7 @@ def measure(
     results = _with_memory(results, named, settings, progress)
     info = None if data is None else data.info()
     names, chosen = assessed.metadata.class_names, assessed.reference
-    run = RunResult(command, environment.describe(), names, chosen, tuple(results.values()), info)
+    run = RunResult(command, environment.describe_environment(), names, chosen, tuple(results.values()), info)
     return Measured(run, assessed.predictions)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from u3p_edge.benchmark.handoff import between_cores
+from u3p_edge.benchmark.core_distance import time_messages
 from u3p_edge.benchmark.result import Latency
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.runtime.base import FloatArray, Session
@@ -89,7 +89,7 @@ def latencies(
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Latency, ...]:
     """`interleave` of sessions that use so many threads, with the messages between two cores beside each sample."""
-    with between_cores(threads) as handoff:
+    with time_messages(threads) as handoff:
         beside = handoff or (lambda: 0.0)
         samples = interleave(
             sessions,

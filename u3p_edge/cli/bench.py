@@ -173,9 +173,11 @@ def _load(folder: Path, split: str, model: Path, max_memory_mb: float, options: 
     """The images of a split, preprocessed as the first model says; `measure` holds the others to the same."""
     from u3p_edge.benchmark.suite import EvaluationData
     from u3p_edge.data.folder import open_folder
-    from u3p_edge.data.load import load
+    from u3p_edge.data.load import load_samples
     from u3p_edge.runtime import open_session
 
     metadata = open_session(model, max_memory_mb=max_memory_mb).metadata
     samples = open_folder(folder, options).split(split)
-    return EvaluationData(folder.resolve().name, split, load(samples, metadata.preprocessing, metadata.labels, tiled=True))
+    return EvaluationData(
+        folder.resolve().name, split, load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True)
+    )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.pipeline.recipe import BUDGETS, Pruning
-from u3p_edge.pipeline.recipes import Recipe, read_recipe
 from u3p_edge.quantize.zeros import Zeros
+from u3p_edge.recipes.named import Recipe, read_export_recipe
+from u3p_edge.recipes.recipe import BUDGETS, Pruning
 
 ALTERNATIVES = (("speedup", "latency_budget_ms"), ("size_budget_mb", "shrink"))
 """Of each pair one may be given: a typed one takes the place of the recipe's."""
@@ -36,7 +36,7 @@ class Budgets:
     sparsity: str | None = None
 
 
-def told(name: str, typed: Budgets, *, int8: bool) -> dict[str, Any]:
+def export_options(name: str, typed: Budgets, *, int8: bool) -> dict[str, Any]:
     """Options of an `ExportRecipe` from a recipe's name and from what was typed.
 
     Without int8 a recipe's pruning is left out; what was typed of it is an error there, which `ExportRecipe` raises.
@@ -44,14 +44,14 @@ def told(name: str, typed: Budgets, *, int8: bool) -> dict[str, Any]:
     Raises:
         ConfigError: no such recipe, or a value that cannot be.
     """
-    recipe = read_recipe(name)
+    recipe = read_export_recipe(name)
     pruning = _pruning(recipe, typed) if int8 or _asked(typed) else None
     zeros = recipe.zeros if typed.sparsity is None else _zeros(typed.sparsity)
     given = {key: getattr(typed, key) for key in ("max_drop", "strips", "qat_epochs") if getattr(typed, key) is not None}
     return {**recipe.options(), "pruning": pruning, "zeros": zeros if int8 or typed.sparsity else None, **given}
 
 
-def in_words(pruning: Pruning) -> str:
+def describe_budgets(pruning: Pruning) -> str:
     """Its budgets."""
     given = ((text, getattr(pruning, name)) for name, text in _WORDS.items())
     return ", ".join(text.format(value) for text, value in given if value is not None)

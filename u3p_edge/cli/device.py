@@ -13,8 +13,8 @@ from u3p_edge.cli.terminal import print_list, print_table
 from u3p_edge.config import MAX_THREADS
 
 if TYPE_CHECKING:
-    from u3p_edge.latency.table import Table
-    from u3p_edge.pipeline.device import Plan
+    from u3p_edge.latency.table.table import LatencyTable
+    from u3p_edge.tools.device_profile import ProfilePlan
 
 device_app = typer.Typer(help="Measure a device.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -59,18 +59,18 @@ def profile(
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.latency.probe import Target
-    from u3p_edge.pipeline import device
+    from u3p_edge.tools import device_profile as device
 
     target = Target(number.value, threads)
     if dry_run:
-        _announce(device.plan(model, target, quick=quick))
+        _announce(device.plan_profile(model, target, quick=quick))
         return
     with stages() as begin:
         table = device.profile(model, out, target, quick=quick, fresh=fresh, begin=begin)
     _show(table, out)
 
 
-def _announce(plan: Plan) -> None:
+def _announce(plan: ProfilePlan) -> None:
     took = f"{plan.seconds:.0f} s" if plan.seconds < 120 else f"{plan.seconds / 60:.0f} minutes"
     print(
         f"{plan.kinds} kinds of layers at {plan.shapes} channel counts would be timed: about {took} on a calm machine, and "
@@ -78,7 +78,7 @@ def _announce(plan: Plan) -> None:
     )
 
 
-def _show(table: Table, out: Path) -> None:
+def _show(table: LatencyTable, out: Path) -> None:
     device = table.device
     where = f"{device.cpu}, {device.number} {device.runtime} {device.version}, {device.threads} thread"
     rows = [[c.name, f"{c.predicted_ms:.3f}", f"{c.measured_ms:.3f}", f"{c.error:+.1%}"] for c in table.checks]
@@ -87,7 +87,7 @@ def _show(table: Table, out: Path) -> None:
     print_list(_findings(table, out))
 
 
-def _findings(table: Table, out: Path) -> list[str]:
+def _findings(table: LatencyTable, out: Path) -> list[str]:
     count = sum(len(layer.entries) for layer in table.layers)
     found = [
         f"{out}: {len(table.layers)} kinds of layers, {count} times. None of the networks above was used to fill it.",

@@ -12,12 +12,12 @@ import typer
 from u3p_edge.cli.effect import refuse, typed_options
 from u3p_edge.cli.terminal import print_list, say, say_note
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.pipeline.recipes import DEFAULT, NAMES
+from u3p_edge.recipes.named import DEFAULT, NAMES
 
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
     from u3p_edge.pipeline.export import Exported
-    from u3p_edge.pipeline.recipe import ExportRecipe, Format
+    from u3p_edge.recipes.recipe import ExportRecipe, Format
 
 
 class FitName(str, Enum):
@@ -168,16 +168,16 @@ def export(
         u3p-edge export RUN --int8 --data FOLDER --speedup 20 --max-drop 0.3
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
     """
-    from u3p_edge.cli.budgets import Budgets, told
+    from u3p_edge.cli.budgets import Budgets, export_options
     from u3p_edge.cli.numbers import numbers
     from u3p_edge.data.labels import parse_mapping
-    from u3p_edge.pipeline.recipe import ExportRecipe
+    from u3p_edge.recipes.recipe import ExportRecipe
 
     budgets = Budgets(max_drop, speedup, latency_budget_ms, size_budget_mb, shrink, strips, qat_epochs, sparsity)
     recipe = ExportRecipe(
         int8=int8,
         method="ptq" if ptq else "auto" if qat_epochs is None else "qat",
-        **told(recipe_name, budgets, int8=int8),
+        **export_options(recipe_name, budgets, int8=int8),
         calibration_images=calibration_images,
         formats=_formats(formats),
         float16=float16,
@@ -275,7 +275,7 @@ def _pairs(path: Path | None) -> tuple[tuple[str, str], ...]:
 def _formats(text: str) -> tuple[Format, ...]:
     """The formats named, in our order."""
     from u3p_edge.errors import ConfigError
-    from u3p_edge.pipeline.recipe import FORMATS
+    from u3p_edge.recipes.recipe import FORMATS
 
     names = {name.strip() for name in text.split(",") if name.strip()}
     unknown = sorted(names - set(FORMATS))
@@ -305,7 +305,7 @@ BUDGETS = ("speedup", "latency_budget_ms", "size_budget_mb", "shrink")
 
 def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, int8: bool) -> None:
     """Refuse options that would change nothing, and say where one goes before the recipe."""
-    from u3p_edge.pipeline.recipes import read_recipe
+    from u3p_edge.recipes.named import read_export_recipe
 
     if model is None or model.is_dir():
         known = "the embedded model" if model is None else f"the run folder {model}"
@@ -313,13 +313,13 @@ def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, 
     if not int8:
         refuse(context, INT8_ALONE, "is for int8 files, and no int8 was asked for", "Add --int8.")
     budgets = typed_options(context, BUDGETS)
-    if budgets and typed_options(context, ("recipe_name",)) and read_recipe(recipe_name).pruning is None:
+    if budgets and typed_options(context, ("recipe_name",)) and read_export_recipe(recipe_name).pruning is None:
         say_note(f"{budgets[0]} drops channels, though the recipe {recipe_name} by itself drops none.")
 
 
 def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
     from u3p_edge.errors import ArtifactError, ConfigError
-    from u3p_edge.pipeline.recipe import check_device
+    from u3p_edge.recipes.recipe import check_device
 
     if device is None:
         return

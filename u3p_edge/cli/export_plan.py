@@ -9,7 +9,7 @@ from u3p_edge.cli.terminal import say
 
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
-    from u3p_edge.pipeline.recipe import ExportRecipe
+    from u3p_edge.recipes.recipe import ExportRecipe
 
 
 def explain(model: Path | None, data: Path | None, recipe: ExportRecipe, max_pixels: int, times: StageTimes) -> None:
@@ -63,10 +63,10 @@ def _pruning(recipe: ExportRecipe) -> str:
     p = recipe.pruning
     if p is None:
         return "no"
-    from u3p_edge.cli.budgets import in_words
+    from u3p_edge.cli.budgets import describe_budgets
 
     steps = f"{p.steps} step{'s' if p.steps > 1 else ''}, {p.final_updates} gradient steps of distillation after the last"
-    return f"to {in_words(p)}, by {p.importance}; {steps}; at most {recipe.max_drop:g} points lost"
+    return f"to {describe_budgets(p)}, by {p.importance}; {steps}; at most {recipe.max_drop:g} points lost"
 
 
 def _rewriting(recipe: ExportRecipe) -> str:

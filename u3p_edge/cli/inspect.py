@@ -58,8 +58,8 @@ def inspect(
         u3p-edge inspect exported/model.int8.tflite --profile
     """
     from u3p_edge.cli.progress import stages
-    from u3p_edge.pipeline.inspect import inspect as look
     from u3p_edge.report.inspection import to_dict
+    from u3p_edge.tools.inspect import inspect_file as look
 
     if not profile:
         refuse(context, ("threads",), "is for timing, and nothing is timed", "Add --profile.")
@@ -76,7 +76,7 @@ def inspect(
 def _show(found: Inspection, limit: int | None) -> None:
     from u3p_edge.report import inspection as tables
 
-    print_list(tables.findings(found))
+    print_list(tables.inspection_findings(found))
     rows = limit or LIMIT
     stages = tables.stage_table(found)
     if stages[1]:

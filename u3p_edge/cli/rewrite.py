@@ -16,8 +16,8 @@ from u3p_edge.config import MAX_THREADS
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from u3p_edge.pipeline.explain import Explained
-    from u3p_edge.rewrite.engine import Choice, Form
+    from u3p_edge.rewrite.engine import Candidate, Selection
+    from u3p_edge.tools.explain_rewrites import RewriteExplanation
 
 
 class NumberName(str, Enum):
@@ -76,9 +76,9 @@ def rewrite(
         begin("Load TensorFlow", 0)
         from u3p_edge.latency.probe import Target
         from u3p_edge.pipeline.choices import to_json
-        from u3p_edge.pipeline.explain import explain as explained
-        from u3p_edge.pipeline.recipe import ExportRecipe
         from u3p_edge.pipeline.source import read_source
+        from u3p_edge.recipes.recipe import ExportRecipe
+        from u3p_edge.tools.explain_rewrites import explain_rewrites as explained
 
         source = read_source(model, ExportRecipe(trust=trust))
         found = explained(source.graph, Target(number.value, threads), energy, begin)
@@ -92,7 +92,7 @@ def rewrite(
         write_text(out, to_json(found.choices))
 
 
-def _show(found: Explained, every: bool, parts: Collection[str], where: str) -> None:
+def _show(found: RewriteExplanation, every: bool, parts: Collection[str], where: str) -> None:
     from u3p_edge.rewrite.engine import REFERENCE
 
     choices = [choice for choice in found.choices if not parts or choice.site in parts]
@@ -112,7 +112,7 @@ def _show(found: Explained, every: bool, parts: Collection[str], where: str) -> 
     say(f"{count} of {len(found.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
 
 
-def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str | Text, ...]:
+def _row(found: RewriteExplanation, choice: Selection, form: Candidate, every: bool) -> tuple[str | Text, ...]:
     first = not every or form is choice.forms[0]
     taken = form.name == choice.chosen
     error = found.errors.get((choice.site, form.name))
@@ -125,7 +125,7 @@ def _row(found: Explained, choice: Choice, form: Form, every: bool) -> tuple[str
     )
 
 
-def _show_refusals(choices: Sequence[Choice], each: bool) -> None:
+def _show_refusals(choices: Sequence[Selection], each: bool) -> None:
     """Why forms do not apply: of every part, or one line a form with one of its reasons."""
     refused = [(choice.site, form) for choice in choices for form in choice.forms if form.refusal]
     if each:

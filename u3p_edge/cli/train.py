@@ -163,9 +163,9 @@ def choose(
     """
     from u3p_edge.config import from_dict
     from u3p_edge.data.augment import Augmentation
-    from u3p_edge.training.recipe import TrainRecipe, read_recipe
+    from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
-    start = read_recipe(path) if path else TrainRecipe()
+    start = read_train_recipe(path) if path else TrainRecipe()
     kept = dataclasses.asdict(start)
     if augment is not None:
         kept["augmentation"] = dataclasses.asdict(start.augmentation or Augmentation()) if augment else None

@@ -18,7 +18,7 @@ from u3p_edge.data.formats import FORMATS, SUFFIXES
 from u3p_edge.data.groups import NameGroups, group_by_name
 from u3p_edge.data.options import DEFAULTS, DataOptions
 from u3p_edge.data.pairing import match_rows, pair_masks
-from u3p_edge.data.split import SPLITS, draw, leaks
+from u3p_edge.data.split import SPLITS, draw_splits, find_leaks
 from u3p_edge.data.table import Row, Table, read_table
 from u3p_edge.errors import DataError
 
@@ -143,7 +143,7 @@ def scan(root: Path, *, seed: int = 0, group_column: str | None = None, masks: b
     column = table.group_column if table else ""
     named = NameGroups({}, "") if column else group_by_name(usable)
     samples, drawn = _assign(usable, images, pairs, listed, named, seed)
-    crossing = leaks((s.group, s.split) for s in samples)
+    crossing = find_leaks((s.group, s.split) for s in samples)
     problems += [f"{path}: {leak} by its column {column!r}" for leak in crossing if column]
     notes = _notes(table, named, () if column else crossing)
     return Scan(Dataset(root, samples, column, drawn, bool(named.groups), notes), tuple(problems))
@@ -162,7 +162,7 @@ def _assign(
     rows = {stem: listed[stem] for stem in kept} if listed is not None else {}
     groups = {stem: (rows[stem].group if rows else "") or named.groups.get(stem, stem) for stem in kept}
     drawn = not all(row.split for row in rows.values()) or not rows
-    splits = draw(groups.values(), seed) if drawn else {}
+    splits = draw_splits(groups.values(), seed) if drawn else {}
     return tuple(
         Sample(s, images[s], masks.get(s), groups[s], splits[groups[s]] if drawn else rows[s].split) for s in kept
     ), drawn

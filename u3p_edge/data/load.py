@@ -20,7 +20,7 @@ from u3p_edge.data.images import read_image
 from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.masks import read_mask, read_values, to_classes
 from u3p_edge.data.memory import check_memory
-from u3p_edge.data.preprocess import apply, fit_mask, grid_of, inputs, network_size, score_tiles
+from u3p_edge.data.preprocess import fit_mask, grid_of, inputs, network_size, preprocess, score_tiles
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 
@@ -43,7 +43,7 @@ class Arrays:
     originals: tuple[Original, ...] = ()
 
 
-def load(
+def load_samples(
     samples: Sequence[Sample],
     preprocessing: Preprocessing,
     labels: int,
@@ -86,7 +86,7 @@ def load(
 
 
 def count_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, tiled: bool = False) -> int:
-    """How many network inputs `load` makes of these samples. Raises DataError for an image whose size cannot be read."""
+    """How many network inputs `load_samples` makes of samples. Raises DataError for an image whose size cannot be read."""
     return sum(_inputs_of(sample, preprocessing, tiled) for sample in samples)
 
 
@@ -110,7 +110,7 @@ def _load_pair(
     foreground = _foreground(mask)
     with name_file(sample.image):
         if len(images) == 1:
-            images[0], masks[0] = apply(image, preprocessing), fit_mask(mask, preprocessing)
+            images[0], masks[0] = preprocess(image, preprocessing), fit_mask(mask, preprocessing)
         else:
             tiles = itertools.chain.from_iterable(inputs(image, preprocessing))
             for i, (tile, truth) in enumerate(zip(tiles, score_tiles(mask, preprocessing), strict=True)):

@@ -27,7 +27,7 @@ Labels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 
-def apply(image: Pixels, preprocessing: Preprocessing) -> Floats:
+def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
     """Normalise the whole image, then fit it to the network's input; what "pad" finds too large is cropped.
 
     Args:
@@ -49,7 +49,7 @@ def apply(image: Pixels, preprocessing: Preprocessing) -> Floats:
 
 
 def normalise(image: Pixels, preprocessing: Preprocessing) -> Floats:
-    """Intensities as `preprocessing` says, float32 of the same shape [H, W, C]. Raises DataError as `apply`."""
+    """Intensities as `preprocessing` says, float32 of the same shape [H, W, C]. Raises DataError as `preprocess`."""
     values = _plane_map(image, preprocessing)
     return np.stack([np.asarray(values(image[:, :, channel], channel)) for channel in range(image.shape[2])], axis=2)
 
@@ -58,10 +58,10 @@ def inputs(image: Pixels, preprocessing: Preprocessing) -> Iterator[tuple[Floats
     """The network's inputs for a whole image: one, or the tiles of an image that "pad" finds too large.
 
     Yields:
-        For each row of tiles its inputs, as `apply` gives one. Errors as `apply`, before the first.
+        For each row of tiles its inputs, as `preprocess` gives one. Errors as `preprocess`, before the first.
     """
     if preprocessing.fit == "resize":
-        return iter([(apply(image, preprocessing),)])
+        return iter([(preprocess(image, preprocessing),)])
     values = _plane_map(image, preprocessing)
     padding, grid = _padding(image, values), grid_of(image.shape[:2], preprocessing)
     return (tuple(cut(image, values, padding, grid, top, left) for left in grid.lefts) for top in grid.tops)
@@ -89,7 +89,7 @@ def restore(outputs: Iterator[Sequence[Floats]], original_size: Size, preprocess
 
 
 def fit_mask(mask: Labels, preprocessing: Preprocessing) -> Labels:
-    """Fit labels uint8 [H, W] to the network's input as `apply` does: nearest neighbour, or pad with background and crop."""
+    """Fit labels uint8 [H, W] to the network's input as `preprocess`: nearest neighbour, or pad with background and crop."""
     size = network_size(preprocessing)
     if preprocessing.fit == "pad":
         crop = centre_window(mask.shape, size)

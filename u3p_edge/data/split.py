@@ -12,7 +12,7 @@ HELD = 0.15
 """Share of the groups that goes into val, and again into test, when there is no split.csv."""
 
 
-def leaks(assigned: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def find_leaks(assigned: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """One sentence for each group that lies in more than one split, of pairs (group, split)."""
     seen: dict[str, set[str]] = defaultdict(set)
     for group, split in assigned:
@@ -24,7 +24,7 @@ def leaks(assigned: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     )
 
 
-def draw(groups: Iterable[str], seed: int) -> Mapping[str, str]:
+def draw_splits(groups: Iterable[str], seed: int) -> Mapping[str, str]:
     """The split of each group: 70 / 15 / 15 percent of the groups, at least one group each when there are three.
 
     The order is by a hash of seed and name, so it is the same on every machine and with every NumPy.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.flatbuffer import Operator, TFLiteGraph
+from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
 
 _CHANGE_RANK = ("ellipsisMask", "newAxisMask", "shrinkAxisMask")
 
 
-def cut(graph: TFLiteGraph, op: Operator) -> tuple[tuple[int, int], ...]:
+def cut_operator(graph: TFLiteGraph, op: Operator) -> tuple[tuple[int, int], ...]:
     """First and one past the last index that a STRIDED_SLICE or SLICE keeps, for every axis.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 
 INTEGER_TYPES = frozenset({np.dtype(np.int8), np.dtype(np.int32)})
 

@@ -30,7 +30,7 @@ CONVOLUTIONS = frozenset(("conv", "depthwise_conv", "conv_transpose"))
 _CHANNELS = (-1, 3, (-1,), (3,))
 
 
-def fold(graph: Graph) -> Graph:
+def fold_batch_norm(graph: Graph) -> Graph:
     """The same function with fewer nodes; what cannot be folded is left as it is.
 
     Raises:

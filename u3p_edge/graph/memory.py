@@ -44,7 +44,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """An arena.
 
     Args:
@@ -70,7 +70,9 @@ class Life:
     last: int
 
 
-def plan(graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | None = None, alignment: int = ALIGNMENT) -> Plan:
+def plan_memory(
+    graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | None = None, alignment: int = ALIGNMENT
+) -> MemoryPlan:
     """The arena of a graph's activations; weights are not in it.
 
     Args:
@@ -91,7 +93,7 @@ def plan(graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | N
     at = offsets(lives)
     placed = tuple(Placement(x.name, x.bytes, at[x.name], x.first, x.last) for x in lives)
     live_peak, at_peak = _most_alive(placed, len(graph.nodes))
-    return Plan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
+    return MemoryPlan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
 
 
 def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from u3p_edge.artifact import read_json, write_json
 from u3p_edge.errors import ArtifactError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.signature import signature
+from u3p_edge.latency.table.layer_key import layer_key
 from u3p_edge.runtime.processor import identity
 
 PROBE_VERSION = 1
@@ -81,7 +81,7 @@ def _user_folder() -> Path:
 
 
 def _key(graphs: Sequence[Graph], target: Target) -> str:
-    told = [identity(), target.runtime, target.version, target.number, target.threads, *map(signature, graphs)]
+    told = [identity(), target.runtime, target.version, target.number, target.threads, *map(layer_key, graphs)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.flatbuffer import Operator, Tensor, TFLiteGraph
-from u3p_edge.export.tflite_file import lower
-from u3p_edge.export.tflite_pack import pack
+from u3p_edge.export.tflite.pack import pack
+from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target, time_files, to_file
@@ -86,7 +86,7 @@ def per_op(network: Graph | Quantized, threads: int = 1, begin: Begin = _silent)
         ModelError: a node that has no TFLite form.
         RuntimeMissingError: LiteRT is not installed.
     """
-    file = lower(network.graph, network.scheme) if isinstance(network, Quantized) else lower(network, None)
+    file = lower_graph(network.graph, network.scheme) if isinstance(network, Quantized) else lower_graph(network, None)
     return per_operator(file, threads, begin)
 
 

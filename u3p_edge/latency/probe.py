@@ -17,11 +17,11 @@ from importlib import metadata
 from statistics import median
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.export.tflite_file import write
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.stand_in import stand_in
+from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.substitutes import timeable
-from u3p_edge.runtime.tflite_bare import PACKAGE, open_bare
+from u3p_edge.runtime.tflite_raw import PACKAGE, open_bare
 
 NUMBERS = ("int8", "float32")
 RUNTIMES = {"tflite": PACKAGE}
@@ -79,12 +79,12 @@ class Target:
             return ""
 
 
-def measure(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
+def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
     """Milliseconds of one run of each graph, all timed side by side.
 
     Args:
         graphs: float32, batch normalisation folded, of any inputs and outputs. In int8 they are timed with made-up integers:
-            see `stand_in`.
+            see `make_dummy_quantized`.
         target: what to time them in.
 
     Raises:
@@ -98,24 +98,24 @@ def to_file(graph: Graph, number: str) -> bytes:
     """A TFLite file that takes as long as the graph in that number type."""
     known = timeable(graph)
     if number == "float32":
-        return write(known, None, None)
-    made = stand_in(known)
-    return write(made.graph, made.scheme, None)
+        return write_tflite(known, None, None)
+    made = make_dummy_quantized(known)
+    return write_tflite(made.graph, made.scheme, None)
 
 
 def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = median) -> tuple[float, ...]:
-    """Milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure` does."""
+    """Milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure_graphs` does."""
     rough: list[float] = []
     for file in files:
         rough.append(_rough(open_bare(file, threads).run, min(rough, default=math.inf)))
     near = [place for place, took in enumerate(rough) if took < NEAR * min(rough)]
     models = [open_bare(files[place], threads) for place in near]
-    samples = interleave([model.run for model in models], [rough[place] for place in near])
+    samples = interleave_calls([model.run for model in models], [rough[place] for place in near])
     timed = dict(zip(near, map(statistic, samples), strict=True))
     return tuple(timed.get(place, took) for place, took in enumerate(rough))
 
 
-def interleave(
+def interleave_calls(
     calls: Sequence[Callable[[], None]], rough: Sequence[float], clock: Clock = time.perf_counter_ns
 ) -> tuple[tuple[float, ...], ...]:
     """Milliseconds of each call, one sample a round; all take their turn, and the first to go moves on every round.

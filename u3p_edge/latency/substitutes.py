@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from u3p_edge.export.tflite_layers import FUNCTIONS
+from u3p_edge.export.tflite.lower_weights import FUNCTIONS
 from u3p_edge.graph.ir import Graph, Node, shapes
 
 _SUMS = ("add", "multiply", "maximum", "minimum", "average")

@@ -16,15 +16,15 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.calm import Stopwatch
-from u3p_edge.latency.predict import Predictor
 from u3p_edge.latency.probe import Target, time_files, to_file
-from u3p_edge.latency.table import Table
-from u3p_edge.pipeline.recipe import Pruning
-from u3p_edge.prune.apply import apply
-from u3p_edge.prune.budget import Fitted, Limit, fit
+from u3p_edge.latency.quiet_timer import QuietTimer
+from u3p_edge.latency.table.predict import Predictor
+from u3p_edge.latency.table.table import LatencyTable
+from u3p_edge.prune.apply import apply_plan
+from u3p_edge.prune.budget import Fitted, Limit, search_plan
 from u3p_edge.prune.importance import Importance
-from u3p_edge.rewrite import strip_choice
+from u3p_edge.recipes.recipe import Pruning
+from u3p_edge.rewrite.tiling import choose
 
 LATENCY, SIZE, ARENA = "latency, ms", "file, MB", "arena, MB"
 MB = 1_000_000
@@ -47,7 +47,7 @@ def file_milliseconds(path: Path) -> float:
 
 def int8_milliseconds() -> Callable[[Graph], float]:
     """What times a folded graph in int8 on this machine, in a calm moment, at one thread."""
-    watch = Stopwatch(Target("int8"), patience=PATIENCE)
+    watch = QuietTimer(Target("int8"), patience=PATIENCE)
     return lambda graph: watch.times([lambda: graph], lambda: None)[0].ms
 
 
@@ -79,7 +79,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedNetwork:
     """A fitted plan and what its network really costs, by the budget's name."""
 
     fitted: Fitted
@@ -87,7 +87,7 @@ class Plan:
 
 
 def budgets(
-    graph: Graph, pruning: Pruning, table: Table | None, reference_ms: float | None, memory_mb: float | None = None
+    graph: Graph, pruning: Pruning, table: LatencyTable | None, reference_ms: float | None, memory_mb: float | None = None
 ) -> tuple[Budget, ...]:
     """The bounds that a recipe sets for a folded graph.
 
@@ -116,7 +116,7 @@ def budgets(
     return tuple(budget for budget in found if budget.bound < budget.start)
 
 
-def missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tuple[str, ...]:
+def find_missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tuple[str, ...]:
     """What the finished int8 file has more than was asked for, in sentences: plans are made for it before rewrites and strips.
 
     Args:
@@ -147,10 +147,10 @@ def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budge
 
     It is weighed, where the estimates say so: they know no layer of fewer channels than a table has, and tell too much of it.
     """
-    fitted = fit(graph, importance, [Limit(budget.name, budget.estimate, budget.bound) for budget in wanted])
+    fitted = search_plan(graph, importance, [Limit(budget.name, budget.estimate, budget.bound) for budget in wanted])
     if fitted.met:
         return
-    least = apply(graph, fitted.plan)
+    least = apply_plan(graph, fitted.plan)
     for budget in wanted:
         left = budget.real(least)
         if left > (1 + CLOSE) * budget.bound:
@@ -161,17 +161,17 @@ def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budge
             )
 
 
-def plan(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> Plan:
+def plan_channels(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> PlannedNetwork:
     """The plan that keeps most importance within budgets, each held by what is measured, not by what was estimated."""
     bounds = {budget.name: budget.bound for budget in wanted}
-    best: Plan | None = None
+    best: PlannedNetwork | None = None
     for _ in range(ATTEMPTS):
         limits = [Limit(budget.name, budget.estimate, bounds[budget.name]) for budget in wanted]
-        fitted = fit(graph, importance, limits)
-        small = apply(graph, fitted.plan)
+        fitted = search_plan(graph, importance, limits)
+        small = apply_plan(graph, fitted.plan)
         reached = {budget.name: budget.real(small) for budget in wanted}
         off = {budget.name: reached[budget.name] / budget.bound for budget in wanted}
-        done = Plan(fitted, reached)
+        done = PlannedNetwork(fitted, reached)
         if best is None or (fitted.met and _excess(done, wanted) < _excess(best, wanted)):
             best = done
         if (max(off.values()) <= 1 + CLOSE and (min(off.values()) >= 1 - CLOSE or len(off) > 1)) or not fitted.met:
@@ -181,7 +181,7 @@ def plan(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> Plan
     return best
 
 
-def _excess(done: Plan, wanted: Sequence[Budget]) -> float:
+def _excess(done: PlannedNetwork, wanted: Sequence[Budget]) -> float:
     """How far a plan is from its budgets: over a bound counts in full, below it for a tenth."""
     off = [done.reached[budget.name] / budget.bound - 1 for budget in wanted]
     return sum(max(part, 0.0) for part in off) + max(-max(off), 0.0) / 10
@@ -203,9 +203,9 @@ def _file_mb(graph: Graph) -> float:
 
 
 def _whole_mb(graph: Graph) -> float:
-    return memory.plan(graph, bytes_per_element=1).peak / MB
+    return memory.plan_memory(graph, bytes_per_element=1).peak / MB
 
 
 def _strips_mb(graph: Graph, budget_mb: float) -> float:
     """The arena in as many strips as a budget asks for, or in those that come nearest to it."""
-    return strip_choice.choose(graph, budget_bytes=int(budget_mb * MB), bytes_per_element=1).peak / MB
+    return choose.choose_tiling(graph, budget_bytes=int(budget_mb * MB), bytes_per_element=1).peak / MB

@@ -11,15 +11,15 @@ from typing import Any
 from u3p_edge.artifact import read_json
 from u3p_edge.config import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
-from u3p_edge.rewrite.engine import Choice
+from u3p_edge.rewrite.engine import Selection
 
 
-def to_json(choices: Sequence[Choice]) -> str:
+def to_json(choices: Sequence[Selection]) -> str:
     """Choices as JSON text that `read_choices` reads."""
     return json.dumps({"rewrites": [dataclasses.asdict(choice) for choice in choices]}, indent=1)
 
 
-def read_choices(path: Path) -> tuple[Choice, ...]:
+def read_choices(path: Path) -> tuple[Selection, ...]:
     """Choices recorded by `to_json`, or those in the manifest of a run folder.
 
     Raises:
@@ -29,7 +29,7 @@ def read_choices(path: Path) -> tuple[Choice, ...]:
     try:
         if not isinstance(found, (list, tuple)):
             raise ConfigError("it has no list `rewrites`")
-        return tuple(_pair(entry) if isinstance(entry, list) else from_dict(Choice, entry) for entry in found)
+        return tuple(_pair(entry) if isinstance(entry, list) else from_dict(Selection, entry) for entry in found)
     except ConfigError as error:
         raise ArtifactError(
             f"{path} holds no rewrites: {error}",
@@ -37,8 +37,8 @@ def read_choices(path: Path) -> tuple[Choice, ...]:
         ) from error
 
 
-def _pair(entry: list[Any]) -> Choice:
+def _pair(entry: list[Any]) -> Selection:
     """A choice as a manifest has it: site and form alone."""
     if len(entry) != 2 or not all(isinstance(part, str) for part in entry):
         raise ConfigError(f"{entry!r} is no pair of a site and its form")
-    return Choice(entry[0], entry[1], ())
+    return Selection(entry[0], entry[1], ())

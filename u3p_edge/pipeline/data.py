@@ -12,13 +12,13 @@ from u3p_edge.data.fit_notes import fit_notes
 from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.labels import AS_STORED, LabelRule
-from u3p_edge.data.load import Arrays, count_inputs, load
+from u3p_edge.data.load import Arrays, count_inputs, load_samples
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.recipe import TrainRecipe
 
 Begin = Callable[[str, int], Callable[[], object]]
@@ -81,7 +81,7 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
     turned = check_turned(dataset.samples)
     advance = begin("Read images", sum(map(len, splits.values())))
     arrays = {
-        name: load(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
+        name: load_samples(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
         for name, samples in splits.items()
     }
     originals = tuple(original for part in arrays.values() for original in part.originals)

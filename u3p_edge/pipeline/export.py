@@ -23,26 +23,27 @@ from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import ModelError, VerificationError
-from u3p_edge.export import flatbuffer, onnx_float, onnx_int8, tflite
+from u3p_edge.export.onnx import float_writer, int8_writer
+from u3p_edge.export.tflite import converter, schema
 from u3p_edge.graph.ir import Graph
-from u3p_edge.pipeline import depth_first
-from u3p_edge.pipeline.budgets import missed
+from u3p_edge.pipeline import tile
+from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, read_export_data, validation_samples
-from u3p_edge.pipeline.int8 import Choice, float_tflite, quantize
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
-from u3p_edge.pipeline.pruned import Pruned
-from u3p_edge.pipeline.pruning import pruned
+from u3p_edge.pipeline.prune import prune_source
+from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE, assemble, finished_result, open_run, publish
-from u3p_edge.pipeline.recipe import ExportRecipe
+from u3p_edge.pipeline.quantize import QuantizationChoice, float_tflite, quantize_source
 from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
-from u3p_edge.pipeline.rewriting import Network, rewritten
+from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source, training_of
+from u3p_edge.pipeline.sparsify import describe_compression, sparsify_source
 from u3p_edge.pipeline.staging import Staging, drop, key_of, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify
-from u3p_edge.pipeline.zeros import compressed, sparse
 from u3p_edge.quantize.support import UntrainableError
+from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.run_folder import Say, hold, silent
 from u3p_edge.runtime.keras import KerasSession, keras_session
 
@@ -54,9 +55,9 @@ class Made:
     """How the files came about: pruning, the network, the int8 choice (None without int8), notes for the report, and a sentence
     for each file that could not be made."""
 
-    pruned: Pruned
+    pruned: PruningResult
     network: Network
-    choice: Choice | None
+    choice: QuantizationChoice | None
     notes: tuple[str, ...]
     failures: tuple[str, ...] = ()
 
@@ -77,7 +78,7 @@ class Exported:
     run: Path
     result: RunResult
     notes: tuple[str, ...]
-    choice: Choice | None
+    choice: QuantizationChoice | None
     reused: bool = False
     failures: tuple[str, ...] = ()
 
@@ -138,7 +139,7 @@ def export(
         # Without a key the next run with the same options does not take this one for finished.
         manifest = _manifest(ready, source, files.get("model.int8.tflite"), "" if made.failures else key, recipe, made.network)
         measured = _measure(ready, manifest, keras_session(source.model, source.metadata), splits, recipe, command, begin)
-        over = () if recipe.pruning is None else missed(recipe.pruning, measured.result, elsewhere=device is not None)
+        over = () if recipe.pruning is None else find_missed(recipe.pruning, measured.result, elsewhere=device is not None)
         checked = (check.note,) if check else ()
         notes = (*checked, *_notes(source, splits, made, recipe), *over)
         _write_choices(ready, made)
@@ -160,23 +161,23 @@ def _make(
 ) -> tuple[dict[str, Path], Made]:
     """Every file, staged, by its final name; the int8 TFLite file is made even where only its ONNX twin is asked for."""
     before = float_tflite(source, staging, begin)
-    cut = pruned(source, data, recipe, device, staging, begin)
-    network = sparse(rewritten(cut.source, recipe, staging, begin), source, data, recipe, staging, begin)
-    whole = depth_first.stripped_float(network.graph, recipe)
+    cut = prune_source(source, data, recipe, device, staging, begin)
+    network = sparsify_source(rewrite_source(cut.source, recipe, staging, begin), source, data, recipe, staging, begin)
+    whole = tile.tile_float(network.graph, recipe)
     ready = dataclasses.replace(cut.source, model=network.model)
     files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
     if not recipe.as_it_came:
         files = {REFERENCE_FILE: before, **files}
     choice, notes, failures = None, whole.notes, list[str]()
     if recipe.float16:
-        half = partial(tflite.convert_float, network.model, source.metadata, half=True)
+        half = partial(converter.convert_float, network.model, source.metadata, half=True)
         with _one_file("model.float16.tflite", failures):
             files["model.float16.tflite"] = staging.file("float16.tflite", half)
     if recipe.int8:
         with _one_file("model.int8.tflite", failures):
-            quantized, choice = quantize(ready, data, recipe, staging, begin)
+            quantized, choice = quantize_source(ready, data, recipe, staging, begin)
             files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
-            notes += compressed(files["model.int8.tflite"], recipe)
+            notes += describe_compression(files["model.int8.tflite"], recipe)
     if "onnx" in recipe.formats:
         files |= _onnx(ready, files.get("model.int8.tflite"), staging, begin, failures)
     if not any(path.suffix[1:] in recipe.formats for path in files.values()):
@@ -202,13 +203,13 @@ def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, st
     """The float32 TFLite file: the converter's for the network as it came, ours for a rewritten one."""
     if recipe.as_it_came:
         return before
-    otherwise = partial(tflite.convert_float, ready.model, ready.metadata)
-    return staging.file("model.float32.tflite", lambda: depth_first.float_file(graph, ready.metadata, otherwise))
+    otherwise = partial(converter.convert_float, ready.model, ready.metadata)
+    return staging.file("model.float32.tflite", lambda: tile.float_file(graph, ready.metadata, otherwise))
 
 
 def _depth_first(quantized: Path, source: Source, recipe: ExportRecipe, staging: Staging) -> tuple[Path, tuple[str, ...]]:
     """The int8 file in strips, and what that did."""
-    file, notes = depth_first.strip_int8(quantized.read_bytes(), source.metadata, recipe)
+    file, notes = tile.tile_int8(quantized.read_bytes(), source.metadata, recipe)
     return staging.file("model.int8.tflite", lambda: file), notes
 
 
@@ -217,7 +218,7 @@ def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, fai
     advance = begin("Convert to ONNX", 1 if int8 is None else 2)
 
     def float32() -> bytes:
-        return bytes(onnx_float.to_onnx(source.model, source.metadata).SerializeToString())
+        return bytes(float_writer.write_float_onnx(source.model, source.metadata).SerializeToString())
 
     files = {}
     with _one_file("model.float32.onnx", failures):
@@ -232,7 +233,7 @@ def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, fai
 
 def _twin(int8: Path, source: Source) -> bytes:
     """The int8 TFLite file's integers as an ONNX file."""
-    return bytes(onnx_int8.to_onnx(flatbuffer.read(int8.read_bytes()), source.metadata).SerializeToString())
+    return bytes(int8_writer.write_int8_onnx(schema.parse_tflite(int8.read_bytes()), source.metadata).SerializeToString())
 
 
 def _verify(

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark.accuracy import score
-from u3p_edge.benchmark.paired import lost
+from u3p_edge.benchmark.paired import paired_loss
 from u3p_edge.config import Preprocessing
 from u3p_edge.data.folder import Sample
-from u3p_edge.data.load import Arrays, load
+from u3p_edge.data.load import Arrays, load_samples
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.pipeline.data import Begin
@@ -83,7 +83,7 @@ def check_normalization(source: Source, samples: tuple[Sample, ...], begin: Begi
     """
     chosen = source.metadata.preprocessing
     some = _spread(samples, source.macs)
-    arrays = load(some, chosen, source.metadata.labels)
+    arrays = load_samples(some, chosen, source.metadata.labels)
     if not ((arrays.labels > 0) & (arrays.labels < source.metadata.labels)).any():
         return None
     candidates = [chosen, *(p for p in _others(chosen) if options_of(p) != options_of(chosen))]
@@ -118,7 +118,7 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
 
     def gain(better: Labels, worse: Labels) -> float:
         """Points of Dice, lower end of the 95 % interval."""
-        return lost(arrays.labels, better, worse, arrays.groups, labels).low
+        return paired_loss(arrays.labels, better, worse, arrays.groups, labels).low
 
     best = max(others, key=lambda options: scores[options], default=chosen)
     said = f"{name} scores a mean Dice of {100 * scores[chosen]:.2f} points with {chosen}"
@@ -165,7 +165,7 @@ def _spread(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...]:
 def _images(samples: tuple[Sample, ...], preprocessing: Preprocessing, labels: int) -> npt.NDArray[np.float32] | None:
     """Images under another normalisation; None where it does not apply to them."""
     try:
-        return load(samples, preprocessing, labels).images
+        return load_samples(samples, preprocessing, labels).images
     except DataError:
         return None
 

@@ -29,9 +29,9 @@ from u3p_edge.artifact import (
 )
 from u3p_edge.benchmark.result import RunResult, read_result
 from u3p_edge.errors import ArtifactError
-from u3p_edge.pipeline.recipe import FORMATS
 from u3p_edge.pipeline.report_names import REPORTS, RESULT
 from u3p_edge.pipeline.staging import PREFIX, Staging
+from u3p_edge.recipes.recipe import FORMATS
 from u3p_edge.run_folder import Say, check_ours, open_manifest, silent, sync_names
 
 REFERENCE_FILE = "reference.float32.tflite"

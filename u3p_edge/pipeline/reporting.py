@@ -10,25 +10,25 @@ from u3p_edge.artifact import write_bytes, write_json, write_text
 from u3p_edge.benchmark.result import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.pruned import Pruned, parts
+from u3p_edge.pipeline.pruning_result import PruningResult, parts
 from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES
 from u3p_edge.pipeline.source import Source
-from u3p_edge.report import pareto, pruning
+from u3p_edge.report import pareto, pruning_table
 from u3p_edge.report.github import append_summary
 from u3p_edge.report.markdown import render
-from u3p_edge.report.samples import Sample, choose, write_samples
+from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
 
 
 def write_report(
-    folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: Pruned
+    folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: PruningResult
 ) -> None:
     """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
     result, sections = measured.result, {}
     if found.steps:
-        rows = pruning.rows(*parts(found))
-        sections["Pruning"] = pruning.table(rows)
+        rows = pruning_table.pruning_rows(*parts(found))
+        sections["Pruning"] = pruning_table.pruning_table(rows)
         write_json(folder / PRUNING, _pruning(found, rows))
-    plot = pareto.draw(result)
+    plot = pareto.draw_pareto(result)
     if plot is not None:
         write_bytes(folder / PARETO, plot)
         sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
@@ -44,7 +44,7 @@ def _samples(path: Path, measured: Measured, data: ExportData, source: Source) -
     names = [a.name for a in measured.result.artifacts]
     first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
     a, b = measured.predictions[first], measured.predictions[second]
-    rows = [Sample(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose(a, b)]
+    rows = [PictureRow(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose_pictures(a, b)]
     write_samples(path, rows, source.metadata, (_short(first), _short(second)))
 
 
@@ -52,11 +52,11 @@ def _short(name: str) -> str:
     return name.removeprefix("model.")
 
 
-def _pruning(found: Pruned, rows: tuple[pruning.Row, ...]) -> dict[str, object]:
+def _pruning(found: PruningResult, rows: tuple[pruning_table.PruningRow, ...]) -> dict[str, object]:
     """Every step, the channels that are kept, and channels and milliseconds of every part before and after."""
     return {
         "float_dice": found.float_dice,
         "steps": [dataclasses.asdict(step) for step in found.steps],
         "plan": json.loads(found.plan.to_json()),
-        "parts": pruning.as_values(rows),
+        "parts": pruning_table.as_values(rows),
     }

@@ -19,8 +19,8 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import load_model
 from u3p_edge.models.stored_files import WEIGHTS
-from u3p_edge.pipeline.recipe import ExportRecipe
-from u3p_edge.training.recipe import TrainRecipe, read_recipe
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
 TRAINED_BY = "recipe.toml"
 """In a run folder, how its model was trained."""
@@ -105,7 +105,7 @@ def training_of(source: Source) -> TrainRecipe | None:
         ConfigError: the run folder's recipe cannot be read; names the file.
     """
     path = source.folder / TRAINED_BY if source.folder else None
-    return read_recipe(path) if path and path.is_file() else None
+    return read_train_recipe(path) if path and path.is_file() else None
 
 
 def augmentation_of(source: Source) -> Augmentation:

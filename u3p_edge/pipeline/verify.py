@@ -11,9 +11,9 @@ import onnx
 
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.errors import VerificationError
-from u3p_edge.export import flatbuffer
-from u3p_edge.export.onnx_int8 import count_convolutions
+from u3p_edge.export.onnx.int8_writer import count_convolutions
 from u3p_edge.export.structure import onnx_faults, tflite_faults
+from u3p_edge.export.tflite import schema
 from u3p_edge.pipeline.data import Begin
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.onnx_fusion import optimized_operators
@@ -100,10 +100,10 @@ def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: floa
 
 def _structure(name: str, path: Path, files: Mapping[str, Path], float_io: bool) -> Sequence[str]:
     if path.suffix == ".tflite":
-        return tflite_faults(flatbuffer.read(path.read_bytes()), int8="int8" in name, float_io=float_io)
+        return tflite_faults(schema.parse_tflite(path.read_bytes()), int8="int8" in name, float_io=float_io)
     faults = [*onnx_faults(onnx.load(path))]
     if "int8" in name:
-        graph = flatbuffer.read(files["model.int8.tflite"].read_bytes())
+        graph = schema.parse_tflite(files["model.int8.tflite"].read_bytes())
         operators = optimized_operators(path)
         fused, wanted = operators.get("QLinearConv", 0), count_convolutions(graph)
         if fused != wanted:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.graph.ir import Graph, Node, shapes
-from u3p_edge.prune.dependency import ChannelGroup, groups
+from u3p_edge.prune.dependency import ChannelGroup, find_groups
+from u3p_edge.prune.live_inputs import find_live_inputs
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.prune.survivors import survivors
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -27,7 +27,7 @@ Axes = Mapping[int, Mask]
 """By axis of a weight, which positions along it stay."""
 
 
-def apply(graph: Graph, plan: PruningPlan) -> Graph:
+def apply_plan(graph: Graph, plan: PruningPlan) -> Graph:
     """The graph without the channels that the plan drops. Names, inputs and outputs stay.
 
     Nodes that no output needs any more are gone. So is a concatenation or a sum of which one operand is left, whose readers
@@ -36,24 +36,24 @@ def apply(graph: Graph, plan: PruningPlan) -> Graph:
     Raises:
         ModelError: a plan that does not fit the graph, or that would leave a node with no channels to read.
     """
-    found = groups(graph)
+    found = find_groups(graph)
     plan.check(found)
     kept, axes = _channels(graph, found, plan), _axes(graph, found, plan)
 
     def cut(node: Node, sources: tuple[str, ...]) -> Node:
         weights = {key: _sliced(array, axes.get((node.name, key), {})) for key, array in node.weights.items()}
-        attrs = counted(node, int(kept[node.name].sum()), lambda bound: int(kept[node.inputs[0]][:bound].sum()))
+        attrs = count_channels(node, int(kept[node.name].sum()), lambda bound: int(kept[node.inputs[0]][:bound].sum()))
         return Node(node.name, node.op, sources, {**node.attrs, **attrs}, weights)
 
-    return rebuilt(graph, survivors(graph, kept), cut)
+    return rebuild_graph(graph, find_live_inputs(graph, kept), cut)
 
 
-def rebuilt(graph: Graph, reads: Mapping[str, tuple[str, ...]], cut: Callable[[Node, tuple[str, ...]], Node]) -> Graph:
-    """The graph of the nodes that are left, with merges of one operand gone as in `apply`.
+def rebuild_graph(graph: Graph, reads: Mapping[str, tuple[str, ...]], cut: Callable[[Node, tuple[str, ...]], Node]) -> Graph:
+    """The graph of the nodes that are left, with merges of one operand gone as in `apply_plan`.
 
     Args:
         graph: before pruning.
-        reads: what `survivors` says of it.
+        reads: what `find_live_inputs` says of it.
         cut: from a node that stays, and the names that it reads from now on, to its smaller form.
     """
     nodes: list[Node] = []
@@ -72,7 +72,7 @@ def rebuilt(graph: Graph, reads: Mapping[str, tuple[str, ...]], cut: Callable[[N
     return replace(graph, nodes=tuple(nodes))
 
 
-def counted(node: Node, channels: int, before: Callable[[int], int]) -> Mapping[str, Any]:
+def count_channels(node: Node, channels: int, before: Callable[[int], int]) -> Mapping[str, Any]:
     """The attributes of a node that count channels, counted anew.
 
     Args:
@@ -87,15 +87,15 @@ def counted(node: Node, channels: int, before: Callable[[int], int]) -> Mapping[
     return {}
 
 
-def masked(graph: Graph, plan: PruningPlan) -> Graph:
+def mask_channels(graph: Graph, plan: PruningPlan) -> Graph:
     """The graph with the same shapes in which nothing reads the channels that the plan drops.
 
-    Unlike `apply` it also takes plans that leave a node nothing to read.
+    Unlike `apply_plan` it also takes plans that leave a node nothing to read.
 
     Raises:
         ModelError: a plan that does not fit the graph.
     """
-    found = groups(graph)
+    found = find_groups(graph)
     plan.check(found)
     axes = _axes(graph, found, plan, roles=("consumer",))
 

@@ -19,9 +19,9 @@ from types import MappingProxyType
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.prune.importance import Importance
-from u3p_edge.prune.moves import Counts, Task, changed, meetings, moves, priced, ranked
+from u3p_edge.prune.moves import Counts, SearchProblem, apply_move, list_moves, merge_readers, price_moves, rank_groups
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.prune.skeleton import Skeleton
+from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 SHARE = 1 / 32
 """Of a group's elements that go in one move: one while there are fewer than 64, and few moves for a wide group."""
@@ -65,7 +65,7 @@ class Fitted:
     met: bool
 
 
-def fit(
+def search_plan(
     graph: Graph,
     importance: Importance,
     limits: Sequence[Limit],
@@ -98,11 +98,11 @@ def fit(
         raise ConfigError(
             f"moves of a share of {share} down to {smallest} channels; a share is within 0 and 1, channels from 1"
         )
-    skeleton = Skeleton(graph)
+    skeleton = ShapeOnlyGraph(graph)
     free = [group for group in skeleton.groups if not group.frozen and group.name not in protect]
-    ranks = tuple(ranked(group, importance) for group in free)
+    ranks = tuple(rank_groups(group, importance) for group in free)
     weigh, bounds = [limit.cost for limit in limits], [limit.bound for limit in limits]
-    task = Task(skeleton, ranks, weigh, bounds, share, smallest, meetings(skeleton.sized({})))
+    task = SearchProblem(skeleton, ranks, weigh, bounds, share, smallest, merge_readers(skeleton.sized({})))
     whole = tuple(group.size for group in free)
     counts, met = _shrunk(task, whole)
     counts = _refilled(task, counts) if met else counts
@@ -111,33 +111,33 @@ def fit(
     return Fitted(plan, before, after, met)
 
 
-def _shrunk(task: Task, whole: Counts) -> tuple[Counts, bool]:
+def _shrunk(task: SearchProblem, whole: Counts) -> tuple[Counts, bool]:
     """The counts at which all bounds hold, or the last at which a cost changed; and whether they hold."""
     counts = paid = whole
     costs, version = task.costs(whole), 0  # prices are of a version: old when a cost has changed since, or a group has gone
-    waiting = [move for number in range(len(whole)) for move in moves(task, counts, costs, number, version)]
+    waiting = [move for number in range(len(whole)) for move in list_moves(task, counts, costs, number, version)]
     heapify(waiting)
     while waiting and task.exceeded(costs):
         move = heappop(waiting)
         if counts[move.number] != move.before:
             continue
         if move.version < version:
-            anew = priced(task, counts, costs, move.number, move.after, version)
+            anew = price_moves(task, counts, costs, move.number, move.after, version)
             if anew is not None:
                 heappush(waiting, anew)
             continue
-        counts = changed(counts, move.number, move.after)
+        counts = apply_move(counts, move.number, move.after)
         now = task.costs(counts)
         if now != costs or not move.after:
             version += 1
         if now != costs:
             costs, paid = now, counts
-        for other in moves(task, counts, costs, move.number, version):
+        for other in list_moves(task, counts, costs, move.number, version):
             heappush(waiting, other)
     return paid, not task.exceeded(costs)
 
 
-def _refilled(task: Task, counts: Counts) -> Counts:
+def _refilled(task: SearchProblem, counts: Counts) -> Counts:
     """The counts with elements given back while all bounds hold, the most important first. A lost group stays lost."""
     units = {number: task.unit(count) for number, count in enumerate(counts) if count}
     waiting = [(-_next(task, counts, number), number) for number in units]
@@ -146,7 +146,7 @@ def _refilled(task: Task, counts: Counts) -> Counts:
         gain, number = heappop(waiting)
         if gain == 0:  # as of all that are left: they are whole, or lack nothing that matters
             break
-        more = changed(counts, number, min(counts[number] + units[number], task.ranks[number].group.size))
+        more = apply_move(counts, number, min(counts[number] + units[number], task.ranks[number].group.size))
         if task.met(more):
             counts = more
         elif units[number] > 1:
@@ -157,7 +157,7 @@ def _refilled(task: Task, counts: Counts) -> Counts:
     return counts
 
 
-def _next(task: Task, counts: Counts, number: int) -> float:
+def _next(task: SearchProblem, counts: Counts, number: int) -> float:
     """Importance of the element that a group would get back first; 0 if it has all."""
     rank = task.ranks[number]
     gone = rank.group.size - counts[number]

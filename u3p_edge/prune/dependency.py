@@ -20,7 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from u3p_edge.graph.ir import Graph
-from u3p_edge.prune.index_maps import Index, Role, Trace, traced
+from u3p_edge.prune.index_maps import Index, Role, Trace, trace_channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class ChannelGroup:
     frozen: str = ""
 
 
-def groups(graph: Graph) -> tuple[ChannelGroup, ...]:
+def find_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     """Every channel of every tensor of the graph, in groups, frozen ones too, by first appearance.
 
     All elements of a group have as many positions in the same weights and tensors.
@@ -71,7 +71,7 @@ def groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     Raises:
         ModelError: for shapes that do not fit, or an input whose size is not fixed.
     """
-    trace = traced(graph)
+    trace = trace_channels(graph)
     elements, first = _elements(trace)
     along = [elements[run.index] for run in trace.runs]
     carried = {name: elements[index] for name, index in trace.maps.items()}

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
-from u3p_edge.prune.dependency import ChannelGroup, Member, groups
+from u3p_edge.prune.dependency import ChannelGroup, Member, find_groups
 
 Scores = npt.NDArray[np.float64]
 Importance = Mapping[str, Scores]
@@ -112,7 +112,7 @@ def reconstruction(graph: Graph, mean_squares: Mapping[str, npt.NDArray[Any]]) -
 
 
 def _each(graph: Graph, score: Callable[[ChannelGroup], Scores]) -> Importance:
-    return MappingProxyType({group.name: score(group) for group in groups(graph) if not group.frozen})
+    return MappingProxyType({group.name: score(group) for group in find_groups(graph) if not group.frozen})
 
 
 def _kernels(group: ChannelGroup) -> Iterator[Member]:

@@ -52,7 +52,7 @@ class Run:
 
 @dataclass
 class Trace:
-    """What passing through a graph finds. It grows while `traced` runs.
+    """What passing through a graph finds. It grows while `trace_channels` runs.
 
     Args:
         shapes: of the graph's tensors.
@@ -94,7 +94,7 @@ class Trace:
             self.runs.append(Run(node.name, weight, axis, role, index))
 
 
-def traced(graph: Graph) -> Trace:
+def trace_channels(graph: Graph) -> Trace:
     """The index maps of a graph. Raises ModelError as `shapes` does."""
     trace = Trace(shapes(graph))
     for node in graph.nodes:

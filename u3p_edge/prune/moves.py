@@ -19,7 +19,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, consumers
 from u3p_edge.prune.dependency import ChannelGroup
 from u3p_edge.prune.importance import Importance
-from u3p_edge.prune.skeleton import Skeleton
+from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 STEPS = (4, 8, 16, 32)
 """Multiples of channels at which kernels may get quicker."""
@@ -34,7 +34,7 @@ Costs = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
+class RankedGroup:
     """A group and its elements, the least important first.
 
     Args:
@@ -62,7 +62,7 @@ class Ranked:
         return any(name in graph for name in self.group.tensors)
 
 
-def ranked(group: ChannelGroup, importance: Importance) -> Ranked:
+def rank_groups(group: ChannelGroup, importance: Importance) -> RankedGroup:
     """A group with its elements in order. Raises ModelError without a number, finite and not below 0, for each of them."""
     mend = "Judge the channels of the model that is pruned."
     if group.name not in importance:
@@ -72,11 +72,11 @@ def ranked(group: ChannelGroup, importance: Importance) -> Ranked:
         raise ModelError(f"the importance of {group.name!r} is not {group.size} finite numbers from 0", mend=mend)
     order = np.argsort(scores, kind="stable")
     lost = np.concatenate([[0.0], np.cumsum(scores[order])])
-    return Ranked(group, tuple(order.tolist()), tuple(scores[order].tolist()), tuple(lost.tolist()))
+    return RankedGroup(group, tuple(order.tolist()), tuple(scores[order].tolist()), tuple(lost.tolist()))
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class SearchProblem:
     """What a search goes by.
 
     Args:
@@ -89,8 +89,8 @@ class Task:
         meetings: names of nodes that read where maps meet, as the fusion of a decoder does; none of them may go.
     """
 
-    skeleton: Skeleton
-    ranks: tuple[Ranked, ...]
+    skeleton: ShapeOnlyGraph
+    ranks: tuple[RankedGroup, ...]
     weigh: Sequence[Callable[[Graph], float]]
     bounds: Sequence[float]
     share: float
@@ -120,7 +120,7 @@ class Task:
         return max(1, int(count * self.share))
 
 
-def meetings(graph: Graph) -> frozenset[str]:
+def merge_readers(graph: Graph) -> frozenset[str]:
     """Nodes of one input that read a node of several. What is left of such a node with one input may go, but not they."""
     several = {node.name for node in graph.nodes if len(node.inputs) > 1}
     return frozenset(reader for name, readers in consumers(graph).items() if name in several for reader in readers) - several
@@ -139,21 +139,21 @@ class Move(NamedTuple):
     version: int
 
 
-def moves(task: Task, counts: Counts, costs: Costs, number: int, version: int) -> Iterator[Move]:
+def list_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, version: int) -> Iterator[Move]:
     """Those of one group that may be made."""
     count = counts[number]
     one = count - task.unit(count)
     fewer = {max(n, task.smallest) for n in (one, *(one // step * step for step in STEPS), count // 2)}
     for after in sorted({0, *fewer}):
-        move = priced(task, counts, costs, number, after, version) if after < count else None
+        move = price_moves(task, counts, costs, number, after, version) if after < count else None
         if move is not None:
             yield move
 
 
-def priced(task: Task, counts: Counts, costs: Costs, number: int, after: int, version: int) -> Move | None:
+def price_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, after: int, version: int) -> Move | None:
     """A move; None where the graph would not hold together, or where the group is without use as it is."""
     try:
-        graph = task.sized(changed(counts, number, after))
+        graph = task.sized(apply_move(counts, number, after))
     except ModelError:
         return None
     if not after and not all(name in graph for name in task.meetings):
@@ -168,12 +168,12 @@ def priced(task: Task, counts: Counts, costs: Costs, number: int, after: int, ve
     return Move((math.inf, float(version), loss / (before - after)), number, after, before, version)
 
 
-def changed(counts: Counts, number: int, count: int) -> Counts:
+def apply_move(counts: Counts, number: int, count: int) -> Counts:
     """Counts with another one for one group."""
     return (*counts[:number], count, *counts[number + 1 :])
 
 
-def _loss(task: Task, counts: Counts, number: int, after: int, graph: Graph) -> float:
+def _loss(task: SearchProblem, counts: Counts, number: int, after: int, graph: Graph) -> float:
     """Importance that goes; with a whole group also that of the groups which only it read."""
     loss = task.ranks[number].loss(counts[number], after)
     if after:
@@ -183,7 +183,7 @@ def _loss(task: Task, counts: Counts, number: int, after: int, graph: Graph) -> 
     return loss + sum(rank.loss(count, 0) for rank, count in others if rank.used(present) and not rank.used(graph))
 
 
-def _relief(task: Task, costs: Costs, graph: Graph) -> float:
+def _relief(task: SearchProblem, costs: Costs, graph: Graph) -> float:
     """How far a graph brings exceeded costs down to their bounds, in shares of them."""
     total = 0.0
     for weigh, bound, cost in zip(task.weigh, task.bounds, costs, strict=True):

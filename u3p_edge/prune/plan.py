@@ -13,7 +13,7 @@ import numpy as np
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.files.json_toml import parse_json
 from u3p_edge.graph.ir import Graph
-from u3p_edge.prune.dependency import ChannelGroup, groups
+from u3p_edge.prune.dependency import ChannelGroup, find_groups
 
 VERSION = 1
 """Of the JSON form."""
@@ -93,7 +93,7 @@ _OTHER_MODEL = "It was made for another model: make a plan for this one."
 
 def keep_all(graph: Graph) -> PruningPlan:
     """The plan that names every group of which channels may be dropped, and drops none."""
-    return PruningPlan({group.name: range(group.size) for group in groups(graph) if not group.frozen})
+    return PruningPlan({group.name: range(group.size) for group in find_groups(graph) if not group.frozen})
 
 
 def _picked(elements: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:

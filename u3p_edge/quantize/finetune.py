@@ -12,7 +12,7 @@ import tf_keras
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import ranked
 from u3p_edge.models.truth import counting_pixels
-from u3p_edge.quantize.qat import fake_quantize, settle
+from u3p_edge.quantize.qat import fake_quantize, settle_ranges
 
 CALIBRATION_IMAGES = 64
 """How many training images set the first ranges; chosen evenly over the set."""
@@ -70,7 +70,7 @@ def train_qat(
             train_step(tf.constant(np.clip(images[batch], *start.input_range)), tf.constant(labels[batch]))
             if progress is not None:
                 progress(epoch * steps + step + 1, epochs * steps)
-        settle(student)
+        settle_ranges(student)
         score = ranked(float(validate(student)))
         if score > best_score:
             best_score, best = score, student.get_weights()

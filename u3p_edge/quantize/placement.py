@@ -36,7 +36,7 @@ _RESCALING = (*_SUMS, "conv", "multiply", "concat")
 """Ops whose integer kernels write in any scale."""
 
 
-class Place(Enum):
+class Placement(Enum):
     """What kind of fake-quant a node's tensor has."""
 
     RANGE = "range"
@@ -44,20 +44,20 @@ class Place(Enum):
     PROBABILITY = "probability"
 
 
-def place(graph: Graph) -> Mapping[str, Place]:
+def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
     """The fake-quants of a folded graph by node; a node that is not in the mapping has none.
 
     Raises:
         UntrainableError: the graph's output is not a probability, so nothing fixes its scale.
     """
     readers = consumers(graph)
-    placed: dict[str, Place] = {}
+    placed: dict[str, Placement] = {}
     for node in graph.nodes:
         kind = _place(graph, readers, placed, node)
         if kind is not None:
             placed[node.name] = kind
     result = graph.outputs[0]
-    if placed.get(result) is not Place.PROBABILITY:
+    if placed.get(result) is not Placement.PROBABILITY:
         raise UntrainableError(
             f"the model's output {result!r} is not a probability", mend="QAT wants a mask from sigmoid or softmax."
         )
@@ -69,19 +69,19 @@ def source(graph: Graph, name: str) -> str:
     return source(graph, graph[name].inputs[0]) if graph[name].op in SAME_SCALE else name
 
 
-def _place(graph: Graph, readers: Readers, placed: Mapping[str, Place], node: Node) -> Place | None:
+def _place(graph: Graph, readers: Readers, placed: Mapping[str, Placement], node: Node) -> Placement | None:
     if node.op == "input":
         return None  # the identity behind it has the range
     if node.op in SAME_SCALE:
         return None
     if function(node) in ("sigmoid", "softmax"):
-        return Place.PROBABILITY
-    if node.op == "multiply" and all(placed.get(source(graph, name)) is Place.PROBABILITY for name in node.inputs):
-        return Place.PROBABILITY
+        return Placement.PROBABILITY
+    if node.op == "multiply" and all(placed.get(source(graph, name)) is Placement.PROBABILITY for name in node.inputs):
+        return Placement.PROBABILITY
     return _place_range(graph, readers, node)
 
 
-def _place_range(graph: Graph, readers: Readers, node: Node) -> Place | None:
+def _place_range(graph: Graph, readers: Readers, node: Node) -> Placement | None:
     after = readers[node.name]
     if node.op in _SUMS and len(after) == 1 and function(graph[after[0]]) == "relu":
         return None
@@ -89,7 +89,7 @@ def _place_range(graph: Graph, readers: Readers, node: Node) -> Place | None:
     if len(ends) == 1 and next(iter(ends.values())).op == "concat" and _ends_a_kernel(graph, readers, node):
         return None
     functions = {function(end) for end in ends.values()}
-    return Place.LOGITS if node.op in _RESCALING and functions == {"sigmoid"} else Place.RANGE
+    return Placement.LOGITS if node.op in _RESCALING and functions == {"sigmoid"} else Placement.RANGE
 
 
 def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:

@@ -28,13 +28,13 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from u3p_edge.graph.fold import fold
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.quantize.calibration import observe_layers
-from u3p_edge.quantize.placement import Place, place
+from u3p_edge.quantize.placement import Placement, place_quantizers
 from u3p_edge.quantize.ranges import METHODS, Observed, Range, clip_outliers
-from u3p_edge.quantize.support import UntrainableError, check
+from u3p_edge.quantize.support import UntrainableError, check_trainable
 
 LOGIT_BOUND = 6.25
 """Fixed range of logits that only a sigmoid reads. sigmoid(6.25) * 256 = 255.51 and sigmoid(-6.25) * 256 = 0.49: beyond it
@@ -162,15 +162,15 @@ def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[
         UntrainableError: a layer that cannot be quantized, by name. DataError: no images, wrong shape, or not finite.
     """
     graph = _prepare(from_keras(model))
-    places = place(graph)
+    places = place_quantizers(graph)
     twin = to_keras(graph)
-    names = [name for name, kind in places.items() if kind is Place.RANGE]
+    names = [name for name, kind in places.items() if kind is Placement.RANGE]
     tried = _candidates(observe_layers(twin, names, images, advance))
     if (clipped := clip_outliers(images)) is not images:
         inside = _candidates(observe_layers(twin, names, clipped))
         tried |= {f"{method}, outliers of the images clipped": ranges for method, ranges in inside.items()}
     wrapped = _wrap_all(graph, twin, places)
-    settle(wrapped)
+    settle_ranges(wrapped)
     compared = images[np.unique(np.linspace(0, len(images) - 1, COMPARED).round().astype(int))]
     errors = {method: _error(twin, wrapped, ranges, compared) for method, ranges in tried.items()}
     best = min(errors, key=lambda method: errors[method])
@@ -199,7 +199,7 @@ def _set_ranges(wrapped: tf_keras.Model, ranges: Ranges) -> None:
         _assign(wrapped.get_layer(name), "output", low, max(high, low + RANGE_FLOOR))
 
 
-def settle(model: tf_keras.Model) -> None:
+def settle_ranges(model: tf_keras.Model) -> None:
     """Set every kernel's range to the kernel as it is now: training leaves it one update behind."""
     for layer in model.layers:
         if isinstance(layer, _keras.QuantizeWrapperV2) and isinstance(layer.layer, tf_keras.layers.Conv2D):
@@ -220,8 +220,8 @@ def _prepare(graph: Graph) -> Graph:
             f"QAT wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
             mend="Hand over its inference graph.",
         )
-    check(graph)
-    folded = fold(graph)
+    check_trainable(graph)
+    folded = fold_batch_norm(graph)
     image = folded[folded.inputs[0]]
     return substitute(
         folded, image.name, (image, Node(f"{image.name}_int8", "activation", (image.name,), {"function": "linear"}))
@@ -233,7 +233,7 @@ def _input(graph: Graph) -> str:
     return f"{graph.inputs[0]}_int8"
 
 
-def _wrap_all(graph: Graph, twin: tf_keras.Model, places: Mapping[str, Place]) -> tf_keras.Model:
+def _wrap_all(graph: Graph, twin: tf_keras.Model, places: Mapping[str, Placement]) -> tf_keras.Model:
     """The twin with TFMOT's wrapper, of the same name, around every layer that has something to quantize."""
 
     def wrap(layer: Any) -> Any:
@@ -250,10 +250,10 @@ def _wrap_all(graph: Graph, twin: tf_keras.Model, places: Mapping[str, Place]) -
     return wrapped
 
 
-def _output_quantizer(kind: Place | None) -> Any:
-    if kind is Place.RANGE:
+def _output_quantizer(kind: Placement | None) -> Any:
+    if kind is Placement.RANGE:
         return _keras.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)
-    return {None: None, Place.LOGITS: LogitQuantizer(), Place.PROBABILITY: ProbabilityQuantizer()}[kind]
+    return {None: None, Placement.LOGITS: LogitQuantizer(), Placement.PROBABILITY: ProbabilityQuantizer()}[kind]
 
 
 def _variable(layer: Any, name: str) -> tf.Variable:

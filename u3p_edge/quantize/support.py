@@ -17,7 +17,7 @@ class UntrainableError(ModelError):
     """A network that quantization-aware training cannot train, though post-training quantization may do."""
 
 
-def check(graph: Graph) -> None:
+def check_trainable(graph: Graph) -> None:
     """Refuse what would become a float island, or another function, in the integer file.
 
     Args:

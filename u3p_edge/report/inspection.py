@@ -51,7 +51,7 @@ class Alive:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryUse:
     """The arena that a runtime which packs tensors best-fit needs for the activations.
 
     Args:
@@ -92,7 +92,7 @@ class Inspection:
     number: str
     parameters: int
     nodes: tuple[NodeCost, ...]
-    memory: Memory
+    memory: MemoryUse
     slow: tuple[SlowOperator, ...] | None
     profile: Profile | None
 
@@ -189,7 +189,7 @@ def profile_table(profile: Profile, limit: int) -> Table:
     return ["operator gives", "operator", "shape", "GMAC", "ms", "share", "floor\nms"], rows
 
 
-def memory_table(memory: Memory, limit: int) -> Table:
+def memory_table(memory: MemoryUse, limit: int) -> Table:
     """The largest tensors that are alive at the peak, at most `limit` of them."""
     rows = [[tensor.node, _size(tensor.shape), f"{tensor.bytes / MEGA:.2f}"] for tensor in memory.alive[:limit]]
     return ["alive at the peak", "shape", "MB"], rows
@@ -201,7 +201,7 @@ def slow_table(slow: Sequence[SlowOperator], limit: int) -> Table:
     return ["operator gives", "operator", "shape"], [[op.node, op.op, _size(op.shape)] for op in largest]
 
 
-def findings(inspection: Inspection) -> list[str]:
+def inspection_findings(inspection: Inspection) -> list[str]:
     """The whole in sentences."""
     found = [_cost(inspection), _memory(inspection.memory)]
     if inspection.slow is not None:
@@ -220,7 +220,7 @@ def _cost(inspection: Inspection) -> str:
     )
 
 
-def _memory(memory: Memory) -> str:
+def _memory(memory: MemoryUse) -> str:
     alive = sum(tensor.bytes for tensor in memory.alive)
     return (
         f"The memory plan needs {memory.peak_bytes / MEGA:.2f} MB for activations. The most is alive while {memory.at} is "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from u3p_edge.benchmark.handoff import least, near
+from u3p_edge.benchmark.core_distance import near, shortest_time
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.report.distances import DISTANCES, distance_table
@@ -204,7 +204,7 @@ def _identities(result: RunResult) -> list[str]:
 def _cores_apart(result: RunResult, threads: int) -> str:
     """In how many samples the two cores shared no cache; empty if they always did, or that was not measured."""
     latencies = result.latencies(threads)
-    shortest = least(latencies)
+    shortest = shortest_time(latencies)
     if shortest is None:
         return ""
     shared = [is_near for entry in latencies for is_near in near(entry, shortest)]

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles
 from u3p_edge.errors import ConfigError
+from u3p_edge.report.label_layout import FONT, Spot, label_box, nearest, place_labels
 from u3p_edge.report.pareto_marks import MARK, STYLE, add, draw_legend, draw_shape
-from u3p_edge.report.placing import FONT, Spot, label_box, nearest, place
 from u3p_edge.text import to_xml
 
 WIDTH, HEIGHT = 760, 484
@@ -32,7 +32,7 @@ LEAST_RATIO = 1.5
 
 
 @dataclass(frozen=True)
-class Point:
+class ParetoPoint:
     """One network.
 
     Args:
@@ -50,23 +50,23 @@ class Point:
     format: str = ""
 
 
-def points(result: RunResult, threads: int = 1) -> tuple[Point, ...]:
+def list_points(result: RunResult, threads: int = 1) -> tuple[ParetoPoint, ...]:
     """The artifacts of which both were measured, with their latency at that number of threads."""
     return tuple(
-        Point(a.name.removeprefix("model."), quartiles(latency.samples_ms), dice, format=a.format)
+        ParetoPoint(a.name.removeprefix("model."), quartiles(latency.samples_ms), dice, format=a.format)
         for a in result.artifacts
         if a.accuracy and (dice := a.accuracy.mean_dice) is not None and (latency := a.latency(threads))
     )
 
 
-def front(candidates: Sequence[Point]) -> tuple[str, ...]:
+def front(candidates: Sequence[ParetoPoint]) -> tuple[str, ...]:
     """Names of the points that no other dominates, the fastest first.
 
     A point dominates another if it is at least as fast by median and at least as good, and one of them truly. Of equals
     none dominates the other.
     """
 
-    def dominates(a: Point, b: Point) -> bool:
+    def dominates(a: ParetoPoint, b: ParetoPoint) -> bool:
         no_worse = a.latency.median <= b.latency.median and a.dice >= b.dice
         return no_worse and (a.latency.median < b.latency.median or a.dice > b.dice)
 
@@ -74,7 +74,7 @@ def front(candidates: Sequence[Point]) -> tuple[str, ...]:
     return tuple(point.name for point in sorted(best, key=lambda point: point.latency.median))
 
 
-def draw(result: RunResult, extra: Sequence[Point] = (), threads: int = 1) -> bytes | None:
+def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: int = 1) -> bytes | None:
     """The picture as an SVG document in UTF-8, or None where no artifact has both a Dice and a latency.
 
     Args:
@@ -85,7 +85,7 @@ def draw(result: RunResult, extra: Sequence[Point] = (), threads: int = 1) -> by
     Raises:
         ConfigError: two points of one name.
     """
-    own = points(result, threads)
+    own = list_points(result, threads)
     if not own:
         return None
     # XML forbids control characters, which names and formats of a result may hold.
@@ -105,7 +105,7 @@ def draw(result: RunResult, extra: Sequence[Point] = (), threads: int = 1) -> by
     for point in shown:
         _mark(svg, point, frame, point.name in best)
     marks = [(frame.x(point.latency.median), frame.y(point.dice)) for point in shown]
-    places = place([point.name for point in shown], marks, 2 * MARK + 4, stairs, (LEFT, TOP, RIGHT, BOTTOM))
+    places = place_labels([point.name for point in shown], marks, 2 * MARK + 4, stairs, (LEFT, TOP, RIGHT, BOTTOM))
     for point, mark, centre in zip(shown, marks, places, strict=True):
         _label(svg, point.name, mark, centre)
     draw_legend(svg, [point.format for point in shown], LEFT)
@@ -123,7 +123,7 @@ class Frame:
     best: float
 
     @classmethod
-    def around(cls, shown: Sequence[Point]) -> Frame:
+    def around(cls, shown: Sequence[ParetoPoint]) -> Frame:
         """With room on all sides."""
         logs = [math.log(ms) for point in shown for ms in (point.latency.low, point.latency.high)]
         dice = [value for point in shown for value in (point.dice, *(point.interval or ()))]
@@ -195,7 +195,7 @@ def _axes(svg: ElementTree.Element, frame: Frame) -> None:
             add(svg, "text", "quiet y-tick", f"{dice:.6g}", x=LEFT - 8, y=y + 4, text_anchor="end")
 
 
-def _stairs(best: Sequence[Point], frame: Frame) -> list[Spot]:
+def _stairs(best: Sequence[ParetoPoint], frame: Frame) -> list[Spot]:
     """Corners of the front's line: what Dice can be had in at most that time."""
     corners = [(frame.x(best[0].latency.median), float(BOTTOM))]
     for point in best:
@@ -203,7 +203,7 @@ def _stairs(best: Sequence[Point], frame: Frame) -> list[Spot]:
     return [*corners[1:], (float(RIGHT), corners[-1][1])]
 
 
-def _mark(svg: ElementTree.Element, point: Point, frame: Frame, filled: bool) -> None:
+def _mark(svg: ElementTree.Element, point: ParetoPoint, frame: Frame, filled: bool) -> None:
     container, _, number = point.format.partition("-")
     x, y = frame.x(point.latency.median), frame.y(point.dice)
     group = ElementTree.SubElement(svg, "g", {"class": f"point {number}".strip(), "data-name": point.name})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from u3p_edge.config import PALETTE, Colour
-from u3p_edge.report.placing import FONT, LETTER, Spot
+from u3p_edge.report.label_layout import FONT, LETTER, Spot
 
 MARK = 6.0
 """Half a mark's width, in pixels."""

@@ -21,7 +21,7 @@ INK, PAPER = (32, 32, 32), (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class Sample:
+class PictureRow:
     """One row of the picture.
 
     Args:
@@ -37,7 +37,7 @@ class Sample:
     second: Labels
 
 
-def choose(first: Labels, second: Labels, count: int = 4) -> tuple[int, ...]:
+def choose_pictures(first: Labels, second: Labels, count: int = 4) -> tuple[int, ...]:
     """Indices of the images to show: the one whose labels differ most, then evenly spread over those with foreground.
 
     Args:
@@ -50,7 +50,7 @@ def choose(first: Labels, second: Labels, count: int = 4) -> tuple[int, ...]:
     return (worst, *dict.fromkeys(filled[int(i)] for i in places))
 
 
-def draw(samples: Sequence[Sample], metadata: Metadata, names: tuple[str, str] = ("float", "int8")) -> Image.Image:
+def draw_samples(samples: Sequence[PictureRow], metadata: Metadata, names: tuple[str, str] = ("float", "int8")) -> Image.Image:
     """One row a sample: input, truth, both predictions, and their difference; titled, with a legend of the classes."""
     tiles = [_tiles(sample, metadata) for sample in samples]
     height, width = tiles[0][0].shape[:2]
@@ -71,14 +71,14 @@ def draw(samples: Sequence[Sample], metadata: Metadata, names: tuple[str, str] =
 
 
 def write_samples(
-    path: Path, samples: Sequence[Sample], metadata: Metadata, names: tuple[str, str] = ("float", "int8")
+    path: Path, samples: Sequence[PictureRow], metadata: Metadata, names: tuple[str, str] = ("float", "int8")
 ) -> None:
-    """Write the picture of `draw` as PNG, whole or not at all. Raises ArtifactError."""
+    """Write the picture of `draw_samples` as PNG, whole or not at all. Raises ArtifactError."""
     with atomic_path(path) as partial:
-        draw(samples, metadata, names).save(partial)
+        draw_samples(samples, metadata, names).save(partial)
 
 
-def _tiles(sample: Sample, metadata: Metadata) -> list[Picture]:
+def _tiles(sample: PictureRow, metadata: Metadata) -> list[Picture]:
     labels = (sample.truth, sample.first, sample.second)
     pictures = [
         to_rgb(sample.image),
@@ -94,7 +94,7 @@ def _enlarge(picture: Picture) -> Picture:
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _caption(sample: Sample) -> str:
+def _caption(sample: PictureRow) -> str:
     count = int((sample.first != sample.second).sum())
     return f"{to_terminal(sample.stem)}: {count} of {sample.first.size} pixels differ"
 

@@ -16,8 +16,8 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node, consumers
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
-from u3p_edge.rewrite.rules.cascade import cascaded
-from u3p_edge.rewrite.rules.moves import settled
+from u3p_edge.rewrite.rules.cascade import cascade_pools
+from u3p_edge.rewrite.rules.moves import hoist_pointwise
 from u3p_edge.rewrite.site import site_graph
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
@@ -46,7 +46,7 @@ ALIKE = 1.02
 
 
 @dataclass(frozen=True)
-class Form:
+class Candidate:
     """One way to compute a site.
 
     Args:
@@ -65,7 +65,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The form that a site gets.
 
     Args:
@@ -76,19 +76,19 @@ class Choice:
 
     site: str
     chosen: str
-    forms: tuple[Form, ...]
+    forms: tuple[Candidate, ...]
 
     @property
-    def now(self) -> Form:
+    def now(self) -> Candidate:
         """The chosen form. Raises KeyError where the choice was recorded without forms."""
         return {form.name: form for form in self.forms}[self.chosen]
 
-    def form(self, name: str) -> Form | None:
+    def form(self, name: str) -> Candidate | None:
         """The form of that name."""
         return next((form for form in self.forms if form.name == name), None)
 
 
-def choose(
+def select_candidates(
     graph: Graph,
     measure: Measure,
     *,
@@ -96,7 +96,7 @@ def choose(
     least: float = 0.0,
     growth: float = GROWTH,
     advance: Callable[[], object] = lambda: None,
-) -> tuple[Choice, ...]:
+) -> tuple[Selection, ...]:
     """The fastest form of every site, within the weights that rewriting may add.
 
     Args:
@@ -109,19 +109,19 @@ def choose(
     """
     macs = cost(graph)
     choices = []
-    for site in sites(graph, rules):
+    for site in find_sites(graph, rules):
         share = macs.macs.get(site, 0) / max(macs.total_macs, 1)
         choices.append(_left(site, share, rules) if share < least else _choose(graph, site, measure, rules))
         advance()
     return _within(choices, int((growth - 1) * macs.parameters))
 
 
-def sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
+def find_sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
     """Names of the nodes that some rule is about, in the graph's order."""
     return tuple(node.name for node in graph.nodes if any(rule.match(graph, node.name) is not None for rule in rules))
 
 
-def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[Choice, ...]:
+def validate_whole_network(graph: Graph, choices: Sequence[Selection], measure: Measure) -> tuple[Selection, ...]:
     """Of all choices, those that gain much, and none, what is fastest as a whole network; if in doubt, the fewest.
 
     A site is timed alone: in a moment when the machine is busy the wrong form wins, and in a small network the operators that
@@ -129,12 +129,12 @@ def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[C
 
     Args:
         graph: that `choices` were made for.
-        choices: of `choose`, with their times.
+        choices: of `select_candidates`, with their times.
         measure: of whole networks.
     """
     least = WORTH * sum(choice.forms[0].milliseconds or 0.0 for choice in choices)
 
-    def gains(choice: Choice) -> bool:
+    def gains(choice: Selection) -> bool:
         return choice.chosen != REFERENCE and _time(choice.forms[0]) - _time(choice.now) >= least
 
     none = tuple(replace(choice, chosen=REFERENCE) for choice in choices)
@@ -142,29 +142,29 @@ def proven(graph: Graph, choices: Sequence[Choice], measure: Measure) -> tuple[C
     ways = tuple(dict.fromkeys((none, large, tuple(choices))))
     if len(ways) == 1:
         return none
-    times = measure([apply(graph, way) for way in ways])
+    times = measure([apply_selections(graph, way) for way in ways])
     return next(way for way, ms in zip(ways, times, strict=True) if ms <= ALIKE * min(times))
 
 
-def apply(graph: Graph, choices: Sequence[Choice]) -> Graph:
+def apply_selections(graph: Graph, choices: Sequence[Selection]) -> Graph:
     """The graph with every site in its chosen form, and with no wide map moved where a narrow one would do.
 
     Raises:
         ModelError: a choice that this graph does not allow, as when it was recorded for another model.
     """
     # A model may come with such ReLUs, behind a layer normalisation, say; no rewrite may add one.
-    own = frozenset(lone_relus(graph))
+    own = frozenset(find_lone_relus(graph))
     for choice in choices:
         if choice.chosen != REFERENCE:
             graph = _rewritten(graph, choice)
-    graph = cascaded(settled(graph))
-    lone = [name for name in lone_relus(graph) if name not in own]
+    graph = cascade_pools(hoist_pointwise(graph))
+    lone = [name for name in find_lone_relus(graph) if name not in own]
     if lone:
         raise ModelError(f"the rewritten graph has a ReLU that no kernel can fuse ({lone[0]!r})")
     return graph
 
 
-def lone_relus(graph: Graph) -> tuple[str, ...]:
+def find_lone_relus(graph: Graph) -> tuple[str, ...]:
     """Names of ReLUs that stand behind no arithmetic of their own, so that a runtime must run them by themselves.
 
     XNNPACK does not take a stand-alone int8 ReLU at all (25 times slower than an addition there).
@@ -184,12 +184,12 @@ def _is_relu(node: Node) -> bool:
     return node.op == "relu" or (node.op == "activation" and node.attrs["function"] == "relu")
 
 
-def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) -> Choice:
+def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) -> Selection:
     found = [(rule, rule.match(graph, site)) for rule in rules]
     matches = [(rule, match) for rule, match in found if isinstance(match, Match)]
-    refusals = tuple(Form(rule.name, refusal=match.reason) for rule, match in found if isinstance(match, Refusal))
+    refusals = tuple(Candidate(rule.name, refusal=match.reason) for rule, match in found if isinstance(match, Refusal))
     if not matches:
-        return Choice(site, REFERENCE, (Form(REFERENCE), *refusals))
+        return Selection(site, REFERENCE, (Candidate(REFERENCE), *refusals))
     # Rules replace more or less of what is before the site; all are measured on the most that any replaces.
     widest = max((match.nodes for _, match in matches), key=len)
     before = site_graph(graph, widest)
@@ -197,26 +197,26 @@ def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) ->
     names = [REFERENCE, *(rule.name for rule, _ in matches)]
     costs = [cost(form) for form in graphs]
     forms = tuple(
-        Form(name, own.total_macs, ms, own.parameters) for name, own, ms in zip(names, costs, measure(graphs), strict=True)
+        Candidate(name, own.total_macs, ms, own.parameters) for name, own, ms in zip(names, costs, measure(graphs), strict=True)
     )
-    return Choice(site, _fastest(forms), (*forms, *refusals))
+    return Selection(site, _fastest(forms), (*forms, *refusals))
 
 
-def _left(site: str, share: float, rules: Sequence[Rule]) -> Choice:
+def _left(site: str, share: float, rules: Sequence[Rule]) -> Selection:
     reason = f"it has {100 * share:.2f} % of the model's arithmetic, too little to be measured"
-    return Choice(site, REFERENCE, (Form(REFERENCE), *(Form(rule.name, refusal=reason) for rule in rules)))
+    return Selection(site, REFERENCE, (Candidate(REFERENCE), *(Candidate(rule.name, refusal=reason) for rule in rules)))
 
 
-def _fastest(forms: Sequence[Form]) -> str:
+def _fastest(forms: Sequence[Candidate]) -> str:
     best = min(forms, key=_time)
     return best.name if _time(best) <= MARGIN * _time(forms[0]) else forms[0].name
 
 
-def _time(form: Form) -> float:
+def _time(form: Candidate) -> float:
     return float("inf") if form.milliseconds is None else form.milliseconds
 
 
-def _within(choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
+def _within(choices: Sequence[Selection], most: int) -> tuple[Selection, ...]:
     """The choices, with slower but smaller forms where all the fastest would add more weights than `most`.
 
     Sites begin in the fastest form that adds none, and get, as long as there is room, the one that saves most time a weight.
@@ -231,14 +231,14 @@ def _within(choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
         kept[place] = replace(kept[place], chosen=form.name)
 
 
-def _without_growth(choice: Choice) -> Choice:
+def _without_growth(choice: Selection) -> Selection:
     """The choice of the fastest form that has no more weights than the reference."""
     if _added(choice) <= 0:
         return choice
     return replace(choice, chosen=_fastest([form for form in choice.forms if _weights(form) <= _weights(choice.forms[0])]))
 
 
-def _faster(choice: Choice, room: int) -> list[Form]:
+def _faster(choice: Selection, room: int) -> list[Candidate]:
     """Forms that are clearly faster than the chosen one, and fit."""
     now = choice.now
     limit = (MARGIN if now.name == REFERENCE else HEAVIER) * _time(now)
@@ -246,22 +246,22 @@ def _faster(choice: Choice, room: int) -> list[Form]:
     return [form for form in measured if _time(form) <= limit < math.inf and _weights(form) - _weights(now) <= room]
 
 
-def _worth(choice: Choice, form: Form) -> float:
+def _worth(choice: Selection, form: Candidate) -> float:
     """Milliseconds saved for each weight added."""
     now = choice.now
     return (_time(now) - _time(form)) / max(_weights(form) - _weights(now), 1)
 
 
-def _weights(form: Form) -> int:
+def _weights(form: Candidate) -> int:
     return form.parameters or 0
 
 
-def _added(choice: Choice) -> int:
+def _added(choice: Selection) -> int:
     """Weights that the chosen form has beyond the reference's."""
     return _weights(choice.now) - _weights(choice.forms[0])
 
 
-def _rewritten(graph: Graph, choice: Choice) -> Graph:
+def _rewritten(graph: Graph, choice: Selection) -> Graph:
     rule = rule_named(choice.chosen)
     match = rule.match(graph, choice.site) if rule is not None and choice.site in graph else None
     if rule is None or not isinstance(match, Match):

@@ -31,7 +31,7 @@ from u3p_edge.runtime.base import (
 )
 
 if TYPE_CHECKING:
-    from u3p_edge.files.tflite_graph import TFLiteGraph
+    from u3p_edge.files.tflite.graph import TFLiteGraph
 
 AGAIN = "Export or copy it again."
 SIGNATURE = "serving_default"
@@ -156,14 +156,14 @@ def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
         ModelError: it is not, or LiteRT is missing.
     """
     try:
-        from u3p_edge.files import tflite_check
+        from u3p_edge.files.tflite import check
     except ImportError as error:
         raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
     # Mapped, not read: only the pages that are looked at count in the process's memory.
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        found = tflite_check.read(view, max_memory_mb)
+        found = check.read(view, max_memory_mb)
     except ModelError as error:
         raise unusable(path, error) from error
     text = found.metadata.get(METADATA_KEY)

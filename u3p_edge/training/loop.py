@@ -198,7 +198,7 @@ def keep(trainer: Trainer, state: RunState, kept: Tensors) -> Tensors:
     return kept
 
 
-def score(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, object]:
+def score_model(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, object]:
     """What scores.json holds, of the trainer's present weights."""
     metadata = state.recipe.metadata()
     found: dict[str, object] = {"best_epoch": state.best_epoch, "epochs": state.epoch}
@@ -210,7 +210,7 @@ def score(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, objec
 
 def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path, manifest: Manifest) -> TrainResult:
     """Score the best weights and list what the run folder holds."""
-    found = score(trainer, state, data)
+    found = score_model(trainer, state, data)
     write_json(out / SCORES, found)
     manifest = manifest.without(FORMATS)
     for file, kind in FORMATS.items():

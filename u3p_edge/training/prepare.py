@@ -10,7 +10,7 @@ from u3p_edge.data.decode import picture_size
 from u3p_edge.data.fit_notes import check_foreground, fit_notes, shrink_notes
 from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
-from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load
+from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load_samples
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.errors import ConfigError
@@ -58,7 +58,9 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], objec
     check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
-        return load(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance, tiled=split == "test")
+        return load_samples(
+            dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance, tiled=split == "test"
+        )
 
     train, validation = read("train"), read("val")
     for arrays in (train, validation):

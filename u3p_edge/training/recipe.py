@@ -173,7 +173,7 @@ def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
     return from_table(TrainRecipe, table, where)
 
 
-def read_recipe(path: Path) -> TrainRecipe:
+def read_train_recipe(path: Path) -> TrainRecipe:
     """A recipe from a TOML file; errors as `parse_recipe`."""
     return parse_recipe(read_recipe_text(path), str(path))
 

@@ -51,7 +51,7 @@ class PoolCascade:
         return substitute(graph, node.name, (again,))
 
 
-def cascaded(graph: Graph) -> Graph:
+def cascade_pools(graph: Graph) -> Graph:
     """The graph with the rule applied wherever it can be."""
     rule = PoolCascade()
     for node in graph.nodes:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.low_rank import LowRank
-from u3p_edge.rewrite.rules.pieces import is_plain, replaced
+from u3p_edge.rewrite.rules.pieces import is_plain, replace_nodes
 
 FEW = 4
 """Above so many channels on both sides, lanes are not empty enough."""
@@ -80,7 +80,7 @@ class ColumnsAsChannels:
             weights["bias"] = np.tile(conv.weights["bias"], g)
         seen = Node(f"{name}_grouped", "reshape", conv.inputs, {"target_shape": (height, width // g, g * channels)})
         wide = replace(conv, name=f"{name}_wide", inputs=(seen.name,), weights=weights)
-        return replaced(
+        return replace_nodes(
             graph, (name,), [seen, wide, Node(name, "reshape", (wide.name,), {"target_shape": (height, width, filters)})]
         )
 

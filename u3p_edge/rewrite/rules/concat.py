@@ -17,7 +17,7 @@ import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.pieces import bias, is_plain, replaced, total
+from u3p_edge.rewrite.rules.pieces import add_maps, bias_of, is_plain, replace_nodes
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class SplitConcat:
         widths = [shapes(graph)[name][3] for name in joined.inputs]
         kernels = np.split(conv.weights["kernel"], np.cumsum(widths)[:-1], axis=2)
         parts = list(_parts(conv, joined.inputs, kernels))
-        new = [*parts, *total(conv.name, [part.name for part in parts], conv.attrs["activation"] == "relu")]
-        return replaced(graph, match.nodes, new)
+        new = [*parts, *add_maps(conv.name, [part.name for part in parts], conv.attrs["activation"] == "relu")]
+        return replace_nodes(graph, match.nodes, new)
 
 
 def _parts(conv: Node, sources: tuple[str, ...], kernels: list[np.ndarray]) -> Iterator[Node]:
     attrs = {**conv.attrs, "activation": "linear"}
     for i, (source, kernel) in enumerate(zip(sources, kernels, strict=True)):
-        own = {"bias": bias(conv)} if i == 0 else {}
+        own = {"bias": bias_of(conv)} if i == 0 else {}
         yield Node(f"{conv.name}_part{i}", "conv", (source,), attrs, {"kernel": np.ascontiguousarray(kernel), **own})
 
 
@@ -85,7 +85,7 @@ class JoinSum:
         joined = Node(f"{match.node}_joined", "concat", tuple(conv.inputs[0] for conv in convs))
         weights = {
             "kernel": np.concatenate([conv.weights["kernel"] for conv in convs], axis=2),
-            "bias": np.add.reduce([bias(conv) for conv in convs]),
+            "bias": np.add.reduce([bias_of(conv) for conv in convs]),
         }
         new = Node(match.node, "conv", (joined.name,), {"padding": "same"}, weights)
-        return replaced(graph, match.nodes, [joined, new])
+        return replace_nodes(graph, match.nodes, [joined, new])

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from u3p_edge.graph.ir import Graph
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
-from u3p_edge.rewrite.rules.pieces import convolution, is_plain, replaced
+from u3p_edge.rewrite.rules.pieces import conv_node, is_plain, replace_nodes
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class LowRank:
         conv = graph[match.node]
         left, right = self._factors(conv.weights["kernel"])
         wide = [graph[name] for name in match.nodes[:-1]]
-        small = convolution(f"{conv.name}_small", wide[0].inputs[0] if wide else conv.inputs[0], left)
+        small = conv_node(f"{conv.name}_small", wide[0].inputs[0] if wide else conv.inputs[0], left)
         grown = [replace(up, name=f"{conv.name}_up", inputs=(small.name,)) for up in wide]
         source = (grown or [small])[0].name
         new = replace(conv, inputs=(source,), weights={**conv.weights, "kernel": right})
-        return replaced(graph, match.nodes, [small, *grown, new])
+        return replace_nodes(graph, match.nodes, [small, *grown, new])
 
     def _factors(self, kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Kernels [1, 1, C, r] and [k, k, r, f] whose product is `kernel`, or nearest to it."""
@@ -102,7 +102,7 @@ def _site(graph: Graph, name: str) -> Match | Refusal | None:
     """The convolution, with the upsampling it reads if it reads one."""
     conv = graph[name]
     if conv.op != "conv" or graph[conv.inputs[0]].op == "upsample":
-        return upsampled.match(graph, name)
+        return upsampled.match_upsampled(graph, name)
     reason = is_plain(conv)
     return Refusal(reason) if reason else Match(name, (name,))
 

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from u3p_edge.graph.ir import Graph, Node, consumers, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.pieces import is_plain, replaced
+from u3p_edge.rewrite.rules.pieces import is_plain, replace_nodes
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,17 @@ class PointwiseFirst:
         if move.op == "reshape":
             attrs["target_shape"] = (*shapes(graph)[move.name][1:3], conv.weights["kernel"].shape[3])
         moved = Node(conv.name, move.op, tuple(part.name for part in parts), attrs)
-        return replaced(graph, match.nodes, [*parts, moved])
+        return replace_nodes(graph, match.nodes, [*parts, moved])
 
 
-def settled(graph: Graph) -> Graph:
+def hoist_pointwise(graph: Graph) -> Graph:
     """The graph with the rule applied wherever it can be."""
     rule = PointwiseFirst()
     for node in graph.nodes:
         match = rule.match(graph, node.name) if node.name in graph else None
         if isinstance(match, Match):
             # What is behind the move may be another one.
-            return settled(rule.rewrite(graph, match))
+            return hoist_pointwise(rule.rewrite(graph, match))
     return graph
 
 

@@ -33,7 +33,7 @@ import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.pieces import replaced, total
+from u3p_edge.rewrite.rules.pieces import add_maps, replace_nodes
 from u3p_edge.rewrite.rules.separable import Separable, column_taps
 
 
@@ -68,8 +68,8 @@ class OneInterpolation:
         nodes += _steps(name, left, right, filters, factor)
         nodes += _corrections(name, left, right, width // factor, factor)
         nodes += _spread(name, (height, width, filters), factor)
-        nodes += total(name, [f"{name}_up", f"{name}_change"], conv.attrs["activation"] == "relu")
-        return replaced(graph, match.nodes, nodes)
+        nodes += add_maps(name, [f"{name}_up", f"{name}_change"], conv.attrs["activation"] == "relu")
+        return replace_nodes(graph, match.nodes, nodes)
 
 
 def _summed(conv: Node) -> Node:

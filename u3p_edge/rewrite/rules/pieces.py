@@ -36,13 +36,13 @@ def is_plain(conv: Node) -> str:
     return ""
 
 
-def bias(conv: Node) -> Array:
+def bias_of(conv: Node) -> Array:
     """The bias, zeros where there is none: float32 [O]."""
     kernel = conv.weights["kernel"]
     return np.asarray(conv.weights.get("bias", np.zeros(kernel.shape[-1], kernel.dtype)))
 
 
-def convolution(name: str, source: str, kernel: npt.NDArray[np.floating], own_bias: Array | None = None) -> Node:
+def conv_node(name: str, source: str, kernel: npt.NDArray[np.floating], own_bias: Array | None = None) -> Node:
     """A linear convolution that keeps its map's size; kernel [h, w, C, O]."""
     weights = {"kernel": np.ascontiguousarray(kernel, np.float32)}
     if own_bias is not None:
@@ -50,7 +50,7 @@ def convolution(name: str, source: str, kernel: npt.NDArray[np.floating], own_bi
     return Node(name, "conv", (source,), {"padding": "same"}, weights)
 
 
-def shifted(name: str, source: str, axis: int, by: int, beside: tuple[int, int] = (0, 0)) -> list[Node]:
+def shift_map(name: str, source: str, axis: int, by: int, beside: tuple[int, int] = (0, 0)) -> list[Node]:
     """Nodes, the last of which holds at place j what `source` holds at j + by along an axis, zeros beyond its ends.
 
     `beside` are columns that are cut off on the way, from the left and from the right; along rows alone.
@@ -63,7 +63,7 @@ def shifted(name: str, source: str, axis: int, by: int, beside: tuple[int, int] 
     return [cut, Node(name, "pad", (cut.name,), {"padding": padding})]
 
 
-def total(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
+def add_maps(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
     """Additions two by two; the last node, `name`, is the sum, or the ReLU of it, which runtimes fuse into the addition."""
     names = [f"{name}_sum{i}" for i in range(1, len(sources))]
     if not relu:
@@ -75,7 +75,7 @@ def total(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
     return [*nodes, Node(name, "activation", (running,), {"function": "relu"})] if relu else nodes
 
 
-def replaced(graph: Graph, nodes: Sequence[str], new: Sequence[Node]) -> Graph:
+def replace_nodes(graph: Graph, nodes: Sequence[str], new: Sequence[Node]) -> Graph:
     """The graph with `new` in place of `nodes`, whose last node both lists end in by name.
 
     Of `nodes`, those that something else still reads stay.

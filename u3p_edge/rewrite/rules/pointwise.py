@@ -13,7 +13,7 @@ from typing import ClassVar
 from u3p_edge.graph.ir import Graph
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
-from u3p_edge.rewrite.rules.pieces import replaced
+from u3p_edge.rewrite.rules.pieces import replace_nodes
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Pointwise:
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
-        found = upsampled.match(graph, name)
+        found = upsampled.match_upsampled(graph, name)
         if not isinstance(found, Match):
             return found
         conv = graph[name]
@@ -39,4 +39,4 @@ class Pointwise:
         """See `Rule.rewrite`."""
         up, conv = (graph[name] for name in match.nodes)
         small = replace(conv, name=f"{conv.name}_small", inputs=up.inputs)
-        return replaced(graph, match.nodes, [small, replace(up, name=conv.name, inputs=(small.name,))])
+        return replace_nodes(graph, match.nodes, [small, replace(up, name=conv.name, inputs=(small.name,))])

@@ -16,8 +16,8 @@ Bilinear weights sum to one everywhere (edges are clamped), so the bias may ride
 fill with zeros, as the convolution's border does, and the interpolation clamps, as the upsampling's does: exact at all
 borders.
 
-Domain: that of `upsampled.match` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a kernel of more
-than one column.
+Domain: that of `upsampled.match_upsampled` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a
+kernel of more than one column.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
-from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, bias, convolution, replaced, shifted, total
+from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, add_maps, bias_of, conv_node, replace_nodes, shift_map
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Separable:
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
-        found = upsampled.match(graph, name)
+        found = upsampled.match_upsampled(graph, name)
         if not isinstance(found, Match):
             return found
         height, width = graph[name].weights["kernel"].shape[:2]
@@ -56,7 +56,7 @@ class Separable:
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
         up, conv = (graph[name] for name in match.nodes)
-        return replaced(graph, match.nodes, _nodes(up, conv, shapes(graph)[up.inputs[0]][2]))
+        return replace_nodes(graph, match.nodes, _nodes(up, conv, shapes(graph)[up.inputs[0]][2]))
 
 
 def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
@@ -65,10 +65,10 @@ def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
     for b, name in enumerate(taps):
         added = [*_grown(f"{name}_columns", name, up, COLUMNS)]
         by = b - len(taps) // 2
-        added += shifted(f"{name}_shifted", added[-1].name if added else name, COLUMNS, by) if by else []
+        added += shift_map(f"{name}_shifted", added[-1].name if added else name, COLUMNS, by) if by else []
         nodes += added
         columns.append(added[-1].name if added else name)
-    return [*nodes, *total(conv.name, columns, conv.attrs["activation"] == "relu")]
+    return [*nodes, *add_maps(conv.name, columns, conv.attrs["activation"] == "relu")]
 
 
 def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]]:
@@ -82,10 +82,10 @@ def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]
     nodes: list[Node] = []
     for a in range(height):
         own = np.zeros((count, filters), np.float32)
-        own[count // 2] = bias(conv)
+        own[count // 2] = bias_of(conv)
         taps = np.concatenate(kernel[a], axis=-1)[None, None]
         row = f"{name}_tap{a}" if height > 1 else f"{name}_taps"
-        nodes.append(convolution(row, up.inputs[0], taps, own.reshape(-1) if a == height // 2 else None))
+        nodes.append(conv_node(row, up.inputs[0], taps, own.reshape(-1) if a == height // 2 else None))
     if height > 1:
         nodes.append(Node(f"{name}_taps", "concat", tuple(tap.name for tap in nodes), {"axis": 2}))
     nodes += _grown(f"{name}_taps_rows", f"{name}_taps", up, ROWS)
@@ -94,9 +94,9 @@ def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]
         rows = []
         for a in range(height):
             beside = (a * width, (height - 1 - a) * width)
-            nodes += shifted(f"{name}_row{a}", summed, ROWS, a - height // 2, beside)
+            nodes += shift_map(f"{name}_row{a}", summed, ROWS, a - height // 2, beside)
             rows.append(nodes[-1].name)
-        nodes += total(f"{name}_rows", rows, relu=False)
+        nodes += add_maps(f"{name}_rows", rows, relu=False)
         summed = nodes[-1].name
     columns = [f"{name}_column{b}" for b in range(count)]
     for b, column in enumerate(columns):

@@ -7,7 +7,7 @@ from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import is_plain
 
 
-def match(graph: Graph, name: str) -> Match | Refusal | None:
+def match_upsampled(graph: Graph, name: str) -> Match | Refusal | None:
     """The convolution of that name and the upsampling it reads."""
     conv = graph[name]
     if conv.op != "conv" or graph[conv.inputs[0]].op != "upsample":

@@ -31,7 +31,7 @@ import numpy as np
 from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.ops import Shape
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, Array, convolution, is_plain, replaced, total
+from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, Array, add_maps, conv_node, is_plain, replace_nodes
 
 PRODUCTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 """The four filters from the three taps."""
@@ -74,7 +74,7 @@ class Winograd:
         conv = graph[match.node]
         _, height, width, _ = shapes(graph)[match.node]
         new = _by_rows(conv, (height, width)) if self.axes == "rows" else _by_both(conv)
-        return replaced(graph, match.nodes, list(new))
+        return replace_nodes(graph, match.nodes, list(new))
 
 
 def _by_rows(conv: Node, size: tuple[int, int]) -> Iterator[Node]:
@@ -90,7 +90,7 @@ def _by_rows(conv: Node, size: tuple[int, int]) -> Iterator[Node]:
 
     yield from _operands(name, f"{name}_pairs", part)
     for i, kernel in enumerate(_products(conv.weights["kernel"], ROWS)):
-        yield convolution(f"{name}_m{i}", f"{name}_t{i}", kernel, conv.weights.get("bias") if i == 1 else None)
+        yield conv_node(f"{name}_m{i}", f"{name}_t{i}", kernel, conv.weights.get("bias") if i == 1 else None)
     yield from _results(name, [f"{name}_m{i}" for i in range(4)], relu)
     yield Node(f"{name}_pair", "concat", (f"{name}_first", f"{name}_second"), {"axis": 2})
     yield Node(name, "reshape", (f"{name}_pair",), {"target_shape": (height, width, filters)})
@@ -115,7 +115,7 @@ def _by_both(conv: Node) -> Iterator[Node]:
         yield from _operands(one, f"{name}_t{i}", by_column)
         for j, kernel in enumerate(_products(rows, COLUMNS)):
             own_bias = conv.weights.get("bias") if (i, j) == (1, 1) else None
-            yield convolution(f"{one}_m{j}", f"{one}_t{j}", kernel, own_bias)
+            yield conv_node(f"{one}_m{j}", f"{one}_t{j}", kernel, own_bias)
         yield from _results(one, [f"{one}_m{j}" for j in range(4)], relu=False)
         yield Node(f"{name}_m{i}", "concat", (f"{one}_first", f"{one}_second"))
     yield from _results(name, [f"{name}_m{i}" for i in range(4)], relu)
@@ -144,7 +144,7 @@ def _operands(name: str, source: str, part: Callable[[int, bool], dict[str, Any]
 def _results(name: str, products: Sequence[str], relu: bool) -> Iterator[Node]:
     """m0 + m1 + m2 as `<name>_first`, m1 - m2 - m3 as `<name>_second`."""
     m0, m1, m2, m3 = products
-    yield from total(f"{name}_first", [m1, m2, m0], relu)
+    yield from add_maps(f"{name}_first", [m1, m2, m0], relu)
     last = f"{name}_second_sum" if relu else f"{name}_second"
     yield Node(f"{name}_second_part", "subtract", (m1, m2))
     yield Node(last, "subtract", (f"{name}_second_part", m3))

@@ -1,0 +1,119 @@
+"""How long two cores take to hand a byte to each other and back: whether they share a cache.
+
+Two threads pass every map of a network between the cores they run on. A virtual machine's two cores may share a cache in one
+minute and lie in two parts of the processor in the next, as its host likes; nothing tells the guest. What is bound by
+arithmetic hardly notices, what moves data does: a message was seen to take six times as long, and a network of many small
+operators a fifth longer. So every sample of two threads is kept with the time of a message beside it.
+
+A process of its own echoes what this one writes into memory that both see. Python itself is part of each message, some
+100 ns, so only large differences mean anything: see `FAR`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from u3p_edge.benchmark import child
+from u3p_edge.benchmark.core_distance_echo import BATCH, PATIENCE, SIZE, await_byte
+from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.benchmark.result import Latency
+
+MESSAGES = 20 * BATCH
+"""There and back, each time that is measured: about a millisecond."""
+
+FAR = 2.0
+"""Cores whose messages take this many times the shortest of a run share no cache. On an AMD EPYC those between cores that do
+take 107 to 156 ns, the others 296 to 335 ns."""
+
+CoreDistance = Callable[[], float]
+"""Nanoseconds of a message one way."""
+
+
+@contextlib.contextmanager
+def time_messages(threads: int) -> Iterator[CoreDistance | None]:
+    """What times a message between this process's two cores; None where it would say nothing.
+
+    It says something of a network at `threads` threads where those are two, and exactly two cores are there for them. Only
+    Linux lets a thread be put on a core.
+    """
+    if threads != 2 or available_cores() != 2 or not sys.platform.startswith("linux"):
+        yield None
+        return
+    own, other = sorted(os.sched_getaffinity(0))
+    shared = os.memfd_create("u3p_edge_cores")
+    try:
+        os.ftruncate(shared, SIZE)
+        with mmap.mmap(shared, SIZE) as memory, _echo(shared, other) as echo:
+            yield lambda: _measure(memory, echo, own)
+    finally:
+        os.close(shared)
+
+
+def shortest_time(latencies: Sequence[Latency]) -> float | None:
+    """The shortest message beside any sample; None unless it was measured for all of them."""
+    if not latencies or not all(entry.handoff_ns for entry in latencies):
+        return None
+    return min(min(entry.handoff_ns) for entry in latencies)
+
+
+def near(latency: Latency, shortest: float) -> tuple[bool, ...]:
+    """For each sample, whether the two cores shared a cache, if they did so beside the shortest message."""
+    return tuple(took < FAR * shortest for took in latency.handoff_ns)
+
+
+def shares_cache(latencies: Sequence[Latency], shortest: float) -> tuple[int, ...]:
+    """The rounds in which the cores shared a cache beside every one of the latencies."""
+    rounds = zip(*(near(entry, shortest) for entry in latencies), strict=True)
+    return tuple(number for number, shared in enumerate(rounds) if all(shared))
+
+
+@contextlib.contextmanager
+def _echo(shared: int, core: int) -> Iterator[subprocess.Popen[str]]:
+    # A session of its own: Ctrl-C is for this process, and the echo ends as its input does.
+    echo = subprocess.Popen(
+        child.command("core_distance_echo", shared, core),
+        stdin=subprocess.PIPE,
+        text=True,
+        pass_fds=(shared,),
+        start_new_session=True,
+        env=child.environment(),
+    )
+    try:
+        yield echo
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            echo.communicate()
+
+
+def _measure(memory: mmap.mmap, echo: subprocess.Popen[str], core: int) -> float:
+    """Of the quickest batch: what else the machine does only ever adds time."""
+    if echo.stdin is None:
+        raise ValueError("the echo has no input")
+    allowed = os.sched_getaffinity(0)
+    memory[0] = memory[SIZE // 2] = 0
+    echo.stdin.write(f"{MESSAGES}\n")
+    echo.stdin.flush()
+    batches, patience, middle = [], range(PATIENCE), SIZE // 2
+    os.sched_setaffinity(0, {core})
+    try:
+        begin = time.perf_counter_ns()
+        for count in range(1, MESSAGES + 1):
+            memory[0] = value = 1 + count % BATCH
+            for _ in patience:
+                if memory[middle] == value:
+                    break
+            else:
+                await_byte(memory, middle, value, lambda: echo.poll() is None)
+            if value == BATCH:
+                now = time.perf_counter_ns()
+                batches.append((now - begin) / BATCH / 2)
+                begin = now
+    finally:
+        os.sched_setaffinity(0, allowed)
+    return min(batches)

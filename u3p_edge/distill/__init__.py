@@ -1,0 +1,1 @@
+"""Training a smaller network from a larger one."""

@@ -1,0 +1,231 @@
+"""A pruned network learns again what it lost: fine-tuning on labels and on the float model's probabilities.
+
+    loss of an image = Dice + cross-entropy with its labels
+                     + distillation * divergence from the teacher's soft mask   (Hinton et al. 2015, arXiv:1503.02531)
+                     + features * distance of the decoders' attention maps      (Zagoruyko and Komodakis 2017, arXiv:1612.03928)
+
+The teacher costs many times what the student does, so its masks are computed once, of the images as they are, and moved with
+image and labels by the same augmentation. What augmentation does to intensities it does not see: the student has to give
+its answer for the plain image under all of them. Only attention maps need it at every step.
+
+A gate is a part of the inference graph, so the soft mask is the gated one and what is learnt reaches the gate too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+
+from u3p_edge.data.load import Arrays
+from u3p_edge.distill.checkpoint import CHECKPOINT, State, load_state, save_state, state_key
+from u3p_edge.distill.student import FinetuneConfig, Student, assign
+from u3p_edge.errors import DataError, ModelError
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.graph.ops import TRAINING_ONLY
+from u3p_edge.metrics import ranked
+from u3p_edge.training.checkpoint import Tensors
+from u3p_edge.training.dataset import soft_batches, steps_per_epoch
+from u3p_edge.training.schedule import learning_rate
+
+__all__ = ["CHECKPOINT", "FinetuneConfig", "FinetuneResult", "finetune", "teacher_probabilities"]
+
+TEACHER_BATCH = 8
+"""Images that the teacher sees at a time."""
+
+Begin = Callable[[str, int], Callable[[], object]]
+_Found = tuple[State, dict[str, Tensors]]
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What fine-tuning gave.
+
+    Args:
+        model: the student with the weights of the best epoch.
+        losses: of each epoch, mean over its steps.
+        scores: validation scores before training and after each epoch; what is no number counts as the worst, -inf.
+        best_epoch: the first with the highest score; 0 is the student as it came.
+    """
+
+    model: tf_keras.Model
+    losses: tuple[float, ...]
+    scores: tuple[float, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What does not change in a run."""
+
+    graph: Graph
+    arrays: Arrays
+    soft: npt.NDArray[Any]
+    recovery: FinetuneConfig
+    validate: Callable[[tf_keras.Model], float]
+    folder: Path
+    key: str
+
+
+def teacher_probabilities(
+    teacher: tf_keras.Model, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None
+) -> npt.NDArray[np.float16]:
+    """What the teacher says of every image: probabilities, float16 [N, H, W, K].
+
+    Args:
+        teacher: one input [N, H, W, C], one output of probabilities.
+        images: float32 [N, H, W, C], preprocessed.
+        advance: called after each image, for a progress bar.
+
+    Raises:
+        DataError: images that do not fit the teacher.
+    """
+    _check_images(teacher, images)
+    ask = tf.function(lambda batch: teacher(batch, training=False), input_signature=[tf.TensorSpec((None, *images.shape[1:]))])
+    masks = np.empty((*images.shape[:3], teacher.output_shape[-1]), np.float16)
+    for start in range(0, len(images), TEACHER_BATCH):
+        part = slice(start, start + TEACHER_BATCH)
+        masks[part] = ask(tf.constant(images[part])).numpy()
+        for _ in images[part]:
+            advance()
+    return masks
+
+
+def finetune(
+    student: tf_keras.Model,
+    arrays: Arrays,
+    soft: npt.NDArray[Any] | None,
+    recovery: FinetuneConfig,
+    *,
+    validate: Callable[[tf_keras.Model], float],
+    folder: Path,
+    begin: Begin = lambda _stage, _total: lambda: None,
+    teacher: tf_keras.Model | None = None,
+) -> FinetuneResult:
+    """Fine-tune a student, or go on where an earlier call with the same arguments was killed.
+
+    After every epoch `folder` holds all that is needed to go on (`CHECKPOINT`), to bit-identical weights on the same machine;
+    of a finished run, it holds the result.
+
+    Args:
+        student: functional inference graph, one input [N, H, W, C], one output of probabilities [N, H, W, K] (K = 1 a sigmoid,
+            else a softmax), batch normalisation and gate inside it or not; not changed.
+        arrays: training images and labels.
+        soft: floating [N, H, W, K], of `teacher_probabilities`; None where `recovery.distillation` is 0.
+        recovery: how.
+        validate: score of a model on the validation split, larger is better; called before training and after every epoch.
+        folder: of this run alone.
+        begin: called with a name and the number of steps; gives what is called after each.
+        teacher: needed where `recovery.features` is above 0, with the same input.
+
+    Raises:
+        ModelError: a student of another form, one with a layer that draws at random, or a loss that is not finite.
+        DataError: images, labels or soft masks that do not fit. ConfigError: features without a teacher's decoder.
+        ArtifactError: `folder` holds another run, or cannot be read or written.
+    """
+    graph = _graph(student)
+    masks = _checked(student, arrays, soft, recovery)
+    asked = teacher.get_weights() if recovery.features and teacher is not None else []
+    key = state_key(recovery, graph, (arrays.images, arrays.labels, masks, *asked))
+    run = _Run(graph, arrays, masks, recovery, validate, folder, key)
+    found = load_state(folder, key)
+    if found is None or found[0].epoch < recovery.epochs:
+        found = _train(run, Student(graph, recovery, teacher), found, begin)
+    state, parts = found
+    model = to_keras(graph)
+    assign(model, parts["best"])
+    return FinetuneResult(model, state.losses, state.scores, state.best_epoch)
+
+
+def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _Found:
+    """All epochs that are left."""
+    if found is None:
+        state = State(run.key, (), (ranked(float(run.validate(student.model))),))
+        parts = _kept(run, student, state, {})
+    else:
+        state, parts = found
+        student.restore(parts["model"], parts["adam"])
+    epochs, steps = run.recovery.epochs, steps_per_epoch(len(run.arrays.images), run.recovery.batch_size)
+    advance = begin("Fine-tune by distillation", (epochs - state.epoch) * steps)
+    while state.epoch < epochs:
+        loss = _epoch(run, student, state.epoch + 1, steps, advance)
+        state = state.after(loss, ranked(float(run.validate(student.model))))
+        parts = _kept(run, student, state, parts)
+    return state, parts
+
+
+def _kept(run: _Run, student: Student, state: State, before: dict[str, Tensors]) -> dict[str, Tensors]:
+    """All tensors of a run after an epoch, which are safe on disk then."""
+    weights = student.weights()
+    best = weights if state.best_epoch == state.epoch else before["best"]
+    parts = {"model": weights, "adam": student.moments(), "best": best}
+    save_state(run.folder, state, parts)
+    return parts
+
+
+def _epoch(run: _Run, student: Student, epoch: int, steps: int, advance: Callable[[], object]) -> float:
+    """Train one epoch (from 1); its mean loss."""
+    recovery, losses = run.recovery, []
+    warmup = round(recovery.warmup * steps)
+    batches = soft_batches(run.arrays, run.soft, recovery.augmentation, recovery.batch_size, recovery.seed, epoch)
+    for step, (images, labels, soft) in enumerate(batches, start=(epoch - 1) * steps):
+        rate = learning_rate(step, recovery.epochs * steps, warmup, recovery.learning_rate)
+        loss = student.step(images, labels, soft, rate, step)
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"the loss of fine-tuning is not finite at epoch {epoch}, step {step % steps + 1}",
+                mend=f"Use a learning_rate below {recovery.learning_rate:g}.",
+            )
+        losses.append(loss)
+        advance()
+    return float(np.mean(losses))
+
+
+def _graph(student: tf_keras.Model) -> Graph:
+    """The student as a graph, if it can be trained from any epoch on."""
+    graph = from_keras(student)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ModelError(
+            f"the student has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, not one of each",
+            mend="Hand over its inference graph.",
+        )
+    for node in graph.nodes:
+        if node.op in TRAINING_ONLY and node.op != "identity":
+            # Keras counts the calls of such layers, which a resumed run could not go on with.
+            raise ModelError(f"{node.name!r} ({node.op}) draws at random in training", mend="Hand over the inference graph.")
+    return graph
+
+
+def _check_images(model: tf_keras.Model, images: npt.NDArray[np.float32]) -> None:
+    if not len(images) or images.shape[1:] != model.input_shape[1:]:
+        wanted = ", ".join(map(str, model.input_shape[1:]))
+        raise DataError(f"the model {model.name!r} wants images [N, {wanted}], and they are {images.shape}")
+
+
+def _checked(
+    student: tf_keras.Model, arrays: Arrays, soft: npt.NDArray[Any] | None, recovery: FinetuneConfig
+) -> npt.NDArray[Any]:
+    """The soft masks, of no channel where they have no weight; all that is given fits."""
+    _check_images(student, arrays.images)
+    channels, size = student.output_shape[-1], arrays.images.shape[:3]
+    if arrays.labels.shape != size or arrays.labels.max() >= max(channels, 2):
+        raise DataError(
+            f"the labels {arrays.labels.shape}, up to {arrays.labels.max()}, do not fit images {arrays.images.shape} and "
+            f"a mask of {channels} channels"
+        )
+    if not recovery.distillation:
+        return np.zeros((*size, 0), np.float16)
+    if soft is None or soft.shape != (*size, channels) or not np.issubdtype(soft.dtype, np.floating):
+        given = "none" if soft is None else f"{soft.dtype} {soft.shape}"
+        raise DataError(
+            f"soft masks must be floating {(*size, channels)}, and they are {given}", mend="Make them by soft_masks."
+        )
+    return soft

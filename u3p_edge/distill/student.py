@@ -1,0 +1,166 @@
+"""A network that learns from labels and from a teacher: its weights, the optimizer's moments, one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+import tf_keras
+
+from u3p_edge.data.augment import Augmentation
+from u3p_edge.distill.loss import attention_distance, divergence
+from u3p_edge.errors import ConfigError
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.models.truth import counting_pixels
+from u3p_edge.training.adam import Adam
+from u3p_edge.training.checkpoint import Tensors
+from u3p_edge.training.dataset import one_hot
+from u3p_edge.training.losses import dice_cross_entropy
+
+DECODERS = tuple(f"dec{scale}_fuse_relu" for scale in (1, 2, 3, 4))
+"""Layers whose maps are compared, where student and teacher both have them."""
+
+MOMENTUM = 0.9
+"""At most, of batch normalisation's moving averages while it learns: after some ten steps they must know the pruned maps, and
+with Keras' 0.99 half of what they know after 70 steps is still of the network before."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How a pruned network is fine-tuned.
+
+    Args:
+        epochs: 0 for none.
+        batch_size: images a step.
+        learning_rate: after the warm-up; half a cosine wave follows.
+        warmup: epochs over which the learning rate rises; may be a fraction, or 0.
+        distillation: weight of the teacher's soft masks beside the labels' loss; 0 for none.
+        features: weight of its decoder's attention maps; 0 for none: with them, the teacher runs at every step.
+        augmentation: of training images; None for none.
+        weight_decay: of kernels (see `u3p_edge.training.adam.Adam`).
+        seed: of order and augmentation.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    epochs: int
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    warmup: float = 0.5
+    distillation: float = 1.0
+    features: float = 0.0
+    augmentation: Augmentation | None = None
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < float("inf"):
+            raise ConfigError(f"learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size cannot be {self.batch_size}", mend="It is 1 or more.")
+        for name in ("epochs", "warmup", "distillation", "features", "weight_decay", "seed"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} cannot be {getattr(self, name)}", mend="It is 0 or more.")
+
+
+class Student:
+    """A graph as a network in training; its weights and the optimizer's moments are the only state.
+
+    Args:
+        graph: one input, one output of probabilities.
+        recovery: see there.
+        teacher: needed for features alone.
+
+    Raises:
+        ConfigError: features are asked for without a teacher, or of networks without a decoder map in common.
+    """
+
+    def __init__(self, graph: Graph, recovery: FinetuneConfig, teacher: tf_keras.Model | None) -> None:
+        self.model = to_keras(graph)
+        for layer in self.model.layers:
+            if isinstance(layer, tf_keras.layers.BatchNormalization):
+                layer.momentum = min(layer.momentum, MOMENTUM)
+        self._recovery = recovery
+        names = _shared(self.model, teacher) if recovery.features else ()
+        self._maps = tf_keras.Model(self.model.input, [self.model.output, *_outputs(self.model, names)])
+        self._teacher = tf_keras.Model(teacher.input, _outputs(teacher, names)) if names and teacher is not None else None
+        self._variables = self.model.trainable_variables
+        self._adam = Adam(self._variables, recovery.weight_decay)
+        # The batch's size is left open, or the last bits could differ from run to run: see `u3p_edge.training.trainer`.
+        (_, height, width, channels), classes = self.model.input_shape, self.model.output_shape[-1]
+        signature = (
+            tf.TensorSpec((None, height, width, channels)),
+            tf.TensorSpec((None, height, width), tf.uint8),
+            tf.TensorSpec((None, height, width, classes if recovery.distillation else 0)),
+            tf.TensorSpec(()),
+            tf.TensorSpec((), tf.int64),
+        )
+        self._step = tf.function(self._train_step, input_signature=signature)
+
+    def step(self, images: tf.Tensor, labels: tf.Tensor, soft: tf.Tensor, rate: float, step: int) -> float:
+        """One step of gradient descent; gives the loss, mean over the images.
+
+        Args:
+            images: float32 [N, H, W, C]. labels: uint8 [N, H, W].
+            soft: float32 [N, H, W, K], or K = 0 without distillation.
+            rate: learning rate. step: of the whole run, from 0.
+        """
+        return float(self._step(images, labels, soft, tf.constant(rate, tf.float32), tf.constant(step, tf.int64)).numpy())
+
+    def _train_step(self, images: tf.Tensor, labels: tf.Tensor, soft: tf.Tensor, rate: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        theirs = [] if self._teacher is None else tf.nest.flatten(self._teacher(images, training=False))
+        with tf.GradientTape() as tape:
+            predicted, *ours = tf.nest.flatten(self._maps(images, training=True))
+            truth = one_hot(labels, predicted.shape[-1])
+            losses = dice_cross_entropy(truth, predicted)
+            if self._recovery.distillation:
+                losses += self._recovery.distillation * divergence(soft, predicted, counting_pixels(truth))
+            for own, other in zip(ours, theirs, strict=True):
+                losses += self._recovery.features / len(ours) * attention_distance(own, other)
+            loss = tf.reduce_mean(losses)
+        self._adam.apply(tape.gradient(loss, self._variables), self._variables, rate, step)
+        return loss
+
+    def weights(self) -> Tensors:
+        """Copies of all weights, by the variable's name."""
+        return {variable.name: variable.numpy() for variable in self.model.weights}
+
+    def moments(self) -> Tensors:
+        """Copies of the optimizer's moments: "MOMENT/NAME"."""
+        return {name: variable.numpy() for name, variable in self._moments().items()}
+
+    def restore(self, weights: Tensors, moments: Tensors) -> None:
+        """Set all weights and moments. Raises KeyError or ValueError for tensors of another network."""
+        assign(self.model, weights)
+        for name, variable in self._moments().items():
+            variable.assign(moments[name])
+
+    def _moments(self) -> dict[str, tf.Variable]:
+        return {f"{kind}/{name}": v for kind, some in self._adam.moments.items() for name, v in some.items()}
+
+
+def assign(model: tf_keras.Model, weights: Tensors) -> None:
+    """Set all weights of a model by the variables' names. Raises KeyError or ValueError for those of another network."""
+    for variable in model.weights:
+        variable.assign(weights[variable.name])
+
+
+def _shared(student: tf_keras.Model, teacher: tf_keras.Model | None) -> tuple[str, ...]:
+    """The decoder maps that both have."""
+    if teacher is None:
+        raise ConfigError("the decoder's maps are to be taught, and there is no teacher", mend="Give it, or set features to 0.")
+    names = {layer.name for layer in student.layers} & {layer.name for layer in teacher.layers}
+    found = tuple(name for name in DECODERS if name in names)
+    if not found:
+        raise ConfigError(
+            f"student and teacher have none of the layers {', '.join(DECODERS)} in common, whose maps are to be taught",
+            mend="Set features to 0.",
+        )
+    return found
+
+
+def _outputs(model: tf_keras.Model, names: Sequence[str]) -> list[tf.Tensor]:
+    return [model.get_layer(name).output for name in names]

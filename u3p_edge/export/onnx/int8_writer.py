@@ -1,0 +1,192 @@
+"""The integers of an int8 TFLite file, written as an ONNX file in QDQ form.
+
+Every weight, bias, scale and zero point is the TFLite file's own, so both formats are one integer network; no second
+calibration takes place. Each operator becomes DequantizeLinear -> float operator -> QuantizeLinear, the form that
+ONNX Runtime and OpenVINO fuse into integer kernels; what only moves values moves the integers. Maps are NCHW inside; the
+input `image` and the output `mask` stay NHWC as in TFLite.
+
+Maps are stored as uint8, every integer and zero point 128 higher than in TFLite, which changes no value: ONNX Runtime
+fuses int8 maps on x86 only where a tensor has a single reader, and leaves convolutions in float beside the others
+(18 of 35 of a UNet 3+, seen in ONNX Runtime 1.31). `image` and `mask` are int8, as in TFLite.
+
+A fused ReLU needs no node when the output's zero point is its lowest integer: the saturation of QuantizeLinear is
+the ReLU then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.export.onnx.moves import MOVES, keeps_integers
+from u3p_edge.export.onnx.operators import OPERATORS, resize_node
+from u3p_edge.export.onnx.pieces import (
+    TO_NCHW,
+    TO_NHWC,
+    Emission,
+    constant,
+    dequantize,
+    quantize,
+    real,
+    store,
+    stored,
+    transpose,
+    unsigned,
+)
+from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.tflite.undo_layouts import undo_layouts
+
+OPSET = 17
+IR_VERSION = 8
+_RELU, _RELU6 = 1, 3  # schema.ActivationFunctionType
+ABOVE = 2.0**-19
+"""By how much an interpolated value is raised, as a share of it. It must be more than what float32 loses on the way (three
+products, a sum and a quotient, 2^-24 each), and for 255 steps less than from the last value below a half up to that half, which
+for a factor of 16 along both axes is 1/1024: 255 * 2^-19 = 1/2056."""
+
+_SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "SUB", "DIV"})
+
+
+def write_int8_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
+    """An int8 TFLite graph as an ONNX model in QDQ form (opset 17), checked by onnx.checker.
+
+    Raises:
+        ModelError: an operator that this exporter does not know, by name.
+    """
+    graph = undo_layouts(graph)
+    emission = _enter(graph)
+    for index, op in enumerate(graph.operators):
+        emission += _operator(graph, op, index)
+    emission = _needed(emission + _leave(graph))
+    image, mask = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    values = [_value_info("image", image)], [_value_info("mask", mask)]
+    model = helper.make_model(
+        helper.make_graph(list(emission.nodes), "unet3plus", *values, list(emission.constants)),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="u3p_edge",
+        producer_version=metadata.version,
+    )
+    helper.set_model_props(model, {METADATA_KEY: metadata.to_json(), **_io_quantization(image, mask)})
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"the integers have no valid ONNX form: {str(error).splitlines()[0][:200]}") from error
+    return model
+
+
+def _needed(emission: Emission) -> Emission:
+    """What `mask` is computed from: a subtraction reads its operand's integers, not the real values made of them."""
+    read, nodes = {"mask"}, list[onnx.NodeProto]()
+    for node in reversed(emission.nodes):
+        if read.intersection(node.output):
+            nodes.append(node)
+            read.update(node.input)
+    return Emission(tuple(reversed(nodes)), tuple(value for value in emission.constants if value.name in read))
+
+
+def count_convolutions(graph: TFLiteGraph) -> int:
+    """How many convolutions a runtime must execute on integers."""
+    return sum(op.code in ("CONV_2D", "DEPTHWISE_CONV_2D") for op in graph.operators)
+
+
+def _io_quantization(image: Tensor, mask: Tensor) -> dict[str, str]:
+    if not image.scale.size or not mask.scale.size:
+        return {}
+    pairs = {name: [float(t.scale[0]), int(t.zero_point[0])] for name, t in (("image", image), ("mask", mask))}
+    return {QUANTIZATION_KEY: json.dumps(pairs)}
+
+
+def _value_info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(tensor.dtype), tensor.shape)
+
+
+def _enter(graph: TFLiteGraph) -> Emission:
+    """The int8 `image` as a stored NCHW map."""
+    first = graph.inputs[0]
+    image = graph.tensors[first]
+    entered = dequantize(image, "image", "image_real") + transpose("image_real", "image_nchw", TO_NCHW)
+    return entered + store(image, "image_nchw", first)
+
+
+def _leave(graph: TFLiteGraph) -> Emission:
+    last = graph.outputs[0]
+    return transpose(real(last), "mask_real", TO_NHWC) + quantize(graph.tensors[last], "mask_real", "mask")
+
+
+def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
+    """One operator: its inputs dequantized, the operation in float, its output quantized."""
+    target = op.outputs[0]
+    if op.code in MOVES and (op.code != "CONCATENATION" or keeps_integers(graph, op)):
+        return _moved(graph, op, index)
+    translate = OPERATORS.get(op.code)
+    if translate is None:
+        raise ModelError(
+            f"the TFLite operator {op.code} has no ONNX form here",
+            mend="Use the TFLite file; --formats tflite makes no ONNX file.",
+        )
+    if op.code == "RESIZE_BILINEAR" and graph.tensors[target].scale.size:
+        return _interpolation(graph, op, index)
+    raw = f"y{index}"
+    emission = translate(graph, op, index, raw)
+    if op.code in _SELF_CLAMPING:
+        raw, clamp = _activation(graph.tensors[target], op, raw, index)
+        emission += clamp
+    return emission + store(graph.tensors[target], raw, target)
+
+
+def _moved(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
+    """One operator that only moves values: from integers to integers, and in a new scale from those to others."""
+    before, after, target = unsigned(graph.tensors[op.inputs[0]]), unsigned(graph.tensors[op.outputs[0]]), op.outputs[0]
+    if keeps_integers(graph, op):
+        return MOVES[op.code](graph, op, index, stored(target)) + dequantize(after, stored(target), real(target))
+    moved = MOVES[op.code](graph, op, index, f"m{index}") + dequantize(before, f"m{index}", f"y{index}")
+    return moved + store(graph.tensors[target], f"y{index}", target)
+
+
+def _interpolation(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
+    """A bilinear resize whose halves are rounded up, as XNNPACK does it; QuantizeLinear alone rounds them to even, and between
+    integers a factor of two along one axis gives a half in every fourth place.
+
+    Counted from 0 instead of from the zero point no integer is negative, and a step that is larger by `ABOVE` lifts every half
+    over the boundary. Unequal steps also keep the operator in float32: between equal ones older ONNX Runtimes interpolate the
+    integers and truncate (seen in 1.23, not in 1.31).
+    """
+    source, target = (unsigned(graph.tensors[i]) for i in (op.inputs[0], op.outputs[0]))
+    kept, lifted = _from_zero(target), dataclasses.replace(_from_zero(source), scale=source.scale * np.float32(1 + ABOVE))
+    read = dequantize(lifted, stored(op.inputs[0]), f"x{index}_real")
+    grown = resize_node(graph, op, index, f"x{index}_real", f"y{index}")
+    written = quantize(kept, f"y{index}", stored(op.outputs[0]))
+    return read + grown + written + dequantize(target, stored(op.outputs[0]), real(op.outputs[0]))
+
+
+def _from_zero(tensor: Tensor) -> Tensor:
+    return dataclasses.replace(tensor, zero_point=np.zeros_like(tensor.zero_point))
+
+
+def _activation(output: Tensor, op: Operator, source: str, index: int) -> tuple[str, Emission]:
+    """The operator's fused activation, unless the saturation of the output's integers is that activation already.
+
+    In front of an activation that stays a node the value is rounded to the output's integers first, which changes no
+    result (they contain zero, and rounding keeps order) and lets the operator itself run on integers.
+    """
+    kind = int(op.options.get("fusedActivationFunction", 0))
+    if kind == 0:
+        return source, Emission()
+    if kind not in (_RELU, _RELU6):
+        raise ModelError(f"the fused activation {kind} of {op.code} has no ONNX form here")
+    if kind == _RELU and output.scale.size and int(output.zero_point[0]) == np.iinfo(output.dtype).min:
+        return source, Emission()
+    rounded, kept = f"c{index}", unsigned(output)
+    emission = quantize(kept, source, f"{rounded}_q") + dequantize(kept, f"{rounded}_q", rounded)
+    if kind == _RELU:
+        return f"r{index}", emission + Emission((helper.make_node("Relu", [rounded], [f"r{index}"]),))
+    limits = [constant(f"{end}{index}", np.float32(v)) for end, v in (("low", 0.0), ("high", 6.0))]
+    node = helper.make_node("Clip", [rounded, f"low{index}", f"high{index}"], [f"r{index}"])
+    return f"r{index}", emission + Emission((node,), tuple(limits))

@@ -1,0 +1,170 @@
+"""The TFLite operators that only move values, in ONNX: integers to integers.
+
+A DequantizeLinear before and a QuantizeLinear behind would change no value, but OpenVINO 2026.4 then computes every second
+RESHAPE or STRIDED_SLICE in floats (an int8 UNet 3+ in its rewritten form takes a fifth longer). So a translator here reads and
+gives `stored` maps, which are real values only in a network of floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from onnx import helper
+
+from u3p_edge.export.onnx.pieces import (
+    TO_NCHW,
+    TO_NHWC,
+    Emission,
+    channel_axis,
+    constant,
+    data_of,
+    in_nchw,
+    stored,
+    transpose,
+    unsigned,
+)
+from u3p_edge.export.slicing import cut_operator
+from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
+
+Mover = Callable[[TFLiteGraph, Operator, int, str], Emission]
+
+
+def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """Elements keep their NHWC order, so a map is brought to NHWC before and back to NCHW after, unless its channels stay."""
+    source, emission = stored(op.inputs[0]), Emission()
+    before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
+    if len(before) == len(after) == 4 and before[3] == after[3]:
+        shape = constant(f"{target}_shape", np.asarray(after, np.int64)[list(TO_NCHW)])
+        return Emission((helper.make_node("Reshape", [source, shape.name], [target]),), (shape,))
+    if len(before) == 4:
+        emission += transpose(source, f"{target}_from", TO_NHWC)
+        source = f"{target}_from"
+    shape = constant(f"{target}_shape", np.asarray(after, np.int64))
+    reshaped = f"{target}_to" if len(after) == 4 else target
+    emission += Emission((helper.make_node("Reshape", [source, shape.name], [reshaped]),), (shape,))
+    return emission + transpose(reshaped, target, TO_NCHW) if len(after) == 4 else emission
+
+
+def slice_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """STRIDED_SLICE and SLICE with steps of 1, as one Slice of an NCHW map."""
+    spans = np.asarray(cut_operator(graph, op), np.int64)
+    spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
+    starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
+    node = helper.make_node("Slice", [stored(op.inputs[0]), starts.name, ends.name], [target])
+    return Emission((node,), (starts, ends))
+
+
+def space_to_depth(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """Every second place in both directions, four times: runtimes have no SpaceToDepth for integers."""
+    source, emission = stored(op.inputs[0]), Emission()
+    block = int(op.options["blockSize"])
+    axes, steps = (
+        constant(f"{target}_{name}", np.asarray(v, np.int64)) for name, v in (("axes", [2, 3]), ("steps", [block] * 2))
+    )
+    ends = constant(f"{target}_ends", np.asarray(graph.tensors[op.inputs[0]].shape[1:3], np.int64))
+    emission += Emission(constants=(axes, steps, ends))
+    parts = []
+    for row, column in np.ndindex(block, block):
+        part, starts = (
+            f"{target}_{row}{column}",
+            constant(f"{target}_{row}{column}_starts", np.asarray([row, column], np.int64)),
+        )
+        node = helper.make_node("Slice", [source, starts.name, ends.name, axes.name, steps.name], [part])
+        emission += Emission((node,), (starts,))
+        parts.append(part)
+    return emission + Emission((helper.make_node("Concat", parts, [target], axis=1),))
+
+
+def depth_to_space(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """Columns side by side in an axis of their own, then rows: OpenVINO 2026.4 cannot compile a DepthToSpace of integers."""
+    source, emission = stored(op.inputs[0]), Emission()
+    block, (_, rows, columns, channels) = int(op.options["blockSize"]), graph.tensors[op.outputs[0]].shape
+    wide = constant(f"{target}_wide", np.asarray([1, channels, rows // block, columns], np.int64))
+    whole = constant(f"{target}_whole", np.asarray([1, channels, rows, columns], np.int64))
+    last = constant(f"{target}_last", np.asarray([4], np.int64))
+    parts = [f"{target}_{row}{column}" for row, column in np.ndindex(block, block)]
+    emission += Emission((helper.make_node("Split", [source], parts, axis=1),), (wide, whole, last))
+    for row in range(block):
+        own = parts[row * block : (row + 1) * block]
+        emission += Emission(tuple(helper.make_node("Unsqueeze", [part, last.name], [f"{part}_column"]) for part in own))
+        joined = helper.make_node("Concat", [f"{part}_column" for part in own], [f"{target}_row{row}_columns"], axis=4)
+        merged = helper.make_node("Reshape", [f"{target}_row{row}_columns", wide.name], [f"{target}_row{row}"])
+        emission += Emission((joined, merged))
+    rows_joined = helper.make_node("Concat", [f"{target}_row{row}" for row in range(block)], [f"{target}_rows"], axis=3)
+    return emission + Emission((rows_joined, helper.make_node("Reshape", [f"{target}_rows", whole.name], [target])))
+
+
+def pad_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """PAD with zeros. ONNX Runtime pads integers in floats, so theirs are joined on."""
+    source, paddings = graph.tensors[op.inputs[0]], data_of(graph.tensors[op.inputs[1]])
+    if source.scale.size:
+        return _with_zeros(graph, op, paddings, target)
+    order = list(TO_NCHW) if len(paddings) == 4 else list(range(len(paddings)))
+    pads = constant(f"{target}_pads", paddings[order].T.ravel().astype(np.int64))  # all beginnings, then all ends
+    return Emission((helper.make_node("Pad", [stored(op.inputs[0]), pads.name], [target]),), (pads,))
+
+
+def _with_zeros(graph: TFLiteGraph, op: Operator, paddings: npt.NDArray[np.int32], target: str) -> Emission:
+    """A map between rows, columns or channels of the integer that stands for zero."""
+    kept = unsigned(graph.tensors[op.inputs[0]])
+    rank = len(kept.shape)
+    order = TO_NCHW if rank == 4 else tuple(range(rank))
+    shape, source, emission = [kept.shape[axis] for axis in order], stored(op.inputs[0]), Emission()
+    for axis in (axis for axis in range(rank) if paddings[order[axis]].any()):
+        counts, names = paddings[order[axis]], [source]
+        for end, count in enumerate(counts):
+            if not count:
+                continue
+            zeros = np.full([*shape[:axis], int(count), *shape[axis + 1 :]], int(kept.zero_point[0]), kept.dtype)
+            emission += Emission(constants=(constant(f"{target}_zeros{axis}{end}", zeros),))
+            names.insert(0 if end == 0 else len(names), f"{target}_zeros{axis}{end}")
+        shape[axis] += int(counts.sum())
+        source = f"{target}_axis{axis}"
+        emission += Emission((helper.make_node("Concat", names, [source], axis=axis),))
+    return emission + Emission((helper.make_node("Identity", [source], [target]),))
+
+
+def concat_node(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """CONCATENATION of maps, and of constants, in one scale."""
+    names, emission = [], Emission()
+    for position, tensor in enumerate(op.inputs):
+        value, name = unsigned(graph.tensors[tensor]), stored(tensor)
+        if value.data is not None:
+            name = f"x{index}_{position}_q"
+            emission += Emission(constants=(constant(name, in_nchw(value.data, graph, op)),))
+        names.append(name)
+    axis = channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
+    return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))
+
+
+def permute(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """A TRANSPOSE of NHWC maps, as one Transpose of NCHW maps."""
+    order = [int(axis) for axis in np.ravel(data_of(graph.tensors[op.inputs[1]]))]
+    if len(order) == 4:
+        order = [TO_NCHW.index(order[TO_NCHW[axis]]) for axis in range(4)]
+    return transpose(stored(op.inputs[0]), target, order)
+
+
+MOVES: Mapping[str, Mover] = MappingProxyType(
+    {
+        "CONCATENATION": concat_node,
+        "RESHAPE": reshape,
+        "STRIDED_SLICE": slice_node,
+        "SLICE": slice_node,
+        "PAD": pad_node,
+        "SPACE_TO_DEPTH": space_to_depth,
+        "DEPTH_TO_SPACE": depth_to_space,
+        "TRANSPOSE": permute,
+    }
+)
+"""Every operator that only moves values."""
+
+
+def keeps_integers(graph: TFLiteGraph, op: Operator) -> bool:
+    """Whether an operator moves integers that stand for the same before and after."""
+    after = graph.tensors[op.outputs[0]]
+    before = [graph.tensors[index] for index in (op.inputs if op.code == "CONCATENATION" else op.inputs[:1])]
+    return all(np.array_equal(t.scale, after.scale) and np.array_equal(t.zero_point, after.zero_point) for t in before)

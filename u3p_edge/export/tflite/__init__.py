@@ -1,0 +1,1 @@
+"""TFLite files: their schema, our writer and reader, and TensorFlow's converter."""

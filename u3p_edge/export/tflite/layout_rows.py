@@ -1,0 +1,236 @@
+"""Whole stretches of a network with rows as images of a batch, [H, 1, W, C] in place of [1, H, W, C], and back.
+
+`layout_ops` says why an interpolation along columns and a 1xk convolution should see rows so, at two copies each. Sums,
+crops, padding and joining along columns or channels compute the same in either shape, and a RESHAPE that is there anyway goes
+to either shape at no cost. So a stretch between RESHAPEs is laid as a whole where the copies at its other ends are no more than
+those around each operator would be; elsewhere those operators are laid alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+
+import numpy as np
+
+from u3p_edge.export.tflite.layout_ops import RESIZES, gains_by_rows, reshape_to, treats_rows_alike
+from u3p_edge.export.tflite.pieces import Call, integers
+from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.graph.ops import Shape
+
+Maps = Mapping[str, Tensor]
+_ROWS, _MAP = "/rows", "/map"
+"""Behind the name of a map that is there in both shapes: of the second one."""
+
+_EITHER = ("ADD", "SUB", "MUL", "STRIDED_SLICE", "PAD", "CONCATENATION", "CONV_2D", *RESIZES)
+
+
+def rows_as_images(calls: Sequence[Call], inputs: Sequence[Tensor], outputs: Sequence[str]) -> tuple[Call, ...]:
+    """The calls with the stretches laid where that pays.
+
+    Args:
+        calls: in order.
+        inputs, outputs: the network's; they stay maps.
+    """
+    maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
+    makers = {call.output.name: call for call in calls}
+    readers: dict[str, list[Call]] = {name: [] for name in maps}
+    for call in calls:
+        for name in _read(call):
+            readers[name].append(call)
+    laid: set[str] = set()
+    for stretch in _stretches(calls, maps, readers, outputs):
+        if _pays(stretch, maps, makers, readers):
+            laid.update(call.output.name for call in stretch)
+        else:
+            laid.update(call.output.name for call in stretch if gains_by_rows(call, maps[next(_read(call))]))
+    return _merged(tuple(_laid(calls, maps, laid)), outputs) if laid else tuple(calls)
+
+
+def _read(call: Call) -> Iterator[str]:
+    """The maps that a call reads, each once."""
+    return iter(dict.fromkeys(name for name in call.inputs if isinstance(name, str)))
+
+
+def _either(call: Call, maps: Maps, outputs: Sequence[str]) -> bool:
+    """Whether a call computes the same with rows as images."""
+    shapes = [maps[name].shape for name in (call.output.name, *_read(call))]
+    if call.code not in _EITHER or call.output.name in outputs or any(len(s) != 4 or s[0] != 1 or s[1] == 1 for s in shapes):
+        return False
+    if call.code in ("ADD", "SUB", "MUL"):
+        return len(set(shapes)) == 1 and all(isinstance(given, str) for given in call.inputs)
+    if call.code == "CONCATENATION":
+        return call.options["axis"] in (2, 3)
+    return call.code in ("STRIDED_SLICE", "PAD") or treats_rows_alike(call, maps[next(_read(call))])
+
+
+def _stretches(
+    calls: Sequence[Call], maps: Maps, readers: Mapping[str, Sequence[Call]], outputs: Sequence[str]
+) -> list[list[Call]]:
+    """The calls that compute the same in either shape, in groups that one map or another connects."""
+    able = [call for call in calls if _either(call, maps, outputs)]
+    group = {call.output.name: call.output.name for call in able}
+
+    def root(name: str) -> str:
+        while group[name] != name:
+            group[name] = name = group[group[name]]
+        return name
+
+    for name in maps:
+        together = [call.output.name for call in readers[name] if call.output.name in group]
+        if name in group:
+            together.append(name)
+        for other in together[1:]:
+            group[root(other)] = root(together[0])
+    found: dict[str, list[Call]] = {}
+    for call in able:
+        found.setdefault(root(call.output.name), []).append(call)
+    return list(found.values())
+
+
+def _pays(stretch: Sequence[Call], maps: Maps, makers: Mapping[str, Call], readers: Mapping[str, Sequence[Call]]) -> bool:
+    """Whether the copies at a stretch's ends are no more than those around each operator that gains."""
+    own = {call.output.name for call in stretch}
+    gaining = [call for call in stretch if gains_by_rows(call, maps[next(_read(call))])]
+    around = sum(_size(maps[next(_read(call))]) + _size(call.output) for call in gaining)
+    given = {name for call in stretch for name in _read(call)} - own
+    entries = sum(_size(maps[name]) for name in given if name not in makers or makers[name].code != "RESHAPE")
+    left = {name for name in own if any(r.code != "RESHAPE" and r.output.name not in own for r in readers[name])}
+    return bool(gaining) and entries + sum(_size(maps[name]) for name in left) <= around
+
+
+def _size(tensor: Tensor) -> int:
+    return math.prod(tensor.shape)
+
+
+def _laid(calls: Sequence[Call], maps: Maps, laid: Set[str]) -> Iterator[Call]:
+    """The calls, those of `laid` with rows as images; a map that is read in both shapes has a second name for the other."""
+    known: set[str] = set()
+    for call in calls:
+        inside = call.output.name in laid
+        names: dict[str, str] = {}
+        for name in _read(call):
+            if inside != (name in laid):
+                other = f"{name}{_ROWS if inside else _MAP}"
+                if other not in known:
+                    shape = _rows(maps[name].shape) if inside else maps[name].shape
+                    yield reshape_to(name, replace(maps[name], name=other, shape=shape))
+                    known.add(other)
+                names[name] = other
+        moved = _as_images(call) if inside else call
+        yield replace(moved, inputs=tuple(names.get(x, x) if isinstance(x, str) else x for x in moved.inputs))
+
+
+def _rows(shape: Shape) -> Shape:
+    return (shape[1], 1, *shape[2:])
+
+
+def _as_images(call: Call) -> Call:
+    """The call with rows as images: its output, and the constants that speak of rows."""
+    out = replace(call.output, shape=_rows(call.output.shape))
+    constants = [given for given in call.inputs if isinstance(given, Tensor)]
+    if call.code in ("STRIDED_SLICE", "PAD"):
+        new = [replace(c, data=swap_axes(np.asarray(c.data))) for c in constants]
+    elif call.code == "CONCATENATION":
+        new = [replace(c, shape=_rows(c.shape), data=np.asarray(c.data).reshape(_rows(c.shape))) for c in constants]
+    elif call.code in RESIZES:
+        new = [integers(f"{out.name}/size", *out.shape[1:3])]
+    else:
+        new = constants
+    moved = iter(new)
+    return replace(call, inputs=tuple(next(moved) if isinstance(given, Tensor) else given for given in call.inputs), output=out)
+
+
+def swap_axes(positions: np.ndarray) -> np.ndarray:
+    """What is said of every axis, with the first two axes exchanged."""
+    return np.ascontiguousarray(positions[[1, 0, 2, 3]])
+
+
+def _merged(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
+    """A RESHAPE of a RESHAPE that was put in here is one. What nothing reads any more goes, and leaves its name to the rows
+    that took over; other pairs stay two, since readers of a file tell its forms by them."""
+    sources = {call.output.name: str(call.inputs[0]) for call in calls if call.code == "RESHAPE"}
+
+    def shortened(call: Call) -> Call:
+        if call.code != "RESHAPE":
+            return call
+        source = _beyond_map(str(call.inputs[0]), sources)
+        if call.output.name.endswith(_ROWS):
+            source = _beyond_map(sources.get(source, source), sources)
+        return replace(call, inputs=(source, *call.inputs[1:]))
+
+    short = list(map(shortened, calls))
+    read = {name for call in short for name in _read(call)} | set(outputs)
+    kept = [call for call in short if call.code != "RESHAPE" or call.output.name in read]
+    gone = sources.keys() - {call.output.name for call in kept}
+    names = {f"{name}{_ROWS}": name for name in gone}
+    return tuple(_renamed(call, names) for call in kept)
+
+
+def _beyond_map(name: str, sources: Mapping[str, str]) -> str:
+    return sources[name] if name.endswith(_MAP) and name in sources else name
+
+
+def _renamed(call: Call, names: Mapping[str, str]) -> Call:
+    inputs = tuple(names.get(given, given) if isinstance(given, str) else given for given in call.inputs)
+    return replace(call, inputs=inputs, output=replace(call.output, name=names.get(call.output.name, call.output.name)))
+
+
+def undo_row_layout(file: TFLiteGraph) -> TFLiteGraph:
+    """The inverse, on a file: every map [H, 1, W, C] is [1, H, W, C]. One that does other things with images stays as it is."""
+    maps = {
+        i for i, t in enumerate(file.tensors) if t.data is None and len(t.shape) == 4 and t.shape[0] > 1 and t.shape[1] == 1
+    }
+    around = [op for op in file.operators if maps.intersection((*op.inputs, *op.outputs))]
+    if not around or maps.intersection((*file.inputs, *file.outputs)) or not all(_is_ours(file, op, maps) for op in around):
+        return file
+    tensors = [replace(t, shape=(1, t.shape[0], *t.shape[2:])) if i in maps else t for i, t in enumerate(file.tensors)]
+    same: dict[int, int] = {}
+    operators = []
+    for op in file.operators:
+        touched = maps.intersection((*op.inputs, *op.outputs))  # as it was: behind a RESHAPE back it is about maps
+        op = replace(op, inputs=tuple(same.get(i, i) for i in op.inputs))
+        source, out = op.inputs[0], op.outputs[0]
+        if touched and op.code == "RESHAPE" and tensors[source].shape == tensors[out].shape and out not in file.outputs:
+            same[out] = source
+            continue
+        operators.append(_on_maps(op, tensors, file) if touched else op)
+    return replace(file, tensors=tuple(tensors), operators=tuple(operators))
+
+
+def _is_ours(file: TFLiteGraph, op: Operator, maps: Set[int]) -> bool:
+    """Whether an operator around such maps is one that `rows_as_images` would lay, or a RESHAPE."""
+    if op.code == "RESHAPE":
+        return True
+    read = [index for index in op.inputs if index >= 0 and file.tensors[index].data is None]
+    if op.code not in _EITHER or not {*read, *op.outputs} <= maps:
+        return False
+    if op.code == "CONCATENATION":
+        return op.options["axis"] % 4 in (2, 3)
+    return op.code != "CONV_2D" or (file.tensors[op.inputs[1]].shape[1] == 1 and op.options["strideH"] == 1)
+
+
+def _on_maps(op: Operator, tensors: list[Tensor], file: TFLiteGraph) -> Operator:
+    """The operator with constants that speak of maps; new ones are added to `tensors`."""
+    out = tensors[op.outputs[0]]
+
+    def constant(index: int) -> int:
+        tensor = file.tensors[index] if 0 <= index < len(file.tensors) else None
+        if tensor is None or tensor.data is None:
+            return index
+        if op.code in ("STRIDED_SLICE", "PAD"):
+            tensors.append(replace(tensor, data=swap_axes(tensor.data)))
+        elif op.code == "CONCATENATION":
+            shape = (1, tensor.shape[0], *tensor.shape[2:])
+            tensors.append(replace(tensor, shape=shape, data=tensor.data.reshape(shape)))
+        elif op.code in RESIZES:
+            tensors.append(replace(tensor, data=np.asarray(out.shape[1:3], np.int32)))
+        elif op.code == "RESHAPE":
+            tensors.append(replace(tensor, data=np.asarray(out.shape, np.int32)))
+        else:
+            return index
+        return len(tensors) - 1
+
+    options = {**op.options, "newShape": np.asarray(out.shape, np.int32)} if op.code == "RESHAPE" else op.options
+    return replace(op, inputs=tuple(map(constant, op.inputs)), options=options)

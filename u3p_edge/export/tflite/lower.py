@@ -1,0 +1,182 @@
+"""What each op of a graph is in TFLite: one function an op, one table that names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.layout_ops import crop, reshape_to
+from u3p_edge.export.tflite.lower_interpolated import lower_interpolated_sum
+from u3p_edge.export.tflite.lower_weights import lower_conv_transpose, lower_convolution, lower_dense, lower_function, padding
+from u3p_edge.export.tflite.pieces import NONE, RELU, Call, Context, constant, integers, joined, relu_kind
+from u3p_edge.export.tflite.schema import Tensor
+from u3p_edge.graph.ir import Node
+
+Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
+"""From a node, the map it gives and the activation fused behind it, to the operators that compute it."""
+
+
+def _activation(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    if node.attrs["function"] == "linear":
+        return _copy(at, node, out, NONE)
+    return lower_function(node.attrs["function"], at.map(at.source(node)), out)
+
+
+def _relu(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    limit, slope = node.attrs["max_value"], node.attrs["negative_slope"]
+    if node.attrs["threshold"] != 0 or limit not in (None, 6) or (slope != 0 and limit is not None):
+        raise ModelError(f"the ReLU {node.name!r} has a bound, slope or threshold that TFLite cannot say")
+    if slope != 0:
+        return (Call("LEAKY_RELU", at.sources(node), out, {"alpha": slope}),)
+    return (Call("RELU" if relu_kind(node) == RELU else "RELU6", at.sources(node), out),)
+
+
+def _leaky(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return (Call("LEAKY_RELU", at.sources(node), out, {"alpha": node.attrs["alpha"]}),)
+
+
+def _elu(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    if node.attrs["alpha"] != 1:
+        raise ModelError(f"the ELU {node.name!r} has the slope {node.attrs['alpha']}; TFLite knows only 1")
+    return (Call("ELU", at.sources(node), out),)
+
+
+def _softmax(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    if node.attrs["axis"] not in (-1, len(out.shape) - 1):
+        raise ModelError(f"the softmax {node.name!r} is over axis {node.attrs['axis']}; TFLite knows only the last")
+    return (Call("SOFTMAX", at.sources(node), out, {"beta": 1.0}),)
+
+
+def _pool(code: str) -> Lowering:
+    def lower(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+        (height, width), (down, right) = node.attrs["pool_size"], node.attrs["strides"]
+        options = {"filterHeight": height, "filterWidth": width, "strideH": down, "strideW": right}
+        return (Call(code, at.sources(node), out, {**options, **padding(node), "fusedActivationFunction": fused}),)
+
+    return lower
+
+
+def _global(code: str) -> Lowering:
+    def lower(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+        axes = integers(f"{node.name}/axes", 1, 2)
+        return (Call(code, (at.source(node), axes), out, {"keepDims": bool(node.attrs["keepdims"])}),)
+
+    return lower
+
+
+def _upsample(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    code = {"bilinear": "RESIZE_BILINEAR", "nearest": "RESIZE_NEAREST_NEIGHBOR"}.get(node.attrs["interpolation"])
+    if code is None:
+        raise ModelError(f"the interpolation {node.attrs['interpolation']} of {node.name!r} has no TFLite form")
+    size = integers(f"{node.name}/size", *out.shape[1:3])
+    return (Call(code, (at.source(node), size), out, {"alignCorners": False, "halfPixelCenters": True}),)
+
+
+def _merge(code: str) -> Lowering:
+    """Two operands an operator; more are taken one by one, the activation behind the last."""
+
+    def lower(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+        first, second, *more = at.sources(node)
+        options = {} if code in ("MAXIMUM", "MINIMUM") else {"fusedActivationFunction": NONE if more else fused}
+        if not more:
+            return (Call(code, (first, second), out, options),)
+        if at.scheme is not None:
+            raise ModelError(
+                f"the int8 {node.op} {node.name!r} has {2 + len(more)} operands; its partial results have no scale"
+            )
+        partial = [*(at.map(f"{node.name}/{count}", out.shape) for count in range(len(more))), out]
+        lefts = [first, *(tensor.name for tensor in partial[:-1])]
+        pairs = zip(lefts, (second, *more), partial, strict=True)
+        calls = [Call(code, (left, right), given, options) for left, right, given in pairs]
+        return *calls[:-1], replace(calls[-1], options=dict.fromkeys(options, fused))
+
+    return lower
+
+
+def _concat(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return joined([(name, at.shapes[name]) for name in at.sources(node)], out, node.attrs["axis"] % len(out.shape))
+
+
+def _crop(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    (top, _), (left, _) = node.attrs["cropping"]
+    first, _ = node.attrs["channels"] or (0, 0)
+    return (crop(at.source(node), out, top, left, first),)
+
+
+def _blocks(code: str) -> Lowering:
+    return lambda at, node, out, _fused: (Call(code, at.sources(node), out, {"blockSize": node.attrs["block"]}),)
+
+
+def _pad(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    """Zero columns are joined on: XNNPACK joins columns several times faster than it pads them, and rows as fast."""
+    rows, columns = node.attrs["padding"]
+    if any(rows) or not any(columns):
+        paddings = integers(f"{node.name}/paddings", (0, 0), rows, columns, (0, 0))
+        return (Call("PAD", (at.source(node), paddings), out),)
+    operands = (_zeros(out, columns[0]), at.source(node), _zeros(out, columns[1]))
+    return (Call("CONCATENATION", tuple(o for o in operands if o is not None), out, {"axis": 2}),)
+
+
+def _zeros(out: Tensor, count: int) -> Tensor | None:
+    """`count` columns that stand for zero, or None for no column."""
+    if not count:
+        return None
+    shape = (*out.shape[:2], count, out.shape[3])
+    zero = int(out.zero_point[0]) if out.scale.size else 0
+    return constant(f"zeros_{'x'.join(map(str, shape))}", np.full(shape, zero, out.dtype), like=out)
+
+
+def _reshape(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return (reshape_to(at.source(node), out),)
+
+
+def _copy(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    """A node that computes nothing: another quantization, or the same values under an output's name."""
+    source = at.map(at.source(node))
+    if (source.scale, source.zero_point) == (out.scale, out.zero_point):
+        return _reshape(at, node, out, 0)
+    return (Call("QUANTIZE", (source.name,), out),)
+
+
+LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
+    {
+        "conv": lower_convolution,
+        "depthwise_conv": lower_convolution,
+        "conv_transpose": lower_conv_transpose,
+        "dense": lower_dense,
+        "activation": _activation,
+        "relu": _relu,
+        "leaky_relu": _leaky,
+        "elu": _elu,
+        "softmax": _softmax,
+        "max_pool": _pool("MAX_POOL_2D"),
+        "average_pool": _pool("AVERAGE_POOL_2D"),
+        "global_max_pool": _global("REDUCE_MAX"),
+        "global_average_pool": _global("MEAN"),
+        "upsample": _upsample,
+        "interpolated_sum": lower_interpolated_sum,
+        "concat": _concat,
+        "add": _merge("ADD"),
+        "subtract": _merge("SUB"),
+        "multiply": _merge("MUL"),
+        "maximum": _merge("MAXIMUM"),
+        "minimum": _merge("MINIMUM"),
+        "crop": _crop,
+        "pad": _pad,
+        "space_to_depth": _blocks("SPACE_TO_DEPTH"),
+        "depth_to_space": _blocks("DEPTH_TO_SPACE"),
+        "reshape": _reshape,
+        "flatten": _reshape,
+        "identity": _copy,
+        "dropout": _copy,
+        "spatial_dropout": _copy,
+        "alpha_dropout": _copy,
+        "gaussian_dropout": _copy,
+        "gaussian_noise": _copy,
+    }
+)
+"""Every op that has a TFLite form."""

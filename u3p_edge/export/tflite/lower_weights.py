@@ -1,0 +1,104 @@
+"""What the ops that carry weights or an activation are in TFLite: convolutions, dense layers, activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.pieces import RELU, SAME, VALID, Call, Context, constant, integers, quantized
+from u3p_edge.export.tflite.schema import Tensor
+from u3p_edge.graph.ir import Node
+
+
+def lower_convolution(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    kernel = node.weights["kernel"]
+    depthwise = node.op == "depthwise_conv"
+    if depthwise:
+        weights, axis = kernel.reshape(1, *kernel.shape[:2], -1), 3
+    else:
+        weights, axis = kernel.transpose(3, 0, 1, 2), 0
+    code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+    (down, right), (tall, wide) = node.attrs["strides"], node.attrs["dilation"]
+    options = {"strideH": down, "strideW": right, "dilationHFactor": tall, "dilationWFactor": wide, **padding(node)}
+    inputs = (at.source(node), *_weights(at, node, weights, axis))
+    return _activated(at, node, out, fused, Call(code, inputs, out, options | _multiplier(node)))
+
+
+def _multiplier(node: Node) -> dict[str, int]:
+    return {"depthMultiplier": node.weights["kernel"].shape[3]} if node.op == "depthwise_conv" else {}
+
+
+def padding(node: Node) -> dict[str, int]:
+    return {"padding": SAME if node.attrs["padding"] == "same" else VALID}
+
+
+def lower_conv_transpose(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    if node.attrs["output_padding"] is not None or node.attrs["dilation"] != (1, 1):
+        raise ModelError(f"the transposed convolution {node.name!r} has output padding or dilation, which TFLite cannot say")
+    weights, bias = _weights(at, node, node.weights["kernel"].transpose(3, 0, 1, 2), 0)
+    down, right = node.attrs["strides"]
+    options = {"strideH": down, "strideW": right, **padding(node)}
+    size = integers(f"{node.name}/size", *out.shape)
+    inputs = (size, weights, at.source(node), *((bias,) if "bias" in node.weights else ()))
+    return _activated(at, node, out, fused, Call("TRANSPOSE_CONV", inputs, out, options))
+
+
+def lower_dense(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    kernel, bias = _weights(at, node, node.weights["kernel"].T, 0)
+    inputs = (at.source(node), kernel, bias if "bias" in node.weights else None)
+    return _activated(at, node, out, fused, Call("FULLY_CONNECTED", inputs, out, {"keepNumDims": len(out.shape) > 2}))
+
+
+def _weights(at: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
+    """The kernel as TFLite lays it out, and the bias; zeros where the node has none."""
+    name, kernel = f"{node.name}/kernel", np.ascontiguousarray(kernel)
+    bias = node.weights.get("bias", np.zeros(kernel.shape[axis], np.float32 if at.scheme is None else np.int32))
+    if at.scheme is None:
+        if any(array.dtype != np.float32 for array in (kernel, bias)):
+            raise ModelError(f"the weights of {node.name!r} are {kernel.dtype} and {bias.dtype}, not float32")
+        return constant(name, kernel), constant(f"{node.name}/bias", bias)
+    scales = at.scheme.kernels[node.name]
+    source = at.map(at.source(node))
+    return quantized(name, kernel, scales, axis), quantized(f"{node.name}/bias", bias, source.scale[0] * scales, 0)
+
+
+FUNCTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "relu": ("RELU", {}),
+        "sigmoid": ("LOGISTIC", {}),
+        "softmax": ("SOFTMAX", {"beta": 1.0}),
+        "tanh": ("TANH", {}),
+        "elu": ("ELU", {}),
+        "gelu": ("GELU", {}),
+        "exponential": ("EXP", {}),
+    }
+)
+"""Activation functions that are one operator."""
+
+
+def _activated(at: Context, node: Node, out: Tensor, fused: int, call: Call) -> tuple[Call, ...]:
+    """The call with the node's own activation: fused if TFLite can, else as an operator behind it."""
+    own = node.attrs["activation"]
+    if own in ("linear", "relu"):
+        kind = RELU if own == "relu" else fused
+        return (Call(call.code, call.inputs, out, {**call.options, "fusedActivationFunction": kind}),)
+    if at.scheme is not None:
+        raise ModelError(f"the activation {own} of {node.name!r} has no quantization of its own to start from")
+    linear = at.map(f"{out.name}/linear", out.shape)
+    return Call(call.code, call.inputs, linear, call.options), *lower_function(own, linear, out)
+
+
+def lower_function(name: str, source: Tensor, out: Tensor) -> tuple[Call, ...]:
+    """An activation by name, of a float map or of one in integers."""
+    if name == "swish" and not source.scale.size:
+        gate = Tensor(f"{out.name}/gate", out.shape, out.dtype, None, out.scale, out.zero_point, 0)
+        return Call("LOGISTIC", (source.name,), gate), Call("MUL", (source.name, gate.name), out)
+    if name not in FUNCTIONS:
+        raise ModelError(f"the activation {name} of {out.name!r} has no TFLite form here")
+    code, options = FUNCTIONS[name]
+    return (Call(code, (source.name,), out, options),)

@@ -1,0 +1,57 @@
+"""Plain, unique node names for the maps of a TFLite file, whose own names are paths of TensorFlow scopes.
+
+"model/residual/Relu;model/sum/add" is the tensor of the layer `sum`, fused with the layer before the semicolon.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.schema import TFLiteGraph
+from u3p_edge.graph.inference import IMAGE, MASK
+
+
+def list_names(file: TFLiteGraph, same: Mapping[int, int]) -> Mapping[int, str]:
+    """A name for every map: `image` and `mask` for the input and the output, unique names for the others.
+
+    Args:
+        file: a graph of one input and one output.
+        same: tensors that are one map with another tensor, which gives the name.
+
+    Raises:
+        ModelError: several inputs or outputs.
+    """
+    if len(file.inputs) != 1 or len(file.outputs) != 1:
+        raise ModelError(
+            f"the TFLite file has {len(file.inputs)} inputs and {len(file.outputs)} outputs, one of each was expected"
+        )
+    found = {_root(same, file.outputs[0]): MASK, file.inputs[0]: IMAGE}
+    taken = {IMAGE, MASK}
+    for index in (output for op in file.operators for output in op.outputs):
+        root = _root(same, index)
+        if root not in found:
+            found[root] = free_name(plain_name(file.tensors[root].name), taken)
+            taken.add(found[root])
+    return MappingProxyType({index: found[_root(same, index)] for index in {*found, *same}})
+
+
+def _root(same: Mapping[int, int], index: int) -> int:
+    return _root(same, same[index]) if index in same else index
+
+
+def plain_name(name: str) -> str:
+    """The layer's name in a TensorFlow tensor name; any other name with plain characters."""
+    scope = name.split(";")[-1].split("/")
+    layer = scope[1:-1] if len(scope) > 2 else scope
+    number = re.search(r"_\d+$", scope[-1]) if len(scope) > 2 else None
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", "_".join(layer) + (number.group() if number else "")) or "node"
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, with the lowest number behind it that nobody has, if it needs one."""
+    if name not in taken:
+        return name
+    return next(new for new in (f"{name}_{count}" for count in range(2, len(taken) + 3)) if new not in taken)

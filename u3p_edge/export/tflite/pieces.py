@@ -1,0 +1,165 @@
+"""The pieces a graph is written to TFLite with: calls of operators, constants, and what is fused or never computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.schema import Tensor
+from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ops import TRAINING_ONLY, Shape
+from u3p_edge.graph.scheme import Scheme, is_relu
+
+_T = TypeVar("_T")
+
+NONE, RELU, RELU6 = 0, 1, 3  # schema.ActivationFunctionType
+SAME, VALID = 0, 1  # schema.Padding
+
+CONCAT_OPERANDS = 5
+"""The most operands with which XNNPACK takes a concatenation."""
+
+_FUSES_RELU = frozenset(
+    (
+        "conv", "depthwise_conv", "conv_transpose", "dense", "add", "subtract", "multiply", "interpolated_sum", "max_pool",
+        "average_pool",
+    )
+)  # fmt: skip
+_NO_SCALES = np.zeros(0, np.float32)
+_NO_ZEROS = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator: its inputs are maps by name, constants, or None for an absent one; its output is a new map."""
+
+    code: str
+    inputs: tuple[str | Tensor | None, ...]
+    output: Tensor
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """A graph with what is known of its tensors.
+
+    Args:
+        graph: to be written.
+        scheme: of its integers, None for float32.
+        shapes: of every node's tensor.
+        alias: for every node that computes nothing, the node whose tensor is its own.
+        fused: for every node whose tensor is never materialised, the ReLU that takes its place.
+    """
+
+    graph: Graph
+    scheme: Scheme | None
+    shapes: Mapping[str, Shape]
+    alias: Mapping[str, str]
+    fused: Mapping[str, str]
+
+    def map(self, name: str, shape: Shape | None = None, like: str | None = None) -> Tensor:
+        """The tensor of a node, or one `like` it in another shape or under another name."""
+        node = like or name
+        found = self.shapes[node] if shape is None else shape
+        if self.scheme is None:
+            return Tensor(name, found, np.dtype(np.float32), None, _NO_SCALES, _NO_ZEROS, 0)
+        if node not in self.scheme.tensors:
+            raise ModelError(f"the node {node!r} is materialised but has no quantization")
+        pair = self.scheme.tensors[node]
+        scale, zero = np.asarray([pair.scale], np.float32), np.asarray([pair.zero_point], np.int64)
+        return Tensor(name, found, np.dtype(np.int8), None, scale, zero, 0)
+
+    def source(self, node: Node, position: int = 0) -> str:
+        """The name of the tensor that a node reads."""
+        return resolve(self.alias, node.inputs[position])
+
+    def sources(self, node: Node) -> tuple[str, ...]:
+        return tuple(resolve(self.alias, name) for name in node.inputs)
+
+
+def context(graph: Graph, scheme: Scheme | None) -> Context:
+    """What is known of a graph before it is written. Raises ModelError as `shapes` does."""
+    return Context(graph, scheme, shapes(graph), _aliases(graph, scheme), _fused(graph, scheme))
+
+
+def resolve(alias: Mapping[str, str], name: str) -> str:
+    return resolve(alias, alias[name]) if name in alias else name
+
+
+def _aliases(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
+    def nothing(node: Node) -> bool:
+        if node.op == "activation":
+            return bool(node.attrs["function"] == "linear")
+        return node.op in TRAINING_ONLY
+
+    def same(node: Node) -> bool:
+        return scheme is None or scheme.tensors.get(node.name) == scheme.tensors.get(node.inputs[0])
+
+    found = {n.name: n.inputs[0] for n in graph.nodes if nothing(n) and same(n) and n.name not in graph.outputs}
+    return MappingProxyType(found)
+
+
+def _fused(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
+    """In a float graph every ReLU that can be fused is; in integers those that the scheme says are."""
+    readers, found = consumers(graph), {}
+    for node in graph.nodes:
+        alone = len(readers[node.name]) == 1 and node.name not in graph.outputs
+        fuses = node.op in _FUSES_RELU and node.attrs.get("activation", "linear") == "linear"
+        free = scheme is None or node.name not in scheme.tensors
+        if alone and fuses and free and is_relu(graph[readers[node.name][0]]):
+            found[node.name] = readers[node.name][0]
+    return MappingProxyType(found)
+
+
+def relu_kind(node: Node) -> int:
+    """The fused activation that a ReLU is; see `scheme.is_relu`."""
+    return RELU6 if node.attrs.get("max_value") == 6 else RELU
+
+
+def constant(name: str, values: npt.NDArray[Any], like: Tensor | None = None) -> Tensor:
+    """A constant; with `like`, of that tensor's scale and zero point."""
+    scale, zero = (_NO_SCALES, _NO_ZEROS) if like is None else (like.scale, like.zero_point)
+    return Tensor(name, values.shape, values.dtype, values, scale, zero, 0)
+
+
+def integers(name: str, *values: Any) -> Tensor:
+    """An int32 constant: sizes, axes, positions."""
+    return constant(name, np.asarray(values, np.int32))
+
+
+def quantized(name: str, values: npt.NDArray[Any], scale: npt.NDArray[np.float32], axis: int) -> Tensor:
+    """A constant with a scale for every index of an axis, symmetric."""
+    return Tensor(name, values.shape, values.dtype, values, scale, np.zeros(scale.size, np.int64), axis)
+
+
+def joined(operands: Sequence[tuple[str, Shape]], out: Tensor, axis: int) -> tuple[Call, ...]:
+    """The maps, by name and shape, joined to `out` along an axis: in a tree where there are more than XNNPACK takes, as many of
+    them as possible copied only once."""
+    level, calls = list(operands), list[Call]()
+    while len(level) > CONCAT_OPERANDS:
+        fewer = []
+        for part in _parts(level):
+            if len(part) > 1:
+                shape = (*out.shape[:axis], sum(shape[axis] for _, shape in part), *out.shape[axis + 1 :])
+                given = replace(out, name=f"{out.name}/{len(calls)}", shape=shape)
+                calls.append(Call("CONCATENATION", tuple(name for name, _ in part), given, {"axis": axis}))
+                part = [(given.name, shape)]
+            fewer += part
+        level = fewer
+    return *calls, Call("CONCATENATION", tuple(name for name, _ in level), out, {"axis": axis})
+
+
+def _parts(operands: list[_T]) -> list[list[_T]]:
+    """The operands in order, joined to parts of at most five from the left until five parts or no more are left."""
+    parts, at, surplus = [], 0, len(operands) - CONCAT_OPERANDS
+    while at < len(operands):
+        size = min(CONCAT_OPERANDS, surplus + 1)
+        part = operands[at : at + size]
+        parts.append(part)
+        at, surplus = at + len(part), surplus - len(part) + 1
+    return parts

@@ -1,0 +1,138 @@
+"""A graph as a TFLite file: float32, or the integers of a scheme. No TensorFlow, so a device can write its own.
+
+    Graph (+ Scheme) ─ one operator or a few for every node ─► calls ─ tensors get their numbers ─► TFLiteGraph ─► bytes
+
+No number is decided here: the integers, scales and zero points in the file are those that are given. A ReLU is fused into
+the operator that only it reads, because XNNPACK has no kernel for an int8 ReLU that stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from u3p_edge.config import Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.layout_ops import apply_layout
+from u3p_edge.export.tflite.layout_phases import content, pack_phases
+from u3p_edge.export.tflite.layout_rows import rows_as_images
+from u3p_edge.export.tflite.lower import LOWERINGS
+from u3p_edge.export.tflite.pack import pack
+from u3p_edge.export.tflite.pieces import NONE, Call, Context, context, relu_kind, resolve
+from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ops import SAME_SCALE
+from u3p_edge.graph.scheme import Quantized, Scheme
+
+_KEEPS_SCALE = SAME_SCALE | {"concat", "flatten"}
+
+
+def write_tflite(
+    graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, float_io: bool = False, views: bool = True
+) -> bytes:
+    """A TFLite file that computes the graph, node after node in the graph's order.
+
+    Args:
+        graph: of float32 weights, batch normalisation folded; with a scheme, the integers of a `Quantized`.
+        scheme: what the integers stand for; None writes float32.
+        metadata: put into the file, with input `image` and output `mask`; None leaves it out and keeps the nodes' names.
+        float_io: with a scheme, float32 inputs and outputs around the integers.
+        views: in the forms that need less memory, see `layout_ops`; else every node as its one plain operator.
+
+    Raises:
+        ModelError: an op, an activation or an attribute that has no TFLite form, or a scheme that no kernel can run;
+            names the node.
+    """
+    return pack(lower_graph(graph, scheme, float_io=float_io, views=views), metadata)
+
+
+def lower_graph(graph: Graph, scheme: Scheme | None, *, float_io: bool = False, views: bool = True) -> TFLiteGraph:
+    """The TFLite graph that `write_tflite` packs; see there."""
+    if scheme is not None:
+        Quantized(graph, scheme)  # refuses a scheme that does not fit
+    at = context(graph, scheme)
+    inputs = tuple(at.map(name) for name in graph.inputs)
+    outputs = tuple(resolve(at.alias, name) for name in graph.outputs)
+    calls = tuple(call for node in graph.nodes for call in _calls(at, node))
+    if views:
+        calls = rows_as_images(_with_views(inputs, calls), inputs, outputs)
+    if scheme is not None and float_io:
+        inputs, calls, outputs = _float_ends(inputs, calls, outputs)
+    file = _numbered(inputs, calls, outputs)
+    return pack_phases(file) if views else file
+
+
+def _calls(at: Context, node: Node) -> tuple[Call, ...]:
+    if node.op == "input" or node.name in at.alias or node.name in at.fused:
+        return ()
+    before = next((at.graph[name] for name in node.inputs if at.fused.get(name) == node.name), None)
+    if before is not None:
+        return _lowered(at, before, at.map(node.name), relu_kind(node))
+    return _lowered(at, node, at.map(node.name), NONE)
+
+
+def _with_views(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """The calls in the forms that need smaller tables, see `layout_ops`."""
+    maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
+    found = ((call, maps.get(call.inputs[0]) if isinstance(call.inputs[0], str) else None) for call in calls)
+    return tuple(new for call, source in found for new in ((call,) if source is None else apply_layout(call, source)))
+
+
+def _lowered(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    if node.op not in LOWERINGS:
+        mend = "Fold it into the convolution before it." if node.op == "batch_norm" else ""
+        raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form here", mend=mend)
+    if at.scheme is not None and node.op in _KEEPS_SCALE:
+        _check_scale(at, node, out)
+    return LOWERINGS[node.op](at, node, out, fused)
+
+
+def _check_scale(at: Context, node: Node, out: Tensor) -> None:
+    for name in at.sources(node):
+        source = at.map(name)
+        if source.scale[0] != out.scale[0] or source.zero_point[0] != out.zero_point[0]:
+            raise ModelError(
+                f"the node {node.name!r} ({node.op}) has another scale than {name!r}, which it reads",
+                mend="Put an identity with the new scale between them.",
+            )
+
+
+def _float_ends(
+    inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tuple[str, ...]
+) -> tuple[tuple[Tensor, ...], tuple[Call, ...], tuple[str, ...]]:
+    """The same with float32 inputs and outputs around the integers."""
+
+    def real(tensor: Tensor) -> Tensor:
+        none = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        return replace(tensor, name=f"{tensor.name}/float", dtype=np.dtype(np.float32), scale=none[0], zero_point=none[1])
+
+    given = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
+    enter = tuple(Call("QUANTIZE", (real(tensor).name,), tensor) for tensor in inputs)
+    leave = tuple(Call("DEQUANTIZE", (name,), real(given[name])) for name in outputs)
+    return tuple(map(real, inputs)), (*enter, *calls, *leave), tuple(real(given[name]).name for name in outputs)
+
+
+def _numbered(inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tuple[str, ...]) -> TFLiteGraph:
+    """The graph in which every map and every constant has its number; equal constants are one tensor."""
+    maps = (*inputs, *(call.output for call in calls))
+    where = {tensor.name: index for index, tensor in enumerate(maps)}
+    constants: dict[object, Tensor] = {}
+    for tensor in _constants(calls):
+        constants.setdefault(content(tensor), tensor)
+    where_constant = {content: len(maps) + index for index, content in enumerate(constants)}
+
+    def number(given: str | Tensor | None) -> int:
+        if given is None:
+            return -1
+        return where[given] if isinstance(given, str) else where_constant[content(given)]
+
+    operators = (Operator(c.code, tuple(map(number, c.inputs)), (where[c.output.name],), c.options) for c in calls)
+    return TFLiteGraph(
+        (*maps, *constants.values()), tuple(operators), tuple(range(len(inputs))), tuple(where[name] for name in outputs)
+    )
+
+
+def _constants(calls: Iterable[Call]) -> Iterator[Tensor]:
+    return (given for call in calls for given in call.inputs if isinstance(given, Tensor))

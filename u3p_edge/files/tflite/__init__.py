@@ -1,0 +1,1 @@
+"""A stranger's TFLite file, checked before a runtime loads it."""

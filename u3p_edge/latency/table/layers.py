@@ -1,0 +1,169 @@
+"""What decides how long a layer takes, apart from its channels: its key. And a layer alone, of any channels, to be timed.
+
+A layer is a node together with the ReLU that TFLite fuses into it; a ReLU makes no difference, as XNNPACK clamps in any case.
+Its key is a text: op, height and width of what it reads, kernel, and attributes other than the op's defaults, for example
+"conv 64x64 kernel=3x3 padding=same". Channels are the axes that a table is measured along: in and out where a kernel stands
+between them, else one, of all that is read. Nodes that compute nothing (inputs, identities, fused ReLUs) are no layers.
+
+An op that only moves data and has no form of its own here is a "moves": its axis is the elements it reads and writes, halved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.lower import LOWERINGS
+from u3p_edge.export.tflite.pieces import Context, context
+from u3p_edge.graph.ir import KERAS, Graph, Node
+from u3p_edge.graph.ops import OPS, Shape
+
+MOVES = "moves"
+MOVED = 1024
+"""Elements of the least move that is timed: a row of 32x32."""
+
+KERNELS = frozenset(("conv", "conv_transpose", "dense"))
+"""Ops of two axes: channels in, and channels out."""
+
+_MERGES = frozenset(("add", "subtract", "multiply", "maximum", "minimum"))
+_ALIKE = frozenset(
+    (
+        "activation", "relu", "leaky_relu", "elu", "softmax", "max_pool", "average_pool", "global_max_pool",
+        "global_average_pool", "upsample", "crop", "pad", "depthwise_conv", "concat",
+    )
+)  # fmt: skip
+"""Ops of one axis, whose attributes do not speak of channels."""
+
+
+@dataclass(frozen=True)
+class TimedLayer:
+    """A node that takes time.
+
+    Args:
+        node: its name.
+        key: see the module.
+        inputs: channels read, of all operands that are joined, of each that are merged; or elements of a "moves".
+        outputs: channels given by a kernel; 0 for a layer of one axis.
+    """
+
+    node: str
+    key: str
+    inputs: int
+    outputs: int = 0
+
+
+def list_layers(graph: Graph) -> tuple[TimedLayer, ...]:
+    """The layers of a folded graph, in its order. Raises ModelError for a node that has no TFLite form, or as `shapes` does."""
+    at = context(graph, None)
+    free = {*at.alias, *at.fused.values()}
+    return tuple(_layer(at, node) for node in graph.nodes if node.op != "input" and node.name not in free)
+
+
+def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) -> Graph:
+    """One layer of a graph as a network of its own, with other channels and made-up weights.
+
+    Args:
+        graph: that the layer is of.
+        layer: of `layers(graph)`.
+        inputs, outputs: as in `TimedLayer`; rounded up to what the layer's groups or operands divide.
+    """
+    if layer.key == MOVES:
+        return _copy(inputs)
+    at, node = context(graph, None), graph[layer.node]
+    shapes = [at.shapes[name] for name in node.inputs]
+    wide = _channels(node, shapes, inputs)
+    names = tuple(f"x{place}" for place in range(len(shapes)))
+    given = [Node(name, "input", (), {"shape": (1, *s[1:-1], c)}) for name, s, c in zip(names, shapes, wide, strict=True)]
+    made = replace(node, name="y", inputs=names, weights=make_layer_graph(node, wide[0], outputs))
+    return Graph((*given, made), names, ("y",))
+
+
+def make_layer_graph(node: Node, inputs: int, outputs: int) -> Mapping[str, npt.NDArray[np.float32]]:
+    """Weights of a node that reads and gives other channels; values do not change the time, but denormal ones would."""
+    if "kernel" not in node.weights:
+        return node.weights
+    *size, _, last = node.weights["kernel"].shape
+    groups = node.attrs.get("groups", 1)
+    ends = (inputs, last) if node.op == "depthwise_conv" else (inputs // groups, -(-outputs // groups) * groups)
+    given = ends[0] * ends[1] if node.op == "depthwise_conv" else ends[1]
+    made = {"kernel": np.full((*size, *ends), 0.01, np.float32)}
+    return made | ({"bias": np.zeros(given, np.float32)} if "bias" in node.weights else {})
+
+
+def joins_channels(node: Node, shape: Shape) -> bool:
+    """Whether a node of that shape is a concatenation along channels."""
+    return node.op == "concat" and node.attrs["axis"] % len(shape) == len(shape) - 1
+
+
+def _layer(at: Context, node: Node) -> TimedLayer:
+    if node.op not in LOWERINGS:
+        mend = "Fold the graph first." if node.op == "batch_norm" else ""
+        raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form whose time could be told", mend=mend)
+    shapes, given = [at.shapes[name] for name in node.inputs], at.shapes[node.name]
+    if node.op in KERNELS:
+        return TimedLayer(node.name, _key(node, shapes, given), shapes[0][-1], given[-1])
+    if node.op in _MERGES:
+        return TimedLayer(node.name, _key(node, shapes, given), given[-1])
+    if node.op in _ALIKE and node.attrs.get("channels") is None:
+        joined = sum(shape[-1] for shape in shapes) if joins_channels(node, given) else shapes[0][-1]
+        return TimedLayer(node.name, _key(node, shapes, given), joined)
+    return TimedLayer(node.name, MOVES, (sum(map(math.prod, shapes)) + math.prod(given)) // 2)
+
+
+def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
+    # How many maps a concatenation joins makes no difference beside how long they are together; pruning may take one away.
+    sizes = shapes[:1] if joins_channels(node, given) else shapes
+    told = [node.op, _sizes(sizes, given, node.op in _MERGES)]
+    if "kernel" in node.weights and node.op != "dense":
+        told.append(f"kernel={_text(node.weights['kernel'].shape[:2])}")
+    if node.op == "depthwise_conv":
+        told.append(f"multiplier={node.weights['kernel'].shape[3]}")
+    usual = OPS[node.op].attrs
+    for name, value in node.attrs.items():
+        clamps = name == "activation" and value in ("linear", "relu")
+        axis = name == "axis" and value % len(given) == len(given) - 1
+        if name != KERAS and value != usual[name] and not clamps and not axis:
+            told.append(f"{name}={_text(value)}")
+    return " ".join(told)
+
+
+def _sizes(shapes: Sequence[Shape], given: Shape, merged: bool) -> str:
+    """Height and width of each operand, with "*1" where its one channel is spread over all; how many, if all are alike."""
+    each = ["x".join(map(str, s[1:-1])) + ("*1" if merged and s[-1] == 1 != given[-1] else "") or "flat" for s in shapes]
+    if len(each) > 1 and len(set(each)) == 1:
+        return f"{each[0]} operands={len(each)}"
+    return ",".join(each)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    return ("," if value and isinstance(value[0], tuple) else "x").join(map(_text, value))
+
+
+def _channels(node: Node, shapes: Sequence[Shape], inputs: int) -> list[int]:
+    """Of each operand of a node alone."""
+    if joins_channels(node, shapes[0]):
+        whole = max(inputs, len(shapes))
+        return [whole * (place + 1) // len(shapes) - whole * place // len(shapes) for place in range(len(shapes))]
+    if node.op in _MERGES:
+        return [1 if shape[-1] == 1 != max(s[-1] for s in shapes) else inputs for shape in shapes]
+    groups = node.attrs.get("groups", 1)
+    return [-(-inputs // groups) * groups] * len(shapes)
+
+
+def _copy(elements: int) -> Graph:
+    """Two halves joined along channels, as many elements as asked for or a few more: what a plain move costs."""
+    shape = (1, -(-elements // MOVED), 32, 16)
+    nodes = (
+        Node("a", "input", (), {"shape": shape}),
+        Node("b", "input", (), {"shape": shape}),
+        Node("y", "concat", ("a", "b")),
+    )
+    return Graph(nodes, ("a", "b"), ("y",))

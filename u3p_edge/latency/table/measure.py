@@ -1,0 +1,160 @@
+"""A latency table filled by timing, on this machine: every layer that a network and its narrower forms need.
+
+graph ─ layers ─ channel counts to time ─► each alone ─► whole networks, for the correction ─► others, to check it ─► Table
+
+The counts double from 8 up to the network's own, those of its layers among them; the time between is as good as bilinear. Every
+time is the fastest of some runs in a calm moment (`u3p_edge.latency.quiet_timer`): what other programs do only ever adds.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.per_op import Begin
+from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
+from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, reference_kernel
+from u3p_edge.latency.table.calibrate import check_correction, fit_correction, hold_out, measure_samples
+from u3p_edge.latency.table.layers import MOVED, MOVES, TimedLayer, isolate_layer, list_layers
+from u3p_edge.latency.table.predict import round_to_step
+from u3p_edge.latency.table.table import Device, Entry, LatencyTable, LayerTimes, Steps
+from u3p_edge.runtime.processor import CPUINFO, parse_cpuinfo, text_of
+
+USUAL = Steps(8, 16)
+"""To say how much there is to time before anything is."""
+
+CHECKS, QUICK_CHECKS = 4, 2
+"""Whole networks of random widths that are measured at the end; when it is quick."""
+
+AROUND = 0.05
+"""Seconds that each point takes besides: its file is written, loaded and remembered."""
+
+FIRST, RATIO, QUICK_RATIO = 8, 2, 4
+"""The least channels that are timed, and from each count to the next; when it is quick."""
+
+CANDIDATES = (32, 16, 8, 4, 2)
+FLAT = 0.92
+"""With a step s, 2 s + 1 channels take as long as 3 s; with a step half as large 5/6 of it. The bound lies between the two."""
+
+
+@dataclass(frozen=True)
+class ChannelPoint:
+    """One time to be taken: a layer of the graph with other channels, as in `TimedLayer`."""
+
+    layer: TimedLayer
+    inputs: int
+    outputs: int
+
+
+def measure_table(
+    graph: Graph, target: Target, begin: Begin, *, quick: bool = False, checks: int = CHECKS, folder: Path | None = None
+) -> LatencyTable:
+    """The table that a graph and every graph narrower than it need.
+
+    Args:
+        graph: folded; its weights do not matter.
+        target: to time in.
+        begin: shows progress.
+        quick: time fewer channel counts, further apart.
+        checks: whole networks of random widths to measure at the end.
+        folder: of the cache; None means `default_folder()`.
+
+    Raises:
+        ModelError: a node that has no form in the runtime.
+        RuntimeMissingError: the runtime is not installed.
+    """
+    list_layers(graph)  # refuses before anything is timed
+    watch = QuietTimer(target, folder)
+    steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, lambda: None)])
+    wanted = list_points(graph, steps, quick)
+    builds = [partial(isolate_layer, graph, point.layer, point.inputs, point.outputs) for point in wanted]
+    timed = watch.times(builds, begin("Time layers", len(wanted)))
+    used, unseen = measure_samples(graph), hold_out(graph, checks)
+    advance = begin("Time whole networks", len(used) + len(unseen))
+    whole = watch.times([sample.build for sample in (*used, *unseen)], advance)
+    table = LatencyTable(
+        device=device(target),
+        steps=steps,
+        layers=_by_key(wanted, timed),
+        disturbed=sum(timing.disturbed for timing in (*timed, *whole)),
+    )
+    taken = [timing.ms for timing in whole]
+    table = replace(table, correction=fit_correction(table, list(zip(used, taken, strict=False))))
+    return replace(table, checks=tuple(map(partial(check_correction, table), unseen, taken[len(used) :])))
+
+
+def list_points(graph: Graph, steps: Steps, quick: bool = False) -> tuple[ChannelPoint, ...]:
+    """All times that a graph and every narrower one need, key by key, channels rising.
+
+    A convolution is timed over both axes; a pair of counts that no one layer of the graph reaches in both is left out.
+    """
+    by_key: dict[str, list[TimedLayer]] = {}
+    for layer in list_layers(graph):
+        by_key.setdefault(layer.key, []).append(layer)
+    return tuple(point for alike in by_key.values() for point in _points(alike, steps, QUICK_RATIO if quick else RATIO))
+
+
+def _points(alike: Sequence[TimedLayer], steps: Steps, ratio: int) -> Iterable[ChannelPoint]:
+    tops = {round_to_step(layer, steps) for layer in alike}
+    least = MOVED if alike[0].key == MOVES else FIRST
+    inputs = _axis({i for i, _ in tops}, least, ratio)
+    outputs = _axis({o for _, o in tops}, max(steps.outputs // 2, 1), ratio) if tops != {(i, 0) for i, _ in tops} else (0,)
+    for i in inputs:
+        for o in outputs:
+            if any(i <= top and o <= other for top, other in tops):
+                yield ChannelPoint(alike[0], i, o)
+
+
+def _axis(tops: set[int], least: int, ratio: int) -> tuple[int, ...]:
+    """Counts from the least up, `ratio` apart, and the tops."""
+    found, count = set(tops), least
+    while count < max(tops):
+        found.add(count)
+        count *= ratio
+    return tuple(sorted(found))
+
+
+def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
+    """The steps of a 3x3 convolution's channels, from milliseconds around multiples of each candidate."""
+
+    def found(build: Callable[[int], Graph]) -> int:
+        taken = measure([partial(build, count) for s in CANDIDATES for count in (2 * s + 1, 3 * s)])
+        flat = (s for s, above, upto in zip(CANDIDATES, taken[::2], taken[1::2], strict=True) if above > FLAT * upto)
+        return next(flat, 1)
+
+    return Steps(found(lambda count: reference_kernel(count, 32)), found(lambda count: reference_kernel(32, count)))
+
+
+def device(target: Target) -> Device:
+    """This machine."""
+    board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
+    cpu = parse_cpuinfo(text_of(CPUINFO)).get("model name") or board or platform.processor() or "unknown"
+    system = f"{platform.system()} {platform.machine()}"
+    return Device(system, cpu, os.cpu_count() or 1, target.runtime, target.version, target.threads, target.number)
+
+
+def seconds(graph: Graph, found: Sequence[ChannelPoint], target: Target) -> float:
+    """About how long the points take to time on a calm machine, from one convolution's multiply-accumulates a second."""
+    one = reference_kernel()
+    (timing,) = QuietTimer(target, patience=0).times([lambda: one], lambda: None)
+    rate = cost(one).total_macs / timing.ms
+    return sum(_seconds(cost(isolate_layer(graph, p.layer, p.inputs, p.outputs)).total_macs / rate) for p in found)
+
+
+def _seconds(ms: float) -> float:
+    sample = max(ms, SAMPLE_MS) + ms
+    rounds = min(max(SECONDS * 1e3 / sample, MINIMUM_ROUNDS), MAXIMUM_ROUNDS)
+    return (rounds * sample + 2 * ms) / 1e3 + AROUND
+
+
+def _by_key(wanted: Sequence[ChannelPoint], timed: Sequence[Timing]) -> tuple[LayerTimes, ...]:
+    found: dict[str, list[Entry]] = {}
+    for point, timing in zip(wanted, timed, strict=True):
+        found.setdefault(point.layer.key, []).append((point.inputs, point.outputs, timing.ms))
+    return tuple(LayerTimes(key, tuple(entries)) for key, entries in found.items())

@@ -1,0 +1,243 @@
+"""Channels are dropped to a budget, and the network learns from the model as it came what it lost with them.
+
+graph ─ importance ─ plan to the next step ─ cut ─ fine-tune by distillation ─┬► the next step, from there
+                                                                              └► at the budget: kept, if within --max-drop,
+                                                                                 else half-way back, or the last good one
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.data.load import Arrays
+from u3p_edge.errors import CheckpointError
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.latency.probe import Target
+from u3p_edge.latency.table.measure import measure_table
+from u3p_edge.latency.table.table import LatencyTable, read_latency_table
+from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
+from u3p_edge.pipeline.data import Begin, ExportData
+from u3p_edge.pipeline.pruning_result import PruningResult, Step, notes
+from u3p_edge.pipeline.quantize import float_model_dice, float_tflite
+from u3p_edge.pipeline.score_channels import score_channels
+from u3p_edge.pipeline.source import Source, augmentation_of
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.prune.apply import apply_plan
+from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.recipes.recipe import ExportRecipe, Pruning, check_device
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all steps share."""
+
+    source: Source
+    data: ExportData
+    recipe: ExportRecipe
+    pruning: Pruning
+    staging: Staging
+    soft: npt.NDArray[Any]
+    begin: Begin
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A network, its plan in channels of the model as it came, and its share of the way to the budgets."""
+
+    source: Source
+    plan: PruningPlan
+    share: float
+
+
+def prune_source(
+    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
+) -> PruningResult:
+    """The source with fewer channels, as the recipe says; every finished epoch of it is kept in the staging folder.
+
+    Raises:
+        ConfigError: a speed-up against float was asked for on a device that is not this one, or a budget that no plan can keep.
+        ModelError: a layer that has no TFLite form, or that a device's table lacks.
+    """
+    if recipe.pruning is None:
+        return _whole(source)
+    table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, begin)
+    if not wanted:
+        return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
+    return prune_to(wanted, source, data, recipe, staging, begin, table)
+
+
+def prune_to(
+    wanted: Sequence[Budget],
+    source: Source,
+    data: ExportData,
+    recipe: ExportRecipe,
+    staging: Staging,
+    begin: Begin,
+    table: LatencyTable | None = None,
+) -> PruningResult:
+    """The source with fewer channels, within budgets of the caller's; of the recipe's pruning all but its own budgets counts.
+
+    Raises:
+        ConfigError: a budget that no plan can keep.
+        ModelError: as a budget's estimate does.
+    """
+    assert recipe.pruning is not None, "it says how to prune"
+    float_dice = float_model_dice(source, data.val)
+    soft = _soft_masks(source, data.train, staging, begin)
+    return _steps(_Work(source, data, recipe, recipe.pruning, staging, soft, begin), wanted, table, float_dice)
+
+
+def _whole(source: Source, *notes: str) -> PruningResult:
+    """A source that nothing was taken from."""
+    folded = fold_batch_norm(source.graph)
+    return PruningResult(source, (), PruningPlan(), None, folded, folded, None, notes)
+
+
+def _budgets(
+    source: Source, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, begin: Begin
+) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
+    """The device's table, or this machine's, and the bounds; no table where time is not bound."""
+    graph = fold_batch_norm(source.graph)
+    if device is not None:
+        check_device(pruning)
+        table = read_latency_table(device)
+        return table, budgets(graph, pruning, table, None, recipe.memory_budget_mb)
+    if pruning.speedup is None and pruning.latency_budget_ms is None:
+        return None, budgets(graph, pruning, None, None, recipe.memory_budget_mb)
+    table = measure_table(graph, Target("int8"), begin, quick=True, checks=0)
+    reference = float_tflite(source, staging, begin)
+    kept = staging.file("reference_ms.json", lambda: json.dumps(file_milliseconds(reference)).encode())
+    return table, budgets(graph, pruning, table, json.loads(kept.read_text()), recipe.memory_budget_mb)
+
+
+def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, float_dice: float) -> PruningResult:
+    """Cut and fine-tune until the budgets are met or too much is lost; the last good network.
+
+    On the way there a network is trained for a little only, so the way goes on from it whatever it has lost.
+    """
+    good = at = _Held(work.source, PruningPlan(), 0.0)
+    done: list[Step] = []
+    ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
+    retries = work.pruning.retries
+    while ahead:
+        share, *later = ahead
+        epochs = _epochs(work, last=not later)
+        at, step = _cut(work, at, wanted, share, epochs, len(done))
+        kept = 100 * (float_dice - step.dice) <= work.recipe.max_drop
+        done.append(dataclasses.replace(step, kept=kept))
+        good = at if kept else good
+        if not (later or kept) and retries:
+            retries, later, at = retries - 1, [(good.share + share) / 2], good
+        ahead = later
+    said = notes(done, work.pruning, work.recipe.max_drop, float_dice)
+    before, after = fold_batch_norm(work.source.graph), fold_batch_norm(good.source.graph)
+    return PruningResult(good.source, tuple(done), good.plan, float_dice, before, after, table, said)
+
+
+def _epochs(work: _Work, *, last: bool) -> int:
+    """Of fine-tuning: the whole epochs that the recipe's gradient steps begin, at most as many as it allows.
+
+    On the way a quarter is enough: of a small data set the steps alone would make half as many epochs as after the last cut.
+    """
+    from u3p_edge.training.dataset import steps_per_epoch
+
+    told = work.pruning
+    updates, most = (told.final_updates, told.most_epochs) if last else (told.updates, math.ceil(told.most_epochs / 4))
+    return min(math.ceil(updates / steps_per_epoch(len(work.data.train.images), told.batch_size)), most)
+
+
+def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
+    """A network cut once more and fine-tuned, and what came of it."""
+    staged = work.staging.part(f"prune{number}")
+    made = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
+    stored = json.loads(made.read_text())
+    chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
+    student = to_keras(apply_plan(at.source.graph, chosen))
+    cut_dice = _dice(work, student)
+    recovered = _recover(work, student, staged, epochs)
+    dice = _dice(work, recovered.model)
+    step = Step(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
+    return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), step
+
+
+def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
+    """The plan for that share of the way as JSON, and what its network costs."""
+    advance = work.begin("Plan which channels to drop", 2)
+    importance = score_channels(source, work.data.train, work.recipe, work.begin)
+    advance()
+    graph = fold_batch_norm(source.graph)
+    if source is work.source:
+        # Before anything is trained.
+        check_reachable(graph, importance, wanted)
+    found: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
+    advance()
+    return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
+
+
+def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
+    """The student fine-tuned, from its last finished epoch on; a damaged checkpoint is dropped."""
+    from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, finetune
+
+    recovery = FinetuneConfig(
+        epochs=epochs,
+        batch_size=work.pruning.batch_size,
+        learning_rate=work.pruning.learning_rate,
+        distillation=work.pruning.distillation,
+        features=work.pruning.features,
+        augmentation=augmentation_of(work.source),
+        seed=work.recipe.seed,
+    )
+    again = partial(
+        finetune,
+        student,
+        work.data.train,
+        work.soft,
+        recovery,
+        validate=lambda model: _dice(work, model),
+        folder=staged.folder,
+        begin=work.begin,
+        teacher=work.source.model if work.pruning.features else None,
+    )
+    try:
+        return again()
+    except CheckpointError as error:
+        staged.say(f"{error.symptom}; the fine-tuning begins anew.")
+        (staged.folder / CHECKPOINT).unlink()
+        return again()
+
+
+def _soft_masks(source: Source, train: Arrays, staging: Staging, begin: Begin) -> npt.NDArray[Any]:
+    from u3p_edge.distill.loop import teacher_probabilities
+
+    def make() -> bytes:
+        advance = begin("Ask the float model", len(train.images))
+        buffer = io.BytesIO()
+        np.save(buffer, teacher_probabilities(source.model, train.images, advance), allow_pickle=False)
+        return buffer.getvalue()
+
+    found: npt.NDArray[Any] = np.load(staging.file("soft.npy", make), allow_pickle=False)
+    return found
+
+
+def _dice(work: _Work, model: Any) -> float:
+    return float_model_dice(dataclasses.replace(work.source, model=model), work.data.val)
+
+
+def _source(source: Source, model: Any) -> Source:
+    """The source with another network."""
+    graph = from_keras(model)
+    total = cost(graph)
+    return dataclasses.replace(source, model=model, graph=graph, macs=total.total_macs, parameters=total.parameters)

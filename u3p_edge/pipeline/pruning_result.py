@@ -1,0 +1,91 @@
+"""What pruning made of a model: the network, the plan and its steps, and how they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.latency.table.predict import Predictor
+from u3p_edge.latency.table.table import LatencyTable
+from u3p_edge.pipeline.quantize import lost_or_gained
+from u3p_edge.pipeline.source import Source
+from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.recipes.recipe import Pruning
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cut and what came of it.
+
+    Args:
+        share: of the way to the budgets, by equal factors; 1 is there.
+        reached: what the network costs, by the budget's name.
+        cut_dice, dice: mean foreground Dice on the validation split just after the cut, and after fine-tuning.
+        epochs, best_epoch: of fine-tuning.
+        kept: within the drop that is allowed.
+    """
+
+    share: float
+    reached: Mapping[str, float]
+    cut_dice: float
+    dice: float
+    epochs: int
+    best_epoch: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class PruningResult:
+    """What pruning made of a model.
+
+    Args:
+        source: the pruned model; as it came where no plan was good enough, or none was asked for.
+        steps: in order.
+        plan: of all steps that were kept, in channels of the model as it came.
+        float_dice: of the model as it came, on the validation split.
+        before, after: folded graphs, for a table of channels.
+        table: of latencies that the plans went by; None where nothing was pruned.
+        notes: the same in sentences, for a report.
+    """
+
+    source: Source
+    steps: tuple[Step, ...]
+    plan: PruningPlan
+    float_dice: float | None
+    before: Graph
+    after: Graph
+    table: LatencyTable | None
+    notes: tuple[str, ...]
+
+
+def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
+    """What every step cost and lost, and what came of it, in sentences."""
+    said = []
+    for number, step in enumerate(done):
+        costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
+        lost = 100 * (float_dice - step.dice)
+        over = f"**not kept: more than the {max_drop:g} points that it may lose**"
+        kept = "kept" if step.kept else "a step on the way" if number < pruning.steps - 1 else over
+        said.append(
+            f"Pruned to {costs} by {pruning.importance}: validation Dice {100 * float_dice:.2f} as it came, "
+            f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
+            f"({lost_or_gained(lost)}); {kept}."
+        )
+    last = next((step for step in reversed(done) if step.kept), None)
+    if last is None:
+        said.append("**No plan kept enough: the network has all its channels.**")
+    elif last.share < 1:
+        said.append("**The budget is not met: what comes nearer to it loses more than is allowed.**")
+    return tuple(said)
+
+
+def parts(found: PruningResult) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float], Mapping[str, float]]:
+    """Channels and milliseconds of every node, before and after."""
+    graphs = (found.before, found.after)
+    channels = tuple({name: shape[-1] for name, shape in shapes(graph).items()} for graph in graphs)
+    if found.table is None:
+        return channels[0], channels[1], {}, {}
+    predictor = Predictor(found.table)
+    ms = tuple(predictor.predict(graph).nodes for graph in graphs)
+    return channels[0], channels[1], ms[0], ms[1]

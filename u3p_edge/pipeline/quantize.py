@@ -1,0 +1,248 @@
+"""Which int8 network is kept: post-training quantization where that loses nothing, training where it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.benchmark.accuracy import predict_labels, score
+from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.data.calibration import calibration_indices
+from u3p_edge.data.load import Arrays
+from u3p_edge.data.preprocess import to_labels
+from u3p_edge.export.tflite import converter
+from u3p_edge.metrics import IGNORE
+from u3p_edge.pipeline.data import Begin, ExportData
+from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.quantize.ranges import clip_outliers
+from u3p_edge.quantize.support import UntrainableError
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.runtime import Session, open_session
+
+RANGES = "ranges.json"
+"""In the staging folder, how the ranges of the post-training file were chosen."""
+
+BATCH = 16
+"""Images that a float model predicts at a time."""
+
+
+@dataclass(frozen=True)
+class QuantizationChoice:
+    """The int8 network that was kept.
+
+    Args:
+        method: "ptq" or "qat".
+        float_dice, ptq_dice, qat_dice: mean foreground Dice on the validation split, 0..1; None where not tried.
+        calibration_images: that post-training quantization saw.
+        pruned_dice: of the float network that was quantized, where that is not the model as it came.
+        qat_refused: why quantization-aware training cannot train this network, None where it can or was not asked.
+        ranges: how post-training quantization chose the ranges of the maps; empty where that is not known.
+        range_errors: by method, the mean squared difference of the probabilities from the float model's on a calibration
+            image, median over images; the method with the smallest is `ranges`.
+    """
+
+    method: str
+    float_dice: float
+    ptq_dice: float
+    qat_dice: float | None
+    calibration_images: int
+    qat_refused: str | None = None
+    pruned_dice: float | None = None
+    ranges: str = ""
+    range_errors: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def quantized_dice(self) -> float:
+        """Of the float network that was quantized."""
+        return self.float_dice if self.pruned_dice is None else self.pruned_dice
+
+    @property
+    def drop(self) -> float:
+        """What the kept network loses on the validation split, in points; negative where it gains."""
+        kept = self.ptq_dice if self.qat_dice is None or self.method == "ptq" else self.qat_dice
+        return 100 * (self.float_dice - kept)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The choice in sentences, for a report."""
+        lost = lost_or_gained(100 * (self.quantized_dice - self.ptq_dice))
+        tried = f"post-training quantization on {self.calibration_images} training images {lost}"
+        if self.qat_dice is not None:
+            tried += f", quantization-aware training {lost_or_gained(100 * (self.quantized_dice - self.qat_dice))}"
+        kept = {"ptq": "post-training quantization", "qat": "quantization-aware training"}[self.method]
+        pruned = "" if self.pruned_dice is None else f", pruned {100 * self.pruned_dice:.2f}"
+        said = f"Validation Dice (float {100 * self.float_dice:.2f}{pruned}): {tried}; kept: {kept}."
+        if self.method == "qat" and self.drop < 0:
+            said += " What it gains over the float model it gains by training on, not by its integers."
+        refused = (f"Quantization-aware training was not possible: {self.qat_refused}.",) if self.qat_refused else ()
+        return (said, *self._range_notes, *refused)
+
+    @property
+    def _range_notes(self) -> tuple[str, ...]:
+        if not self.ranges:
+            return ()
+        errors = ", ".join(f"{error:.2e} with {method}" for method, error in self.range_errors.items())
+        measured = f" (mean squared difference of the probabilities from float, median over images: {errors})" if errors else ""
+        return (f"Int8 ranges of the maps: {self.ranges}{measured}.",)
+
+
+def quantize_source(
+    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+) -> tuple[Path, QuantizationChoice]:
+    """The int8 TFLite file of the better method, and what each scored.
+
+    Raises:
+        ModelError: a layer that int8 cannot express; with the method "qat", one that cannot be trained under it.
+    """
+    float_file = float_tflite(source, staging, begin)
+    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, begin))
+
+    def choose() -> bytes:
+        return json.dumps(asdict(_choose(source, data, recipe, staging, (float_file, ptq), begin))).encode()
+
+    choice = QuantizationChoice(**json.loads(staging.file("int8.json", choose).read_text()))
+    if choice.method == "ptq":
+        return ptq, choice
+    return staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin)), choice
+
+
+def float_tflite(source: Source, staging: Staging, begin: Begin) -> Path:
+    """The float32 TFLite file, which also stands for the float model in choosing."""
+
+    def make() -> bytes:
+        done = begin("Convert float32 to TFLite", 1)
+        file = converter.convert_float(source.model, source.metadata)
+        done()
+        return file
+
+    return staging.file("float32.tflite", make)
+
+
+def _choose(
+    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, files: tuple[Path, Path], begin: Begin
+) -> QuantizationChoice:
+    float_dice, ptq_dice = (validation_dice(path, data.val, begin) for path in files)
+    images = min(recipe.calibration_images, len(data.train.stems))
+    cut = float_model_dice(source, data.val) if recipe.pruning or recipe.zeros else None
+    choice = QuantizationChoice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut, **_staged_ranges(staging))
+    lost = 100 * (choice.quantized_dice - ptq_dice)
+    if recipe.method == "ptq" or (recipe.method == "auto" and lost <= recipe.ptq_may_lose):
+        return choice
+    try:
+        qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin))
+    except UntrainableError as error:
+        if recipe.method == "qat":
+            raise
+        return replace(choice, qat_refused=error.symptom)
+    qat_dice = validation_dice(qat, data.val, begin)
+    return replace(choice, method="qat" if qat_dice > ptq_dice else "ptq", qat_dice=qat_dice)
+
+
+def float_model_dice(source: Source, arrays: Arrays) -> float:
+    """Mean foreground Dice of a source's tf_keras model, pooled by group and averaged as a report has it, 0..1."""
+    masks = source.model.predict(arrays.images, batch_size=BATCH, verbose=0)
+    return _pooled_dice(arrays, np.stack([to_labels(mask) for mask in masks]), source.metadata.labels)
+
+
+def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
+    """Mean foreground Dice of an exported file, 0..1: pooled by group, then averaged."""
+    return _mean_dice(
+        open_session(path, available_cores(), max_memory_mb=None), arrays, begin(f"Validate {path.name}", len(arrays.stems))
+    )
+
+
+def _mean_dice(session: Session, arrays: Arrays, advance: Callable[[], object] = lambda: None) -> float:
+    return _pooled_dice(arrays, predict_labels(session, arrays.images, advance), session.metadata.labels)
+
+
+def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) -> float:
+    """Mean foreground Dice of predicted labels; 0 where there is no foreground anywhere."""
+    return score(arrays.labels, predicted, predicted, arrays.groups, labels).mean_dice or 0.0
+
+
+def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging: Staging, begin: Begin) -> bytes:
+    """Post-training quantization with ranges that no outlier widens; how they were chosen is staged beside the file.
+
+    TensorFlow's converter measures the ranges itself for what our own placement of quantizers does not know (layer
+    normalisation, for example). It takes the extremes of what it sees, so there outliers of the images are clipped.
+    """
+    from u3p_edge.quantize.qat import fake_quantize
+
+    images = train.images[list(calibration_indices(train, recipe.calibration_images))]
+    advance = begin("Calibrate (post-training quantization)", len(images))
+    convert = partial(converter.convert_int8, metadata=source.metadata, float_io=recipe.float_io)
+    try:
+        made = fake_quantize(source.model, images, advance)
+    except UntrainableError:
+        file = convert(source.model, calibration=clip_outliers(images), seen=lambda _: advance())
+        ranges: dict[str, object] = {"ranges": "extremes, outliers of the images clipped"}
+    else:
+        file = convert(made.model, calibration=None)
+        ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
+    staging.file(RANGES, lambda: json.dumps(ranges).encode())
+    return file
+
+
+def _staged_ranges(staging: Staging) -> dict[str, Any]:
+    """How the ranges of the staged post-training file were chosen; nothing where that is not known."""
+    found: dict[str, Any] = json.loads(staging.file(RANGES, lambda: b"{}").read_text())
+    return found
+
+
+def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> bytes:
+    """Quantization-aware training; the epoch that scores best as a fake-quant model on the validation split is kept."""
+    from u3p_edge.quantize.finetune import train_qat
+    from u3p_edge.runtime.keras import keras_session
+    from u3p_edge.training.losses import dice_cross_entropy
+
+    trained = train_qat(
+        source.model,
+        data.train.images,
+        one_hot(data.train.labels, source.metadata.channels_out),
+        loss=dice_cross_entropy,
+        validate=lambda model: _mean_dice(keras_session(model, source.metadata), data.val),
+        epochs=recipe.qat_epochs,
+        learning_rate=recipe.qat_learning_rate,
+        seed=recipe.seed,
+        keep_zeros=recipe.zeros is not None,
+        progress=as_bar(begin, "Train under fake quantization"),
+    )
+    return converter.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.float_io)
+
+
+def as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
+    """(done, total) calls as one bar, begun at the first of them."""
+    bars: list[Callable[[], object]] = []
+
+    def progress(_done: int, total: int) -> None:
+        if not bars:
+            bars.append(begin(stage, total))
+        bars[0]()
+
+    return progress
+
+
+def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:
+    """Labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself.
+
+    A pixel whose label is `metrics.IGNORE` has -1 in every channel.
+    """
+    if channels == 1:
+        maps = (labels[..., np.newaxis] > 0).astype(np.float32)
+    else:
+        maps = np.eye(channels, dtype=np.float32)[np.where(labels == IGNORE, 0, labels)]
+    maps[labels == IGNORE] = -1
+    return maps
+
+
+def lost_or_gained(loss: float) -> str:
+    """A loss of Dice in words, for example "lost 0.30 points"; negative is a gain, "gained 0.30 points"."""
+    return f"gained {-loss:.2f} points" if round(loss, 2) < 0 else f"lost {abs(loss):.2f} points"

@@ -1,0 +1,117 @@
+"""The network that is exported: the float model's function in the forms that are fastest in the files' runtime.
+
+inference graph ─ fold ─ choose by milliseconds ─ apply ─► rewritten graph ─ to_keras ─► what is quantized and exported
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from u3p_edge.errors import ModelError
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.latency.cache import cached
+from u3p_edge.latency.probe import Target, measure_graphs
+from u3p_edge.pipeline.choices import read_choices, to_json
+from u3p_edge.pipeline.data import Begin
+from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.rewrite.engine import (
+    REFERENCE,
+    Selection,
+    apply_selections,
+    find_sites,
+    select_candidates,
+    validate_whole_network,
+)
+from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.rule import Rule
+from u3p_edge.rewrite.rules import RULES, rule_named
+
+LEAST = 0.0005
+"""Sites with less than this share of the arithmetic are left alone: all of them together cannot matter."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is exported.
+
+    Args:
+        model: tf_keras, the function of the float model.
+        graph: the same, folded.
+        choices: the form of each site; empty where nothing was rewritten.
+        macs_before: multiply-accumulates of the graph as it came.
+        refusal: why nothing was rewritten, where a layer stood against it; empty otherwise.
+    """
+
+    model: Any
+    graph: Graph
+    choices: tuple[Selection, ...]
+    macs_before: int
+    refusal: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was rewritten, in sentences, for a report."""
+        forms = Counter(choice.chosen for choice in self.choices if choice.chosen != REFERENCE)
+        if self.refusal:
+            return (f"The network was not rewritten: {self.refusal}",)
+        if not forms:
+            return ()
+        listed = ", ".join(f"{count} as {name}" for name, count in forms.most_common())
+        macs = f"{self.macs_before / 1e9:.2f} to {cost(self.graph).total_macs / 1e9:.2f} GMAC"
+        how = "chosen by timing each form" if any(choice.forms for choice in self.choices) else "as recorded"
+        inexact = sorted(name for name in forms if (rule := rule_named(name)) is not None and not rule.exact)
+        warning = f" **Approximate: {', '.join(inexact)}.**" if inexact else ""
+        return (f"{'Rewrites' if inexact else 'Exact rewrites'}, {how}: {listed}; {macs} an image.{warning}",)
+
+
+def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, begin: Begin) -> Network:
+    """The source's network in its chosen forms, or as it is where the recipe says so.
+
+    A choice once made is kept in the staging folder, so that an interrupted export goes on with the same network.
+
+    Raises:
+        ModelError: a recorded choice that does not fit this model.
+    """
+    if not recipe.rewrite:
+        return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
+    graph = fold_batch_norm(source.graph)
+    try:
+        kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, begin)).encode())
+    except ModelError as error:
+        if recipe.rewrites:
+            raise
+        return Network(source.model, graph, (), source.macs, refusal=str(error))
+    choices = read_choices(kept)
+    new = apply_selections(graph, choices)
+    return Network(to_keras(new), new, choices, source.macs)
+
+
+def choices_for(
+    graph: Graph, target: Target, advance: Callable[[], object], rules: Sequence[Rule] = RULES
+) -> tuple[Selection, ...]:
+    """The form of every site of a folded graph in a target that is fastest, as long as the whole network gains by it.
+
+    `advance` is called after every site.
+    """
+    timed = cached(partial(measure_graphs, target=target), target)
+
+    def clock(graphs: Sequence[Graph]) -> Sequence[float]:
+        return timed([fuse_interpolated_sums(form) for form in graphs])  # as the file has them
+
+    return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, advance=advance), clock)
+
+
+def _choices(graph: Graph, recipe: ExportRecipe, begin: Begin) -> tuple[Selection, ...]:
+    if recipe.rewrites:
+        return tuple(Selection(site, form, ()) for site, form in recipe.rewrites)
+    advance = begin("Choose rewrites by timing them", len(find_sites(graph)))
+    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), advance)

@@ -1,0 +1,111 @@
+"""Files whose wide full-size maps never exist whole: the network in strips, written by our own TFLite writer.
+
+Strips come after quantization and change no number, so training never sees them; neither does it see that sums of
+interpolated maps are gathered, which only rounds less:
+
+    int8 file ─ read ─► Graph + Scheme ─ gather ─ strips by the memory plan ─► Graph + Scheme ─ write ─► int8 file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from u3p_edge.config import Metadata
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
+from u3p_edge.export.tflite.xnnpack_memory import estimate_memory
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.scheme import Quantized, Scheme
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.tiling import choose
+from u3p_edge.rewrite.tiling.transform import carry_scheme
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class TiledNetwork:
+    """A graph in strips, and in sentences what that did."""
+
+    graph: Graph
+    plan: choose.TilingPlan | None
+    notes: tuple[str, ...]
+
+
+def tile_network(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, scheme: Scheme | None = None) -> TiledNetwork:
+    """The graph with its sums gathered, in as many strips as the recipe says or as the file's memory plan asks for.
+
+    Args:
+        graph: folded.
+        recipe: says how many strips, or the budget.
+        bytes_per_element: of an activation.
+        scheme: of an integer graph.
+
+    Raises:
+        ConfigError: the number of strips that was asked for cannot be.
+    """
+    if recipe.as_it_came:
+        return TiledNetwork(graph, None, ())
+    graph = fuse_interpolated_sums(graph)
+    if recipe.strips == 1:
+        return TiledNetwork(graph, None, ())
+    budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
+
+    def weigh(made: Graph, origin: Mapping[str, str]) -> int:
+        return estimate_memory(lower_graph(made, None if scheme is None else carry_scheme(scheme, made, origin)))
+
+    plan = choose.choose_tiling(
+        graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips, weigh=weigh
+    )
+    return TiledNetwork(plan.graph, plan, _notes(plan, recipe))
+
+
+def tile_float(graph: Graph, recipe: ExportRecipe) -> TiledNetwork:
+    """`tile_network` for float32; a graph that our writer does not know (a layer-normalised one) stays whole, with a note."""
+    try:
+        done = tile_network(graph, recipe, bytes_per_element=4)
+        if done.plan is not None:
+            lower_graph(done.graph, None)
+    except ModelError as error:
+        return TiledNetwork(graph, None, (f"The float32 file stays as the converter wrote it, without strips: {error}",))
+    return done
+
+
+def tile_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[bytes, tuple[str, ...]]:
+    """The same integers in strips; a file that a graph cannot say (a layer-normalised one) stays as it is, with a note."""
+    if recipe.as_it_came:
+        return file, ()
+    try:
+        read = read_graph(schema.parse_tflite(file))
+    except ModelError as error:
+        return file, (f"The int8 file stays as the converter wrote it, without strips: {error}",)
+    if not isinstance(read, Quantized):
+        raise ModelError("the file to be put into strips is not int8")
+    done = tile_network(read.graph, recipe, bytes_per_element=1, scheme=read.scheme)
+    scheme = carry_scheme(read.scheme, done.graph, {} if done.plan is None else done.plan.origin)
+    return write_tflite(done.graph, scheme, metadata, float_io=recipe.float_io), done.notes
+
+
+def float_file(graph: Graph, metadata: Metadata, otherwise: Callable[[], bytes]) -> bytes:
+    """A float32 file of a folded graph by our writer, or, for an op that it does not know, what `otherwise` gives."""
+    try:
+        return write_tflite(graph, None, metadata)
+    except ModelError:
+        return otherwise()
+
+
+def _notes(plan: choose.TilingPlan, recipe: ExportRecipe) -> tuple[str, ...]:
+    strips = " and ".join(f"{count} strips" for count in plan.counts.values())
+    said = (
+        f"Computed depth first in {strips}: the arena plan needs {plan.peak / MB:.2f} MB instead of "
+        f"{plan.whole_peak / MB:.2f}, for {100 * plan.extra_macs:.1f} % more arithmetic."
+    )
+    if not plan.counts:
+        said = f"Without strips the arena plan needs {plan.peak / MB:.2f} MB."
+    if not plan.met:
+        return (f"{said} **That is above the budget of {recipe.memory_budget_mb:g} MB; no number of strips meets it.**",)
+    return (said,) if plan.counts else ()

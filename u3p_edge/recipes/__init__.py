@@ -1,0 +1,1 @@
+"""Options of an export, and the recipes that have names."""

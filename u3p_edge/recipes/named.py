@@ -1,0 +1,92 @@
+"""Named recipes of an export: TOML files of the package that a user can copy and change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.artifact import read_json
+from u3p_edge.config import from_dict, from_table, parse_toml, read_recipe_text
+from u3p_edge.errors import ConfigError
+from u3p_edge.quantize.zeros import Zeros
+from u3p_edge.recipes.recipe import ExportRecipe, Pruning
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes"
+
+NAMES = ("exact", "balanced", "small")
+"""From the most careful to the smallest."""
+
+DEFAULT = "balanced"
+
+MEASURED = FOLDER / "measured.json"
+"""What benchmarks/pruning.py measured the recipes to give."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe file says; everything else of an export is asked for where it is run.
+
+    Args:
+        description: one line.
+        max_drop, pruning, zeros, strips, qat_epochs, qat_learning_rate: see `u3p_edge.recipes.recipe.ExportRecipe`.
+    """
+
+    description: str
+    max_drop: float = ExportRecipe.max_drop
+    pruning: Pruning | None = None
+    zeros: Zeros | None = None
+    strips: int | None = None
+    qat_epochs: int = ExportRecipe.qat_epochs
+    qat_learning_rate: float = ExportRecipe.qat_learning_rate
+
+    def options(self) -> Mapping[str, object]:
+        """The same as options of an `ExportRecipe`."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "description"}
+
+
+@dataclass(frozen=True)
+class MeasuredRecipe:
+    """What a recipe gave on one data set.
+
+    Args:
+        data: set, size and base width.
+        recipe: name.
+        speedup: float32 milliseconds of the model as it came over those of the int8 file, one thread, one run.
+        lost: points of mean foreground Dice on the validation split.
+        size_share: bytes of the int8 file over those of the float32 file.
+    """
+
+    data: str
+    recipe: str
+    speedup: float
+    lost: float
+    size_share: float
+
+
+def read_measured() -> tuple[MeasuredRecipe, ...]:
+    """What the recipes were measured to give; empty where nothing was."""
+    if not MEASURED.is_file():
+        return ()
+    return tuple(from_dict(MeasuredRecipe, entry) for entry in read_json(MEASURED)["results"])
+
+
+def path_of(name: str) -> Path:
+    """The file of a named recipe, or of a path that was given instead.
+
+    Raises:
+        ConfigError: neither.
+    """
+    path = FOLDER / f"{name}.toml" if name in NAMES else Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no recipe {name!r}", mend=f"Give {', '.join(NAMES)}, or a TOML file; `u3p-edge recipes` shows them."
+        )
+    return path
+
+
+def read_export_recipe(name: str) -> Recipe:
+    """A recipe by its name or path. Raises ConfigError that names the file and the option."""
+    path = path_of(name)
+    return from_table(Recipe, parse_toml(read_recipe_text(path), str(path)), str(path))

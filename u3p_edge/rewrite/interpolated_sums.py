@@ -1,0 +1,119 @@
+"""Sums of interpolated and shifted maps as one node, after everything else has been decided.
+
+The forms that are called separable end in sums
+
+    out = sum over b of T^(b - k // 2) U V_b        U an upsampling by s along one axis, T a shift by one place along it
+
+of k maps V_b that stand side by side in one map: in its columns, or in its channels where U goes along columns. Each of the s
+places that come of one is a fixed mixture of three neighbouring ones of all V_b, so a runtime may compute it from the small map
+in one pass (`interpolated_sum`), where there were k interpolations and k - 1 sums; in integers it is rounded once. Training and
+quantization see the sums as they are, with their own layers; what is gathered here only comes nearer to the real value.
+
+Domain: k odd, s from 2 to `MOST`, every place within reach of its neighbours (k / 2 <= s / 2 + 1/2), at least two places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
+from u3p_edge.graph.ops import Shape
+
+MOST = 8
+"""The largest factor. A runtime has an operator for every phase, with a kernel of its own; sixteen of them take as long as what
+they replace, and a megabyte or more in a large network."""
+
+_NONE = (0, 0)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One term: [first, last) of a map's columns, or channels where it goes along columns, interpolated and moved so that
+    place j holds what was at j + by."""
+
+    source: str
+    axis: int
+    factor: int
+    interpolation: str
+    first: int
+    last: int
+    by: int
+
+
+def fuse_interpolated_sums(graph: Graph) -> Graph:
+    """The graph with every such sum as one node, under the name of the sum; what nothing reads any more is left out.
+
+    Raises:
+        ModelError: as `shapes` does.
+    """
+    found, readers = shapes(graph), consumers(graph)
+    new: dict[str, Node] = {}
+    for node in graph.nodes:
+        if node.op == "add" and not _continues(graph, readers, node):
+            one = _gathered(graph, readers, found, node)
+            if one is not None:
+                new[node.name] = one
+    if not new:
+        return graph
+    return subgraph(replace(graph, nodes=tuple(new.get(node.name, node) for node in graph.nodes)), graph.outputs)
+
+
+def _continues(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> bool:
+    """Whether another addition alone reads a node."""
+    own = readers[node.name]
+    return len(own) == 1 and graph[own[0]].op == "add" and node.name not in graph.outputs
+
+
+def _gathered(graph: Graph, readers: Mapping[str, tuple[str, ...]], found: Mapping[str, Shape], node: Node) -> Node | None:
+    parts = [_part(graph, found, name) for name in _terms(graph, readers, node)]
+    first = parts[0]
+    if first is None or len(parts) % 2 == 0:
+        return None
+    width, taps, size = first.last - first.first, len(parts), found[first.source]
+    expected = [replace(first, first=b * width, last=(b + 1) * width, by=b - taps // 2) for b in range(taps)]
+    within = 2 <= first.factor <= MOST and taps // 2 <= (first.factor + 1) // 2 and size[first.axis] > 1
+    if parts != expected or size[first.axis + 1] != taps * width or not within:
+        return None
+    attrs = {"axis": first.axis, "factor": first.factor, "taps": taps, "interpolation": first.interpolation}
+    return Node(node.name, "interpolated_sum", (first.source,), attrs)
+
+
+def _terms(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> Iterator[str]:
+    """What a chain of additions adds, from the left to the right."""
+    for name in node.inputs:
+        if graph[name].op == "add" and _continues(graph, readers, graph[name]):
+            yield from _terms(graph, readers, graph[name])
+        else:
+            yield name
+
+
+def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
+    """A map as a term of such a sum, None where it is none. Upwards: fill, cut, upsampling and, where it goes along columns,
+    choice of channels; fill and cut may be absent."""
+    node, filled, lost = graph[name], (_NONE, _NONE), (_NONE, _NONE)
+    if node.op == "pad":
+        filled, node = node.attrs["padding"], graph[node.inputs[0]]
+    if node.op == "crop" and node.attrs["channels"] is None:
+        lost, node = node.attrs["cropping"], graph[node.inputs[0]]
+    if node.op != "upsample" or 1 not in node.attrs["size"]:
+        return None
+    axis = 1 if node.attrs["size"][1] == 1 else 2
+    factor, interpolation, source = node.attrs["size"][axis - 1], node.attrs["interpolation"], graph[node.inputs[0]]
+    (before, behind), across = lost[axis - 1], lost[2 - axis]
+    moved = tuple(filled[axis - 1]) == (behind, before) and 0 in (before, behind) and tuple(filled[2 - axis]) == _NONE
+    if not moved:
+        return None
+    if axis == 1:
+        span = (across[0], found[source.name][2] - across[1])
+    elif tuple(across) == _NONE and _chooses_channels(source):
+        span, source = source.attrs["channels"], graph[source.inputs[0]]
+    else:
+        return None
+    return _Part(source.name, axis, factor, interpolation, *span, before - behind)
+
+
+def _chooses_channels(node: Node) -> bool:
+    return node.op == "crop" and node.attrs["channels"] is not None and not np.any(node.attrs["cropping"])

@@ -1,0 +1,41 @@
+"""Orders of computing some nodes of a graph in which few of their maps are alive at once.
+
+A graph may compute all upsamplings of a decoder before all its convolutions, so that their maps are alive together. Depth
+first, one operand after the other, only their results are; the operand that needs the most beyond its own map goes first,
+which needs the least for a tree (Sethi and Ullman 1970). Where operands share much, as in Winograd's form, that is no tree,
+and the order that the nodes had can be the better one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.ops import Shape
+
+
+def list_orders(graph: Graph, out: str, names: Set[str], shapes: Mapping[str, Shape]) -> tuple[tuple[str, ...], ...]:
+    """The nodes depth first, and in the graph's order. `out` is computed from all the others and comes last."""
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    needs: dict[str, int] = {}
+    operands: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        if node.name in names:
+            own = [name for name in dict.fromkeys(node.inputs) if name in names]
+            operands[node.name] = own = sorted(own, key=lambda name: sizes[name] - needs[name])
+            before = [sum(sizes[name] for name in own[:i]) for i in range(len(own) + 1)]
+            needs[node.name] = max(a + b for a, b in zip(before, [*map(needs.__getitem__, own), sizes[node.name]], strict=True))
+    return _operands_first(out, operands), tuple(operands)
+
+
+def _operands_first(out: str, operands: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    placed: dict[str, None] = {}
+    waiting = [(out, False)]
+    while waiting:
+        name, ready = waiting.pop()
+        if ready:
+            placed[name] = None
+        elif name not in placed:
+            waiting += [(name, True), *((source, False) for source in reversed(operands[name]))]
+    return tuple(placed)

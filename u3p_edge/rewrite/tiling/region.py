@@ -1,0 +1,160 @@
+"""The part of a graph that is computed strip by strip for one node's map, and what stays whole.
+
+It is grown backwards from that node: a node joins when everything that reads it has joined, so nothing of it is needed whole.
+At the output's own scale every node joins that can compute some of its rows alone. Below an upsampling along the rows only
+what is cheap to compute twice joins, up to one convolution that reads no neighbouring rows: its input, another level's output,
+stays whole, and so does what a pooling reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ops import Shape
+from u3p_edge.graph.scheme import is_relu
+from u3p_edge.rewrite.rule import Refusal
+from u3p_edge.rewrite.tiling.order import list_orders
+from u3p_edge.rewrite.tiling.row_ranges import MERGES, Geometry, broadcasts, row_geometry
+
+NARROW = 8
+"""A map of at most an eighth of its region's widest is narrow."""
+
+SLIM = 4
+"""A map of at most a quarter of its region's widest is slim."""
+
+KERNELS = 16
+"""A convolution below an upsampling joins if its map has at least so many times the bytes of its kernel: every strip packs
+the kernel again and computes some rows twice, which for a small map costs more than keeping it."""
+
+_CHEAP = frozenset(("upsample", "interpolated_sum", "crop", "pad", "add", "subtract", "concat"))
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is computed in strips for `out`.
+
+    Args:
+        out: the node whose rows are cut into strips; it stays whole, joined from them.
+        orders: the names of what is, in orders that may need little memory, `out` last.
+        boundary: names of the nodes that they read and that stay whole, in the graph's order.
+        geometries: of each of them.
+        shapes: of every node of the graph.
+    """
+
+    out: str
+    orders: tuple[tuple[str, ...], ...]
+    boundary: tuple[str, ...]
+    geometries: Mapping[str, Geometry]
+    shapes: Mapping[str, Shape]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """What is computed in strips, in the graph's order."""
+        return self.orders[-1]
+
+    @property
+    def height(self) -> int:
+        """Rows of `out`."""
+        return self.shapes[self.out][1]
+
+
+def find_region(graph: Graph, out: str) -> Region | Refusal:
+    """The region of the node `out`; refused where there is no such node, it cannot be cut, or nothing else joins it.
+
+    Raises:
+        ModelError: for a graph whose sizes are not fixed, as `shapes` does.
+    """
+    if out not in graph:
+        return Refusal(f"the graph has no node {out!r}")
+    found = shapes(graph)
+    ways = {node.name: row_geometry(node, tuple(found[name] for name in node.inputs), found[node.name]) for node in graph.nodes}
+    if ways[out].refusal:
+        return Refusal(f"{out!r} cannot be cut into strips: {ways[out].refusal}")
+    low = _grown(graph, out, found, ways)
+    names = _shrunk(graph, out, low, found)
+    if len(names) < 2:
+        return Refusal(f"{out!r} is computed from nodes that stay whole: strips would save nothing")
+    read = {name for node in graph.nodes if node.name in names for name in node.inputs} - names
+    boundary = tuple(node.name for node in graph.nodes if node.name in read)
+    return Region(out, list_orders(graph, out, names, found), boundary, {name: ways[name] for name in names}, found)
+
+
+def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
+    """A region, and those that end above it: at a narrow map from which on only one node at a time reads the last, where the
+    steps below read neighbouring rows. Run whole they need next to no memory, and what is above them no row beyond a cut."""
+    yield whole
+    readers, widest = consumers(graph), max(math.prod(whole.shapes[name]) for name in whole.nodes)
+    node = graph[whole.out]
+    while len(node.inputs) == 1:
+        above, row = node.inputs[0], whole.shapes[node.name][1] // 2
+        narrow = NARROW * math.prod(whole.shapes[above]) <= widest
+        if not narrow or above not in whole.geometries or readers[above] != (node.name,):
+            return
+        if whole.geometries[node.name].needed((row, row + 1)) != (row, row + 1):
+            end = find_region(graph, above)
+            if isinstance(end, Region):
+                yield end
+        node = graph[above]
+
+
+def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str, Geometry]) -> Mapping[str, bool]:
+    """The nodes that can join, each with whether it stands below an upsampling along the rows."""
+    readers, low = consumers(graph), {out: False}
+    for node in reversed(graph.nodes):
+        own = tuple(graph[name] for name in readers[node.name])
+        if not own or node.name in (out, *graph.outputs) or any(reader.name not in low for reader in own):
+            continue
+        below = {low[reader.name] or _grows(reader) for reader in own}
+        if len(below) > 1 or ways[node.name].refusal or any(_ends(node, reader, low[reader.name], found) for reader in own):
+            continue
+        if below == {False} or _is_cheap(node, found[node.name]):
+            low[node.name] = below.pop()
+    return low
+
+
+def _grows(node: Node) -> bool:
+    if node.op == "interpolated_sum":
+        return bool(node.attrs["axis"] == 1)
+    return node.op == "upsample" and bool(node.attrs["size"][0] > 1)
+
+
+def _ends(node: Node, reader: Node, low: bool, found: Mapping[str, Shape]) -> bool:
+    """Whether what `reader` reads stays whole whatever it is: one row for all, a taller map, or below a cheap convolution."""
+    if reader.op in MERGES:
+        return broadcasts(found[node.name], found[reader.name])
+    if reader.op in ("max_pool", "average_pool"):
+        return bool(reader.attrs["strides"][0] > 1)
+    return low and reader.op == "conv"
+
+
+def _is_cheap(node: Node, shape: Shape) -> bool:
+    if node.op == "conv":
+        kernel = node.weights["kernel"]
+        return bool(kernel.shape[0] == 1 and math.prod(shape) >= KERNELS * kernel.size)
+    return node.op in _CHEAP or is_relu(node)
+
+
+def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str, Shape]) -> frozenset[str]:
+    """The nodes without those whose inputs would stay whole and are no smaller than they are: they stay whole instead.
+
+    Of the nodes at full height, which are what strips are for, that is asked of ReLUs, which belong into the kernel that gives
+    their input, and of convolutions that give a slim map beside the widest: it takes their input's place, whole.
+    """
+    readers, kept = consumers(graph), set(low)
+    widest = max(math.prod(found[name]) for name in low)
+
+    def asked(node: Node) -> bool:
+        slim = node.op == "conv" and SLIM * math.prod(found[node.name]) <= widest
+        return low[node.name] or is_relu(node) or slim
+
+    for node in graph.nodes:
+        if node.name not in low or node.name == out or kept.intersection(node.inputs):
+            continue
+        own = [name for name in set(node.inputs) if kept.intersection(readers[name]) == {node.name}]
+        smaller = math.prod(found[node.name]) <= sum(math.prod(found[name]) for name in own)
+        if smaller and asked(node):
+            kept.remove(node.name)
+    return frozenset(kept)

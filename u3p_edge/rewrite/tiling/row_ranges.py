@@ -1,0 +1,236 @@
+"""Which rows of its inputs a node needs for some of its own rows, and how it is told to compute just those.
+
+Rows are half-open intervals [first, last) of the height axis. Given rows of its input a node computes `given` rows; where the
+input was cut, the outermost of them are wrong (a convolution reads the zero fill instead of the row beyond the cut, an
+interpolation clamps), and `needed` asks for so many more rows that the wrong ones are never among those that were wanted. At
+the map's own border there is no cut, and fill and clamp do what they do to the whole map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from u3p_edge.graph.ir import Node
+from u3p_edge.graph.ops import TRAINING_ONLY, Shape
+
+Rows = tuple[int, int]
+
+MERGES = frozenset(("add", "subtract", "multiply", "maximum", "minimum", "average"))
+_POINTWISE = TRAINING_ONLY | {"activation", "relu", "leaky_relu", "elu", "dense", "rescale", "softmax", "prelu"}
+_NORMS = ("batch_norm", "layer_norm")
+_POOLS = ("max_pool", "average_pool")
+_HEIGHT = 1
+_CUTS = {16: 1.1, 8: 1.1, 4: 1.1, 2: 1.25}
+"""Multiples of rows to cut at, and how much taller than the mean a strip may be for that: the tallest needs the memory."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How one node maps the rows of its (first) input to its own.
+
+    Args:
+        refusal: why the node cannot compute some of its rows alone; empty if it can. The rest holds only then.
+        needed: the input's rows for rows of the node, clipped to those there are.
+        given: the node's rows from the input's rows `needed(wanted)` and from `wanted`, in that order. They include `wanted`.
+        cut: the node as it computes those, from itself, the input's rows and `wanted`.
+    """
+
+    refusal: str = ""
+    needed: Callable[[Rows], Rows] = lambda rows: rows
+    given: Callable[[Rows, Rows], Rows] = lambda rows, _wanted: rows
+    cut: Callable[[Node, Rows, Rows], Node] = lambda node, _rows, _wanted: node
+
+
+_SAME = Geometry()
+
+
+def row_geometry(node: Node, before: tuple[Shape, ...], after: Shape) -> Geometry:
+    """The geometry of a node with inputs of shapes `before` and the shape `after`, all [N, H, W, C]."""
+    if len(after) != 4:
+        return Geometry("it is not a map with rows")
+    if node.op in MERGES:
+        return _SAME
+    if not before or len(before[0]) != 4:
+        return Geometry("it is not computed from a map with rows")
+    if node.op == "concat":
+        return _along(node, (node.attrs["axis"],))
+    if node.op in _NORMS:
+        return _along(node, node.attrs["axis"])
+    if node.op in _POINTWISE:
+        return _pointwise(node)
+    return _KINDS[node.op](node, before[0], after) if node.op in _KINDS else Geometry(f"{node.op} needs the whole map")
+
+
+def clip_rows(rows: Rows, height: int) -> Rows:
+    """The rows of an interval that a map of `height` rows has; the nearest row where it has none."""
+    first = min(max(rows[0], 0), height - 1)
+    return first, max(min(rows[1], height), first + 1)
+
+
+def cut_rows(height: int, count: int) -> tuple[Rows, ...]:
+    """The rows [first, last) of `count` strips, nearly even, and cut at multiples of 16, else 8, 4 or 2, where they can be.
+
+    Winograd's form computes pairs of rows and an upsampling by s groups of s: what a cut divides is computed twice.
+    """
+    for multiple, taller in _CUTS.items():
+        step = count * multiple
+        at = [(2 * i * height + step) // (2 * step) * multiple for i in range(count)] + [height]
+        rows = tuple(pairwise(at))
+        sizes = [last - first for first, last in rows]
+        if min(sizes) >= 2 and max(sizes) * count <= taller * height:
+            return rows
+    return tuple((i * height // count, (i + 1) * height // count) for i in range(count))
+
+
+def join_rows(a: Rows, b: Rows) -> Rows:
+    """The smallest interval around two."""
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+def broadcasts(shape: Shape, after: Shape) -> bool:
+    """Whether an operand of that shape lends its one row to all rows of a merge of shape `after`."""
+    return len(shape) != 4 or (shape[_HEIGHT] == 1 < after[_HEIGHT])
+
+
+def _along(node: Node, axes: tuple[int, ...]) -> Geometry:
+    return Geometry(f"its {node.op} works along the rows") if _HEIGHT in {axis % 4 for axis in axes} else _SAME
+
+
+def _pointwise(node: Node) -> Geometry:
+    if node.op == "softmax" and node.attrs["axis"] % 4 == _HEIGHT:
+        return Geometry("its softmax runs along the rows")
+    if node.op == "prelu" and node.weights["alpha"].shape[0] != 1:
+        return Geometry("its slopes differ from row to row")
+    return _SAME
+
+
+def _conv(node: Node, before: Shape, _after: Shape) -> Geometry:
+    span = (node.weights["kernel"].shape[0] - 1) * node.attrs["dilation"][0] + 1
+    if node.attrs["strides"][0] != 1:
+        return Geometry("it is strided along the rows")
+    if node.attrs["padding"] == "valid":
+        return Geometry(needed=lambda r: (r[0], r[1] + span - 1), given=lambda _rows, wanted: wanted)
+    above = (span - 1) // 2
+    return Geometry(needed=lambda r: clip_rows((r[0] - above, r[1] + span - 1 - above), before[_HEIGHT]))
+
+
+def _pool(node: Node, before: Shape, _after: Shape) -> Geometry:
+    size, stride, height = node.attrs["pool_size"][0], node.attrs["strides"][0], before[_HEIGHT]
+    if size != stride:
+        return Geometry("its windows overlap")
+    if height % size and node.attrs["padding"] == "same":
+        return Geometry("its windows do not divide the rows, so where they start hangs on the height")
+    return Geometry(needed=lambda r: (r[0] * size, r[1] * size), given=lambda _rows, wanted: wanted)
+
+
+def _upsample(node: Node, before: Shape, _after: Shape) -> Geometry:
+    """Bilinear with half-pixel centres: row y lies at (y + 1/2) / s - 1/2 of the small map, between its two neighbours."""
+    s, height = node.attrs["size"][0], before[_HEIGHT]
+    if s == 1:
+        return _SAME
+
+    def grown(rows: Rows, _wanted: Rows) -> Rows:
+        return rows[0] * s, rows[1] * s
+
+    if node.attrs["interpolation"] == "nearest":
+        return Geometry(needed=lambda r: (r[0] // s, -(-r[1] // s)), given=grown)
+    if node.attrs["interpolation"] != "bilinear":
+        return Geometry(f"{node.attrs['interpolation']} interpolation reads more than two rows")
+    if s & (s - 1):
+        # Only then is a row's place the same float counted from the map's and from a strip's first row.
+        return Geometry(f"its scale {s} is not a power of two, so a strip's interpolation weights would round differently")
+
+    def read(rows: Rows) -> Rows:
+        return clip_rows(((2 * rows[0] + 1 - s) // (2 * s), (2 * rows[1] - 1 - s) // (2 * s) + 2), height)
+
+    return Geometry(needed=read, given=grown)
+
+
+def _interpolated_sum(node: Node, before: Shape, _after: Shape) -> Geometry:
+    """Rows of a place read it and its two neighbours. Beyond a cut there are none: the outermost place is left out there."""
+    s, height = node.attrs["factor"], before[_HEIGHT]
+    if node.attrs["axis"] != _HEIGHT:
+        return _SAME
+
+    def ends(rows: Rows) -> tuple[bool, bool]:
+        return rows[0] > 0, rows[1] < height
+
+    def given(rows: Rows, _wanted: Rows) -> Rows:
+        first, last = ends(rows)
+        return s * (rows[0] + first), s * (rows[1] - last)
+
+    return Geometry(
+        needed=lambda r: clip_rows((r[0] // s - 1, -(-r[1] // s) + 1), height),
+        given=given,
+        cut=lambda new, rows, _wanted: replace(new, attrs={**new.attrs, "cut": ends(rows)}),
+    )
+
+
+def _crop(node: Node, _before: Shape, _after: Shape) -> Geometry:
+    (top, _), columns = node.attrs["cropping"]
+    return Geometry(
+        needed=lambda r: (r[0] + top, r[1] + top),
+        given=lambda _rows, wanted: wanted,
+        cut=lambda new, _rows, _wanted: replace(new, attrs={**new.attrs, "cropping": ((0, 0), columns)}),
+    )
+
+
+def _pad(node: Node, before: Shape, _after: Shape) -> Geometry:
+    """Only the zero rows that are wanted; where nothing else is, they are hung on the nearest row and that is cropped away."""
+    (top, _), columns = node.attrs["padding"]
+
+    def given(rows: Rows, wanted: Rows) -> Rows:
+        return join_rows((rows[0] + top, rows[1] + top), wanted)
+
+    def cut(new: Node, rows: Rows, wanted: Rows) -> Node:
+        first, last = given(rows, wanted)
+        own = (rows[0] + top - first, last - rows[1] - top)
+        return replace(new, attrs={**new.attrs, "padding": (own, columns)})
+
+    return Geometry(needed=lambda r: clip_rows((r[0] - top, r[1] - top), before[_HEIGHT]), given=given, cut=cut)
+
+
+def _space_to_depth(node: Node, _before: Shape, _after: Shape) -> Geometry:
+    block = node.attrs["block"]
+    return Geometry(needed=lambda r: (r[0] * block, r[1] * block), given=lambda _rows, wanted: wanted)
+
+
+def _depth_to_space(node: Node, _before: Shape, _after: Shape) -> Geometry:
+    block = node.attrs["block"]
+    return Geometry(
+        needed=lambda r: (r[0] // block, -(-r[1] // block)), given=lambda rows, _wanted: (rows[0] * block, rows[1] * block)
+    )
+
+
+def _reshape(_node: Node, before: Shape, after: Shape) -> Geometry:
+    """A view of the same values in rows that are longer or shorter by a whole factor."""
+    old, own = before[_HEIGHT], after[_HEIGHT]
+    if old % own and own % old:
+        return Geometry("its rows do not merge or split evenly")
+    merged, split = max(old // own, 1), max(own // old, 1)
+
+    def cut(new: Node, rows: Rows, _wanted: Rows) -> Node:
+        return replace(new, attrs={**new.attrs, "target_shape": ((rows[1] - rows[0]) * split // merged, *after[2:])})
+
+    return Geometry(
+        needed=lambda r: (r[0] * merged // split, math.ceil(r[1] * merged / split)),
+        given=lambda rows, _wanted: (rows[0] * split // merged, rows[1] * split // merged),
+        cut=cut,
+    )
+
+
+_KINDS: Mapping[str, Callable[[Node, Shape, Shape], Geometry]] = {
+    "conv": _conv,
+    "depthwise_conv": _conv,
+    **dict.fromkeys(_POOLS, _pool),
+    "upsample": _upsample,
+    "interpolated_sum": _interpolated_sum,
+    "crop": _crop,
+    "pad": _pad,
+    "space_to_depth": _space_to_depth,
+    "depth_to_space": _depth_to_space,
+    "reshape": _reshape,
+}

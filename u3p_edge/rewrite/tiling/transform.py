@@ -1,0 +1,261 @@
+"""Depth-first execution: a region of a graph computed in horizontal strips, by the graph itself.
+
+A full-resolution decoder level reads small maps and gives a small one; wide are only the maps in between. Computed for a few
+rows of its output at a time, from the rows of its inputs that those need (`row_ranges`), the wide maps never exist whole:
+
+    for each strip:  crop the inputs' rows ─► the region's nodes on those rows ─► the strip of the output
+    join the strips along the rows
+
+Everything is static slices and the same operators, so every runtime runs it, and the strips' values are the map's own: exact,
+not approximate. Rows next to a cut are computed more than once; `Strips.extra_macs` says what that costs. The strips of a
+convolution share its weights: they carry the same read-only arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from u3p_edge.graph import memory
+from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.scheme import Scheme, is_relu
+from u3p_edge.rewrite.rule import Refusal
+from u3p_edge.rewrite.tiling.region import Region, find_region
+from u3p_edge.rewrite.tiling.row_ranges import MERGES, Rows, broadcasts, cut_rows, join_rows
+
+_NOTHING = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True)
+class TiledGraph:
+    """A graph in which one node's map is computed in strips.
+
+    Args:
+        graph: the same function; the node keeps its name, and its strips `<name>_strip<i>` are joined in it.
+        origin: for each new node the node of the former graph whose values it holds some rows of.
+        rows: the rows [first, last) of each strip.
+        region: names of the nodes that were computed whole before, in the former graph's order.
+        extra_macs: multiply-accumulates done more than once, as a share of the former graph's.
+    """
+
+    graph: Graph
+    origin: Mapping[str, str]
+    rows: tuple[Rows, ...]
+    region: tuple[str, ...]
+    extra_macs: float
+
+
+@dataclass(frozen=True)
+class TilingDemand:
+    """What a region in strips needs.
+
+    Args:
+        bytes: alive at most until its strips are joined, of its own nodes and of those that they read.
+        extra_macs: as in `TiledGraph`.
+    """
+
+    bytes: int
+    extra_macs: float
+
+
+def tile_node(graph: Graph, out: str, count: int) -> TiledGraph | Refusal:
+    """The graph with what only the node `out` needs computed in `count` strips of its rows (`intervals.cuts`).
+
+    Refused where `find_region` refuses, for fewer than two strips, and for strips of less than two rows.
+    """
+    found = find_region(graph, out)
+    return found if isinstance(found, Refusal) else tile_region(graph, found, count)
+
+
+def tile_region(graph: Graph, found: Region, count: int) -> TiledGraph | Refusal:
+    """`tile_node` for a region of the graph that is known."""
+    refusal = _refusal(found, count)
+    if refusal:
+        return refusal
+    rows, order = cut_rows(found.height, count), _middle(graph, found, count).order
+    strips = [_Strip(graph, found, order, i, own) for i, own in enumerate(rows)]
+    joined = Node(found.out, "concat", tuple(one.result for one in strips), {"axis": 1})
+    new = _put(graph, found, [node for one in strips for node in one.nodes] + [joined])
+    origin = {name: source for one in strips for name, source in one.origin.items()}
+    macs = cost(graph).total_macs
+    extra = cost(new).total_macs / macs - 1 if macs else 0.0
+    return TiledGraph(new, {**origin, found.out: found.out}, rows, found.nodes, extra)
+
+
+def estimate_demand(
+    graph: Graph, found: Region, count: int, macs: Mapping[str, int], bytes_per_element: int
+) -> TilingDemand | Refusal:
+    """What `tile_region` would need, without the graph that it would make: strips that read alike are counted once.
+
+    Args:
+        graph: see `tile_region`, as are `found` and `count`.
+        macs: of the graph's nodes (`Cost.macs`).
+        bytes_per_element: of an activation.
+    """
+    refusal = _refusal(found, count)
+    if refusal:
+        return refusal
+    middle = _middle(graph, found, count)
+    row = math.prod(found.shapes[found.out]) // found.height * bytes_per_element
+    known: dict[tuple[int, ...], tuple[int, int]] = {}
+    most, more = 0, -sum(macs.get(name, 0) for name in found.nodes)
+    for rows in cut_rows(found.height, count):
+        kind = _extents(graph, found, rows)
+        if kind not in known:
+            one = middle if rows == middle.rows else _Strip(graph, found, middle.order, 0, rows)
+            known[kind] = one.alive(bytes_per_element), one.macs()
+        # The strips before it are alive beside it.
+        most = max(most, known[kind][0] + rows[0] * row)
+        more += known[kind][1]
+    return TilingDemand(most, more / max(sum(macs.values()), 1))
+
+
+def _refusal(found: Region, count: int) -> Refusal | None:
+    if count < 2:
+        return Refusal("one strip is the whole map")
+    if 2 * count > found.height:
+        return Refusal(f"the {found.height} rows of {found.out!r} do not make {count} strips of two rows or more")
+    return None
+
+
+def _middle(graph: Graph, found: Region, count: int) -> _Strip:
+    """The middle strip, in the one of the region's orders in which it needs least; the others are computed in that too."""
+    rows, middle = cut_rows(found.height, count)[count // 2], count // 2
+    tried = [_Strip(graph, found, order, middle, rows) for order in dict.fromkeys(found.orders)]
+    return min(tried, key=lambda each: each.alive())
+
+
+def _extents(graph: Graph, found: Region, rows: Rows) -> tuple[int, ...]:
+    """How many rows each node is computed on, and reads, for these rows of the output."""
+    wanted = _wanted(graph, found, rows)
+    pairs = [pair for name in found.nodes for pair in (wanted[name], found.geometries[name].needed(wanted[name]))]
+    return tuple(last - first for first, last in pairs)
+
+
+def carry_scheme(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Scheme:
+    """The scheme of a graph with strips: each strip's integers mean what those of the whole map did.
+
+    Args:
+        scheme: of the graph before.
+        graph: with strips.
+        origin: see `TiledGraph`; nodes that it does not name are the same in both graphs.
+    """
+    source = {node.name: origin.get(node.name, node.name) for node in graph.nodes}
+    tensors = {name: scheme.tensors[old] for name, old in source.items() if old in scheme.tensors}
+    kernels = {n.name: scheme.kernels[source[n.name]] for n in graph.nodes if "kernel" in n.weights}
+    return Scheme(tensors, kernels)
+
+
+def _put(graph: Graph, found: Region, new: list[Node]) -> Graph:
+    """The graph with `new` where the region's last node stood."""
+    gone, nodes = set(found.nodes), list[Node]()
+    for node in graph.nodes:
+        if node.name == found.out:
+            nodes += new
+        elif node.name not in gone:
+            nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+class _Strip:
+    """The nodes that compute some rows of a region's output, built one after the other.
+
+    Args:
+        order: in which the region's nodes are computed.
+        rows: of the region's output.
+        nodes: in order.
+        origin: see `TiledGraph`.
+        result: the node that holds exactly the strip's rows.
+    """
+
+    def __init__(self, graph: Graph, found: Region, order: Sequence[str], index: int, rows: Rows) -> None:
+        self._region, self._index, self.order, self.rows = found, index, order, rows
+        self._wanted = _wanted(graph, found, rows)
+        # What a node's value is read from: the tensor, and the rows it holds; rows next to a cut may be wrong in it.
+        self._held: dict[str, tuple[str, Rows]] = {name: (name, (0, _height(found, name))) for name in found.boundary}
+        self.nodes: list[Node] = []
+        self.origin: dict[str, str] = {}
+        for name in order:
+            self._held[name] = self._computed(graph[name])
+        self.result = self._read(found.out, rows)
+
+    def alive(self, bytes_per_element: int = 1) -> int:
+        """Bytes alive at most while it is computed; other strips read what stays whole, so that is alive to the end."""
+        return memory.plan_memory(self._alone(), bytes_per_element=bytes_per_element).live_peak
+
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return cost(self._alone()).total_macs
+
+    def _alone(self) -> Graph:
+        """The strip's graph, which gives back what it reads."""
+        boundary = self._region.boundary
+        inputs = [Node(name, "input", attrs={"shape": self._region.shapes[name]}) for name in boundary]
+        return Graph((*inputs, *self.nodes), boundary, (self.result, *boundary))
+
+    def _computed(self, node: Node) -> tuple[str, Rows]:
+        """The tensor that holds the wanted rows of a node, and the rows it holds; made now, if no other one does."""
+        name, wanted, way = f"{node.name}_strip{self._index}", self._wanted[node.name], self._region.geometries[node.name]
+        source, held = self._held[node.inputs[0]]
+        if node.op == "crop":
+            return self._cropped(node, name)
+        if is_relu(node) and source in self.origin:
+            # On all its input's rows, also wrong ones: with a crop between them the two would not be one kernel.
+            return self._add(replace(node, name=name, inputs=(source,)), node.name), held
+        rows = way.needed(wanted)
+        inputs = tuple(self._held[x][0] if _whole(self._region, node, x) else self._read(x, rows) for x in node.inputs)
+        new, given = way.cut(replace(node, name=name, inputs=inputs), rows, wanted), way.given(rows, wanted)
+        if new.op == "pad" and tuple(new.attrs["padding"]) == _NOTHING:
+            return inputs[0], given
+        return self._add(new, node.name), given
+
+    def _cropped(self, node: Node, name: str) -> tuple[str, Rows]:
+        """A crop: fewer rows of the same tensor, which costs nothing until someone reads them; what else it cuts is cut now."""
+        (top, _), columns = node.attrs["cropping"]
+        source, (first, last) = self._held[node.inputs[0]]
+        if tuple(columns) == (0, 0) and node.attrs["channels"] is None:
+            return source, (first - top, last - top)
+        wanted = self._wanted[node.name]
+        cropping = ((wanted[0] + top - first, last - wanted[1] - top), columns)
+        return self._add(
+            replace(node, name=name, inputs=(source,), attrs={**node.attrs, "cropping": cropping}), node.name
+        ), wanted
+
+    def _read(self, name: str, rows: Rows) -> str:
+        """A tensor with exactly these rows of a node."""
+        source, (first, last) = self._held[name]
+        if rows == (first, last):
+            return source
+        # A map that stays whole may be cut for the strips of several regions.
+        mine = name if name in self._region.geometries else f"{self._region.out}_{name}"
+        cut = f"{mine}_strip{self._index}_rows{rows[0]}to{rows[1]}"
+        if cut in self.origin:
+            return cut
+        return self._add(Node(cut, "crop", (source,), {"cropping": ((rows[0] - first, last - rows[1]), (0, 0))}), name)
+
+    def _add(self, node: Node, origin: str) -> str:
+        self.nodes.append(node)
+        self.origin[node.name] = origin
+        return node.name
+
+
+def _wanted(graph: Graph, found: Region, rows: Rows) -> Mapping[str, Rows]:
+    """For each node of the region the hull of the rows that its readers need for these rows of the output."""
+    wanted = {found.out: rows}
+    for name in reversed(found.nodes):
+        need = found.geometries[name].needed(wanted[name])
+        for source in graph[name].inputs:
+            if source in found.geometries and not _whole(found, graph[name], source):
+                wanted[source] = join_rows(wanted.get(source, need), need)
+    return wanted
+
+
+def _whole(found: Region, node: Node, source: str) -> bool:
+    """Whether a node reads all of an input, whichever of its own rows it computes."""
+    return node.op in MERGES and broadcasts(found.shapes[source], found.shapes[node.name])
+
+
+def _height(found: Region, name: str) -> int:
+    return found.shapes[name][1] if len(found.shapes[name]) > 1 else 1

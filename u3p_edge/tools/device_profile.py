@@ -1,0 +1,84 @@
+"""`u3p-edge device profile`: a latency table of this machine for one network and all that are narrower.
+
+.tflite file ─ read ─► graph ─ fill ─► table ─► JSON
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.config import MAX_MEMORY_MB
+from u3p_edge.errors import ModelError, about
+from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.files.tflite import check
+from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.latency import quiet_timer
+from u3p_edge.latency.per_op import Begin
+from u3p_edge.latency.probe import Target
+from u3p_edge.latency.table.measure import CHECKS, QUICK_CHECKS, USUAL, list_points, measure_table, seconds
+from u3p_edge.latency.table.table import LatencyTable, write_latency_table
+from u3p_edge.run_folder import check_output_file
+from u3p_edge.runtime.base import check_file
+
+
+@dataclass(frozen=True)
+class ProfilePlan:
+    """What profiling would do.
+
+    Args:
+        kinds: layer keys.
+        shapes: times to be taken: each key at some channel counts.
+        seconds: that they take about, on a calm machine; whole networks come on top.
+    """
+
+    kinds: int
+    shapes: int
+    seconds: float
+
+
+def plan_profile(model: Path, target: Target, *, quick: bool = False) -> ProfilePlan:
+    """Count what `profile` would time. Raises as `profile` does."""
+    graph = read_networks(model)
+    found = list_points(graph, USUAL, quick)
+    return ProfilePlan(len({point.layer.key for point in found}), len(found), seconds(graph, found, target))
+
+
+def profile(model: Path, out: Path, target: Target, *, quick: bool = False, fresh: bool = False, begin: Begin) -> LatencyTable:
+    """Fill a table and write it.
+
+    Args:
+        model: a .tflite file, float32 or int8.
+        out: the JSON file to write.
+        target: to time in; the file's own number type does not matter.
+        quick: fewer channel counts and checks.
+        fresh: forget what was timed before.
+        begin: see `u3p_edge.latency.per_op.Begin`.
+
+    Raises:
+        ModelError: the file is missing, damaged, or not a network that can be read and written.
+        ArtifactError: the table cannot be written.
+        RuntimeMissingError: LiteRT is not installed.
+    """
+    graph = read_networks(model)
+    check_output_file(out)
+    if fresh:
+        quiet_timer.forget()
+    table = measure_table(graph, target, begin, quick=quick, checks=QUICK_CHECKS if quick else CHECKS)
+    write_latency_table(out, table)
+    return table
+
+
+def read_networks(model: Path) -> Graph:
+    """The network of a TFLite file. Raises ModelError as `profile` does."""
+    if model.suffix != ".tflite":
+        raise ModelError(
+            f"{model} is not a .tflite file, and a device reads nothing else",
+            mend="Export the model with `u3p-edge export`, float or int8, and give that file.",
+        )
+    check_file(model)
+    with about(model):
+        network = read_graph(check.read(model.read_bytes(), MAX_MEMORY_MB).graph)
+    return network.graph if isinstance(network, Quantized) else fold_batch_norm(network)

@@ -1,0 +1,61 @@
+"""What the rewrites do to a model, part by part: every form that was considered, its cost, its error, or why it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.probe import Target
+from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.rewrite.engine import REFERENCE, Selection, find_sites
+from u3p_edge.rewrite.rule import Match
+from u3p_edge.rewrite.rules import RULES, LowRank, rule_named
+from u3p_edge.rewrite.site import deviation, site_graph
+
+Begin = Callable[[str, int], Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class RewriteExplanation:
+    """Choices for a model and how far each form moves its site's output.
+
+    Args:
+        graph: folded, before any rewrite.
+        choices: one a site.
+        errors: largest difference over the largest output in float32, by (site, form).
+    """
+
+    graph: Graph
+    choices: tuple[Selection, ...]
+    errors: Mapping[tuple[str, str], float]
+
+
+def explain_rewrites(graph: Graph, target: Target, energy: float | None, begin: Begin) -> RewriteExplanation:
+    """Every form of every site of an inference graph, measured.
+
+    Args:
+        graph: as it came.
+        target: what to time the forms in.
+        energy: also consider the approximate low-rank form that keeps this share of the squared singular values.
+        begin: progress.
+    """
+    folded = fold_batch_norm(graph)
+    rules = RULES if energy is None else (*RULES, LowRank(energy=energy))
+    choices = choices_for(folded, target, begin("Time every form", len(find_sites(folded, rules))), rules)
+    return RewriteExplanation(folded, choices, _errors(folded, choices, begin))
+
+
+def _errors(graph: Graph, choices: Sequence[Selection], begin: Begin) -> Mapping[tuple[str, str], float]:
+    measured = [(c.site, form.name) for c in choices for form in c.forms if form.milliseconds is not None]
+    wanted = [(site, name) for site, name in measured if name != REFERENCE]
+    advance = begin("Compare every form", len(wanted))
+    errors = {}
+    for site, name in wanted:
+        rule = rule_named(name)
+        match = rule.match(graph, site) if rule is not None else None
+        if rule is not None and isinstance(match, Match):
+            errors[site, name] = deviation(site_graph(graph, match.nodes), rule)
+        advance()
+    return errors
