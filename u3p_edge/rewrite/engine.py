@@ -1,8 +1,9 @@
-"""Which form each part of a graph gets: the alternatives are measured, the fastest is taken, the choice can be replayed.
+"""Autotuning: measure the candidates of each site of a graph and select the fastest; a recorded selection can be applied again.
 
-    sites(graph) ─ each alone, as a small graph ─► its forms ─ measure ─► Choice ─ apply ─► Graph
+    find_sites(graph) ─ each as a small graph ─► its candidates ─ measure ─► Selection ─ apply_selections ─► Graph
 
-Rewriting knows nothing of runtimes: `measure` is handed in, and gives the milliseconds of small graphs that compute the same.
+This module knows nothing of runtimes. The caller passes `measure`, which returns the milliseconds of small graphs that compute
+the same function.
 """
 
 from __future__ import annotations
@@ -21,28 +22,32 @@ from u3p_edge.rewrite.rules.moves import hoist_pointwise
 from u3p_edge.rewrite.site import site_graph
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
-"""Milliseconds of each of some graphs, measured side by side."""
+"""A function that returns the milliseconds of each of several graphs, measured side by side."""
 
 REFERENCE = "reference"
-"""The form that a site has before any rewrite."""
+"""The candidate that computes a site as it is before any rewrite."""
 
 MARGIN = 0.97
 """A rewrite must take at most this share of the reference's time: what is not clearly faster is not applied."""
 
 HEAVIER = 0.9
-"""A form of more weights must take at most this share of a lighter rewrite's time. Strips pack its kernels again and again; and
-Winograd in both directions, which it is about, has three times the sums of Winograd along rows: the widest convolution of the
-paper's model gains a few percent by it in TFLite, and with it the network takes 1.7 times as long in OpenVINO."""
+"""A candidate with more weights must take at most this share of the time of a rewrite with fewer. Tiles pack its kernels again
+and again. The constant is about Winograd along both axes, which has three times as many additions as Winograd along rows: the
+widest convolution of the paper's model gains a few percent by it in TFLite, and with it the network takes 1.7 times as long in
+OpenVINO."""
 
 GROWTH = 1.1
-"""Rewriting may enlarge the weights to this many times what they are. Winograd's kernels have 4/3 to 16/9 the weights, which a
-process holds twice, in the file and packed; in a deep encoder they are most of the model and save next to no time."""
+"""Rewriting may enlarge the weights to at most this many times their original number. Winograd's kernels have 4/3 to 16/9 of
+the weights, and a process holds them twice, in the file and packed. In a deep encoder they are most of the model and save next
+to no time."""
 
 WORTH = 0.01
-"""Of the time of all sites together: what a form gains below that may be chance, and many such forms a loss together."""
+"""The share of the time of all sites together that a candidate must save. A smaller gain may be chance, and many such
+candidates together may be a loss."""
 
 ALIKE = 1.02
-"""Whole networks whose times are this near are told apart by how little was rewritten."""
+"""Whole networks whose times differ by no more than this factor count as equally fast; of these, the one with the fewest
+rewrites is taken."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,10 @@ class Candidate:
     """One way to compute a site.
 
     Args:
-        name: of the rule, or "reference".
+        name: the rule's name, or "reference".
         macs: multiply-accumulates; None where the rule refuses.
         milliseconds: measured; None where the rule refuses, or nothing was measured.
-        parameters: weights of the site in this form; None where the rule refuses, or nothing was measured.
+        parameters: weights of the site when it is computed in this way; None where the rule refuses, or nothing was measured.
         refusal: the rule's reason; empty where it applies.
     """
 
@@ -66,12 +71,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """The form that a site gets.
+    """The candidate that is selected for a site.
 
     Args:
         site: name of the node.
-        chosen: name of one of its forms.
-        forms: all that were considered, the reference first.
+        chosen: name of the selected candidate.
+        forms: all candidates that were considered, the reference first.
     """
 
     site: str
@@ -80,11 +85,11 @@ class Selection:
 
     @property
     def now(self) -> Candidate:
-        """The chosen form. Raises KeyError where the choice was recorded without forms."""
+        """The selected candidate. Raises KeyError where the selection was recorded without candidates."""
         return {form.name: form for form in self.forms}[self.chosen]
 
     def form(self, name: str) -> Candidate | None:
-        """The form of that name."""
+        """Return the candidate of that name, or None where there is none."""
         return next((form for form in self.forms if form.name == name), None)
 
 
@@ -97,12 +102,12 @@ def select_candidates(
     growth: float = GROWTH,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Selection, ...]:
-    """The fastest form of every site, within the weights that rewriting may add.
+    """Select the fastest candidate of every site, within the weights that rewriting may add.
 
     Args:
         graph: folded (`u3p_edge.graph.fold`).
-        measure: gives milliseconds; it is called once a site.
-        rules: to try.
+        measure: returns milliseconds; it is called once for each site.
+        rules: the rules to try.
         least: share of the graph's multiply-accumulates below which a site is not worth measuring.
         growth: see `GROWTH`.
         advance: called after every site.
@@ -117,20 +122,21 @@ def select_candidates(
 
 
 def find_sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
-    """Names of the nodes that some rule is about, in the graph's order."""
+    """Return the names of the nodes that some rule is about, in the graph's order."""
     return tuple(node.name for node in graph.nodes if any(rule.match(graph, node.name) is not None for rule in rules))
 
 
 def validate_whole_network(graph: Graph, choices: Sequence[Selection], measure: Measure) -> tuple[Selection, ...]:
-    """Of all choices, those that gain much, and none, what is fastest as a whole network; if in doubt, the fewest.
+    """Return the selections that make the whole network fastest; if in doubt, those with the fewest rewrites.
 
-    A site is timed alone: in a moment when the machine is busy the wrong form wins, and in a small network the operators that
-    forms add cost more than they save.
+    Three variants are measured: no rewrite, the rewrites that gain much (`WORTH`), and all of them. This is needed because a
+    site is timed alone: the wrong candidate wins in a moment when the machine is busy, and in a small network the operators
+    that rewrites add can cost more than the rewrites save.
 
     Args:
-        graph: that `choices` were made for.
-        choices: of `select_candidates`, with their times.
-        measure: of whole networks.
+        graph: the graph that `choices` were made for.
+        choices: the selections of `select_candidates`, with their times.
+        measure: returns the milliseconds of whole networks.
     """
     least = WORTH * sum(choice.forms[0].milliseconds or 0.0 for choice in choices)
 
@@ -147,12 +153,14 @@ def validate_whole_network(graph: Graph, choices: Sequence[Selection], measure: 
 
 
 def apply_selections(graph: Graph, choices: Sequence[Selection]) -> Graph:
-    """The graph with every site in its chosen form, and with no wide map moved where a narrow one would do.
+    """Return the graph with every site computed as selected, with pointwise convolutions hoisted and pools cascaded.
+
+    Hoisting sees to it that no wide map is moved where a narrow one would do.
 
     Raises:
-        ModelError: a choice that this graph does not allow, as when it was recorded for another model.
+        ModelError: if this graph does not allow a selection, for example one that was recorded for another model.
     """
-    # A model may come with such ReLUs, behind a layer normalisation, say; no rewrite may add one.
+    # The original model may have such ReLUs, after a layer normalisation for example; no rewrite may add one.
     own = frozenset(find_lone_relus(graph))
     for choice in choices:
         if choice.chosen != REFERENCE:
@@ -165,9 +173,9 @@ def apply_selections(graph: Graph, choices: Sequence[Selection]) -> Graph:
 
 
 def find_lone_relus(graph: Graph) -> tuple[str, ...]:
-    """Names of ReLUs that stand behind no arithmetic of their own, so that a runtime must run them by themselves.
+    """Return the names of ReLUs that follow no arithmetic of their own, so that a runtime must run them as separate operators.
 
-    XNNPACK does not take a stand-alone int8 ReLU at all (25 times slower than an addition there).
+    XNNPACK does not accept a separate int8 ReLU at all; there such a ReLU is 25 times slower than an addition.
     """
     readers = consumers(graph)
 
@@ -190,7 +198,7 @@ def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) ->
     refusals = tuple(Candidate(rule.name, refusal=match.reason) for rule, match in found if isinstance(match, Refusal))
     if not matches:
         return Selection(site, REFERENCE, (Candidate(REFERENCE), *refusals))
-    # Rules replace more or less of what is before the site; all are measured on the most that any replaces.
+    # Some rules replace more of the nodes before the site than others; all are measured on the most that any replaces.
     widest = max((match.nodes for _, match in matches), key=len)
     before = site_graph(graph, widest)
     graphs = [before, *(rule.rewrite(before, match) for rule, match in matches)]
@@ -217,9 +225,10 @@ def _time(form: Candidate) -> float:
 
 
 def _within(choices: Sequence[Selection], most: int) -> tuple[Selection, ...]:
-    """The choices, with slower but smaller forms where all the fastest would add more weights than `most`.
+    """Return the selections, with slower but smaller candidates where all the fastest would add more weights than `most`.
 
-    Sites begin in the fastest form that adds none, and get, as long as there is room, the one that saves most time a weight.
+    Each site starts with the fastest candidate that adds no weights. As long as there is room, the candidate that saves the
+    most time for each added weight is selected next.
     """
     kept = [_without_growth(choice) for choice in choices]
     while True:
@@ -232,14 +241,14 @@ def _within(choices: Sequence[Selection], most: int) -> tuple[Selection, ...]:
 
 
 def _without_growth(choice: Selection) -> Selection:
-    """The choice of the fastest form that has no more weights than the reference."""
+    """Return the selection of the fastest candidate that has no more weights than the reference."""
     if _added(choice) <= 0:
         return choice
     return replace(choice, chosen=_fastest([form for form in choice.forms if _weights(form) <= _weights(choice.forms[0])]))
 
 
 def _faster(choice: Selection, room: int) -> list[Candidate]:
-    """Forms that are clearly faster than the chosen one, and fit."""
+    """Return the candidates that are clearly faster than the selected one and whose weights fit into the room."""
     now = choice.now
     limit = (MARGIN if now.name == REFERENCE else HEAVIER) * _time(now)
     measured = [form for form in choice.forms if form.milliseconds is not None]
@@ -247,7 +256,7 @@ def _faster(choice: Selection, room: int) -> list[Candidate]:
 
 
 def _worth(choice: Selection, form: Candidate) -> float:
-    """Milliseconds saved for each weight added."""
+    """Return the milliseconds saved for each weight added."""
     now = choice.now
     return (_time(now) - _time(form)) / max(_weights(form) - _weights(now), 1)
 
@@ -257,7 +266,7 @@ def _weights(form: Candidate) -> int:
 
 
 def _added(choice: Selection) -> int:
-    """Weights that the chosen form has beyond the reference's."""
+    """Return the number of weights that the selected candidate has beyond the reference's."""
     return _weights(choice.now) - _weights(choice.forms[0])
 
 

@@ -1,15 +1,17 @@
-"""Sums of interpolated and shifted maps as one node, after everything else has been decided.
+"""Fused interpolated sums: sums of interpolated and shifted maps become one node, after everything else has been decided.
 
 The forms that are called separable end in sums
 
-    out = sum over b of T^(b - k // 2) U V_b        U an upsampling by s along one axis, T a shift by one place along it
+    out = sum over b of T^(b - k // 2) U V_b        U an upsampling by s along one axis, T a shift by one pixel along it
 
-of k maps V_b that stand side by side in one map: in its columns, or in its channels where U goes along columns. Each of the s
-places that come of one is a fixed mixture of three neighbouring ones of all V_b, so a runtime may compute it from the small map
-in one pass (`interpolated_sum`), where there were k interpolations and k - 1 sums; in integers it is rounded once. Training and
-quantization see the sums as they are, with their own layers; what is gathered here only comes nearer to the real value.
+of k maps V_b. These lie side by side in one map: in its columns, or in its channels where U goes along columns. U turns each
+pixel into s pixels, and each of those s in the sum is a fixed mixture of three neighbouring pixels of all V_b. So a runtime may
+compute the sum from the small map in one pass (`interpolated_sum`) instead of k interpolations and k - 1 sums; in integers it
+is then rounded once. Training and quantization see the separate sums, with their own layers. The fused sum only comes nearer to
+the real value.
 
-Domain: k odd, s from 2 to `MOST`, every place within reach of its neighbours (k / 2 <= s / 2 + 1/2), at least two places.
+Domain: k odd, s from 2 to `MOST`, every pixel within reach of its neighbours (k / 2 <= s / 2 + 1/2), at least two pixels along
+the axis.
 """
 
 from __future__ import annotations
@@ -23,16 +25,16 @@ from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
 from u3p_edge.graph.ops import Shape
 
 MOST = 8
-"""The largest factor. A runtime has an operator for every phase, with a kernel of its own; sixteen of them take as long as what
-they replace, and a megabyte or more in a large network."""
+"""The largest factor s. A runtime has one operator for each of the s output phases, with a kernel of its own. Sixteen of them
+take as long as what they replace, and take a megabyte or more in a large network."""
 
 _NONE = (0, 0)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One term: [first, last) of a map's columns, or channels where it goes along columns, interpolated and moved so that
-    place j holds what was at j + by."""
+    """One term of the sum: [first, last) of a map's columns, or of its channels where it goes along columns, interpolated and
+    shifted so that index j along the axis holds what was at j + by."""
 
     source: str
     axis: int
@@ -44,7 +46,9 @@ class _Part:
 
 
 def fuse_interpolated_sums(graph: Graph) -> Graph:
-    """The graph with every such sum as one node, under the name of the sum; what nothing reads any more is left out.
+    """Return the graph with every such sum fused into one node that has the sum's name.
+
+    Nodes that nothing reads any more are left out.
 
     Raises:
         ModelError: as `shapes` does.
@@ -62,7 +66,7 @@ def fuse_interpolated_sums(graph: Graph) -> Graph:
 
 
 def _continues(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> bool:
-    """Whether another addition alone reads a node."""
+    """Return whether an addition is the only reader of a node, so that the node is a part of a longer sum."""
     own = readers[node.name]
     return len(own) == 1 and graph[own[0]].op == "add" and node.name not in graph.outputs
 
@@ -82,7 +86,7 @@ def _gathered(graph: Graph, readers: Mapping[str, tuple[str, ...]], found: Mappi
 
 
 def _terms(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> Iterator[str]:
-    """What a chain of additions adds, from the left to the right."""
+    """Yield the terms of a chain of additions, from left to right."""
     for name in node.inputs:
         if graph[name].op == "add" and _continues(graph, readers, graph[name]):
             yield from _terms(graph, readers, graph[name])
@@ -91,8 +95,11 @@ def _terms(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> 
 
 
 def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
-    """A map as a term of such a sum, None where it is none. Upwards: fill, cut, upsampling and, where it goes along columns,
-    choice of channels; fill and cut may be absent."""
+    """Return a map as a term of such a sum, or None where it is not one.
+
+    Read upwards, the term consists of a pad, a crop, the upsampling and, where it goes along columns, a crop that selects
+    channels. The pad and the first crop may be absent.
+    """
     node, filled, lost = graph[name], (_NONE, _NONE), (_NONE, _NONE)
     if node.op == "pad":
         filled, node = node.attrs["padding"], graph[node.inputs[0]]

@@ -10,17 +10,17 @@ from u3p_edge.graph.ir import Graph
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a rule does not apply to a node that it is about."""
+    """The reason why a rule does not apply to a node of the kind that the rule is about."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Match:
-    """Where a rule applies.
+    """The nodes that a rule applies to.
 
     Args:
-        node: the node whose value is computed anew; what computes it afterwards has its name.
+        node: the node whose value is computed in another way; the node that computes it afterwards has the same name.
         nodes: all nodes that the rule replaces, in the graph's order, `node` last.
     """
 
@@ -29,18 +29,18 @@ class Match:
 
 
 class Rule(Protocol):
-    """One identity of graphs."""
+    """A rewrite rule: one identity between graphs."""
 
     @property
     def name(self) -> str:
-        """In reports and recorded choices."""
+        """The rule's name in reports and recorded selections."""
 
     @property
     def exact(self) -> bool:
-        """Whether the result is the same function in real arithmetic."""
+        """Whether the rewritten graph computes the same function in real arithmetic."""
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
-        """Whether the rule applies to the node of that name; None where the rule is not about such nodes."""
+        """Return whether the rule applies to the node of that name, or None where the rule is not about such nodes."""
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
-        """The graph with the matched nodes computed the other way."""
+        """Return the graph with the matched nodes computed in the rule's way."""

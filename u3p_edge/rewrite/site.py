@@ -1,4 +1,4 @@
-"""One site of a graph alone: what its forms are timed on, and how far a rule moves what it computes."""
+"""One site of a graph on its own: the graph that its candidates are timed on, and how much a rule changes what it computes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from u3p_edge.rewrite.rule import Match, Rule
 
 
 def site_graph(graph: Graph, nodes: Sequence[str]) -> Graph:
-    """Some nodes as a graph of their own; what they read from outside becomes its inputs, and the last node its output."""
+    """Return some nodes as a graph of their own: what they read from outside is its inputs, the last node its output."""
     found = shapes(graph)
     inside = [node for node in graph.nodes if node.name in nodes]
     outside = dict.fromkeys(name for node in inside for name in node.inputs if name not in nodes)
@@ -22,14 +22,14 @@ def site_graph(graph: Graph, nodes: Sequence[str]) -> Graph:
 
 
 def deviation(site: Graph, rule: Rule) -> float:
-    """How far a rule moves a site's output, on drawn inputs: the largest difference over the largest output, in float32.
+    """Return how much a rule changes a site's output on random inputs: the largest difference over the largest output.
 
-    Measured with the site's own weights on a map cut to a few rows and columns, borders included.
+    It is measured in float32 with the site's own weights, on a map cut to a few rows and columns, borders included.
 
     Raises:
         ValueError: the rule does not apply to the site.
     """
-    # A few places suffice, over an upsampled map two make many; a rule that groups columns needs some groups.
+    # A few rows and columns suffice, and before an upsampling two do. A rule that groups columns needs some groups, hence 32.
     for most in (2 if any(node.op == "upsample" for node in site.nodes) else 6, 32):
         small = _cut(site, most)
         match = rule.match(small, small.outputs[0])
@@ -46,7 +46,7 @@ def deviation(site: Graph, rule: Rule) -> float:
 
 
 def _cut(site: Graph, most: int) -> Graph:
-    """The site over maps of at most `most` rows and columns."""
+    """Return the site with maps of at most `most` rows and columns."""
 
     def cut(node: Node) -> Node:
         if node.op != "input" or len(node.attrs["shape"]) != 4:

@@ -1,4 +1,4 @@
-"""One identity a file. `RULES` is what the engine tries, in this order."""
+"""The rewrite rules, one identity in each file. `RULES` is what the engine tries, in this order."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ RULES: tuple[Rule, ...] = (
     SplitConcat(),
     JoinSum(),
 )
-"""Every exact rule."""
+"""Every exact rule that the engine tries."""
 
 
 def rule_named(name: str) -> Rule | None:
-    """The rule that calls itself so; "low rank 0.99" keeps that energy, "low rank 16" that rank. None for no rule's name."""
+    """Return the rule of that name, or None where no rule has it.
+
+    "low rank 0.99" is the low-rank rule that keeps that energy, "low rank 16" the one that keeps that rank.
+    """
     for rule in RULES:
         if rule.name == name:
             return rule

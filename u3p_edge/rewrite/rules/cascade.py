@@ -1,15 +1,15 @@
-"""A max pooling of a map that a finer pooling has pooled already, as a pooling of that.
+"""Cascaded pools: a max pooling reads the result of a finer pooling of the same map, where the graph has one.
 
-The maximum over a window is the maximum of the maxima over windows that tile it: with k = a * b, windows of k as far apart as
-they are wide, and P_a the pooling that the graph has,
+The maximum over a window is the maximum of the maxima over smaller windows that tile it. With k = a * b, windows of size k
+whose strides are their size, and P_a the pooling that the graph has,
 
     P_k x = P_b (P_a x)        and P_k x = P_a x itself where k = a
 
 bit for bit, in any arithmetic. UNet 3+ pools its first encoder level by 2, 4 and 8 for its decoder, and by 2 for its own next
-level: what is read once need not be read three times more.
+level: a map that is read once need not be read three times more.
 
-Domain: max pooling whose strides are its size, over maps that it tiles; the other pooling reads the same map before it.
-Nothing is measured: less is read, and nothing more is held.
+Domain: max pooling whose strides are its size, over maps that its windows tile; the finer pooling reads the same map and comes
+before it. Nothing is measured: less is read, and nothing more is held in memory.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from u3p_edge.rewrite.rule import Match, Refusal
 
 @dataclass(frozen=True)
 class PoolCascade:
-    """Pool what is pooled."""
+    """Pool the result of a finer pooling."""
 
     name: ClassVar[str] = "pool cascade"
     exact: ClassVar[bool] = True
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
-        """See `Rule.match`; of the match's nodes the first is the finer pooling, which stays."""
+        """See `Rule.match`. The first of the match's nodes is the finer pooling, which stays."""
         node = graph[name]
         if node.op != "max_pool":
             return None
@@ -52,7 +52,7 @@ class PoolCascade:
 
 
 def cascade_pools(graph: Graph) -> Graph:
-    """The graph with the rule applied wherever it can be."""
+    """Return the graph with the rule applied wherever it can be."""
     rule = PoolCascade()
     for node in graph.nodes:
         match = rule.match(graph, node.name)
@@ -72,7 +72,7 @@ def _tiles(graph: Graph, pool: Node) -> bool:
 
 
 def _finer(graph: Graph, pool: Node) -> Iterator[Node]:
-    """Poolings of the same map, before it, whose windows tile its own."""
+    """Yield the poolings of the same map that come before a pooling and whose windows tile its own."""
     for node in graph.nodes:
         if node.name == pool.name:
             return

@@ -1,17 +1,18 @@
-"""A convolution of hardly any channels, with g neighbouring columns as channels of one place.
+"""A convolution of hardly any channels, with g neighbouring columns as the channels of one pixel.
 
-Vector units take channels by the dozen: of a convolution that reads one channel, or gives one, most lanes compute nothing. Seen
-as x'[i, J, (c, k)] = x[i, g J + c, k], which moves nothing, a map has g times the channels, and with taps b = -r .. r along
-columns
+Vector units process channels by the dozen. In a convolution that reads one channel, or computes one, most lanes compute
+nothing. The reshape x'[i, J, (c, k)] = x[i, g J + c, k] moves no data and gives a map with g times the channels. With taps b
+from -r to r along columns,
 
     y[i, g J + p, f] = sum over a, b, k of K[a, b, k, f] x[i + a, g J + p + b, k]
 
-is a convolution of three columns with the kernel K'[a, D, (c, k), (p, f)] = K[a, g D + c - p, k, f], zero where K has no
-such tap. Zero fill is that of whole places, so it is the same at the borders. There are g times the multiplications, of lanes
-that had nothing to do, for a g-th of the places. The mask's head is first made one of few channels (`low_rank`).
+is a convolution of three columns with the kernel K'[a, D, (c, k), (p, f)] = K[a, g D + c - p, k, f], which is zero where K has
+no such tap. The zero padding is one of whole pixels of x', so it is the same at the borders. There are g times the
+multiplications, in lanes that had nothing to do, for a g-th of the pixels. The mask's head is first turned into a convolution
+of few channels (`low_rank`).
 
 Domain: stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU; at most `FEW` channels on one side, and columns in
-whole groups of g >= r, two at least.
+whole groups of g >= r, two groups at least.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from u3p_edge.rewrite.rules.low_rank import LowRank
 from u3p_edge.rewrite.rules.pieces import is_plain, replace_nodes
 
 FEW = 4
-"""Above so many channels on both sides, lanes are not empty enough."""
+"""If there are more channels than this both in and out, too few lanes are empty for the rule to apply."""
 
 
 @dataclass(frozen=True)
 class ColumnsAsChannels:
-    """Convolve a view.
+    """Convolve the map reshaped so that columns are channels.
 
     Args:
-        group: columns that become channels, g.
-        low_rank: whether the convolution is first split by `LowRank`, of whose second factor this is the form.
+        group: the number of columns that become channels, g.
+        low_rank: whether the convolution is first split by `LowRank`; its second factor is then computed in this form.
     """
 
     group: int = 4
@@ -86,7 +87,7 @@ class ColumnsAsChannels:
 
 
 def _grouped(kernel: npt.NDArray[np.float32], g: int) -> npt.NDArray[np.float32]:
-    """K' of the docstring: [kh, 3, g C, g F]."""
+    """Return the kernel K' of the module's docstring: [kh, 3, g C, g F]."""
     height, columns, channels, filters = kernel.shape
     new = np.zeros((height, 3, g, channels, g, filters), np.float32)
     for tap in range(columns):

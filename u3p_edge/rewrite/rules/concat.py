@@ -1,10 +1,10 @@
 """A convolution over a concatenation, as a sum of convolutions, and back.
 
-A convolution adds over input channels, so with the kernel cut along them where the parts meet,
+A convolution sums over its input channels. With the kernel split along them where the concatenated parts meet,
 
     conv([x_1, ..., x_n]; K) = sum over i of conv(x_i; K_i)
 
-The sum needs no wide joined map; the joined form needs one pass and one accumulator. The bias stays with the first part.
+The sum needs no wide concatenated map; the joined form needs one pass and one accumulator. The bias stays with the first part.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from u3p_edge.rewrite.rules.pieces import add_maps, bias_of, is_plain, replace_n
 
 @dataclass(frozen=True)
 class SplitConcat:
-    """One convolution a part, added up."""
+    """Replace a convolution over a concatenation by one convolution for each part, and sum their results."""
 
     name: ClassVar[str] = "sum of parts"
     exact: ClassVar[bool] = True
@@ -56,7 +56,7 @@ def _parts(conv: Node, sources: tuple[str, ...], kernels: list[np.ndarray]) -> I
 
 @dataclass(frozen=True)
 class JoinSum:
-    """Two convolutions that are added, as one over both their inputs."""
+    """Replace two convolutions that are added by one convolution over both their inputs."""
 
     name: ClassVar[str] = "joined"
     exact: ClassVar[bool] = True

@@ -1,16 +1,17 @@
-"""A k x k convolution of many channels, as a 1x1 convolution to few and a k x k convolution of those.
+"""A k x k convolution of many channels, as a 1x1 convolution to few channels and a k x k convolution of those.
 
-Its kernel K[k, k, C, f], read as a matrix M of C rows and k^2 f columns, has rank r <= min(C, k^2 f). With the singular
-value decomposition M = (U_r S_r) V_r, the left factor is a 1x1 convolution C -> r and V_r is a k x k convolution r -> f.
-Over an upsampled map the 1x1 convolution goes below the upsampling (`pointwise`), so that fewer channels are upsampled. Over
-a plain map it pays where f is small: a kernel of one filter (a mask's head) leaves most lanes of a vector unit empty, nine
-filters of one tap fill them.
+Its kernel K[k, k, C, f], read as a matrix M of C rows and k^2 f columns, has rank r <= min(C, k^2 f). With the singular value
+decomposition M = (U_r S_r) V_r, the left factor is a 1x1 convolution C -> r and V_r is a k x k convolution r -> f. If the
+convolution reads an upsampled map, the 1x1 convolution goes before the upsampling (`pointwise`), so that fewer channels are
+upsampled. Over any other map it pays where f is small: a kernel of one filter (a mask's head) leaves most lanes of a vector
+unit empty, while nine filters of one tap fill them.
 
-Exact at full rank. Truncated to the r largest singular values it is the best approximation of M of that rank; its relative
-error in the Frobenius norm is sqrt(1 - energy), with energy the share of the sum of squared singular values that is kept
-(Eckart and Young 1936).
+Exact at full rank. Truncated to the r largest singular values it is the best approximation of M of that rank. Its relative
+error in the Frobenius norm is sqrt(1 - energy), where the energy is the share of the sum of squared singular values that is
+kept (Eckart and Young 1936).
 
-Domain: stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU, k > 1, and r < C, else nothing is saved.
+Domain: stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU, k > 1, and r < C, since otherwise nothing is
+saved.
 """
 
 from __future__ import annotations
@@ -81,12 +82,12 @@ class LowRank:
         return replace_nodes(graph, match.nodes, [small, *grown, new])
 
     def _factors(self, kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Kernels [1, 1, C, r] and [k, k, r, f] whose product is `kernel`, or nearest to it."""
+        """Return kernels [1, 1, C, r] and [k, k, r, f] whose product is `kernel`, or the best approximation of it."""
         height, width, channels, filters = kernel.shape
         matrix = kernel.astype(np.float64).transpose(2, 0, 1, 3).reshape(channels, -1)
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
         kept = self._kept(values)
-        # The root of each singular value on both sides keeps the two kernels' magnitudes, and so their int8 steps, alike.
+        # Each kernel gets the root of every singular value: so their magnitudes, and with them their int8 steps, stay alike.
         root = np.sqrt(values[:kept])
         above = (root[:, None] * right[:kept]).reshape(kept, height, width, filters).transpose(1, 2, 0, 3)
         return (left[:, :kept] * root)[None, None].astype(np.float32), np.ascontiguousarray(above, np.float32)
@@ -99,7 +100,7 @@ class LowRank:
 
 
 def _site(graph: Graph, name: str) -> Match | Refusal | None:
-    """The convolution, with the upsampling it reads if it reads one."""
+    """Match the convolution of that name, together with the upsampling that it reads if it reads one."""
     conv = graph[name]
     if conv.op != "conv" or graph[conv.inputs[0]].op == "upsample":
         return upsampled.match_upsampled(graph, name)

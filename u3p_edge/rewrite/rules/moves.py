@@ -1,12 +1,12 @@
-"""A 1x1 convolution to fewer channels, before a move of its map instead of behind it.
+"""Hoisted pointwise convolutions: a 1x1 convolution to fewer channels runs before its map is moved instead of after.
 
-A 1x1 convolution treats every place alone, and a move only gives places another order: a view as rows and columns of another
-length that keeps the channels, or maps joined along rows or columns. So they commute,
+A 1x1 convolution treats every pixel alike, and a move only gives the pixels another order. A move is a reshape to rows and
+columns of another length that keeps the channels, or a concatenation of maps along rows or columns. So they commute,
 
-    K join(x_1, ..., x_n) = join(K x_1, ..., K x_n)        K view(x) = view(K x)
+    K join(x_1, ..., x_n) = join(K x_1, ..., K x_n)        K reshape(x) = reshape(K x)
 
-place by place with the same sums, hence bit for bit; and what is moved has fewer channels. Such moves stand behind `winograd`,
-which joins the rows of two halves, and such a convolution in the mask's head in its `low rank` form.
+pixel by pixel with the same sums, hence bit for bit; and what is moved has fewer channels. Such moves end the form of
+`winograd`, which joins the rows of two halves, and such a convolution is part of the mask's head in its `low rank` form.
 
 Domain: 1x1, stride 1, ungrouped, fewer channels out than in, and nothing else reads the moved map. Nothing is measured: the
 arithmetic is the same, and less is moved.
@@ -57,12 +57,12 @@ class PointwiseFirst:
 
 
 def hoist_pointwise(graph: Graph) -> Graph:
-    """The graph with the rule applied wherever it can be."""
+    """Return the graph with the rule applied wherever it can be."""
     rule = PointwiseFirst()
     for node in graph.nodes:
         match = rule.match(graph, node.name) if node.name in graph else None
         if isinstance(match, Match):
-            # What is behind the move may be another one.
+            # The convolution may now read another move.
             return hoist_pointwise(rule.rewrite(graph, match))
     return graph
 

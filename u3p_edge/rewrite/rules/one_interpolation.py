@@ -1,24 +1,24 @@
 """The separable form with one interpolation at full size instead of three.
 
-`separable` ends in the sum of three interpolated maps, each shifted by a column: with L, M, R the maps of the three taps,
+`separable` ends in the sum of three interpolated maps, each shifted by a column. With L, M, R the maps of the three taps,
 
     out[j] = (U L)[j - 1] + (U M)[j] + (U R)[j + 1]        zero beyond the ends
 
-Bilinear interpolation is linear between the centres of the small map's places, so a shift by one column changes it by a
-constant there. Between centre i and i + 1 lie s columns p = 0 .. s - 1 (s even: no column is a centre); with
+Bilinear interpolation is linear between the centres of the small map's pixels, so a shift by one column changes it by a
+constant there. Between the centres i and i + 1 lie s columns p = 0 .. s - 1 (s is even, so no column is a centre). With
 
     a_i = (L_{i+1} - L_i) / 2s,   b_i = (R_{i+1} - R_i) / 2s,   S_i = b_i - a_i,   X_i = b_i - a_{i-1}
 
-out = U(L + M + R) + N, where L + M + R is one product with the sum of the taps, and N has three values in each interval:
+out = U(L + M + R) + N. Here L + M + R is one product with the sum of the taps, and N has three values in each interval:
 
     p = 0: S_i + X_i        0 < p < s - 1: 2 S_i        p = s - 1: S_i + X_{i+1}
 
-because only the first and the last column read a neighbour across a centre, half on either side. The intervals before the
-first and behind the last centre are clamped: a and b are zero there. The zeros beyond the ends take L_0 off column 0 and
-R_{w-1} off the last, where the clamped U would have read them.
+because only the first and the last column read a neighbour across a centre, half on either side. The intervals before the first
+and after the last centre are clamped: a and b are zero there. The zeros beyond the ends take L_0 off column 0 and R_{w-1} off
+the last column, where the clamped U would have read them.
 
-N is put together at low resolution: its s values side by side in the channels, viewed as s columns, which moves nothing. A
-copy is six times cheaper than a sum in XNNPACK, a sum two to three times cheaper than an interpolation.
+N is computed at low resolution: its s values lie side by side in the channels and are reshaped to s columns, which moves no
+data. In XNNPACK a copy is six times cheaper than a sum, and a sum two to three times cheaper than an interpolation.
 
 Domain: that of `separable`, with a bilinear upsampling by an even factor along columns, at least two columns in the small map
 and a kernel of three columns.
@@ -39,7 +39,7 @@ from u3p_edge.rewrite.rules.separable import Separable, column_taps
 
 @dataclass(frozen=True)
 class OneInterpolation:
-    """Interpolate the sum of the taps, and add what their shifts change."""
+    """Interpolate the sum of the taps, and add what the shifts of the taps change."""
 
     name: ClassVar[str] = "separable once"
     exact: ClassVar[bool] = True
@@ -73,19 +73,25 @@ class OneInterpolation:
 
 
 def _summed(conv: Node) -> Node:
-    """The convolution with the sum of all columns of its kernel in place of the middle one, which no other term needs."""
+    """Return the convolution with the sum of all columns of its kernel in place of the middle column.
+
+    No other term needs the middle column.
+    """
     kernel = conv.weights["kernel"].copy()
     kernel[:, 1] = kernel.sum(axis=1, dtype=np.float64)
     return replace(conv, weights={**conv.weights, "kernel": kernel})
 
 
 def _columns(name: str, op: str, source: str, left: int, right: int) -> Node:
-    """Crop or pad columns."""
+    """Return a node that crops or pads columns."""
     return Node(name, op, (source,), {"cropping" if op == "crop" else "padding": ((0, 0), (left, right))})
 
 
 def _steps(name: str, left: str, right: str, filters: int, factor: int) -> list[Node]:
-    """`<name>_first`, `_mid` and `_last`, the values of N in each interval: [H, w + 1, f], intervals -1 .. w - 1."""
+    """Return nodes for `<name>_first`, `_mid` and `_last`, the values of N in each interval.
+
+    Each is [H, w + 1, f], for the intervals -1 .. w - 1.
+    """
     scale = np.eye(filters, dtype=np.float32) / np.float32(2 * factor)
     kernel = np.stack([-scale, scale])[None]
     return [
@@ -106,8 +112,11 @@ def _steps(name: str, left: str, right: str, filters: int, factor: int) -> list[
 
 
 def _corrections(name: str, left: str, right: str, small: int, factor: int) -> list[Node]:
-    """`<name>_to_end` and `<name>_from_start`: the values of the columns just before and behind the middle of an interval,
-    which in the outermost intervals are the map's last and first column."""
+    """Return nodes for `<name>_to_end` and `<name>_from_start`.
+
+    They are the values of the columns just before and just after the middle of an interval. In the outermost intervals, these
+    columns are the map's last and first column.
+    """
     before, behind = (f"{name}_first", f"{name}_last") if factor == 2 else (f"{name}_mid", f"{name}_mid")
     return [
         _columns(f"{name}_left_0", "crop", left, 0, small - 1),
@@ -120,7 +129,7 @@ def _corrections(name: str, left: str, right: str, small: int, factor: int) -> l
 
 
 def _spread(name: str, shape: tuple[int, int, int], factor: int) -> list[Node]:
-    """`<name>_change`: N as [H, W, f]."""
+    """Return nodes for `<name>_change`, which is N as [H, W, f]."""
     height, width, filters = shape
     half = factor // 2
     mids = [f"{name}_mid"] * (half - 2)

@@ -1,4 +1,4 @@
-"""Small pieces that several identities are written with."""
+"""Small helpers that several rules are written with."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Array = npt.NDArray[np.float32]
 
 
 def is_plain(conv: Node) -> str:
-    """Why a convolution is beyond these identities; empty if it is not.
+    """Return why these identities do not hold for a convolution; empty if they do.
 
-    They hold at stride 1, with zero fill to the same size, undilated and ungrouped, for odd kernels; and an activation other
-    than ReLU has no fused kernel behind a sum.
+    They hold at stride 1, with zero padding to the same size, undilated and ungrouped, for odd kernels. The activation must be
+    linear or ReLU, because no other has a fused kernel after a sum.
     """
     height, width = conv.weights["kernel"].shape[:2]
     if tuple(conv.attrs["strides"]) != (1, 1):
@@ -37,13 +37,13 @@ def is_plain(conv: Node) -> str:
 
 
 def bias_of(conv: Node) -> Array:
-    """The bias, zeros where there is none: float32 [O]."""
+    """Return the bias, or zeros where there is none: float32 [O]."""
     kernel = conv.weights["kernel"]
     return np.asarray(conv.weights.get("bias", np.zeros(kernel.shape[-1], kernel.dtype)))
 
 
 def conv_node(name: str, source: str, kernel: npt.NDArray[np.floating], own_bias: Array | None = None) -> Node:
-    """A linear convolution that keeps its map's size; kernel [h, w, C, O]."""
+    """Return a linear convolution that keeps its map's size; the kernel is [h, w, C, O]."""
     weights = {"kernel": np.ascontiguousarray(kernel, np.float32)}
     if own_bias is not None:
         weights["bias"] = np.asarray(own_bias, np.float32)
@@ -51,9 +51,10 @@ def conv_node(name: str, source: str, kernel: npt.NDArray[np.floating], own_bias
 
 
 def shift_map(name: str, source: str, axis: int, by: int, beside: tuple[int, int] = (0, 0)) -> list[Node]:
-    """Nodes, the last of which holds at place j what `source` holds at j + by along an axis, zeros beyond its ends.
+    """Return nodes that shift a map along an axis by `by`.
 
-    `beside` are columns that are cut off on the way, from the left and from the right; along rows alone.
+    The last one holds at index j what `source` holds at j + by, zeros beyond its ends. `beside` gives the numbers of columns
+    that are also cut off, from the left and from the right; only for a shift along rows.
     """
     lost, filled = ((by, 0), (0, by)) if by > 0 else ((0, -by), (-by, 0))
     cropping, padding = ((lost, beside), (filled, (0, 0))) if axis == ROWS else ((beside, lost), ((0, 0), filled))
@@ -64,7 +65,8 @@ def shift_map(name: str, source: str, axis: int, by: int, beside: tuple[int, int
 
 
 def add_maps(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
-    """Additions two by two; the last node, `name`, is the sum, or the ReLU of it, which runtimes fuse into the addition."""
+    """Return additions of two maps each; the last node, `name`, is the sum, or its ReLU, which runtimes fuse into the
+    addition."""
     names = [f"{name}_sum{i}" for i in range(1, len(sources))]
     if not relu:
         names[-1] = name
@@ -76,9 +78,9 @@ def add_maps(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
 
 
 def replace_nodes(graph: Graph, nodes: Sequence[str], new: Sequence[Node]) -> Graph:
-    """The graph with `new` in place of `nodes`, whose last node both lists end in by name.
+    """Return the graph with `new` in place of `nodes`; the last node of both lists has the same name.
 
-    Of `nodes`, those that something else still reads stay.
+    Those of `nodes` that something else still reads stay.
     """
     readers = consumers(graph)
     gone: set[str] = {nodes[-1]}

@@ -1,8 +1,8 @@
-"""A 1x1 convolution over an upsampled map, moved below the upsampling.
+"""A 1x1 convolution over an upsampled map, moved before the upsampling.
 
-K (U z) = U (K z): the convolution mixes channels, the interpolation mixes places. The bias passes too, because the weights of
-an interpolation sum to one. A ReLU passes a nearest upsampling, which only copies; a bilinear one it does not pass, and left
-behind the upsampling it would stand alone, where no runtime fuses it.
+K (U z) = U (K z): the convolution mixes channels, the interpolation mixes pixels. The bias commutes with the upsampling too,
+because the weights of an interpolation sum to one. A ReLU commutes with a nearest upsampling, which only copies, but not with a
+bilinear one. Left after the upsampling, the ReLU would be an operator of its own, because no runtime fuses it there.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
 """A k x k convolution over an upsampled map, as 1x1 convolutions of the small map.
 
-With U the interpolation (bilinear or nearest), z the small map, K[a, b] the taps of the kernel and T the shift by one row
-or column with zero fill:
+With U the interpolation (bilinear or nearest), z the small map, K[a, b] the taps of the kernel and T the shift by one row or
+column with zero fill:
 
     conv(U z) = sum over a, b of  T_rows^a T_columns^b  K[a, b] (U z)
 
-A 1x1 convolution mixes channels and U mixes places, so they commute: K (U z) = U (K z). U is separable, U = U_rows U_columns,
+A 1x1 convolution mixes channels and U mixes pixels, so they commute: K (U z) = U (K z). U is separable, U = U_rows U_columns,
 and an operation on rows commutes with one on columns, so the sums nest:
 
     conv(U z) = sum over b of T_columns^b U_columns ( sum over a of T_rows^a U_rows (K[a, b] z) )
 
-k^2 products of one map that is s^2 times smaller (those of a row of the kernel in one convolution), k^2 interpolations along
-rows of maps that are s times narrower, and k along columns at full size: for scale s the multiplications fall s^2 times.
-Bilinear weights sum to one everywhere (edges are clamped), so the bias may ride on the tap that is not shifted. The shifts
-fill with zeros, as the convolution's border does, and the interpolation clamps, as the upsampling's does: exact at all
-borders.
+There are k^2 products of one map that is s^2 times smaller (those of a row of the kernel in one convolution), k^2
+interpolations along rows of maps that are s times narrower, and k along columns at full size. For scale s the number of
+multiplications falls by a factor of s^2. Bilinear weights sum to one everywhere (edges are clamped), so the bias may be added
+to the tap that is not shifted. The shifts fill with zeros, as the convolution's border does, and the interpolation clamps, as
+the upsampling's does. So the form is exact at all borders.
 
 Domain: that of `upsampled.match_upsampled` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a
 kernel of more than one column.
@@ -35,7 +35,7 @@ from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, add_maps, bias_of, conv
 
 @dataclass(frozen=True)
 class Separable:
-    """Products at low resolution, interpolated and summed along rows, then along columns."""
+    """Compute the products at low resolution; interpolate and sum them along rows, then along columns."""
 
     name: ClassVar[str] = "separable"
     exact: ClassVar[bool] = True
@@ -72,10 +72,11 @@ def _nodes(up: Node, conv: Node, width: int) -> list[Node]:
 
 
 def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]]:
-    """Nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b.
+    """Return nodes, and the names among them of the maps v_b = sum over a of T_rows^a U_rows (K[a, b] z), for every column b.
 
-    The taps of a row of the kernel are one convolution, side by side in the channels, and the rows stand side by side in the
-    columns of one map, `width` each. So all grow along rows at once, and what is then done along rows is done to all b at once.
+    The taps of a row of the kernel are one convolution, side by side in the channels. The results for the kernel's rows lie
+    side by side in the columns of one map, `width` each. So all are upsampled along rows at once, and what is then done along
+    rows is done to all b at once.
     """
     kernel, name = conv.weights["kernel"], conv.name
     height, count, _, filters = kernel.shape
@@ -106,7 +107,7 @@ def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]
 
 
 def _grown(name: str, source: str, up: Node, axis: int) -> list[Node]:
-    """`source` interpolated along one axis; nothing where that is not called for."""
+    """Return the upsampling of `source` along one axis, or no node where the factor is 1."""
     factor = up.attrs["size"][axis]
     size = (factor, 1) if axis == ROWS else (1, factor)
     attrs = {"size": size, "interpolation": up.attrs["interpolation"]}

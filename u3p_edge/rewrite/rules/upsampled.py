@@ -1,4 +1,4 @@
-"""The site that three identities share: a convolution over an upsampled map."""
+"""The pattern that three rules share: a convolution over an upsampled map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from u3p_edge.rewrite.rules.pieces import is_plain
 
 
 def match_upsampled(graph: Graph, name: str) -> Match | Refusal | None:
-    """The convolution of that name and the upsampling it reads."""
+    """Match the convolution of that name and the upsampling that it reads."""
     conv = graph[name]
     if conv.op != "conv" or graph[conv.inputs[0]].op != "upsample":
         return None

@@ -7,15 +7,15 @@ Two neighbouring outputs of a three-tap filter g over d0 .. d3 (Winograd 1980; L
     m2 = (d2 - d1) (g0 - g1 + g2)/2
     m3 = (d1 - d3) g2
 
-Four products for two outputs instead of six. Here d are whole rows of a map: with a row of zeros before the first and behind
-the last, d0 and d2 are its even rows, from the first and from the second on, d1 and d3 its odd ones. Each g is a convolution of
-kernel height 1, and the products are four convolutions over maps of half the height. Even and odd rows come apart by viewing
-[H + 2, W, C] as [H / 2 + 1, 2W, C], which moves nothing, and crops. A kernel of three columns is done the same way inside each
-product, which leaves 4/9 of the multiplications; then the four places of a 2x2 block are laid into the channels first, and the
-results of the four are laid back.
+Four products for two outputs instead of six. Here the d are whole rows of a map. With a row of zeros before the first and after
+the last, d0 and d2 are its even rows, from the first and from the second on, and d1 and d3 its odd ones. Each g is a
+convolution of kernel height 1, and the products are four convolutions over maps of half the height. To separate even and odd
+rows, [H + 2, W, C] is reshaped to [H / 2 + 1, 2W, C], which moves no data, and cropped. A kernel of three columns is treated in
+the same way inside each product, which leaves 4/9 of the multiplications. In that case the four pixels of a 2x2 block are first
+moved into the channels, and the four results are moved back.
 
-The bias rides on m1, which both outputs add once. In integers each m is rounded to its own steps before the sum, about one
-bit coarser than one accumulator: training or calibration sees that, because the graph says it.
+The bias is added to m1, which both outputs add once. In integers each m is rounded to its own steps before the sum, about one
+bit coarser than one accumulator. Training or calibration sees this, because the products are nodes of the graph.
 
 Domain: stride 1, `same`, not dilated or grouped, linear or ReLU, kernel 3 along the axis, an even number of rows (columns).
 """
@@ -34,7 +34,7 @@ from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, Array, add_maps, conv_node, is_plain, replace_nodes
 
 PRODUCTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-"""The four filters from the three taps."""
+"""The matrix that makes the four filters from the three taps."""
 
 OPERANDS = (("subtract", 0, 2), ("add", 1, 2), ("subtract", 2, 1), ("subtract", 1, 3))
 """What each filter is applied to: d0 - d2, d1 + d2, d2 - d1, d1 - d3."""
@@ -78,7 +78,10 @@ class Winograd:
 
 
 def _by_rows(conv: Node, size: tuple[int, int]) -> Iterator[Node]:
-    """Pairs of rows stand beside one another in a view of the padded map, and come apart by crops."""
+    """Yield the nodes of the form along rows.
+
+    Pairs of rows lie side by side in the reshaped padded map, and crops separate them.
+    """
     (height, width), name, relu = size, conv.name, conv.attrs["activation"] == "relu"
     channels, filters = conv.weights["kernel"].shape[2:]
     half = height // 2
@@ -97,7 +100,10 @@ def _by_rows(conv: Node, size: tuple[int, int]) -> Iterator[Node]:
 
 
 def _by_both(conv: Node) -> Iterator[Node]:
-    """The four places of a 2x2 block stand in the channels, and come apart by crops: along rows two at once."""
+    """Yield the nodes of the form along rows and columns.
+
+    The four pixels of a 2x2 block lie in the channels, and crops separate them: along rows, two pixels at once.
+    """
     name, relu = conv.name, conv.attrs["activation"] == "relu"
     channels = conv.weights["kernel"].shape[2]
     yield Node(f"{name}_padded", "pad", conv.inputs, {"padding": ((1, 1), (1, 1))})
@@ -124,16 +130,17 @@ def _by_both(conv: Node) -> Iterator[Node]:
 
 
 def _products(kernel: Array, axis: int) -> list[Array]:
-    """The four kernels, of length 1 along the axis."""
+    """Return the four kernels, of length 1 along the axis."""
     taps = np.moveaxis(kernel.astype(np.float64), axis, 0)
     mixed = np.tensordot(PRODUCTS, taps, axes=1)
     return [np.expand_dims(part, axis).astype(np.float32) for part in mixed]
 
 
 def _operands(name: str, source: str, part: Callable[[int, bool], dict[str, Any]]) -> Iterator[Node]:
-    """`<name>_t0` to `_t3`; `part(first, odd)` cuts the even or odd places out, from the first or the second on.
+    """Yield the nodes for `<name>_t0` to `_t3`.
 
-    The padded map begins with the zeros before the first place, so its even places are d0 and d2, its odd ones d1 and d3.
+    `part(first, odd)` crops the even or odd rows (columns), from the first or the second on. The padded map begins with the
+    zeros before the first row (column), so its even ones are d0 and d2, its odd ones d1 and d3.
     """
     for k in range(4):
         yield Node(f"{name}_d{k}", "crop", (source,), part(k // 2, bool(k % 2)))
@@ -142,7 +149,7 @@ def _operands(name: str, source: str, part: Callable[[int, bool], dict[str, Any]
 
 
 def _results(name: str, products: Sequence[str], relu: bool) -> Iterator[Node]:
-    """m0 + m1 + m2 as `<name>_first`, m1 - m2 - m3 as `<name>_second`."""
+    """Yield the nodes for m0 + m1 + m2 as `<name>_first` and m1 - m2 - m3 as `<name>_second`."""
     m0, m1, m2, m3 = products
     yield from add_maps(f"{name}_first", [m1, m2, m0], relu)
     last = f"{name}_second_sum" if relu else f"{name}_second"

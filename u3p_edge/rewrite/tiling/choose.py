@@ -1,12 +1,12 @@
-"""Which nodes to compute in strips, and in how many, by the memory plan.
+"""Decide by the memory plan which nodes to compute in tiles, and in how many.
 
-Regions share no node, and what one keeps whole is alive beside another whether or not that one is cut. So the most that is
-alive at once while a region is computed hangs on its own number of strips alone: it is found for each region and count by
-itself, and for any limit the cheapest counts that stay below it follow region by region. Only those few combinations are made
-and planned whole, since an arena may need more than the bytes that are alive.
+Regions share no node, and what one region keeps whole is alive beside another whether or not that region is tiled. So the most
+that is alive at once while a region is computed depends on its own number of tiles alone. It is computed separately for each
+region and number of tiles. For any limit, the cheapest numbers of tiles that stay below it then follow region by region. Only
+those few combinations are built and planned as whole graphs, since an arena may need more than the bytes that are alive.
 
-Strips need not end at the map in question: where the last steps to it are narrow (a 3x3 convolution of nine channels to one,
-a sigmoid), these run whole at next to no memory, and the wide map above them needs no row beyond a cut.
+Tiles need not end at the output of the region. Where the last steps to it are narrow (a 3x3 convolution of nine channels to
+one, a sigmoid), these run whole at next to no memory, and the wide map above them needs no row beyond a cut.
 """
 
 from __future__ import annotations
@@ -25,37 +25,40 @@ from u3p_edge.rewrite.tiling.transform import TiledGraph, TilingDemand, estimate
 
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
 REGIONS = 3
-"""The output's region and at most two more: below them the maps are small."""
+"""The region of the output and at most two more: maps further down are small."""
 HOPELESS = 2
-"""Where a number of strips adds twice the MACs that may be added, larger ones are not tried."""
+"""Once a number of tiles adds twice the MACs that may be added, larger numbers are not tried."""
 OPERATOR = 4_000
-"""Bytes that LiteRT and XNNPACK keep for what a node becomes: 3 kB an operator, weights and tables aside, and a node in strips
-is one or two of them (seen: 3.1 kB, by counting allocations of networks that differ in their strips alone)."""
+"""Bytes that LiteRT and XNNPACK keep for what a node becomes. This is 3 kB for each operator, not counting weights and tables,
+and a tiled node is one or two of them (measured: 3.1 kB, by counting allocations of networks that differ in their tiling
+alone)."""
 ALIKE = 1.02
-"""Needs within 2 % of each other are told apart by their number of strips."""
+"""Plans whose needs are within 2 % of each other are compared by their number of tiles."""
 NEAR = 1.15
-"""What a runtime needs by its own plan is asked of strips that are within 15 % of the least by ours."""
+"""A runtime's own memory plan is consulted only for tilings within 15 % of the least need that is estimated here."""
 SAME = 1.005
-"""Its needs within half a percent of each other are the same: many of the bytes are weights, which strips do not change."""
+"""A runtime's needs within half a percent of each other are the same: many of the bytes are weights, which tiling leaves
+alone."""
 
 MeasureMemory = Callable[[Graph, Mapping[str, str]], int]
-"""From a graph in strips and its origins (see `TiledGraph`) to the bytes that a runtime needs to run it."""
+"""A function from a tiled graph and its origins (see `TiledGraph`) to the bytes that a runtime needs to run it."""
 
 
 @dataclass(frozen=True)
 class TilingPlan:
-    """A graph in strips and what they are good for.
+    """A tiled graph, and what the tiling costs and saves.
 
     Args:
-        graph: the same function as the graph before.
+        graph: the tiled graph, which computes the same function as the original.
         origin: see `TiledGraph`.
-        counts: number of strips by the node whose map they make up (an end, see `region.ends`); nodes left whole are not named.
+        counts: number of tiles by the node whose map they make up (an end, see `region.find_ends`); nodes left whole are not
+            named.
         peak: bytes of the planned arena.
-        whole_peak: bytes of it without strips.
-        copies: bytes of kernels that runtimes pack once more for every further strip.
-        extra_macs: multiply-accumulates done more than once, as a share of the former graph's.
+        whole_peak: bytes of the planned arena without tiling.
+        copies: bytes of kernels that runtimes pack once more for every further tile.
+        extra_macs: multiply-accumulates done more than once, as a share of the original graph's.
         met: whether `peak` is within the budget; true where there is none.
-        refusals: why a node that came into question was left whole, by its name.
+        refusals: why a node that was considered was left whole, by its name.
     """
 
     graph: Graph
@@ -71,9 +74,10 @@ class TilingPlan:
 
 @dataclass(frozen=True)
 class _TilingOption:
-    """One number of strips for one region: the bytes alive at most while it is computed, and the additional share of MACs.
+    """One tiling option: a number of tiles for one region.
 
-    `end` is the region up to where the strips are joined.
+    With it come the bytes alive at most while the region is computed, and the additional share of MACs. `end` is the region up
+    to where the tiles are joined.
     """
 
     end: Region
@@ -83,7 +87,7 @@ class _TilingOption:
 
 
 _Combination = tuple[int, Mapping[str, _TilingOption]]
-"""Bytes alive at most in the whole graph, and the way of each region."""
+"""Bytes alive at most in the whole graph, and the tiling option of each region."""
 
 
 def choose_tiling(
@@ -96,19 +100,20 @@ def choose_tiling(
     max_overhead: float = 0.02,
     weigh: MeasureMemory | None = None,
 ) -> TilingPlan:
-    """The graph in strips: within the budget at the fewest MACs, or, without one, at the smallest peak for little more MACs.
+    """Tile a graph: within the budget at the fewest MACs, or, without a budget, at the smallest peak for few additional MACs.
 
     Args:
         graph: for inference, of fixed size.
         budget_bytes: for the arena of activations, None for no budget. If no choice meets it, the smallest peak is given.
         bytes_per_element: of an activation, 1 in an integer graph and 4 in a float one.
-        counts: numbers of strips that may be used; 1 leaves a map whole.
-        count: fixes the number of strips of the output; the other regions are left whole or get as many.
+        counts: numbers of tiles that may be used; 1 leaves a map whole.
+        count: fixes the number of tiles of the output; the other regions are left whole or get as many.
         max_overhead: without a budget, the share of MACs that may be added.
-        weigh: says what a runtime needs; None goes by the arena, copies of kernels and `OPERATOR`.
+        weigh: returns what a runtime needs; with None, the need is the arena, the copies of kernels and `OPERATOR` for each
+            node.
 
     Raises:
-        ConfigError: for a fixed count that the output cannot be computed in.
+        ConfigError: if the output cannot be computed in the fixed number of tiles.
         ModelError: as `shapes` does.
     """
     options = sorted({*counts} if count is None else {count})
@@ -138,8 +143,10 @@ def choose_tiling(
 
 
 def _sites(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region], Mapping[str, str]]:
-    """The regions in question by their outputs, and why others are not: the output's, and of those that are reached from it
-    through what they keep whole the ones that need the most."""
+    """Return the regions to consider, by their outputs, and why other nodes have none.
+
+    They are the output's region and, of the regions reached from it through what they keep whole, those that need the most.
+    """
     found: dict[str, Region] = {}
     refusals: dict[str, str] = {}
     waiting = [graph.outputs[0]]
@@ -159,19 +166,19 @@ def _sites(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region]
 def _ways(
     graph: Graph, site: Region, counts: Sequence[int], bytes_per_element: int, alive: Mapping[str, int], limit: float
 ) -> Iterator[_TilingOption]:
-    """Whole, and in each number of strips that the region can be computed in, up to each of its ends.
+    """Yield a region's tiling options: whole, and in each number of tiles that it can be computed in, up to each of its ends.
 
     Args:
-        counts: rising.
-        alive: bytes while each node of the graph is computed, as it is.
-        limit: additional share of MACs from which on no larger number is tried.
+        counts: in increasing order.
+        alive: bytes alive while each node of the graph is computed without tiling.
+        limit: once an option's additional share of MACs is above this, no larger number is tried.
     """
     yield _TilingOption(site, 1, max(alive[name] for name in site.nodes), 0.0)
     macs = cost(graph).macs
     for end in find_ends(graph, site):
         given, read = _bytes(end, [end.out], bytes_per_element), _bytes(end, end.boundary, bytes_per_element)
         beside = _given(graph, end, bytes_per_element, end.boundary) - given - read
-        # What runs after the strips: joining them, and the steps behind the end.
+        # What runs after the tiles: joining them, and the steps after the end.
         joined = _given(graph, end, bytes_per_element, ()) + given
         behind = max((alive[name] for name in site.nodes if name not in end.geometries), default=0)
         for count in counts:
@@ -183,7 +190,10 @@ def _ways(
 
 
 def _given(graph: Graph, end: Region, bytes_per_element: int, kept: Sequence[str]) -> int:
-    """Bytes alive when a region's output is given, in the graph without the region; the nodes `kept` are alive then too."""
+    """Return the bytes alive when a region's output is given, in the graph without the region.
+
+    The nodes `kept` are alive then too.
+    """
     given = Node(end.out, "input", attrs={"shape": end.shapes[end.out]})
     nodes = tuple(given if node.name == end.out else node for node in graph.nodes if node.name not in end.nodes[:-1])
     rest = Graph(nodes, (*graph.inputs, end.out), (*graph.outputs, *kept))
@@ -195,7 +205,7 @@ def _bytes(end: Region, names: Sequence[str], bytes_per_element: int) -> int:
 
 
 def _fixed(graph: Graph, ways: Mapping[str, tuple[_TilingOption, ...]], count: int) -> Mapping[str, tuple[_TilingOption, ...]]:
-    """The ways with only that count for the output."""
+    """Return the tiling options with only that number of tiles for the output."""
     out = graph.outputs[0]
     only = tuple(way for way in ways.get(out, ()) if way.count == count)
     if not only and count != 1:
@@ -206,7 +216,10 @@ def _fixed(graph: Graph, ways: Mapping[str, tuple[_TilingOption, ...]], count: i
 
 
 def _combinations(ways: Mapping[str, tuple[_TilingOption, ...]], outside: int) -> Iterator[_Combination]:
-    """For ever lower limits on the bytes alive the cheapest way of each region that keeps them: at ever more MACs."""
+    """Yield, for ever lower limits on the bytes alive, the cheapest tiling option of each region that keeps to the limit.
+
+    So the MACs rise from one combination to the next.
+    """
     limits = {max(way.alive, outside) for own in ways.values() for way in own} | {outside}
     last: Mapping[str, _TilingOption] | None = None
     for limit in sorted(limits, reverse=True):
@@ -220,7 +233,7 @@ def _combinations(ways: Mapping[str, tuple[_TilingOption, ...]], outside: int) -
 
 
 def _affordable(combinations: Sequence[_Combination], max_overhead: float) -> Sequence[_Combination]:
-    """Those that add no more than the given share of MACs, else the first, which is the cheapest."""
+    """Return the combinations that add at most the given share of MACs, or else the first one, which is the cheapest."""
     found = [each for each in combinations if sum(way.extra_macs for way in each[1].values()) <= max_overhead]
     return found or combinations[:1]
 
@@ -228,9 +241,10 @@ def _affordable(combinations: Sequence[_Combination], max_overhead: float) -> Se
 def _smallest(
     combinations: Sequence[_Combination], made: Callable[[Mapping[str, _TilingOption]], TilingPlan], weigh: MeasureMemory | None
 ) -> TilingPlan:
-    """Of the plans that need the least, arena, copies of kernels and operators, or hardly more, that with the fewest strips.
+    """Return the plan with the fewest tiles among those that need the least, or hardly more.
 
-    No plan needs less than the bytes alive, so from the least on only few need making.
+    What a plan needs is its arena, its copies of kernels and its operators. No plan needs less than its bytes alive, so,
+    starting from the least, only a few plans have to be made.
     """
     near = ALIKE if weigh is None else NEAR
     plans: list[TilingPlan] = []
@@ -256,13 +270,13 @@ def _needed(plan: TilingPlan) -> int:
 
 
 def _copies(graph: Graph) -> int:
-    """Elements of kernels that the graph's nodes carry more than once."""
+    """Return the number of elements of kernels that the graph's nodes carry more than once."""
     kernels = [node.weights["kernel"] for node in graph.nodes if "kernel" in node.weights]
     return sum(kernel.size for kernel in kernels) - sum({id(kernel): kernel.size for kernel in kernels}.values())
 
 
 def _first_met(plans: Iterator[TilingPlan]) -> TilingPlan:
-    """The first within the budget; where none is, the one with the smallest peak."""
+    """Return the first plan within the budget, or, where there is none, the one with the smallest peak."""
     tried: list[TilingPlan] = []
     for plan in plans:
         if plan.met:
@@ -272,7 +286,10 @@ def _first_met(plans: Iterator[TilingPlan]) -> TilingPlan:
 
 
 def _stripped(graph: Graph, ways: Sequence[_TilingOption]) -> tuple[Graph, Mapping[str, str]]:
-    """The graph with those regions in strips; none has nodes of another, so each is the same in what the others gave."""
+    """Return the graph with those regions tiled.
+
+    No region has nodes of another, so each is unchanged in the graph in which the others are already tiled.
+    """
     origin: dict[str, str] = {}
     for way in ways:
         strips = tile_region(graph, way.end, way.count)
@@ -283,5 +300,5 @@ def _stripped(graph: Graph, ways: Sequence[_TilingOption]) -> tuple[Graph, Mappi
 
 
 def _alive(graph: Graph, plan: memory.MemoryPlan) -> Mapping[str, int]:
-    """Bytes of all tensors that are alive while each node is computed."""
+    """Return the bytes of all tensors that are alive while each node is computed."""
     return dict(zip((node.name for node in graph.nodes), memory.bytes_alive(plan.tensors, len(graph.nodes)), strict=True))

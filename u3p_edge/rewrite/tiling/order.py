@@ -1,9 +1,9 @@
 """Orders of computing some nodes of a graph in which few of their maps are alive at once.
 
-A graph may compute all upsamplings of a decoder before all its convolutions, so that their maps are alive together. Depth
-first, one operand after the other, only their results are; the operand that needs the most beyond its own map goes first,
-which needs the least for a tree (Sethi and Ullman 1970). Where operands share much, as in Winograd's form, that is no tree,
-and the order that the nodes had can be the better one.
+A graph may compute all upsamplings of a decoder before all its convolutions, so that their maps are alive together. In
+depth-first order, one operand after the other, only their results are alive together. The operand that needs the most beyond
+its own map goes first; for a tree, this order needs the least memory (Sethi and Ullman 1970). Where operands share much, as in
+Winograd's form, the nodes form no tree, and their original order in the graph can be the better one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from u3p_edge.graph.ops import Shape
 
 
 def list_orders(graph: Graph, out: str, names: Set[str], shapes: Mapping[str, Shape]) -> tuple[tuple[str, ...], ...]:
-    """The nodes depth first, and in the graph's order. `out` is computed from all the others and comes last."""
+    """Return the nodes in depth-first order, and in the graph's order.
+
+    `out` is computed from all the others and comes last.
+    """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     needs: dict[str, int] = {}
     operands: dict[str, list[str]] = {}

@@ -1,9 +1,10 @@
-"""The part of a graph that is computed strip by strip for one node's map, and what stays whole.
+"""The part of a graph that is computed tile by tile for one node's map, and what stays whole.
 
-It is grown backwards from that node: a node joins when everything that reads it has joined, so nothing of it is needed whole.
-At the output's own scale every node joins that can compute some of its rows alone. Below an upsampling along the rows only
-what is cheap to compute twice joins, up to one convolution that reads no neighbouring rows: its input, another level's output,
-stays whole, and so does what a pooling reads.
+The region is grown backwards from that node: a node joins when everything that reads it has joined, so nothing of it is needed
+whole. At the output's own resolution every node joins that can compute some of its rows alone. Below an upsampling along the
+rows (that is, among the nodes that it is computed from) only what is cheap to compute twice joins, up to one convolution that
+reads no neighbouring rows. The input of that convolution, another level's output, stays whole, and so does what a pooling
+reads.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ SLIM = 4
 """A map of at most a quarter of its region's widest is slim."""
 
 KERNELS = 16
-"""A convolution below an upsampling joins if its map has at least so many times the bytes of its kernel: every strip packs
-the kernel again and computes some rows twice, which for a small map costs more than keeping it."""
+"""A convolution below an upsampling joins if its map has at least this many times the bytes of its kernel: every tile packs the
+kernel again and computes some rows twice, which for a small map costs more than keeping the map."""
 
 _CHEAP = frozenset(("upsample", "interpolated_sum", "crop", "pad", "add", "subtract", "concat"))
 
 
 @dataclass(frozen=True)
 class Region:
-    """What is computed in strips for `out`.
+    """The nodes that are computed in tiles for `out`.
 
     Args:
-        out: the node whose rows are cut into strips; it stays whole, joined from them.
-        orders: the names of what is, in orders that may need little memory, `out` last.
+        out: the node whose rows are divided into tiles; its own map is kept whole, joined from them.
+        orders: the names of the nodes computed in tiles, in orders that may need little memory, `out` last.
         boundary: names of the nodes that they read and that stay whole, in the graph's order.
-        geometries: of each of them.
-        shapes: of every node of the graph.
+        geometries: the geometry of each node computed in tiles.
+        shapes: the shape of every node of the graph.
     """
 
     out: str
@@ -52,17 +53,19 @@ class Region:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """What is computed in strips, in the graph's order."""
+        """The names of the nodes computed in tiles, in the graph's order."""
         return self.orders[-1]
 
     @property
     def height(self) -> int:
-        """Rows of `out`."""
+        """The number of rows of `out`."""
         return self.shapes[self.out][1]
 
 
 def find_region(graph: Graph, out: str) -> Region | Refusal:
-    """The region of the node `out`; refused where there is no such node, it cannot be cut, or nothing else joins it.
+    """Return the region of the node `out`.
+
+    It is refused where there is no such node, where the node cannot be divided into tiles, and where no other node joins it.
 
     Raises:
         ModelError: for a graph whose sizes are not fixed, as `shapes` does.
@@ -83,8 +86,11 @@ def find_region(graph: Graph, out: str) -> Region | Refusal:
 
 
 def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
-    """A region, and those that end above it: at a narrow map from which on only one node at a time reads the last, where the
-    steps below read neighbouring rows. Run whole they need next to no memory, and what is above them no row beyond a cut."""
+    """Yield a region, and the smaller regions that end above its output.
+
+    Such a region ends at a narrow map if from there on each map is read by one node only, and if the step below it reads
+    neighbouring rows. Run whole, the steps below need next to no memory, and what is above them needs no row beyond a cut.
+    """
     yield whole
     readers, widest = consumers(graph), max(math.prod(whole.shapes[name]) for name in whole.nodes)
     node = graph[whole.out]
@@ -101,7 +107,7 @@ def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
 
 
 def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str, Geometry]) -> Mapping[str, bool]:
-    """The nodes that can join, each with whether it stands below an upsampling along the rows."""
+    """Return the nodes that can join, each with whether it is below an upsampling along the rows."""
     readers, low = consumers(graph), {out: False}
     for node in reversed(graph.nodes):
         own = tuple(graph[name] for name in readers[node.name])
@@ -122,7 +128,11 @@ def _grows(node: Node) -> bool:
 
 
 def _ends(node: Node, reader: Node, low: bool, found: Mapping[str, Shape]) -> bool:
-    """Whether what `reader` reads stays whole whatever it is: one row for all, a taller map, or below a cheap convolution."""
+    """Return whether what `reader` reads stays whole in any case.
+
+    This holds for a single row that is used for all rows, for a map with more rows than the pooling that reads it, and for the
+    input of a cheap convolution.
+    """
     if reader.op in MERGES:
         return broadcasts(found[node.name], found[reader.name])
     if reader.op in ("max_pool", "average_pool"):
@@ -138,10 +148,11 @@ def _is_cheap(node: Node, shape: Shape) -> bool:
 
 
 def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str, Shape]) -> frozenset[str]:
-    """The nodes without those whose inputs would stay whole and are no smaller than they are: they stay whole instead.
+    """Return the nodes without those that stay whole because their inputs would stay whole and are no smaller than they are.
 
-    Of the nodes at full height, which are what strips are for, that is asked of ReLUs, which belong into the kernel that gives
-    their input, and of convolutions that give a slim map beside the widest: it takes their input's place, whole.
+    Among the nodes at full height, which tiling is for, this is asked of two kinds only: ReLUs, which belong to the kernel that
+    computes their input, and convolutions whose map is slim beside the widest. The slim map takes the place of its input and
+    stays whole.
     """
     readers, kept = consumers(graph), set(low)
     widest = max(math.prod(found[name]) for name in low)

@@ -1,9 +1,9 @@
-"""Which rows of its inputs a node needs for some of its own rows, and how it is told to compute just those.
+"""Which rows of its inputs a node needs for some of its own rows, and how to change the node so that it computes just those.
 
-Rows are half-open intervals [first, last) of the height axis. Given rows of its input a node computes `given` rows; where the
-input was cut, the outermost of them are wrong (a convolution reads the zero fill instead of the row beyond the cut, an
-interpolation clamps), and `needed` asks for so many more rows that the wrong ones are never among those that were wanted. At
-the map's own border there is no cut, and fill and clamp do what they do to the whole map.
+Rows are half-open intervals [first, last) of the height axis. From some rows of its input a node computes the rows `given`.
+Where the input was cut, the outermost of these are wrong: a convolution reads the zero padding instead of the row beyond the
+cut, and an interpolation clamps. `needed` therefore asks for so many more rows that the wrong ones are never among those that
+are wanted. At the map's own border there is no cut, and padding and clamping do what they do to the whole map.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NORMS = ("batch_norm", "layer_norm")
 _POOLS = ("max_pool", "average_pool")
 _HEIGHT = 1
 _CUTS = {16: 1.1, 8: 1.1, 4: 1.1, 2: 1.25}
-"""Multiples of rows to cut at, and how much taller than the mean a strip may be for that: the tallest needs the memory."""
+"""Multiples of rows to cut at, and how many times the mean height a tile may then have: the tallest determines the memory."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class Geometry:
     """How one node maps the rows of its (first) input to its own.
 
     Args:
-        refusal: why the node cannot compute some of its rows alone; empty if it can. The rest holds only then.
-        needed: the input's rows for rows of the node, clipped to those there are.
-        given: the node's rows from the input's rows `needed(wanted)` and from `wanted`, in that order. They include `wanted`.
-        cut: the node as it computes those, from itself, the input's rows and `wanted`.
+        refusal: why the node cannot compute some of its rows alone; empty if it can. The other fields hold only then.
+        needed: returns the input's rows that are needed for rows of the node, clipped to those that exist.
+        given: returns the rows that the node computes, from the input's rows `needed(wanted)` and from `wanted`, in that order.
+            They include `wanted`.
+        cut: returns the node that computes those rows, from the original node, the input's rows and `wanted`.
     """
 
     refusal: str = ""
@@ -48,7 +49,7 @@ _SAME = Geometry()
 
 
 def row_geometry(node: Node, before: tuple[Shape, ...], after: Shape) -> Geometry:
-    """The geometry of a node with inputs of shapes `before` and the shape `after`, all [N, H, W, C]."""
+    """Return the geometry of a node with inputs of shapes `before` and the shape `after`, all [N, H, W, C]."""
     if len(after) != 4:
         return Geometry("it is not a map with rows")
     if node.op in MERGES:
@@ -65,15 +66,15 @@ def row_geometry(node: Node, before: tuple[Shape, ...], after: Shape) -> Geometr
 
 
 def clip_rows(rows: Rows, height: int) -> Rows:
-    """The rows of an interval that a map of `height` rows has; the nearest row where it has none."""
+    """Return the rows of an interval that a map of `height` rows has, or the nearest row where it has none of them."""
     first = min(max(rows[0], 0), height - 1)
     return first, max(min(rows[1], height), first + 1)
 
 
 def cut_rows(height: int, count: int) -> tuple[Rows, ...]:
-    """The rows [first, last) of `count` strips, nearly even, and cut at multiples of 16, else 8, 4 or 2, where they can be.
+    """Return the rows [first, last) of `count` tiles, nearly even, and cut at multiples of 16, else 8, 4 or 2, where possible.
 
-    Winograd's form computes pairs of rows and an upsampling by s groups of s: what a cut divides is computed twice.
+    Winograd's form computes pairs of rows, an upsampling by s computes groups of s: what a cut divides is computed twice.
     """
     for multiple, taller in _CUTS.items():
         step = count * multiple
@@ -86,12 +87,12 @@ def cut_rows(height: int, count: int) -> tuple[Rows, ...]:
 
 
 def join_rows(a: Rows, b: Rows) -> Rows:
-    """The smallest interval around two."""
+    """Return the smallest interval that contains both intervals."""
     return min(a[0], b[0]), max(a[1], b[1])
 
 
 def broadcasts(shape: Shape, after: Shape) -> bool:
-    """Whether an operand of that shape lends its one row to all rows of a merge of shape `after`."""
+    """Return whether a merge of shape `after` uses the one row of an operand of that shape for all its rows."""
     return len(shape) != 4 or (shape[_HEIGHT] == 1 < after[_HEIGHT])
 
 
@@ -140,7 +141,7 @@ def _upsample(node: Node, before: Shape, _after: Shape) -> Geometry:
     if node.attrs["interpolation"] != "bilinear":
         return Geometry(f"{node.attrs['interpolation']} interpolation reads more than two rows")
     if s & (s - 1):
-        # Only then is a row's place the same float counted from the map's and from a strip's first row.
+        # Only for a power of two is a row's position the same float counted from the map's and from a tile's first row.
         return Geometry(f"its scale {s} is not a power of two, so a strip's interpolation weights would round differently")
 
     def read(rows: Rows) -> Rows:
@@ -150,7 +151,10 @@ def _upsample(node: Node, before: Shape, _after: Shape) -> Geometry:
 
 
 def _interpolated_sum(node: Node, before: Shape, _after: Shape) -> Geometry:
-    """Rows of a place read it and its two neighbours. Beyond a cut there are none: the outermost place is left out there."""
+    """The output rows of an input row are computed from it and its two neighbours.
+
+    Beyond a cut there is no neighbour, so the output rows of the outermost input row are left out there.
+    """
     s, height = node.attrs["factor"], before[_HEIGHT]
     if node.attrs["axis"] != _HEIGHT:
         return _SAME
@@ -179,7 +183,10 @@ def _crop(node: Node, _before: Shape, _after: Shape) -> Geometry:
 
 
 def _pad(node: Node, before: Shape, _after: Shape) -> Geometry:
-    """Only the zero rows that are wanted; where nothing else is, they are hung on the nearest row and that is cropped away."""
+    """Add only the zero rows that are wanted.
+
+    Where only zero rows are wanted, they are attached to the map's nearest row, and that row is cropped away.
+    """
     (top, _), columns = node.attrs["padding"]
 
     def given(rows: Rows, wanted: Rows) -> Rows:
@@ -206,7 +213,7 @@ def _depth_to_space(node: Node, _before: Shape, _after: Shape) -> Geometry:
 
 
 def _reshape(_node: Node, before: Shape, after: Shape) -> Geometry:
-    """A view of the same values in rows that are longer or shorter by a whole factor."""
+    """The same values in rows that are longer or shorter by a whole factor."""
     old, own = before[_HEIGHT], after[_HEIGHT]
     if old % own and own % old:
         return Geometry("its rows do not merge or split evenly")

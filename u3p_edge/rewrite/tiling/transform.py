@@ -1,14 +1,15 @@
-"""Depth-first execution: a region of a graph computed in horizontal strips, by the graph itself.
+"""Spatial tiling: a region of a graph is computed in tiles of rows, by the graph itself.
 
-A full-resolution decoder level reads small maps and gives a small one; wide are only the maps in between. Computed for a few
-rows of its output at a time, from the rows of its inputs that those need (`row_ranges`), the wide maps never exist whole:
+A full-resolution decoder level reads small maps and computes a small one; only the maps in between are wide. If the level is
+computed for a few rows of its output at a time, from the rows of its inputs that those need (`row_ranges`), the wide maps never
+exist whole:
 
-    for each strip:  crop the inputs' rows ─► the region's nodes on those rows ─► the strip of the output
-    join the strips along the rows
+    for each tile:  crop the inputs' rows ─► the region's nodes on those rows ─► the tile of the output
+    join the tiles along the rows
 
-Everything is static slices and the same operators, so every runtime runs it, and the strips' values are the map's own: exact,
-not approximate. Rows next to a cut are computed more than once; `Strips.extra_macs` says what that costs. The strips of a
-convolution share its weights: they carry the same read-only arrays.
+Everything is static slices and the same operators, so every runtime runs it. The tiles hold the same values as the whole map:
+tiling is exact, not approximate. Rows next to a cut are computed more than once; `TiledGraph.extra_macs` says what that costs.
+The tiles of a convolution share its weights: they carry the same read-only arrays.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ _NOTHING = ((0, 0), (0, 0))
 
 @dataclass(frozen=True)
 class TiledGraph:
-    """A graph in which one node's map is computed in strips.
+    """A graph in which one node's map is computed in tiles.
 
     Args:
-        graph: the same function; the node keeps its name, and its strips `<name>_strip<i>` are joined in it.
-        origin: for each new node the node of the former graph whose values it holds some rows of.
-        rows: the rows [first, last) of each strip.
-        region: names of the nodes that were computed whole before, in the former graph's order.
-        extra_macs: multiply-accumulates done more than once, as a share of the former graph's.
+        graph: computes the same function; the node keeps its name, and joins its tiles `<name>_strip<i>`.
+        origin: for each new node, the node of the original graph whose values it holds some rows of.
+        rows: the rows [first, last) of each tile.
+        region: names of the nodes that were computed whole before, in the original graph's order.
+        extra_macs: multiply-accumulates done more than once, as a share of the original graph's.
     """
 
     graph: Graph
@@ -49,10 +50,10 @@ class TiledGraph:
 
 @dataclass(frozen=True)
 class TilingDemand:
-    """What a region in strips needs.
+    """What a tiled region needs.
 
     Args:
-        bytes: alive at most until its strips are joined, of its own nodes and of those that they read.
+        bytes: bytes alive at most until its tiles are joined, counting its own nodes and those that they read.
         extra_macs: as in `TiledGraph`.
     """
 
@@ -61,16 +62,16 @@ class TilingDemand:
 
 
 def tile_node(graph: Graph, out: str, count: int) -> TiledGraph | Refusal:
-    """The graph with what only the node `out` needs computed in `count` strips of its rows (`intervals.cuts`).
+    """Return the graph with what only the node `out` needs computed in `count` tiles of its rows (`row_ranges.cut_rows`).
 
-    Refused where `find_region` refuses, for fewer than two strips, and for strips of less than two rows.
+    Refused where `find_region` refuses, for fewer than two tiles, and for tiles of less than two rows.
     """
     found = find_region(graph, out)
     return found if isinstance(found, Refusal) else tile_region(graph, found, count)
 
 
 def tile_region(graph: Graph, found: Region, count: int) -> TiledGraph | Refusal:
-    """`tile_node` for a region of the graph that is known."""
+    """Do what `tile_node` does, for a region of the graph that is already known."""
     refusal = _refusal(found, count)
     if refusal:
         return refusal
@@ -87,11 +88,11 @@ def tile_region(graph: Graph, found: Region, count: int) -> TiledGraph | Refusal
 def estimate_demand(
     graph: Graph, found: Region, count: int, macs: Mapping[str, int], bytes_per_element: int
 ) -> TilingDemand | Refusal:
-    """What `tile_region` would need, without the graph that it would make: strips that read alike are counted once.
+    """Return what `tile_region` would need, without making its graph. Of tiles that read equally many rows only one is built.
 
     Args:
         graph: see `tile_region`, as are `found` and `count`.
-        macs: of the graph's nodes (`Cost.macs`).
+        macs: multiply-accumulates of the graph's nodes (`Cost.macs`).
         bytes_per_element: of an activation.
     """
     refusal = _refusal(found, count)
@@ -106,7 +107,7 @@ def estimate_demand(
         if kind not in known:
             one = middle if rows == middle.rows else _Strip(graph, found, middle.order, 0, rows)
             known[kind] = one.alive(bytes_per_element), one.macs()
-        # The strips before it are alive beside it.
+        # The tiles before this one are alive beside it.
         most = max(most, known[kind][0] + rows[0] * row)
         more += known[kind][1]
     return TilingDemand(most, more / max(sum(macs.values()), 1))
@@ -121,25 +122,28 @@ def _refusal(found: Region, count: int) -> Refusal | None:
 
 
 def _middle(graph: Graph, found: Region, count: int) -> _Strip:
-    """The middle strip, in the one of the region's orders in which it needs least; the others are computed in that too."""
+    """Return the middle tile, in that of the region's orders in which it needs the least memory.
+
+    The other tiles are computed in the same order.
+    """
     rows, middle = cut_rows(found.height, count)[count // 2], count // 2
     tried = [_Strip(graph, found, order, middle, rows) for order in dict.fromkeys(found.orders)]
     return min(tried, key=lambda each: each.alive())
 
 
 def _extents(graph: Graph, found: Region, rows: Rows) -> tuple[int, ...]:
-    """How many rows each node is computed on, and reads, for these rows of the output."""
+    """Return how many rows of each node are computed, and how many it reads, for these rows of the output."""
     wanted = _wanted(graph, found, rows)
     pairs = [pair for name in found.nodes for pair in (wanted[name], found.geometries[name].needed(wanted[name]))]
     return tuple(last - first for first, last in pairs)
 
 
 def carry_scheme(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Scheme:
-    """The scheme of a graph with strips: each strip's integers mean what those of the whole map did.
+    """Return the quantization scheme of a tiled graph: each tile's integers mean what those of the whole map did.
 
     Args:
-        scheme: of the graph before.
-        graph: with strips.
+        scheme: of the original graph.
+        graph: the tiled graph.
         origin: see `TiledGraph`; nodes that it does not name are the same in both graphs.
     """
     source = {node.name: origin.get(node.name, node.name) for node in graph.nodes}
@@ -149,7 +153,7 @@ def carry_scheme(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Sch
 
 
 def _put(graph: Graph, found: Region, new: list[Node]) -> Graph:
-    """The graph with `new` where the region's last node stood."""
+    """Return the graph with `new` at the position of the region's last node."""
     gone, nodes = set(found.nodes), list[Node]()
     for node in graph.nodes:
         if node.name == found.out:
@@ -160,20 +164,20 @@ def _put(graph: Graph, found: Region, new: list[Node]) -> Graph:
 
 
 class _Strip:
-    """The nodes that compute some rows of a region's output, built one after the other.
+    """One tile: the nodes that compute some rows of a region's output, built one after the other.
 
     Args:
         order: in which the region's nodes are computed.
         rows: of the region's output.
         nodes: in order.
         origin: see `TiledGraph`.
-        result: the node that holds exactly the strip's rows.
+        result: the node that holds exactly the tile's rows.
     """
 
     def __init__(self, graph: Graph, found: Region, order: Sequence[str], index: int, rows: Rows) -> None:
         self._region, self._index, self.order, self.rows = found, index, order, rows
         self._wanted = _wanted(graph, found, rows)
-        # What a node's value is read from: the tensor, and the rows it holds; rows next to a cut may be wrong in it.
+        # Where each node's value is read from: a tensor, and the rows that it holds. Rows next to a cut may be wrong in it.
         self._held: dict[str, tuple[str, Rows]] = {name: (name, (0, _height(found, name))) for name in found.boundary}
         self.nodes: list[Node] = []
         self.origin: dict[str, str] = {}
@@ -182,27 +186,30 @@ class _Strip:
         self.result = self._read(found.out, rows)
 
     def alive(self, bytes_per_element: int = 1) -> int:
-        """Bytes alive at most while it is computed; other strips read what stays whole, so that is alive to the end."""
+        """Return the bytes alive at most while the tile is computed.
+
+        Other tiles read what stays whole, so that is alive to the end.
+        """
         return memory.plan_memory(self._alone(), bytes_per_element=bytes_per_element).live_peak
 
     def macs(self) -> int:
-        """Multiply-accumulates."""
+        """Return the tile's multiply-accumulates."""
         return cost(self._alone()).total_macs
 
     def _alone(self) -> Graph:
-        """The strip's graph, which gives back what it reads."""
+        """Return the tile as a graph of its own, whose outputs include what it reads."""
         boundary = self._region.boundary
         inputs = [Node(name, "input", attrs={"shape": self._region.shapes[name]}) for name in boundary]
         return Graph((*inputs, *self.nodes), boundary, (self.result, *boundary))
 
     def _computed(self, node: Node) -> tuple[str, Rows]:
-        """The tensor that holds the wanted rows of a node, and the rows it holds; made now, if no other one does."""
+        """Return the tensor that holds the wanted rows of a node, made now if there is none yet, and the rows that it holds."""
         name, wanted, way = f"{node.name}_strip{self._index}", self._wanted[node.name], self._region.geometries[node.name]
         source, held = self._held[node.inputs[0]]
         if node.op == "crop":
             return self._cropped(node, name)
         if is_relu(node) and source in self.origin:
-            # On all its input's rows, also wrong ones: with a crop between them the two would not be one kernel.
+            # The ReLU runs on all its input's rows, also wrong ones: with a crop between, the two would not be one kernel.
             return self._add(replace(node, name=name, inputs=(source,)), node.name), held
         rows = way.needed(wanted)
         inputs = tuple(self._held[x][0] if _whole(self._region, node, x) else self._read(x, rows) for x in node.inputs)
@@ -212,7 +219,11 @@ class _Strip:
         return self._add(new, node.name), given
 
     def _cropped(self, node: Node, name: str) -> tuple[str, Rows]:
-        """A crop: fewer rows of the same tensor, which costs nothing until someone reads them; what else it cuts is cut now."""
+        """Return the tensor and rows for a crop.
+
+        A crop along rows means fewer rows of the same tensor, which costs nothing until a node reads them. Columns and channels
+        are cropped immediately.
+        """
         (top, _), columns = node.attrs["cropping"]
         source, (first, last) = self._held[node.inputs[0]]
         if tuple(columns) == (0, 0) and node.attrs["channels"] is None:
@@ -224,11 +235,11 @@ class _Strip:
         ), wanted
 
     def _read(self, name: str, rows: Rows) -> str:
-        """A tensor with exactly these rows of a node."""
+        """Return a tensor with exactly these rows of a node."""
         source, (first, last) = self._held[name]
         if rows == (first, last):
             return source
-        # A map that stays whole may be cut for the strips of several regions.
+        # A map that stays whole may be cut for the tiles of several regions.
         mine = name if name in self._region.geometries else f"{self._region.out}_{name}"
         cut = f"{mine}_strip{self._index}_rows{rows[0]}to{rows[1]}"
         if cut in self.origin:
@@ -242,7 +253,7 @@ class _Strip:
 
 
 def _wanted(graph: Graph, found: Region, rows: Rows) -> Mapping[str, Rows]:
-    """For each node of the region the hull of the rows that its readers need for these rows of the output."""
+    """Return, for each node of the region, the hull of the rows that its readers need for these rows of the output."""
     wanted = {found.out: rows}
     for name in reversed(found.nodes):
         need = found.geometries[name].needed(wanted[name])
@@ -253,7 +264,7 @@ def _wanted(graph: Graph, found: Region, rows: Rows) -> Mapping[str, Rows]:
 
 
 def _whole(found: Region, node: Node, source: str) -> bool:
-    """Whether a node reads all of an input, whichever of its own rows it computes."""
+    """Return whether a node reads all of an input, whichever of its own rows it computes."""
     return node.op in MERGES and broadcasts(found.shapes[source], found.shapes[node.name])
 
 
