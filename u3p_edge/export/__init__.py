@@ -1,1 +1,1 @@
-"""A model as TFLite and ONNX files."""
+"""Export of a model to TFLite and ONNX files."""

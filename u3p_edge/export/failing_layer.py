@@ -1,4 +1,4 @@
-"""Which layer a converter fails on. A converter's own message names its inner operators, if anything."""
+"""Name the layer on which a converter fails. The converter's own message names its internal operators at best."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ Convert = Callable[[tf_keras.Model], object]
 
 _IMAGE_RANK = 4
 _REASON = 200
-"""Characters of a library's message that are shown."""
+"""How many characters of a library's message are shown."""
 
 
 @contextlib.contextmanager
 def name_failing_layer(model: tf_keras.Model, target: str, convert: Convert) -> Iterator[None]:
-    """Whatever a library raises inside, as a ModelError that names the layer it fails on.
+    """Turn whatever a library raises inside the block into a ModelError that names the layer on which it fails.
 
-    The layer is found by converting each kind of layer alone, which takes a second or so and is done only after a failure.
+    The layer is found by converting each kind of layer alone. This takes a second or so, and is done only after a failure.
 
     Args:
-        model: that is being converted.
-        target: what it is converted to, for the message, such as "float32 ONNX".
+        model: the model that is being converted.
+        target: what the model is converted to, for the message, such as "float32 ONNX".
         convert: converts another model in the same way.
 
     Raises:
-        ModelError: for every exception but those of the machine (no memory, no space) and our own.
+        ModelError: for every exception except those of the machine (no memory, no space) and this package's own.
     """
     try:
         yield
     except (U3pEdgeError, MemoryError, OSError):
         raise
-    except Exception as error:  # TensorFlow, tf2onnx and ONNX raise about anything for a layer that they do not know
+    except Exception as error:  # TensorFlow, tf2onnx and ONNX raise almost anything for a layer that they do not know
         what, reason = _failing_layer(model, convert) or ("the model", error)
         raise ModelError(f"{what} cannot be converted to {target}: {first_sentence(reason)}") from error
 
 
 def first_sentence(error: Exception) -> str:
-    """The first line of an exception's message, cut where it is long; the exception's class where it has none."""
+    """Return the first line of an exception's message, cut where it is long; the exception's class where it has no message."""
     lines = str(error).strip().splitlines()
     return lines[0][:_REASON] if lines else type(error).__name__
 
@@ -54,7 +54,10 @@ def _describe(node: Node) -> str:
 
 
 def _failing_layer(model: tf_keras.Model, convert: Convert) -> tuple[str, Exception] | None:
-    """The first layer that cannot be converted alone, in words, and why; None where each can or where some are unknown."""
+    """Describe the first layer that cannot be converted alone, and give the exception.
+
+    None where every layer can be converted, or where the model has layers that a graph does not know.
+    """
     with contextlib.suppress(ModelError):
         for node, part in _parts(from_keras(model)):
             try:
@@ -65,7 +68,10 @@ def _failing_layer(model: tf_keras.Model, convert: Convert) -> tuple[str, Except
 
 
 def _parts(graph: Graph) -> Iterator[tuple[Node, Graph]]:
-    """Every kind of layer once, alone behind an image of its input's shape; those of several or of flat inputs are left out."""
+    """Yield one layer of every kind, as a graph of its own after an image input of the same shape.
+
+    Layers with several inputs, and layers whose input is flat, are left out.
+    """
     sizes, seen = shapes(graph), set[str]()
     for node in graph.nodes:
         kind = repr((node.op, node.attrs, [(k, w.shape) for k, w in node.weights.items()], [sizes[n] for n in node.inputs]))

@@ -1,4 +1,4 @@
-"""What a slice of a TFLite file keeps: its masks, negative positions and offsets resolved to plain spans."""
+"""The range that a slice of a TFLite file keeps on every axis, with masks, negative indices and offsets resolved."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _CHANGE_RANK = ("ellipsisMask", "newAxisMask", "shrinkAxisMask")
 
 
 def cut_operator(graph: TFLiteGraph, op: Operator) -> tuple[tuple[int, int], ...]:
-    """First and one past the last index that a STRIDED_SLICE or SLICE keeps, for every axis.
+    """Return, for every axis, the first index that a STRIDED_SLICE or SLICE keeps and one past the last.
 
     Raises:
-        ModelError: steps other than 1, axes that come or go, positions that are computed.
+        ModelError: for steps other than 1, for axes that are added or removed, and for positions that are not constant.
     """
     shape = graph.tensors[op.inputs[0]].shape
     begin, end, *steps = (_positions(graph, op, index) for index in op.inputs[1:])
@@ -32,6 +32,6 @@ def _positions(graph: TFLiteGraph, op: Operator, index: int) -> list[int]:
 
 
 def _unless(op: Operator, mask: str, positions: list[int]) -> list[int | None]:
-    """The positions, None where a bit of the mask says: from or to the border."""
+    """Return the positions, with None where a bit of the mask is set: there the slice starts or ends at the border."""
     bits = int(op.options.get(mask, 0))
     return [None if bits >> axis & 1 else position for axis, position in enumerate(positions)]

@@ -1,4 +1,4 @@
-"""What an exported file must look like, whatever it computes: names, types, and integers where integers were promised."""
+"""Checks of an exported file that hold whatever it computes: names, types, and integers where integers were promised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTEGER_TYPES = frozenset({np.dtype(np.int8), np.dtype(np.int32)})
 
 
 def tflite_faults(graph: TFLiteGraph, *, int8: bool, float_io: bool) -> tuple[str, ...]:
-    """What is wrong with a TFLite file, one sentence a fault; empty when it is as it should be."""
+    """List what is wrong with a TFLite file, one sentence for each fault; empty when nothing is wrong."""
     faults = [*_name_faults([graph.tensors[i].name for i in graph.inputs], [graph.tensors[i].name for i in graph.outputs])]
     if int8:
         faults += _integer_faults(graph, float_io)
@@ -21,7 +21,7 @@ def tflite_faults(graph: TFLiteGraph, *, int8: bool, float_io: bool) -> tuple[st
 
 
 def onnx_faults(model: onnx.ModelProto) -> tuple[str, ...]:
-    """What is wrong with an ONNX file, one sentence a fault; empty when it is as it should be."""
+    """List what is wrong with an ONNX file, one sentence for each fault; empty when nothing is wrong."""
     faults = [*_name_faults([i.name for i in model.graph.input], [o.name for o in model.graph.output])]
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -48,7 +48,7 @@ def _integer_faults(graph: TFLiteGraph, float_io: bool) -> Iterator[str]:
 
 
 def _is_alike(weights: Tensor, axis: int) -> bool:
-    """Whether a kernel of one scale has the same integers in every channel."""
+    """Whether a kernel has a single scale, and the same integers in every channel."""
     if weights.scale.size != 1 or weights.data is None:
         return False
     return bool(np.all(weights.data == np.take(weights.data, [0], axis)))

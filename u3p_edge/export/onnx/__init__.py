@@ -1,1 +1,1 @@
-"""ONNX files: float by tf2onnx, int8 from the integers of a network."""
+"""ONNX files: float32 by tf2onnx, int8 from the integers of a TFLite file."""

@@ -1,6 +1,6 @@
-"""A tf_keras inference model as a float32 ONNX file, by tf2onnx.
+"""Write a tf_keras inference model as a float32 ONNX file, by tf2onnx.
 
-The input `image` is [1, H, W, C] and the output `mask` [1, H, W, K], as in TFLite; tf2onnx transposes inside.
+The input `image` is [1, H, W, C] and the output `mask` is [1, H, W, K], as in TFLite; inside the file, tf2onnx transposes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from u3p_edge.export.tflite.converter import serving_function
 
 
 def write_float_onnx(model: Any, metadata: Metadata) -> onnx.ModelProto:
-    """A float32 ONNX model (opset 17) with our metadata in its metadata_props, checked by onnx.checker.
+    """Return a float32 ONNX model (opset 17) with the metadata in its metadata_props, checked by onnx.checker.
 
     The same model gives the same bytes, in any process.
 
     Raises:
-        ModelError: tf2onnx cannot convert the model; names the layer.
+        ModelError: where tf2onnx cannot convert the model; the message names the layer.
     """
     with name_failing_layer(model, "float32 ONNX", _convert):
         converted = _convert(model)

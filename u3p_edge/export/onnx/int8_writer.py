@@ -1,16 +1,16 @@
-"""The integers of an int8 TFLite file, written as an ONNX file in QDQ form.
+"""Write the integers of an int8 TFLite file as an ONNX file in QDQ form.
 
-Every weight, bias, scale and zero point is the TFLite file's own, so both formats are one integer network; no second
-calibration takes place. Each operator becomes DequantizeLinear -> float operator -> QuantizeLinear, the form that
-ONNX Runtime and OpenVINO fuse into integer kernels; what only moves values moves the integers. Maps are NCHW inside; the
-input `image` and the output `mask` stay NHWC as in TFLite.
+Every weight, bias, scale and zero point is taken from the TFLite file. So both files hold the same integer network, and
+there is no second calibration. Each operator becomes DequantizeLinear -> float operator -> QuantizeLinear, the form that
+ONNX Runtime and OpenVINO fuse into integer kernels. An operator that only moves values moves the integers, see `moves`. Maps
+are NCHW inside the file; the input `image` and the output `mask` stay NHWC, as in TFLite.
 
-Maps are stored as uint8, every integer and zero point 128 higher than in TFLite, which changes no value: ONNX Runtime
-fuses int8 maps on x86 only where a tensor has a single reader, and leaves convolutions in float beside the others
-(18 of 35 of a UNet 3+, seen in ONNX Runtime 1.31). `image` and `mask` are int8, as in TFLite.
+Maps are stored as uint8: every integer and zero point is 128 higher than in TFLite, which changes no value. The reason is
+that ONNX Runtime on x86 fuses int8 maps only where a tensor has a single reader. Next to other tensors it leaves the
+convolutions in float (18 of 35 of a UNet 3+, seen in ONNX Runtime 1.31). `image` and `mask` are int8, as in TFLite.
 
-A fused ReLU needs no node when the output's zero point is its lowest integer: the saturation of QuantizeLinear is
-the ReLU then.
+A fused ReLU needs no node when the output's zero point is its lowest integer: then the saturation of QuantizeLinear acts as
+the ReLU.
 """
 
 from __future__ import annotations
@@ -46,18 +46,20 @@ OPSET = 17
 IR_VERSION = 8
 _RELU, _RELU6 = 1, 3  # schema.ActivationFunctionType
 ABOVE = 2.0**-19
-"""By how much an interpolated value is raised, as a share of it. It must be more than what float32 loses on the way (three
-products, a sum and a quotient, 2^-24 each), and for 255 steps less than from the last value below a half up to that half, which
-for a factor of 16 along both axes is 1/1024: 255 * 2^-19 = 1/2056."""
+"""The fraction by which an interpolated value is raised, so that halves are rounded up.
+
+It must be more than what float32 loses in the computation: three products, a sum and a quotient, 2^-24 each. And for a value of
+255 steps, the raise must be less than the distance from the last value below a half to that half. This distance is 1/1024 for a
+factor of 16 along both axes, and the raise is 255 * 2^-19 = 1/2056."""
 
 _SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "SUB", "DIV"})
 
 
 def write_int8_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
-    """An int8 TFLite graph as an ONNX model in QDQ form (opset 17), checked by onnx.checker.
+    """Convert an int8 TFLite graph to an ONNX model in QDQ form (opset 17), checked by onnx.checker.
 
     Raises:
-        ModelError: an operator that this exporter does not know, by name.
+        ModelError: for an operator that this exporter does not know; the message names it.
     """
     graph = undo_layouts(graph)
     emission = _enter(graph)
@@ -82,7 +84,7 @@ def write_int8_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
 
 
 def _needed(emission: Emission) -> Emission:
-    """What `mask` is computed from: a subtraction reads its operand's integers, not the real values made of them."""
+    """Keep only what `mask` is computed from: a subtraction reads its operand's integers, so its real values may be unused."""
     read, nodes = {"mask"}, list[onnx.NodeProto]()
     for node in reversed(emission.nodes):
         if read.intersection(node.output):
@@ -92,7 +94,7 @@ def _needed(emission: Emission) -> Emission:
 
 
 def count_convolutions(graph: TFLiteGraph) -> int:
-    """How many convolutions a runtime must execute on integers."""
+    """Count the convolutions that a runtime must execute on integers."""
     return sum(op.code in ("CONV_2D", "DEPTHWISE_CONV_2D") for op in graph.operators)
 
 
@@ -108,7 +110,7 @@ def _value_info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
 
 
 def _enter(graph: TFLiteGraph) -> Emission:
-    """The int8 `image` as a stored NCHW map."""
+    """Turn the int8 `image` into a stored NCHW map."""
     first = graph.inputs[0]
     image = graph.tensors[first]
     entered = dequantize(image, "image", "image_real") + transpose("image_real", "image_nchw", TO_NCHW)
@@ -121,7 +123,7 @@ def _leave(graph: TFLiteGraph) -> Emission:
 
 
 def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
-    """One operator: its inputs dequantized, the operation in float, its output quantized."""
+    """Translate one operator: its inputs are dequantized, the operation is in float, its output is quantized."""
     target = op.outputs[0]
     if op.code in MOVES and (op.code != "CONCATENATION" or keeps_integers(graph, op)):
         return _moved(graph, op, index)
@@ -142,7 +144,7 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
 
 
 def _moved(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
-    """One operator that only moves values: from integers to integers, and in a new scale from those to others."""
+    """Translate one operator that only moves values: it moves the integers, which are requantized if the scale changes."""
     before, after, target = unsigned(graph.tensors[op.inputs[0]]), unsigned(graph.tensors[op.outputs[0]]), op.outputs[0]
     if keeps_integers(graph, op):
         return MOVES[op.code](graph, op, index, stored(target)) + dequantize(after, stored(target), real(target))
@@ -151,12 +153,12 @@ def _moved(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
 
 
 def _interpolation(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
-    """A bilinear resize whose halves are rounded up, as XNNPACK does it; QuantizeLinear alone rounds them to even, and between
-    integers a factor of two along one axis gives a half in every fourth place.
+    """Translate a bilinear resize so that halves are rounded up, as XNNPACK does.
 
-    Counted from 0 instead of from the zero point no integer is negative, and a step that is larger by `ABOVE` lifts every half
-    over the boundary. Unequal steps also keep the operator in float32: between equal ones older ONNX Runtimes interpolate the
-    integers and truncate (seen in 1.23, not in 1.31).
+    QuantizeLinear alone rounds halves to even, and between integers a factor of two along one axis gives a half in every fourth
+    pixel. Counted from 0 instead of from the zero point, no integer is negative. Then an input scale that is larger by the
+    fraction `ABOVE` lifts every half over the rounding boundary. Unequal scales also keep the operator in float32: between
+    equal ones, older ONNX Runtimes interpolate the integers and truncate (seen in 1.23, not in 1.31).
     """
     source, target = (unsigned(graph.tensors[i]) for i in (op.inputs[0], op.outputs[0]))
     kept, lifted = _from_zero(target), dataclasses.replace(_from_zero(source), scale=source.scale * np.float32(1 + ABOVE))
@@ -171,10 +173,10 @@ def _from_zero(tensor: Tensor) -> Tensor:
 
 
 def _activation(output: Tensor, op: Operator, source: str, index: int) -> tuple[str, Emission]:
-    """The operator's fused activation, unless the saturation of the output's integers is that activation already.
+    """Add the operator's fused activation, unless the saturation of the output's integers already has its effect.
 
-    In front of an activation that stays a node the value is rounded to the output's integers first, which changes no
-    result (they contain zero, and rounding keeps order) and lets the operator itself run on integers.
+    Where the activation stays a node, the value before it is first rounded to the output's integers. This changes no result
+    (the integers contain zero, and rounding keeps the order), and it lets the operator itself run on integers.
     """
     kind = int(op.options.get("fusedActivationFunction", 0))
     if kind == 0:

@@ -1,8 +1,8 @@
-"""The TFLite operators that only move values, in ONNX: integers to integers.
+"""Translate the TFLite operators that only move values to ONNX nodes that move integers.
 
-A DequantizeLinear before and a QuantizeLinear behind would change no value, but OpenVINO 2026.4 then computes every second
+A DequantizeLinear before and a QuantizeLinear after each would change no value, but OpenVINO 2026.4 then computes every second
 RESHAPE or STRIDED_SLICE in floats (an int8 UNet 3+ in its rewritten form takes a fifth longer). So a translator here reads and
-gives `stored` maps, which are real values only in a network of floats.
+writes `stored` maps, which hold real values only in a float network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ Mover = Callable[[TFLiteGraph, Operator, int, str], Emission]
 
 
 def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """Elements keep their NHWC order, so a map is brought to NHWC before and back to NCHW after, unless its channels stay."""
+    """Translate a RESHAPE. Elements keep their NHWC order.
+
+    So a map is transposed to NHWC before and back to NCHW after, unless its number of channels stays the same.
+    """
     source, emission = stored(op.inputs[0]), Emission()
     before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
     if len(before) == len(after) == 4 and before[3] == after[3]:
@@ -49,7 +52,7 @@ def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emiss
 
 
 def slice_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """STRIDED_SLICE and SLICE with steps of 1, as one Slice of an NCHW map."""
+    """Translate STRIDED_SLICE and SLICE with steps of 1 to one Slice of an NCHW map."""
     spans = np.asarray(cut_operator(graph, op), np.int64)
     spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
     starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
@@ -58,7 +61,10 @@ def slice_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Em
 
 
 def space_to_depth(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """Every second place in both directions, four times: runtimes have no SpaceToDepth for integers."""
+    """Translate SPACE_TO_DEPTH to slices, because runtimes have no SpaceToDepth for integers.
+
+    For blocks of 2 these take every second pixel in both directions, four times.
+    """
     source, emission = stored(op.inputs[0]), Emission()
     block = int(op.options["blockSize"])
     axes, steps = (
@@ -79,7 +85,10 @@ def space_to_depth(graph: TFLiteGraph, op: Operator, _index: int, target: str) -
 
 
 def depth_to_space(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """Columns side by side in an axis of their own, then rows: OpenVINO 2026.4 cannot compile a DepthToSpace of integers."""
+    """Translate DEPTH_TO_SPACE, because OpenVINO 2026.4 cannot compile a DepthToSpace of integers.
+
+    The columns of a block are put side by side in an axis of their own, then its rows.
+    """
     source, emission = stored(op.inputs[0]), Emission()
     block, (_, rows, columns, channels) = int(op.options["blockSize"]), graph.tensors[op.outputs[0]].shape
     wide = constant(f"{target}_wide", np.asarray([1, channels, rows // block, columns], np.int64))
@@ -98,7 +107,7 @@ def depth_to_space(graph: TFLiteGraph, op: Operator, _index: int, target: str) -
 
 
 def pad_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """PAD with zeros. ONNX Runtime pads integers in floats, so theirs are joined on."""
+    """Translate a PAD with zeros. ONNX Runtime pads integers in floats, so zeros are concatenated to an integer map."""
     source, paddings = graph.tensors[op.inputs[0]], data_of(graph.tensors[op.inputs[1]])
     if source.scale.size:
         return _with_zeros(graph, op, paddings, target)
@@ -108,7 +117,7 @@ def pad_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emis
 
 
 def _with_zeros(graph: TFLiteGraph, op: Operator, paddings: npt.NDArray[np.int32], target: str) -> Emission:
-    """A map between rows, columns or channels of the integer that stands for zero."""
+    """Put a map between rows, columns or channels of the integer that represents zero."""
     kept = unsigned(graph.tensors[op.inputs[0]])
     rank = len(kept.shape)
     order = TO_NCHW if rank == 4 else tuple(range(rank))
@@ -128,7 +137,7 @@ def _with_zeros(graph: TFLiteGraph, op: Operator, paddings: npt.NDArray[np.int32
 
 
 def concat_node(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """CONCATENATION of maps, and of constants, in one scale."""
+    """Translate a CONCATENATION of maps and constants that all have one scale."""
     names, emission = [], Emission()
     for position, tensor in enumerate(op.inputs):
         value, name = unsigned(graph.tensors[tensor]), stored(tensor)
@@ -141,7 +150,7 @@ def concat_node(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Em
 
 
 def permute(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """A TRANSPOSE of NHWC maps, as one Transpose of NCHW maps."""
+    """Translate a TRANSPOSE of NHWC maps to one Transpose of NCHW maps."""
     order = [int(axis) for axis in np.ravel(data_of(graph.tensors[op.inputs[1]]))]
     if len(order) == 4:
         order = [TO_NCHW.index(order[TO_NCHW[axis]]) for axis in range(4)]
@@ -160,11 +169,11 @@ MOVES: Mapping[str, Mover] = MappingProxyType(
         "TRANSPOSE": permute,
     }
 )
-"""Every operator that only moves values."""
+"""The translator of every operator that only moves values."""
 
 
 def keeps_integers(graph: TFLiteGraph, op: Operator) -> bool:
-    """Whether an operator moves integers that stand for the same before and after."""
+    """Whether the integers that an operator moves represent the same values before and after."""
     after = graph.tensors[op.outputs[0]]
     before = [graph.tensors[index] for index in (op.inputs if op.code == "CONCATENATION" else op.inputs[:1])]
     return all(np.array_equal(t.scale, after.scale) and np.array_equal(t.zero_point, after.zero_point) for t in before)

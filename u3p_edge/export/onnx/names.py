@@ -1,4 +1,4 @@
-"""Names in an ONNX file that depend on the model alone. tf2onnx numbers them with a counter of its process."""
+"""Give an ONNX file names that depend on the model alone. tf2onnx numbers them with a counter of the running process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _COUNTER = re.compile(r"(__\d+|:\d+)")
 
 
 def name_by_content(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with its nodes and tensors named in the order of the graph, without doc strings.
+    """Return the same model with its nodes and tensors named in the order of the graph, without doc strings.
 
-    Names keep what tf2onnx took from the layers, less its counters: "unet/conv/Conv2D__95:0" becomes "unet/conv/Conv2D", and
-    the second of that name "unet/conv/Conv2D_2". Inputs and outputs of the model keep their names. A model with graphs inside
-    its nodes only loses its doc strings.
+    Names keep what tf2onnx took from the layers, without its counters: "unet/conv/Conv2D__95:0" becomes "unet/conv/Conv2D", and
+    the second of that name becomes "unet/conv/Conv2D_2". Inputs and outputs of the model keep their names. A model with graphs
+    inside its nodes only loses its doc strings.
     """
     renamed = onnx.ModelProto()
     renamed.CopyFrom(model)
@@ -46,7 +46,7 @@ def name_by_content(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that the outputs are computed from, each after those it reads: depth first from the outputs."""
+    """Return the nodes that the outputs are computed from, each after those it reads: depth-first from the outputs."""
     made_by = {name: node for node in graph.node for name in node.output}
     waiting = [(value.name, False) for value in reversed(graph.output)]
     done, order = set[str](), list[onnx.NodeProto]()
@@ -64,14 +64,14 @@ def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _names(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> dict[str, str]:
-    """From every name that the nodes use to its new one, in the order of their use."""
+    """Map every name that the nodes use to its new name, in the order of use."""
     fixed = ["", *(value.name for value in (*graph.input, *graph.output))]
     used = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
     return dict(zip(fixed, fixed, strict=True)) | _unique(name for name in used if name not in fixed)
 
 
 def _unique(names: Iterable[str]) -> dict[str, str]:
-    """Each name without its counters; the second that is left with the same gets the suffix "_2"."""
+    """Map each name to itself without its counters; the second name with the same result gets the suffix "_2"."""
     found: dict[str, str] = {}
     counts = Counter[str]()
     taken = set[str]()

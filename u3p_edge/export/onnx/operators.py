@@ -1,7 +1,7 @@
-"""What each TFLite operator is in ONNX: one function an operator, one table that names them all. Those that only move values
+"""Translate TFLite operators to ONNX: one function for each operator, and one table of them all. Those that only move values
 are in `moves`.
 
-A translator gives the operation on real values; its inputs are already dequantized, its output not yet quantized.
+A translator gives the operation on real values: its inputs are already dequantized, and its output is not yet quantized.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _VECTORS = 2
 
 
 def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """CONV_2D (weights OHWI) and DEPTHWISE_CONV_2D (weights 1HWO) to Conv (weights OIHW), bias int32 included."""
+    """Translate CONV_2D (weights OHWI) and DEPTHWISE_CONV_2D (weights 1HWO) to Conv (weights OIHW), with the int32 bias."""
     source, emission = operand(graph, op.inputs[0], index, 0)
     weights = graph.tensors[op.inputs[1]]
     depthwise = op.code == "DEPTHWISE_CONV_2D"
@@ -59,7 +59,7 @@ def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
 
 
 def _dense(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """FULLY_CONNECTED (weights [outputs, inputs]) of vectors to Gemm, bias int32 included."""
+    """Translate FULLY_CONNECTED (weights [outputs, inputs]) of vectors to Gemm, with the int32 bias."""
     if len(graph.tensors[op.inputs[0]].shape) != _VECTORS or len(graph.tensors[op.outputs[0]].shape) != _VECTORS:
         raise ModelError("a dense layer over a map has no int8 ONNX form here", mend="Use a 1x1 convolution instead.")
     source, emission = operand(graph, op.inputs[0], index, 0)
@@ -78,7 +78,7 @@ def _strides(op: Operator) -> list[int]:
 
 
 def _pads(op: Operator, shape: Sequence[int], spans: Sequence[int]) -> list[int]:
-    """TensorFlow's SAME: the odd pixel goes below and to the right. ONNX order: top, left, bottom, right."""
+    """Return the padding in ONNX order: top, left, bottom, right. TensorFlow's SAME puts the odd pixel below and right."""
     if int(op.options["padding"]) != _SAME:
         return [0, 0, 0, 0]
     totals = [
@@ -101,8 +101,11 @@ def _pool(kind: str) -> Translator:
 
 
 def resize_node(graph: TFLiteGraph, op: Operator, index: int, source: str, target: str) -> Emission:
-    """The map `source` on an operator's larger grid: half-pixel bilinear; nearest by an integer factor, where floor of the
-    asymmetric grid is TensorFlow's choice."""
+    """Resize the map `source` to the larger grid of an operator's output.
+
+    Bilinear uses half-pixel centres. Nearest is by an integer factor, where floor on the asymmetric grid picks the same pixels
+    as TensorFlow.
+    """
     linear = op.code == "RESIZE_BILINEAR"
     if op.options.get("alignCorners") or (linear and not op.options.get("halfPixelCenters")):
         raise ModelError(f"{op.code} without half-pixel centres has no ONNX form here")
@@ -121,7 +124,7 @@ def _resize(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emissi
 
 
 def _plain(kind: str) -> Translator:
-    """An operator of the same meaning in both formats, element by element with broadcasting."""
+    """Translate an operator that means the same in both formats, element by element with broadcasting."""
 
     def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
         names, emission = operands(graph, op, index)
@@ -131,9 +134,9 @@ def _plain(kind: str) -> Translator:
 
 
 def _subtraction(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """a - b as a + (-b), where -b are the integers of b in steps of minus their scale: exactly the same values.
+    """Write a - b as a + (-b), where -b has the integers of b and its negative scale. The values are exactly the same.
 
-    ONNX Runtime has an integer kernel for the sum and none for the difference, which it computes in floats (5 times as long).
+    ONNX Runtime has an integer kernel for the sum but none for the difference, which it computes in floats (5 times as long).
     """
     minuend, subtrahend = (graph.tensors[tensor] for tensor in op.inputs)
     if subtrahend.data is not None or not subtrahend.scale.size or len(subtrahend.shape) != len(minuend.shape):
@@ -145,7 +148,7 @@ def _subtraction(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
 
 
 def _concatenation(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """Of maps in several scales; those in one are joined as they are stored (`moves`)."""
+    """Translate a CONCATENATION of maps with several scales; maps with one scale are concatenated as integers (`moves`)."""
     names, emission = operands(graph, op, index)
     axis = channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
     return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))
@@ -163,7 +166,7 @@ def _reduce(kind: str) -> Translator:
         rank = len(graph.tensors[op.inputs[0]].shape)
         axes = sorted(channel_axis(int(a), rank) for a in np.ravel(data_of(graph.tensors[op.inputs[1]])))
         keep = int(bool(op.options["keepDims"]))
-        if rank == 4 and not keep and 1 not in axes and not {2, 3} <= set(axes):  # what is left would be in another order
+        if rank == 4 and not keep and 1 not in axes and not {2, 3} <= set(axes):  # the axes left would be in another order
             raise ModelError(f"{op.code} over the axes {axes} of a map has no ONNX form here")
         return emission + Emission((helper.make_node(kind, [source], [target], axes=axes, keepdims=keep),))
 

@@ -1,6 +1,6 @@
-"""The pieces that every operator of the int8 ONNX file is made of: stored integers, real values, constants.
+"""Building blocks of every operator in the int8 ONNX file: stored integers, real values, constants.
 
-A map is kept twice by name: `stored` (its integers, uint8, NCHW) and `real` (what they stand for).
+Every map has two names: `stored` for its integers (uint8, NCHW) and `real` for the values that they represent.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ def transpose(source: str, target: str, order: Sequence[int]) -> Emission:
 
 
 def stored(tensor: int) -> str:
-    """A tensor as it lies in memory: integers, if it is quantized."""
+    """Return the name of a tensor as it is in memory: its integers, if it is quantized."""
     return f"q{tensor}"
 
 
 def real(tensor: int) -> str:
-    """The same tensor's real values."""
+    """Return the name of the same tensor's real values."""
     return f"t{tensor}"
 
 
 def store(tensor: Tensor, source: str, index: int) -> Emission:
-    """A computed map, rounded to its integers, and its real values read back from them."""
+    """Quantize a computed map to its integers, and dequantize them to its real values."""
     kept = unsigned(tensor)
     return quantize(kept, source, stored(index)) + dequantize(kept, stored(index), real(index))
 
 
 def unsigned(tensor: Tensor) -> Tensor:
-    """The same values with integers and zero point 128 higher."""
+    """Return the same values as uint8, with integers and zero point 128 higher, if they are int8."""
     if tensor.dtype != np.int8:
         return tensor
     data = None if tensor.data is None else (tensor.data.astype(np.int16) + 128).astype(np.uint8)
@@ -65,7 +65,7 @@ def constant(name: str, value: npt.NDArray[Any] | np.generic) -> onnx.TensorProt
 
 
 def _scales(tensor: Tensor, prefix: str) -> tuple[onnx.TensorProto, onnx.TensorProto]:
-    """Scale and zero point: scalars per tensor, vectors per channel."""
+    """Return scale and zero point as constants: scalars for a tensor with one scale, vectors for one scale per channel."""
     scale: npt.NDArray[Any] = tensor.scale if tensor.scale.size > 1 else tensor.scale.reshape(())
     zero = tensor.zero_point.astype(tensor.dtype).reshape(scale.shape)
     return constant(f"{prefix}_scale", scale), constant(f"{prefix}_zero", zero)
@@ -89,7 +89,7 @@ def dequantize(tensor: Tensor, source: str, target: str, axis: int | None = None
 
 
 def operand(graph: TFLiteGraph, tensor: int, index: int, position: int) -> tuple[str, Emission]:
-    """The float value of an operator's input: an activation, or a constant brought to NCHW broadcasting."""
+    """Return the float value of an operator's input: an activation, or a constant arranged for broadcasting in NCHW."""
     value, name = unsigned(graph.tensors[tensor]), f"x{index}_{position}"
     if value.data is None:
         return real(tensor), Emission()
@@ -98,14 +98,14 @@ def operand(graph: TFLiteGraph, tensor: int, index: int, position: int) -> tuple
 
 
 def in_nchw(data: npt.NDArray[Any], graph: TFLiteGraph, op: Operator) -> npt.NDArray[Any]:
-    """A constant that meets an operator's NHWC maps, as it meets them in NCHW."""
+    """Rearrange a constant that is combined with an operator's NHWC maps, so that it fits the same maps in NCHW."""
     if len(graph.tensors[op.outputs[0]].shape) != 4 or data.size == 1:
         return data
     return np.transpose(data.reshape((1,) * (4 - data.ndim) + data.shape), TO_NCHW)
 
 
 def channel_axis(axis: int, rank: int) -> int:
-    """An NHWC axis in NCHW order; other ranks keep theirs."""
+    """Return the NCHW axis of an NHWC axis; tensors of other ranks keep their axes."""
     axis %= rank
     return TO_NCHW.index(axis) if rank == 4 else axis
 
@@ -116,7 +116,7 @@ def operands(graph: TFLiteGraph, op: Operator, index: int) -> tuple[list[str], E
 
 
 def _broadcast(graph: TFLiteGraph, tensor: int, op: Operator, index: int, position: int) -> tuple[str, Emission]:
-    """An operand whose last axis meets a map's channels: as [N, C, 1, 1] it meets them in NCHW too."""
+    """Return an operand; one whose last axis is aligned with a map's channels becomes [N, C, 1, 1], to be so in NCHW too."""
     name, emission = operand(graph, tensor, index, position)
     shape = graph.tensors[tensor].shape
     meets_map = len(graph.tensors[op.outputs[0]].shape) == 4 and len(shape) < 4 and op.code != "CONCATENATION"

@@ -1,1 +1,1 @@
-"""TFLite files: their schema, our writer and reader, and TensorFlow's converter."""
+"""TFLite files: their schema, this package's writer and reader, and TensorFlow's converter."""

@@ -1,4 +1,4 @@
-"""A tf_keras inference model as a TFLite file: float32, float16 weights, or full-integer int8.
+"""Convert a tf_keras inference model to a TFLite file: float32, float16 weights, or full-integer int8.
 
 The model has one input [1, H, W, C] and one output [1, H, W, K] of probabilities. Int8 files come from two sources:
 a float model with calibration images (post-training quantization: the converter measures each tensor's range), or a
@@ -24,7 +24,7 @@ Keras = Any
 
 
 def serving_function(model: Keras) -> Any:
-    """A tf.function `image` [1, H, W, C] float32 -> {"mask": [1, H, W, K] float32}, batch 1, inference mode."""
+    """Return a tf.function `image` [1, H, W, C] float32 -> {"mask": [1, H, W, K] float32}, batch 1, inference mode."""
     height, width, channels = model.inputs[0].shape[1:]
     specification = tf.TensorSpec((1, height, width, channels), tf.float32, name="image")
 
@@ -35,10 +35,10 @@ def serving_function(model: Keras) -> Any:
 
 
 def convert_float(model: Keras, metadata: Metadata, *, half: bool = False) -> bytes:
-    """A float32 TFLite file; with `half` its weights are stored as float16 and widened when it is loaded.
+    """Return a float32 TFLite file; with `half` its weights are stored as float16 and widened when the file is loaded.
 
     Raises:
-        ModelError: the converter cannot express the model; names the layer.
+        ModelError: where the converter cannot express the model; the message names the layer.
     """
 
     def convert(part: Keras) -> bytes:
@@ -60,17 +60,17 @@ def convert_int8(
     float_io: bool = False,
     seen: Callable[[int], object] = lambda _: None,
 ) -> bytes:
-    """A full-integer TFLite file.
+    """Return a full-integer TFLite file.
 
     Args:
         model: a float model, or one trained with fake quantization.
-        metadata: travels inside the file.
+        metadata: stored in the file.
         calibration: float32 [N, H, W, C] images for post-training quantization; None when the model carries its ranges.
-        float_io: keep float32 input and output around the integer network.
+        float_io: whether to keep float32 input and output around the integer network.
         seen: called with the number of calibration images run so far.
 
     Raises:
-        ModelError: the converter cannot express the model in integers alone; names the layer.
+        ModelError: where the converter cannot express the model in integers alone; the message names the layer.
     """
 
     def convert(part: Keras, images: Images | None, count: Callable[[int], object]) -> bytes:
@@ -92,7 +92,10 @@ def convert_int8(
 
 
 def _integers_alone(file: bytes) -> bytes:
-    """The file, unless the converter has left an operator in float between integers, as it does where it knows no other way."""
+    """Return the file; raise ValueError where the converter has left an operator in float between integers.
+
+    It does so where it knows no other way.
+    """
     graph = schema.parse_tflite(file)
     floats = {
         op.code
@@ -111,8 +114,8 @@ def _one_by_one(images: Images, seen: Callable[[int], object]) -> Iterator[list[
 
 
 def _converter(model: Keras) -> Any:
-    # A module that holds no more than the function: given the Keras model, TensorFlow traces every layer's call anew,
-    # which takes several times as long as the conversion.
+    # A module that holds nothing but the function and its variables: given the Keras model, TensorFlow would trace every
+    # layer's call again, which takes several times as long as the conversion.
     holder = tf.Module()
     holder.kept = list(model.variables)
     holder.serve = serving_function(model).get_concrete_function()

@@ -1,18 +1,20 @@
-"""Forms of one operator that need smaller tables: a batch or channels in place of rows or columns. The results are the same.
+"""A layout pass for single operators that need smaller address tables with a batch or channels in place of rows or columns.
 
-XNNPACK keeps addresses for every place that an operator gives: 8 bytes a tap of a convolution, 36 for an interpolation. At
-320x320 that is 7.4 MB for a 3x3 convolution whatever its channels. But it keeps them once for all images of a batch and
-once for all channels, so:
+The results are the same. XNNPACK keeps a table of addresses for every output pixel of an operator: 8 bytes for each tap of a
+convolution, 36 for an interpolation. At 320x320 that is 7.4 MB for a 3x3 convolution, whatever its number of channels. But it
+keeps the table once for all images of a batch and once for all channels, so these layouts need less:
 
-    lines   rows grow alike in every column: columns as channels,
+    lines   rows are upsampled alike in every column: columns become channels,
             [1, H, W, C] ─ RESHAPE ─► [1, H, 1, WC] ─ RESIZE ─► [1, H', 1, WC] ─ RESHAPE ─► [1, H', W, C]
-    rows    columns grow alike in every row, and a 1xk convolution treats every row alike: rows as images, see `layout_rows`,
+    rows    columns are upsampled alike in every row, and a 1xk convolution treats every row alike: rows become images of a
+            batch, see `layout_rows`,
             [1, H, W, C] ─ RESHAPE ─► [H, 1, W, C] ─ operator ─► [H, 1, W', F] ─ RESHAPE ─► [1, H, W', F]
-    bands   a kxk convolution of B bands of rows, each with the (k - 1) / 2 rows beyond it on either side, as images,
+    bands   a kxk convolution is computed on B bands of rows, each with the (k - 1) / 2 rows beyond it on either side: bands
+            become images of a batch,
             [1, H, W, C] ─ PAD, B x STRIDED_SLICE, CONCATENATION ─► [B, H / B + k - 1, W, C] ─ CONV_2D ─►
             [B, H / B + k - 1, W, F] ─ STRIDED_SLICE, RESHAPE ─► [1, H, W, F]
 
-They cost copies, and bands a few rows computed twice. They are forms of the file alone; `undo_layouts` takes them back.
+They cost copies, and bands compute a few rows twice. Only the file has these layouts; `undo_layouts` removes them.
 """
 
 from __future__ import annotations
@@ -28,20 +30,20 @@ from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ops import Shape
 
 TABLE_FROM = 65_536
-"""Bytes of a table from which on a line, or rows as images, are worth two copies."""
+"""Bytes of the table from which a line, or rows as images, are worth two copies."""
 
 BAND_ROWS = 40
-"""A band of a 3x3 convolution has at least so many rows, so that at most 5 % are computed twice."""
+"""The least number of rows in a band of a 3x3 convolution, so that at most 5 % are computed twice."""
 
 RESIZES = ("RESIZE_BILINEAR",)
-"""The interpolations that XNNPACK takes."""
+"""The interpolations that XNNPACK runs."""
 
 _PLACE = 36
 ADDRESS = 8
 
 
 def apply_layout(call: Call, source: Tensor) -> tuple[Call, ...]:
-    """The calls that compute what `call` does with smaller tables; the call alone where there is nothing to gain.
+    """Return calls that compute the same as `call` with smaller address tables; `call` alone where there is nothing to gain.
 
     Args:
         call: an operator; its first input is the map `source`.
@@ -57,13 +59,13 @@ def apply_layout(call: Call, source: Tensor) -> tuple[Call, ...]:
 
 
 def treats_rows_alike(call: Call, source: Tensor) -> bool:
-    """Whether an operator computes each row of its output from the same row of its input, and no more."""
+    """Whether an operator computes each row of its output from the same row of its input alone."""
     kernel = _kernel(call)
     return kernel is not None and kernel[0] == 1 and source.shape[1] == call.output.shape[1]
 
 
 def gains_by_rows(call: Call, source: Tensor) -> bool:
-    """Whether rows as images are worth two copies to an operator."""
+    """Whether an operator saves enough with rows as images to be worth two copies."""
     if not treats_rows_alike(call, source):
         return False
     _, columns = _kernel(call) or (1, 1)
@@ -72,13 +74,13 @@ def gains_by_rows(call: Call, source: Tensor) -> bool:
 
 
 def reshape_to(source: str, out: Tensor) -> Call:
-    """The same values in the same order, in `out`'s shape."""
+    """Return a RESHAPE to `out`'s shape: the same values in the same order."""
     shape = integers(f"{out.name}/shape", *out.shape)
     return Call("RESHAPE", (source, shape), out, {"newShape": np.asarray(out.shape, np.int32)})
 
 
 def crop(source: str, out: Tensor, top: int, left: int, channel: int = 0) -> Call:
-    """`out`'s rows, columns and channels of a map, from (top, left, channel) on."""
+    """Return the call that cuts `out`'s rows, columns and channels out of a map, starting at (top, left, channel)."""
     begin = (0, top, left, channel)
     end = tuple(start + size for start, size in zip(begin, out.shape, strict=True))
     span = integers(f"{out.name}/begin", *begin), integers(f"{out.name}/end", *end), integers("steps", 1, 1, 1, 1)
@@ -86,7 +88,10 @@ def crop(source: str, out: Tensor, top: int, left: int, channel: int = 0) -> Cal
 
 
 def _kernel(call: Call) -> tuple[int, int] | None:
-    """Rows and columns that an operator reads for a place of a map that keeps its size or grows; None for other operators."""
+    """Return how many rows and columns an operator reads for a pixel of a map that keeps its size or grows.
+
+    None for other operators.
+    """
     if call.code in RESIZES:
         return 1, 1
     keys = ("strideH", "strideW", "dilationHFactor", "dilationWFactor")
@@ -99,7 +104,7 @@ def _kernel(call: Call) -> tuple[int, int] | None:
 
 
 def _is_line(before: Shape, after: Shape) -> bool:
-    """Whether a map grows along its rows alone, and by enough."""
+    """Whether a map is upsampled along its rows alone, with a table large enough to be worth it."""
     _, rows, columns, _ = after
     return rows != before[1] and columns == before[2] > 1 and rows * columns * _PLACE >= TABLE_FROM
 
@@ -114,7 +119,7 @@ def _as_line(call: Call, source: Tensor) -> Iterator[Call]:
 
 
 def _bands(shape: Shape, kernel: tuple[int, int]) -> int:
-    """In how many bands a map is computed; 1 for whole."""
+    """Return the number of bands in which a map is computed; 1 means as a whole."""
     _, height, width, _ = shape
     if kernel[0] == 1 or ADDRESS * kernel[0] * kernel[1] * height * width < TABLE_FROM:
         return 1

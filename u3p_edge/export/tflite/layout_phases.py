@@ -1,14 +1,15 @@
-"""Forms of an interpolated sum that need smaller tables, and back. The results are the same.
+"""A layout pass that gives fused interpolated sums smaller address tables, and its inverse. The results are the same.
 
-XNNPACK keeps 8 bytes for every tap and place that a depthwise convolution gives, once for all images and once for all channels
-(see `layout_ops`): 4.7 MB for nine taps and a map of 256x256. `lower_interpolated` writes what lies between two RESHAPEs,
+XNNPACK keeps 8 bytes for every tap at every output pixel of a depthwise convolution, once for all images and once for all
+channels (see `layout_ops`): 4.7 MB for nine taps and a map of 256x256. `lower_interpolated` writes these operators, between two
+RESHAPEs:
 
     RESHAPE ─► [1, k H, W, C] or [1, H, k W, C] ─ STRIDED_SLICE, DEPTHWISE_CONV_2D, CONCATENATION ─► RESHAPE
 
-and the RESHAPEs go to any shape at no cost:
+The RESHAPEs can go to any shape at no cost, so the operators between them get one that needs a smaller table:
 
-    along rows       every column is treated alike: neighbouring columns as channels, [1, k H, W / g, g C]
-    along columns    every row is treated alike: rows as images of a batch, [H, 1, k W, C]
+    along rows       every column is treated alike: neighbouring columns become channels, [1, k H, W / g, g C]
+    along columns    every row is treated alike: rows become images of a batch, [H, 1, k W, C]
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.ops import Shape
 
 KERNEL = 13
-"""Bytes that XNNPACK keeps for a channel of nine taps and its bias, for every operator."""
+"""Bytes that XNNPACK keeps, in every operator, for a channel of nine taps and its bias."""
 
 _INSIDE = ("STRIDED_SLICE", "DEPTHWISE_CONV_2D", "CONCATENATION")
 
 
 @dataclass(frozen=True)
 class _Sum:
-    """One interpolated sum in a file.
+    """One fused interpolated sum in a file.
 
     Args:
-        entry: place of the RESHAPE before it.
-        inside: places of its operators.
-        maps: what the RESHAPE gives and what they give, by tensor.
+        entry: index of the RESHAPE before it.
+        inside: indices of its operators.
+        maps: tensors that the RESHAPE and these operators write.
         taps: k.
         along_rows: whether it interpolates along rows.
-        source: channels of what the RESHAPE reads.
+        source: number of channels of the tensor that the RESHAPE reads.
     """
 
     entry: int
@@ -58,7 +59,7 @@ _Shapes = Callable[[Shape], Shape]
 
 
 def pack_phases(file: TFLiteGraph) -> TFLiteGraph:
-    """The file with every sum whose tables are large in its smaller form, and without constants that nothing reads."""
+    """Return the file with the smaller layout of every sum whose tables are large, without constants that nothing reads."""
     for one in tuple(_sums(file)):
         first = file.tensors[file.operators[one.entry].outputs[0]].shape
         if first[0] != 1 or _table(file, one) < TABLE_FROM:
@@ -72,7 +73,7 @@ def pack_phases(file: TFLiteGraph) -> TFLiteGraph:
 
 
 def unpack_phases(file: TFLiteGraph) -> TFLiteGraph:
-    """The inverse: every sum is of one image, and of the channels of the map it is about."""
+    """Undo `pack_phases`: every sum works on one image again, with the channels of its original map."""
     for one in tuple(_sums(file)):
         first = file.tensors[file.operators[one.entry].outputs[0]].shape
         if first[0] > 1 and not one.along_rows:
@@ -107,7 +108,7 @@ def _sums(file: TFLiteGraph) -> Iterator[_Sum]:
 
 
 def _found(file: TFLiteGraph, readers: Mapping[int, list[int]], entry: int) -> _Sum | None:
-    """The sum behind a RESHAPE, if that is what stands there."""
+    """Return the sum that follows a RESHAPE; None where something else follows."""
     maps, inside = [file.operators[entry].outputs[0]], set[int]()
     for index in maps:
         if index in file.outputs:
@@ -142,7 +143,7 @@ def _is_ours(op: Operator, taps: int, along_rows: bool) -> bool:
 
 
 def _moves_alike(file: TFLiteGraph, op: Operator, one: _Sum) -> bool:
-    """Whether an operator that only moves values does to all columns, or to all rows, the same."""
+    """Whether an operator that only moves values does the same to all columns, or to all rows."""
     if op.code == "CONCATENATION":
         return op.options["axis"] % 4 in ((1, 2) if one.along_rows else (2, 3))
     if op.code == "STRIDED_SLICE":
@@ -153,7 +154,7 @@ def _moves_alike(file: TFLiteGraph, op: Operator, one: _Sum) -> bool:
 
 
 def _table(file: TFLiteGraph, one: _Sum) -> int:
-    """Bytes of the addresses of all its convolutions."""
+    """Return the bytes of the address tables of all convolutions of a sum."""
     return sum(
         ADDRESS * math.prod(file.tensors[op.inputs[1]].shape[1:3]) * math.prod(file.tensors[op.outputs[0]].shape[1:3])
         for op in _mixing(file, one)
@@ -165,14 +166,14 @@ def _mixing(file: TFLiteGraph, one: _Sum) -> list[Operator]:
 
 
 def _fewest_bytes(file: TFLiteGraph, one: _Sum) -> int:
-    """How many columns to see as channels, so that tables and kernels together are small."""
+    """Return how many columns to treat as channels, so that tables and kernels together are smallest."""
     _, _, width, channels = file.tensors[file.operators[one.entry].outputs[0]].shape
     table, kernels = _table(file, one), KERNEL * channels * len(_mixing(file, one))
     return min((n for n in range(1, width + 1) if width % n == 0), key=lambda n: table / n + kernels * n)
 
 
 def _is_periodic(file: TFLiteGraph, one: _Sum) -> bool:
-    """Whether all its constants treat the channels of neighbouring columns alike."""
+    """Whether all constants of a sum treat the channels of neighbouring columns alike."""
     constants = [file.tensors[index] for op in _mixing(file, one) for index in op.inputs[1:]]
     arrays = [tensor.data for tensor in constants if tensor.data is not None]
     arrays += [tensor.scale for tensor in constants if tensor.scale.size > 1]
@@ -180,13 +181,13 @@ def _is_periodic(file: TFLiteGraph, one: _Sum) -> bool:
 
 
 def _for_channels(values: npt.NDArray[Any], channels: int) -> npt.NDArray[Any]:
-    """The values of each channel again and again, or of the first ones alone."""
+    """Return the values for so many channels: those of each channel repeated, or those of the first channels alone."""
     times = -(-channels // values.shape[-1])
     return np.ascontiguousarray(np.tile(values, times)[..., :channels])
 
 
 def _relabelled(file: TFLiteGraph, one: _Sum, shapes: _Shapes, channels: int) -> TFLiteGraph:
-    """The file with the sum's maps in other shapes, and its kernels for so many channels."""
+    """Return the file with the sum's maps in other shapes, and with its kernels for that number of channels."""
     tensors = [replace(t, shape=shapes(t.shape)) if i in one.maps else t for i, t in enumerate(file.tensors)]
     operators = list(file.operators)
 
@@ -224,7 +225,7 @@ def _relabelled(file: TFLiteGraph, one: _Sum, shapes: _Shapes, channels: int) ->
 
 
 def _without_unread(file: TFLiteGraph) -> TFLiteGraph:
-    """Equal constants as one, and none that nothing reads; the maps keep their order."""
+    """Merge equal constants into one, and remove constants that nothing reads; the maps keep their order."""
     used = {i for op in file.operators for i in (*op.inputs, *op.outputs) if i >= 0} | {*file.inputs, *file.outputs}
     first: dict[object, int] = {}
     same = {i: first.setdefault(content(file.tensors[i], i), i) for i in sorted(used)}
@@ -240,7 +241,7 @@ def _without_unread(file: TFLiteGraph) -> TFLiteGraph:
 
 
 def content(tensor: Tensor, own: object = None) -> object:
-    """What makes two constants one; a map is like no other tensor, which `own` tells apart."""
+    """Return a key that equal constants share; a map is equal to no other tensor, and its key is `own`."""
     if tensor.data is None:
         return own
     values = (array.tobytes() for array in (tensor.data, tensor.scale, tensor.zero_point))

@@ -1,9 +1,9 @@
-"""Whole stretches of a network with rows as images of a batch, [H, 1, W, C] in place of [1, H, W, C], and back.
+"""A layout pass that treats rows as images of a batch, [H, 1, W, C] instead of [1, H, W, C], and its inverse.
 
-`layout_ops` says why an interpolation along columns and a 1xk convolution should see rows so, at two copies each. Sums,
-crops, padding and joining along columns or channels compute the same in either shape, and a RESHAPE that is there anyway goes
-to either shape at no cost. So a stretch between RESHAPEs is laid as a whole where the copies at its other ends are no more than
-those around each operator would be; elsewhere those operators are laid alone.
+`layout_ops` explains why this helps an interpolation along columns and a 1xk convolution, at two copies for each. Sums, crops,
+padding and concatenation along columns or channels compute the same in either shape, and a RESHAPE that is in the network
+anyway goes to either shape at no cost. So a whole stretch of operators between RESHAPEs gets the layout where the copies at its
+other ends are no more than those around each operator would be. Elsewhere only the operators that gain get it, each alone.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from u3p_edge.graph.ops import Shape
 
 Maps = Mapping[str, Tensor]
 _ROWS, _MAP = "/rows", "/map"
-"""Behind the name of a map that is there in both shapes: of the second one."""
+"""Suffixes for the second name of a map that exists in both shapes: with rows as images, and as a map [1, H, W, C]."""
 
 _EITHER = ("ADD", "SUB", "MUL", "STRIDED_SLICE", "PAD", "CONCATENATION", "CONV_2D", *RESIZES)
 
 
 def rows_as_images(calls: Sequence[Call], inputs: Sequence[Tensor], outputs: Sequence[str]) -> tuple[Call, ...]:
-    """The calls with the stretches laid where that pays.
+    """Return the calls, with rows as images in the stretches where that pays.
 
     Args:
         calls: in order.
-        inputs, outputs: the network's; they stay maps.
+        inputs, outputs: of the network; their shapes do not change.
     """
     maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
     makers = {call.output.name: call for call in calls}
@@ -49,7 +49,7 @@ def rows_as_images(calls: Sequence[Call], inputs: Sequence[Tensor], outputs: Seq
 
 
 def _read(call: Call) -> Iterator[str]:
-    """The maps that a call reads, each once."""
+    """Yield the names of the maps that a call reads, each once."""
     return iter(dict.fromkeys(name for name in call.inputs if isinstance(name, str)))
 
 
@@ -68,7 +68,7 @@ def _either(call: Call, maps: Maps, outputs: Sequence[str]) -> bool:
 def _stretches(
     calls: Sequence[Call], maps: Maps, readers: Mapping[str, Sequence[Call]], outputs: Sequence[str]
 ) -> list[list[Call]]:
-    """The calls that compute the same in either shape, in groups that one map or another connects."""
+    """Group the calls that compute the same in either shape: calls that share a map are in the same stretch."""
     able = [call for call in calls if _either(call, maps, outputs)]
     group = {call.output.name: call.output.name for call in able}
 
@@ -90,7 +90,7 @@ def _stretches(
 
 
 def _pays(stretch: Sequence[Call], maps: Maps, makers: Mapping[str, Call], readers: Mapping[str, Sequence[Call]]) -> bool:
-    """Whether the copies at a stretch's ends are no more than those around each operator that gains."""
+    """Whether the copies at a stretch's ends are no more than the copies around each operator that gains, in elements."""
     own = {call.output.name for call in stretch}
     gaining = [call for call in stretch if gains_by_rows(call, maps[next(_read(call))])]
     around = sum(_size(maps[next(_read(call))]) + _size(call.output) for call in gaining)
@@ -105,7 +105,7 @@ def _size(tensor: Tensor) -> int:
 
 
 def _laid(calls: Sequence[Call], maps: Maps, laid: Set[str]) -> Iterator[Call]:
-    """The calls, those of `laid` with rows as images; a map that is read in both shapes has a second name for the other."""
+    """Yield the calls, those of `laid` with rows as images; a map read in both shapes gets a second name for the other."""
     known: set[str] = set()
     for call in calls:
         inside = call.output.name in laid
@@ -127,7 +127,7 @@ def _rows(shape: Shape) -> Shape:
 
 
 def _as_images(call: Call) -> Call:
-    """The call with rows as images: its output, and the constants that speak of rows."""
+    """Return the call with rows as images: its output and the constants that refer to rows are changed."""
     out = replace(call.output, shape=_rows(call.output.shape))
     constants = [given for given in call.inputs if isinstance(given, Tensor)]
     if call.code in ("STRIDED_SLICE", "PAD"):
@@ -143,13 +143,16 @@ def _as_images(call: Call) -> Call:
 
 
 def swap_axes(positions: np.ndarray) -> np.ndarray:
-    """What is said of every axis, with the first two axes exchanged."""
+    """Exchange the entries of the first two axes in an array with one entry for every axis."""
     return np.ascontiguousarray(positions[[1, 0, 2, 3]])
 
 
 def _merged(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
-    """A RESHAPE of a RESHAPE that was put in here is one. What nothing reads any more goes, and leaves its name to the rows
-    that took over; other pairs stay two, since readers of a file tell its forms by them."""
+    """Merge two RESHAPEs in a row where this pass inserted one of them.
+
+    A RESHAPE that nothing reads any more is removed, and the map with rows as images that replaces it takes over its name.
+    Other pairs of RESHAPEs stay, because readers of a file recognise its layouts by them.
+    """
     sources = {call.output.name: str(call.inputs[0]) for call in calls if call.code == "RESHAPE"}
 
     def shortened(call: Call) -> Call:
@@ -178,7 +181,10 @@ def _renamed(call: Call, names: Mapping[str, str]) -> Call:
 
 
 def undo_row_layout(file: TFLiteGraph) -> TFLiteGraph:
-    """The inverse, on a file: every map [H, 1, W, C] is [1, H, W, C]. One that does other things with images stays as it is."""
+    """Undo the layout in a file: every map [H, 1, W, C] becomes [1, H, W, C].
+
+    A file that uses the batch axis for anything else stays as it is.
+    """
     maps = {
         i for i, t in enumerate(file.tensors) if t.data is None and len(t.shape) == 4 and t.shape[0] > 1 and t.shape[1] == 1
     }
@@ -189,7 +195,8 @@ def undo_row_layout(file: TFLiteGraph) -> TFLiteGraph:
     same: dict[int, int] = {}
     operators = []
     for op in file.operators:
-        touched = maps.intersection((*op.inputs, *op.outputs))  # as it was: behind a RESHAPE back it is about maps
+        # By the original inputs: an operator behind a RESHAPE back already works on a map [1, H, W, C].
+        touched = maps.intersection((*op.inputs, *op.outputs))
         op = replace(op, inputs=tuple(same.get(i, i) for i in op.inputs))
         source, out = op.inputs[0], op.outputs[0]
         if touched and op.code == "RESHAPE" and tensors[source].shape == tensors[out].shape and out not in file.outputs:
@@ -200,7 +207,7 @@ def undo_row_layout(file: TFLiteGraph) -> TFLiteGraph:
 
 
 def _is_ours(file: TFLiteGraph, op: Operator, maps: Set[int]) -> bool:
-    """Whether an operator around such maps is one that `rows_as_images` would lay, or a RESHAPE."""
+    """Whether an operator around such maps is one that `rows_as_images` could change, or a RESHAPE."""
     if op.code == "RESHAPE":
         return True
     read = [index for index in op.inputs if index >= 0 and file.tensors[index].data is None]
@@ -212,7 +219,7 @@ def _is_ours(file: TFLiteGraph, op: Operator, maps: Set[int]) -> bool:
 
 
 def _on_maps(op: Operator, tensors: list[Tensor], file: TFLiteGraph) -> Operator:
-    """The operator with constants that speak of maps; new ones are added to `tensors`."""
+    """Return the operator with constants that fit maps [1, H, W, C]; new constants are added to `tensors`."""
     out = tensors[op.outputs[0]]
 
     def constant(index: int) -> int:

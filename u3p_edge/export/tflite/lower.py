@@ -1,4 +1,4 @@
-"""What each op of a graph is in TFLite: one function an op, one table that names them all."""
+"""Translate each op of a graph to TFLite operators: one function for each op, and one table of them all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ir import Node
 
 Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
-"""From a node, the map it gives and the activation fused behind it, to the operators that compute it."""
+"""Takes a node, the map that it computes and the activation fused after it; returns the operators that compute it."""
 
 
 def _activation(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
@@ -77,7 +77,7 @@ def _upsample(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, 
 
 
 def _merge(code: str) -> Lowering:
-    """Two operands an operator; more are taken one by one, the activation behind the last."""
+    """Lower to operators of two operands; further operands are added one by one, with the activation after the last."""
 
     def lower(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
         first, second, *more = at.sources(node)
@@ -112,7 +112,10 @@ def _blocks(code: str) -> Lowering:
 
 
 def _pad(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    """Zero columns are joined on: XNNPACK joins columns several times faster than it pads them, and rows as fast."""
+    """Lower zero padding, of columns alone as a concatenation.
+
+    XNNPACK concatenates columns several times faster than it pads them, and rows as fast.
+    """
     rows, columns = node.attrs["padding"]
     if any(rows) or not any(columns):
         paddings = integers(f"{node.name}/paddings", (0, 0), rows, columns, (0, 0))
@@ -122,7 +125,7 @@ def _pad(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
 
 
 def _zeros(out: Tensor, count: int) -> Tensor | None:
-    """`count` columns that stand for zero, or None for no column."""
+    """Return `count` columns that represent zero, or None for no column."""
     if not count:
         return None
     shape = (*out.shape[:2], count, out.shape[3])
@@ -135,7 +138,7 @@ def _reshape(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, .
 
 
 def _copy(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    """A node that computes nothing: another quantization, or the same values under an output's name."""
+    """Lower a node that computes nothing: it gives another quantization, or the same values under an output's name."""
     source = at.map(at.source(node))
     if (source.scale, source.zero_point) == (out.scale, out.zero_point):
         return _reshape(at, node, out, 0)
@@ -179,4 +182,4 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "gaussian_noise": _copy,
     }
 )
-"""Every op that has a TFLite form."""
+"""The function of every op that has a TFLite form."""

@@ -1,22 +1,23 @@
-"""The sum of interpolated and shifted maps as depthwise convolutions of the small maps, one for each phase.
+"""Lower the fused interpolated sum, a sum of interpolated and shifted maps, to depthwise convolutions of the small maps.
 
-With a factor s, output place s i + p depends on the places i - 1, i and i + 1 of the k maps alone, by weights c[p] that are the
-same for every i but the first and the last: there the interpolation clamps, and the shifts fill with zeros. A phase that no
-shift fills, all but the first and the last of four or more, only clamps: it is one convolution of a map that has its first and
-last place twice. Else, for each phase p
+There is one convolution for each phase. With an upsampling factor s, output position s i + p, of phase p, depends only on the
+positions i - 1, i and i + 1 of the k maps. The weights c[p] are the same for every i but the first and the last: there the
+interpolation clamps, and the shifts fill with zeros. A phase that no shift fills (all but the first and the last of four or
+more) only clamps: it is one convolution of a map that has its first and last position twice. Otherwise, for each phase p:
 
-    first place    kernel of 2 places ─┐
-    inner places   kernel of 3 places ─┼─ CONCATENATION ─┐
-    last place     kernel of 2 places ─┘                 │   all phases ─ CONCATENATION, RESHAPE ─► the map
-                                                         └─
+    first position    kernel of 2 positions ─┐
+    inner positions   kernel of 3 positions ─┼─ CONCATENATION ─┐
+    last position     kernel of 2 positions ─┘                 │   all phases ─ CONCATENATION, RESHAPE ─► the map
+                                                               └─
 
-An interpolation takes XNNPACK 0.28 ns a value and an addition 0.15; three of the one and two of the other are a depthwise
-convolution of nine taps, 0.5 ns, and round once instead of five times. In integers the weights are exact: all are multiples of
-1 / 2s.
+In XNNPACK an interpolation takes 0.28 ns a value and an addition 0.15 ns. Three interpolations and two additions become one
+depthwise convolution of nine taps, which takes 0.5 ns and rounds once instead of five times. In integers the weights are exact:
+all are multiples of 1 / (2 s).
 
-The maps stand side by side in the columns, [1, H, k W, C], or along columns in the channels, [1, H, W, k C]. Seen as
-[1, k H, W, C] or [1, H, k W, C], which moves nothing, the k of a place follow one another along the axis, and a kernel of 3 k
-that steps over k reads them all. `layout_phases` gives both smaller tables.
+For an interpolation along rows the maps are side by side in the columns, [1, H, k W, C]; along columns they are side by side in
+the channels, [1, H, W, k C]. A reshape to [1, k H, W, C] or [1, H, k W, C] moves nothing. In that shape the k values of a
+position follow one another along the axis, and a kernel of size 3 k with stride k reads them all. `layout_phases` gives both
+cases smaller address tables.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ from u3p_edge.graph.reference import run
 
 _FIRST, _INNER, _LAST = range(3)
 _READ = (slice(0, 2), slice(0, 3), slice(1, 3))
-"""Of three places, those that the first, the middle and the last one depend on."""
+"""Of three neighbouring positions, those that the first, an inner and the last position depend on."""
 
 
 @dataclass(frozen=True)
 class _Sum:
-    """One node on its way.
+    """One node while it is lowered.
 
     Args:
-        at: the graph it is of.
-        view: what its convolutions read, [1, k H, W, C] or [1, H, k W, C].
+        at: the graph that contains it.
+        view: the map that its convolutions read, [1, k H, W, C] or [1, H, k W, C].
         axis: 1 or 2.
         taps: k.
-        weights: [phase, part, map, place], in units of `unit`.
-        cut: whether the first and the last place are left out.
-        out: the map it gives.
-        fused: activation behind it.
+        weights: [phase, part, map, position], in units of `unit`; the parts are the first, the inner and the last positions.
+        cut: whether the first and the last position are left out.
+        out: the map that it computes.
+        fused: the activation after it.
     """
 
     at: Context
@@ -65,7 +66,7 @@ class _Sum:
 
 
 def lower_interpolated_sum(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-    """See the module."""
+    """Lower a fused interpolated sum as described at the top of the module."""
     source, taps, axis = at.map(at.source(node)), node.attrs["taps"], node.attrs["axis"]
     shape = [*source.shape]
     shape[axis] *= taps
@@ -77,7 +78,7 @@ def lower_interpolated_sum(at: Context, node: Node, out: Tensor, fused: int) -> 
 
 
 def _weights(node: Node) -> npt.NDArray[np.int64]:
-    """Read off the node itself: what it makes of maps of three places that are zero but for a one."""
+    """Read the weights off the node itself: its result for maps of three positions that are zero except for a single one."""
     taps, factor = node.attrs["taps"], node.attrs["factor"]
     ones = Node("ones", "input", (), {"shape": (None, 3, taps, 3 * taps)})
     alone = Node("sum", node.op, ("ones",), {**node.attrs, "axis": 1, "cut": (False, False)})
@@ -88,7 +89,7 @@ def _weights(node: Node) -> npt.NDArray[np.int64]:
 
 
 def _phases(one: _Sum) -> Iterator[Call]:
-    """All phases of a place side by side: along the columns for rows, along the channels for columns."""
+    """Yield the calls for all phases, which end up side by side: in the columns for rows, in the channels for columns."""
     clamping = [_only_clamps(weights) for weights in one.weights]
     wide: Tensor | None = None
     if sum(clamping) > 1 and not all(one.cut):
@@ -107,7 +108,7 @@ def _phases(one: _Sum) -> Iterator[Call]:
 
 
 def _only_clamps(weights: npt.NDArray[np.int64]) -> bool:
-    """Whether a phase's first and last place are like the others, with the outermost maps again beyond the ends."""
+    """Whether a phase's first and last position are like the inner ones, with the outermost values repeated beyond the ends."""
     first, inner, last = weights
     before, own, behind = inner.T
     ends = ((first, (before + own, behind, 0 * own)), (last, (0 * own, before, own + behind)))
@@ -115,7 +116,7 @@ def _only_clamps(weights: npt.NDArray[np.int64]) -> bool:
 
 
 def _clamped(one: _Sum) -> Iterator[Call]:
-    """The view with its first and its last place once more, where they are not left out."""
+    """Yield the calls that repeat the first and the last position of the view, where these are not left out."""
     parts, size = [one.view], one.view.shape[one.axis]
     for name, begin, cut in (("first", 0, one.cut[0]), ("last", size - one.taps, one.cut[1])):
         if not cut:
@@ -126,7 +127,7 @@ def _clamped(one: _Sum) -> Iterator[Call]:
 
 
 def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Call]:
-    """One value of every place, the first and the last by themselves."""
+    """Yield the calls that compute one phase of every position, with separate convolutions for the first and the last."""
     size = one.view.shape[one.axis]
     first, last = one.cut
     spans = [] if first else [(_FIRST, 0, 2 * one.taps)]
@@ -147,19 +148,19 @@ def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Cal
 
 
 def _part(one: _Sum, name: str, size: int) -> Tensor:
-    """A stretch of the view along the axis."""
+    """Return a stretch of the view along the axis."""
     shape = [*one.view.shape]
     shape[one.axis] = size
     return replace(one.view, name=name, shape=tuple(shape))
 
 
 def _cut(one: _Sum, part: Tensor, begin: int) -> Call:
-    """What gives a stretch that begins there."""
+    """Return the call that cuts a stretch out of the view, starting at `begin`."""
     return crop(one.view.name, part, *((begin, 0) if one.axis == 1 else (0, begin)))
 
 
 def _places(one: _Sum, name: str, source: Tensor, weights: npt.NDArray[np.int64]) -> Call:
-    """A convolution along the axis, with weights [map, place]."""
+    """Return a convolution along the axis, with weights [map, position]."""
     kernel = weights.T.reshape((-1, 1) if one.axis == 1 else (1, -1))
     given = [*source.shape]
     given[one.axis] = (given[one.axis] - kernel.size) // one.taps + 1
@@ -173,12 +174,12 @@ def _places(one: _Sum, name: str, source: Tensor, weights: npt.NDArray[np.int64]
 
 
 def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[Tensor]:
-    """The same weights for every channel, [1, rows, columns, C], and a bias of zeros."""
+    """Return the kernel [1, rows, columns, C], with the same weights for every channel, and a bias of zeros."""
     channels = one.view.shape[3]
     whole = np.repeat(kernel[None, :, :, None], channels, axis=3)
     if one.at.scheme is None:
         return constant(name, whole.astype(np.float32) * one.unit), constant(f"{name}_bias", np.zeros(channels, np.float32))
-    scale = np.asarray([one.unit])  # one for all channels: theirs would be most of the kernel's bytes
+    scale = np.asarray([one.unit])  # one for all channels: one for each would be most of the kernel's bytes
     return (
         quantized(name, whole.astype(np.int8), scale, 0),
         quantized(f"{name}_bias", np.zeros(channels, np.int32), one.view.scale * scale, 0),
@@ -186,7 +187,7 @@ def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[
 
 
 def _joined(parts: Sequence[Tensor], axis: int, name: str) -> tuple[Call, ...]:
-    """The parts joined along an axis; the last call gives that map."""
+    """Concatenate the parts along an axis; the last call computes the joined map."""
     shape = [*parts[0].shape]
     shape[axis] = sum(part.shape[axis] for part in parts)
     return joined([(part.name, part.shape) for part in parts], replace(parts[0], name=name, shape=tuple(shape)), axis)

@@ -1,4 +1,4 @@
-"""What the ops that carry weights or an activation are in TFLite: convolutions, dense layers, activation functions."""
+"""Translate to TFLite the ops that carry weights or an activation: convolutions, dense layers, activation functions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lower_dense(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call,
 
 
 def _weights(at: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
-    """The kernel as TFLite lays it out, and the bias; zeros where the node has none."""
+    """Return the kernel in TFLite's layout, and the bias, which is zeros where the node has none."""
     name, kernel = f"{node.name}/kernel", np.ascontiguousarray(kernel)
     bias = node.weights.get("bias", np.zeros(kernel.shape[axis], np.float32 if at.scheme is None else np.int32))
     if at.scheme is None:
@@ -78,11 +78,11 @@ FUNCTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
         "exponential": ("EXP", {}),
     }
 )
-"""Activation functions that are one operator."""
+"""Activation functions that are a single operator in TFLite, with its options."""
 
 
 def _activated(at: Context, node: Node, out: Tensor, fused: int, call: Call) -> tuple[Call, ...]:
-    """The call with the node's own activation: fused if TFLite can, else as an operator behind it."""
+    """Return the call with the node's own activation: fused if TFLite can do that, otherwise as an operator after it."""
     own = node.attrs["activation"]
     if own in ("linear", "relu"):
         kind = RELU if own == "relu" else fused
@@ -94,7 +94,7 @@ def _activated(at: Context, node: Node, out: Tensor, fused: int, call: Call) -> 
 
 
 def lower_function(name: str, source: Tensor, out: Tensor) -> tuple[Call, ...]:
-    """An activation by name, of a float map or of one in integers."""
+    """Lower the activation of that name, for a float map or an integer one."""
     if name == "swish" and not source.scale.size:
         gate = Tensor(f"{out.name}/gate", out.shape, out.dtype, None, out.scale, out.zero_point, 0)
         return Call("LOGISTIC", (source.name,), gate), Call("MUL", (source.name, gate.name), out)

@@ -1,6 +1,6 @@
-"""Plain, unique node names for the maps of a TFLite file, whose own names are paths of TensorFlow scopes.
+"""Give the maps of a TFLite file plain, unique node names; their own names are paths of TensorFlow scopes.
 
-"model/residual/Relu;model/sum/add" is the tensor of the layer `sum`, fused with the layer before the semicolon.
+"model/residual/Relu;model/sum/add" is the tensor of the layer `sum`, fused with the layer named before the semicolon.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from u3p_edge.graph.inference import IMAGE, MASK
 
 
 def list_names(file: TFLiteGraph, same: Mapping[int, int]) -> Mapping[int, str]:
-    """A name for every map: `image` and `mask` for the input and the output, unique names for the others.
+    """Return a name for every map: `image` and `mask` for the input and the output, unique names for the others.
 
     Args:
         file: a graph of one input and one output.
-        same: tensors that are one map with another tensor, which gives the name.
+        same: from a tensor to another one that is the same map and gives it its name.
 
     Raises:
-        ModelError: several inputs or outputs.
+        ModelError: where there is not exactly one input and one output.
     """
     if len(file.inputs) != 1 or len(file.outputs) != 1:
         raise ModelError(
@@ -43,7 +43,7 @@ def _root(same: Mapping[int, int], index: int) -> int:
 
 
 def plain_name(name: str) -> str:
-    """The layer's name in a TensorFlow tensor name; any other name with plain characters."""
+    """Return the layer's name in a TensorFlow tensor name; any other name with only plain characters."""
     scope = name.split(";")[-1].split("/")
     layer = scope[1:-1] if len(scope) > 2 else scope
     number = re.search(r"_\d+$", scope[-1]) if len(scope) > 2 else None
@@ -51,7 +51,7 @@ def plain_name(name: str) -> str:
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """The name, with the lowest number behind it that nobody has, if it needs one."""
+    """Return the name, with the lowest free number appended if the name is already taken."""
     if name not in taken:
         return name
     return next(new for new in (f"{name}_{count}" for count in range(2, len(taken) + 3)) if new not in taken)

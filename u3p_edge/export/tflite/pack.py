@@ -1,6 +1,6 @@
-"""A TFLite graph as the bytes of a file: the inverse of `schema.parse_tflite`. No TensorFlow.
+"""Write a TFLite graph as the bytes of a file: the inverse of `parse_tflite` in this package's `schema`. No TensorFlow.
 
-Every operator gets the lowest version whose kernel can run it, so that old runtimes take what they can take.
+Every operator gets the lowest version whose kernel can run it, so that old runtimes accept every file that they can run.
 """
 
 from __future__ import annotations
@@ -57,22 +57,23 @@ _OPTIONS = MappingProxyType(
 )
 """The options table of each operator that has one."""
 
-_HALF_PIXEL = 3  # the version in which both resizes learnt half-pixel centres
+_HALF_PIXEL = 3  # the version from which both resizes have half-pixel centres
 _INT8_VERSION = MappingProxyType(
     {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "RESHAPE": 1, "LEAKY_RELU": 1, "ELU": 1}
 )
-"""2 for every other operator. LiteRT's ELU takes integers in its only version."""
+"""The version of int8 operators, 2 for every other one. LiteRT's ELU takes integers in its only version."""
 
 
 def pack(graph: TFLiteGraph, metadata: Metadata | None) -> bytes:
-    """The file of one graph: its signature `serving_default` names inputs and outputs as their tensors are named.
+    """Return the file of one graph; its signature `serving_default` names inputs and outputs as their tensors are named.
 
     Args:
         graph: tensors of float32, int8 or int32.
-        metadata: put inside, with input `image` and output `mask`, as `schema.add_metadata` does; None leaves both out.
+        metadata: stored in the file, with input `image` and output `mask`, as `add_metadata` of this package's `schema` does;
+            None leaves out both the metadata and these names.
 
     Raises:
-        ModelError: metadata for a graph that has not one input and one output.
+        ModelError: for metadata with a graph that does not have exactly one input and one output.
     """
     model = schema.ModelT()
     model.version, model.description = 3, b"u3p_edge"
@@ -114,14 +115,14 @@ def _version(graph: TFLiteGraph, op: Operator) -> int:
 def _code(name: str, version: int) -> schema.OperatorCodeT:
     code = schema.OperatorCodeT()
     code.builtinCode = getattr(schema.BuiltinOperator, name)
-    # Readers from before the wide field look into this one, whose highest value says: see the wide one.
+    # Readers older than the wide field read this one, whose highest value means: see the wide field.
     code.deprecatedBuiltinCode = min(code.builtinCode, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
     code.version = version
     return code
 
 
 def _buffers(tensors: Sequence[Tensor]) -> tuple[list[schema.BufferT], list[int]]:
-    """The buffers, the empty one of activations first, and the buffer of each tensor; equal constants share one."""
+    """Return the buffers, the empty one of activations first, and each tensor's buffer index; equal constants share one."""
     known: dict[bytes, int] = {}
     places = []
     for tensor in tensors:

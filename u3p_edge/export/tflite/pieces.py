@@ -1,4 +1,4 @@
-"""The pieces a graph is written to TFLite with: calls of operators, constants, and what is fused or never computed."""
+"""Building blocks for writing a graph to TFLite: calls of operators, constants, and what is fused or never computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NONE, RELU, RELU6 = 0, 1, 3  # schema.ActivationFunctionType
 SAME, VALID = 0, 1  # schema.Padding
 
 CONCAT_OPERANDS = 5
-"""The most operands with which XNNPACK takes a concatenation."""
+"""The most operands that XNNPACK accepts in a concatenation."""
 
 _FUSES_RELU = frozenset(
     (
@@ -49,10 +49,10 @@ class Context:
     """A graph with what is known of its tensors.
 
     Args:
-        graph: to be written.
-        scheme: of its integers, None for float32.
-        shapes: of every node's tensor.
-        alias: for every node that computes nothing, the node whose tensor is its own.
+        graph: the graph to be written.
+        scheme: what its integers represent; None for float32.
+        shapes: the shape of every node's tensor.
+        alias: for every node that computes nothing, the node whose tensor it shares.
         fused: for every node whose tensor is never materialised, the ReLU that takes its place.
     """
 
@@ -63,7 +63,7 @@ class Context:
     fused: Mapping[str, str]
 
     def map(self, name: str, shape: Shape | None = None, like: str | None = None) -> Tensor:
-        """The tensor of a node, or one `like` it in another shape or under another name."""
+        """Return the tensor of a node, or one `like` it in another shape or under another name."""
         node = like or name
         found = self.shapes[node] if shape is None else shape
         if self.scheme is None:
@@ -75,7 +75,7 @@ class Context:
         return Tensor(name, found, np.dtype(np.int8), None, scale, zero, 0)
 
     def source(self, node: Node, position: int = 0) -> str:
-        """The name of the tensor that a node reads."""
+        """Return the name of the tensor that a node reads."""
         return resolve(self.alias, node.inputs[position])
 
     def sources(self, node: Node) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Context:
 
 
 def context(graph: Graph, scheme: Scheme | None) -> Context:
-    """What is known of a graph before it is written. Raises ModelError as `shapes` does."""
+    """Collect what is known of a graph before it is written. Raises ModelError as `shapes` does."""
     return Context(graph, scheme, shapes(graph), _aliases(graph, scheme), _fused(graph, scheme))
 
 
@@ -105,7 +105,11 @@ def _aliases(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
 
 
 def _fused(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
-    """In a float graph every ReLU that can be fused is; in integers those that the scheme says are."""
+    """Map each node into which a ReLU is fused to that ReLU.
+
+    In a float graph every ReLU that can be fused is. In an integer graph those are whose input has no quantization in the
+    scheme.
+    """
     readers, found = consumers(graph), {}
     for node in graph.nodes:
         alone = len(readers[node.name]) == 1 and node.name not in graph.outputs
@@ -117,29 +121,31 @@ def _fused(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
 
 
 def relu_kind(node: Node) -> int:
-    """The fused activation that a ReLU is; see `scheme.is_relu`."""
+    """Return the fused activation that a ReLU node becomes; see `scheme.is_relu`."""
     return RELU6 if node.attrs.get("max_value") == 6 else RELU
 
 
 def constant(name: str, values: npt.NDArray[Any], like: Tensor | None = None) -> Tensor:
-    """A constant; with `like`, of that tensor's scale and zero point."""
+    """Return a constant; with `like`, it has that tensor's scale and zero point."""
     scale, zero = (_NO_SCALES, _NO_ZEROS) if like is None else (like.scale, like.zero_point)
     return Tensor(name, values.shape, values.dtype, values, scale, zero, 0)
 
 
 def integers(name: str, *values: Any) -> Tensor:
-    """An int32 constant: sizes, axes, positions."""
+    """Return an int32 constant: sizes, axes, positions."""
     return constant(name, np.asarray(values, np.int32))
 
 
 def quantized(name: str, values: npt.NDArray[Any], scale: npt.NDArray[np.float32], axis: int) -> Tensor:
-    """A constant with a scale for every index of an axis, symmetric."""
+    """Return a symmetric constant with a scale for every index of an axis."""
     return Tensor(name, values.shape, values.dtype, values, scale, np.zeros(scale.size, np.int64), axis)
 
 
 def joined(operands: Sequence[tuple[str, Shape]], out: Tensor, axis: int) -> tuple[Call, ...]:
-    """The maps, by name and shape, joined to `out` along an axis: in a tree where there are more than XNNPACK takes, as many of
-    them as possible copied only once."""
+    """Concatenate the maps, given by name and shape, to `out` along an axis.
+
+    Where there are more maps than XNNPACK accepts, they are joined in a tree that copies as many of them as possible only once.
+    """
     level, calls = list(operands), list[Call]()
     while len(level) > CONCAT_OPERANDS:
         fewer = []
@@ -155,7 +161,7 @@ def joined(operands: Sequence[tuple[str, Shape]], out: Tensor, axis: int) -> tup
 
 
 def _parts(operands: list[_T]) -> list[list[_T]]:
-    """The operands in order, joined to parts of at most five from the left until five parts or no more are left."""
+    """Group the operands, in order, into parts of at most five, from the left until five parts or fewer remain."""
     parts, at, surplus = [], 0, len(operands) - CONCAT_OPERANDS
     while at < len(operands):
         size = min(CONCAT_OPERANDS, surplus + 1)

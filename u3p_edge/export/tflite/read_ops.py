@@ -1,7 +1,8 @@
-"""What each TFLite operator is in a graph: one function an operator, one table that names them all.
+"""Translate each TFLite operator to a node of a graph: one function for each operator, and one table of them all.
 
-A fused activation that a node carries itself (of convolutions and dense layers, ReLU) becomes its attribute; behind every
-other operator it becomes a node of its own, and the operator's node keeps no quantization: its value is never stored.
+A fused activation that the node itself can carry (the ReLU of convolutions and dense layers) becomes an attribute of the node.
+Any other fused activation becomes a node of its own. Then the operator's node has no quantization, because its value is never
+stored.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from u3p_edge.graph.ops import Attrs, Weights
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Reader = Callable[["Reading"], Node]
-"""From an operator to the node that computes what it computes before its fused activation."""
+"""Takes an operator; returns the node that computes what the operator computes before its fused activation."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One operator of a file, and the names of the maps around it."""
+    """One operator of a file, and the names of the maps that it reads and writes."""
 
     file: TFLiteGraph
     op: Operator
@@ -37,7 +38,7 @@ class Reading:
     name: str
 
     def tensor(self, position: int) -> Tensor:
-        """An input of the operator."""
+        """Return an input tensor of the operator."""
         return self.file.tensors[self.op.inputs[position]]
 
     @property
@@ -45,7 +46,7 @@ class Reading:
         return self.file.tensors[self.op.outputs[0]]
 
     def maps(self) -> tuple[str, ...]:
-        """The names of the inputs, all of which must be maps."""
+        """Return the names of the inputs, all of which must be maps."""
         for index in self.op.inputs:
             if index not in self.names:
                 raise self.refusal("it has a constant operand")
@@ -64,7 +65,7 @@ class Reading:
         return data
 
     def node(self, op: str, attrs: Attrs = _NOTHING, weights: Weights = _NOTHING) -> Node:
-        """A node of the operator's first input."""
+        """Return a node that reads the operator's first input."""
         return Node(self.name, op, (self.source(),), attrs, weights)
 
     def refusal(self, reason: str) -> ModelError:
@@ -109,7 +110,7 @@ def _dense(at: Reading) -> Node:
 
 
 def _weights(at: Reading, kernel: npt.NDArray[Any], bias: int) -> dict[str, npt.NDArray[Any]]:
-    """Kernel and bias (at that position of the inputs), as integers in an integer operator and as floats in a float one."""
+    """Return kernel and bias (input number `bias`), as integers of an integer operator and as floats of a float one."""
     expected = (np.int8, np.int32) if at.output.dtype == np.int8 else (np.float32, np.float32)
     found = {"kernel": np.ascontiguousarray(kernel)}
     if len(at.op.inputs) > bias and at.op.inputs[bias] >= 0:
@@ -150,7 +151,7 @@ def _concatenation(at: Reading) -> Node:
 
 
 def _joined_zeros(at: Reading, axis: int) -> Node:
-    """One map between rows or columns of zeros: padding."""
+    """Read a concatenation of one map with rows or columns of zeros as padding."""
     maps = [position for position, index in enumerate(at.op.inputs) if index in at.names]
     if len(maps) != 1 or axis not in (1, 2):
         raise at.refusal("constants are joined to it that are not rows or columns around one map")
@@ -246,13 +247,13 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "QUANTIZE": lambda at: at.node("identity"),
     }
 )
-"""Every operator that has a node."""
+"""The function of every operator that has a node."""
 
 CARRIES_RELU = frozenset(("conv", "depthwise_conv", "conv_transpose", "dense"))
 
 
 def fused(at: Reading, node: Node) -> Node | None:
-    """The node of the activation fused behind an operator, reading that operator's node; None where there is none."""
+    """Return the node of the activation fused after an operator, which reads the operator's node; None where there is none."""
     kind = int(at.op.options.get("fusedActivationFunction", NONE))
     if kind == NONE or (kind == RELU and node.op in CARRIES_RELU):
         return None

@@ -1,6 +1,6 @@
-"""A TFLite file as a graph: float32 as a `Graph`, int8 as the integer network and its scheme. The inverse of `writer`.
+"""Read a TFLite file as a graph: float32 as a `Graph`, int8 as the integer network and its scheme. The inverse of `writer`.
 
-Float32 ends around an integer network (QUANTIZE first, DEQUANTIZE last) are left out: what is read is the network between.
+Where an integer network has a float32 input and output (QUANTIZE first, DEQUANTIZE last), only the network between is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
 @dataclass(frozen=True)
 class _Part:
-    """What one operator becomes."""
+    """What one operator becomes: its nodes, and the quantization of their tensors and kernels by node name."""
 
     nodes: tuple[Node, ...]
     tensors: Mapping[str, Quantization] = field(default_factory=dict)
@@ -31,21 +31,21 @@ class _Part:
 
 
 def read_graph(file: TFLiteGraph) -> Quantized | Graph:
-    """The network of a TFLite file: input `image`, output `mask`, every other node named after its tensor.
+    """Return the network of a TFLite file: input `image`, output `mask`, every other node named after its tensor.
 
     Args:
-        file: of one input and one output, from `schema.read`.
+        file: a graph of one input and one output, from `schema.parse_tflite`.
 
     Returns:
         The integer network of an int8 file, the graph of a float32 file; nodes in the order of the file's operators.
 
     Raises:
-        ModelError: an operator, an option or an element type that a graph cannot say, by name.
+        ModelError: for an operator, an option or an element type that a graph cannot express; the message names it.
     """
     try:
         return _network(file)
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        # A file may be sound and still be wired in ways that no reader of one operator looks for.
+        # A file may be valid and still be connected in ways that the reader of a single operator does not check.
         raise ModelError(
             f"the TFLite file is not a network that can be read ({type(error).__name__}: {error})",
             mend="Give a file of `u3p-edge export`.",
@@ -71,7 +71,7 @@ def _network(file: TFLiteGraph) -> Quantized | Graph:
 
 
 def _crosses(file: TFLiteGraph, op: Operator) -> str:
-    """Whether an operator leads "in" to integers, "out" of them, or neither ("")."""
+    """Return "in" for an operator that leads from floats to integers, "out" for the way back, and "" for every other one."""
     if op.code not in ("QUANTIZE", "DEQUANTIZE"):
         return ""
     before, after = (file.tensors[index].dtype for index in (op.inputs[0], op.outputs[0]))
@@ -79,7 +79,7 @@ def _crosses(file: TFLiteGraph, op: Operator) -> str:
 
 
 def _float_ends(file: TFLiteGraph) -> Mapping[int, int]:
-    """Tensors that are one map with another: the integers of the float input, and the float output of the integers."""
+    """Map each tensor that is the same map as another to that other: the integers of the input, and the float output."""
     same: dict[int, int] = {}
     for op in file.operators:
         way, source, target = _crosses(file, op), op.inputs[0], op.outputs[0]
@@ -98,7 +98,7 @@ def _float_ends(file: TFLiteGraph) -> Mapping[int, int]:
 
 
 def _stored(same: Mapping[int, int], index: int) -> int:
-    """The tensor that holds the integers of the input."""
+    """Return the tensor that holds the integers of the input."""
     return next((target for target, source in same.items() if source == index), index)
 
 
@@ -125,7 +125,7 @@ def _quantization(tensor: Tensor) -> Quantization:
 
 
 def _scales(at: Reading, node: Node) -> npt.NDArray[np.float32]:
-    """A scale for every output channel; a kernel of one scale has it in every channel."""
+    """Return a scale for every output channel; a kernel with a single scale has it in every channel."""
     found, channels = at.tensor(1).scale, out_channels(node)
     if found.size not in (1, channels):
         raise at.refusal(f"its kernel has {found.size} scales for {channels} channels")
@@ -133,7 +133,7 @@ def _scales(at: Reading, node: Node) -> npt.NDArray[np.float32]:
 
 
 def _check_shapes(file: TFLiteGraph, graph: Graph, called: Mapping[int, str]) -> None:
-    """What the file says of its maps must be what the graph makes of them."""
+    """Check that the shapes of the maps in the file are those that the graph computes."""
     found = shapes(graph)
     for index, name in called.items():
         tensor = file.tensors[index]

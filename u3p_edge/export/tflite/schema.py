@@ -1,4 +1,4 @@
-"""A TFLite file as values, and what is stamped into it, with the schema module that LiteRT ships; nothing here runs a model."""
+"""Read a TFLite file as values and put metadata into it, with LiteRT's own schema module. Nothing here runs a model."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from u3p_edge.files.tflite.graph import Operator, Tensor, TFLiteGraph
 from u3p_edge.files.tflite.parse import IDENTIFIER
 
 ALIGNMENT = 16
-"""Bytes, of every constant in the file."""
+"""Every constant in the file starts at a multiple of so many bytes."""
 
 
 __all__ = ["Operator", "TFLiteGraph", "Tensor", "add_metadata", "make_signature", "parse_tflite", "to_bytes", "with_metadata"]
 
 
 def parse_tflite(data: bytes) -> TFLiteGraph:
-    """The graph of a TFLite file, checked as `u3p_edge.files.tflite.check` does. Raises ModelError."""
+    """Return the graph of a TFLite file, checked as `u3p_edge.files.tflite.check` does. Raises ModelError."""
     return check.read(data).graph
 
 
 def add_metadata(data: bytes, metadata: Metadata) -> bytes:
-    """The same model with input `image`, output `mask` (tensors and signature) and our metadata inside."""
+    """Return the same model with input `image`, output `mask` (tensors and signature) and the metadata inside."""
     return to_bytes(with_metadata(_unpack(data), metadata))
 
 
 def with_metadata(model: schema.ModelT, metadata: Metadata) -> schema.ModelT:
-    """`add_metadata` for a model that is unpacked; the model itself is changed."""
+    """Do what `add_metadata` does, for a model that is unpacked; the model itself is changed."""
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ModelError(
@@ -47,7 +47,7 @@ def with_metadata(model: schema.ModelT, metadata: Metadata) -> schema.ModelT:
 
 
 def make_signature(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> schema.SignatureDefT:
-    """The signature `serving_default`: tensor indices by name."""
+    """Return the signature `serving_default`: tensor indices by name."""
 
     def entry(name: str, index: int) -> schema.TensorMapT:
         value = schema.TensorMapT()
@@ -77,7 +77,7 @@ def _unpack(data: bytes) -> schema.ModelT:
 
 
 def to_bytes(model: schema.ModelT) -> bytes:
-    """The file of an unpacked model, constants aligned as the schema asks."""
+    """Return the file of an unpacked model, with constants aligned as the schema requires."""
     builder = flatbuffers.Builder(1 << 20)
     model.buffers = [_Aligned(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers]
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
@@ -85,7 +85,7 @@ def to_bytes(model: schema.ModelT) -> bytes:
 
 
 class _Aligned(schema.BufferT):  # type: ignore[misc]
-    """A buffer whose bytes start at a multiple of 16: the generated code forgets the schema's `force_align`."""
+    """A buffer whose bytes start at a multiple of 16; the generated code ignores the schema's `force_align`."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None if self.data is None else _aligned_vector(builder, np.asarray(self.data, np.uint8))

@@ -1,4 +1,4 @@
-"""The inverse of `layout_ops` and `layout_rows`: every operator on the map it is about, whatever form the file gives it."""
+"""Undo the layout passes: whatever layout a file has, every operator reads and writes its original maps again."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
 
 @dataclass(frozen=True)
 class _Links:
-    """Which operators, by place, make and read each tensor."""
+    """The operators, by index, that write and read each tensor."""
 
     file: TFLiteGraph
     makers: Mapping[int, int]
     readers: Mapping[int, Sequence[int]]
 
     def before(self, place: int) -> list[int]:
-        """What makes the first map that an operator reads, if an operator does."""
+        """Return, as a list, the operator that writes the first tensor an operator reads; empty where none does."""
         maker = self.makers.get(self.file.operators[place].inputs[0])
         return [] if maker is None else [maker]
 
     def after(self, place: int) -> list[int]:
-        """What reads an operator's output, if that alone does."""
+        """Return, as a list, the operator that reads an operator's output; empty where it is not the only reader."""
         output = self.file.operators[place].outputs[0]
         readers = self.readers.get(output, ())
         return list(readers) if len(readers) == 1 and output not in self.file.outputs else []
 
 
 def undo_layouts(file: TFLiteGraph) -> TFLiteGraph:
-    """The file in which every line, every batch of rows and every batch of bands is a map again."""
+    """Return the file in which every line, every batch of rows and every batch of bands is a map again, see `layout_ops`."""
     file = undo_row_layout(unpack_phases(file))
     makers = {op.outputs[0]: place for place, op in enumerate(file.operators)}
     readers: dict[int, list[int]] = {}
@@ -65,13 +65,13 @@ def undo_layouts(file: TFLiteGraph) -> TFLiteGraph:
 
 
 def _line(links: _Links, place: int) -> list[int]:
-    """Places of the operators of what may be a line, in order; none where it cannot be one."""
+    """Return the indices, in order, of the operators that may form a line; empty where they cannot."""
     before, after = links.before(place), links.after(place)
     return [*before, place, *after] if before and after else []
 
 
 def _bands(links: _Links, place: int) -> list[int]:
-    """The same for bands."""
+    """Return the same for bands."""
     ops = links.file.operators
     joined, narrow = links.before(place), links.after(place)
     last = links.after(narrow[0]) if narrow else []
@@ -79,9 +79,9 @@ def _bands(links: _Links, place: int) -> list[int]:
         return []
     bands, waiting = [], [links.makers.get(index, -1) for index in ops[joined[0]].inputs]
     for maker in waiting:
-        if maker in joined:  # read twice, or by itself in a damaged file: no tree
+        if maker in joined:  # read twice, or by itself in a damaged file: not a tree
             return []
-        if maker >= 0 and ops[maker].code == "CONCATENATION":  # of some of them, where they are many
+        if maker >= 0 and ops[maker].code == "CONCATENATION":  # joins some of the bands, where there are many
             joined.append(maker)
             waiting += [links.makers.get(index, -1) for index in ops[maker].inputs]
         else:
@@ -95,7 +95,7 @@ def _bands(links: _Links, place: int) -> list[int]:
 
 
 def _is_form(links: _Links, around: Sequence[int], op: Operator, source: int, target: int) -> bool:
-    """Whether those operators are what `apply_layout` makes of the operator between two maps, and nothing else reads them."""
+    """Whether those operators are what `apply_layout` makes of `op` between two maps, and nothing else reads their results."""
     file = links.file
     inner = [file.operators[place].outputs[0] for place in around[:-1]]
     constants = [None if index < 0 else file.tensors[index] for index in op.inputs[1:]]
@@ -109,7 +109,7 @@ def _is_form(links: _Links, around: Sequence[int], op: Operator, source: int, ta
 
 
 def _alike(file: TFLiteGraph, op: Operator, call: Call) -> bool:
-    """Whether an operator is of the kind, the shape and the positions of a call."""
+    """Whether an operator has the kind, the output shape and the position constants of a call."""
     if op.code != call.code or file.tensors[op.outputs[0]].shape != call.output.shape or len(op.inputs) != len(call.inputs):
         return False
     for index, given in zip(op.inputs, call.inputs, strict=True):

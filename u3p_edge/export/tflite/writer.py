@@ -1,9 +1,9 @@
-"""A graph as a TFLite file: float32, or the integers of a scheme. No TensorFlow, so a device can write its own.
+"""Write a graph as a TFLite file: float32, or the integers of a scheme. No TensorFlow, so a device can write its own files.
 
-    Graph (+ Scheme) ─ one operator or a few for every node ─► calls ─ tensors get their numbers ─► TFLiteGraph ─► bytes
+    Graph (+ Scheme) ─ one operator or a few for every node ─► calls ─ tensors get their indices ─► TFLiteGraph ─► bytes
 
-No number is decided here: the integers, scales and zero points in the file are those that are given. A ReLU is fused into
-the operator that only it reads, because XNNPACK has no kernel for an int8 ReLU that stands alone.
+No value is chosen here: the integers, scales and zero points in the file are those of the graph and its scheme. A ReLU is
+fused into the operator that only it reads, because XNNPACK has no kernel for an int8 ReLU as an operator of its own.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ _KEEPS_SCALE = SAME_SCALE | {"concat", "flatten"}
 def write_tflite(
     graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, float_io: bool = False, views: bool = True
 ) -> bytes:
-    """A TFLite file that computes the graph, node after node in the graph's order.
+    """Return a TFLite file that computes the graph, node after node in the graph's order.
 
     Args:
-        graph: of float32 weights, batch normalisation folded; with a scheme, the integers of a `Quantized`.
-        scheme: what the integers stand for; None writes float32.
-        metadata: put into the file, with input `image` and output `mask`; None leaves it out and keeps the nodes' names.
-        float_io: with a scheme, float32 inputs and outputs around the integers.
-        views: in the forms that need less memory, see `layout_ops`; else every node as its one plain operator.
+        graph: with float32 weights and batch normalisation folded; with a scheme, the integers of a `Quantized`.
+        scheme: what the integers represent; None writes float32.
+        metadata: stored in the file, with input `image` and output `mask`; None leaves it out and keeps the nodes' names.
+        float_io: with a scheme, whether to put float32 inputs and outputs around the integers.
+        views: whether to apply the layout passes, which need less memory, see `layout_ops`; otherwise every node is written
+            in its original layout.
 
     Raises:
-        ModelError: an op, an activation or an attribute that has no TFLite form, or a scheme that no kernel can run;
-            names the node.
+        ModelError: for an op, an activation or an attribute that has no TFLite form, or a scheme that no kernel can run;
+            the message names the node.
     """
     return pack(lower_graph(graph, scheme, float_io=float_io, views=views), metadata)
 
 
 def lower_graph(graph: Graph, scheme: Scheme | None, *, float_io: bool = False, views: bool = True) -> TFLiteGraph:
-    """The TFLite graph that `write_tflite` packs; see there."""
+    """Return the TFLite graph that `write_tflite` packs; see there."""
     if scheme is not None:
         Quantized(graph, scheme)  # refuses a scheme that does not fit
     at = context(graph, scheme)
@@ -74,7 +75,7 @@ def _calls(at: Context, node: Node) -> tuple[Call, ...]:
 
 
 def _with_views(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
-    """The calls in the forms that need smaller tables, see `layout_ops`."""
+    """Apply the layouts that need smaller address tables to the calls, see `layout_ops`."""
     maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
     found = ((call, maps.get(call.inputs[0]) if isinstance(call.inputs[0], str) else None) for call in calls)
     return tuple(new for call, source in found for new in ((call,) if source is None else apply_layout(call, source)))
@@ -102,7 +103,7 @@ def _check_scale(at: Context, node: Node, out: Tensor) -> None:
 def _float_ends(
     inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tuple[str, ...]
 ) -> tuple[tuple[Tensor, ...], tuple[Call, ...], tuple[str, ...]]:
-    """The same with float32 inputs and outputs around the integers."""
+    """Put float32 inputs and outputs around the integers."""
 
     def real(tensor: Tensor) -> Tensor:
         none = np.zeros(0, np.float32), np.zeros(0, np.int64)
@@ -115,7 +116,7 @@ def _float_ends(
 
 
 def _numbered(inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tuple[str, ...]) -> TFLiteGraph:
-    """The graph in which every map and every constant has its number; equal constants are one tensor."""
+    """Return the graph in which every map and every constant has its tensor index; equal constants are one tensor."""
     maps = (*inputs, *(call.output for call in calls))
     where = {tensor.name: index for index, tensor in enumerate(maps)}
     constants: dict[object, Tensor] = {}

@@ -1,9 +1,10 @@
-"""How much memory XNNPACK needs to run a TFLite file, as it plans it: more or less than an ideal arena, by how the file is cut.
+"""Estimate how much memory XNNPACK needs to run a TFLite file, from the way XNNPACK plans it.
 
-It keeps the maps between operators in a workspace of its own, placed greedily by size like TensorFlow Lite's arena; a RESHAPE
-is a copy to it, and a sum is written over an operand that nothing else reads. Kernels are packed for every operator anew, and
-an operator with its tensor takes some kilobytes. (Read off the allocations of LiteRT 2.3 for networks of 3 to 8 strips: of
-seven workspaces five agreed to the byte but for padding, one to 1 %, one to 4 %.)
+This is more or less than an ideal arena, depending on how the network is cut. XNNPACK keeps the maps between operators in a
+workspace of its own, placed greedily by size like TensorFlow Lite's arena. It treats a RESHAPE as a copy, and writes a sum over
+an operand that nothing else reads. Kernels are packed again for every operator, and an operator with its tensor takes some
+kilobytes. (Derived from the allocations of LiteRT 2.3 for networks of 3 to 8 tiles of rows: of seven workspaces, five agreed to
+the byte except for padding, one to 1 %, one to 4 %.)
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
 from u3p_edge.graph.memory import ALIGNMENT, Life, offsets
 
 OPERATOR = 3_100
-"""Bytes that LiteRT and XNNPACK keep for an operator and its tensor, weights and tables aside."""
+"""Bytes that LiteRT and XNNPACK keep for an operator and its tensor, without weights and address tables."""
 
 _IN_PLACE = ("ADD", "SUB")
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def estimate_memory(file: TFLiteGraph) -> int:
-    """Bytes of the workspace, of packed kernels, of addresses and of operators."""
+    """Return the bytes of the workspace, the packed kernels, the address tables and the operators together."""
     packed = sum(_constants(file, op) + _addresses(file, op) for op in file.operators if op.code in _CONVOLUTIONS)
     return estimate_workspace(file) + packed + OPERATOR * len(file.operators)
 
 
 def estimate_workspace(file: TFLiteGraph) -> int:
-    """Bytes of the maps between operators; the file's inputs and outputs are elsewhere."""
+    """Return the bytes of the maps between operators; the file's inputs and outputs are stored elsewhere."""
     lives = tuple(_lives(file))
     placed = offsets(lives)
     return max((placed[life.name] + life.bytes for life in lives), default=0)
@@ -72,6 +73,9 @@ def _constants(file: TFLiteGraph, op: Operator) -> int:
 
 
 def _addresses(file: TFLiteGraph, op: Operator) -> int:
-    """Of a kernel of more than one place, for all places of an image."""
+    """Return the bytes of a convolution's address table: an address for every tap at every pixel of an image.
+
+    A kernel of a single tap has no table.
+    """
     taps = math.prod(file.tensors[op.inputs[1]].shape[1:3])
     return ADDRESS * taps * math.prod(file.tensors[op.outputs[0]].shape[1:3]) if taps > 1 else 0
