@@ -1,1 +1,1 @@
-"""An immutable graph of a model, its reading from and writing to tf_keras, and what inference keeps of it."""
+"""An immutable graph of a model, how it is read from and written to tf_keras, and what inference keeps of it."""

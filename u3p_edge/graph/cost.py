@@ -1,6 +1,7 @@
-"""What a graph costs to run once, by arithmetic: multiply-accumulates, parameters and bytes. No TensorFlow.
+"""Compute what it costs to run a graph once, by arithmetic: multiply-accumulates, parameters and bytes. No TensorFlow.
 
-Bytes are of what each node carries and gives, each for itself; `u3p_edge.graph.memory` says what is held at the same time.
+Bytes are counted for the weights and the output of each node separately; `u3p_edge.graph.memory` computes what is held at the
+same time.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from u3p_edge.graph.ir import Graph, Node, shapes
 from u3p_edge.graph.ops import Shape
 
 _WIDE = 4
-"""Bytes of what stays float32 or int32 beside an int8 kernel: biases, and everything of a normalisation."""
+"""Bytes of each number that stays float32 or int32 beside an int8 kernel: biases, and all weights of a normalisation."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one image.
+    """The cost of a graph for one image.
 
     Args:
         macs: multiply-accumulates of each node that has any: convolutions, dense layers, interpolated sums.
-        parameters: numbers stored as weights, moving statistics included, as Keras counts them.
-        weight_bytes: of each node that has weights.
-        activation_bytes: of the tensor that each node gives, inputs included.
+        parameters: how many numbers are stored as weights, moving statistics included, as Keras counts them.
+        weight_bytes: bytes of the weights of each node that has some.
+        activation_bytes: bytes of the tensor that each node gives, inputs included.
     """
 
     macs: Mapping[str, int]
@@ -40,11 +41,12 @@ class Cost:
 
 
 def cost(graph: Graph, *, bytes_per_element: int = 4) -> Cost:
-    """The graph's cost at its own input size.
+    """Return the graph's cost at its own input size.
 
     Args:
-        graph: of fixed size.
-        bytes_per_element: of kernels and activations: 4 in a float32 network, 1 in an int8 one. Biases have 4 in both.
+        graph: a graph of fixed input size.
+        bytes_per_element: bytes of an element of kernels and activations: 4 in a float32 network, 1 in an int8 one. Biases
+            have 4 in both.
 
     Raises:
         ModelError: as `shapes` does.
@@ -68,10 +70,10 @@ def _multiplies(node: Node) -> bool:
 
 
 def _macs(node: Node, found: Mapping[str, Shape]) -> int:
-    """Positions times kernel: every weight is used once at each position of the output.
+    """Return the number of positions times the kernel's size: every weight is used once at each position of the output.
 
-    A transposed convolution uses every weight once at each position of its input; an interpolated sum has three places of
-    every tap for each value. Borders count as if they were inside.
+    A transposed convolution uses every weight once at each position of its input. An interpolated sum counts three
+    multiply-accumulates of every tap for each value. Borders count as if they were inside.
     """
     if node.op == "interpolated_sum":
         return math.prod(found[node.name][1:]) * 3 * int(node.attrs["taps"])

@@ -1,14 +1,14 @@
-"""A float graph in the shape that kernels have: no batch normalisation, ReLU inside the convolutions, every other activation
-a node of its own, swish as a product with a sigmoid. Exact up to float rounding.
+"""Fold a float graph into the form that kernels have: no batch normalisation, ReLU inside the convolutions, every other
+activation a node of its own, and swish as a product with a sigmoid. This is exact up to float rounding.
 
-With scale a = gamma / sqrt(variance + epsilon) and shift b = beta - a * mean, per channel, batch normalisation goes
+With scale a = gamma / sqrt(variance + epsilon) and shift b = beta - a * mean, per channel, batch normalisation is folded
 
     after a convolution:            a (W x + c) + b = (a W) x + (a c + b)
     before one that never pads:     W (a x + b) + c = (W a) x + (c + sum over kernel and input channels of W b)
     anywhere else on a map:         into a 1x1 convolution whose kernel is diag(a), with the bias b
 
-A convolution that pads reads zeros at the border, not b, so there the second form would be wrong and the third is used. The
-first form holds for every linear map that ends in channels: grouped, depthwise and transposed convolutions too.
+A convolution that pads reads zeros at the border, not b. There the second form would be wrong, so the third is used. The first
+form holds for every linear map that ends in channels: for grouped, depthwise and transposed convolutions too.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from u3p_edge.graph.ops import TRAINING_ONLY
 Array = npt.NDArray[np.float32]
 
 CONVOLUTIONS = frozenset(("conv", "depthwise_conv", "conv_transpose"))
-"""Ops that are linear in their map, and may end in an activation."""
+"""Ops that are linear in their input map, and may end in an activation."""
 
 _CHANNELS = (-1, 3, (-1,), (3,))
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
-    """The same function with fewer nodes; what cannot be folded is left as it is.
+    """Return a graph of the same function with fewer nodes; what cannot be folded is left unchanged.
 
     Raises:
-        ModelError: shapes that do not fit, or an input whose size is not fixed where the size decides.
+        ModelError: shapes do not fit, or the size of an input is not fixed where the folding depends on it.
     """
     graph = drop_identities(graph)
     for node in graph.nodes:
@@ -53,7 +53,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """The graph without what gives back its input at inference: ops of training alone, and linear activations."""
+    """Return the graph without nodes that give back their input at inference: ops for training alone, linear activations."""
     for node in graph.nodes:
         if node.op in TRAINING_ONLY or (node.op == "activation" and function(node) == "linear"):
             graph = substitute(graph, node.name, (), result=graph[node.name].inputs[0])
@@ -61,21 +61,24 @@ def drop_identities(graph: Graph) -> Graph:
 
 
 def function(node: Node) -> str:
-    """The activation a node applies, "linear" for none; "relu" also for one with a slope, a threshold or a ceiling."""
+    """Return the activation that a node applies, "linear" for none.
+
+    It is "relu" also for a ReLU with a slope, a threshold or a ceiling.
+    """
     if node.op in ("relu", "softmax"):
         return node.op
     return str(node.attrs.get("function", node.attrs.get("activation", "linear")))
 
 
 def is_plain_relu(node: Node) -> bool:
-    """Whether a node is max(x, 0) and nothing else."""
+    """Return whether a node is max(x, 0) and nothing else."""
     if node.op == "relu":
         return node.attrs["max_value"] is None and not node.attrs["negative_slope"] and not node.attrs["threshold"]
     return node.op == "activation" and function(node) == "relu"
 
 
 def never_pads(conv: Node, size: Sequence[int]) -> bool:
-    """Whether a convolution over a map of `size` (h, w) reads no border zeros."""
+    """Return whether a convolution over a map of `size` (h, w) reads no border zeros."""
     if conv.attrs["padding"] == "valid":
         return True
     kernel = conv.weights["kernel"].shape[:2]
@@ -84,7 +87,7 @@ def never_pads(conv: Node, size: Sequence[int]) -> bool:
 
 
 def scale_and_shift(norm: Node) -> tuple[Array, Array]:
-    """a and b of the module docstring: float32 [channels] each."""
+    """Return the scale a and the shift b of the module docstring: float32 [channels] each."""
     weights = {key: np.asarray(value, np.float64) for key, value in norm.weights.items()}
     scale = weights.get("gamma", 1.0) / np.sqrt(weights["variance"] + norm.attrs["epsilon"])
     shift = weights.get("beta", 0.0) - scale * weights["mean"]
@@ -92,7 +95,7 @@ def scale_and_shift(norm: Node) -> tuple[Array, Array]:
 
 
 def _split(graph: Graph, conv: Node) -> Graph:
-    """A convolution with its sigmoid or the like as a node of its own, which keeps the name."""
+    """Return the graph with a convolution's sigmoid or the like as a node of its own, which keeps the convolution's name."""
     name = f"{conv.name}_logits"
     while name in graph:
         name += "_"
@@ -101,7 +104,7 @@ def _split(graph: Graph, conv: Node) -> Graph:
 
 
 def _gate(graph: Graph, swish: Node) -> Graph:
-    """x * sigmoid(x) as the two nodes that it is: integer kernels have no swish, and each of the two has one."""
+    """Return the graph with x * sigmoid(x) as two nodes: there is no integer kernel for swish, but one for each of the two."""
     name = f"{swish.name}_gate"
     while name in graph:
         name += "_"
@@ -134,7 +137,7 @@ def _takes_input_scale(node: Node, size: Sequence[int]) -> bool:
 
 
 def _put(graph: Graph, node: Node) -> Graph:
-    """The graph with the node of that name replaced."""
+    """Return the graph with the node of that name replaced."""
     return substitute(graph, node.name, (node,))
 
 
@@ -160,7 +163,7 @@ def _as_convolution(norm: Node) -> Node:
 
 
 def _fuse_relu(graph: Graph, relu: Node) -> Graph:
-    """Into a convolution that nobody else reads; its integer kernel clamps for free."""
+    """Fuse a ReLU into a convolution that no other node reads; the convolution's integer kernel clamps for free."""
     before = graph[relu.inputs[0]]
     if before.op not in CONVOLUTIONS or function(before) != "linear" or not _only_reader(graph, before, relu):
         return graph

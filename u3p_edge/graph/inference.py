@@ -1,8 +1,9 @@
-"""What a trained model keeps for inference: one input `image`, one output `mask`, and the gate inside the graph.
+"""Reduce a trained model to what inference needs: one input `image`, one output `mask`, and the gate inside the graph.
 
     masks of all scales, gate ─► choose the mask ─► drop heads, dropout, identities ─► activate ─► mask * gate
 
-The gate multiplies the ACTIVATED mask: on logits a rejected image would give sigmoid(0 * logit) = 0.5 everywhere.
+The gate multiplies the ACTIVATED mask. If it multiplied the logits, a rejected image would give sigmoid(0 * logit) = 0.5
+everywhere.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Inference:
         gate: name of the model's output that gates it, None where there is none.
         dropped: names of the outputs that inference does not need.
         activation: "sigmoid" for one channel, else "softmax".
-        activation_added: the model ended in logits.
+        activation_added: whether the activation had to be added, because the model ended in logits.
         notes: the same in sentences, for a report.
     """
 
@@ -49,16 +50,16 @@ class Inference:
 
 
 def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
-    """The graph that a device runs: the mask alone, gated, without what only training needs.
+    """Return the graph that a device runs: the mask alone, gated, without what only training needs.
 
     Args:
-        graph: a segmentation network of one input of fixed size and any number of outputs.
-        mask: name of the mask's output, for a model from which it does not follow. Flattened or smaller than the image, it is
-            brought to the image's size.
+        graph: a segmentation network with one input of fixed size and any number of outputs.
+        mask: name of the output that is the mask, for a model that does not show which it is. A mask that is flattened, or
+            smaller than the image, is brought to the image's size.
 
     Raises:
-        ModelError: not one image input, no clear mask, a mask that is not made of probabilities, or a gate that does not
-            fit it.
+        ModelError: the model has not exactly one image input, it has no clear mask, the mask is not made of probabilities, or
+            the gate does not fit the mask.
         ConfigError: height or width are not multiples of 16.
     """
     _check_input(graph)
@@ -95,7 +96,8 @@ def _check_input(graph: Graph) -> None:
 
 
 def _plain(graph: Graph) -> Graph:
-    """The graph without identities, and without what only training or Keras asks: regularisers, dtypes, fixed batches."""
+    """Return the graph without identities, and without what only training or Keras needs: regularisers, dtypes, fixed
+    batches."""
     graph = drop_identities(graph)
     return replace(graph, nodes=tuple(map(_bare, graph.nodes)))
 
@@ -108,7 +110,10 @@ def _bare(node: Node) -> Node:
 
 
 def ending(graph: Graph, name: str) -> str:
-    """How the values of a node are bounded: the activation it ends in, "linear" for logits, else the op that says neither."""
+    """Return how the values of a node are bounded: the activation in which it ends, or "linear" for logits.
+
+    If the node shows neither, return its op.
+    """
     node = graph[name]
     if node.op in _WEIGHTED:
         return str(node.attrs["activation"])
@@ -126,7 +131,7 @@ def ending(graph: Graph, name: str) -> str:
 
 
 def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
-    """The graph whose first output is made of probabilities; their activation; whether it had to be added."""
+    """Return the graph whose first output is made of probabilities, their activation, and whether it had to be added."""
     output = graph.outputs[0]
     channels = shapes(graph)[output][3]
     wanted, found = ("sigmoid" if channels == 1 else "softmax"), ending(graph, output)
@@ -142,7 +147,7 @@ def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
 
 
 def _gated(graph: Graph, role: Roles) -> Graph:
-    """The graph whose only output is its first output times its second."""
+    """Return the graph whose only output is the given graph's first output times its second."""
     found = shapes(graph)
     channels, units = found[graph.outputs[0]][3], found[graph.outputs[1]][-1]
     if ending(graph, graph.outputs[1]) != "sigmoid":
@@ -163,9 +168,9 @@ def _gated(graph: Graph, role: Roles) -> Graph:
 
 
 def _one_unit(graph: Graph, unit: int, role: Roles) -> Graph:
-    """The graph whose second output has only that unit: the convolution or dense layer behind it computes nothing else.
+    """Return the graph whose second output has only that unit: the convolution or dense layer that makes it computes no other.
 
-    Exact, because what stands between that layer and the output treats every channel alone.
+    This is exact, because the ops between that layer and the output treat each channel independently.
     """
     readers = consumers(graph)
 
@@ -186,7 +191,7 @@ def _one_unit(graph: Graph, unit: int, role: Roles) -> Graph:
 
 
 def _named(graph: Graph) -> Graph:
-    """The graph with its input and output named as every exported file names them."""
+    """Return the graph with its input and output named as every exported file names them."""
     ends = {graph.inputs[0]: IMAGE, graph.outputs[0]: MASK}
     clashes = {name: _free(graph, f"{name}_") for name in (IMAGE, MASK) if name in graph and name not in ends}
     return rename(graph, {**clashes, **ends})

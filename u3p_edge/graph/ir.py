@@ -1,6 +1,6 @@
 """A model as a value: an immutable graph of nodes, and pure functions that give another graph.
 
-A node's name is also the name of the one tensor it computes. Nodes stand in topological order. Nothing here changes an
+A node's name is also the name of the one tensor that it computes. Nodes are in topological order. No function here changes an
 argument, and nothing imports TensorFlow.
 """
 
@@ -18,11 +18,11 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.ops import OPS, REQUIRED, Attrs, Shape, Weights
 
 KERAS = "keras"
-"""The attribute every node may carry: what its Keras layer was told that inference does not ask (initialisers, ...)."""
+"""The attribute that every node may have: the options of its Keras layer that inference does not need (initialisers, ...)."""
 
 
 def freeze(value: Any) -> Any:
-    """The same plain value, immutable: lists become tuples, dictionaries become read-only mappings, deeply."""
+    """Return the same plain value, immutable: lists become tuples, dictionaries become read-only mappings, deeply."""
     if isinstance(value, Mapping):
         return MappingProxyType({key: freeze(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
@@ -31,7 +31,7 @@ def freeze(value: Any) -> Any:
 
 
 def thaw(value: Any) -> Any:
-    """Inverse of `freeze`, with lists for tuples."""
+    """Undo `freeze`, with lists for tuples."""
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -83,7 +83,7 @@ class Node:
             raise ValueError(f"node {self.name!r} ({self.op}) lacks the {what} {missing[0]!r}")
 
     def __eq__(self, other: object) -> bool:
-        """Equal in everything, weights bit by bit."""
+        """Return whether both are equal in everything, weights bit by bit."""
         if not isinstance(other, Node):
             return NotImplemented
         mine, theirs = (self.name, self.op, self.inputs, self.attrs), (other.name, other.op, other.inputs, other.attrs)
@@ -115,7 +115,7 @@ class Graph:
     """A model: nodes in topological order, the names of its inputs and of its outputs, in order.
 
     Raises:
-        ValueError: for names used twice, inputs unknown or not yet computed, or no output.
+        ValueError: a name is used twice, a node reads one that is unknown or not yet computed, or there is no output.
     """
 
     nodes: tuple[Node, ...]
@@ -140,7 +140,7 @@ class Graph:
         object.__setattr__(self, "_index", MappingProxyType(known))
 
     def __getitem__(self, name: str) -> Node:
-        """The node of that name. Raises KeyError."""
+        """Return the node of that name. Raises KeyError."""
         return self._index[name]
 
     def __contains__(self, name: object) -> bool:
@@ -148,7 +148,7 @@ class Graph:
 
 
 def consumers(graph: Graph) -> Mapping[str, tuple[str, ...]]:
-    """For every node, the names of the nodes that read it, in the graph's order, each once."""
+    """Return, for every node, the names of the nodes that read it, in the graph's order, each once."""
     found: dict[str, list[str]] = {node.name: [] for node in graph.nodes}
     for node in graph.nodes:
         for name in dict.fromkeys(node.inputs):
@@ -157,7 +157,7 @@ def consumers(graph: Graph) -> Mapping[str, tuple[str, ...]]:
 
 
 def ancestors(graph: Graph, *names: str) -> frozenset[str]:
-    """The given nodes and everything they are computed from."""
+    """Return the given nodes and everything that they are computed from."""
     found: set[str] = set(names)
     for node in reversed(graph.nodes):
         if node.name in found:
@@ -166,7 +166,7 @@ def ancestors(graph: Graph, *names: str) -> frozenset[str]:
 
 
 def subgraph(graph: Graph, outputs: Sequence[str]) -> Graph:
-    """The graph that computes only `outputs`, in that order: every node they do not need is gone, unread inputs too."""
+    """Return the graph that computes only `outputs`, in that order, without the nodes and inputs that they do not need."""
     kept = ancestors(graph, *outputs)
     return replace(
         graph,
@@ -177,11 +177,11 @@ def subgraph(graph: Graph, outputs: Sequence[str]) -> Graph:
 
 
 def substitute(graph: Graph, name: str, new: Sequence[Node], *, result: str | None = None) -> Graph:
-    """The graph with node `name` replaced by `new` nodes (topological order), whose node `result` takes its place.
+    """Return the graph with node `name` replaced by the nodes `new` (topological order), of which `result` takes its place.
 
-    Whoever read `name`, outputs included, reads `result` (default: the last of `new`). With no `new` node, `result` must
-    be a node before `name`: this removes the node. To insert behind a node, give that node again first in `new`; it
-    keeps its own name and only the later nodes of `new` read it.
+    Everything that read `name`, outputs included, then reads `result` (default: the last of `new`). If `new` is empty,
+    `result` must be a node before `name`: this removes the node. To insert nodes behind a node, give that node again first in
+    `new`; it keeps its own name, and only the later nodes of `new` read it.
     """
     target = result if result is not None else new[-1].name
     own = {node.name for node in new}
@@ -195,12 +195,12 @@ def substitute(graph: Graph, name: str, new: Sequence[Node], *, result: str | No
 
 
 def rewire(node: Node, renames: Mapping[str, str]) -> Node:
-    """The node reading `renames[x]` wherever it read `x`."""
+    """Return the node, reading `renames[x]` wherever it read `x`."""
     return replace(node, inputs=tuple(renames.get(name, name) for name in node.inputs))
 
 
 def rename(graph: Graph, renames: Mapping[str, str]) -> Graph:
-    """The graph with nodes renamed; names not in `renames` stay. Raises ValueError when two names meet."""
+    """Return the graph with nodes renamed; names not in `renames` stay. Raises ValueError if two nodes get the same name."""
 
     def new(name: str) -> str:
         return renames.get(name, name)
@@ -214,10 +214,10 @@ def rename(graph: Graph, renames: Mapping[str, str]) -> Graph:
 
 
 def shapes(graph: Graph) -> Mapping[str, Shape]:
-    """Shape of every node's tensor, batch axis first (1 unless an input fixes it).
+    """Return the shape of every node's tensor, batch axis first (1 unless an input fixes it).
 
     Raises:
-        ModelError: for shapes that do not fit, or an input whose size is not fixed; names the node.
+        ModelError: shapes do not fit, or the size of an input is not fixed; the message names the node.
     """
     found: dict[str, Shape] = {}
     for node in graph.nodes:

@@ -1,8 +1,8 @@
-"""Between tf_keras models and graphs, exactly: `to_keras(from_keras(model))` has the same configs, weights and outputs.
+"""Convert tf_keras models to graphs and back, exactly: `to_keras(from_keras(model))` has the same configs, weights and outputs.
 
-Which layer is which op stands in `u3p_edge.graph.keras_layers`. What a layer's config says beyond the op's own attributes
-(initialisers, regularisers, dtype, ...) travels in the node's attribute "keras" and goes back; a node made by a rewrite
-has none and gets Keras' defaults.
+`u3p_edge.graph.keras_layers` says which layer becomes which op. What a layer's config has beyond the op's own attributes
+(initialisers, regularisers, dtype, ...) is kept in the node's attribute "keras" and written back. A node made by a rewrite has
+no such attribute and gets Keras' defaults.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLASS_OF = {layer.op: name for name, layer in LAYERS.items()}
 
 
 def _class(name: str) -> Any:
-    """A layer class by its name."""
+    """Return a layer class by its name."""
     return getattr(keras_own, name, None) or getattr(tf_keras.layers, name)
 
 
@@ -37,13 +37,13 @@ def _class_name(node: Node) -> str:
 
 
 def from_keras(model: tf_keras.Model) -> Graph:
-    """The functional (or Sequential) model as a graph: names, weights, order of inputs and outputs kept.
+    """Return the functional (or Sequential) model as a graph: names, weights, order of inputs and outputs are kept.
 
-    A weightless layer that is called several times becomes a node a call.
+    A layer without weights that is called several times becomes one node for each call.
 
     Raises:
-        ModelError: names the layer, its class and why, for a layer that is not in `LAYERS`, a nested model, a layer
-            with weights called several times, or a call that asks for training behaviour.
+        ModelError: there is a layer that is not in `LAYERS`, a nested model, a layer with weights that is called several
+            times, or a call that asks for training behaviour. The message names the layer, its class and the reason.
     """
     whole = _functional(model)
     config = whole.get_config()
@@ -59,7 +59,10 @@ def from_keras(model: tf_keras.Model) -> Graph:
 
 
 def to_keras(graph: Graph) -> tf_keras.Model:
-    """The graph as a functional tf_keras model whose layers have the nodes' names. One output comes bare, several as a list."""
+    """Return the graph as a functional tf_keras model whose layers have the nodes' names.
+
+    The model gives a single output as one tensor, several as a list.
+    """
     tensors: dict[str, Any] = {}
     for node in graph.nodes:
         layer = _layer(node)
@@ -90,7 +93,7 @@ def _functional(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def _call_names(entries: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
-    """A node name for every (layer, call): the layer's own name for its first call."""
+    """Return a node name for every (layer, call): the layer's own name for its first call."""
     names = {(entry["name"], 0): entry["name"] for entry in entries}
     for entry in entries:
         for call in range(1, len(entry["inbound_nodes"])):
@@ -103,7 +106,7 @@ def _free(wanted: str, taken: set[str]) -> str:
 
 
 def _references(value: Any) -> list[tuple[str, int]]:
-    """The (layer, call) pairs of a config's nest of [name, call, tensor] triples, in Keras' flat order."""
+    """Return the (layer, call) pairs of a config's nest of [name, call, tensor] triples, in Keras' flat order."""
     if isinstance(value, Mapping):
         return [pair for key in sorted(value) for pair in _references(value[key])]
     if len(value) == 3 and isinstance(value[0], str) and isinstance(value[1], int):
@@ -112,7 +115,7 @@ def _references(value: Any) -> list[tuple[str, int]]:
 
 
 def _nodes(layer: tf_keras.layers.Layer, calls: list[Any], names: Mapping[tuple[str, int], str]) -> list[Node]:
-    """One node for every call of the layer."""
+    """Return one node for every call of the layer."""
     kind = LAYERS.get(type(layer).__name__)
     if kind is None or type(layer) is not _class(type(layer).__name__):
         nested = isinstance(layer, tf_keras.Model)
@@ -150,7 +153,7 @@ def _called(
 
 
 def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Attributes (with the rest of the config under "keras") and weights of a layer."""
+    """Return the attributes of a layer, with the rest of its config under "keras", and its weights."""
     config = layer.get_config()
     for key, refused, why in REFUSED:
         if key in config and refused(config[key]):
@@ -177,7 +180,7 @@ def _refusal(layer: tf_keras.layers.Layer, why: str) -> ModelError:
 
 
 def _sorted(nodes: list[Node]) -> tuple[Node, ...]:
-    """Topological order that keeps the given order where it can (calls of a shared layer stand apart from it)."""
+    """Return the nodes in topological order, in the given order where possible (calls of a shared layer may move apart)."""
     done: dict[str, Node] = {}
     while len(done) < len(nodes):
         ready = next(n for n in nodes if n.name not in done and all(name in done for name in n.inputs))
@@ -186,7 +189,7 @@ def _sorted(nodes: list[Node]) -> tuple[Node, ...]:
 
 
 def _layer(node: Node) -> tf_keras.layers.Layer:
-    """The node's layer, not yet built."""
+    """Return the node's layer, not yet built."""
     kind = LAYERS[_class_name(node)]
     rest = {key: value for key, value in thaw(node.attrs.get(KERAS, {})).items() if key != "call"}
     own = {key: thaw(node.attrs[name]) for name, key in kind.attrs.items()}

@@ -1,4 +1,4 @@
-"""Which Keras layer is which op: one line of `LAYERS` a layer class. Plain data, no TensorFlow."""
+"""The table of which Keras layer is which op: one line of `LAYERS` for each layer class. Plain data, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Layer:
 
     Args:
         op: the node's op.
-        attrs: the op's attribute name to the config's key.
-        weights: the op's weight name to the layer's attribute.
-        derived: config keys that follow from the weights, so that the node does not say them twice.
-        swap: exchange the last two axes of the kernel (Keras keeps transposed kernels as HWOI).
+        attrs: from the names of the op's attributes to the keys of the layer's config.
+        weights: from the names of the op's weights to the attributes of the layer.
+        derived: computes the config keys that follow from the weights, so that the node does not store them twice.
+        swap: whether to exchange the last two axes of the kernel (Keras keeps transposed kernels as HWOI).
     """
 
     op: str
@@ -105,7 +105,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "GaussianNoise": Layer("gaussian_noise", _own("stddev")),
     }
 )
-"""Every layer class that a graph can say: tf_keras' own, and those of `u3p_edge.graph.keras_own`."""
+"""Every layer class that a graph can represent: tf_keras' own, and those of `u3p_edge.graph.keras_own`."""
 
 REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data_format", lambda value: bool(value == "channels_first"), "its data format is channels_first"),
@@ -114,4 +114,4 @@ REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("sparse", bool, "it is sparse"),
     ("ragged", bool, "it is ragged"),
 )
-"""Config keys by which a known layer class still cannot be written, with the reason."""
+"""Config keys whose value may make a known layer class impossible to export: the key, a test of its value, and the reason."""

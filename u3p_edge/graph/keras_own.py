@@ -1,4 +1,4 @@
-"""Layers that a graph needs and tf_keras lacks: they only move values, and every converter knows their one operation."""
+"""Layers that a graph needs and tf_keras lacks. They only move values, and every converter knows their one operation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tf_keras
 
 
 class CropMaps(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is not followed
-    """Rows, columns and channels cut off maps [N, H, W, C].
+    """A layer that cuts rows, columns and channels off maps [N, H, W, C].
 
     Args:
         cropping: ((top, bottom), (left, right)) as in Cropping2D.
-        channels: the first channel that is kept and one past the last; None for all.
+        channels: the first channel that is kept, and one past the last; None for all.
     """
 
     def __init__(self, cropping: Sequence[Sequence[int]], channels: Sequence[int] | None = None, **options: Any) -> None:
@@ -32,7 +32,7 @@ class CropMaps(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is no
 
 
 class _Blocks(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is not followed
-    """Between places and channels, in square blocks of `block` places a side."""
+    """A layer that moves values between pixels and channels, in square blocks of `block` pixels a side."""
 
     def __init__(self, block: int, **options: Any) -> None:
         super().__init__(**options)
@@ -43,7 +43,7 @@ class _Blocks(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is not
 
 
 class SpaceToDepth(_Blocks):
-    """[N, H, W, C] to [N, H / block, W / block, block^2 C]."""
+    """A layer that turns pixels into channels: [N, H, W, C] to [N, H / block, W / block, block^2 C]."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.space_to_depth(inputs, self.block)

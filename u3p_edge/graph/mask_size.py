@@ -1,4 +1,4 @@
-"""A mask that is flattened to [H * W, K], or a fraction of the image's size, brought to the image's size."""
+"""Bring a mask that is flattened to [H * W, K], or that has a fraction of the image's size, to the image's size."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from u3p_edge.graph.ir import Graph, Node, consumers, rename, shapes, substitute
 from u3p_edge.graph.ops import Shape
 
 _LARGEST = 16
-"""By how much a mask may be smaller than the image along each side: the depth of a UNet 3+."""
+"""How many times smaller than the image a mask may be along each side: as much as the deepest level of a UNet 3+."""
 
 
 def fit_mask(graph: Graph, mask: str | None) -> tuple[Graph, str | None, tuple[str, ...]]:
-    """The graph with its mask at the image's size, the mask's name where it is known, and what was done, in sentences.
+    """Return the graph with its mask at the image's size, the mask's name where it is known, and what was done, in sentences.
 
-    A flattened mask is taken before it is flattened, or reshaped; a smaller one is upsampled bilinearly. Without a name that is
-    done only where no output has the image's size and one alone can be brought to it.
+    A flattened mask is taken before it is flattened, or else reshaped. A smaller mask is upsampled bilinearly. If no name is
+    given, this is done only where no output has the image's size and exactly one can be brought to it.
 
     Args:
-        graph: of one image input of fixed size.
+        graph: a graph with one image input of fixed size.
         mask: name of the output that is the mask, None where the caller does not know it.
 
     Raises:
@@ -53,7 +53,7 @@ def _is_flat(shape: Shape, image: Shape) -> bool:
 
 
 def _factor(shape: Shape, image: Shape) -> int:
-    """How many times smaller a map is along both sides; 0 where that is not one whole number above 1."""
+    """Return how many times smaller a map is along both sides; 0 where that is not one whole number above 1."""
     if len(shape) != len(image) or image[1] % shape[1] or image[2] % shape[2]:
         return 0
     factors = {image[1] // shape[1], image[2] // shape[2]}
@@ -80,7 +80,7 @@ def _unflatten(graph: Graph, name: str, image: Shape) -> tuple[Graph, str, tuple
 
 
 def _append(graph: Graph, name: str, op: str, attrs: dict[str, object]) -> Graph:
-    """The graph with one more node behind an output, under the output's name; the output gets another name."""
+    """Return the graph with one more node behind an output. The new node takes the output's name, and the old one another."""
     inner = f"{name}_inner"
     while inner in graph:
         inner += "_"

@@ -1,8 +1,8 @@
-"""How much memory a graph's activations need: when each tensor is alive, and where an arena puts it.
+"""Compute how much memory a graph's activations need: when each tensor is alive, and where it lies in an arena.
 
-A tensor is alive from the node that computes it to the last that reads it, nodes run in the graph's order. The arena is planned
-as TensorFlow Lite does it, greedy by size: the largest tensor first, each at the offset of the smallest gap that holds it among
-the tensors whose lives overlap its own (Pisarchyk and Lee 2020, arXiv:2001.03288).
+A tensor is alive from the node that computes it to the last node that reads it; nodes run in the graph's order. The arena is
+planned as TensorFlow Lite does it, greedily by size. The largest tensor comes first. Each one goes into the smallest gap that
+holds it among the tensors whose lifetimes overlap its own (Pisarchyk and Lee 2020, arXiv:2001.03288).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.graph.scheme import is_relu
 
 ALIGNMENT = 64
-"""Bytes that offsets and sizes are multiples of, as in TensorFlow Lite's arena."""
+"""Offsets and sizes are multiples of this many bytes, as in TensorFlow Lite's arena."""
 
 _VIEWS = TRAINING_ONLY | {"reshape", "flatten"}
 _FUSING = ("add", "subtract", "multiply", "interpolated_sum")
@@ -30,10 +30,10 @@ class Placement:
     """A tensor in the arena.
 
     Args:
-        name: of the node that computes it.
+        name: name of the node that computes it.
         bytes: its size, aligned.
-        offset: from the start of the arena.
-        first, last: places of the nodes, in the graph's order, between which it is alive, both included.
+        offset: its distance from the start of the arena.
+        first, last: indices of the nodes, in the graph's order, between which it is alive, both included.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Placement:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """An arena.
+    """The plan of an arena.
 
     Args:
-        tensors: in the graph's order.
-        peak: bytes of the arena.
-        live_peak: the most bytes alive at once, below which no arena can be.
+        tensors: the tensors in the graph's order.
+        peak: size of the arena in bytes.
+        live_peak: the most bytes that are alive at once; no arena can be smaller.
         at_peak: names of the tensors that are alive then.
     """
 
@@ -62,7 +62,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Life:
-    """A buffer, its bytes, and the places between which it is alive, both included."""
+    """A buffer, its bytes, and the indices of the nodes between which it is alive, both included."""
 
     name: str
     bytes: int
@@ -73,17 +73,17 @@ class Life:
 def plan_memory(
     graph: Graph, *, bytes_per_element: int = 1, fused: Collection[str] | None = None, alignment: int = ALIGNMENT
 ) -> MemoryPlan:
-    """The arena of a graph's activations; weights are not in it.
+    """Plan the arena of a graph's activations; weights are not in it.
 
     Args:
-        graph: of fixed size.
+        graph: a graph of fixed input size.
         bytes_per_element: 1 in an integer graph, 4 in a float one.
         fused: names of nodes whose value is never stored, because the one node that reads it is computed with it; None for
             `fused_nodes(graph)`.
-        alignment: in bytes.
+        alignment: what offsets and sizes are multiples of, in bytes.
 
     Raises:
-        ModelError: as `shapes` does; a fused node that there is not.
+        ModelError: as `shapes` does, and for a fused node that is not in the graph.
     """
     hidden = fused_nodes(graph) if fused is None else frozenset(fused)
     unknown = sorted(name for name in hidden if name not in graph)
@@ -97,7 +97,7 @@ def plan_memory(
 
 
 def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:
-    """Bytes of all tensors that are alive while each of the graph's `count` nodes is computed, in the graph's order."""
+    """Return the bytes of all tensors that are alive while each of the graph's `count` nodes is computed, in graph order."""
     change = [0] * (count + 1)
     for tensor in tensors:
         change[tensor.first] += tensor.bytes
@@ -106,7 +106,7 @@ def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:
 
 
 def fused_nodes(graph: Graph) -> frozenset[str]:
-    """Sums and products that only a ReLU reads: runtimes compute both in one kernel and store the ReLU alone."""
+    """Return the sums and products that only a ReLU reads: runtimes compute both in one kernel and store only the ReLU."""
     readers = consumers(graph)
 
     def hidden(node: Node) -> bool:
@@ -117,7 +117,7 @@ def fused_nodes(graph: Graph) -> frozenset[str]:
 
 
 def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[Life]:
-    """Every buffer with its bytes and its life; views share their source's."""
+    """Yield every buffer with its bytes and its lifetime; views share the buffer of their source."""
     found, places = shapes(graph), _places(graph, hidden)
     owner: dict[str, str] = {}
     last: dict[str, int] = {}
@@ -135,7 +135,7 @@ def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> 
 
 
 def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
-    """When each node is computed: at its place in the order, a hidden one together with the last that reads it."""
+    """Return when each node is computed: at its index in the order, or a hidden one together with the last that reads it."""
     readers = consumers(graph)
     places: dict[str, int] = {}
     for place, node in reversed(tuple(enumerate(graph.nodes))):
@@ -145,7 +145,10 @@ def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
 
 
 def offsets(lives: Sequence[Life]) -> Mapping[str, int]:
-    """Offsets, greedy by size, each in the smallest gap that holds it, else behind all that live at the same time."""
+    """Return the offsets of buffers, chosen greedily by size.
+
+    Each buffer goes into the smallest gap that holds it, or else behind all that are alive at the same time.
+    """
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted
     found: dict[str, int] = {}
     for life in sorted(lives, key=lambda x: (-x.bytes, x.first)):
@@ -157,7 +160,7 @@ def offsets(lives: Sequence[Life]) -> Mapping[str, int]:
 
 
 def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:
-    """The start of the smallest gap of at least `wanted` bytes between (offset, end) pairs sorted by offset."""
+    """Return the start of the smallest gap of at least `wanted` bytes between (offset, end) pairs sorted by offset."""
     best, start, reached = None, 0, 0
     for offset, end in beside:
         room = offset - reached
@@ -168,7 +171,7 @@ def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:
 
 
 def _most_alive(placed: Sequence[Placement], count: int) -> tuple[int, tuple[str, ...]]:
-    """The most bytes alive at any node, and what is alive there."""
+    """Return the most bytes that are alive at any node, and the names of what is alive there."""
     alive = bytes_alive(placed, count)
     most = max(alive)
     where = alive.index(most)

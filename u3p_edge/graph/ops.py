@@ -1,8 +1,8 @@
-"""The words a graph is made of: every op with its inputs, attributes, weights and shape.
+"""The ops that a graph is made of, each with its inputs, attributes, weights and shape.
 
 Tensors are NHWC, convolution kernels are HWIO (output channels always last; a depthwise kernel is [kh, kw, in, multiplier]).
-Shapes carry the batch axis first, so that an axis attribute means what it means in Keras; the batch is 1 unless an
-input fixes it. Convolutions and dense layers carry a fused `activation`, "linear" for none.
+Shapes have the batch axis first, so that an axis attribute means what it means in Keras. The batch is 1 unless an input fixes
+it. Convolutions and dense layers have a fused `activation`, "linear" for none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FUNCTIONS = (
     "linear", "relu", "sigmoid", "hard_sigmoid", "softmax", "tanh", "elu", "selu", "gelu", "swish", "mish", "softplus",
     "softsign", "exponential",
 )  # fmt: skip
-"""Activations known by name."""
+"""The activations that are known by name."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Op:
     """What a kind of node takes and gives.
 
     Args:
-        shape: from attributes, weights and the inputs' shapes to the output's shape; ValueError where they do not fit.
-        arity: number of inputs; None means two or more (any order of merging).
+        shape: from attributes, weights and the inputs' shapes to the output's shape; raises ValueError where they do not fit.
+        arity: number of inputs; None for an op that merges any number of them.
         weights: names of the arrays it must carry.
         optional: names of the arrays it may carry.
         attrs: every attribute with its default, or REQUIRED.
@@ -62,7 +62,7 @@ def _input(attrs: Attrs, _weights: Weights, _inputs: tuple[Shape, ...]) -> Shape
 
 
 def _window(size: int, kernel: int, stride: int, padding: str, dilation: int = 1) -> int:
-    """Output length of a sliding window over `size` elements."""
+    """Return the output length of a sliding window over `size` elements."""
     span = (kernel - 1) * dilation + 1
     length = -(-size // stride) if padding == "same" else (size - span) // stride + 1
     if length < 1:
@@ -99,7 +99,7 @@ def _conv_transpose(attrs: Attrs, weights: Weights, inputs: tuple[Shape, ...]) -
 
 
 def _transposed(attrs: Attrs, size: int, kernel: int, axis: int) -> int:
-    """Length of a transposed convolution's output along one axis, as Keras counts it."""
+    """Return the length of a transposed convolution's output along one axis, as Keras counts it."""
     stride, extra = attrs["strides"][axis], attrs["output_padding"]
     span = (kernel - 1) * attrs["dilation"][axis] + 1
     if extra is not None:
@@ -258,7 +258,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "gaussian_noise": Op(_same, attrs={"stddev": 0.1}),
     }
 )
-"""Every op a node can be."""
+"""Every op that a node can have."""
 
 TRAINING_ONLY = frozenset(("identity", "dropout", "spatial_dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"))
 """Ops that give back their input at inference."""
@@ -266,5 +266,5 @@ TRAINING_ONLY = frozenset(("identity", "dropout", "spatial_dropout", "alpha_drop
 SAME_SCALE = frozenset(
     ("max_pool", "average_pool", "global_max_pool", "upsample", "reshape", "crop", "pad", "space_to_depth", "depth_to_space")
 )
-"""Ops whose integer kernels want their output in their input's scale. Padding fills with the integer that stands for zero,
+"""Ops whose integer kernels need their output in their input's scale. Padding fills with the integer that represents zero,
 so every range has to include zero."""

@@ -1,8 +1,8 @@
-"""The meaning of a graph in NumPy: the oracle that rewrites are held against. No TensorFlow, and no speed.
+"""Compute a graph in NumPy: the reference with which rewrites are compared. No TensorFlow, and not made for speed.
 
-Every element of a result is computed by the same operations in the same order wherever it stands: convolutions add tap by tap
-and channel by channel, element by element, with no matrix product whose order of summation hangs on its size. So a map that is
-computed in strips has, bit for bit, the rows of the whole.
+Every element of a result is computed by the same operations in the same order, whatever its position. Convolutions add tap by
+tap and channel by channel, element by element. They use no matrix product, because its order of summation depends on its size.
+So a map that is computed in tiles of rows has, bit for bit, the rows of the whole map.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Op = Callable[[Node, Sequence[Array]], Array]
 def run(
     graph: Graph, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, *, dtype: npt.DTypeLike = np.float32
 ) -> dict[str, Array]:
-    """Values of a graph's nodes at inference.
+    """Return the values of a graph's nodes at inference.
 
     Args:
-        graph: float weights.
-        feeds: an array [N, ...] for every input that what is wanted needs.
+        graph: a graph with float weights.
+        feeds: an array [N, ...] for every input that the wanted nodes need.
         outputs: names of the nodes that are wanted; None for the graph's outputs.
-        dtype: of all arithmetic and of the results, float32 or float64.
+        dtype: dtype of all arithmetic and of the results, float32 or float64.
 
     Raises:
-        ModelError: an op that has no meaning here, by name; a missing input; a wanted node that there is not.
+        ModelError: an op is not known here (the message names it), an input is missing, or a wanted node is not in the graph.
     """
     wanted = tuple(graph.outputs if outputs is None else outputs)
     unknown = [name for name in wanted if name not in graph]
@@ -70,7 +70,7 @@ def _norm_axes(node: Node, rank: int) -> tuple[int, ...]:
 
 
 def _along(array: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-    """A weight of the normalised axes, ready to be broadcast; numbers pass."""
+    """Return a weight of the normalised axes, reshaped so that it broadcasts; plain numbers are returned unchanged."""
     if np.ndim(array) == 0:
         return array
     return np.reshape(array, [n if i in axes else 1 for i, n in enumerate(shape)])
@@ -116,7 +116,7 @@ def _global(function: Callable[..., Any]) -> Op:
 
 
 def _merged(function: Callable[[Array, Array], Array]) -> Op:
-    """From the left to the right; inputs of lower rank get axes after the batch, as in Keras."""
+    """Return an op that merges its inputs from left to right; inputs of lower rank get axes after the batch, as in Keras."""
 
     def apply(_node: Node, x: Sequence[Array]) -> Array:
         rank = max(a.ndim for a in x)
@@ -145,7 +145,7 @@ def _pad(node: Node, x: Sequence[Array]) -> Array:
 
 
 def _space_to_depth(node: Node, x: Sequence[Array]) -> Array:
-    """The places of a block become channels, row after row: channel (r * block + c) * C + k is channel k at (r, c)."""
+    """Turn the pixels of a block into channels, row after row: channel (r * block + c) * C + k is channel k at (r, c)."""
     block, (batch, height, width, channels) = node.attrs["block"], x[0].shape
     tiles = x[0].reshape(batch, height // block, block, width // block, block, channels)
     shape = (batch, height // block, width // block, block * block * channels)

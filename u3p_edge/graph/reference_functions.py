@@ -12,16 +12,16 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
-"""Klambauer et al. 2017, arXiv:1706.02515."""
+"""The constants of SELU (Klambauer et al. 2017, arXiv:1706.02515)."""
 
 
 def apply_function(name: str, x: Array) -> Array:
-    """An activation of `u3p_edge.graph.ops.FUNCTIONS`; the result has the argument's dtype."""
+    """Apply an activation of `u3p_edge.graph.ops.FUNCTIONS`; the result has the argument's dtype."""
     return np.asarray(_FUNCTIONS[name](x), x.dtype)
 
 
 def _sigmoid(x: Array) -> Array:
-    # By the sign, so that no power overflows.
+    # Each sign has its own formula, so that no power overflows.
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
@@ -36,7 +36,7 @@ def _softplus(x: Array) -> Array:
 
 
 def _gelu(x: Array) -> Array:
-    from scipy.special import erf  # here, since a device that times layers has LiteRT and NumPy alone
+    from scipy.special import erf  # imported here, since a device that times layers has LiteRT and NumPy alone
 
     return np.asarray(0.5 * x * (1 + erf(x / np.sqrt(2))))
 

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 def conv(node: Node, x: Sequence[Array]) -> Array:
-    """Convolution, grouped or not: [N, H, W, C] to [N, H', W', O]."""
+    """Compute a convolution, grouped or not: [N, H, W, C] to [N, H', W', O]."""
     kernel, groups = node.weights["kernel"], node.attrs["groups"]
     each, filters = kernel.shape[2], kernel.shape[3] // groups
     parts = [
@@ -26,14 +26,14 @@ def conv(node: Node, x: Sequence[Array]) -> Array:
 
 
 def depthwise_conv(node: Node, x: Sequence[Array]) -> Array:
-    """Each channel by itself: [N, H, W, C] to [N, H', W', C * multiplier], the multiplier running fastest."""
+    """Convolve each channel by itself: [N, H, W, C] to [N, H', W', C * multiplier], the multiplier running fastest."""
     kernel = node.weights["kernel"]
     parts = [_sum_of_taps(node, x[0][..., c : c + 1], kernel[:, :, c : c + 1]) for c in range(kernel.shape[2])]
     return _finished(node, np.concatenate(parts, axis=-1))
 
 
 def conv_transpose(node: Node, x: Sequence[Array]) -> Array:
-    """The adjoint of a strided convolution: every input place adds its kernel into the output."""
+    """Compute the adjoint of a strided convolution: every input pixel adds its kernel into the output."""
     kernel, strides, dilation = node.weights["kernel"], node.attrs["strides"], node.attrs["dilation"]
     spans = [(kernel.shape[i] - 1) * dilation[i] + 1 for i in (0, 1)]
     size = [_grown(node, x[0].shape[1 + i], spans[i], i) for i in (0, 1)]
@@ -52,7 +52,7 @@ def conv_transpose(node: Node, x: Sequence[Array]) -> Array:
 
 
 def pool(node: Node, x: Sequence[Array]) -> Array:
-    """Maximum or average over windows; an average counts the places inside the map alone."""
+    """Compute the maximum or average over windows; an average counts only the pixels inside the map."""
     size = node.attrs["pool_size"]
     if node.op == "max_pool":
         padded = _padded(node, x[0], size, -np.inf)
@@ -64,7 +64,7 @@ def pool(node: Node, x: Sequence[Array]) -> Array:
 
 
 def upsample(node: Node, x: Sequence[Array]) -> Array:
-    """Nearest, or bilinear with half-pixel centres and clamped edges; rows first, then columns."""
+    """Upsample to the nearest value, or bilinearly with half-pixel centres and clamped edges; rows first, then columns."""
     y = x[0]
     for axis, factor in zip((1, 2), node.attrs["size"], strict=True):
         y = _grown_along(node, y, axis, factor)
@@ -76,9 +76,13 @@ def _grown_along(node: Node, x: Array, axis: int, factor: int) -> Array:
 
 
 def interpolated_sum(node: Node, x: Sequence[Array]) -> Array:
-    """out[j] = sum over b of (U V_b)[j + b - k // 2], with zeros beyond the ends. U upsamples along the axis that j runs along,
-    and the k maps V_b stand side by side along the next one. Where the map is `cut` at an end, the place of that end is left
-    out: it would read what is not there. Axis 1: [N, H, k W, C] to [N, s H, W, C]; axis 2: [N, H, W, k C] to [N, H, s W, C]."""
+    """Compute the interpolated sum out[j] = sum over b of (U V_b)[j + b - k // 2], with zeros beyond the ends.
+
+    U upsamples along the axis of j. The k maps V_b lie side by side along the next axis. Where the map is `cut` at an end, the
+    input position at that end is left out of the result: it would read what is not there.
+
+    Axis 1: [N, H, k W, C] to [N, s H, W, C]; axis 2: [N, H, W, k C] to [N, H, s W, C].
+    """
     axis, factor, taps = node.attrs["axis"], node.attrs["factor"], node.attrs["taps"]
     maps = [_grown_along(node, part, axis, factor) for part in np.split(x[0], taps, axis=axis + 1)]
     total = _added([_moved(part, axis, b - taps // 2) for b, part in enumerate(maps)])
@@ -87,14 +91,17 @@ def interpolated_sum(node: Node, x: Sequence[Array]) -> Array:
 
 
 def _moved(x: Array, axis: int, by: int) -> Array:
-    """At place j what `x` holds at j + by along an axis, zeros beyond its ends."""
+    """Return a map that has at index j what `x` has at j + by along an axis, with zeros beyond the ends of `x`."""
     pads = [(max(-by, 0), max(by, 0)) if i == axis else (0, 0) for i in range(x.ndim)]
     first = max(by, 0)
     return np.take(np.pad(x, pads), np.arange(first, first + x.shape[axis]), axis)
 
 
 def _linear(x: Array, axis: int, factor: int) -> Array:
-    """Place i reads at (i + 1/2) / s - 1/2. In whole numbers, so that weights repeat exactly every s places."""
+    """Upsample linearly: index i reads at (i + 1/2) / s - 1/2.
+
+    This is computed in whole numbers, so that weights repeat exactly every s indices.
+    """
     length = x.shape[axis]
     below, rest = np.divmod(2 * np.arange(length * factor) + 1 - factor, 2 * factor)
     shape = [-1 if i == axis else 1 for i in range(x.ndim)]
@@ -129,7 +136,7 @@ def _steps(node: Node) -> tuple[Sequence[int], Sequence[int]]:
 
 
 def _padded(node: Node, x: Array, size: Sequence[int], value: float) -> Array:
-    """The map with the border that `same` adds: what is odd goes below and to the right."""
+    """Return the map with the border that `same` adds; an odd remainder goes below and to the right."""
     if node.attrs["padding"] != "same":
         return x
     strides, dilation = _steps(node)
@@ -142,7 +149,7 @@ def _padded(node: Node, x: Array, size: Sequence[int], value: float) -> Array:
 
 
 def _patches(node: Node, x: Array, size: Sequence[int]) -> Iterator[tuple[tuple[int, int], Array]]:
-    """For each place in the window, what all windows see there: [N, H', W', C]."""
+    """Yield, for each position in the window, what all windows see there: [N, H', W', C]."""
     strides, dilation = _steps(node)
     counts = [(x.shape[1 + i] - (size[i] - 1) * dilation[i] - 1) // strides[i] + 1 for i in (0, 1)]
     for a, b in np.ndindex(*size):
@@ -153,7 +160,7 @@ def _patches(node: Node, x: Array, size: Sequence[int]) -> Iterator[tuple[tuple[
 
 
 def _grown(node: Node, length: int, span: int, axis: int) -> int:
-    """Length of a transposed convolution's output, as `graph.ops` counts it."""
+    """Return the length of a transposed convolution's output, as `graph.ops` counts it."""
     stride, extra = node.attrs["strides"][axis], node.attrs["output_padding"]
     if extra is not None:
         pad = span // 2 if node.attrs["padding"] == "same" else 0
@@ -162,7 +169,7 @@ def _grown(node: Node, length: int, span: int, axis: int) -> int:
 
 
 def _cut_before(node: Node, length: int, span: int, axis: int) -> int:
-    """How much of the full result `same` cuts off at the start: half of all that is too long, the smaller half if odd."""
+    """Return how much of the full result `same` cuts off at the start: half of the excess, the smaller half if it is odd."""
     if node.attrs["padding"] == "valid":
         return 0
     full = (length - 1) * int(node.attrs["strides"][axis]) + span

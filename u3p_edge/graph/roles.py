@@ -1,8 +1,8 @@
-"""Which output is what: the mask, the classification-guided gate, and what only training needs.
+"""Find out what each output is for: the mask, the classification-guided gate, and outputs that only training needs.
 
-Outputs come in any order under any names, so the graph itself has to say it. A mask has the input's height and width. Among
-several, a deep-supervision head differs from the mask in this: past what the two share it merges nothing, while the
-mask's own way goes on through the rest of the decoder, which joins feature maps.
+Outputs come in any order and under any names, so the graph itself has to show it. A mask has the input's height and width. If
+several outputs have them, a deep-supervision head differs from the mask as follows. Beyond the nodes that the two share, the
+head merges nothing, while the mask's own path goes on through the rest of the decoder, which joins feature maps.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Roles:
     """Names of a graph's outputs by what they are for.
 
     Args:
-        mask: [N, H, W, K] at the input's size.
-        gate: [N, U] or [N, 1, 1, U], None where there is none.
-        others: the rest, in the graph's order.
+        mask: the mask, [N, H, W, K] at the input's size.
+        gate: the gate, [N, U] or [N, 1, 1, U]; None where there is none.
+        others: the other outputs, in the graph's order.
     """
 
     mask: str
@@ -33,10 +33,10 @@ class Roles:
 
 
 def roles(graph: Graph, mask: str | None = None) -> Roles:
-    """The roles of the graph's outputs; `mask` names the mask where the caller knows it.
+    """Return the roles of the graph's outputs; `mask` names the mask where the caller knows it.
 
     Raises:
-        ModelError: no output is a mask, several could be, or several could be gates; it lists the outputs.
+        ModelError: no output is a mask, several could be, or several could be gates; the message lists the outputs.
     """
     found = shapes(graph)
     names = tuple(dict.fromkeys(graph.outputs))
@@ -61,7 +61,7 @@ def _is_gate(shape: Shape) -> bool:
 
 
 def _outranks(graph: Graph, best: str, other: str) -> bool:
-    """Whether `other` is a by-product on the way to `best` (an output outranks itself)."""
+    """Return whether `other` is a by-product on the way to `best` (an output outranks itself)."""
     mine, theirs = ancestors(graph, best), ancestors(graph, other)
     return theirs <= mine or (_joins(graph, mine - theirs) and not _joins(graph, theirs - mine))
 

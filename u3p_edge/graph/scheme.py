@@ -1,7 +1,8 @@
-"""The integer network as a value: a graph of integers, and the scheme that says what they stand for.
+"""The integer network as a value: a graph of integers, and the scheme that says which real numbers they represent.
 
-real = (integer - zero point) * scale, with one pair for an activation's whole tensor, and zero point 0 with one scale for
-every output channel of a kernel. A bias counts in steps of input scale * kernel scale, so it needs no entry of its own.
+real = (integer - zero point) * scale. An activation has one zero point and one scale for its whole tensor. A kernel has zero
+point 0, and one scale for every output channel. A bias counts in steps of input scale * kernel scale, so it needs no entry of
+its own.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ LOWEST, HIGHEST = -128, 127
 
 @dataclass(frozen=True)
 class Quantization:
-    """Of an int8 activation: real = (integer - zero_point) * scale.
+    """The quantization of an int8 activation: real = (integer - zero_point) * scale.
 
     Raises:
-        ModelError: for a scale that is not a positive number, or a zero point outside -128..127.
+        ModelError: the scale is not a positive number, or the zero point is outside -128..127.
     """
 
     scale: float
@@ -41,16 +42,16 @@ class Quantization:
 
 @dataclass(frozen=True, eq=False)
 class Scheme:
-    """What the integers of a graph stand for.
+    """Which real numbers the integers of a graph represent.
 
     Args:
-        tensors: of each node's int8 tensor, by the node's name. A node without entry is never materialised: its value is
-            read by one ReLU only, and both are one kernel.
-        kernels: float32 [O], a scale for every output channel, by the name of the node that carries the kernel. A
-            depthwise convolution has in * multiplier of them, the multiplier running fastest.
+        tensors: quantization of each node's int8 tensor, by the node's name. A node without an entry is never materialised:
+            its value is read by one ReLU only, and both are one kernel.
+        kernels: float32 [O], a scale for every output channel, by the name of the node that has the kernel. A depthwise
+            convolution has in * multiplier of them, the multiplier running fastest.
 
     Raises:
-        ModelError: for scales that are not float32 [O] of positive numbers.
+        ModelError: the scales of a kernel are not float32 [O] of positive numbers.
     """
 
     tensors: Mapping[str, Quantization]
@@ -82,12 +83,12 @@ class Quantized:
     """A network in integers.
 
     Args:
-        graph: its kernels are int8 HWIO and its biases int32 [O]; everything else as in a float graph.
-        scheme: what the integers stand for.
+        graph: a graph whose kernels are int8 HWIO and whose biases are int32 [O]; everything else is as in a float graph.
+        scheme: which real numbers the integers represent.
 
     Raises:
-        ModelError: weights that are not such integers, scales that do not fit them, names that the graph does not have,
-            or a node without quantization that something other than one ReLU reads.
+        ModelError: the weights are not such integers, the scales do not fit them, the scheme has names that the graph does
+            not have, or something other than one ReLU reads a node without quantization.
     """
 
     graph: Graph
@@ -107,7 +108,7 @@ class Quantized:
 
 
 def is_relu(node: Node) -> bool:
-    """Whether a node is a ReLU, bounded above or not, that a runtime can fuse into the operator before it."""
+    """Return whether a node is a ReLU, bounded above or not, that a runtime can fuse into the operator before it."""
     if node.op == "activation":
         return bool(node.attrs["function"] == "relu")
     plain = node.op == "relu" and node.attrs["negative_slope"] == 0 and node.attrs["threshold"] == 0
@@ -115,7 +116,7 @@ def is_relu(node: Node) -> bool:
 
 
 def out_channels(node: Node) -> int:
-    """Output channels of a node that carries a kernel."""
+    """Return the number of output channels of a node that has a kernel."""
     shape = node.weights["kernel"].shape
     return int(shape[2] * shape[3] if node.op == "depthwise_conv" else shape[-1])
 

@@ -1,1 +1,3 @@
-"""Structured pruning: channels that are kept or dropped together, and the smaller graph without them. No TensorFlow."""
+"""Structured pruning: find the channels that must be kept or dropped together, choose which to drop, and build the smaller
+graph without them. Nothing here needs TensorFlow.
+"""

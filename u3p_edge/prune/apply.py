@@ -1,8 +1,8 @@
-"""A plan carried out: the smaller graph, and the graph of the old size that computes the same.
+"""Apply a pruning plan to a graph: build the smaller graph, or the graph of the original size that computes the same.
 
-With the input slices of dropped channels set to zero in every kernel that reads them, nothing that a dropped channel holds
-(not sigmoid(0) = 0.5 either, nor the shift of a normalisation) reaches an output. Between producer and consumer every op
-treats channels alone. So the graph without those channels has the same outputs:
+Set the input slices of dropped channels to zero in every kernel that reads them. Then no value of a dropped channel reaches an
+output, whatever it is (sigmoid(0) = 0.5, say, or the shift of a normalisation). Between producer and consumer, every op treats
+each channel independently. So the graph without those channels has the same outputs:
 
     sum over all c of W[c] x[c], with W[c] = 0 for dropped c    =    sum over kept c of W[c] x[c]
 """
@@ -24,17 +24,17 @@ from u3p_edge.prune.plan import PruningPlan
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Axes = Mapping[int, Mask]
-"""By axis of a weight, which positions along it stay."""
+"""For each axis of a weight, which positions along it stay."""
 
 
 def apply_plan(graph: Graph, plan: PruningPlan) -> Graph:
-    """The graph without the channels that the plan drops. Names, inputs and outputs stay.
+    """Return the graph without the channels that the plan drops. Names, inputs and outputs stay.
 
-    Nodes that no output needs any more are gone. So is a concatenation or a sum of which one operand is left, whose readers
-    read that; where it is an output, it becomes an identity.
+    Nodes that no output needs any more are removed. So is a concatenation or a sum that is left with one operand: its readers
+    then read that operand. If such a node is an output, it becomes an identity.
 
     Raises:
-        ModelError: a plan that does not fit the graph, or that would leave a node with no channels to read.
+        ModelError: the plan does not fit the graph, or would leave a node with no channels to read.
     """
     found = find_groups(graph)
     plan.check(found)
@@ -49,12 +49,12 @@ def apply_plan(graph: Graph, plan: PruningPlan) -> Graph:
 
 
 def rebuild_graph(graph: Graph, reads: Mapping[str, tuple[str, ...]], cut: Callable[[Node, tuple[str, ...]], Node]) -> Graph:
-    """The graph of the nodes that are left, with merges of one operand gone as in `apply_plan`.
+    """Return the graph of the nodes that are left. Merges that are left with one operand are removed as in `apply_plan`.
 
     Args:
-        graph: before pruning.
-        reads: what `find_live_inputs` says of it.
-        cut: from a node that stays, and the names that it reads from now on, to its smaller form.
+        graph: the graph before pruning.
+        reads: the live inputs of its nodes, from `find_live_inputs`.
+        cut: makes the smaller form of a node that stays, from the node and the names that it reads from now on.
     """
     nodes: list[Node] = []
     renames: dict[str, str] = {}
@@ -73,12 +73,12 @@ def rebuild_graph(graph: Graph, reads: Mapping[str, tuple[str, ...]], cut: Calla
 
 
 def count_channels(node: Node, channels: int, before: Callable[[int], int]) -> Mapping[str, Any]:
-    """The attributes of a node that count channels, counted anew.
+    """Return new values for the attributes of a node that count channels.
 
     Args:
-        node: before pruning.
-        channels: of its tensor that stay.
-        before: how many of the first channels of what it reads stay.
+        node: the node before pruning.
+        channels: how many channels of its tensor stay.
+        before: from a number n to how many of the first n channels of the node's input stay.
     """
     if node.op == "reshape" and node.attrs["target_shape"][-1] != -1:
         return {"target_shape": (*node.attrs["target_shape"][:-1], channels)}
@@ -88,12 +88,12 @@ def count_channels(node: Node, channels: int, before: Callable[[int], int]) -> M
 
 
 def mask_channels(graph: Graph, plan: PruningPlan) -> Graph:
-    """The graph with the same shapes in which nothing reads the channels that the plan drops.
+    """Return the graph with the same shapes in which nothing reads the channels that the plan drops.
 
-    Unlike `apply_plan` it also takes plans that leave a node nothing to read.
+    Unlike `apply_plan`, this also accepts plans that leave a node nothing to read.
 
     Raises:
-        ModelError: a plan that does not fit the graph.
+        ModelError: the plan does not fit the graph.
     """
     found = find_groups(graph)
     plan.check(found)
@@ -107,7 +107,7 @@ def mask_channels(graph: Graph, plan: PruningPlan) -> Graph:
 
 
 def _channels(graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan) -> dict[str, Mask]:
-    """Which channels of every tensor stay."""
+    """Return which channels of every tensor stay."""
     kept = {name: np.ones(shape[-1], bool) for name, shape in shapes(graph).items()}
     for group in found:
         dropped = list(plan.dropped(group))
@@ -119,7 +119,7 @@ def _channels(graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan) ->
 def _axes(
     graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan, roles: Sequence[str] = ("producer", "consumer")
 ) -> dict[tuple[str, str], dict[int, Mask]]:
-    """For every weight, by node and key, that loses slices: which stay."""
+    """Return which slices stay along each axis, for every weight (by node and key) that loses some."""
     kept: dict[tuple[str, str], dict[int, Mask]] = {}
     for group in found:
         dropped = list(plan.dropped(group))

@@ -1,11 +1,12 @@
-"""The plan that meets a budget and loses little importance: greedy, one move on one channel group at a time.
+"""Search greedily for a pruning plan that meets a budget and loses little importance, one move on one channel group at a time.
 
-A move drops the least important elements of a group (`u3p_edge.prune.moves` prices it). The cheapest is made until every bound
-holds. One that saves nothing by itself, because others share a step of the kernels with it, is made only when none is left that
-does. At the end what the last moves took too much of is given back.
+A move drops the least important elements of a group (`u3p_edge.prune.moves` computes its price). The search makes the cheapest
+move until every bound holds. Some moves save nothing by themselves, because other groups share a step of the kernels with them.
+They are made only when no move is left that saves something. At the end, the search gives back what the last moves dropped in
+excess.
 
-Prices hardly fall while a network shrinks, so an old price is taken for a lower bound and worked out anew only when it leads
-(accelerated greedy search, Minoux 1978): about ten costs a move instead of hundreds.
+Prices hardly fall while a network shrinks. So an old price is taken as a lower bound, and computed anew only when its move is
+the cheapest (accelerated greedy search, Minoux 1978). This takes about ten evaluations of the costs a move instead of hundreds.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 SHARE = 1 / 32
-"""Of a group's elements that go in one move: one while there are fewer than 64, and few moves for a wide group."""
+"""The share of a group's elements that go in one move: one element while there are fewer than 64, and few moves for a wide
+group."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What a network may cost.
+    """An upper bound on one cost of a network.
 
     Args:
-        name: with its unit, e.g. "latency, ms".
-        cost: of a graph, by its shapes alone; the weights it is shown are zeros.
-        bound: that the cost shall not exceed, above 0.
+        name: what is bounded, with its unit, e.g. "latency, ms".
+        cost: computes the cost of a graph from its shapes alone; the weights of the graph that it gets are zeros.
+        bound: what the cost must not exceed, above 0.
 
     Raises:
-        ConfigError: a bound that is not a number above 0.
+        ConfigError: the bound is not a number above 0.
     """
 
     name: str
@@ -51,11 +53,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A plan and what it reaches.
+    """A plan and the costs that it reaches.
 
     Args:
-        plan: names every group that could lose elements.
-        before, after: costs of the whole and of the pruned graph, by the limit's name.
+        plan: the plan; it names every group that could lose elements.
+        before, after: costs of the original and of the pruned graph, by the limit's name.
         met: whether every bound holds; if not, the plan is as far down as the search came.
     """
 
@@ -74,22 +76,24 @@ def search_plan(
     smallest: int = 1,
     protect: Container[str] = (),
 ) -> Fitted:
-    """A plan within all limits that keeps as much importance as a greedy search finds; always the same for the same arguments.
+    """Find a plan within all limits that keeps as much importance as a greedy search can.
 
-    A group goes as a whole only where `apply` takes that, and where everything that reads a concatenation or a sum, as the
-    fusion of a decoder does, goes on reading something.
+    The same arguments always give the same plan. A group is dropped as a whole only where `apply_plan` accepts that, and where
+    everything that reads a concatenation or a sum, as the fusion of a decoder does, still has something to read.
 
     Args:
-        graph: before pruning.
-        importance: of every element of the groups that may lose some, comparable across groups; others are ignored.
-        limits: all to be held, each of another name. A cost of fewer channels is not higher.
-        share: of a group's present elements that go in one move, 0..1; at least one goes.
-        smallest: elements that a group keeps, unless it has fewer or goes as a whole.
+        graph: the graph before pruning.
+        importance: scores of all elements of the groups that may lose some, comparable across groups. Scores of other groups
+            are ignored.
+        limits: the bounds, all of which are to hold; no two have the same name. A cost must not rise with fewer channels.
+        share: share of a group's present elements that go in one move, 0..1; at least one goes.
+        smallest: how many elements a group keeps, unless it has fewer or is dropped as a whole.
         protect: names of groups that lose nothing.
 
     Raises:
-        ConfigError: two limits of one name, a share or a smallest count that cannot be.
-        ModelError: a group without importance, or with another number of them; names it. What a cost raises passes through.
+        ConfigError: two limits have the same name, or the share or the smallest count is out of range.
+        ModelError: a group has no importance scores, or not one for every element; the message names it. What a cost raises
+            passes through.
     """
     names = [limit.name for limit in limits]
     if len(set(names)) < len(names):
@@ -112,9 +116,9 @@ def search_plan(
 
 
 def _shrunk(task: SearchProblem, whole: Counts) -> tuple[Counts, bool]:
-    """The counts at which all bounds hold, or the last at which a cost changed; and whether they hold."""
+    """Return the counts at which all bounds hold, or else the last at which a cost changed; and whether the bounds hold."""
     counts = paid = whole
-    costs, version = task.costs(whole), 0  # prices are of a version: old when a cost has changed since, or a group has gone
+    costs, version = task.costs(whole), 0  # a price has a version: it is old once a cost has changed, or a group has gone
     waiting = [move for number in range(len(whole)) for move in list_moves(task, counts, costs, number, version)]
     heapify(waiting)
     while waiting and task.exceeded(costs):
@@ -138,13 +142,13 @@ def _shrunk(task: SearchProblem, whole: Counts) -> tuple[Counts, bool]:
 
 
 def _refilled(task: SearchProblem, counts: Counts) -> Counts:
-    """The counts with elements given back while all bounds hold, the most important first. A lost group stays lost."""
+    """Give elements back while all bounds hold, the most important first, and return the counts. A lost group stays lost."""
     units = {number: task.unit(count) for number, count in enumerate(counts) if count}
     waiting = [(-_next(task, counts, number), number) for number in units]
     heapify(waiting)
     while waiting:
         gain, number = heappop(waiting)
-        if gain == 0:  # as of all that are left: they are whole, or lack nothing that matters
+        if gain == 0:  # then it is 0 for all that are left: they are whole, or lack nothing that matters
             break
         more = apply_move(counts, number, min(counts[number] + units[number], task.ranks[number].group.size))
         if task.met(more):
@@ -158,7 +162,7 @@ def _refilled(task: SearchProblem, counts: Counts) -> Counts:
 
 
 def _next(task: SearchProblem, counts: Counts, number: int) -> float:
-    """Importance of the element that a group would get back first; 0 if it has all."""
+    """Return the importance of the element that a group would get back first; 0 if it has all."""
     rank = task.ranks[number]
     gone = rank.group.size - counts[number]
     return rank.scores[gone - 1] if gone else 0.0

@@ -4,8 +4,8 @@
     x ─ b (conv, 4) ───────────────┘
 
 The group `a` has four elements. Element 1 is slice 1 of a's kernel (axis 3) and bias, slice 1 of norm's gamma, beta, mean and
-variance, and slice 1 of c's kernel along axis 2. Element 1 of `b` reads slice 4 + 1 there. An addition of two maps makes one
-group of both. `u3p_edge.prune.index_maps` says how channels pass through each op.
+variance, and slice 1 of c's kernel along axis 2. Element 1 of `b` has slice 4 + 1 there. An addition of two maps joins the
+channels of both into one group. `u3p_edge.prune.index_maps` says how channels pass through each op.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from u3p_edge.prune.index_maps import Index, Role, Trace, trace_channels
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A weight that has slices of a group.
+    """An axis of a weight along which some slices belong to a group.
 
     Args:
-        node: its name.
+        node: name of the node that has the weight.
         weight: the key in `Node.weights`.
-        axis: of that array.
-        role: "producer" for what makes the channel (output axes of kernels, biases, normalisations), "consumer" for input axes
-            of kernels that read it.
+        axis: number of the axis in that array.
+        role: "producer" for weights that make the channel (output axes of kernels, biases, normalisations), "consumer" for
+            input axes of kernels that read it.
         positions: [size of the group, n]: the n positions along the axis that belong to each element; read-only.
     """
 
@@ -45,15 +45,15 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class ChannelGroup:
-    """Channels that live and die together, element by element.
+    """Channels that are kept or dropped together, element by element.
 
     Args:
-        name: of the node that makes its channels first; followed by ":" and the first of its channels where one node's
+        name: name of the first node that makes its channels; followed by ":" and the first of its channels where one node's
             channels fall into several groups.
         size: number of elements.
-        members: the weights' slices, in the graph's order.
-        tensors: node names to the channels of their tensors that belong to each element, [size, n] each, read-only.
-        frozen: why no element may be dropped; empty where any may.
+        members: the slices of weights, in the graph's order.
+        tensors: for each node by name, which channels of its tensor belong to each element: [size, n], read-only.
+        frozen: the reason why no element may be dropped; empty where any may.
     """
 
     name: str
@@ -64,12 +64,13 @@ class ChannelGroup:
 
 
 def find_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
-    """Every channel of every tensor of the graph, in groups, frozen ones too, by first appearance.
+    """Return the channel groups of a graph, frozen ones too, ordered by first appearance.
 
-    All elements of a group have as many positions in the same weights and tensors.
+    The groups hold every channel of every tensor. All elements of a group have the same number of positions in the same
+    weights and tensors.
 
     Raises:
-        ModelError: for shapes that do not fit, or an input whose size is not fixed.
+        ModelError: shapes do not fit, or the size of an input is not fixed.
     """
     trace = trace_channels(graph)
     elements, first = _elements(trace)
@@ -97,7 +98,7 @@ def find_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
 
 
 def _elements(trace: Trace) -> tuple[Index, Index]:
-    """The element that each channel number belongs to, and the first number of each element, ascending."""
+    """Return the element that each channel number belongs to, and the first number of each element, ascending."""
     pairs = np.concatenate([np.zeros((2, 0), np.intp), *map(np.stack, trace.coupled)], axis=1)
     matrix = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(trace.count, trace.count))
     labels = connected_components(matrix, directed=False)[1]
@@ -106,7 +107,7 @@ def _elements(trace: Trace) -> tuple[Index, Index]:
 
 
 def _reasons(trace: Trace, elements: Index) -> list[str]:
-    """Why each element is frozen, the first reason found; empty where it is not."""
+    """Return the first reason found why each element is frozen; empty where it is not."""
     found = [""] * (int(elements.max()) + 1)
     for index, reason in trace.frozen:
         for element in np.unique(elements[index]):
@@ -115,7 +116,10 @@ def _reasons(trace: Trace, elements: Index) -> list[str]:
 
 
 def _group_of(count: int, places: Sequence[Index]) -> Index:
-    """The group of each element: those that appear equally often at the same places, and so are frozen alike."""
+    """Return the group of each element: a group has the elements that appear equally often in the same weights and tensors.
+
+    So they are frozen alike.
+    """
     seen: list[list[tuple[int, int]]] = [[] for _ in range(count)]
     for number, found in enumerate(places):
         for element, times in zip(*(a.tolist() for a in np.unique(found, return_counts=True)), strict=True):
@@ -125,7 +129,7 @@ def _group_of(count: int, places: Sequence[Index]) -> Index:
 
 
 def _positions(group_of: Index, found: Index) -> Iterator[tuple[int, Index]]:
-    """For each group in a map of elements, where its elements are: [size, n], read-only."""
+    """Yield the positions of the elements of each group in a map of elements: [size, n], read-only."""
     order = np.argsort(found, kind="stable")
     elements, starts, counts = np.unique(found[order], return_index=True, return_counts=True)
     for group in np.unique(group_of[elements]):
@@ -136,7 +140,7 @@ def _positions(group_of: Index, found: Index) -> Iterator[tuple[int, Index]]:
 
 
 def _names(trace: Trace, first: Index) -> list[str]:
-    """A name for each group from its first channel number."""
+    """Return a name for each group, made from its first channel number."""
     starts = np.array([start for start, _ in trace.origins])
     origins = np.searchsorted(starts, first, side="right") - 1
     names = [trace.origins[i][1] for i in origins]

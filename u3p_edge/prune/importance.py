@@ -1,15 +1,15 @@
-"""How much each channel matters, by four measures; a channel group has one number for every element.
+"""Score how important each channel is, by four measures. A channel group has one score for every element.
 
-    magnitude       norm of its weights, what makes it and what reads it together, beside the group's mean
+    magnitude       norm of its weights, those that make it and those that read it together, relative to the group's mean
                     (Li et al. 2017, arXiv:1608.08710; over groups Fang et al. 2023, arXiv:2301.12900)
-    norm scale      |gamma| of the normalisations on it, likewise (Liu et al. 2017, arXiv:1708.06519)
-    taylor          (sum of weight * gradient)^2 of what makes it: the squared change of the loss without it, to first order
-                    (Molchanov et al. 2019, arXiv:1906.10771, eq. 8)
+    norm scale      |gamma| of the normalisations on it, also relative to the group's mean (Liu et al. 2017, arXiv:1708.06519)
+    taylor          (sum of weight * gradient)^2 of the weights that make it: to first order, the squared change of the loss
+                    without it (Molchanov et al. 2019, arXiv:1906.10771, eq. 8)
     reconstruction  |kernel slice|^2 * mean square of the channel, summed over its readers: the energy that their outputs lose
                     without it (after Luo et al. 2017, arXiv:1707.06342)
 
-The first two look at weights alone and compare channels within a group; the others are in units of the loss and of features,
-which hold across groups. Gradients and mean squares are handed in: nothing here runs a network.
+The first two look at weights alone and compare channels within a group. The others are in units of the loss and of features,
+so they are comparable across groups. Gradients and mean squares are arguments: nothing here runs a network.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from u3p_edge.prune.dependency import ChannelGroup, Member, find_groups
 
 Scores = npt.NDArray[np.float64]
 Importance = Mapping[str, Scores]
-"""float64 [size], not negative, of every group that is not frozen, by its name."""
+"""Scores of every group that is not frozen, by its name: float64 [size], not negative."""
 
 Gradients = Mapping[tuple[str, str], npt.NDArray[Any]]
-"""Of the loss, by node and weight, each in the weight's shape."""
+"""Gradients of the loss, by node and weight, each in the weight's shape."""
 
 
 def magnitude(graph: Graph) -> Importance:
-    """Norm of an element's kernel slices over the mean norm of its group."""
+    """Return the norm of each element's kernel slices, divided by the mean norm of its group."""
 
     def score(group: ChannelGroup) -> Scores:
         squares = [np.square(_slices(graph, member)).sum(axis=1) for member in _kernels(group)]
@@ -44,10 +44,10 @@ def magnitude(graph: Graph) -> Importance:
 
 
 def norm_scale(graph: Graph) -> Importance:
-    """Mean |gamma| of an element over the mean of its group.
+    """Return the mean |gamma| of each element, divided by the mean of its group.
 
     Raises:
-        ModelError: a group that no batch normalisation with a gamma is on, as in a folded graph; names it.
+        ModelError: no batch normalisation with a gamma acts on a group, as in a folded graph; the message names the group.
     """
 
     def score(group: ChannelGroup) -> Scores:
@@ -63,14 +63,14 @@ def norm_scale(graph: Graph) -> Importance:
 
 
 def taylor(graph: Graph, gradients: Sequence[Gradients]) -> Importance:
-    """Mean over batches of the squared sum of weight * gradient over what makes an element.
+    """Return the mean over batches of the squared sum of weight * gradient over the weights that make an element.
 
     Args:
-        graph: whose weights the gradients are of.
-        gradients: of one batch each; a weight that is missing counts as without gradient.
+        graph: the graph whose weights the gradients belong to.
+        gradients: the gradients of one batch each; a weight that is missing counts as having no gradient.
 
     Raises:
-        ModelError: no batch, or a gradient of another shape than its weight; names the node.
+        ModelError: there is no batch, or a gradient has another shape than its weight; the message names the node.
     """
     if not gradients:
         raise ModelError("there is no gradient to judge channels by", mend="Give those of one batch or more.")
@@ -86,16 +86,16 @@ def taylor(graph: Graph, gradients: Sequence[Gradients]) -> Importance:
 
 
 def reconstruction(graph: Graph, mean_squares: Mapping[str, npt.NDArray[Any]]) -> Importance:
-    """Sum over what reads an element of its kernel slice's squares times the channel's mean square.
+    """Return, for each element, the sum over all kernels that read it of (squares of its slice) * (the channel's mean square).
 
-    Exact for channels that are not correlated with the others.
+    This is exact for channels that are not correlated with the others.
 
     Args:
-        graph: any.
-        mean_squares: [C] of a node's tensor over images and places, by the node's name.
+        graph: any graph.
+        mean_squares: mean squares [C] of each node's tensor over images and pixels, by the node's name.
 
     Raises:
-        ModelError: a tensor that is read and not among them; names it.
+        ModelError: a tensor that is read has no mean squares; the message names it.
     """
 
     def score(group: ChannelGroup) -> Scores:
@@ -124,7 +124,7 @@ def _relative(scores: Scores) -> Scores:
 
 
 def _slices(graph: Graph, member: Member) -> Scores:
-    """An element's share of a weight: [size, n * rest], the n positions of each element one behind the other."""
+    """Return the slices of a weight for each element: [size, n * rest], the n positions of an element one behind the other."""
     return _taken(graph[member.node].weights[member.weight], member)
 
 

@@ -1,16 +1,16 @@
-"""How channels pass through a graph: an index map for every tensor, by one function an op.
+"""Trace how channels pass through a graph: compute an index map for every tensor, with one function for each op.
 
-Every channel that comes into being, of a model's input or a convolution's output, gets a number. A tensor's index map says
-which number stands at each place of its last axis:
+Every new channel, in a model's input or a convolution's output, gets a number. A tensor's index map gives the channel number
+at each position of its last axis:
 
     a, b    convolutions to 2 and 3 channels      [0 1]   [2 3 4]
     c       concatenation of a, b and a           [0 1 2 3 4 0 1]
     d       convolution of c to 7 channels        [5 6 7 8 9 10 11]; its kernel's axis 2 runs along the map of c
     e       sum of c and d                        the map of c, and 0~5 1~6 2~7 3~8 4~9 0~10 1~11 are coupled
 
-What is coupled is kept or dropped together: here 0, 5 and 10. So an op is known by the map it gives, by the axes of its
-weights that run along maps, and by what it couples. An op that mixes channels in a way that no slice of weights undoes
-freezes what it reads, with a reason.
+Coupled channels are kept or dropped together: here 0, 5 and 10. So three things describe an op: the map that it gives, the axes
+of its weights that run along maps, and the channels that it couples. An op that mixes channels in a way that no slice of
+weights undoes freezes the channels that it reads, with a reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Index = npt.NDArray[np.intp]
 Role = Literal["producer", "consumer"]
 _COLUMNS = 2
 Passage = Callable[["Trace", Node, Sequence[Index]], Index]
-"""From an op's node and the maps it reads to the map it gives; what else it finds it notes in the trace."""
+"""Computes the map that an op gives from the op's node and the maps it reads; what else it finds it records in the trace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Run:
     """An axis of a weight that runs along an index map.
 
     Args:
-        node, weight, axis: which.
+        node, weight, axis: name of the node, key of its weight, and number of the axis.
         role: "producer" where the slices make the channels, "consumer" where they read them.
         index: the map, [length of the axis].
     """
@@ -52,16 +52,16 @@ class Run:
 
 @dataclass
 class Trace:
-    """What passing through a graph finds. It grows while `trace_channels` runs.
+    """What tracing a graph has found. It grows while `trace_channels` runs.
 
     Args:
-        shapes: of the graph's tensors.
-        maps: index map of every tensor so far.
-        origins: for every tensor that brought new numbers, the first of them and its name.
-        count: of numbers given.
+        shapes: shapes of the graph's tensors.
+        maps: index map of every tensor that was traced so far.
+        origins: for every tensor with new numbers, the first of them and the tensor's name.
+        count: how many numbers have been given.
         runs: axes of weights that run along maps.
-        coupled: pairs of maps that are coupled place by place.
-        frozen: maps whose channels must all stay, and why.
+        coupled: pairs of maps that are coupled position by position.
+        frozen: maps whose channels must all stay, each with the reason.
     """
 
     shapes: Mapping[str, Shape]
@@ -73,29 +73,29 @@ class Trace:
     frozen: list[tuple[Index, str]] = field(default_factory=list)
 
     def new(self, node: Node) -> Index:
-        """A map of new numbers for the node's channels."""
+        """Return a map of new numbers for the node's channels."""
         self.origins.append((self.count, node.name))
         self.count += self.shapes[node.name][-1]
         return np.arange(self.origins[-1][0], self.count)
 
     def freeze(self, index: Index, reason: str) -> Index:
-        """The map, whose channels must all stay."""
+        """Record that all channels of the map must stay, and return it."""
         self.frozen.append((index, reason))
         return index
 
     def couple(self, indices: Sequence[Index]) -> Index:
-        """The first of some maps of one length, with all of them coupled."""
+        """Couple some maps of one length, and return the first."""
         self.coupled += [(indices[0], other) for other in indices[1:]]
         return indices[0]
 
     def run(self, node: Node, weight: str, axis: int, role: Role, index: Index) -> None:
-        """Note a run, if the node has that weight."""
+        """Record a run, if the node has that weight."""
         if weight in node.weights:
             self.runs.append(Run(node.name, weight, axis, role, index))
 
 
 def trace_channels(graph: Graph) -> Trace:
-    """The index maps of a graph. Raises ModelError as `shapes` does."""
+    """Return the index maps of a graph, and what else tracing it finds. Raises ModelError as `shapes` does."""
     trace = Trace(shapes(graph))
     for node in graph.nodes:
         trace.maps[node.name] = PASSAGES.get(node.op, _unknown)(trace, node, [trace.maps[name] for name in node.inputs])
@@ -109,7 +109,7 @@ def _input(trace: Trace, node: Node, _maps: Sequence[Index]) -> Index:
 
 
 def _opaque(trace: Trace, node: Node, maps: Sequence[Index], why: str) -> Index:
-    """New numbers, frozen like all that is read."""
+    """Freeze all maps that are read, and return a map of new numbers that are frozen too."""
     for index in maps:
         trace.freeze(index, f"{node.name!r} {why}")
     return trace.freeze(trace.new(node), f"{node.name!r} {why}")
@@ -124,7 +124,7 @@ def _same(_trace: Trace, _node: Node, maps: Sequence[Index]) -> Index:
 
 
 def _linear(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
-    """A kernel [..., in, out] reads one map and makes another."""
+    """Trace a kernel [..., in, out], which reads one map and makes another."""
     if node.attrs.get("groups", 1) != 1:
         return _opaque(trace, node, maps, "is a grouped convolution")
     last = node.weights["kernel"].ndim - 1
@@ -136,7 +136,7 @@ def _linear(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
 
 
 def _depthwise(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
-    """A kernel [kh, kw, in, multiplier] gives channel in * multiplier + m."""
+    """Trace a depthwise kernel [kh, kw, in, multiplier], which gives the channels in * multiplier + m."""
     trace.run(node, "kernel", 2, "producer", maps[0])
     made = np.repeat(maps[0], node.weights["kernel"].shape[3])
     trace.run(node, "bias", 0, "producer", made)
@@ -202,7 +202,7 @@ def _concat(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
 
 
 def _merge(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
-    """Channel by channel; a map of one channel may stand for all."""
+    """Trace an op that merges maps channel by channel; a map of one channel may be broadcast over all."""
     whole = [index for index in maps if len(index) == trace.shapes[node.name][-1]]
     for index in maps:
         if len(index) != len(whole[0]):
@@ -211,10 +211,11 @@ def _merge(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
 
 
 def _view(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
-    """Places seen as channels, or channels as places; the channel runs fastest before and after.
+    """Trace an op that views pixels as channels, or channels as pixels. The channel runs fastest before and after.
 
-    Element n of the whole tensor, [..., C] before and [..., D] after, has channel n mod C and then n mod D. Where C divides D,
-    channel j was j mod C; where D divides C, channel c becomes c mod D, so that all channels of one remainder are coupled.
+    Element n of the whole tensor has channel n mod C before, in [..., C], and n mod D after, in [..., D]. Where C divides D,
+    channel j was channel j mod C. Where D divides C, channel c becomes channel c mod D, so all channels with the same remainder
+    are coupled.
     """
     before, after = len(maps[0]), trace.shapes[node.name][-1]
     if after % before == 0:
@@ -230,7 +231,7 @@ def _crop(_trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
 
 
 def _interpolated_sum(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
-    """Along columns it adds maps that stand side by side in the channels."""
+    """Trace an interpolated sum. Along the columns, it adds maps that lie side by side in the channels."""
     return trace.couple(np.split(maps[0], node.attrs["taps"])) if node.attrs["axis"] == _COLUMNS else maps[0]
 
 
@@ -254,4 +255,4 @@ PASSAGES: Mapping[str, Passage] = MappingProxyType(
         **dict.fromkeys(("max_pool", "average_pool", "global_max_pool", "global_average_pool"), _same),
     }
 )
-"""What every op does to channels."""
+"""The function of every op that says what the op does to channels."""

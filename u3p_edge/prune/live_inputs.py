@@ -1,8 +1,8 @@
-"""Which nodes are left when whole maps go, and what they go on reading.
+"""Find which nodes are left when whole maps are dropped, and their live inputs: the inputs that they go on reading.
 
-A map with no channels is gone, and with it every node that only computes it. A concatenation goes on without that part. A
-linear map of a lost one, without a bias, is zero, so that a sum goes on without that term. Anything else that is left with
-nothing to read would be a constant, which is not what dropping channels means: it is refused.
+A map with no channels is gone, and so is every node that is only needed to compute it. A concatenation goes on without that
+part. A linear map of a lost one, without a bias, is zero, so a sum goes on without that term. Any other node that is left with
+nothing to read would become a constant. That is not what dropping channels means, so it is refused.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _ZERO_STAYS = frozenset(
         "reshape", *TRAINING_ONLY,
     )
 )  # fmt: skip
-"""Ops that give zeros for zeros. A ReLU with a threshold may not."""
+"""Ops that give zeros for zeros. A ReLU with a threshold may not do so."""
 
 
 def find_live_inputs(graph: Graph, kept: Mapping[str, npt.NDArray[np.bool_]]) -> Mapping[str, tuple[str, ...]]:
-    """For every node that some output still needs, the inputs that it goes on reading, in their order.
+    """Return the live inputs, in their order, of every node that some output still needs.
 
     Args:
-        graph: before pruning.
+        graph: the graph before pruning.
         kept: for every node, which channels of its tensor stay, [channels].
 
     Raises:
-        ModelError: a node would be left with no channels to read; names it.
+        ModelError: a node would be left with no channels to read; the message names it.
     """
     gone = {name for name, mask in kept.items() if not mask.any()}
     zero, found = _zeros(graph, gone), shapes(graph)
@@ -57,13 +57,13 @@ def _reads(node: Node, gone: Set[str], zero: Set[str], found: Mapping[str, Shape
     if node.op == "concat":
         return tuple(name for name in node.inputs if name not in gone)
     if node.op == "add" and len({found[name] for name in node.inputs}) == 1:
-        # Of zeros alone all are read, down to the node that has nothing to read.
+        # If all inputs are zeros, all are read, so that the search reaches the node that has nothing to read.
         return tuple(name for name in node.inputs if name not in zero) or node.inputs
     return node.inputs
 
 
 def _zeros(graph: Graph, gone: Set[str]) -> frozenset[str]:
-    """Nodes that are left with channels, all of them zero everywhere."""
+    """Return the nodes that are left with channels, but whose channels are all zero everywhere."""
     found: set[str] = set()
     for node in graph.nodes:
         if node.name in gone or not node.inputs:

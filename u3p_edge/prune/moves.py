@@ -1,9 +1,11 @@
-"""The moves of a search for a plan: fewer elements of one channel group, and what they cost in importance for what they save.
+"""The moves of a search for a pruning plan: each keeps fewer elements of one channel group.
+
+The price of a move is the importance that it loses, divided by the cost reduction that it brings:
 
     price = importance lost / sum over exceeded costs of min(before - after, before - bound) / bound
 
-so that going below a bound earns nothing. Kernels work in steps of channels, so that one channel less may save nothing: moves
-also go down to the multiples of 4, 8, 16 and 32, to half, and to nothing.
+With the minimum, going below a bound earns nothing. Kernels work in steps of channels, so one channel less may save nothing.
+Therefore moves also go down to the multiples of 4, 8, 16 and 32, to half, and to nothing.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from u3p_edge.prune.importance import Importance
 from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 STEPS = (4, 8, 16, 32)
-"""Multiples of channels at which kernels may get quicker."""
+"""Kernels may get faster at multiples of these numbers of channels."""
 
 NOTHING = 1e-9
-"""A relief, as a share of the bounds, that is only rounding."""
+"""The largest cost reduction, as a share of the bounds, that is only rounding."""
 
 Counts = tuple[int, ...]
-"""Elements that are kept, by the number of the group."""
+"""How many elements are kept, by the number of the group."""
 
 Costs = tuple[float, ...]
 
@@ -38,10 +40,10 @@ class RankedGroup:
     """A group and its elements, the least important first.
 
     Args:
-        group: of which any element may go.
-        elements: [size], ties by number.
-        scores: [size], of those.
-        lost: [size + 1], importance that goes with the first 0, 1, ... of them.
+        group: the group, of which any element may be dropped.
+        elements: [size], the elements by importance, ties by number.
+        scores: [size], the importance of those elements.
+        lost: [size + 1], the importance that is lost with the first 0, 1, ... of them.
     """
 
     group: ChannelGroup
@@ -50,20 +52,23 @@ class RankedGroup:
     lost: tuple[float, ...]
 
     def kept(self, count: int) -> tuple[int, ...]:
-        """The most important elements."""
+        """Return the most important `count` elements."""
         return self.elements[self.group.size - count :]
 
     def loss(self, before: int, after: int) -> float:
-        """Importance that goes from one count to a smaller one."""
+        """Return the importance that is lost between one count and a smaller one."""
         return self.lost[self.group.size - after] - self.lost[self.group.size - before]
 
     def used(self, graph: Graph) -> bool:
-        """Whether its channels are in a graph that was made smaller."""
+        """Return whether its channels are in a graph that was made smaller."""
         return any(name in graph for name in self.group.tensors)
 
 
 def rank_groups(group: ChannelGroup, importance: Importance) -> RankedGroup:
-    """A group with its elements in order. Raises ModelError without a number, finite and not below 0, for each of them."""
+    """Return a group with its elements in order of importance.
+
+    Raises ModelError unless every element has a finite importance that is not below 0.
+    """
     mend = "Judge the channels of the model that is pruned."
     if group.name not in importance:
         raise ModelError(f"there is no importance for the channels of {group.name!r}", mend=mend)
@@ -77,16 +82,17 @@ def rank_groups(group: ChannelGroup, importance: Importance) -> RankedGroup:
 
 @dataclass(frozen=True, eq=False)
 class SearchProblem:
-    """What a search goes by.
+    """The problem that a search solves.
 
     Args:
-        skeleton: of the graph before pruning.
-        ranks: the groups that may lose elements.
-        weigh: what costs are taken of a graph.
-        bounds: of each of them.
-        share: of a group's elements that go in one move.
-        smallest: elements that a group keeps unless it goes as a whole.
-        meetings: names of nodes that read where maps meet, as the fusion of a decoder does; none of them may go.
+        skeleton: the shape-only graph of the graph before pruning.
+        ranks: the ranked groups that may lose elements.
+        weigh: the functions that compute the costs of a graph.
+        bounds: the bound of each cost.
+        share: share of a group's elements that go in one move.
+        smallest: how many elements a group keeps unless it is dropped as a whole.
+        meetings: names of the merged readers: nodes that read merged maps, as the fusion of a decoder does. None of them may
+            be dropped.
     """
 
     skeleton: ShapeOnlyGraph
@@ -98,38 +104,42 @@ class SearchProblem:
     meetings: frozenset[str]
 
     def sized(self, counts: Counts) -> Graph:
-        """The graph of some counts. Raises ModelError where a node would be left with nothing to read."""
+        """Return the graph for the given counts. Raises ModelError where a node would be left with nothing to read."""
         return self.skeleton.sized({rank.group.name: count for rank, count in zip(self.ranks, counts, strict=True)})
 
     def costs(self, counts: Counts) -> Costs:
-        """Of the graph of some counts."""
+        """Return the costs of the graph for the given counts."""
         graph = self.sized(counts)
         return tuple(float(cost(graph)) for cost in self.weigh)
 
     def met(self, counts: Counts) -> bool:
-        """Whether all bounds hold."""
+        """Return whether all bounds hold for the given counts."""
         graph = self.sized(counts)
         return all(cost(graph) <= bound for cost, bound in zip(self.weigh, self.bounds, strict=True))
 
     def exceeded(self, costs: Costs) -> bool:
-        """Whether some bound does not hold."""
+        """Return whether some cost is above its bound."""
         return any(cost > bound for cost, bound in zip(costs, self.bounds, strict=True))
 
     def unit(self, count: int) -> int:
-        """Elements of a group of that many that go, or come back, in one move."""
+        """Return how many elements go, or come back, in one move of a group that has `count` of them."""
         return max(1, int(count * self.share))
 
 
 def merge_readers(graph: Graph) -> frozenset[str]:
-    """Nodes of one input that read a node of several. What is left of such a node with one input may go, but not they."""
+    """Return the merged readers: the nodes with one input that read a node with several.
+
+    A node with several inputs may be removed when one input is left of it, but its merged readers may not.
+    """
     several = {node.name for node in graph.nodes if len(node.inputs) > 1}
     return frozenset(reader for name, readers in consumers(graph).items() if name in several for reader in readers) - several
 
 
 class Move(NamedTuple):
-    """A group, by its number, from one count to a smaller one; ordered by price, then so that a search is always the same.
+    """The change of a group, by its number, from one count to a smaller one.
 
-    Its price is (importance over relief, -relief, 0). It is as of a version of the costs.
+    Moves are ordered by price; ties are broken so that a search is always the same. The price is (importance lost / cost
+    reduction, -cost reduction, 0). It belongs to one version of the costs.
     """
 
     price: tuple[float, float, float]
@@ -140,7 +150,7 @@ class Move(NamedTuple):
 
 
 def list_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, version: int) -> Iterator[Move]:
-    """Those of one group that may be made."""
+    """Yield the moves of one group that may be made."""
     count = counts[number]
     one = count - task.unit(count)
     fewer = {max(n, task.smallest) for n in (one, *(one // step * step for step in STEPS), count // 2)}
@@ -151,7 +161,7 @@ def list_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, v
 
 
 def price_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, after: int, version: int) -> Move | None:
-    """A move; None where the graph would not hold together, or where the group is without use as it is."""
+    """Return a move with its price; None where the graph would not hold together, or where the group is already unused."""
     try:
         graph = task.sized(apply_move(counts, number, after))
     except ModelError:
@@ -164,17 +174,18 @@ def price_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, 
         return Move((loss / gain, -gain, 0.0), number, after, before, version)
     if not rank.used(graph if after else task.sized(counts)):
         return None
-    # Behind all others, and those priced long ago first, so that none is made while another may have come to pay.
+    # Moves that save nothing come behind all others, and among them those that were priced first come first. So none is made
+    # while another may by now save something.
     return Move((math.inf, float(version), loss / (before - after)), number, after, before, version)
 
 
 def apply_move(counts: Counts, number: int, count: int) -> Counts:
-    """Counts with another one for one group."""
+    """Return the counts with a new count for one group."""
     return (*counts[:number], count, *counts[number + 1 :])
 
 
 def _loss(task: SearchProblem, counts: Counts, number: int, after: int, graph: Graph) -> float:
-    """Importance that goes; with a whole group also that of the groups which only it read."""
+    """Return the importance that is lost; with a whole group, also that of the groups which only it read."""
     loss = task.ranks[number].loss(counts[number], after)
     if after:
         return loss
@@ -184,7 +195,7 @@ def _loss(task: SearchProblem, counts: Counts, number: int, after: int, graph: G
 
 
 def _relief(task: SearchProblem, costs: Costs, graph: Graph) -> float:
-    """How far a graph brings exceeded costs down to their bounds, in shares of them."""
+    """Return the cost reduction: how far a graph brings exceeded costs down to their bounds, in shares of the bounds."""
     total = 0.0
     for weigh, bound, cost in zip(task.weigh, task.bounds, costs, strict=True):
         if cost > bound:

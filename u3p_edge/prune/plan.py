@@ -1,4 +1,4 @@
-"""What is kept of every channel group: the one thing that pruning decides."""
+"""The pruning plan: which elements of every channel group are kept. This is the one thing that pruning decides."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.prune.dependency import ChannelGroup, find_groups
 
 VERSION = 1
-"""Of the JSON form."""
+"""Version of the JSON form."""
 
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """Group names to the elements that are kept, ascending. Groups that are not named are kept whole.
+    """A mapping from group names to the elements that are kept, ascending. Groups that are not named are kept whole.
 
     Raises:
-        ConfigError: for an element that is no whole number from zero, or is named twice.
+        ConfigError: an element is not a whole number from zero, or is listed twice.
     """
 
     kept: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -42,16 +42,16 @@ class PruningPlan:
         return hash(frozenset(self.kept.items()))
 
     def of(self, group: ChannelGroup) -> tuple[int, ...]:
-        """The elements of a group that are kept, ascending."""
+        """Return the elements of a group that are kept, ascending."""
         return tuple(self.kept.get(group.name, range(group.size)))
 
     def dropped(self, group: ChannelGroup) -> tuple[int, ...]:
-        """The elements of a group that are not kept, ascending."""
+        """Return the elements of a group that are not kept, ascending."""
         own = set(self.of(group))
         return tuple(element for element in range(group.size) if element not in own)
 
     def check(self, found: Sequence[ChannelGroup]) -> None:
-        """Raise ModelError unless the plan fits the groups of a graph: no strange name or element, nothing frozen dropped."""
+        """Raise ModelError unless the plan fits the groups of a graph: no unknown name or element, nothing frozen dropped."""
         known = {group.name: group for group in found}
         for name, elements in self.kept.items():
             group = known.get(name)
@@ -65,18 +65,18 @@ class PruningPlan:
                 raise ModelError(f"no channel of {name!r} can be dropped: {group.frozen}", mend="Leave it out of the plan.")
 
     def then(self, later: PruningPlan) -> PruningPlan:
-        """One plan for both: this one, and then another that was made for the graph that this one leaves."""
+        """Return one plan that combines this one and a later one, which was made for the graph that this one leaves."""
         chosen = dict(later.kept)
         first = {name: own if name not in chosen else _picked(own, chosen[name]) for name, own in self.kept.items()}
         return PruningPlan({**{name: own for name, own in chosen.items() if name not in first}, **first})
 
     def to_json(self) -> str:
-        """Compact JSON text, keys sorted."""
+        """Return compact JSON text, keys sorted."""
         return json.dumps({"version": VERSION, "kept": dict(self.kept)}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> PruningPlan:
-        """Inverse of `to_json`. Raises ConfigError for anything else."""
+        """Read a plan from the text of `to_json`. Raises ConfigError for anything else."""
         try:
             value = parse_json(text)
         except ValueError as error:
@@ -92,7 +92,7 @@ _OTHER_MODEL = "It was made for another model: make a plan for this one."
 
 
 def keep_all(graph: Graph) -> PruningPlan:
-    """The plan that names every group of which channels may be dropped, and drops none."""
+    """Return the plan that names every group of which channels may be dropped, and drops none."""
     return PruningPlan({group.name: range(group.size) for group in find_groups(graph) if not group.frozen})
 
 

@@ -1,7 +1,7 @@
-"""Only the shapes of a pruned graph, quickly: what a plan would leave, for costs that do not ask for the weights.
+"""Compute only the shapes of a pruned graph, quickly: what a plan would leave, for costs that do not depend on the weights.
 
-A channel group of n elements takes k places per element along an axis, so with m of them kept an axis is (n - m) * k shorter,
-whichever they are. That is one product of a matrix and the counts for all axes of all weights.
+A channel group of n elements has k positions per element along an axis. With m elements kept, the axis is (n - m) * k shorter,
+whichever they are. So one product of a matrix and the counts gives the lengths of all axes of all weights.
 """
 
 from __future__ import annotations
@@ -28,20 +28,24 @@ Counts = npt.NDArray[np.int64]
 Key = TypeVar("Key", bound=Hashable)
 
 REMEMBERED = 4096
-"""Nodes that a skeleton keeps for the next graph. They have no weights of their own, so each takes about a kilobyte."""
+"""How many nodes a shape-only graph keeps for the next graph. They have no weights of their own, so each takes about a
+kilobyte."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShapeNode(Node):
-    """A node whose arrays are read-only views of one zero, made from a node that was checked; `Node` would copy them out."""
+    """A shape node: its arrays are read-only views of one zero. It is made from a node that was checked.
+
+    `Node` would copy the views into full arrays.
+    """
 
     def __post_init__(self) -> None:
-        """Nothing to check, nothing to copy."""
+        """Do nothing: there is nothing to check or to copy."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Lengths(Generic[Key]):
-    """Lengths of axes: [keys] with all elements, and how much shorter, [keys, groups], each missing element makes them."""
+    """Lengths of axes with all elements, [keys], and how much shorter each missing element makes them, [keys, groups]."""
 
     keys: tuple[Key, ...]
     full: Counts
@@ -53,12 +57,12 @@ class _Lengths(Generic[Key]):
 
 @dataclass(frozen=True, eq=False)
 class ShapeOnlyGraph:
-    """The shapes of a graph for any number of kept elements in every group; about half a millisecond a network of 100 nodes.
+    """The shapes of a graph for any number of kept elements in every group.
 
-    What it has once made it remembers, which nobody can see.
+    It takes about half a millisecond for a network of 100 nodes. It caches what it has made, which cannot be seen from outside.
 
     Args:
-        graph: before pruning.
+        graph: the graph before pruning.
 
     Raises:
         ModelError: as `find_groups` does.
@@ -84,19 +88,20 @@ class ShapeOnlyGraph:
             object.__setattr__(self, name, value)
 
     def sized(self, counts: Mapping[str, int]) -> Graph:
-        """What `apply` gives for a plan that keeps so many elements of each group, with zeros for weights.
+        """Return what `apply_plan` gives for a plan that keeps so many elements of each group, with zeros for weights.
 
-        Nodes, what they read, their attributes and the shapes and dtypes of their weights are the same, whichever elements the
-        plan keeps; only where a crop cuts channels, its bounds are those of keeping the first.
+        The nodes, their inputs, their attributes, and the shapes and dtypes of their weights are the same, whichever elements
+        the plan keeps. The one exception is a crop that cuts channels: its bounds are those for a plan that keeps the first
+        elements.
 
         Args:
-            counts: elements by group name; groups that are not named are kept whole.
+            counts: number of elements by group name; groups that are not named are kept whole.
 
         Returns:
-            a graph to be looked at, not to be run: its arrays are read-only views of a single zero.
+            A graph to inspect, not to run: its arrays are read-only views of a single zero.
 
         Raises:
-            ModelError: counts that do not fit the graph, or that leave a node with no channels to read.
+            ModelError: the counts do not fit the graph, or leave a node with no channels to read.
         """
         self._check(counts)
         missing = np.array([group.size - counts.get(group.name, group.size) for group in self.groups], np.int64)
@@ -120,10 +125,10 @@ class ShapeOnlyGraph:
             if count > sizes.get(name, -1):
                 PruningPlan({name: range(count)}).check(
                     self.groups
-                )  # says why it does not fit, unless it is all of a frozen one
+                )  # raises the reason why it does not fit, unless it keeps all of a frozen group
 
     def _before(self, name: str, bound: int, counts: Mapping[str, int]) -> int:
-        """How many of a tensor's first `bound` channels are left, when the first elements of every group are kept."""
+        """Return how many of a tensor's first `bound` channels are left when the first elements of every group are kept."""
         held = (group.tensors[name][: counts.get(group.name, group.size)] for group in self.groups if name in group.tensors)
         return int(sum((places < bound).sum() for places in held))
 
@@ -139,7 +144,7 @@ def _axis_lengths(graph: Graph, found: Sequence[ChannelGroup]) -> _Lengths[tuple
 
 
 def _lengths(full: Mapping[Key, int], places: Sequence[Sequence[tuple[Key, Index]]]) -> _Lengths[Key]:
-    """From lengths, and for each group what it has places along, and which, [size, n]."""
+    """Build the lengths from those with all elements, and from each group's positions along its axes, [size, n] each."""
     number = {key: at for at, key in enumerate(full)}
     each = np.zeros((len(full), len(places)), np.int64)
     for column, own in enumerate(places):

@@ -1,4 +1,4 @@
-"""What the layers of a float model compute on calibration images: their extremes and histograms."""
+"""Observe what the layers of a float model compute on calibration images: the extremes and histograms of their outputs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from u3p_edge.quantize.ranges import BINS, SHIFT, Observed
 def observe_layers(
     model: tf_keras.Model, names: Sequence[str], images: np.ndarray, advance: Callable[[], object] = lambda: None
 ) -> Mapping[str, Observed]:
-    """The values of the outputs of the layers `names` over all images, one image at a time.
+    """Observe the outputs of the layers `names` over all images, one image at a time.
 
     Args:
-        model: functional, one input [N, H, W, C].
+        model: functional model with one input [N, H, W, C].
         images: float32 [N, H, W, C], preprocessed.
         advance: called after every image.
 
     Raises:
-        DataError: no images, another shape, or pixels that are not finite.
+        DataError: there are no images, they have another shape, or some pixels are not finite.
     """
     shape = model.input_shape[1:]
     if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0 or not np.isfinite(images).all():
@@ -32,7 +32,8 @@ def observe_layers(
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is not followed
     def measure(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Reduced here and not in the probe: there every operation would become a Keras layer, which takes seconds.
+        # The outputs are reduced here and not in the probe: there every operation would become a Keras layer, which takes
+        # seconds.
         outputs = tf.nest.flatten(probe(image, training=False))
         extremes = [tf.stack([tf.reduce_min(values), tf.reduce_max(values)]) for values in outputs]
         return tf.stack(extremes), tf.stack([_histogram(values) for values in outputs])
@@ -47,6 +48,6 @@ def observe_layers(
 
 
 def _histogram(values: tf.Tensor) -> tf.Tensor:
-    """How many values have each of the bins of `quantize.ranges`: int32 [BINS]."""
+    """Count how many values lie in each of the bins of `quantize.ranges`: int32 [BINS]."""
     bits = tf.bitwise.right_shift(tf.bitcast(values, tf.uint32), tf.constant(SHIFT, tf.uint32))
     return tf.math.bincount(tf.reshape(tf.cast(bits, tf.int32), [-1]), minlength=BINS, maxlength=BINS)

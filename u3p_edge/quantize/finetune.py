@@ -1,4 +1,6 @@
-"""Quantization-aware fine-tuning: the float model's int8 twin, trained on labels and on the float model's own soft masks."""
+"""Quantization-aware fine-tuning: train the float model's int8 twin on labels and on the float model's own probabilities (the
+teacher probabilities).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from u3p_edge.models.truth import counting_pixels
 from u3p_edge.quantize.qat import fake_quantize, settle_ranges
 
 CALIBRATION_IMAGES = 64
-"""How many training images set the first ranges; chosen evenly over the set."""
+"""How many training images set the first ranges; they are chosen evenly over the set."""
 
 
 def train_qat(
@@ -33,27 +35,29 @@ def train_qat(
     keep_zeros: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tf_keras.Model:
-    """The best fake-quant model of `epochs` epochs of fine-tuning; epoch 0, calibrated only, competes too.
+    """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
 
-    Minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2,
-    where p are the fake-quant model's probabilities and q the float model's (Hinton et al. 2015, arXiv:1503.02531, with
-    the squared error, which is bounded). Adam, cosine decay to zero. The same seed on the same machine gives the same
-    order of images; the last digits may still differ between runs where TensorFlow adds in parallel.
+    Training minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2.
+    Here p are the fake-quant model's probabilities and q the float model's, which is the teacher (Hinton et al. 2015,
+    arXiv:1503.02531, but with the squared error, which is bounded). The optimizer is Adam, its learning rate decays to zero
+    with a cosine. The same seed on the same machine gives the same order of images. The last digits may still differ between
+    runs where TensorFlow adds in parallel.
 
     Args:
-        model: the float inference graph, as `quantize_aware` wants it; not changed.
+        model: the float inference graph, as `quantize_aware` expects it; not changed.
         images: float32 [N, H, W, C], preprocessed.
-        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` wants them; a pixel that does not count has -1
+        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` expects them; a pixel that does not count has -1
             in every channel.
-        loss: (labels, probabilities) to [N], one a image.
-        validate: score of a fake-quant model on the validation split, larger is better; called once before training and
-            after every epoch. A score that is not a number counts as the worst.
-        distillation: weight of the float model's soft masks; 0 trains on labels alone.
-        keep_zeros: weights of a kernel that are exactly 0 stay so, and are 0 in the integer file too (`quantize.sparsity`).
+        loss: from (labels, probabilities) to [N], one value for each image.
+        validate: returns the score of a fake-quant model on the validation split, larger is better. It is called once before
+            training and after every epoch. A score that is not a number counts as the worst.
+        distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
+        keep_zeros: weights of a kernel that are exactly 0 stay 0, in the integer file too (`quantize.sparsity`).
         progress: called with (steps done, steps in all) after every step.
 
     Raises:
-        ModelError, DataError: as `quantize_aware`; labels that do not fit. ConfigError: a setting that cannot be.
+        ModelError, DataError: as `quantize_aware`, and for labels that do not fit.
+        ConfigError: a setting is out of range.
     """
     _check(images, labels, epochs, learning_rate, batch_size, distillation)
     start = fake_quantize(model, images[_spread(len(images))])
@@ -66,7 +70,7 @@ def train_qat(
         order = rng.permutation(len(images))
         for step in range(steps):
             batch = np.sort(order[step * batch_size : (step + 1) * batch_size])
-            # Clipped as the integer file does it: one outlier would widen the moving range of every map behind the input.
+            # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
             train_step(tf.constant(np.clip(images[batch], *start.input_range)), tf.constant(labels[batch]))
             if progress is not None:
                 progress(epoch * steps + step + 1, epochs * steps)
@@ -87,13 +91,13 @@ def _train_step(
     steps: int,
     keep_zeros: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """One update of the student, compiled: (images, labels) to the loss."""
+    """Return one update of the student as a compiled function, from (images, labels) to the loss."""
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=max(1, steps))
     optimizer = tf_keras.optimizers.Adam(schedule)
     optimizer.build(student.trainable_variables)
     kept = _nonzeros(student) if keep_zeros else []
-    # The batch's size is left open: one trace serves the last, smaller batch too, and TensorFlow then sums gradients of
-    # several branches in a fixed order (with all shapes known it may take them as they happen to be ready).
+    # The batch size is left open, so that one trace also serves the last, smaller batch. TensorFlow then also sums gradients of
+    # several branches in a fixed order (with all shapes known it may sum them in the order in which they become ready).
     batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (student.input_shape, student.output_shape)]
 
     @tf.function(input_signature=batch)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
@@ -115,14 +119,14 @@ def _train_step(
 
 
 def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
-    """Every kernel that holds a zero, with 1 where it holds none and 0 where it does."""
+    """Return every kernel that has a zero, with a mask that is 0 where the kernel is 0, and 1 elsewhere."""
     kernels = [variable for variable in student.trainable_variables if len(variable.shape) == 4]
     pairs = [(kernel, tf.cast(kernel != 0, kernel.dtype)) for kernel in kernels]
     return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
 
 
 def _spread(count: int) -> np.ndarray:
-    """Indices of at most CALIBRATION_IMAGES images, evenly over all."""
+    """Return the indices of at most CALIBRATION_IMAGES images, evenly spread over all."""
     return np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_IMAGES)).round().astype(int))
 
 

@@ -1,21 +1,24 @@
-"""Where fake-quant stands in a folded graph: one at the end of every fused integer kernel, and nowhere else.
+"""Choose where a folded graph gets fake-quants: one at the end of every fused integer kernel, and nowhere else.
 
     input, convolution (+ ReLU), addition or subtraction (+ ReLU),
     multiplication                                                      RANGE: calibrated, then follows training
     ... whose values only a sigmoid reads                               LOGITS: fixed
-    ... whose values only one concatenation reads                       none: written straight in its scale
+    ... whose values only one concatenation reads                       none: written directly in its scale
     concatenation                                                       RANGE, shared by all that it joins
     sigmoid, softmax, and a product of them (the gated mask)            PROBABILITY: fixed, steps of 1/256
     pooling, resize, reshape, crop, zero padding                        none: same scale out as in
 
-"Reads values" looks through what only moves them: a convolution behind whose reshape a concatenation stands is written in
-the concatenation's scale, and a concatenation of rows inside one of channels in that of the channels.
+"Reads values" looks through ops that only move them. For example, a convolution whose values reach a concatenation through a
+reshape is written in the concatenation's scale. A concatenation of rows whose values reach one of channels is written in the
+scale of the latter.
 
-What a concatenation joins and somebody else reads too keeps its own range, and the file requantizes it on the way in.
-TFMOT's own rules give a resize a range of its own at its output, which the converter then moves to its input
-(model-optimization #1000), and take it from whatever a concatenation joins, whoever else reads it. The integer resize
-and average do round to their input's scale; imitating that with a second fake-quant of the same range was tried and
-brought the two models no closer (mean difference 0.85 against 0.75 output steps), so it is left out.
+An operand of a concatenation that another node reads too keeps its own range, and the file requantizes it on the way in.
+
+TFMOT's own rules are different. They give a resize a range of its own at its output, which the converter then moves to its
+input (model-optimization #1000). They also take the range away from every operand of a concatenation, whichever nodes read it.
+
+The integer resize and average do round to their input's scale. Imitating that with a second fake-quant of the same range was
+tried, and brought the two models no closer (mean difference 0.85 against 0.75 output steps). So it is left out.
 """
 
 from __future__ import annotations
@@ -33,11 +36,11 @@ Readers = Mapping[str, tuple[str, ...]]
 
 _SUMS = ("add", "subtract")
 _RESCALING = (*_SUMS, "conv", "multiply", "concat")
-"""Ops whose integer kernels write in any scale."""
+"""Ops whose integer kernels can write their output in any scale."""
 
 
 class Placement(Enum):
-    """What kind of fake-quant a node's tensor has."""
+    """The kind of fake-quant that a node's tensor has."""
 
     RANGE = "range"
     LOGITS = "logits"
@@ -45,7 +48,7 @@ class Placement(Enum):
 
 
 def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
-    """The fake-quants of a folded graph by node; a node that is not in the mapping has none.
+    """Return the fake-quants of a folded graph by node; a node that is not in the mapping has none.
 
     Raises:
         UntrainableError: the graph's output is not a probability, so nothing fixes its scale.
@@ -65,7 +68,7 @@ def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
 
 
 def source(graph: Graph, name: str) -> str:
-    """The node that decides a tensor's scale: the one before whatever only moves values."""
+    """Return the node that decides a tensor's scale: its own node, or the one before any ops that keep their input's scale."""
     return source(graph, graph[name].inputs[0]) if graph[name].op in SAME_SCALE else name
 
 
@@ -93,7 +96,10 @@ def _place_range(graph: Graph, readers: Readers, node: Node) -> Placement | None
 
 
 def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:
-    """Whether an integer kernel gives a node's values in any scale: not the input, nor a ReLU that is not fused into a sum."""
+    """Return whether an integer kernel can give a node's values in any scale.
+
+    None can for the input, nor for a ReLU that is not fused into a sum.
+    """
     if node.op not in _RESCALING and function(node) == "relu":
         before = graph[node.inputs[0]]
         return before.op in _SUMS and readers[before.name] == (node.name,)
@@ -101,7 +107,7 @@ def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:
 
 
 def _ends(graph: Graph, readers: Readers, name: str) -> Iterator[Node]:
-    """Who reads a tensor's values, looking through what only moves them."""
+    """Yield the nodes that read a tensor's values, looking through ops that only move them."""
     for reader in readers[name]:
         if graph[reader].op in SAME_SCALE:
             yield from _ends(graph, readers, reader)

@@ -1,20 +1,21 @@
 """The fake-quant model of quantization-aware training (Jacob et al. 2018, arXiv:1712.05877), and its ranges.
 
-Built with TFMOT's wrapper, quantizers and `QuantizeConfig`, but with our own placement and our own folding: see
-`placement` for what TFMOT's layout transforms get wrong on this network. This is the only module that imports
-TFMOT. TFMOT 0.8.1 with tf_keras needs no TF_USE_LEGACY_KERAS from the user: it takes tf_keras by itself when `tf.keras`
-is Keras 3, and sets that variable in this process while it is imported.
+The model is built with TFMOT's wrapper, quantizers and `QuantizeConfig`, but with this package's own placement and with the
+folding of `graph.fold`: see `placement` for what TFMOT's layout transforms get wrong on this network.
+
+TFMOT 0.8.1 with tf_keras needs no TF_USE_LEGACY_KERAS from the user. It takes tf_keras by itself when `tf.keras` is Keras 3,
+and sets that variable in this process while it is imported.
 
     float model ─ from_keras ─ fold ─► Graph ─ to_keras ─► plain twin ─ placement ─► wrapped twin: the fake-quant model
                                                               └─ observe ─► its ranges
 
-Training uses the folded weights, so the statistics are frozen. TFMOT instead keeps batch
-normalisation beside the convolution and quantizes with each batch's own statistics; over the few epochs of a fine-tune on
-small batches that only adds noise, and the integer file has to use the frozen ones anyway.
+Training uses the folded weights, so the statistics of batch normalisation are frozen. TFMOT instead keeps batch normalisation
+beside the convolution and quantizes with each batch's own statistics. Over the few epochs of a fine-tuning on small batches
+that only adds noise, and the integer file has to use the frozen statistics anyway.
 
-The fake-quant model converts without a representative data set: `TFLiteConverter` with `optimizations=[DEFAULT]` and int8
-input and output, and `supported_ops` left alone (TFLITE_BUILTINS_INT8 by itself insists on a data set). Trace it with a
-batch of 1: with an open batch the gate's reshape becomes SHAPE, STRIDED_SLICE and PACK.
+The fake-quant model converts without a representative data set: use `TFLiteConverter` with `optimizations=[DEFAULT]` and int8
+input and output, and leave `supported_ops` unchanged (TFLITE_BUILTINS_INT8 by itself requires a data set). Trace the model with
+a batch of 1: with an open batch size, the gate's reshape becomes SHAPE, STRIDED_SLICE and PACK.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ RANGE_FLOOR = 1e-3
 """No activation's range is narrower than this: a map that is zero on all calibration images still needs a scale."""
 
 COMPARED = 16
-"""Calibration images, evenly chosen, on which the ways of choosing ranges are compared."""
+"""How many calibration images, evenly chosen, are used to compare the ways of choosing ranges."""
 
 Ranges = Mapping[str, Range]
-"""By layer."""
+"""The range of each layer, by the layer's name."""
 
 _keras = tfmot.quantization.keras
 
@@ -97,7 +98,7 @@ class ProbabilityQuantizer(LogitQuantizer):
 
 
 class LayerConfig(_keras.QuantizeConfig):  # type: ignore[misc, name-defined]  # TFMOT has no types
-    """What TFMOT's wrapper quantizes of one layer: its kernel, if it has one, and its output, if `output` says how."""
+    """What TFMOT's wrapper quantizes of one layer: its kernel, if `kernel` is true, and its output, if `output` says how."""
 
     def __init__(self, kernel: bool, output: Any) -> None:
         self._kernel, self._output = kernel, output
@@ -127,13 +128,13 @@ class FakeQuantized:
     """A fake-quant model, and how its ranges were chosen.
 
     Args:
-        model: of the same input and output names and shapes as the float model, with its own weights. Called with
-            `training=False` it computes what the int8 file computes, up to single steps; with `training=True` its ranges
-            move.
-        ranges: the method whose model comes nearest to the float model.
-        errors: of each method, the mean squared difference of its probabilities from the float model's on a calibration
-            image, median over images: the few that hold outliers do not decide.
-        input_range: smallest and largest pixel that the integers hold; what lies beyond saturates.
+        model: a model with the input and output names and shapes of the float model, and with weights of its own. Called
+            with `training=False`, it computes what the int8 file computes, up to single steps; with `training=True`, its
+            ranges move.
+        ranges: the method of choosing ranges whose model comes nearest to the float model.
+        errors: for each method, the mean squared difference between its probabilities and the float model's on a calibration
+            image. It is the median over images, so the few that have outliers do not decide.
+        input_range: smallest and largest pixel value that the integers represent; values beyond them saturate.
     """
 
     model: tf_keras.Model
@@ -143,23 +144,25 @@ class FakeQuantized:
 
 
 def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
-    """The model of `fake_quantize` alone; see there."""
+    """Return only the model of `fake_quantize`; see there."""
     return fake_quantize(model, images).model
 
 
 def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[], object] = lambda: None) -> FakeQuantized:
-    """The fake-quant model of a float model, with ranges from calibration images: post-training int8.
+    """Return the fake-quant model of a float model, with ranges from calibration images: this is post-training int8.
 
-    Every way of choosing ranges in `quantize.ranges` is tried on up to `COMPARED` of the images, and again with the outliers
-    of the images clipped if there are any; the one whose network has the smallest error in its probabilities is kept.
+    Every way of choosing ranges in `quantize.ranges` is tried on up to `COMPARED` of the images. It is tried again with the
+    outliers of the images clipped, if there are any. The ranges whose network has the smallest error in its probabilities are
+    kept.
 
     Args:
         model: functional tf_keras inference graph, one input [N, H, W, C], one output of probabilities; not changed.
-        images: float32 [N, H, W, C], preprocessed; some tens are enough.
-        advance: called after every image that was measured.
+        images: float32 [N, H, W, C], preprocessed; a few tens are enough.
+        advance: called after every image that was observed.
 
     Raises:
-        UntrainableError: a layer that cannot be quantized, by name. DataError: no images, wrong shape, or not finite.
+        UntrainableError: a layer cannot be quantized; the message names it.
+        DataError: there are no images, they have the wrong shape, or they are not finite.
     """
     graph = _prepare(from_keras(model))
     places = place_quantizers(graph)
@@ -179,12 +182,12 @@ def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[
 
 
 def _candidates(observed: Mapping[str, Observed]) -> dict[str, Ranges]:
-    """The ranges of all layers by each way of choosing them."""
+    """Return the ranges of all layers by each way of choosing them."""
     return {method: {name: choose(seen) for name, seen in observed.items()} for method, choose in METHODS.items()}
 
 
 def _error(twin: tf_keras.Model, wrapped: tf_keras.Model, ranges: Ranges, images: np.ndarray) -> float:
-    """Mean squared difference of the probabilities under these ranges from the float twin's, median over the images."""
+    """Return the mean squared difference of the probabilities under these ranges from the float twin's, median over images."""
     _set_ranges(wrapped, ranges)
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is not followed
@@ -200,7 +203,7 @@ def _set_ranges(wrapped: tf_keras.Model, ranges: Ranges) -> None:
 
 
 def settle_ranges(model: tf_keras.Model) -> None:
-    """Set every kernel's range to the kernel as it is now: training leaves it one update behind."""
+    """Set every kernel's range from the kernel's present values. Training leaves the range one update behind."""
     for layer in model.layers:
         if isinstance(layer, _keras.QuantizeWrapperV2) and isinstance(layer.layer, tf_keras.layers.Conv2D):
             bound = kernel_bound(_variable(layer, "kernel"))
@@ -208,13 +211,13 @@ def settle_ranges(model: tf_keras.Model) -> None:
 
 
 def kernel_bound(kernel: tf.Tensor) -> tf.Tensor:
-    """Largest magnitude by output channel of an HWIO kernel, floored: float32 [O]."""
+    """Return the largest magnitude in each output channel of an HWIO kernel, but at least a floor: float32 [O]."""
     bound = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
     return tf.maximum(bound, tf.maximum(KERNEL_FLOOR * tf.reduce_max(bound), KERNEL_FLOOR / 10))
 
 
 def _prepare(graph: Graph) -> Graph:
-    """Folded, and with an identity behind the input that can carry its range."""
+    """Return the graph folded, and with an identity behind the input that can carry the input's range."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UntrainableError(
             f"QAT wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
@@ -229,12 +232,12 @@ def _prepare(graph: Graph) -> Graph:
 
 
 def _input(graph: Graph) -> str:
-    """The node of a prepared graph that carries the input's range."""
+    """Return the name of the node of a prepared graph that carries the input's range."""
     return f"{graph.inputs[0]}_int8"
 
 
 def _wrap_all(graph: Graph, twin: tf_keras.Model, places: Mapping[str, Placement]) -> tf_keras.Model:
-    """The twin with TFMOT's wrapper, of the same name, around every layer that has something to quantize."""
+    """Return the twin with TFMOT's wrapper, of the same name, around every layer that has something to quantize."""
 
     def wrap(layer: Any) -> Any:
         fresh = type(layer).from_config(layer.get_config())
@@ -257,7 +260,7 @@ def _output_quantizer(kind: Placement | None) -> Any:
 
 
 def _variable(layer: Any, name: str) -> tf.Variable:
-    """A wrapper's variable by its short name; TFMOT keeps the wrapped layer's there too, under the layer's name."""
+    """Return a wrapper's variable by its short name. TFMOT keeps the wrapped layer's there too, under the layer's name."""
     return next(weight for weight in layer.weights if weight.name.split(":")[0].split("/")[-1] == name)
 
 

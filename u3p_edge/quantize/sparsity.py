@@ -1,26 +1,29 @@
-"""Magnitude pruning of single weights (Zhu and Gupta 2017, arXiv:1710.01878) with TFMOT: for the size of a compressed file.
+"""Sparsity by magnitude pruning of single weights (Zhu and Gupta 2017, arXiv:1710.01878) with TFMOT: for a smaller compressed
+file.
 
-Zeros make no kernel faster, neither in LiteRT nor in ONNX Runtime, and the file as it lies on a disk is as long as before; what
-shrinks is the file in a compressed download or package (`gzip_bytes`). What shortens milliseconds is dropping whole channels
+Zeros make no kernel faster, neither in LiteRT nor in ONNX Runtime, and the uncompressed file is as long as before. What shrinks
+is the file in a compressed download or package (`gzip_bytes`). Dropping whole channels is what saves milliseconds
 (`u3p_edge.prune`).
 
     float model, folded and rewritten ─ wrap ─► TFMOT's wrappers ─ train, masks growing ─ strip ─► the same layers, with zeros
 
-Rewriting comes before: a kernel that a rewrite mixes from sparse ones (Winograd's, a low rank's factors) would be dense again.
+Rewriting comes first: a kernel that a rewrite mixes from sparse ones (for Winograd, or as factors of a low rank) would be dense
+again.
 
-What is left out keeps every weight bit for bit; the kernels that are pruned, and their biases, are trained.
+The kernels that are pruned, and their biases, are trained. Layers that are left out keep every weight bit for bit. These are:
 
-    the first convolution, the head    those with no convolution before or behind them, in a rewritten graph several: they have
-                                       few weights and see the image, or make the mask, alone
+    the first convolution, the head    those with no convolution before or behind them; a rewritten graph may have several. They
+                                       have few weights, and they alone see the image or make the mask.
     kernels of less than LEAST         at most a kilobyte is at stake
     kernels that are half zeros        fixed by what made them: interpolation weights between neighbours (`one_interpolation`),
-                                       columns laid into channels, a normalisation that stands alone, all of them diagonal in
-                                       blocks; training would fill in their zeros. A kernel that was pruned before is left
-                                       as it is for the same reason.
+                                       columns moved into channels, or a normalisation as a convolution of its own. All of them
+                                       are diagonal in blocks; training would fill in their zeros. A kernel that was pruned
+                                       before is left unchanged for the same reason.
 
-The last are told by their numbers, not by names, which a user may have given to a layer too: trained kernels hold hardly any
-exact zero. A fixed kernel too small to be half zeros (one or two channels) is smaller than LEAST; one of columns with more
-than five taps in groups of four is less than half zeros and is pruned like others, its own zeros first.
+The last are recognised by their numbers, not by their names, because a user may have given such a name to a layer. Trained
+kernels have hardly any exact zeros. A fixed kernel too small to be half zeros (one or two channels) is smaller than LEAST. A
+kernel of columns with more than five taps in groups of four is less than half zeros; it is pruned like others, its own zeros
+first.
 """
 
 from __future__ import annotations
@@ -49,13 +52,14 @@ from u3p_edge.quantize.zeros import Zeros
 Validate = Callable[[tf_keras.Model], float]
 
 LEAST = 1024
-"""Kernels of fewer weights are not pruned."""
+"""Kernels with fewer weights are not pruned."""
 
 FIXED = 0.5
 """A kernel with at least this share of zeros was made with them."""
 
 UPDATES = 10
-"""About how often the masks grow: each time every kernel is sorted, which for millions of weights takes longer than a step."""
+"""About how many times the masks grow. Each time, every kernel is sorted, which for millions of weights takes longer than a
+training step."""
 
 _tfmot = tfmot.sparsity.keras
 
@@ -65,12 +69,12 @@ class Sparsity(Zeros):
     """How to prune: which weights, for how many epochs, and how they are trained.
 
     Args:
-        learning_rate: of Adam at its start; it decays to zero with a cosine.
-        batch_size: in images.
-        seed: of the order of the images.
+        learning_rate: first learning rate of Adam; it decays to zero with a cosine.
+        batch_size: number of images in a batch.
+        seed: seed of the order of the images.
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value is out of range.
     """
 
     learning_rate: float = 1e-4
@@ -96,26 +100,28 @@ def sparsify(
     validate: Validate,
     progress: Callable[[int, int], None] | None = None,
 ) -> tf_keras.Model:
-    """The model with zeros in its kernels, fine-tuned on labels.
+    """Return the model with zeros in its kernels, fine-tuned on labels.
 
     Unstructured masks grow over the first half of the steps, fast at first (Zhu and Gupta's cubic schedule from half the
-    share), then stay; the 2:4 masks are those of the first step. Kept is the best by `validate` of the epochs that end with
-    the whole share, and of pruning without training, so training never makes it worse.
+    share), then stay fixed. The 2:4 masks are those of the first step. The best result by `validate` is kept: among the epochs
+    that end with the whole share of zeros, and pruning without training. So training never makes the result worse.
 
     Args:
-        model: functional tf_keras inference graph [N, H, W, C] to [N, H, W, K], folded, else magnitudes are compared before
-            the normalisation's scale; normalisations that are left keep their statistics. Not changed.
+        model: functional tf_keras inference graph [N, H, W, C] to [N, H, W, K]. It should be folded, or else magnitudes are
+            compared before the normalisation's scale. Normalisations that are left keep their statistics. Not changed.
         images: float32 [N, H, W, C], preprocessed.
-        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` wants them.
-        loss: (labels, probabilities) to [N], one an image.
-        validate: score of a plain model, larger is better; NaN counts as the worst. The model it is given changes afterwards.
+        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` expects them.
+        loss: from (labels, probabilities) to [N], one value for each image.
+        validate: returns the score of a plain model, larger is better; NaN counts as the worst. The model that it gets changes
+            afterwards.
         progress: called with (steps done, steps in all) after every step.
 
     Returns:
-        A model of its own with the names, shapes and settings of the given one; pruned weights are exactly 0.
+        A new model with the names, shapes and settings of the given one; pruned weights are exactly 0.
 
     Raises:
-        ModelError: no convolution that can be pruned, or a layer that cannot be read. DataError: labels that do not fit.
+        ModelError: no convolution can be pruned, or a layer cannot be read.
+        DataError: the labels do not fit.
     """
     if images.ndim != 4 or labels.ndim != 4 or labels.shape[:3] != images.shape[:3] or len(images) == 0:
         raise DataError(f"pruning wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
@@ -150,9 +156,9 @@ def sparsify(
 
 
 def prunable(graph: Graph, sparsity: Sparsity) -> tuple[str, ...]:
-    """The convolutions whose kernels are pruned, in the graph's order; the module docstring says which are not."""
+    """Return the convolutions whose kernels are pruned, in the graph's order; the module docstring says which are not."""
     convs = [node for node in graph.nodes if node.op in CONVOLUTIONS]
-    # With nothing but itself among what it is computed from, it is a first one; a head is in nobody's past but its own.
+    # A first convolution has no other convolution in its past; a head is in the past of no other convolution.
     past = {node.name: {conv.name for conv in convs} & ancestors(graph, *node.inputs) for node in convs}
     read = frozenset[str]().union(*past.values())
     return tuple(
@@ -163,19 +169,19 @@ def prunable(graph: Graph, sparsity: Sparsity) -> tuple[str, ...]:
 
 
 def masks(model: tf_keras.Model) -> Mapping[str, npt.NDArray[np.bool_]]:
-    """Where the kernels of a plain model's convolutions are zero: bool [h, w, I, O] by layer."""
+    """Return where the kernels of a plain model's convolutions are zero: bool [h, w, I, O] by layer."""
     return MappingProxyType(
         {node.name: node.weights["kernel"] == 0 for node in from_keras(model).nodes if node.op in CONVOLUTIONS}
     )
 
 
 def share_of(zeros: Mapping[str, npt.NDArray[np.bool_]]) -> float:
-    """The share, 0..1, of all weights of `masks` that are zero; 0 where there are none."""
+    """Return the share, 0..1, of all weights of `masks` that are zero; 0 where there are no weights."""
     return sum(int(mask.sum()) for mask in zeros.values()) / max(1, sum(mask.size for mask in zeros.values()))
 
 
 def gzip_bytes(file: Path | bytes) -> int:
-    """Size of a file, or of its content, after gzip at level 9. Raises ArtifactError for one that cannot be read."""
+    """Return the size of a file, or of its content, after gzip at level 9. Raises ArtifactError if it cannot be read."""
     if isinstance(file, bytes):
         return len(gzip.compress(file, compresslevel=9, mtime=0))
     try:
@@ -190,7 +196,7 @@ def _worth_it(kernel: npt.NDArray[np.float32], sparsity: Sparsity) -> bool:
 
 
 def _schedule(sparsity: Sparsity, steps: int) -> tuple[Any, int]:
-    """TFMOT's schedule, and the step, counted from 1, from which on the masks are whole and stay."""
+    """Return TFMOT's schedule, and the step, counted from 1, from which on the masks are complete and stay fixed."""
     growing = max(0, steps // 2 - 1) if sparsity.pattern == "unstructured" else 0
     every = max(1, growing // UPDATES)
     last = 1 + growing // every * every
@@ -200,7 +206,7 @@ def _schedule(sparsity: Sparsity, steps: int) -> tuple[Any, int]:
 
 
 def _wrapped(graph: Graph, names: tuple[str, ...], schedule: Any, sparsity: Sparsity) -> tf_keras.Model:
-    """A copy with TFMOT's wrapper around the layers `names`, which alone can be trained."""
+    """Return a copy with TFMOT's wrapper around the layers `names`; only these can be trained."""
     options = {"sparsity_m_by_n": (2, 4)} if sparsity.pattern == "2:4" else {}
 
     def wrap(layer: Any) -> Any:
@@ -212,7 +218,7 @@ def _wrapped(graph: Graph, names: tuple[str, ...], schedule: Any, sparsity: Spar
 
 
 def _prune_now(wrapped: tf_keras.Model, step: int) -> None:
-    """Prune as in that step of the schedule, without training."""
+    """Prune as in the given step of the schedule, without training."""
     for layer in wrapped.layers:
         if isinstance(layer, tf_keras.layers.Wrapper):
             layer.pruning_step.assign(step)
@@ -223,12 +229,15 @@ def _prune_now(wrapped: tf_keras.Model, step: int) -> None:
 def _train_step(
     wrapped: tf_keras.Model, loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], learning_rate: float, steps: int
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """One update, compiled. The wrappers count the step, grow their masks and apply them in the forward pass, so that after
-    it pruned weights are one update away from zero, until the next one or the end of the epoch."""
+    """Return one update as a compiled function.
+
+    The wrappers count the step, grow their masks and apply them in the forward pass. So after an update, pruned weights are one
+    update away from zero, until the next update or the end of the epoch.
+    """
     optimizer = tf_keras.optimizers.Adam(tf_keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps)))
     variables = wrapped.trainable_variables
     optimizer.build(variables)
-    # The batch's size is left open for the last, smaller one, as in `finetune`.
+    # The batch size is left open for the last, smaller batch, as in `finetune`.
     batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (wrapped.input_shape, wrapped.output_shape)]
 
     @tf.function(input_signature=batch)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
@@ -242,7 +251,7 @@ def _train_step(
 
 
 def _epochs(count: int, sparsity: Sparsity) -> Iterator[list[npt.NDArray[np.intp]]]:
-    """The indices of each batch, epoch by epoch."""
+    """Yield the indices of the images of each batch, epoch by epoch."""
     rng = np.random.default_rng(sparsity.seed)
     for _ in range(sparsity.epochs):
         order = rng.permutation(count)
@@ -253,7 +262,7 @@ Weights = Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
 
 
 def _weights(plain: tf_keras.Model, names: tuple[str, ...]) -> Weights:
-    """Kernel and bias of the layers `names`."""
+    """Return kernel and bias of the layers `names`."""
     layers = {name: plain.get_layer(name) for name in names}
     # A masked negative weight is -0.0; adding 0.0 makes it the zero whose bytes are all zero.
     return {

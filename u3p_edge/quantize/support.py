@@ -1,4 +1,4 @@
-"""What quantization-aware training can train: every node has to have an int8 kernel that computes what the float node does."""
+"""Check what quantization-aware training can train: every node needs an int8 kernel that computes what the float node does."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class UntrainableError(ModelError):
 
 
 def check_trainable(graph: Graph) -> None:
-    """Refuse what would become a float island, or another function, in the integer file.
+    """Refuse a graph with a node that would become a float island, or compute another function, in the integer file.
 
     Args:
-        graph: not yet folded, so that the message names the layer that the user knows.
+        graph: the graph before folding, so that the message names the layer that the user knows.
 
     Raises:
         UntrainableError: the first node that quantization-aware training does not know; the message names it.

@@ -1,4 +1,6 @@
-"""Which weights become zero for the size of a compressed file. No TensorFlow here: recipes are read without it."""
+"""Settings of sparsity: which weights become zero, for a smaller compressed file. No TensorFlow here: recipes are read
+without it.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,17 @@ Pattern = Literal["unstructured", "2:4"]
 
 @dataclass(frozen=True)
 class Zeros:
-    """Magnitude pruning for file size: a share of every kernel's weights becomes zero, the smallest ones, and stays it.
+    """Magnitude pruning for file size (sparsity): a share of every kernel's weights, the smallest ones, becomes and stays zero.
 
     Args:
-        share: of each pruned kernel's weights, above 0 and below 1; 0.5 for the pattern "2:4".
-        pattern: "unstructured" takes them from anywhere in the kernel; "2:4" two of every four that are neighbours along the
-            input channels, axis 2 of a tf_keras kernel [h, w, I, O] and the last of a TFLite kernel [O, h, w, I], counted
-            from channel 0 (of what is left over at the end, the two largest stay).
-        epochs: of fine-tuning; 0 prunes without any.
+        share: share of each pruned kernel's weights that becomes zero, above 0 and below 1; 0.5 for the pattern "2:4".
+        pattern: "unstructured" takes them from anywhere in the kernel. "2:4" takes two of every four that are neighbours along
+            the input channels, which are axis 2 of a tf_keras kernel [h, w, I, O] and the last axis of a TFLite kernel
+            [O, h, w, I]. The fours are counted from channel 0; of what is left over at the end, the two largest stay.
+        epochs: number of epochs of fine-tuning; 0 prunes without any.
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value is out of range.
     """
 
     share: float = 0.5
