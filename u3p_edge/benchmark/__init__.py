@@ -1,1 +1,1 @@
-"""Accuracy, latency and memory, side by side in one run."""
+"""Benchmark of exported files: accuracy, latency and memory, side by side in one run."""

@@ -1,4 +1,4 @@
-"""Dice and IoU of a session's labels on real images, by group, and how often they are the float model's."""
+"""Dice and IoU of a session's labels on real images, by group, and their agreement with the float model's labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Labels = npt.NDArray[np.uint8]
 
 
 def predict_labels(session: Session, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None) -> Labels:
-    """Labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
+    """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
     found = []
     for image in images:
         found.append(to_labels(session.run(image)))
@@ -28,14 +28,14 @@ def predict_labels(session: Session, images: npt.NDArray[np.float32], advance: C
 
 
 def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence[str], labels: int) -> Accuracy:
-    """Accuracy of predicted labels.
+    """Return the accuracy of predicted labels.
 
-    Pixels are pooled over the images of a group (a patient, a volume), so that slices with a few pixels of a class do
-    not weigh as much as its bulk; classes are then averaged over the groups that have them.
+    Pixels are pooled over the images of a group (a patient, a volume). So slices with a few pixels of a class do not weigh as
+    much as those with most of it. The scores of each class are then averaged over the groups that have it.
 
     Args:
         truth, prediction, reference: labels uint8 [N, H, W]; `reference` is the float model's prediction.
-        groups: one name an image.
+        groups: the group name of each image.
         labels: number of classes, background included.
     """
     counts = metrics.confusion_by_group(truth, prediction, groups, labels)
@@ -47,11 +47,11 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
 
 
 def distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Distances | None:
-    """HD95 and surface distance of predicted labels, in pixels; None where SciPy is not installed.
+    """Return HD95 and surface distance of predicted labels, in pixels; None if SciPy is not installed.
 
     Args:
         truth, prediction: labels uint8 [N, H, W].
-        groups: one name an image.
+        groups: the group name of each image.
         labels: number of classes, background included.
     """
     if find_spec("scipy") is None:
@@ -70,7 +70,7 @@ def distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: 
 
 
 def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequence[str]) -> str:
-    """Hexadecimal sha256 of what accuracy is measured on."""
+    """Return the hexadecimal sha256 of the data that accuracy is measured on."""
     digest = hashlib.sha256("\0".join(groups).encode())
     for array in (images, labels):
         digest.update(str((array.dtype.str, array.shape)).encode())
@@ -79,11 +79,11 @@ def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequenc
 
 
 def _mean_over(images: metrics.Scores) -> metrics.Scores:
-    """The mean of [N, labels, 2] over the images that have a class; NaN where none has."""
+    """Average [N, labels, 2] over the images that have a class; NaN if none has."""
     count = len(images)
     return metrics.mean_over_groups(images.reshape(count, -1)).reshape(images.shape[1:])
 
 
 def _optional(scores: metrics.Scores) -> Scores:
-    """NaN as None."""
+    """Return the scores with None for NaN."""
     return tuple(None if math.isnan(score) else float(score) for score in scores)

@@ -1,4 +1,4 @@
-"""Absolute budgets of the gate: what a file may cost on this machine, whatever it cost before."""
+"""Absolute budgets of the gate: the most that a file may cost on this machine, whatever it cost in the baseline."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from u3p_edge.benchmark.statistics import Interval, median
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The most that a file may cost; None for no budget.
+    """The budgets of a file; None for no budget.
 
     Args:
-        ms: median latency in milliseconds, at the fewest threads that are looked at.
+        ms: median latency in milliseconds, at the smallest number of threads that is compared.
         mb: size of the file in 10^6 bytes.
         peak_mb: peak memory of a fresh process in 10^6 bytes.
     """
@@ -26,23 +26,23 @@ class Ceilings:
 
     @property
     def given(self) -> bool:
-        """Whether there is any."""
+        """Whether there is any budget."""
         return (self.ms, self.mb, self.peak_mb) != (None, None, None)
 
 
 def select_bounded(artifacts: Sequence[ArtifactResult], named: bool) -> tuple[ArtifactResult, ...]:
-    """The files that budgets are for: all where the user named them, else the int8 ones, else all."""
+    """Return the files that the budgets apply to: all if the user named them, else the int8 ones, else all."""
     int8 = tuple(artifact for artifact in artifacts if artifact.format.endswith("-int8"))
     return tuple(artifacts) if named or not int8 else int8
 
 
 def check_ceilings(artifact: ArtifactResult, ceilings: Ceilings, threads: Sequence[int]) -> Iterator[Check]:
-    """One check a budget.
+    """Yield one check per budget.
 
     Args:
-        artifact: measured now.
+        artifact: the file, as measured in the current run.
         ceilings: the budgets.
-        threads: that are looked at; empty for all.
+        threads: numbers of threads to compare; empty for all.
     """
     if ceilings.ms is not None:
         yield _latency(artifact, ceilings.ms, threads)
@@ -70,5 +70,5 @@ def _check(what: What, artifact: ArtifactResult, found: Interval, limit: float, 
 
 
 def thread_count(count: int) -> str:
-    """E.g. "2 threads"."""
+    """Return the count in words, e.g. "2 threads"."""
     return f"{count} thread{'s' if count > 1 else ''}"

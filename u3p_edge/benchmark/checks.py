@@ -1,4 +1,4 @@
-"""What the gate says: one check after another, and the verdict of all."""
+"""The output of the gate: its checks, and the verdict over all of them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["passed", "regressed", "inconclusive", "incomparable", "missing"]
-"""missing: one of the two runs lacks it. inconclusive: its samples are too few or too noisy to decide."""
+"""missing: one of the two runs lacks the value. inconclusive: its samples are too few or too noisy to decide."""
 
 What = Literal["accuracy", "latency", "memory", "size"]
 EVERYTHING: tuple[What, ...] = ("accuracy", "latency", "memory", "size")
 OUTCOMES: tuple[Outcome, ...] = ("regressed", "incomparable", "inconclusive", "passed")
-"""Those that a verdict can have, the first that any check has."""
+"""Outcomes that a verdict can have; it is the first of them that any check has."""
 
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "regressed": 1, "incomparable": 3, "inconclusive": 4}
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """What may change without a regression.
+    """How much may change without a regression.
 
     Args:
-        slowdown: of the latency ratio to float, as a share: 0.1 = 10 %.
-        drop: of the mean foreground Dice, in points: 0.1 = from 90.0 to 89.9.
-        memory: growth of the peak, as a share.
+        slowdown: growth of the latency ratio to float, as a share: 0.1 = 10 %.
+        drop: drop of the mean foreground Dice, in points: 0.1 = from 90.0 to 89.9.
+        memory: growth of the peak memory, as a share.
         size: growth of the file, as a share.
     """
 
@@ -35,14 +35,14 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison of one file, and why it ended so.
+    """One comparison of one file, with its outcome and the reason.
 
     Args:
-        what: is compared; "file" where a whole file is in one of the runs alone.
+        what: what is compared; "file" if only one of the runs has the file.
         artifact: name of the file.
-        outcome: of the comparison.
-        reason: in words, with the measured values.
-        detail: what tells it from other checks of the file, e.g. "1 thread"; it never holds a measured value.
+        outcome: outcome of the comparison.
+        reason: the reason in words, with the measured values.
+        detail: distinguishes it from other checks of the file, e.g. "1 thread"; it never holds a measured value.
     """
 
     what: What | Literal["file"]
@@ -53,7 +53,7 @@ class Check:
 
     @property
     def title(self) -> str:
-        """The check's name, the same in every run: what, and its detail."""
+        """The check's name, which is the same in every run: `what`, and the detail if there is one."""
         return f"{self.what}, {self.detail}" if self.detail else self.what
 
 
@@ -66,12 +66,12 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """The first of `OUTCOMES` that any check has; what is missing does not decide. Nothing compared is incomparable."""
+        """The first of `OUTCOMES` that any check has; "missing" does not count. "incomparable" if nothing was compared."""
         found = {check.outcome for check in self.checks}
         return next((outcome for outcome in OUTCOMES if outcome in found), "incomparable")
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """0 passed, 1 regressed, 3 incomparable, 4 inconclusive. Strict: 1 if anything is inconclusive or missing."""
+        """Return 0 passed, 1 regressed, 3 incomparable, 4 inconclusive. Strict: 1 if anything is inconclusive or missing."""
         if strict and any(check.outcome in ("inconclusive", "missing") for check in self.checks):
             return EXIT_CODES["regressed"]
         return EXIT_CODES[self.outcome]

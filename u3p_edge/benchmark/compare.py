@@ -1,8 +1,8 @@
 """The gate: is a run worse than the one kept as baseline?
 
-Latency is compared as the ratio to a float file of the same run, never as absolute time. It regressed only where the whole
-bootstrap interval of its change lies beyond the tolerance, and it passed only where the whole interval lies within. Between the
-two the samples do not decide: an outcome of its own. What cannot be compared has neither passed nor failed.
+Latency is compared as the ratio to a float file of the same run, never as absolute time. It regressed only if the whole
+bootstrap interval of its change lies beyond the tolerance. It passed only if the whole interval lies within the tolerance.
+Otherwise the samples do not decide, which is an outcome of its own. What cannot be compared has neither passed nor failed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from u3p_edge.benchmark.slowdown import check_latency
 
 @dataclass(frozen=True)
 class Scope:
-    """What of two runs is compared.
+    """Which parts of two runs are compared.
 
     Args:
-        what: accuracy, latency, memory, size.
+        what: any of accuracy, latency, memory and size.
         files: patterns of names, e.g. "*int8*"; empty for all files.
         threads: numbers of threads; empty for all.
-        reference: name of the float file that ratios refer to; empty for the baseline's, where both runs have it.
+        reference: name of the float file that ratios refer to; empty for the baseline's, if both runs have it.
     """
 
     what: tuple[What, ...] = EVERYTHING
@@ -42,10 +42,12 @@ def gate(
     scope: Scope | None = None,
     ceilings: Ceilings | None = None,
 ) -> Verdict:
-    """Compare two runs, file by file, each with the one of the same name or role; a file of one run alone is named, no more.
+    """Compare two runs file by file, each with the file of the same name or role.
+
+    A file that only one run has is reported as missing, and not compared.
 
     Raises:
-        ConfigError: no file is called as `scope` says.
+        ConfigError: no file has a name that `scope` gives.
     """
     limits, scope, ceilings = tolerances or Tolerances(), scope or Scope(), ceilings or Ceilings()
     pairs = match(baseline, current)
@@ -83,7 +85,7 @@ def _pair(
 def _notes(
     baseline: RunResult, current: RunResult, pairs: Sequence[Pair], reference: Pair | None, scope: Scope
 ) -> tuple[str, ...]:
-    """Which files were compared under two names, and what ratios refer to where that is not plain."""
+    """Note which files were compared under two names, and which file ratios refer to if that is not obvious."""
     notes = [
         f"{pair.before.name} of the baseline is compared with {pair.after.name}: both are {pair.after.format}."
         for pair in pairs
@@ -100,7 +102,7 @@ def _notes(
 
 
 def _different_task(baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult) -> str:
-    """Why an artifact of two runs is not the same thing; empty if it is."""
+    """Return why an artifact does not do the same task in both runs; empty if it does."""
     if before.input_shape != after.input_shape:
         return f"its input was {_shape(before)} and is {_shape(after)}"
     if before.format != after.format:
@@ -127,7 +129,7 @@ def _accuracy(
         yield Check("accuracy", name, "incomparable", "no foreground class is in the images")
         return
     drop = 100 * (old - new)
-    # A drop of exactly the tolerance passes; 1e-9 covers the rounding of the subtraction.
+    # A drop of exactly the tolerance passes; 1e-9 covers the rounding error of the subtraction.
     outcome: Outcome = "regressed" if drop > limits.drop + 1e-9 else "passed"
     yield Check(
         "accuracy", name, outcome, f"mean Dice {100 * old:.2f} -> {100 * new:.2f} ({-drop:+.2f} points, {limits.drop:g} may go)"
@@ -170,7 +172,7 @@ def _memory(
 
 
 def _growth(what: What, name: str, old: Sequence[float], new: Sequence[float], limit: float) -> Check:
-    """With a few samples each, the growth lies between that of the extremes; the very same samples did not grow."""
+    """Check a growth. With a few samples each, it lies between the growths of the extremes; for equal samples it is 0."""
     least, most = _share(min(new), max(old)), _share(max(new), min(old))
     if tuple(old) == tuple(new):
         least = most = 0.0
@@ -180,14 +182,14 @@ def _growth(what: What, name: str, old: Sequence[float], new: Sequence[float], l
 
 
 def _share(new: float, old: float) -> float:
-    """Growth from old to new, as a share; infinite from nothing."""
+    """Return the growth from old to new as a share; infinite if old is 0."""
     if old <= 0:
         return math.inf if new > 0 else 0.0
     return new / old - 1
 
 
 def _different_machine(old: Environment, new: Environment) -> str:
-    """Why times and memory of two machines say nothing of each other; empty if they do."""
+    """Return why times and memory of the two machines cannot be compared; empty if they can."""
     for label, a, b in (
         ("operating systems", old.system.split(" ")[0], new.system.split(" ")[0]),
         ("instruction sets", old.machine, new.machine),

@@ -1,12 +1,12 @@
-"""How long two cores take to hand a byte to each other and back: whether they share a cache.
+"""Core-to-core latency: how long a byte takes from one core to another. It shows whether the two share a cache.
 
 Two threads pass every map of a network between the cores they run on. A virtual machine's two cores may share a cache in one
-minute and lie in two parts of the processor in the next, as its host likes; nothing tells the guest. What is bound by
-arithmetic hardly notices, what moves data does: a message was seen to take six times as long, and a network of many small
-operators a fifth longer. So every sample of two threads is kept with the time of a message beside it.
+minute and lie in two parts of the processor in the next. The host decides that and the guest is not told. Code bound by
+arithmetic hardly slows down, but code that moves data does: a message was seen to take six times as long, and a network of many
+small operators a fifth longer. So every sample with two threads is stored together with the core-to-core latency next to it.
 
-A process of its own echoes what this one writes into memory that both see. Python itself is part of each message, some
-100 ns, so only large differences mean anything: see `FAR`.
+A separate process echoes what this one writes into shared memory. Python itself is part of each message, some 100 ns, so only
+large differences mean anything: see `FAR`.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.benchmark.result import Latency
 
 MESSAGES = 20 * BATCH
-"""There and back, each time that is measured: about a millisecond."""
+"""Round trips in each measurement, about a millisecond together."""
 
 FAR = 2.0
-"""Cores whose messages take this many times the shortest of a run share no cache. On an AMD EPYC those between cores that do
-take 107 to 156 ns, the others 296 to 335 ns."""
+"""Cores share no cache if their messages take at least this many times the shortest of a run. On an AMD EPYC a message takes
+107 to 156 ns between cores that share one, and 296 to 335 ns between others."""
 
 CoreDistance = Callable[[], float]
-"""Nanoseconds of a message one way."""
+"""Measures the core-to-core latency: nanoseconds of a message one way."""
 
 
 @contextlib.contextmanager
 def time_messages(threads: int) -> Iterator[CoreDistance | None]:
-    """What times a message between this process's two cores; None where it would say nothing.
+    """Give a function that measures the core-to-core latency of this process's two cores; None if it would mean nothing.
 
-    It says something of a network at `threads` threads where those are two, and exactly two cores are there for them. Only
-    Linux lets a thread be put on a core.
+    It is meaningful for a network at `threads` threads only if those are two and the process may use exactly two cores. Only
+    Linux can pin a thread to a core.
     """
     if threads != 2 or available_cores() != 2 or not sys.platform.startswith("linux"):
         yield None
@@ -56,26 +56,26 @@ def time_messages(threads: int) -> Iterator[CoreDistance | None]:
 
 
 def shortest_time(latencies: Sequence[Latency]) -> float | None:
-    """The shortest message beside any sample; None unless it was measured for all of them."""
+    """Return the shortest core-to-core latency of all samples; None unless it was measured for all of them."""
     if not latencies or not all(entry.handoff_ns for entry in latencies):
         return None
     return min(min(entry.handoff_ns) for entry in latencies)
 
 
 def near(latency: Latency, shortest: float) -> tuple[bool, ...]:
-    """For each sample, whether the two cores shared a cache, if they did so beside the shortest message."""
+    """Return for each sample whether the two cores shared a cache, given that they did during the shortest message."""
     return tuple(took < FAR * shortest for took in latency.handoff_ns)
 
 
 def shares_cache(latencies: Sequence[Latency], shortest: float) -> tuple[int, ...]:
-    """The rounds in which the cores shared a cache beside every one of the latencies."""
+    """Return the indices of the rounds in which the cores shared a cache during the samples of all these latencies."""
     rounds = zip(*(near(entry, shortest) for entry in latencies), strict=True)
     return tuple(number for number, shared in enumerate(rounds) if all(shared))
 
 
 @contextlib.contextmanager
 def _echo(shared: int, core: int) -> Iterator[subprocess.Popen[str]]:
-    # A session of its own: Ctrl-C is for this process, and the echo ends as its input does.
+    # A new session: Ctrl-C is for this process only, and the echo ends when its input ends.
     echo = subprocess.Popen(
         child.command("core_distance_echo", shared, core),
         stdin=subprocess.PIPE,
@@ -92,7 +92,7 @@ def _echo(shared: int, core: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def _measure(memory: mmap.mmap, echo: subprocess.Popen[str], core: int) -> float:
-    """Of the quickest batch: what else the machine does only ever adds time."""
+    """Return the core-to-core latency of the fastest batch: other programs can only add time."""
     if echo.stdin is None:
         raise ValueError("the echo has no input")
     allowed = os.sched_getaffinity(0)

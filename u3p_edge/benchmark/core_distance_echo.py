@@ -1,7 +1,7 @@
 """A process that echoes bytes from another core.
 
-Run as `python -m u3p_edge.benchmark.core_distance_echo DESCRIPTOR CORE`; each line of its input asks for that many echoes.
-It ends with its input.
+Run as `python -m u3p_edge.benchmark.core_distance_echo DESCRIPTOR CORE`; each line of its input is a number of echoes to make.
+It ends when its input ends.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 
 SIZE = 4096
-"""Bytes of the shared memory: the first is written here, the one in the middle there, in two lines of any cache."""
+"""Bytes of shared memory: the measuring process writes the first, the echo the middle one, in two lines of any cache."""
 
 BATCH = 100
 PATIENCE = 1_000_000
-"""Looks at a byte before asking whether the other side still lives: some 50 ms, where a message takes a microsecond."""
+"""Reads of a byte before checking whether the other process is alive: some 50 ms, where a message takes a microsecond."""
 
 
 def await_byte(memory: mmap.mmap, place: int, value: int, alive: Callable[[], bool]) -> None:
-    """Wait for a byte to be `value` without haste. Raises ChildProcessError once the other side is gone."""
+    """Wait with pauses until a byte is `value`. Raises ChildProcessError once the other process is gone."""
     while memory[place] != value:
         if not alive():
             raise ChildProcessError("the process that timed messages between the cores has ended")
@@ -29,7 +29,7 @@ def await_byte(memory: mmap.mmap, place: int, value: int, alive: Callable[[], bo
 
 
 def main(descriptor: str, core: str) -> None:
-    """Echo until the input ends, or the process that asked."""
+    """Echo until the input ends, or the parent process."""
     parent = os.getppid()
     os.sched_setaffinity(0, {int(core)})
     patience, middle = range(PATIENCE), SIZE // 2

@@ -1,4 +1,4 @@
-"""What machine and libraries a measurement belongs to; nothing that names the host or its user."""
+"""The machine and libraries that a measurement belongs to; nothing in it names the host or its user."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FEATURES = (
     "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
     "asimd", "asimddp", "i8mm", "sve", "sve2", "bf16",
 )  # fmt: skip
-"""As Linux names them in /proc/cpuinfo: what XNNPACK and ONNX Runtime choose their int8 and float kernels by."""
+"""Processor features, as Linux names them in /proc/cpuinfo, by which XNNPACK and ONNX Runtime select int8 and float kernels."""
 
 
 def describe_environment() -> Environment:
-    """The environment of this process."""
+    """Return the environment of this process."""
     cpuinfo = parse_cpuinfo(text_of(Path("/proc/cpuinfo")))
     board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
     return Environment(
@@ -35,7 +35,7 @@ def describe_environment() -> Environment:
 
 
 def available_cores() -> int:
-    """Cores that this process may use, at least 1."""
+    """Return the number of cores that this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

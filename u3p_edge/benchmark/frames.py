@@ -1,4 +1,4 @@
-"""The time of a whole frame, side by side: an image is prepared, the network runs, and the mask is restored."""
+"""Time of a whole frame for several sessions side by side: prepare an image, run the network, restore the mask."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def time_frames(
     advance: Callable[[], object] = lambda: None,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> tuple[Frames, ...]:
-    """Times of each session, one sample a round; the sessions take turns, beginning with another one in each round.
+    """Time whole frames with each session, one sample per round; sessions take turns, starting with another in each round.
 
     Args:
-        sessions: all with one preprocessing.
+        sessions: sessions with the same preprocessing.
         pixels: uint8 [H, W, C], in memory: reading a file is not part of a frame.
-        threads: of the sessions.
-        rounds: how many at most, after one that is not kept.
+        threads: number of threads of the sessions.
+        rounds: number of rounds at most, after one warm-up round that is discarded.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
         advance: called after each round.
-        clock: in nanoseconds, rising.
+        clock: returns nanoseconds that never decrease.
     """
     kept: list[list[tuple[float, float, float]]] = [[] for _ in sessions]
     for session in sessions:
@@ -55,9 +55,9 @@ def time_frames(
 
 
 def frame_pixels(originals: Sequence[Original], preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """An image uint8 [H, W, C] of the size that most of the data has, or of the network's without data.
+    """Return an image uint8 [H, W, C] of the most common size in the data, or of the network's input size without data.
 
-    What it shows does not matter to the time, so it is noise.
+    Its content does not matter for the time, so it is noise.
     """
     sizes = Counter(original.size for original in originals)
     size = sizes.most_common(1)[0][0] if sizes else (preprocessing.height, preprocessing.width)

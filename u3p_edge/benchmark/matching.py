@@ -1,4 +1,4 @@
-"""Which file of one run is compared with which of another: by name, else by what it is for, never by the order of the files."""
+"""Match the files of two runs for comparison: by name, else by role, never by the order of the files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.errors import ConfigError
 
 ORIGINAL = "reference."
-"""How the name begins of the float file of the model before pruning and rewriting."""
+"""Name prefix of the float file of the original model, before pruning and rewriting."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A file of the baseline and its counterpart of now; None where there is none. One of them is given."""
+    """A file of the baseline and its counterpart in the current run; one of the two may be None, but not both."""
 
     before: ArtifactResult | None
     after: ArtifactResult | None
 
     @property
     def name(self) -> str:
-        """The name of now, else the baseline's."""
+        """The name in the current run, else in the baseline."""
         found = self.after or self.before
         return "" if found is None else found.name
 
@@ -34,25 +34,25 @@ class Pair:
 
 
 def role(artifact: ArtifactResult) -> tuple[bool, str]:
-    """What a file is for: whether it is the model before pruning and rewriting, and its format, e.g. "tflite-int8"."""
+    """Return the role of a file: whether it is the original model, and its format, e.g. "tflite-int8"."""
     return is_original(artifact.name), artifact.format
 
 
 def is_original(name: str) -> bool:
-    """Whether a file of that name holds the model before pruning and rewriting, as `u3p-edge export` calls it."""
+    """Return whether `u3p-edge export` gives that name to the original model, before pruning and rewriting."""
     return base_name(name).startswith(ORIGINAL)
 
 
 def base_name(name: str) -> str:
-    """The last part of a name that has folders."""
+    """Return the last part of a name that includes folders."""
     return name.rsplit("/", 1)[-1]
 
 
 def match(baseline: RunResult, current: RunResult) -> tuple[Pair, ...]:
-    """Every file of both runs once, in the baseline's order, then the others.
+    """Return every file of both runs once, in the baseline's order, then those that only the current run has.
 
-    Files of one name and format belong together; then those whose role no other file of either run has; then those of one name,
-    so that another format under a known name is seen.
+    Files with the same name and format are matched first. Then files whose role no other file of either run has. Last, files
+    with the same name, so that another format under a known name is noticed.
     """
     alone = _only_of_their_role(baseline) & _only_of_their_role(current)
     rules: tuple[Callable[[ArtifactResult, ArtifactResult], bool], ...] = (
@@ -72,12 +72,12 @@ def match(baseline: RunResult, current: RunResult) -> tuple[Pair, ...]:
 
 
 def choose_reference(pairs: Sequence[Pair], baseline: RunResult, current: RunResult, wanted: str = "") -> Pair | None:
-    """The file that the ratios of both runs refer to; None where both runs have no such file.
+    """Choose the file that the ratios of both runs refer to; None if there is no such file in both runs.
 
-    The one asked for, else the baseline's reference, else the reference of now, else the first float32 file.
+    It is the requested one, else the baseline's reference, else the current run's reference, else the first float32 file.
 
     Raises:
-        ConfigError: the file asked for is not in both runs.
+        ConfigError: the requested file is not in both runs.
     """
     both = [pair for pair in pairs if pair.before is not None and pair.after is not None]
     if wanted:
@@ -93,7 +93,7 @@ def choose_reference(pairs: Sequence[Pair], baseline: RunResult, current: RunRes
 
 
 def select(pairs: Sequence[Pair], patterns: Sequence[str]) -> tuple[Pair, ...]:
-    """The pairs of which a name, or its last part, matches a pattern such as "*int8*"; all without patterns.
+    """Return the pairs with a name, or last part of one, that matches a pattern such as "*int8*"; all without patterns.
 
     Raises:
         ConfigError: a pattern that no file matches.
@@ -110,6 +110,6 @@ def _matches(pair: Pair, pattern: str) -> bool:
 
 
 def _only_of_their_role(run: RunResult) -> frozenset[tuple[bool, str]]:
-    """Roles that one file of a run has."""
+    """Return the roles that exactly one file of a run has."""
     counts = Counter(map(role, run.artifacts))
     return frozenset(one for one, count in counts.items() if count == 1)

@@ -1,4 +1,4 @@
-"""Peak memory of one artifact: a fresh process for each sample, because a peak never comes down again."""
+"""Peak memory of one artifact, measured in a fresh process for each sample, because a peak never decreases again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from u3p_edge.errors import ModelError
 def peak_memory(
     path: Path, *, threads: int = 1, repeats: int = 1, advance: Callable[[], object] = lambda: None
 ) -> Memory | None:
-    """Peak resident memory of `repeats` fresh processes that load and run an artifact; None where the system does not tell.
+    """Measure the peak resident memory of `repeats` fresh processes that load and run an artifact.
+
+    The result is None if the system does not report the peak memory.
 
     Raises:
-        ModelError: the process failed, e.g. for want of memory.
+        ModelError: the process failed, e.g. because it ran out of memory.
     """
     samples = []
     for _ in range(repeats):

@@ -15,10 +15,10 @@ RUNS = 2
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process so far, in MB of 10^6 bytes.
+    """Return the peak resident memory of this process so far, in MB of 10^6 bytes.
 
     Raises:
-        OSError: the system does not tell it.
+        OSError: the system does not report it.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -38,7 +38,7 @@ def main(artifact: str, threads: str) -> None:
 
     from u3p_edge.runtime import open_session
 
-    path, draw = Path(artifact), np.random.default_rng(0)  # loads NumPy's generators, which are no part of the model
+    path, draw = Path(artifact), np.random.default_rng(0)  # loads NumPy's generators, which do not belong to the model
     for library in LIBRARIES.get(path.suffix, ()):
         importlib.import_module(library)
     baseline = peak_mb()

@@ -1,7 +1,7 @@
-"""What one network loses against another on the same images: the difference of mean Dice, with a bootstrap over the groups.
+"""Paired comparison of two networks on the same images: the difference of mean Dice, with a bootstrap over the groups.
 
-Patients (or images, where each stands alone) are drawn again with replacement, both networks' predictions of a drawn one
-together (Efron 1979): what is hard for both cancels.
+Patients (or images, if each is a group of its own) are resampled with replacement, and both networks' predictions of a drawn
+patient are taken together (Efron 1979). So what is hard for both networks cancels.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Labels = npt.NDArray[np.uint8]
 
 
 def paired_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Interval:
-    """Points of mean foreground Dice that a prediction has less than the reference's; negative where it has more.
+    """Return how many points of mean foreground Dice a prediction loses against the reference; negative if it gains.
 
-    Pixels are pooled over a group, scores averaged over the groups that have the class, then over the foreground classes, as in
-    `u3p_edge.benchmark.accuracy.score`.
+    Pixels are pooled over a group, as in `u3p_edge.benchmark.accuracy.score`. Scores are averaged over the groups that have the
+    class, then over the foreground classes.
 
     Args:
         truth, reference, prediction: labels uint8 [N, H, W].
-        groups: one name an image.
+        groups: the group name of each image.
         labels: number of classes, background included.
     """
     before, after = (
@@ -39,7 +39,7 @@ def paired_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Se
 
 
 def _mean(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Over groups, then classes: [draws, G, K] to [draws]."""
+    """Average over groups, then over classes: [draws, G, K] to [draws]."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a class that no drawn group has
         found: npt.NDArray[np.float64] = np.nanmean(np.nanmean(scores, axis=1), axis=1)

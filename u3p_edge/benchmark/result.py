@@ -1,6 +1,6 @@
-"""What one benchmark run measured: raw samples with the machine they come from, never a lone number.
+"""The result of one benchmark run: raw samples together with the machine they come from, never a lone number.
 
-MB is 10^6 bytes throughout. The JSON form is strict: an unknown, missing or not finite value is an error.
+MB is 10^6 bytes throughout. The JSON form is strict: an unknown, missing or non-finite value is an error.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from u3p_edge.errors import ArtifactError, ConfigError
 SCHEMA = 1
 
 Scores = tuple[float | None, ...]
-"""One score a class, background first; None for a class that is in no image."""
+"""One score per class, background first; None for a class that is in no image."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run took place; nothing that names the host or its user.
+    """The machine and libraries of a run; nothing in it names the host or its user.
 
     Args:
         system: operating system and release.
         machine: instruction set, e.g. "x86_64".
-        cpu: its model, as the system names it.
+        cpu: model of the processor, as the system names it.
         features: instruction set extensions that matter for int8 and float networks.
-        cores: that this process may use.
-        memory_mb: of the machine; 0 when unknown.
-        python: its version.
-        libraries: (name, version) of what runs the networks.
+        cores: number of cores that this process may use.
+        memory_mb: memory of the machine; 0 if unknown.
+        python: version of Python.
+        libraries: (name, version) of the libraries that run the networks.
     """
 
     system: str
@@ -51,11 +51,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of the network alone, one sample a round; the rounds of all artifacts of a run are interleaved.
+    """Milliseconds of the network alone, one sample per round; the rounds of all artifacts of a run are interleaved.
 
     Args:
-        handoff_ns: nanoseconds that the two cores took beside each sample to hand a byte on, see `benchmark.core_distance`;
-            empty where that was not measured.
+        handoff_ns: core-to-core latency in nanoseconds, measured next to each sample, see `benchmark.core_distance`; empty if
+            it was not measured.
     """
 
     threads: int
@@ -72,14 +72,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class Frames:
-    """Milliseconds of whole frames, from pixels in memory to the mask at their size; one sample a frame.
+    """Milliseconds of whole frames, from pixels in memory to the mask at the image's size; one sample per frame.
 
     Args:
-        threads: of the runtime.
+        threads: number of threads of the runtime.
         size: (H, W) of the image in pixels.
-        prepare_ms: from pixels to the network's input.
-        network_ms: of the network.
-        restore_ms: from the network's output to the mask.
+        prepare_ms: milliseconds from the pixels to the network's input.
+        network_ms: milliseconds of the network.
+        restore_ms: milliseconds from the network's output to the mask.
     """
 
     threads: int
@@ -97,11 +97,11 @@ class Frames:
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak resident memory of fresh processes, one a sample.
+    """Peak resident memory of fresh processes, one process per sample.
 
     Args:
-        baseline_mb: with Python and the runtime's library loaded, but no model.
-        peak_mb: after loading the model and running it.
+        baseline_mb: peak memory with Python and the runtime's library loaded, but no model.
+        peak_mb: peak memory after loading the model and running it.
     """
 
     baseline_mb: tuple[float, ...]
@@ -118,10 +118,10 @@ class Distances:
     """How far the outlines of prediction and truth lie apart, in pixels of the network's input.
 
     Args:
-        hd95, surface: one a class, background first: the 95th percentile Hausdorff distance and the average symmetric
-            surface distance; the mean over the images of a group (a patient), then over groups. None for a class that is
-            in no mask, and for the background. Where one mask alone has a class, its distance is the image's diagonal.
-        group_hd95, group_surface: the same of each group, in the order of their first image.
+        hd95, surface: the 95th percentile Hausdorff distance and the average symmetric surface distance, one value per class,
+            background first; the mean over the images of a group (a patient), then over groups. None for a class that is
+            in no mask, and for the background. If only one of the two masks has a class, its distance is the image's diagonal.
+        group_hd95, group_surface: the same for each group, in the order of their first image.
     """
 
     hd95: Scores
@@ -139,10 +139,10 @@ class Accuracy:
     """Overlap with the truth on the test images, and with the float model.
 
     Args:
-        dice, iou: one score a class, background first: pooled over the images of a group (a patient), then the mean
+        dice, iou: one score per class, background first: pooled over the images of a group (a patient), then the mean
             over groups.
-        agreement: share of pixels, 0..1, that have the float reference's label.
-        distances: of the outlines; None where that was not measured.
+        agreement: share of pixels, 0..1, with the same label as the float reference.
+        distances: distances of the outlines; None if they were not measured.
     """
 
     dice: Scores
@@ -171,8 +171,8 @@ class ArtifactResult:
     Args:
         name: unique in its run.
         format: e.g. "tflite-int8".
-        sha256, bytes: of the file.
-        input_shape: (H, W, C).
+        sha256, bytes: checksum and size of the file.
+        input_shape: (H, W, C) of the network's input.
     """
 
     name: str
@@ -206,13 +206,13 @@ class RunResult:
     """All artifacts of one run, side by side.
 
     Args:
-        command: what was typed.
-        environment: where it ran.
-        class_names: background first.
+        command: the command line that was typed.
+        environment: the machine and libraries it ran with.
+        class_names: names of the classes, background first.
         reference: name of the float artifact that ratios refer to.
-        artifacts: with distinct names, the reference among them.
-        data: None when accuracy was not measured.
-        schema: version of this form.
+        artifacts: results with distinct names, the reference among them.
+        data: description of the data; None if accuracy was not measured.
+        schema: version of the JSON form.
     """
 
     command: str
@@ -239,11 +239,11 @@ class RunResult:
         return tuple(sorted({entry.threads for a in self.artifacts for entry in a.latencies}))
 
     def latencies(self, threads: int) -> tuple[Latency, ...]:
-        """Those of all artifacts that were timed at that number of threads."""
+        """The latencies of all artifacts that were timed at that number of threads."""
         return tuple(entry for a in self.artifacts if (entry := a.latency(threads)))
 
     def get(self, name: str) -> ArtifactResult | None:
-        """The artifact of that name."""
+        """The artifact with that name, or None."""
         return next((a for a in self.artifacts if a.name == name), None)
 
     def reference_latency(self, threads: int) -> Latency | None:
@@ -258,12 +258,12 @@ def save_result(path: Path, result: RunResult) -> None:
 
 
 def to_json(result: RunResult) -> str:
-    """A result as indented JSON text, as `save_result` writes it."""
+    """Return a result as indented JSON text, as `save_result` writes it."""
     return json.dumps(dataclasses.asdict(result), indent=2, sort_keys=True, allow_nan=False)
 
 
 def read_result(path: Path) -> RunResult:
-    """Inverse of `save_result`. Raises ArtifactError that names the file."""
+    """Read a result that `save_result` wrote. Raises ArtifactError that names the file."""
     try:
         return from_dict(RunResult, read_json(path))
     except ConfigError as error:

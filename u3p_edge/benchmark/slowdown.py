@@ -1,4 +1,4 @@
-"""The gate's comparison of latencies: the change of a file's ratio to a float file of the same run, with its interval."""
+"""The gate's latency comparison: the change of a file's ratio to a float file of the same run, with its interval."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
 def check_latency(
     before: ArtifactResult, after: ArtifactResult, reference: Pair, cores: tuple[int, int], limit: float, threads: Sequence[int]
 ) -> Iterator[Check]:
-    """One check a number of threads.
+    """Yield one check per number of threads.
 
     Args:
-        before, after: the file in the baseline and now.
+        before, after: the file in the baseline and in the current run.
         reference: the float file of both runs that ratios refer to.
-        cores: of the machines of both runs.
-        limit: how many times the ratio of the baseline the ratio of now may be.
-        threads: to look at; empty for all.
+        cores: number of cores of the machines of both runs.
+        limit: how many times the baseline's ratio the current ratio may be.
+        threads: numbers of threads to compare; empty for all.
     """
     measured = sorted({entry.threads for a in (before, after) for entry in a.latencies})
     for count in (n for n in measured if not threads or n in threads):
@@ -51,7 +51,7 @@ def _compare(
 
 
 def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
-    """Beyond the limit only where the whole interval is, within it only where the whole interval is."""
+    """Decide: regressed only if the whole interval is beyond the limit, passed only if the whole interval is within it."""
     measured = (
         f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
         f"{limit:.3f} may be)"
@@ -66,7 +66,7 @@ def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
 
 
 def _alike(pair: tuple[Latency, Latency], shortest: float | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The samples of two artifacts in the rounds in which the cores shared a cache; in all of them where nothing is known."""
+    """Return the samples of two artifacts from the rounds with a shared cache; from all rounds if that was not measured."""
     own, other = (entry.samples_ms for entry in pair)
     if shortest is None:
         return own, other

@@ -1,7 +1,7 @@
 """Medians with their uncertainty, from raw samples.
 
-Latencies of a shared machine are skewed and have outliers, so medians and quartiles describe them, and the
-uncertainty of a median ratio comes from the bootstrap percentile interval (Efron 1979): rounds are drawn again with
+Latencies on a shared machine are skewed and have outliers, so they are described by medians and quartiles. The
+uncertainty of a median ratio comes from the bootstrap percentile interval (Efron 1979): rounds are resampled with
 replacement. A ratio is taken inside each round, so what slows a whole round down cancels.
 """
 
@@ -29,47 +29,48 @@ class Interval:
 
     @property
     def uncertainty(self) -> float:
-        """The greater distance of a bound from the median, as a share of the median, which is above 0."""
+        """The greater distance of a bound from the median, as a share of the median (which must be above 0)."""
         return max(self.high - self.median, self.median - self.low) / self.median
 
 
 def quartiles(samples: Sequence[float]) -> Interval:
-    """Median, first and third quartile."""
+    """Return the median with the first and third quartile."""
     low, middle, high = np.percentile(np.asarray(samples, np.float64), (25, 50, 75))
     return Interval(float(middle), float(low), float(high))
 
 
 def median(samples: Sequence[float]) -> Interval:
-    """Median with its 95 % bootstrap interval."""
+    """Return the median with its 95 % bootstrap interval."""
     values = np.asarray(samples, np.float64)
     return _interval(float(np.median(values)), _bootstrap(values, seed=0))
 
 
 def rounds_to_decide(rounds: int, change: Interval, limit: float) -> int | None:
-    """How many rounds it would take until an interval lies on one side of a limit, if the median stays where it is.
+    """Estimate how many rounds it takes until an interval lies on one side of a limit, if the median does not change.
 
-    An interval narrows with the square root of the rounds. None where the median is the limit itself, to 1 part in 1000.
+    The width of an interval is inversely proportional to the square root of the number of rounds. The result is None if the
+    median equals the limit, to 1 part in 1000.
 
     Args:
-        rounds: that gave the interval.
+        rounds: number of rounds that gave the interval.
         change: the interval, with the limit inside.
-        limit: to be on one side of.
+        limit: the limit that the interval shall be on one side of.
     """
     gap = abs(limit - change.median)
     if gap < 1e-3 * limit:
         return None
     reach = change.high - change.median if change.median < limit else change.median - change.low
-    return math.ceil(rounds * max(1.0, (reach / gap) ** 2) - 1e-6)  # of the rounding of the division
+    return math.ceil(rounds * max(1.0, (reach / gap) ** 2) - 1e-6)  # for the rounding error of the division
 
 
 def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:
-    """Median over rounds of samples / reference, with its 95 % bootstrap interval; both have one value a round."""
+    """Return the median over rounds of samples / reference, with its 95 % bootstrap interval; both have one value per round."""
     paired = _paired(samples, reference)
     return _interval(float(np.median(paired)), _bootstrap(paired, seed=0))
 
 
 def ratio_of_medians(samples: Sequence[float], reference: Sequence[float]) -> Interval:
-    """Median of samples over median of reference, with its 95 % bootstrap interval, where they are not of the same rounds."""
+    """Return median of samples / median of reference, with its 95 % bootstrap interval, for samples of different rounds."""
     own, other = (np.asarray(values, np.float64) for values in (samples, reference))
     draws = _bootstrap(own, seed=0) / _bootstrap(other, seed=1)
     return _interval(float(np.median(own) / np.median(other)), draws)
@@ -78,28 +79,28 @@ def ratio_of_medians(samples: Sequence[float], reference: Sequence[float]) -> In
 def ratio_change(
     baseline: tuple[Sequence[float], Sequence[float]], current: tuple[Sequence[float], Sequence[float]]
 ) -> Interval:
-    """How many times the median ratio of one run is that of another, with its 95 % bootstrap interval.
+    """Return the median ratio of one run divided by that of another, with its 95 % bootstrap interval.
 
     Args:
         baseline, current: (samples, reference samples) of each run; 1.1 means that `current` became 10 % slower
             against its float model.
 
-    Two runs with the very same samples are one run, and its change against itself is 1 without any doubt.
+    Two runs with exactly the same samples are one run, and its change against itself is exactly 1.
     """
     before, after = _paired(*baseline), _paired(*current)
     if np.array_equal(before, after):
         return Interval(1.0, 1.0, 1.0)
-    # The two runs are independent, so each is drawn with a seed of its own.
+    # The two runs are independent, so each is resampled with its own seed.
     draws = _bootstrap(after, seed=1) / _bootstrap(before, seed=0)
     return _interval(float(np.median(after) / np.median(before)), draws)
 
 
 def resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Indices of `RESAMPLES` draws with replacement from `count` values, a part of the draws at a time.
+    """Yield the indices of `RESAMPLES` draws with replacement from `count` values, a chunk of draws at a time.
 
     Args:
-        count: of the values.
-        seed: the same one gives the same draws, however many parts they come in.
+        count: number of values.
+        seed: the same seed gives the same draws, however many chunks they come in.
 
     Yields:
         int64 [draws, count], of about `CHUNK` indices or one draw.
@@ -117,7 +118,7 @@ def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray
 
 
 def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
-    """Medians of `RESAMPLES` draws with replacement; seeded, so the same samples always give the same verdict."""
+    """Return the medians of `RESAMPLES` draws with replacement; seeded, so the same samples always give the same verdict."""
     return np.concatenate([np.median(values[drawn], axis=1) for drawn in resamples(len(values), seed)])
 
 

@@ -22,20 +22,21 @@ from u3p_edge.runtime import Session, open_session
 
 Labels = npt.NDArray[np.uint8]
 Progress = Callable[[str, int], Callable[[], object]]
-"""`progress(stage, steps)` begins a stage and gives what is called after each of its steps."""
+"""`progress(stage, steps)` starts a stage and returns a function to call after each of its steps."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long to measure.
+    """What to measure, and for how long.
 
     Args:
-        threads: thread counts to time at, each in interleaved rounds of its own; empty for no latency.
-        rounds: samples an artifact and thread count.
-        warmup: rounds beforehand that are not kept.
-        seconds: after which no further round starts, for each thread count.
-        until: go on after `rounds` until every ratio to the reference is as certain as this share; None for no more rounds.
-        memory_repeats: fresh processes an artifact; 0 for no memory.
+        threads: thread counts to time at, each in interleaved rounds of its own; empty to skip latency.
+        rounds: samples per artifact and thread count.
+        warmup: warm-up rounds, which are discarded.
+        seconds: no further round starts after this many seconds, for each thread count.
+        until: continue after `rounds` until the uncertainty of every ratio to the reference is at most this share; None for no
+            more rounds.
+        memory_repeats: fresh processes per artifact; 0 to skip memory.
         max_memory_mb: an artifact that would take more is refused; None for files that this program wrote.
     """
 
@@ -58,14 +59,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Images with truth: the arrays of a split, and what they are called."""
+    """Images with truth: the arrays of a split, and the names of the data and the split."""
 
     name: str
     split: str
     arrays: Arrays
 
     def info(self) -> DataInfo:
-        """What a result keeps of it."""
+        """Return the description of the data that a result stores."""
         a = self.arrays
         digest = accuracy.data_sha256(a.images, a.labels, a.groups)
         return DataInfo(self.name, self.split, len(set(a.stems)), len(set(a.groups)), digest)
@@ -73,14 +74,14 @@ class EvaluationData:
 
 @dataclass(frozen=True)
 class Measured:
-    """A result, and the labels uint8 [N, H, W] that each artifact predicted (empty without data)."""
+    """A result, and the labels uint8 [N, H, W] predicted by each artifact (empty without data)."""
 
     result: RunResult
     predictions: Mapping[str, Labels]
 
 
 def default_threads() -> tuple[int, ...]:
-    """1 thread and all of them."""
+    """Return the default thread counts: 1, and as many as there are cores."""
     return tuple(sorted({1, environment.available_cores()}))
 
 
@@ -99,15 +100,15 @@ def measure(
     Args:
         paths: .tflite and .onnx files, for images of one shape, with one set of classes.
         reference: name of the artifact that ratios and agreement refer to; empty for a float32 one (see `choose_reference`).
-        data: images with truth; None leaves accuracy out.
+        data: images with truth; None skips accuracy.
         reference_labels: labels uint8 [N, H, W] that agreement refers to instead, e.g. of the tf_keras model.
-        settings: how long to measure; None for the defaults at 1 thread and at all.
-        command: what was typed, for the record.
-        progress: told of every stage.
+        settings: what to measure, and for how long; None for the defaults at 1 thread and at all threads.
+        command: the command line that was typed, for the record.
+        progress: called at the start of every stage.
 
     Raises:
         ModelError, RuntimeMissingError: an artifact cannot be loaded.
-        ConfigError: none given, the artifacts differ in task, or there is no such reference.
+        ConfigError: no artifact is given, the artifacts differ in task, or there is no such reference.
     """
     settings = settings or Settings(threads=default_threads())
     named = dict(zip(short_names(paths), paths, strict=True))
@@ -125,10 +126,10 @@ def measure(
 
 
 def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """File names, with as many of their folders as it takes to tell them apart.
+    """Return file names, with as many of their folders as are needed to tell them apart.
 
     Raises:
-        ConfigError: no path, or one that is given twice.
+        ConfigError: no path is given, or one is given twice.
     """
     if not paths:
         raise ConfigError("no model was given", mend="Name one or more .tflite or .onnx files.")
@@ -143,12 +144,12 @@ def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def choose_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
-    """The name asked for; else a float32 artifact, whatever the order of the files; else the first.
+    """Return the requested name; else a float32 artifact, whatever the order of the files; else the first.
 
-    Of the float32 ones, the model before pruning and rewriting comes first, and TFLite before the others.
+    Among float32 artifacts the original model (before pruning and rewriting) is preferred, and TFLite to the other formats.
 
     Raises:
-        ConfigError: there is no artifact of the name asked for.
+        ConfigError: there is no artifact with the requested name.
     """
     if wanted:
         matches = [name for name in sessions if name == wanted or name.endswith(f"/{wanted}")]
@@ -162,7 +163,7 @@ def choose_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
 
 
 def _one_task(sessions: Sequence[Session]) -> Metadata:
-    """The metadata that all have in common, in what matters for measuring them on the same images."""
+    """Return the common metadata. Raises ConfigError if preprocessing or classes differ, as all must take the same images."""
     first = sessions[0]
     for other in sessions[1:]:
         if (other.metadata.preprocessing, other.metadata.class_names) != (
@@ -178,7 +179,7 @@ def _one_task(sessions: Sequence[Session]) -> Metadata:
 
 @dataclass(frozen=True)
 class _Assessed:
-    """What is known before anything is timed."""
+    """What is known of the artifacts before anything is timed."""
 
     reference: str
     metadata: Metadata
@@ -194,7 +195,7 @@ def _assess(
     settings: Settings,
     progress: Progress,
 ) -> _Assessed:
-    """Identity and accuracy of every artifact; its sessions end here, so that they do not fill the memory while others run."""
+    """Find identity and accuracy of every artifact. The sessions end here, so that they take no memory while others run."""
     sessions = {
         name: open_session(path, environment.available_cores(), max_memory_mb=settings.max_memory_mb)
         for name, path in named.items()

@@ -1,4 +1,4 @@
-"""Latency of several sessions side by side: interleaved rounds, so that a busy or throttled minute hits all alike."""
+"""Latency of several sessions side by side, in interleaved rounds, so that a busy or throttled minute affects all alike."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.runtime.base import FloatArray, Session
 
 CHECKED = 10
-"""Rounds between two looks at how certain the ratios are."""
+"""Rounds between two checks of how certain the ratios are."""
 
 MINIMUM_ROUNDS = 5
-"""Fewer say nothing of a spread; a budget of seconds never cuts below this."""
+"""Fewer rounds say nothing of a spread, so a time budget never cuts below this number."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Of one session, one a round.
+    """The samples of one session, one per round.
 
     Args:
-        ms: milliseconds.
-        beside: the greater of what was read right before and right after.
+        ms: milliseconds of each sample.
+        beside: the greater of the two values that were read right before and right after each sample.
     """
 
     ms: tuple[float, ...]
@@ -44,25 +44,25 @@ def interleave(
     beside: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> tuple[Samples, ...]:
-    """Milliseconds of the network alone, for each session one sample a round.
+    """Measure the milliseconds of the network alone, one sample per round for each session.
 
-    In each round every session runs twice in a row and the second run is the sample: the first one refills the caches
-    and outlasts the threads of the session before, which some runtimes keep spinning for a while. The order moves on
-    by one session each round.
+    In each round every session runs twice in a row and the second run is the sample. The first run refills the caches and
+    outlasts the threads of the previous session, which some runtimes keep spinning for a while. The order shifts by one session
+    each round.
 
     Args:
-        sessions: all for images of one shape.
+        sessions: sessions that all take images of the same shape.
         image: float32 [H, W, C].
-        rounds: how many at most; with `until`, at least.
-        warmup: rounds beforehand that are not kept.
+        rounds: number of rounds at most; with `until`, at least.
+        warmup: warm-up rounds, which are discarded.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
-        until: go on after `rounds` until every session's ratio to the reference is as certain as this (see
-            `Interval.uncertainty`). What stops it is the width of the intervals and not where they lie, so the rounds taken do
+        until: continue after `rounds` until the uncertainty of every session's ratio to the reference is at most this (see
+            `Interval.uncertainty`). The width of the intervals stops it and not their position, so the number of rounds does
             not favour a result (Chow and Robbins 1965).
-        reference: place of the session that ratios refer to.
+        reference: index of the session that ratios refer to.
         advance: called after each round.
-        beside: reads what a sample should be seen with; called before the first run of a pair and after the second.
-        clock: in nanoseconds, rising.
+        beside: reads a value to store with each sample; called before the first run of a pair and after the second.
+        clock: returns nanoseconds that never decrease.
     """
     calls = [session.prepare(image) for session in sessions]
     for _ in range(warmup):
@@ -88,7 +88,7 @@ def latencies(
     reference: int = 0,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Latency, ...]:
-    """`interleave` of sessions that use so many threads, with the messages between two cores beside each sample."""
+    """Run `interleave` on sessions with that number of threads, and measure the core-to-core latency with each sample."""
     with time_messages(threads) as handoff:
         beside = handoff or (lambda: 0.0)
         samples = interleave(
@@ -106,7 +106,7 @@ def latencies(
 
 
 def _wants_more(kept: Sequence[tuple[tuple[float, float], ...]], rounds: int, until: float | None, reference: int) -> bool:
-    """Whether another round is due; the intervals are looked at once in `CHECKED` rounds, as each look takes milliseconds."""
+    """Return whether another round is due. Intervals are checked every `CHECKED` rounds, as a check takes milliseconds."""
     count = len(kept)
     if count < rounds or until is None:
         return count < rounds
@@ -120,7 +120,7 @@ def _wants_more(kept: Sequence[tuple[tuple[float, float], ...]], rounds: int, un
 def _round(
     calls: Sequence[Callable[[], None]], number: int, beside: Callable[[], float], clock: Callable[[], int]
 ) -> tuple[tuple[float, float], ...]:
-    """One sample of each call and what was read beside it, in the order of `calls`."""
+    """Take one sample of each call and the value read with it, in the order of `calls`."""
     samples = [(0.0, 0.0)] * len(calls)
     for turn in range(len(calls)):
         which = (turn + number) % len(calls)
@@ -128,7 +128,7 @@ def _round(
         calls[which]()
         begin = clock()
         calls[which]()
-        # A clock too coarse to see the call says one tick; zero would make a ratio infinite.
+        # If the clock is too coarse to see the call, count 1 ns: zero would make a ratio infinite.
         took = max(clock() - begin, 1) / 1e6
         samples[which] = took, max(before, beside())
     return tuple(samples)

@@ -1,1 +1,1 @@
-"""Milliseconds of a Graph in a runtime: timed on this machine, remembered, and split by operator."""
+"""Latency of a `Graph` in a runtime: measured on this machine, cached, and split by operator."""

@@ -1,9 +1,9 @@
-"""Measured milliseconds, remembered from one run of the program to the next.
+"""A cache of measured milliseconds, kept from one run of the program to the next.
 
-What is kept is a whole call: the milliseconds of some graphs, timed side by side. The same graphs in the same order come from
-the cache, any other set of them is timed anew, because only figures of one run may be compared.
+An entry is a whole call: the milliseconds of some graphs that were timed side by side. The same graphs in the same order come
+from the cache. Any other set of them is timed anew, because only figures of one run may be compared.
 
-The cache is a file that may vanish, be damaged or belong to another version at any time: then it is begun again.
+The cache is a file that may vanish, be damaged or belong to another version at any time. Then a new one is started.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from u3p_edge.latency.table.layer_key import layer_key
 from u3p_edge.runtime.processor import identity
 
 PROBE_VERSION = 1
-"""Raised whenever graphs are timed or written in another way, so that nothing measured before is used."""
+"""Incremented whenever the way graphs are timed or written changes, so that nothing measured before is used."""
 
 FOLDER = "U3P_EDGE_CACHE"
-"""Environment variable: the folder to keep the cache in."""
+"""Environment variable that names the folder of the cache."""
 
 FILE = "latency.json"
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
-"""Milliseconds of each of some graphs, measured side by side."""
+"""A function that returns the milliseconds of each of some graphs, measured side by side."""
 
 Calls = Mapping[str, tuple[float, ...]]
-"""Milliseconds by key."""
+"""Milliseconds of each cached call, by its key."""
 
 
 def cached(measure: Measure, target: Target, folder: Path | None = None) -> Measure:
-    """A measure that remembers.
+    """Return `measure` with a cache in front of it.
 
     Args:
-        measure: asked for what is not known.
+        measure: called for what the cache does not hold.
         target: what it measures in.
-        folder: of the cache; None means `default_folder()`.
+        folder: the cache's folder; None means `default_folder()`.
     """
     path = (default_folder() if folder is None else folder) / FILE
 
@@ -63,7 +63,7 @@ def cached(measure: Measure, target: Target, folder: Path | None = None) -> Meas
 
 
 def default_folder() -> Path:
-    """The folder that `U3P_EDGE_CACHE` names, else u3p_edge in the user's cache folder, as the system has it."""
+    """Return the folder that `U3P_EDGE_CACHE` names, else u3p_edge in the system's cache folder for the user."""
     given = os.environ.get(FOLDER)
     return Path(given) if given else _user_folder() / "u3p_edge"
 
@@ -75,7 +75,7 @@ def _user_folder() -> Path:
         return Path(os.environ["XDG_CACHE_HOME"])
     try:
         home = Path.home()
-    except RuntimeError:  # a user without a home
+    except RuntimeError:  # the user has no home folder
         return Path(tempfile.gettempdir())
     return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
 
@@ -86,7 +86,7 @@ def _key(graphs: Sequence[Graph], target: Target) -> str:
 
 
 def _read(path: Path) -> Calls:
-    """What the file remembers; nothing if it is not there, not readable or not of this version."""
+    """Return the entries of the file; none if it is missing, not readable or not of this version."""
     try:
         value = read_json(path) if path.is_file() else {}
     except (ArtifactError, OSError):
@@ -105,4 +105,4 @@ def _write(path: Path, calls: Calls) -> None:
     try:
         write_json(path, {"probe": PROBE_VERSION, "calls": {key: list(times) for key, times in calls.items()}})
     except ArtifactError:
-        return  # a cache that cannot be written costs time, and nothing else
+        return  # a cache that cannot be written only costs time

@@ -1,7 +1,8 @@
-"""A float graph as integers of no meaning, to be timed before anything is quantized.
+"""A dummy quantized network made from a float graph, to measure int8 latency before anything is quantized.
 
-Kernels are random int8, and every tensor has the same scale and zero point. The time of integer arithmetic does not
-depend on its values, so the milliseconds are those of the quantized network; what it computes is nothing.
+Kernels are random int8. Every tensor has the same scale and zero point, except where TFLite's kernels fix them. The time of
+integer arithmetic does not depend on its values, so the milliseconds are those of the real quantized network. Its results are
+meaningless.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from u3p_edge.graph.ops import SAME_SCALE
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
 PLAIN = Quantization(0.05, 0)
-"""Of every tensor but those that TFLite's kernels fix."""
+"""Scale and zero point of every tensor except those that TFLite's kernels fix."""
 
 KERNEL_SCALE = 0.01
 
@@ -27,13 +28,13 @@ _FIXED: Mapping[str, Quantization] = {
     "softmax": Quantization(1 / 256, -128),
     "tanh": Quantization(1 / 128, 0),
 }
-"""What TFLite's int8 kernels ask of the result of a function."""
+"""Scale and zero point that TFLite's int8 kernels require for the result of a function."""
 
 _KEEPS = SAME_SCALE | {"concat", "flatten"}
 
 
 def make_dummy_quantized(graph: Graph) -> Quantized:
-    """The graph with made-up integers. Raises ModelError as `shapes` does, or for weights that have no int8 form."""
+    """Return the graph with dummy integers. Raises ModelError as `shapes` does, or for weights that have no int8 form."""
     fused = context(graph, None).fused
     tensors: dict[str, Quantization] = {}
     for node in graph.nodes:
@@ -50,17 +51,17 @@ def _function(node: Node) -> str:
 
 
 def _kernels(graph: Graph) -> Mapping[int, npt.NDArray[np.int8]]:
-    """Random integers for every kernel by its identity: nodes that share one, as strips do, share the integers too."""
+    """Return random integers for every kernel, by its `id`: nodes that share a kernel, as spatial tiles do, share them too."""
     rng = np.random.default_rng(0)
     kernels = {id(node.weights["kernel"]): node.weights["kernel"].shape for node in graph.nodes if "kernel" in node.weights}
     drawn = {key: rng.integers(-127, 128, shape, np.int8) for key, shape in kernels.items()}
     for array in drawn.values():
-        array.flags.writeable = False  # else every node would keep a copy of its own
+        array.flags.writeable = False  # otherwise every node would keep its own copy
     return drawn
 
 
 def _integers(node: Node, drawn: Mapping[int, npt.NDArray[np.int8]]) -> dict[str, npt.NDArray[np.integer]]:
-    """Drawn integers for the kernel, zeros for the bias; other weights as they are, for `Quantized` to refuse."""
+    """Return the drawn integers for the kernel and zeros for the bias; `Quantized` refuses other weights, left unchanged."""
     made: dict[str, npt.NDArray[np.integer]] = dict(node.weights)
     if "kernel" in made:
         made["kernel"] = drawn[id(node.weights["kernel"])]

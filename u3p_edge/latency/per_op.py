@@ -1,14 +1,15 @@
-"""Where the time goes: every operator of a network timed alone, beside the least time its arithmetic could take.
+"""Per-operator profile: every operator of a network timed alone, next to the least time its arithmetic could take.
 
-Each operator is cut out of the TFLite file as a network of its own, with the ReLU fused into it. Operators that differ in
-weights alone are timed once. Alone, an operator finds its input in the caches as it left it, so the sum is a little less than
-the whole network takes; both are given.
+Each operator is cut out of the TFLite file as a network of its own, together with the ReLU that is fused into it. Operators
+that differ only in their weights are timed once. An operator that runs alone finds its input still in the caches, so the sum
+of the operators is a little less than the time of the whole network. Both are reported.
 
-The floor of an operator is its multiply-accumulates over the most that this machine was seen to do in a second, in a large
-1x1 and a large 3x3 convolution whose operands stay in the caches. An operator without any has the floor 0: it only moves data.
+The floor of an operator is its multiply-accumulates divided by the highest rate per second measured on this machine, in large
+1x1 and large 3x3 convolutions whose operands stay in the caches. An operator without multiply-accumulates has the floor 0: it
+only moves data.
 
-Every time here is the fastest of some runs. Nothing is compared with anything else that was timed beside it, and what other
-programs do in the meantime only ever adds time.
+Every time here is the fastest of some runs. No time is compared with another that was taken side by side, and other programs
+can only add time.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target, time_files, to_file
 
 PEAK_LAYERS = ((3, 64, 128), (3, 160, 96), (1, 512, 64), (1, 1024, 32))
-"""(kernel, channels in and out, height and width) of the convolutions that the peak is measured with."""
+"""(kernel, channels in and out, height and width) of the convolutions that measure the peak rate."""
 
 _TYPES = frozenset(map(np.dtype, (np.float32, np.int8, np.int32)))
 
 
 @dataclass(frozen=True)
 class OpTime:
-    """One operator.
+    """The time of one operator.
 
     Args:
-        node: name of the tensor it gives.
+        node: name of its output tensor.
         op: TFLite's name of the operator, e.g. "CONV_2D".
-        shape: of that tensor, batch first.
+        shape: shape of that tensor, batch first.
         macs: multiply-accumulates.
-        ms: milliseconds of the fastest run, alone.
-        floor_ms: milliseconds that the arithmetic alone takes at the machine's peak.
+        ms: milliseconds of the fastest run of the operator alone.
+        floor_ms: milliseconds that the arithmetic alone takes at the machine's peak rate.
     """
 
     node: str
@@ -56,13 +57,13 @@ class OpTime:
 
 @dataclass(frozen=True)
 class Profile:
-    """Of one network.
+    """The per-operator times of one network.
 
     Args:
-        rows: in the order in which the operators run.
-        whole_ms: milliseconds of the fastest run of the network in one piece.
-        peak: multiply-accumulates a second, see `peak`.
-        threads: that all of it was timed with.
+        rows: one entry for each operator, in the order in which they run.
+        whole_ms: milliseconds of the fastest run of the whole network.
+        peak: the peak rate in multiply-accumulates per second, see the function `peak`.
+        threads: number of threads of all timings.
     """
 
     rows: tuple[OpTime, ...]
@@ -72,7 +73,7 @@ class Profile:
 
 
 Begin = Callable[[str, int], Callable[[], object]]
-"""`begin(stage, steps)` gives what is called after each step."""
+"""`begin(stage, steps)` starts a stage and returns a function to call after each of its steps."""
 
 
 def _silent(_stage: str, _steps: int) -> Callable[[], object]:
@@ -80,7 +81,7 @@ def _silent(_stage: str, _steps: int) -> Callable[[], object]:
 
 
 def per_op(network: Graph | Quantized, threads: int = 1, begin: Begin = _silent) -> Profile:
-    """The operators of a folded float graph, or of an integer network.
+    """Profile the operators of a folded float graph, or of a quantized network.
 
     Raises:
         ModelError: a node that has no TFLite form.
@@ -91,7 +92,7 @@ def per_op(network: Graph | Quantized, threads: int = 1, begin: Begin = _silent)
 
 
 def per_operator(file: TFLiteGraph, threads: int = 1, begin: Begin = _silent) -> Profile:
-    """The operators of a TFLite file. Raises ModelError for element types other than float32, int8 and int32."""
+    """Profile the operators of a TFLite file. Raises ModelError for element types other than float32, int8 and int32."""
     odd = next((tensor for tensor in file.tensors if tensor.dtype not in _TYPES), None)
     if odd is not None:
         raise ModelError(f"a network cannot be timed by operators where the tensor {odd.name!r} is {odd.dtype}")
@@ -111,7 +112,7 @@ def per_operator(file: TFLiteGraph, threads: int = 1, begin: Begin = _silent) ->
 
 
 def peak(target: Target) -> float:
-    """The most multiply-accumulates a second that this machine does in a convolution, of some large ones."""
+    """Measure the peak rate of this machine: the most multiply-accumulates per second in any of `PEAK_LAYERS`."""
     rates = []
     for kernel, channels, size in PEAK_LAYERS:
         (took,) = time_files([to_file(_layer(kernel, channels, size), target.number)], target.threads, min)
@@ -120,7 +121,7 @@ def peak(target: Target) -> float:
 
 
 def macs(file: TFLiteGraph, op: Operator) -> int:
-    """Multiply-accumulates of an operator; 0 for one that is no convolution or dense layer. Borders count as if inside."""
+    """Return the multiply-accumulates of an operator; 0 unless it is a convolution or dense layer. Padding counts as data."""
     if op.code in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         at = file.tensors[op.outputs[0]].shape
     elif op.code == "TRANSPOSE_CONV":
@@ -149,19 +150,19 @@ def _layer(kernel: int, channels: int, size: int) -> Graph:
 
 
 def _key(file: TFLiteGraph, op: Operator) -> object:
-    """Equal for operators that take the same time: code, options, and tensors but for their weights."""
+    """Return a key that is equal for operators that take the same time: code, options, and tensors without their weights."""
     options = tuple(sorted((name, str(value)) for name, value in op.options.items()))
     return op.code, options, tuple(_seen(file.tensors[i]) if i >= 0 else None for i in (*op.inputs, *op.outputs))
 
 
 def _seen(tensor: Tensor) -> object:
-    # Small integers are sizes, axes and positions, which decide what is done.
+    # Small int32 constants are sizes, axes and positions, which decide what the operator does.
     value = tensor.data.tobytes() if tensor.data is not None and tensor.dtype == np.int32 and tensor.data.size <= 16 else None
     return tensor.shape, tensor.dtype.str, tensor.data is None, value if not tensor.scale.size else None
 
 
 def _alone(file: TFLiteGraph, op: Operator) -> TFLiteGraph:
-    """The graph of one operator, which reads its maps as inputs."""
+    """Return a graph of this operator alone; the maps that it reads become the inputs."""
     used = list(dict.fromkeys(index for index in (*op.inputs, *op.outputs) if index >= 0))
     places = {index: place for place, index in enumerate(used)}
     tensors = tuple(file.tensors[index] for index in used)

@@ -1,10 +1,10 @@
-"""Milliseconds of small graphs in a runtime, by running them.
+"""Latency of small graphs in a runtime, measured by running them.
 
-The graphs of one call compute the same in different ways, and only ratios taken in one run mean anything on a machine that
-does other things too. So they are timed side by side: first each alone, once or twice, to see which are near the fastest; then
-those in turn, round after round, and each gets the median of its rounds. One that takes more than twice the fastest's
-time keeps its first figure: however long it were timed, it would not be chosen. Only the near ones are held in
-memory together.
+The graphs of one call compute the same result in different ways. On a machine that also runs other programs, only ratios taken
+in one run mean anything. So the graphs are timed side by side. First each runs alone, once or twice, to see which are close to
+the fastest. Those then take turns, round after round, and each gets the median of its rounds. A graph that takes twice the
+fastest's time or more keeps its first figure: however long it were timed, it would not be selected. Only the graphs close to
+the fastest are held in memory together.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from u3p_edge.runtime.tflite_raw import PACKAGE, open_bare
 
 NUMBERS = ("int8", "float32")
 RUNTIMES = {"tflite": PACKAGE}
-"""Runtimes that a graph can be timed in, and the package each comes in."""
+"""Runtimes that a graph can be timed in, and the package of each."""
 
 MINIMUM_ROUNDS, MAXIMUM_ROUNDS = 5, 25
 SECONDS = 0.4
-"""Time for each graph's rounds, once there are `MINIMUM_ROUNDS`."""
+"""Time budget for the rounds, per graph; `MINIMUM_ROUNDS` are taken in any case."""
 
 NEAR = 2.0
-"""A graph that takes this many times the fastest's time, or more, is not timed any further."""
+"""A graph that takes at least this many times the fastest graph's time is not timed any further."""
 
 SAMPLE_MS = 2.0
-"""A sample lasts at least this long: a short graph is run several times for it."""
+"""About the least duration of a sample: a shorter graph is run several times for one sample."""
 
 LONG_MS = 20.0
-"""From here on a run is not preceded by one that is thrown away: cold caches no longer matter."""
+"""A graph that takes this long or longer needs no warm-up run before a sample: cold caches no longer matter."""
 
 Statistic = Callable[[Sequence[float]], float]
 
 Clock = Callable[[], int]
-"""In nanoseconds, rising."""
+"""Returns nanoseconds that never decrease."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What graphs are timed in.
+    """What graphs are timed in: number type, threads and runtime.
 
     Args:
-        number: type of the arithmetic, "int8" or "float32".
+        number: number type of the arithmetic, "int8" or "float32".
         threads: at least 1.
         runtime: a key of `RUNTIMES`.
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value is not allowed.
     """
 
     number: str = "int8"
@@ -72,7 +72,7 @@ class Target:
 
     @property
     def version(self) -> str:
-        """Of the runtime's package; empty where it is not installed."""
+        """Version of the runtime's package; empty if it is not installed."""
         try:
             return metadata.version(RUNTIMES[self.runtime])
         except metadata.PackageNotFoundError:
@@ -80,11 +80,11 @@ class Target:
 
 
 def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
-    """Milliseconds of one run of each graph, all timed side by side.
+    """Measure the milliseconds of one run of each graph, all timed side by side.
 
     Args:
-        graphs: float32, batch normalisation folded, of any inputs and outputs. In int8 they are timed with made-up integers:
-            see `make_dummy_quantized`.
+        graphs: float32, batch normalisation folded, with any inputs and outputs. For int8 they are timed as dummy quantized
+            networks, see `make_dummy_quantized`.
         target: what to time them in.
 
     Raises:
@@ -95,7 +95,7 @@ def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]
 
 
 def to_file(graph: Graph, number: str) -> bytes:
-    """A TFLite file that takes as long as the graph in that number type."""
+    """Return a TFLite file that takes as long to run as the graph in that number type."""
     known = timeable(graph)
     if number == "float32":
         return write_tflite(known, None, None)
@@ -104,7 +104,7 @@ def to_file(graph: Graph, number: str) -> bytes:
 
 
 def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = median) -> tuple[float, ...]:
-    """Milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure_graphs` does."""
+    """Measure the milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure_graphs` does."""
     rough: list[float] = []
     for file in files:
         rough.append(_rough(open_bare(file, threads).run, min(rough, default=math.inf)))
@@ -118,11 +118,11 @@ def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = medi
 def interleave_calls(
     calls: Sequence[Callable[[], None]], rough: Sequence[float], clock: Clock = time.perf_counter_ns
 ) -> tuple[tuple[float, ...], ...]:
-    """Milliseconds of each call, one sample a round; all take their turn, and the first to go moves on every round.
+    """Measure the milliseconds of each call, one sample per round. The calls take turns; each round starts with another one.
 
     Args:
-        calls: to be timed, at least one.
-        rough: milliseconds that each is known to take, about.
+        calls: the calls to time, at least one.
+        rough: about how many milliseconds each call takes.
         clock: see `Clock`.
     """
     repeats = [max(1, round(SAMPLE_MS / took)) for took in rough]
@@ -141,13 +141,13 @@ def interleave_calls(
 
 
 def _rough(call: Callable[[], None], best: float) -> float:
-    """The shorter of two runs, as the first one also touches all memory for the first time; or that one, if it is hopeless."""
+    """Return the shorter of two runs, as the first also touches all memory for the first time; the first alone if too slow."""
     first = _milliseconds(call, 1, time.perf_counter_ns)
     return first if first > 2 * NEAR * best else min(first, _milliseconds(call, 1, time.perf_counter_ns))
 
 
 def _settle(call: Callable[[], None], took: float) -> None:
-    """One run that is not timed refills the caches, and outlasts the threads of the network before, which spin for a while."""
+    """Warm up: one untimed run refills the caches and outlasts the previous network's threads, which spin for a while."""
     if took < LONG_MS:
         call()
 
@@ -156,5 +156,5 @@ def _milliseconds(call: Callable[[], None], repeats: int, clock: Clock) -> float
     begin = clock()
     for _ in range(repeats):
         call()
-    # A clock too coarse to see the calls says one tick; zero would make a ratio infinite.
+    # If the clock is too coarse to see the calls, count 1 ns: zero would make a ratio infinite.
     return max(clock() - begin, 1) / 1e6 / repeats

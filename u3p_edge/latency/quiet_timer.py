@@ -1,12 +1,12 @@
-"""Milliseconds of many graphs, each taken while the machine is calm.
+"""Quiet timer: milliseconds of many graphs, each measured while the machine is quiet.
 
-Graphs that are never compared side by side need times of one and the same machine, and a machine that does other things too is
-for seconds or minutes half as fast. So a yardstick, a small convolution, is timed before and after each graph. What was
-timed while the yardstick took longer than it ever takes is timed again later, as long as patience lasts. Each graph keeps its
-fastest time. All are remembered one by one, so an interrupted run goes on where it was.
+Graphs that are not timed side by side need times from a machine in one and the same state. A machine that also runs other
+programs may be half as fast for seconds or minutes. So a reference kernel, a small convolution, is timed before and after each
+graph. If the reference kernel took clearly longer than its best time, the graph is timed again later, until the patience runs
+out. Each graph keeps its fastest time. Every time is cached separately, so an interrupted run continues where it stopped.
 
-Programs that share a core take turns of some milliseconds. With one thread the turns of others are left out: what is counted is
-the time that the processor spent on this process, which on a calm machine is the time that passes.
+Programs that share a core take turns of some milliseconds. With one thread the turns of other programs are left out: the clock
+counts the processor time of this process, which on a quiet machine is the same as the elapsed time.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from u3p_edge.latency.probe import Clock, Target, interleave_calls, to_file
 from u3p_edge.runtime.tflite_raw import BareModel, open_bare
 
 FOLDER = "device"
-"""Within the cache's folder; numbered for times that were taken again."""
+"""Subfolder of the cache; a number is appended for each later pass that takes times again."""
 
 SLOWER = 1.15
-"""A yardstick that takes so many times its best was slowed by something else."""
+"""If the reference kernel takes more than this many times its best time, other programs slowed it down."""
 
 PASSES = 6
 PATIENCE = 30.0
-"""Seconds for taking times again, a call; then they are kept as they are."""
+"""Seconds that one call may spend on taking times again; after that the times are kept unchanged."""
 
 WAIT, NAP = 2.0, 0.1
-"""Seconds to wait for a calm moment before a time is taken again, and between two looks."""
+"""Seconds to wait at most for a quiet moment before a time is taken again, and seconds between two attempts."""
 
 YARD_MS = 15.0
-"""Milliseconds of yardsticks on end."""
+"""The reference kernel runs repeatedly until it took this many milliseconds in total."""
 
 FINE = 1e-6
-"""Seconds that a clock of the processor's time must tell apart, to be used."""
+"""The processor-time clock is only used if its resolution is better than this many seconds."""
 
 Build = Callable[[], Graph]
-"""Makes a graph when its turn comes: many large ones are not held at the same time."""
+"""Builds a graph when its turn comes, so that many large ones are not in memory at the same time."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Of one graph: milliseconds of its fastest run, and whether the machine was never calm while it was timed."""
+    """The time of one graph: milliseconds of its fastest run, and whether the machine was never quiet while it was timed."""
 
     ms: float
     disturbed: bool
@@ -58,11 +58,11 @@ class Timing:
 
 @dataclass
 class QuietTimer:
-    """Times graphs in a target, and learns meanwhile how fast the machine can be.
+    """Times graphs in a target, and tracks the best time of the reference kernel meanwhile.
 
     Args:
-        target: to time in.
-        folder: of the cache; None means `default_folder()`.
+        target: what to time in.
+        folder: the cache's folder; None means `default_folder()`.
         patience: see `PATIENCE`.
     """
 
@@ -73,7 +73,10 @@ class QuietTimer:
     _yardstick: BareModel | None = field(init=False, default=None)
 
     def times(self, builds: Sequence[Build], advance: Callable[[], object]) -> tuple[Timing, ...]:
-        """Of each graph; `advance` is called once for each. Raises ModelError and RuntimeMissingError as `probe.measure`."""
+        """Time each graph; `advance` is called once for each.
+
+        Raises ModelError and RuntimeMissingError as `probe.measure_graphs` does.
+        """
         found: list[tuple[float, float]] = []
         for build in builds:
             found.append(self._pass(0, build()))
@@ -90,7 +93,7 @@ class QuietTimer:
         return yard > SLOWER * self._best
 
     def _pass(self, number: int, graph: Graph) -> tuple[float, float]:
-        """Milliseconds of the graph and of the yardstick beside it."""
+        """Return the milliseconds of the graph, and of the reference kernel before or after it, whichever is greater."""
         part = f"{FOLDER}-{number}" if number else FOLDER
         known: Measure = cached(partial(self._beside, bool(number)), self.target, self._root / part)
         ms, yard = known((graph, reference_kernel()))
@@ -118,10 +121,10 @@ class QuietTimer:
         return min(samples)
 
     def _yard(self) -> float:
-        """Milliseconds of the yardstick, the mean of some runs on end."""
+        """Measure the milliseconds of the reference kernel: the mean of some consecutive runs."""
         if self._yardstick is None:
             self._yardstick = open_bare(to_file(reference_kernel(), self.target.number), self.target.threads)
-        self._yardstick.run()  # finds other things in the caches
+        self._yardstick.run()  # warm-up: the caches hold other data
         took: list[float] = []
         while sum(took) < YARD_MS:
             took.append(self._once(self._yardstick))
@@ -139,7 +142,7 @@ class QuietTimer:
 
 
 def reference_kernel(inputs: int = 64, outputs: int = 64, size: int = 48) -> Graph:
-    """A 3x3 convolution over a square map; as it is, the yardstick."""
+    """Return a 3x3 convolution over a square map; with the default sizes it is the reference kernel."""
     kernel = np.full((3, 3, inputs, outputs), 0.01, np.float32)
     nodes = (
         Node("x", "input", (), {"shape": (1, size, size, inputs)}),
@@ -149,6 +152,6 @@ def reference_kernel(inputs: int = 64, outputs: int = 64, size: int = 48) -> Gra
 
 
 def forget(folder: Path | None = None) -> None:
-    """Remove what was remembered of any target. `folder` is that of the cache; None means `default_folder()`."""
+    """Remove the cached times of all targets. `folder` is the cache's folder; None means `default_folder()`."""
     for file in (default_folder() if folder is None else folder).glob(f"{FOLDER}*/{FILE}"):
         file.unlink(missing_ok=True)

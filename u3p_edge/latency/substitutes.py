@@ -1,7 +1,7 @@
-"""A graph that can be timed, where an op of it has no TFLite operator of ours.
+"""Substitutes for ops that this package cannot write as a TFLite operator, so that the graph can be timed.
 
-The file that is exported then comes from TensorFlow's converter, which spells such an op out in several operators. To compare
-two forms of a network it is enough that the op reads and writes its maps once: it is in both forms.
+The exported file of such a graph comes from TensorFlow's converter, which expresses the op as several operators. To compare
+two candidates for a network it is enough that the substitute reads and writes the op's maps once: the op is in both candidates.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _TWO = 2
 
 
 def timeable(graph: Graph) -> Graph:
-    """The graph with an operator of TFLite in the place of each op that has none, of the same maps and about the same time.
+    """Return the graph with each op that has no TFLite operator replaced by one with the same maps and about the same time.
 
-    What it computes is another function, so it is good for a clock alone. An op without a substitute stays as it is.
+    The result computes another function, so it is only good for timing. An op without a substitute stays unchanged.
     """
     sizes = shapes(graph)
     nodes = [new for node in graph.nodes for new in _timeable(node, len(sizes[node.name]))]
@@ -50,7 +50,7 @@ def _is_known_relu(node: Node) -> bool:
 
 
 def _pairs(node: Node, op: str) -> Sequence[Node]:
-    """A merge of several maps as merges of two: in integers a partial result needs a scale, so a node of its own."""
+    """Split a merge of several maps into merges of two: in int8 a partial result needs a scale, and so a node of its own."""
     first, *rest = node.inputs
     names = [*(f"{node.name}/{count}" for count in range(1, len(rest))), node.name]
     lefts = [first, *names[:-1]]

@@ -1,1 +1,1 @@
-"""What a run says of itself."""
+"""Reports of a run: Markdown, tables and plots."""

@@ -1,4 +1,4 @@
-"""Labels as colours, over grey or RGB images; NumPy alone."""
+"""Labels as colours, over grey or RGB images; needs only NumPy."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Labels = npt.NDArray[np.uint8]
 
 
 def to_rgb(image: npt.NDArray[Any]) -> Picture:
-    """An image [H, W, 1 or 3] of any range as uint8 RGB [H, W, 3], stretched from its 0.5 to its 99.5 percentile."""
+    """Return an image [H, W, 1 or 3] of any range as uint8 RGB [H, W, 3], stretched from its 0.5 to its 99.5 percentile."""
     low, high = percentiles(image, (0.5, 99.5))
     if low == high:
         low, high = float(image.min()), float(image.max())
     grey: Picture = np.empty(image.shape, np.uint8)
-    for rows in row_slices(image):  # a large image is widened part by part
+    for rows in row_slices(image):  # a large image is converted to float64 part by part
         scaled = (image[rows].astype(np.float64) - low) / (high - low if high > low else 1.0)
         grey[rows] = (255 * np.clip(scaled, 0, 1)).round()
     return np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey
 
 
 def colourise(labels: Labels, colours: Sequence[Colour]) -> Picture:
-    """Labels uint8 [H, W] as RGB [H, W, 3]; a label without a colour, as of pixels that are not scored, is grey."""
+    """Return labels uint8 [H, W] as RGB [H, W, 3]; a label without a colour, as for pixels that are not scored, is grey."""
     table = np.full((256, 3), 128, np.uint8)
     table[: len(colours)] = colours
     painted: Picture = table[labels]
@@ -36,7 +36,7 @@ def colourise(labels: Labels, colours: Sequence[Colour]) -> Picture:
 
 
 def overlay(image: npt.NDArray[Any], labels: Labels, colours: Sequence[Colour], opacity: float = 0.45) -> Picture:
-    """The image [H, W, C] as RGB, with the foreground labels painted over it."""
+    """Return the image [H, W, C] as RGB, with the foreground labels painted over it."""
     painted = np.array(to_rgb(image))
     for rows in row_slices(painted):
         part, mask = painted[rows], labels[rows]
@@ -46,6 +46,6 @@ def overlay(image: npt.NDArray[Any], labels: Labels, colours: Sequence[Colour], 
 
 
 def difference(image: npt.NDArray[Any], first: Labels, second: Labels, colour: Colour = (255, 0, 255)) -> Picture:
-    """The image, dimmed, with the pixels whose labels differ in one strong colour."""
+    """Return the image, dimmed, with the pixels whose labels differ in one strong colour."""
     dimmed: Picture = (to_rgb(image) // 3).astype(np.uint8)
     return np.where((first != second)[:, :, None], np.asarray(colour, np.uint8), dimmed)

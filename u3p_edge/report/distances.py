@@ -12,7 +12,7 @@ DISTANCES = (
 
 
 def distance_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
-    """HD95 and surface distance of every foreground class, in pixels."""
+    """Return header and rows of HD95 and surface distance of every foreground class, in pixels."""
 
     def pair(accuracy: Accuracy, index: int) -> str:
         found = accuracy.distances

@@ -1,4 +1,4 @@
-"""What a run lost and gained against float, one sentence each."""
+"""Findings: what a run lost and gained against float, in one sentence each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import ratio
 
 ROUNDS_FOR_A_RATIO = 10
-"""Fewer rounds give no ratio in a sentence: of five on a busy machine, one file was once 3 and once 17 times as fast."""
+"""Fewer rounds give no ratio in a sentence: with five on a busy machine, one file was once 3 and once 17 times as fast."""
 
 WIDE = 0.25
-"""Share of a ratio that its 95 % interval may lie away from it; a wider interval is said before the ratio."""
+"""Largest uncertainty of a ratio, as a share of it, by its 95 % interval; a wider interval is reported before the ratio."""
 
 RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
 
 
 def findings(result: RunResult) -> list[str]:
-    """One sentence a finding: Dice and size against float, and speed against float in the same runtime, losses included."""
+    """List one sentence per finding: Dice and size against float, and speed against float in the same runtime, with losses."""
     found = []
     for artifact in result.artifacts:
         if artifact.name == result.reference:
@@ -42,7 +42,7 @@ def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
 
 
 def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
-    """Against float files of the same runtime: what pruning and the number type do, apart from what the runtime does."""
+    """Compare with float files of the same runtime: this shows the effect of pruning and number type, without the runtime's."""
     runtime, _, number = a.format.partition("-")
     if number == "float32":
         return
@@ -56,7 +56,7 @@ def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
 
 
 def _float_peers(result: RunResult, a: ArtifactResult) -> list[tuple[ArtifactResult, str]]:
-    """The float files of a file's runtime that it is compared with, and what they are where there are two: the model that
+    """Return the float files of a file's runtime that it is compared with, and their roles if there are two: the model that
     was exported, and the network of this very file in float32, which differ after pruning."""
     runtime, _, number = a.format.partition("-")
     floats = [p for p in result.artifacts if p.format == f"{runtime}-float32" and p.name != a.name]
@@ -87,5 +87,5 @@ def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) 
 
 
 def threads_in_words(count: int) -> str:
-    """E.g. "1 thread" or "2 threads"."""
+    """Return the count in words, e.g. "1 thread" or "2 threads"."""
     return f"{count} thread{'s' if count != 1 else ''}"

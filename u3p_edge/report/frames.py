@@ -14,17 +14,17 @@ PARTS = ("prepare", "network", "restore", "end to end")
 
 
 def frame_rows(prepare_ms: Sequence[float], network_ms: Sequence[float], restore_ms: Sequence[float]) -> list[list[str]]:
-    """A row for each of `PARTS`: its name, then median, 90th and 99th percentile in milliseconds, as text.
+    """Return a row for each of `PARTS`: its name, then median, 90th and 99th percentile in milliseconds, as text.
 
     Args:
-        prepare_ms, network_ms, restore_ms: one sample a frame; end to end is their sum in each frame.
+        prepare_ms, network_ms, restore_ms: one sample per frame; end to end is their sum in each frame.
     """
     figures = _figures(prepare_ms, network_ms, restore_ms)
     return [[part, *(f"{figure:.2f}" for figure in row)] for part, row in zip(PARTS, figures, strict=True)]
 
 
 def frame_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the frames of a run: "median / p90 / p99" in milliseconds, one row a file; no rows without frames."""
+    """Return header and rows of a run's frames, one row per file with "median / p90 / p99" in ms; no rows without frames."""
     timed = [(artifact.name, artifact.frames) for artifact in result.artifacts if artifact.frames]
     rows = []
     for name, frames in timed:
@@ -34,7 +34,7 @@ def frame_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
 
 
 def frame_title(result: RunResult) -> str:
-    """What `frame_table` shows, in a sentence; empty without frames."""
+    """Return a sentence that says what `frame_table` shows; empty without frames."""
     frames = next((artifact.frames for artifact in result.artifacts if artifact.frames), None)
     if frames is None:
         return ""
@@ -46,7 +46,7 @@ def frame_title(result: RunResult) -> str:
 
 
 def _figures(prepare_ms: Sequence[float], network_ms: Sequence[float], restore_ms: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Median, 90th and 99th percentile of each of `PARTS`: float64 [4, 3]."""
+    """Return median, 90th and 99th percentile of each of `PARTS`: float64 [4, 3]."""
     samples = np.array([prepare_ms, network_ms, restore_ms], np.float64)
     whole = np.vstack([samples, samples.sum(axis=0)])
     figures: npt.NDArray[np.float64] = np.percentile(whole, (50, 90, 99), axis=1).T

@@ -1,4 +1,4 @@
-"""GitHub Actions shows what a step appends to the file that $GITHUB_STEP_SUMMARY names."""
+"""The step summary of GitHub Actions, which shows what a step appends to the file named by $GITHUB_STEP_SUMMARY."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 def append_summary(markdown: str) -> bool:
-    """Append to the step's summary; False, and nothing done, outside of GitHub Actions.
+    """Append to the step's summary; outside of GitHub Actions do nothing and return False.
 
     Raises:
         ArtifactError: the file cannot be written.

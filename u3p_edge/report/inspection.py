@@ -1,4 +1,4 @@
-"""What a network costs and where, as one value, and its tables: by stage of a UNet 3+, by node, by operator timed."""
+"""What a network costs and where, as one value and as tables: by stage of a UNet 3+, by node, and by timed operator."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _ORDER = ("encoder", *(f"decoder {level}" for level in (4, 3, 2, 1)), "heads", _
 
 @dataclass(frozen=True)
 class NodeCost:
-    """One node.
+    """The cost of one node.
 
     Args:
-        node: its name.
-        op: what it does, as `u3p_edge.graph.ops` names it.
-        shape: of its tensor, batch first.
+        node: name of the node.
+        op: its op, as named in `u3p_edge.graph.ops`.
+        shape: shape of its output tensor, batch first.
         macs: multiply-accumulates.
-        weight_bytes: of its kernel and bias.
-        activation_bytes: of its tensor; 0 for one that is never stored, because a ReLU is fused behind it.
+        weight_bytes: bytes of its kernel and bias.
+        activation_bytes: bytes of its output tensor; 0 if that is never stored, because the ReLU after it is fused.
     """
 
     node: str
@@ -43,7 +43,7 @@ class NodeCost:
 
 @dataclass(frozen=True)
 class Alive:
-    """A tensor that is held in memory at a moment."""
+    """A tensor that is held in memory at a given moment."""
 
     node: str
     shape: tuple[int, ...]
@@ -52,11 +52,11 @@ class Alive:
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """The arena that a runtime which packs tensors best-fit needs for the activations.
+    """The arena that a runtime with best-fit packing of tensors needs for the activations.
 
     Args:
-        peak_bytes: its size.
-        at: the node that is computed when the most is alive.
+        peak_bytes: size of the arena.
+        at: the node that is computed when the most bytes are alive.
         alive: the tensors that are alive then, the largest first.
     """
 
@@ -76,16 +76,16 @@ class SlowOperator:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Of one network.
+    """The inspection of one network.
 
     Args:
-        name: of the file, or what to call the model.
-        number: type of its arithmetic, "int8" or "float32".
-        parameters: numbers stored as weights.
-        nodes: every node but the input, in the order in which they run.
-        memory: the plan of its activations.
-        slow: operators of its TFLite file that XNNPACK does not take; None where no such file can be written.
-        profile: times by operator; None where they were not asked for.
+        name: name of the file or of the model.
+        number: number type of its arithmetic, "int8" or "float32".
+        parameters: number of values stored as weights.
+        nodes: every node except the input, in the order in which they run.
+        memory: memory plan of its activations.
+        slow: operators of its TFLite file that XNNPACK does not take; None if no such file can be written.
+        profile: times by operator; None if they were not requested.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Inspection:
 
 
 def to_dict(inspection: Inspection) -> dict[str, Any]:
-    """Plain values for JSON: all fields, the whole's `macs`, and `stages` where the names tell them."""
+    """Return plain values for JSON: all fields, the total `macs`, and `stages` if the nodes' names show them."""
     stages = {
         stage: {
             "macs": sum(node.macs for node in nodes),
@@ -116,7 +116,7 @@ def to_dict(inspection: Inspection) -> dict[str, Any]:
 
 
 def stage_of(node: str) -> str:
-    """The stage of a UNet 3+ that a node's name tells: "encoder", "decoder 1" to "decoder 4", "heads", or "elsewhere"."""
+    """Return the stage of a UNet 3+ by a node's name: "encoder", "decoder 1" to "decoder 4", "heads", or "elsewhere"."""
     found = _STAGE.match(node)
     if found is None:
         return _ELSE
@@ -126,7 +126,7 @@ def stage_of(node: str) -> str:
 
 
 def by_stage(nodes: Iterable[NodeCost]) -> dict[str, list[NodeCost]]:
-    """The nodes of each stage, from the encoder on; empty where most of the arithmetic is in nodes that tell no stage."""
+    """Group the nodes by stage, from the encoder on; empty if half or more of the arithmetic is in nodes of no known stage."""
     stages: dict[str, list[NodeCost]] = {stage: [] for stage in _ORDER}
     for node in nodes:
         stages.setdefault(stage_of(node.node), []).append(node)
@@ -137,7 +137,7 @@ def by_stage(nodes: Iterable[NodeCost]) -> dict[str, list[NodeCost]]:
 
 
 def stage_table(inspection: Inspection) -> Table:
-    """One row a stage, with times where there are some; no rows where the names tell no stage."""
+    """Return one row per stage, with times if there are any; no rows if the names show no stages."""
     header, rows = ["stage", "GMAC", "share", "weights\nMB", "activations\nMB"], []
     timed = inspection.profile
     if timed:
@@ -154,7 +154,7 @@ def stage_table(inspection: Inspection) -> Table:
 
 
 def node_table(inspection: Inspection, limit: int) -> Table:
-    """The nodes of the most multiply-accumulates, then of the largest tensors; at most `limit` of them."""
+    """Return the nodes with the most multiply-accumulates, then with the largest tensors; at most `limit` of them."""
     heaviest = sorted(inspection.nodes, key=lambda node: (-node.macs, -node.activation_bytes))[:limit]
     rows = [
         [
@@ -172,7 +172,7 @@ def node_table(inspection: Inspection, limit: int) -> Table:
 
 
 def profile_table(profile: Profile, limit: int) -> Table:
-    """The operators that take longest, at most `limit` of them; their share is of the sum of all."""
+    """Return the slowest operators, at most `limit` of them; a share is that of the sum over all operators."""
     total = sum(row.ms for row in profile.rows)
     rows = [
         [
@@ -190,19 +190,19 @@ def profile_table(profile: Profile, limit: int) -> Table:
 
 
 def memory_table(memory: MemoryUse, limit: int) -> Table:
-    """The largest tensors that are alive at the peak, at most `limit` of them."""
+    """Return the largest tensors that are alive at the peak, at most `limit` of them."""
     rows = [[tensor.node, _size(tensor.shape), f"{tensor.bytes / MEGA:.2f}"] for tensor in memory.alive[:limit]]
     return ["alive at the peak", "shape", "MB"], rows
 
 
 def slow_table(slow: Sequence[SlowOperator], limit: int) -> Table:
-    """The operators that XNNPACK does not take, the largest tensors first; at most `limit` of them."""
+    """Return the operators that XNNPACK does not take, the largest output tensors first; at most `limit` of them."""
     largest = sorted(slow, key=lambda op: -math.prod(op.shape))[:limit]
     return ["operator gives", "operator", "shape"], [[op.node, op.op, _size(op.shape)] for op in largest]
 
 
 def inspection_findings(inspection: Inspection) -> list[str]:
-    """The whole in sentences."""
+    """Describe the inspection in sentences."""
     found = [_cost(inspection), _memory(inspection.memory)]
     if inspection.slow is not None:
         found.append(_slow(inspection.slow))

@@ -1,4 +1,4 @@
-"""Where the labels of a plot's marks go, so that none covers another, a mark, or much of a line."""
+"""Place the labels of a plot's marks so that none covers another label, a mark, or much of a line."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ FONT = 12.0
 """Height of the labels' font, in pixels."""
 
 LETTER = 0.6 * FONT
-"""What a letter is taken to be wide: as in the widest usual sans-serif fonts, on average."""
+"""Assumed width of a letter, in pixels: the average of the widest common sans-serif fonts."""
 
 _ROUNDS = 4
 
 
 def place_labels(names: Sequence[str], marks: Sequence[Spot], size: float, line: Sequence[Spot], frame: Box) -> list[Spot]:
-    """The centres of the labels, each as near to its mark as there is room.
+    """Return the centres of the labels, each as close to its mark as there is room.
 
-    Every label in turn takes the best of some tens of places around its mark; then all do so again, now that the others
-    are there. The same arguments always give the same places.
+    Each label in turn takes the best of some tens of positions around its mark. This is repeated, now with the other labels in
+    place. The same arguments always give the same positions.
 
     Args:
         names: the labels.
         marks: centres of their marks.
-        size: side of the square that a mark keeps free.
-        line: corners of a line of vertical and horizontal pieces, which labels had better not cross.
-        frame: what labels must not leave.
+        size: side of the square around a mark that stays free.
+        line: corners of a line of vertical and horizontal pieces, which labels should avoid crossing.
+        frame: the box that labels should stay inside.
     """
     squares = [around(mark, size, size) for mark in marks]
     pieces = [(min(a[0], b[0]), min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1) for a, b in pairwise(line)]
@@ -46,27 +46,27 @@ def place_labels(names: Sequence[str], marks: Sequence[Spot], size: float, line:
 
 
 def label_box(name: str, centre: Spot) -> Box:
-    """What a label covers, at most."""
+    """Return the box that a label covers at most."""
     return around(centre, LETTER * len(name), FONT + 2)
 
 
 def around(centre: Spot, width: float, height: float) -> Box:
-    """The box of that centre and size."""
+    """Return the box with that centre and size."""
     return (centre[0] - width / 2, centre[1] - height / 2, centre[0] + width / 2, centre[1] + height / 2)
 
 
 def distance(box: Box, spot: Spot) -> float:
-    """From a box to a spot outside it, in pixels; 0 inside."""
+    """Return the distance from a box to a spot outside it, in pixels; 0 inside."""
     return math.dist(spot, nearest(box, spot))
 
 
 def nearest(box: Box, spot: Spot) -> Spot:
-    """The place in a box that is nearest to a spot."""
+    """Return the point of a box that is nearest to a spot."""
     return min(max(spot[0], box[0]), box[2]), min(max(spot[1], box[1]), box[3])
 
 
 def overlap(a: Box, b: Box) -> float:
-    """Area that two boxes share, in square pixels."""
+    """Return the area that two boxes share, in square pixels."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
@@ -83,7 +83,7 @@ def _candidates(name: str, mark: Spot) -> Iterator[Spot]:
 def _crowding(
     name: str, mark: Spot, marks: Sequence[Spot], solid: Sequence[Box], pieces: Sequence[Box], frame: Box
 ) -> Callable[[Spot], float]:
-    """How bad a centre is: covering what is solid or leaving the frame weighs most, then being nearer to another mark."""
+    """Return the cost of a centre: leaving the frame or covering a solid box weighs most, then being close to another mark."""
 
     def cost(centre: Spot) -> float:
         box = label_box(name, centre)

@@ -1,4 +1,4 @@
-"""report.md: what a run lost and gained, in words and two tables, from a `RunResult` alone."""
+"""report.md: what a run lost and gained, in sentences and tables, from a `RunResult` alone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def render(
     samples: str = "",
     sections: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The report as GitHub-flavoured Markdown.
+    """Return the report as GitHub-flavoured Markdown.
 
     Args:
-        result: of one run.
+        result: result of one run.
         title: first heading.
         notes: sentences on how the files came about, one list item each.
         samples: relative path of a picture to show; empty for none.
-        sections: more, Markdown by heading.
+        sections: further sections, Markdown text by heading.
     """
     parts = [
         f"# {to_markdown(title)}",
@@ -53,22 +53,22 @@ def render(
 
 
 def summary_header(result: RunResult) -> list[str]:
-    """Titles of the columns of `summary_rows`."""
+    """Return the titles of the columns of `summary_rows`."""
     return [title for title, _ in _columns(result)]
 
 
 def summary_rows(result: RunResult) -> list[list[str]]:
-    """One row an artifact: Dice in points, label agreement, median latency with spread and ratio, memory, size."""
+    """Return one row per artifact: Dice in points, label agreement, median latency with spread and ratio, memory, size."""
     return [[cell(artifact) for _, cell in _columns(result)] for artifact in result.artifacts]
 
 
 def short_header(result: RunResult) -> list[str]:
-    """Titles of the columns of `short_rows`, each of two lines at most."""
+    """Return the titles of the columns of `short_rows`, each with two lines at most."""
     return [title for title, _ in _short_columns(result)]
 
 
 def short_rows(result: RunResult) -> list[list[str]]:
-    """`summary_rows` for 80 columns: short names, no single classes, no spread of the latencies."""
+    """Return `summary_rows` shortened to 80 characters: short names, no single classes, no spread of the latencies."""
     return [[cell(artifact) for _, cell in _short_columns(result)] for artifact in result.artifacts]
 
 
@@ -76,7 +76,7 @@ Column = tuple[str, Callable[[ArtifactResult], str]]
 
 
 def _columns(result: RunResult) -> list[Column]:
-    """What was measured, each with its title; what was not measured at all has no column."""
+    """Return a column with its title for each value that was measured; a value that was never measured has no column."""
     columns: list[Column] = [("file", lambda a: a.name)]
     if any(a.accuracy for a in result.artifacts):
         columns += _score_columns(result)
@@ -115,7 +115,7 @@ def _score_columns(result: RunResult) -> list[Column]:
     # With one foreground class its Dice is the mean.
     classes = list(enumerate(result.class_names))[1:] if len(result.class_names) > 2 else []
     return [
-        # On a terminal a title may have two lines, and a name of strangers must not.
+        # On a terminal a title may have two lines, but a class name from an untrusted file must not.
         *(column(f"Dice {to_terminal(name)}", dice_of(index)) for index, name in classes),
         column("mean Dice", lambda accuracy: _points(accuracy.mean_dice)),
         column("mean IoU", lambda accuracy: _points(accuracy.mean_iou)),
@@ -135,7 +135,7 @@ def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
 
 
 def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
-    """E.g. "0.38 ms ×0.36": one width a column, so that the figures stand below each other."""
+    """Return e.g. "0.38 ms ×0.36", without brackets of varying width, so that the figures line up in a column."""
     entry, reference = a.latency(threads), result.reference_latency(threads)
     if entry is None:
         return "–"
@@ -161,7 +161,7 @@ def _legend(result: RunResult) -> str:
 
 
 def _class_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
-    """Dice and IoU of every class, background included."""
+    """Return header and rows of Dice and IoU of every class, background included."""
     rows = []
     for a in result.artifacts:
         if a.accuracy:
@@ -196,13 +196,13 @@ def _circumstances(result: RunResult) -> list[str]:
 
 
 def _identities(result: RunResult) -> list[str]:
-    """The sha256 of every file, and the command, in Markdown."""
+    """Return the sha256 of every file, and the command, in Markdown."""
     found = [f"{to_markdown(a.name)}: sha256 {to_code(a.sha256)}." for a in result.artifacts]
     return [*found, f"Command: {to_code(result.command)}."] if result.command else found
 
 
 def _cores_apart(result: RunResult, threads: int) -> str:
-    """In how many samples the two cores shared no cache; empty if they always did, or that was not measured."""
+    """Say in how many samples the two cores shared no cache; empty if they always did, or if that was not measured."""
     latencies = result.latencies(threads)
     shortest = shortest_time(latencies)
     if shortest is None:
@@ -217,14 +217,14 @@ def _cores_apart(result: RunResult, threads: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, the first column to the left, the others to the right; its cells are plain text."""
+    """Return a table in Markdown, the first column left-aligned, the others right-aligned; the cells are plain text."""
     aligned = ["---", *(["---:"] * (len(header) - 1))]
     lines = [[to_markdown(cell) for cell in header], aligned, *([to_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def sentence(text: str) -> str:
-    """A sentence of a report in Markdown: what is between two `**` is bold, all else is plain text."""
+    """Return a sentence of a report in Markdown: text between two `**` is bold, all else is plain text."""
     parts = text.split("**")
     if len(parts) % 2 == 0:
         return to_markdown(text)
@@ -232,7 +232,7 @@ def sentence(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Plain text in Markdown with the spaces at its ends."""
+    """Return plain text in Markdown, with a space at each end that has one."""
     line = to_markdown(text)
     return f"{' ' if text[:1] == ' ' else ''}{line}{' ' if text[-1:] == ' ' and line else ''}"
 
@@ -246,5 +246,5 @@ def _points(score: float | None) -> str:
 
 
 def _ms(value: float) -> str:
-    """Three significant digits, never in powers of ten."""
+    """Format with three significant digits, never in scientific notation."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,8 +1,9 @@
-"""pareto.svg: mean Dice against latency, and which networks nothing else beats in both.
+"""pareto.svg: mean Dice against latency, and the Pareto front: the networks that no other one beats in both.
 
-The picture is written as SVG by hand: text that a diff can show, the same bytes for the same run, and no plotting library,
-which would be the report's largest dependency by far. It carries its own paper, light or dark as the reader's system asks for,
-so it is readable on any page. Colour says the type of number and shape the file format, and every mark has its name beside it.
+The picture is written directly as SVG. That is text that a diff can show, gives the same bytes for the same run, and needs no
+plotting library, which would be the report's largest dependency by far. It has its own background, light or dark as the
+reader's system requests, so it is readable on any page. The colour shows the number type, the shape shows the file format, and
+every mark has its name next to it.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 736, 88, 428
 """The plot's frame in the picture, in pixels."""
 
 LEAST_SPAN = 0.01
-"""Of Dice on the vertical axis: one point, so that no difference that is nothing looks like one."""
+"""Least range of Dice on the vertical axis: one point, so that a negligible difference does not look like a real one."""
 
 LEAST_RATIO = 1.5
-"""Of the latencies at the horizontal axis's ends."""
+"""Least ratio of the latencies at the two ends of the horizontal axis."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class ParetoPoint:
     """One network.
 
     Args:
-        name: its label, unlike any other.
+        name: its label, which is unique.
         latency: median and quartiles in ms, above 0.
         dice: mean foreground Dice, 0..1.
-        interval: of the Dice, (low, high); None where it is not known.
-        format: e.g. "tflite-int8", which decides mark and colour; others have a diamond.
+        interval: interval of the Dice, (low, high); None if it is not known.
+        format: e.g. "tflite-int8", which decides shape and colour of the mark; other formats have a diamond.
     """
 
     name: str
@@ -51,7 +52,7 @@ class ParetoPoint:
 
 
 def list_points(result: RunResult, threads: int = 1) -> tuple[ParetoPoint, ...]:
-    """The artifacts of which both were measured, with their latency at that number of threads."""
+    """List the artifacts with both a Dice and a latency at that number of threads."""
     return tuple(
         ParetoPoint(a.name.removeprefix("model."), quartiles(latency.samples_ms), dice, format=a.format)
         for a in result.artifacts
@@ -60,10 +61,10 @@ def list_points(result: RunResult, threads: int = 1) -> tuple[ParetoPoint, ...]:
 
 
 def front(candidates: Sequence[ParetoPoint]) -> tuple[str, ...]:
-    """Names of the points that no other dominates, the fastest first.
+    """Return the names of the points on the Pareto front, which no other point dominates, the fastest first.
 
-    A point dominates another if it is at least as fast by median and at least as good, and one of them truly. Of equals
-    none dominates the other.
+    A point dominates another if its median latency is no higher and its Dice no lower, and at least one of the two is strictly
+    better. Equal points do not dominate each other.
     """
 
     def dominates(a: ParetoPoint, b: ParetoPoint) -> bool:
@@ -75,20 +76,20 @@ def front(candidates: Sequence[ParetoPoint]) -> tuple[str, ...]:
 
 
 def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: int = 1) -> bytes | None:
-    """The picture as an SVG document in UTF-8, or None where no artifact has both a Dice and a latency.
+    """Return the picture as an SVG document in UTF-8, or None if no artifact has both a Dice and a latency.
 
     Args:
-        result: of one run.
+        result: result of one run.
         extra: more points, measured on the same machine and images.
-        threads: of the latencies.
+        threads: number of threads of the latencies.
 
     Raises:
-        ConfigError: two points of one name.
+        ConfigError: two points have the same name.
     """
     own = list_points(result, threads)
     if not own:
         return None
-    # XML forbids control characters, which names and formats of a result may hold.
+    # XML forbids control characters, which names and formats in a result may contain.
     shown = tuple(dataclasses.replace(p, name=to_xml(p.name), format=to_xml(p.format)) for p in (*own, *extra))
     if len({point.name for point in shown}) < len(shown):
         raise ConfigError("two points of the Pareto plot have one name")
@@ -124,7 +125,7 @@ class Frame:
 
     @classmethod
     def around(cls, shown: Sequence[ParetoPoint]) -> Frame:
-        """With room on all sides."""
+        """Return the frame around the points, with a margin on all sides."""
         logs = [math.log(ms) for point in shown for ms in (point.latency.low, point.latency.high)]
         dice = [value for point in shown for value in (point.dice, *(point.interval or ()))]
         left, right = _widened(min(logs), max(logs), math.log(LEAST_RATIO))
@@ -132,11 +133,11 @@ class Frame:
         return cls(math.exp(left), math.exp(right), worst, best)
 
     def x(self, ms: float) -> float:
-        """Pixels from the picture's left."""
+        """Return the pixels from the picture's left edge."""
         return LEFT + (RIGHT - LEFT) * math.log(ms / self.fastest) / math.log(self.slowest / self.fastest)
 
     def y(self, dice: float) -> float:
-        """Pixels from its top."""
+        """Return the pixels from the picture's top edge."""
         return BOTTOM - (BOTTOM - TOP) * (dice - self.worst) / (self.best - self.worst)
 
 
@@ -146,15 +147,15 @@ def _widened(low: float, high: float, least: float) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to eight round numbers between two, evenly apart."""
+    """Return three to eight evenly spaced round numbers between the two."""
     step = 10 ** math.floor(math.log10((high - low) / 3))
-    # The logarithm of a number just below a power of ten may be rounded up to that power: then the step is that power.
+    # The logarithm of a number just below a power of ten may be rounded up to that power; then the step is that power.
     step *= next((factor for factor in (5, 2) if factor * step <= (high - low) / 3), 1)
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers for a logarithmic axis: 1, 2 and 5 of every decade, or even ones where that would be too few."""
+    """Return round numbers for a logarithmic axis: 1, 2 and 5 of every decade; evenly spaced ones if that would be too few."""
     if high < 5 * low:
         return ticks(low, high)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -196,7 +197,7 @@ def _axes(svg: ElementTree.Element, frame: Frame) -> None:
 
 
 def _stairs(best: Sequence[ParetoPoint], frame: Frame) -> list[Spot]:
-    """Corners of the front's line: what Dice can be had in at most that time."""
+    """Return the corners of the front's line: the best Dice that can be reached in at most that time."""
     corners = [(frame.x(best[0].latency.median), float(BOTTOM))]
     for point in best:
         corners += [(frame.x(point.latency.median), corners[-1][1]), (frame.x(point.latency.median), frame.y(point.dice))]
@@ -217,7 +218,7 @@ def _mark(svg: ElementTree.Element, point: ParetoPoint, frame: Frame, filled: bo
 
 
 def _label(svg: ElementTree.Element, name: str, mark: Spot, centre: Spot) -> None:
-    """The name, and a line to it where it is far from its mark."""
+    """Draw the name, and a line to it if it is far from its mark."""
     end = nearest(label_box(name, centre), mark)
     away = math.dist(end, mark)
     if away > 2.5 * MARK:

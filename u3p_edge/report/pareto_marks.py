@@ -12,11 +12,11 @@ MARK = 6.0
 """Half a mark's width, in pixels."""
 
 LEGEND = 66.0
-"""Height of the legend's line in the picture, in pixels."""
+"""Vertical position of the legend's line in the picture, in pixels."""
 
 SHAPES = (("tflite", "TFLite file"), ("onnx", "ONNX file"), ("other", "other network"))
 NUMBERS = ("float32", "float16", "int8")
-"""What the legend explains, in its order: the shapes of the file formats, then the colours of the number types."""
+"""Entries of the legend in order: the shapes of the file formats, then the colours of the number types."""
 
 
 def _hex(colour: Colour) -> str:
@@ -38,11 +38,11 @@ text {{ fill: #e6edf3 }} .paper, .hollow {{ fill: #0d1117 }} .grid {{ stroke: #3
 .front {{ stroke: #9198a1 }} .leader {{ stroke: #6e7681 }} .float32 {{ color: {_hex(PALETTE[2])} }}
 }}
 """
-"""Okabe-Ito colours, of which float32's blue is too dark for dark paper and gives way to the light one."""
+"""Okabe-Ito colours. The blue of float32 is too dark for a dark background, so the light blue replaces it there."""
 
 
 def add(parent: ElementTree.Element, tag: str, kind: str, text: str = "", **values: float | str) -> ElementTree.Element:
-    """Append an element of that class; numbers are written to a tenth of a pixel, and `text_anchor` means text-anchor."""
+    """Append an element with that class; numbers are written to a tenth of a pixel, and `text_anchor` means text-anchor."""
     written = {key.replace("_", "-"): v if isinstance(v, str) else f"{v:.1f}" for key, v in values.items()}
     element = ElementTree.SubElement(parent, tag, {"class": kind, **written})
     element.text = text or None
@@ -50,7 +50,7 @@ def add(parent: ElementTree.Element, tag: str, kind: str, text: str = "", **valu
 
 
 def _shape(container: str) -> str:
-    """The file format whose shape a format has."""
+    """Return the file format whose shape stands for a container."""
     return container if container in ("tflite", "onnx") else "other"
 
 
@@ -68,7 +68,7 @@ def draw_shape(group: ElementTree.Element, container: str, centre: Spot, kind: s
 
 
 def draw_legend(svg: ElementTree.Element, formats: Sequence[str], left: float) -> None:
-    """Draw what shapes and colours mean, of those that files of such formats have, in a line that begins at `left`."""
+    """Draw the meaning of the shapes and colours that these formats use, in a line that begins at `left`."""
     found = [name.partition("-") for name in formats]
     shapes = [(name, text) for name, text in SHAPES if any(_shape(container) == name for container, _, _ in found)]
     numbers = [name for name in NUMBERS if any(number == name for _, _, number in found)]

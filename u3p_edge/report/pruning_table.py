@@ -1,4 +1,4 @@
-"""Where pruning took channels and milliseconds: by convolution of the encoder, branch and fusion of each decoder, and heads."""
+"""Where pruning removed channels and milliseconds: by encoder convolution, branch and fusion of each decoder, and heads."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class PruningRow:
 
     Args:
         part: its name, as `part_of` gives it, or "total".
-        channels_before, channels_after: of the map that it gives; 0 where it is gone. In total, of all parts.
-        ms_before, ms_after: milliseconds of all its nodes; None where none of them was told.
+        channels_before, channels_after: channels of its output map; 0 if the part is gone. The total is the sum over the parts.
+        ms_before, ms_after: milliseconds of all its nodes; None if none of them has a time.
     """
 
     part: str
@@ -40,10 +40,10 @@ class PruningRow:
 
 
 def part_of(node: str) -> str:
-    """The part of a UNet 3+ that a node's name tells; the name itself where it tells none.
+    """Return the part of a UNet 3+ that a node belongs to by its name; the name itself if it shows no part.
 
-    "enc2_conv1" with the pooling before it and "enc2_conv2" with all that is behind it, "down2" where it convolves,
-    "dec1_from_enc5", "dec1_fuse" with its concatenation, "heads".
+    Parts are "enc2_conv1" with the pooling before it, "enc2_conv2" with all that follows it, "down2" if it is a convolution,
+    "dec1_from_enc5", "dec1_fuse" with its concatenation, and "heads".
     """
     pooled, first = _POOL.match(node), _FIRST.match(node)
     if pooled:
@@ -62,13 +62,13 @@ def part_of(node: str) -> str:
 def pruning_rows(
     before: Mapping[str, int], after: Mapping[str, int], before_ms: Mapping[str, float], after_ms: Mapping[str, float]
 ) -> tuple[PruningRow, ...]:
-    """One row a part, from the first encoder to the heads, then what has a part to itself; the total is the last.
+    """Return one row per part, from the first encoder to the heads, then nodes that are a part of their own, then the total.
 
-    Left out is what has a part to itself, takes no time and gives as many channels as before, as an input does.
+    A node that is a part of its own is left out if it takes no time and its channels did not change, as for an input.
 
     Args:
-        before, after: channels of what every node gives, or every node of interest, by its name in the graph's order.
-        before_ms, after_ms: milliseconds by node; those without time may be missing, as may all.
+        before, after: output channels of every node, or every node of interest, by its name in the graph's order.
+        before_ms, after_ms: milliseconds by node; nodes without time may be missing, or all of them.
     """
     channels, ms = [_channels(each) for each in (before, after)], [_milliseconds(each) for each in (before_ms, after_ms)]
     names = dict.fromkeys([*channels[0], *channels[1], *ms[0], *ms[1]])
@@ -81,23 +81,23 @@ def pruning_rows(
 
 
 def pruning_table(rows: Sequence[PruningRow]) -> str:
-    """The rows in Markdown."""
+    """Return the rows as a Markdown table."""
     header = ["part", "channels before", "channels after", "ms before", "ms after"]
     return markdown.table(header, [_cells(row) for row in rows])
 
 
 def as_values(rows: Sequence[PruningRow]) -> list[dict[str, Any]]:
-    """The rows as plain values for JSON, each with the fields of `PruningRow`."""
+    """Return the rows as plain values for JSON, each with the fields of `PruningRow`."""
     return [dataclasses.asdict(row) for row in rows]
 
 
 def _channels(by_node: Mapping[str, int]) -> dict[str, int]:
-    """By part, of its last node."""
+    """Return the channels of each part, which are those of its last node."""
     return {part_of(node): count for node, count in by_node.items()}
 
 
 def _milliseconds(by_node: Mapping[str, float]) -> dict[str, float]:
-    """By part, of all its nodes."""
+    """Return the milliseconds of each part, summed over its nodes."""
     found: dict[str, float] = {}
     for node, ms in by_node.items():
         found[part_of(node)] = found.get(part_of(node), 0.0) + ms
@@ -108,7 +108,10 @@ _LAST = (3, 0, 0)
 
 
 def _place(part: str) -> tuple[int, int, int]:
-    """Encoders from the first to the deepest, decoders from the deepest to the first and branches before their fusion."""
+    """Return the sort key of a part.
+
+    Encoders come from the first to the deepest, decoders from the deepest to the first, and branches before their fusion.
+    """
     found = _PLACE.match(part)
     if found is None:
         return (2, 0, 0) if part == HEADS else _LAST

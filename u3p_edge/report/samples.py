@@ -1,4 +1,4 @@
-"""samples.png: a few images with their truth, two predictions, and where these differ."""
+"""samples.png: a few images with their truth, two predictions, and the pixels where the predictions differ."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class PictureRow:
     """One row of the picture.
 
     Args:
-        stem: its title.
-        image: float32 [H, W, C] as the network got it.
+        stem: title of the row.
+        image: the network's input, float32 [H, W, C].
         truth, first, second: labels uint8 [H, W].
     """
 
@@ -38,11 +38,11 @@ class PictureRow:
 
 
 def choose_pictures(first: Labels, second: Labels, count: int = 4) -> tuple[int, ...]:
-    """Indices of the images to show: the one whose labels differ most, then evenly spread over those with foreground.
+    """Return the indices of the images to show: the one whose labels differ most, then evenly spread ones with foreground.
 
     Args:
         first, second: labels uint8 [N, H, W].
-        count: how many at most.
+        count: number of images at most.
     """
     worst = int((first != second).reshape(len(first), -1).sum(axis=1).argmax())
     filled = [i for i in range(len(first)) if i != worst and first[i].any()] or [i for i in range(len(first)) if i != worst]
@@ -51,7 +51,7 @@ def choose_pictures(first: Labels, second: Labels, count: int = 4) -> tuple[int,
 
 
 def draw_samples(samples: Sequence[PictureRow], metadata: Metadata, names: tuple[str, str] = ("float", "int8")) -> Image.Image:
-    """One row a sample: input, truth, both predictions, and their difference; titled, with a legend of the classes."""
+    """Draw one row per sample: input, truth, both predictions, and their difference; with titles and a legend of classes."""
     tiles = [_tiles(sample, metadata) for sample in samples]
     height, width = tiles[0][0].shape[:2]
     columns = len(tiles[0])
@@ -89,7 +89,7 @@ def _tiles(sample: PictureRow, metadata: Metadata) -> list[Picture]:
 
 
 def _enlarge(picture: Picture) -> Picture:
-    """Whole-number enlargement of small pictures, so that a pixel stays a square."""
+    """Enlarge small pictures by a whole number, so that a pixel stays a square."""
     factor = max(1, round(TILE / picture.shape[0]))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 

@@ -17,7 +17,7 @@ SIGNS = {
 
 
 def render_verdict(verdict: Verdict, *, strict: bool = False) -> str:
-    """One table, one row a check, and the notes; the names of files are made safe for Markdown."""
+    """Render one table with a row per check, and the notes; names of files are escaped for Markdown."""
     rows = [f"| {to_markdown(c.artifact)} | {c.title} | {SIGNS[c.outcome]} | {to_markdown(c.reason)} |" for c in verdict.checks]
     head = [
         f"## Gate: {SIGNS[verdict.outcome]}{why_strict(verdict, strict=strict)}",
@@ -30,16 +30,16 @@ def render_verdict(verdict: Verdict, *, strict: bool = False) -> str:
 
 
 def why_strict(verdict: Verdict, *, strict: bool) -> str:
-    """What is added to an outcome that fails for being strict alone; empty elsewhere."""
+    """Return a suffix for an outcome that fails only because of `strict`; else empty."""
     fails = strict and verdict.exit_code(strict=True) != verdict.exit_code()
     return ", failed for what is inconclusive or missing (--strict)" if fails else ""
 
 
 def junit(verdict: Verdict, *, strict: bool = False) -> str:
-    """JUnit XML: a test case a check, with a name that is the same in every run, so that a server can follow it.
+    """Return JUnit XML: one test case per check, with a name that is the same in every run, so that a server can track it.
 
-    A regression is a failure, and so is, if `strict`, what is inconclusive or missing. All else that is not decided is skipped.
-    What was measured is the case's message or output.
+    A regression is a failure. With `strict`, inconclusive and missing checks are failures too. All other undecided checks are
+    skipped. The measured values are the case's message or output.
     """
     failed = {"regressed", "inconclusive", "missing"} if strict else {"regressed"}
     kinds = ["passed" if c.outcome == "passed" else "failure" if c.outcome in failed else "skipped" for c in verdict.checks]

@@ -1,6 +1,6 @@
-"""Exported files, loaded and run: float image in, float map out.
+"""Load and run exported files: float image in, float map out.
 
-`open_session(path)` chooses the runtime by the file's suffix and imports that runtime alone.
+`open_session(path)` selects the runtime by the file's suffix and imports only that runtime.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from u3p_edge.runtime.base import Session
 __all__ = ["SUFFIXES", "Session", "open_session"]
 
 SUFFIXES = (".tflite", ".onnx")
-"""What `open_session` reads."""
+"""Suffixes of the files that `open_session` reads."""
 
 
 def open_session(path: Path | str, threads: int = 1, *, max_memory_mb: float | None = MAX_MEMORY_MB) -> Session:
@@ -22,11 +22,11 @@ def open_session(path: Path | str, threads: int = 1, *, max_memory_mb: float | N
 
     Args:
         path: a .tflite or .onnx file made by `u3p-edge export`.
-        threads: of the runtime, 1 to `MAX_THREADS`.
+        threads: number of threads of the runtime, 1 to `MAX_THREADS`.
         max_memory_mb: a file that would take more, in MB of 10^6 bytes, is refused; None for a file that this program wrote.
 
     Raises:
-        ModelError: the file is missing, damaged, of another kind or not made by us.
+        ModelError: the file is missing, damaged, of another kind or not made by `u3p-edge export`.
         RuntimeMissingError: its runtime is not installed.
         ConfigError: `threads` is out of range.
     """

@@ -1,4 +1,4 @@
-"""What every runtime gives: a `Session`, and the arithmetic between real numbers and an artifact's own integers.
+"""The common interface of all runtimes, `Session`, and the conversion between real numbers and an artifact's integers.
 
 A session hides names, layout, scale and zero point. Affine quantization (Jacob et al. 2018, arXiv:1712.05877, eq. 1):
 real = scale * (integer - zero_point).
@@ -39,7 +39,7 @@ class Session(Protocol):
 
     @property
     def name(self) -> str:
-        """The file's name, or what its maker called it."""
+        """The file's name, or the name that the session was created with."""
 
     @property
     def format(self) -> str:
@@ -47,45 +47,45 @@ class Session(Protocol):
 
     @property
     def metadata(self) -> Metadata:
-        """What the artifact says of itself."""
+        """The metadata stored in the artifact."""
 
     @property
     def threads(self) -> int:
-        """Threads that it was asked to use."""
+        """Number of threads that it was asked to use."""
 
     @property
     def input_shape(self) -> Shape:
-        """(H, W, C) of the image it takes."""
+        """(H, W, C) of the input image."""
 
     def run(self, image: FloatArray) -> FloatArray:
-        """Probabilities float32 [H, W, K] of one preprocessed image float32 [H, W, C].
+        """Return the probabilities float32 [H, W, K] of one preprocessed image float32 [H, W, C].
 
         Raises:
             DataError: the image has another shape, or holds NaN or infinity.
         """
 
     def prepare(self, image: FloatArray) -> Callable[[], None]:
-        """Set the input; the call that comes back runs the network alone on it, as often as it is called.
+        """Set the input and return a function that runs only the network on it, as often as it is called.
 
         Only the image prepared last is held. Raises as `run` does.
         """
 
 
 def quantize(values: FloatArray, quantization: Quantization) -> npt.NDArray[np.int8]:
-    """Nearest int8 of each value of any shape; values out of range are clipped to -128 or 127."""
+    """Return the nearest int8 of each value of any shape; values out of range are clipped to -128 or 127."""
     steps: FloatArray = np.rint(values / np.float32(quantization.scale)) + np.float32(quantization.zero_point)
     return np.clip(steps, -128, 127).astype(np.int8)
 
 
 def dequantize(integers: npt.NDArray[np.int8], quantization: Quantization) -> FloatArray:
-    """Real values float32 of int8 integers of any shape."""
-    # int8 minus a zero point of -128 leaves int8, so widen first.
+    """Return the real values, float32, of int8 integers of any shape."""
+    # int8 minus a zero point of -128 overflows int8, so widen first.
     real: FloatArray = (integers.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
     return real
 
 
 def encode(image: FloatArray, shape: Shape, quantization: Quantization | None, name: str) -> npt.NDArray[Any]:
-    """The batch [1, H, W, C] that an artifact takes, float32 or int8; the image is checked, and never changed.
+    """Return the batch [1, H, W, C] that an artifact takes, float32 or int8; the image is checked, and never changed.
 
     Raises:
         DataError: the image is not of `shape`, or holds NaN or infinity.
@@ -102,15 +102,15 @@ def encode(image: FloatArray, shape: Shape, quantization: Quantization | None, n
 
 
 def decode(batch: npt.NDArray[Any], quantization: Quantization | None) -> FloatArray:
-    """Probabilities float32 [H, W, K] of the batch [1, H, W, K] that an artifact gave; a copy of its own."""
+    """Return the probabilities float32 [H, W, K] of an artifact's output batch [1, H, W, K], as a copy."""
     return np.array(batch[0], dtype=np.float32) if quantization is None else dequantize(batch[0], quantization)
 
 
 def parse_metadata(text: str | None, path: Path) -> Metadata:
-    """The metadata text found in an artifact, as a value.
+    """Parse the metadata text found in an artifact.
 
     Raises:
-        ModelError: there is none, or it is not ours.
+        ModelError: there is none, or it is not u3p_edge metadata.
     """
     if text is None:
         raise ModelError(
@@ -124,10 +124,10 @@ def parse_metadata(text: str | None, path: Path) -> Metadata:
 
 
 def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
-    """Scale and zero point of an ONNX file's int8 ports by name, from the text of its `QUANTIZATION_KEY` property.
+    """Parse scale and zero point of an ONNX file's int8 ports by name, from the text of its `QUANTIZATION_KEY` property.
 
     Raises:
-        ModelError: the text is not ours.
+        ModelError: the text is not in the form that the export writes.
     """
     try:
         table = parse_json(text or "{}", MAX_METADATA)
@@ -137,16 +137,16 @@ def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
 
 
 def port_scale(name: str, kind: str, scales: Mapping[str, Quantization], path: Path) -> Quantization | None:
-    """Scale and zero point of an ONNX file's int8 port; None for a float32 one.
+    """Return scale and zero point of an ONNX file's int8 port; None for a float32 one.
 
     Args:
         name: "image" or "mask".
-        kind: NumPy's name of its element type, or a runtime's own for a type that none of our files has.
+        kind: NumPy's name of its element type, or the runtime's own name for a type that no exported file has.
         scales: from `parse_scales`.
-        path: of the file.
+        path: path of the file, for messages.
 
     Raises:
-        ModelError: another type, or int8 without a scale.
+        ModelError: the port has another type, or is int8 without a scale.
     """
     if kind == "float32":
         return None
@@ -158,7 +158,7 @@ def port_scale(name: str, kind: str, scales: Mapping[str, Quantization], path: P
 
 
 def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:
-    """(H, W, C) of the input, if the tensors [1, H, W, C] and [1, H, W, K] are what the metadata says. Else ModelError."""
+    """Return (H, W, C) of the input. Raises ModelError unless [1, H, W, C] and [1, H, W, K] are as in the metadata."""
     p = metadata.preprocessing
     for port, found, expected in (
         ("input `image`", image, (1, p.height, p.width, p.channels)),
@@ -173,7 +173,7 @@ def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tu
 
 
 def check_file(path: Path) -> None:
-    """Raise ModelError unless `path` is a file with something in it, whose name every runtime can be given."""
+    """Raise ModelError unless `path` is a readable file that is not empty, with a name in UTF-8 that every runtime accepts."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
@@ -192,13 +192,13 @@ def check_file(path: Path) -> None:
 
 
 def contains(path: Path, needle: bytes) -> bool:
-    """Whether the bytes of a file hold `needle`; the file is mapped, so it never lies in memory as a whole."""
+    """Return whether the bytes of a file contain `needle`; the file is memory-mapped, so it is never read as a whole."""
     with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as view:
         return view.find(needle) >= 0
 
 
 def check_onnx(path: Path, max_memory_mb: float) -> None:
-    """Refuse an ONNX file that a runtime should not be given, see `u3p_edge.files.onnx_check`. Raises ModelError."""
+    """Raise ModelError for an ONNX file that must not be given to a runtime, see `u3p_edge.files.onnx_check`."""
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
@@ -208,12 +208,12 @@ def check_onnx(path: Path, max_memory_mb: float) -> None:
 
 
 def unusable(path: Path, error: ModelError) -> ModelError:
-    """What a reader refused, with the file that it is about."""
+    """Return the error of a file reader with the path of the file in its message."""
     return ModelError(f"{path} cannot be used: {error.symptom}", mend=error.mend or "Export or copy it again.")
 
 
 def missing_runtime(library: str, package: str, path: Path) -> RuntimeMissingError:
-    """The error for a runtime library that is not installed."""
+    """Return the error for a runtime library that is not installed."""
     return RuntimeMissingError(
         f"{library} is not installed, and {path.name} needs it", mend=f"Run: python -m pip install {package}"
     )

@@ -1,4 +1,4 @@
-"""A float tf_keras model as a `Session`: what every exported file is held against. The one runtime that needs TensorFlow."""
+"""A float tf_keras model as a `Session`: every exported file is compared with it. The only runtime that needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class KerasSession:
         batch = tf.constant(encode(image, self.input_shape, None, self.name))
 
         def invoke() -> None:
-            # .numpy() waits until the result is there.
+            # .numpy() waits for the result.
             self._call(batch).numpy()
 
         return invoke
@@ -40,7 +40,7 @@ class KerasSession:
 
 
 def keras_session(model: Any, metadata: Metadata, name: str = "float model") -> KerasSession:
-    """A tf_keras model [N, H, W, C] -> [N, H, W, K] as a session; of several outputs the first is the mask."""
+    """Return a tf_keras model [N, H, W, C] -> [N, H, W, K] as a session; of several outputs the first is the mask."""
     p = metadata.preprocessing
 
     def mask(image: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What ONNX Runtime makes of a file: the operators that it really runs, after its own optimizations."""
+"""The operators that ONNX Runtime really runs for a file, after its own optimizations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from u3p_edge.runtime.onnx_options import session_options
 
 
 def optimized_operators(path: Path) -> Mapping[str, int]:
-    """How often each operator stands in the graph that ONNX Runtime's CPU provider runs, e.g. {"QLinearConv": 35}."""
+    """Count each operator in the graph that ONNX Runtime's CPU provider runs, e.g. {"QLinearConv": 35}."""
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(onnxruntime)
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")

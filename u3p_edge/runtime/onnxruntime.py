@@ -28,7 +28,7 @@ from u3p_edge.runtime.base import (
 from u3p_edge.runtime.onnx_options import session_options
 
 KINDS = {"tensor(float)": "float32", "tensor(int8)": "int8"}
-"""NumPy's names of the element types that our files have."""
+"""NumPy's names of the element types in exported files."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ONNXSession:
 
 
 def _unable(name: str, error: Exception) -> ModelError:
-    """ONNX Runtime's error while it runs: for want of memory, or a shape that is found wrong only then."""
+    """Return the error for a failed run: out of memory, or a wrong shape that ONNX Runtime detects only then."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return ModelError(f"{name} cannot be run by ONNX Runtime ({reason[-300:]})", mend="Export or copy it again.")
 
@@ -76,12 +76,12 @@ def open_onnx(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
     """Load an ONNX file.
 
     Args:
-        path: of the file.
-        threads: of the session.
+        path: path of the file.
+        threads: number of threads of the session.
         max_memory_mb: what the file may take, in MB of 10^6 bytes; None for a file that this program wrote or has checked.
 
     Raises:
-        ModelError: the file is missing, truncated, not ONNX, without our metadata or names, or not runnable.
+        ModelError: the file is missing, truncated, not ONNX, without u3p_edge metadata or port names, or not runnable.
         RuntimeMissingError: onnxruntime is not installed.
     """
     check_file(path)
@@ -96,7 +96,7 @@ def open_onnx(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
     metadata = parse_metadata(properties.get(METADATA_KEY), path)
     scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
     shape = check_ports(path, metadata, tuple(image.shape), tuple(mask.shape))
-    # An operator's name stands in the file as plain text, and ONNX Runtime shows no operators.
+    # An operator's name is plain text in the file, and ONNX Runtime does not list the operators.
     number = "int8" if contains(path, b"QuantizeLinear") else "float32"
     return ONNXSession(
         path.name, f"onnx-{number}", metadata, threads, shape, session, _scale(image, scales, path), _scale(mask, scales, path)
@@ -113,7 +113,7 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
         _bound_memory(library, options, max_memory_mb)
     try:
         return library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exception classes derive from Exception directly, and there is one for every status
+    except Exception as error:  # each status has its own exception class, derived directly from Exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{path} is not an ONNX file that ONNX Runtime can run: truncated, damaged or of another kind ({reason})",
@@ -122,7 +122,7 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
 
 
 def _bound_memory(library: Any, options: Any, max_memory_mb: float) -> None:
-    """Let the session take its maps from the process's arena, which ends there; ONNX Runtime bounds no session by itself."""
+    """Make the session use the process's arena, with this limit, for its maps; ONNX Runtime cannot limit a single session."""
     place = library.OrtMemoryInfo("Cpu", library.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, library.OrtMemType.DEFAULT)
     usual = {"arena_extend_strategy": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
     arena = library.OrtArenaCfg({"max_mem": int(max_memory_mb * 1e6), **usual})
@@ -131,7 +131,7 @@ def _bound_memory(library: Any, options: Any, max_memory_mb: float) -> None:
 
 
 def _bind(session: Any, path: Path) -> tuple[Any, Any]:
-    """The descriptions of input `image` and output `mask`."""
+    """Return the descriptions of input `image` and output `mask`."""
     inputs = {port.name: port for port in session.get_inputs()}
     outputs = {port.name: port for port in session.get_outputs()}
     if list(inputs) != ["image"] or "mask" not in outputs:

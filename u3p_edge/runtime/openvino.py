@@ -1,4 +1,4 @@
-"""ONNX files in OpenVINO, on the CPU. Not among the package's own dependencies: `pip install u3p-edge[openvino]`."""
+"""ONNX files in OpenVINO, on the CPU. OpenVINO is an optional dependency: `pip install u3p-edge[openvino]`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from u3p_edge.runtime.base import (
 )
 
 OPTIONS = {"NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-"""Float32 is said: of itself OpenVINO computes a float32 file in bfloat16 where the processor has it, and a probability is
-then off by a hundredth."""
+"""Float32 is requested explicitly. By default OpenVINO computes a float32 file in bfloat16 if the processor supports it, and a
+probability is then off by a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class OpenVINOSession:
 
 
 def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
-    """Load an ONNX file of ours in OpenVINO.
+    """Load an exported ONNX file in OpenVINO.
 
     Raises:
-        ModelError: the file is missing, not ONNX, without our metadata, or not runnable.
+        ModelError: the file is missing, not ONNX, without u3p_edge metadata, or not runnable.
         RuntimeMissingError: openvino is not installed.
     """
     check_file(path)
@@ -94,7 +94,7 @@ def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
 
 
 def _properties(path: Path) -> dict[str, str]:
-    """The file's metadata properties."""
+    """Return the file's metadata properties."""
     onnx = importlib.import_module("onnx")
     try:
         model = onnx.load(str(path), load_external_data=False)

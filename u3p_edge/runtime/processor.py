@@ -1,4 +1,4 @@
-"""What the processor is, as far as it decides which kernels a runtime takes."""
+"""Identify the processor, as far as it decides which kernels a runtime selects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def identity() -> str:
-    """A text that two processors share only if runtimes take the same kernels on both: model and instruction sets."""
+    """Return a text that two processors share only if runtimes select the same kernels on both: model and instruction sets."""
     entries = parse_cpuinfo(text_of(CPUINFO))
     told = ("vendor_id", "cpu family", "model", "stepping", "model name", "CPU implementer", "CPU part", "flags", "Features")
     known = "; ".join(entries[key] for key in told if key in entries)
@@ -18,14 +18,14 @@ def identity() -> str:
 
 
 def parse_cpuinfo(text: str) -> Mapping[str, str]:
-    """The first core's entries of /proc/cpuinfo."""
+    """Return the first core's entries of /proc/cpuinfo."""
     first = text.split("\n\n", 1)[0]
     pairs = (line.partition(":") for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def text_of(path: Path) -> str:
-    """A file's text; empty where there is no such file, as on other systems than Linux."""
+    """Return a file's text; empty if there is no such file, as on systems other than Linux."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Which file of a run folder is meant where a model is asked for."""
+"""Choose the model file of a run folder, where a folder is given instead of a model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from u3p_edge.errors import ModelError
 
 PREFERENCE = ("model.int8.tflite", "model.int8.onnx", "model.float32.tflite", "model.float32.onnx")
-"""Files of an export, the one to take first."""
+"""Files of an export, in order of preference."""
 
 _LIBRARIES = {".tflite": "ai_edge_litert", ".onnx": "onnxruntime"}
 
 
 def model_file(path: Path) -> Path:
-    """A model file as it is; of a run folder the int8 file, else the float one, of a runtime that is installed.
+    """Return a model file unchanged; of a run folder the int8 file, else the float one, whose runtime is installed.
+
+    If no such runtime is installed, the first existing file of `PREFERENCE` is returned.
 
     Raises:
         ModelError: the folder holds no exported file.

@@ -1,4 +1,4 @@
-"""The mask of a whole image by a session, at the image's own size: prepare, run the network, restore."""
+"""Predict the mask of a whole image with a session, at the image's own size: prepare, run the network, restore."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Frame:
     """The mask of an image, and the time that it took.
 
     Args:
-        labels: uint8 [H, W].
-        prepare_ms: from pixels to the network's inputs.
-        network_ms: of the network, over all tiles.
-        restore_ms: from the network's outputs to the mask.
+        labels: the mask, uint8 [H, W].
+        prepare_ms: milliseconds from the pixels to the network's inputs.
+        network_ms: milliseconds of the network, over all tiles.
+        restore_ms: milliseconds from the network's outputs to the mask.
     """
 
     labels: Labels
@@ -41,10 +41,10 @@ class Frame:
 
 
 def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) -> Labels:
-    """The mask of an image.
+    """Predict the mask of an image.
 
     Args:
-        session: from `open_session`; it knows how images are prepared.
+        session: from `open_session`; its metadata defines how images are prepared.
         image: a path, or pixels [H, W] or [H, W, C] of uint8, uint16 or float.
         max_pixels: height x width that an image file may have.
 
@@ -52,7 +52,7 @@ def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) 
         Labels uint8 [H, W] of the image's own size.
 
     Raises:
-        DataError: the image cannot be read or prepared; a file is named.
+        DataError: the image cannot be read or prepared; the message names the file, if there is one.
     """
     pixels = read_pixels(image, session.metadata.preprocessing.channels, max_pixels)
     with name_file(Path(image)) if isinstance(image, (str, Path)) else contextlib.nullcontext():
@@ -60,7 +60,7 @@ def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) 
 
 
 def read_pixels(image: Image, channels: int, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
-    """An image as [H, W, channels] of uint8, uint16 or float32; arguments and errors as `predict_image`."""
+    """Return an image as [H, W, channels] of uint8, uint16 or float32; arguments and errors as for `predict_image`."""
     if isinstance(image, (str, Path)):
         return read_image(Path(image), channels, max_pixels)
     pixels = np.asarray(image)
@@ -79,15 +79,15 @@ def read_pixels(image: Image, channels: int, max_pixels: int = MAX_PIXELS) -> np
 
 
 def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
-    """The mask of an image in memory, with its times.
+    """Predict the mask of an image in memory, and measure the times of its parts.
 
     Args:
-        session: one artifact.
-        pixels: [H, W, C] of uint8, uint16 or float32, as `read_pixels` gives it.
-        clock: in nanoseconds, rising.
+        session: session of one artifact.
+        pixels: [H, W, C] of uint8, uint16 or float32, as `read_pixels` returns it.
+        clock: returns nanoseconds that never decrease.
 
     Raises:
-        DataError: as `predict_image`.
+        DataError: as for `predict_image`.
     """
     preprocessing = session.metadata.preprocessing
     size = (pixels.shape[0], pixels.shape[1])

@@ -83,16 +83,16 @@ def open_tflite(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_
     """Load a TFLite file; its tensors are bound by name, because int8 conversion may reorder them.
 
     Args:
-        path: of the file.
-        threads: of the interpreter.
-        max_memory_mb: what the file may take, in MB of 10^6 bytes; None is without bound.
+        path: path of the file.
+        threads: number of threads of the interpreter.
+        max_memory_mb: what the file may take, in MB of 10^6 bytes; None for no limit.
 
     Raises:
-        ModelError: the file is missing, truncated, not TFLite, without our metadata or signature, or not runnable.
+        ModelError: the file is missing, truncated, not TFLite, without u3p_edge metadata or signature, or not runnable.
         RuntimeMissingError: ai-edge-litert is not installed.
     """
     check_file(path)
-    text, number = _read(path, max_memory_mb)  # before LiteRT, which believes every index in the file
+    text, number = _read(path, max_memory_mb)  # before LiteRT, which trusts every index in the file
     with _refused(path):
         interpreter = _interpreter(path, threads)
         with quiet_stderr():
@@ -104,7 +104,7 @@ def open_tflite(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_
 
 
 def _interpreter(path: Path, threads: int) -> Any:
-    """An interpreter whose tensors are not allocated yet."""
+    """Return an interpreter whose tensors are not allocated yet."""
     try:
         library = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
@@ -115,7 +115,7 @@ def _interpreter(path: Path, threads: int) -> Any:
 
 @contextlib.contextmanager
 def _refused(path: Path) -> Iterator[None]:
-    """LiteRT's errors as ours."""
+    """Turn LiteRT's errors into ModelError."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
@@ -126,7 +126,7 @@ def _refused(path: Path) -> Iterator[None]:
 
 
 def _bind(interpreter: Any, path: Path) -> tuple[_Port, _Port]:
-    """The tensors `image` and `mask` of the signature."""
+    """Return the tensors `image` and `mask` of the signature."""
     if SIGNATURE not in interpreter.get_signature_list():
         raise ModelError(f"{path} has no signature {SIGNATURE!r}", mend="Make it with `u3p-edge export`.")
     runner = interpreter.get_signature_runner(SIGNATURE)
@@ -150,16 +150,17 @@ def _port(details: Any, path: Path) -> _Port:
 
 
 def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
-    """Our metadata text, if the file has it, and its number type, of a file that is safe to load.
+    """Return the u3p_edge metadata text, if the file has it, and the number type of a file that is safe to load.
 
     Raises:
-        ModelError: it is not, or LiteRT is missing.
+        ModelError: the file is not safe to load.
+        RuntimeMissingError: ai-edge-litert is not installed.
     """
     try:
         from u3p_edge.files.tflite import check
     except ImportError as error:
         raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
-    # Mapped, not read: only the pages that are looked at count in the process's memory.
+    # Memory-mapped, not read: only the pages that are accessed count in the process's memory.
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
@@ -171,7 +172,7 @@ def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
 
 
 def _number_type(graph: TFLiteGraph) -> str:
-    """int8, float16, dynamic (int8 weights alone) or float32."""
+    """Return the number type: int8, float16, dynamic (only the weights are int8) or float32."""
     types = {tensor.dtype.name for tensor in graph.tensors}
     if any(graph.tensors[index].dtype == np.int8 for op in graph.operators for index in op.outputs):
         return "int8"
@@ -190,7 +191,7 @@ def quiet_stderr() -> Iterator[None]:
     sys.stderr.flush()
     try:
         saved = os.dup(2)
-    except OSError:  # no standard error at all, so nothing to keep quiet
+    except OSError:  # there is no standard error, so nothing to silence
         yield
         return
     try:

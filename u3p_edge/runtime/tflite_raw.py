@@ -1,4 +1,7 @@
-"""A TFLite network of any inputs and outputs, without our metadata, in LiteRT: to be timed, and to see what XNNPACK takes."""
+"""A raw LiteRT interpreter for TFLite networks with any inputs and outputs and without u3p_edge metadata.
+
+It serves to time them, and to find the operators that XNNPACK takes.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ _DELEGATE = "DELEGATE"
 
 @dataclass(frozen=True)
 class BareModel:
-    """A loaded network; its memory is given back when the last reference to it goes."""
+    """A network loaded in a raw interpreter; its memory is freed with the last reference to it."""
 
     _interpreter: Any
 
     def run(self) -> None:
-        """Once, on the inputs it holds."""
+        """Run once, on the inputs it holds."""
         self._interpreter.invoke()
 
 
 def open_bare(data: bytes, threads: int = 1) -> BareModel:
-    """Load a TFLite file's bytes; its inputs hold random numbers, so that no kernel meets denormal ones.
+    """Load a TFLite file's bytes in a raw interpreter; its inputs are random, so that no kernel meets denormal numbers.
 
     Raises:
         ModelError: LiteRT cannot run it.
@@ -42,10 +45,10 @@ def open_bare(data: bytes, threads: int = 1) -> BareModel:
 
 
 def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
-    """Indices, in the file's order, of the operators that XNNPACK does not take: TFLite's own kernels run them.
+    """Return the indices, in the file's order, of the operators that XNNPACK does not take: TFLite's own kernels run them.
 
-    LiteRT lists the file's operators, then one DELEGATE for each run of operators that went to XNNPACK, with the tensors
-    it reads and gives. What lies between those tensors is what it took.
+    LiteRT lists the file's operators, then one DELEGATE for each sequence of operators that went to XNNPACK, with its input and
+    output tensors. XNNPACK took the operators between those tensors.
 
     Raises:
         ModelError: LiteRT cannot run it.
@@ -59,7 +62,7 @@ def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
 
 
 def _between(delegate: Mapping[str, Any], own: list[Mapping[str, Any]], makers: Mapping[int, int]) -> Iterator[int]:
-    """The operators that compute a delegate's outputs from its inputs."""
+    """Yield the indices of the operators that compute a delegate's outputs from its inputs."""
     seen, waiting = {int(tensor) for tensor in delegate["inputs"]}, [int(tensor) for tensor in delegate["outputs"]]
     while waiting:
         tensor = waiting.pop()

@@ -1,1 +1,1 @@
-"""A latency table of layers: its values, how it is measured, and what it predicts."""
+"""Latency table of layers: its data types, how it is measured, and what it predicts."""

@@ -1,7 +1,7 @@
-"""From layers to whole networks: the correction of a table, and what is left of the error.
+"""From layers to whole networks: the correction of a latency table, and the error that remains.
 
-The correction is fitted to the network itself and to the same with a half and a quarter of its channels, least squares of
-relative errors. What it is worth shows on networks that took no part in it: every kernel with a random share of its channels.
+The correction is fitted by least squares of relative errors to the network itself and to the same network with a half and a
+quarter of its channels. It is validated on held-out networks, in which every kernel has a random share of its channels.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LatencyTable, TableCheck
 
 SHARES = (1.0, 0.5, 0.25)
-"""Of its channels that the network is fitted with."""
+"""Shares of its channels that the network has in the fit."""
 
 LEAST_SHARE = 0.25
-"""Of its channels that a kernel keeps in a network that is held out."""
+"""The least share of its channels that a kernel keeps in a held-out network."""
 
 
 @dataclass(frozen=True)
 class CorrectionSample:
-    """A whole network to be timed, and what it is called."""
+    """A whole network to time, and its name."""
 
     name: str
     graph: Graph
 
     def build(self) -> Graph:
-        """The network."""
+        """Return the network."""
         return self.graph
 
 
 def measure_samples(graph: Graph) -> tuple[CorrectionSample, ...]:
-    """The networks that a correction is fitted to."""
+    """Return the networks that a correction is fitted to."""
     return tuple(CorrectionSample(f"{share:.0%} of the channels", _share(graph, share)) for share in SHARES)
 
 
 def hold_out(graph: Graph, count: int) -> tuple[CorrectionSample, ...]:
-    """Networks of uneven widths, the same for the same graph and count."""
+    """Return networks of random widths to validate with; the same graph and count always give the same networks."""
     return tuple(CorrectionSample(f"random widths {seed + 1}", _random(graph, seed)) for seed in range(count))
 
 
 def fit_correction(table: LatencyTable, measured: Sequence[tuple[CorrectionSample, float]]) -> Correction:
-    """The correction for whole networks of known milliseconds; the table's own does not count.
+    """Fit a correction to whole networks of known milliseconds; the table's present correction is ignored.
 
-    Where the networks cannot tell the two parts apart, or a layer would take less than nothing, the part of each layer is
-    what is possible and the factor alone is fitted.
+    If the fit cannot separate the two terms or the factor is not above 0, `each_ms` is set to 0. If the fastest layer would
+    take less than 0 ms, `each_ms` is set to minus that layer's time. In both cases only the factor is then fitted.
     """
     plain = Predictor(replace(table, correction=Correction()))
     each = [[plain.alone_ms(layer) for layer in list_layers(sample.graph)] for sample, _ in measured]
@@ -69,7 +69,7 @@ def fit_correction(table: LatencyTable, measured: Sequence[tuple[CorrectionSampl
 
 
 def check_correction(table: LatencyTable, sample: CorrectionSample, measured_ms: float) -> TableCheck:
-    """What the table says of a network, beside what it takes."""
+    """Return the table's prediction for a network next to its measured time."""
     return TableCheck(sample.name, Predictor(table).predict(sample.graph).total_ms, measured_ms)
 
 

@@ -1,4 +1,4 @@
-"""What decides how long a graph takes, as a short text: its ops, attributes and shapes. Weights and names do not."""
+"""A short key of all that decides how long a graph takes: its ops, attributes and shapes, but not weights and names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
 
 
 def layer_key(graph: Graph) -> str:
-    """Hexadecimal sha256; equal for graphs that differ in weights and names alone."""
+    """Return a hexadecimal sha256 that is equal for graphs that differ only in weights and names."""
     places = {node.name: place for place, node in enumerate(graph.nodes)}
     nodes = [_described(node, places) for node in graph.nodes]
     ends = [[places[name] for name in names] for names in (graph.inputs, graph.outputs)]
@@ -18,7 +18,7 @@ def layer_key(graph: Graph) -> str:
 
 def _described(node: Node, places: dict[str, int]) -> list[object]:
     attrs = {key: thaw(value) for key, value in node.attrs.items() if key != KERAS}
-    if node.op == "input":  # a batch left open is timed as one image
+    if node.op == "input":  # an unknown batch size is timed as one image
         attrs["shape"] = [attrs["shape"][0] or 1, *attrs["shape"][1:]]
     weights = {key: list(array.shape) for key, array in node.weights.items()}
     return [node.op, [places[name] for name in node.inputs], attrs, weights]

@@ -1,11 +1,13 @@
-"""What decides how long a layer takes, apart from its channels: its key. And a layer alone, of any channels, to be timed.
+"""The key of a layer, which is all that decides its time except its channels; and a layer alone, with any channels, to time.
 
-A layer is a node together with the ReLU that TFLite fuses into it; a ReLU makes no difference, as XNNPACK clamps in any case.
-Its key is a text: op, height and width of what it reads, kernel, and attributes other than the op's defaults, for example
-"conv 64x64 kernel=3x3 padding=same". Channels are the axes that a table is measured along: in and out where a kernel stands
-between them, else one, of all that is read. Nodes that compute nothing (inputs, identities, fused ReLUs) are no layers.
+A layer is a node together with the ReLU that TFLite fuses into it. The ReLU does not change the time, as XNNPACK clamps in any
+case. The key is a text: op, height and width of the input, kernel, and attributes other than the op's defaults, for example
+"conv 64x64 kernel=3x3 padding=same". Channels are the axes that a table is measured along: input and output channels for an op
+with a kernel between them, else one axis, the channels of all that is read. Nodes that compute nothing (inputs, identities,
+fused ReLUs) are not layers.
 
-An op that only moves data and has no form of its own here is a "moves": its axis is the elements it reads and writes, halved.
+An op that only moves data and has no key of its own here has the key "moves". Its axis is half the number of elements that it
+reads and writes.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from u3p_edge.graph.ops import OPS, Shape
 
 MOVES = "moves"
 MOVED = 1024
-"""Elements of the least move that is timed: a row of 32x32."""
+"""Elements of the smallest "moves" layer that is timed: a row of 32x32."""
 
 KERNELS = frozenset(("conv", "conv_transpose", "dense"))
-"""Ops of two axes: channels in, and channels out."""
+"""Ops with two axes: input channels and output channels."""
 
 _MERGES = frozenset(("add", "subtract", "multiply", "maximum", "minimum"))
 _ALIKE = frozenset(
@@ -38,7 +40,7 @@ _ALIKE = frozenset(
         "global_average_pool", "upsample", "crop", "pad", "depthwise_conv", "concat",
     )
 )  # fmt: skip
-"""Ops of one axis, whose attributes do not speak of channels."""
+"""Ops with one axis, whose attributes do not refer to channels."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ class TimedLayer:
     """A node that takes time.
 
     Args:
-        node: its name.
-        key: see the module.
-        inputs: channels read, of all operands that are joined, of each that are merged; or elements of a "moves".
-        outputs: channels given by a kernel; 0 for a layer of one axis.
+        node: name of the node.
+        key: see the module's docstring.
+        inputs: input channels: the sum over the operands of a concatenation, those of each operand of a merge; or the elements
+            of a "moves" layer.
+        outputs: output channels of an op with a kernel; 0 for a layer with one axis.
     """
 
     node: str
@@ -59,19 +62,19 @@ class TimedLayer:
 
 
 def list_layers(graph: Graph) -> tuple[TimedLayer, ...]:
-    """The layers of a folded graph, in its order. Raises ModelError for a node that has no TFLite form, or as `shapes` does."""
+    """List a folded graph's layers, in its order. Raises ModelError for a node without TFLite form, or as `shapes` does."""
     at = context(graph, None)
     free = {*at.alias, *at.fused.values()}
     return tuple(_layer(at, node) for node in graph.nodes if node.op != "input" and node.name not in free)
 
 
 def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) -> Graph:
-    """One layer of a graph as a network of its own, with other channels and made-up weights.
+    """Return one layer of a graph as a network of its own, with other channels and dummy weights.
 
     Args:
-        graph: that the layer is of.
-        layer: of `layers(graph)`.
-        inputs, outputs: as in `TimedLayer`; rounded up to what the layer's groups or operands divide.
+        graph: the graph that contains the layer.
+        layer: one of `list_layers(graph)`.
+        inputs, outputs: as in `TimedLayer`; rounded up to what the layer's groups or operands allow.
     """
     if layer.key == MOVES:
         return _copy(inputs)
@@ -85,7 +88,7 @@ def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) ->
 
 
 def make_layer_graph(node: Node, inputs: int, outputs: int) -> Mapping[str, npt.NDArray[np.float32]]:
-    """Weights of a node that reads and gives other channels; values do not change the time, but denormal ones would."""
+    """Return dummy weights for a node with other channel counts; values do not change the time, unless they are denormal."""
     if "kernel" not in node.weights:
         return node.weights
     *size, _, last = node.weights["kernel"].shape
@@ -97,7 +100,7 @@ def make_layer_graph(node: Node, inputs: int, outputs: int) -> Mapping[str, npt.
 
 
 def joins_channels(node: Node, shape: Shape) -> bool:
-    """Whether a node of that shape is a concatenation along channels."""
+    """Return whether a node of that shape is a concatenation along channels."""
     return node.op == "concat" and node.attrs["axis"] % len(shape) == len(shape) - 1
 
 
@@ -117,7 +120,7 @@ def _layer(at: Context, node: Node) -> TimedLayer:
 
 
 def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
-    # How many maps a concatenation joins makes no difference beside how long they are together; pruning may take one away.
+    # The number of maps that a concatenation joins hardly matters next to their total size, and pruning may remove one.
     sizes = shapes[:1] if joins_channels(node, given) else shapes
     told = [node.op, _sizes(sizes, given, node.op in _MERGES)]
     if "kernel" in node.weights and node.op != "dense":
@@ -134,7 +137,7 @@ def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
 
 
 def _sizes(shapes: Sequence[Shape], given: Shape, merged: bool) -> str:
-    """Height and width of each operand, with "*1" where its one channel is spread over all; how many, if all are alike."""
+    """Return height and width of each operand, "*1" if its one channel is broadcast; once with a count if all are alike."""
     each = ["x".join(map(str, s[1:-1])) + ("*1" if merged and s[-1] == 1 != given[-1] else "") or "flat" for s in shapes]
     if len(each) > 1 and len(set(each)) == 1:
         return f"{each[0]} operands={len(each)}"
@@ -148,7 +151,7 @@ def _text(value: Any) -> str:
 
 
 def _channels(node: Node, shapes: Sequence[Shape], inputs: int) -> list[int]:
-    """Of each operand of a node alone."""
+    """Return the channels of each operand of a node that is timed alone."""
     if joins_channels(node, shapes[0]):
         whole = max(inputs, len(shapes))
         return [whole * (place + 1) // len(shapes) - whole * place // len(shapes) for place in range(len(shapes))]
@@ -159,7 +162,7 @@ def _channels(node: Node, shapes: Sequence[Shape], inputs: int) -> list[int]:
 
 
 def _copy(elements: int) -> Graph:
-    """Two halves joined along channels, as many elements as asked for or a few more: what a plain move costs."""
+    """Return a concatenation of two halves with at least that many elements: it costs what moving the data costs."""
     shape = (1, -(-elements // MOVED), 32, 16)
     nodes = (
         Node("a", "input", (), {"shape": shape}),

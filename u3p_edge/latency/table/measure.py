@@ -1,9 +1,10 @@
-"""A latency table filled by timing, on this machine: every layer that a network and its narrower forms need.
+"""Fill a latency table by timing on this machine: every layer that a network and its narrower versions need.
 
 graph ─ layers ─ channel counts to time ─► each alone ─► whole networks, for the correction ─► others, to check it ─► Table
 
-The counts double from 8 up to the network's own, those of its layers among them; the time between is as good as bilinear. Every
-time is the fastest of some runs in a calm moment (`u3p_edge.latency.quiet_timer`): what other programs do only ever adds.
+The channel counts double from 8 up to the network's own, and those of its layers are among them. Between them the time is close
+to bilinear. Every time is the fastest of some runs in a quiet moment (`u3p_edge.latency.quiet_timer`): other programs can only
+add time.
 """
 
 from __future__ import annotations
@@ -27,25 +28,26 @@ from u3p_edge.latency.table.table import Device, Entry, LatencyTable, LayerTimes
 from u3p_edge.runtime.processor import CPUINFO, parse_cpuinfo, text_of
 
 USUAL = Steps(8, 16)
-"""To say how much there is to time before anything is."""
+"""Typical steps, to estimate how much there is to time before anything is timed."""
 
 CHECKS, QUICK_CHECKS = 4, 2
-"""Whole networks of random widths that are measured at the end; when it is quick."""
+"""Number of whole networks of random widths that are measured at the end: usually, and in quick mode."""
 
 AROUND = 0.05
-"""Seconds that each point takes besides: its file is written, loaded and remembered."""
+"""Overhead of each point in seconds: its file is written and loaded, and its time cached."""
 
 FIRST, RATIO, QUICK_RATIO = 8, 2, 4
-"""The least channels that are timed, and from each count to the next; when it is quick."""
+"""The fewest channels that are timed, the ratio of one count to the next, and that ratio in quick mode."""
 
 CANDIDATES = (32, 16, 8, 4, 2)
 FLAT = 0.92
-"""With a step s, 2 s + 1 channels take as long as 3 s; with a step half as large 5/6 of it. The bound lies between the two."""
+"""Least ratio of the times of 2 s + 1 and 3 s channels at which s counts as the step. If the step is s, both take equally long.
+If it is half as large, the ratio is 5/6. The bound lies between the two."""
 
 
 @dataclass(frozen=True)
 class ChannelPoint:
-    """One time to be taken: a layer of the graph with other channels, as in `TimedLayer`."""
+    """One time to measure: a layer of the graph with other channels, as in `TimedLayer`."""
 
     layer: TimedLayer
     inputs: int
@@ -55,21 +57,21 @@ class ChannelPoint:
 def measure_table(
     graph: Graph, target: Target, begin: Begin, *, quick: bool = False, checks: int = CHECKS, folder: Path | None = None
 ) -> LatencyTable:
-    """The table that a graph and every graph narrower than it need.
+    """Measure the table that a graph and every graph narrower than it need.
 
     Args:
-        graph: folded; its weights do not matter.
-        target: to time in.
-        begin: shows progress.
+        graph: a folded graph; its weights do not matter.
+        target: what to time in.
+        begin: called at the start of each stage, to show progress.
         quick: time fewer channel counts, further apart.
-        checks: whole networks of random widths to measure at the end.
-        folder: of the cache; None means `default_folder()`.
+        checks: number of whole networks of random widths to measure at the end.
+        folder: the cache's folder; None means `default_folder()`.
 
     Raises:
         ModelError: a node that has no form in the runtime.
         RuntimeMissingError: the runtime is not installed.
     """
-    list_layers(graph)  # refuses before anything is timed
+    list_layers(graph)  # raises before anything is timed
     watch = QuietTimer(target, folder)
     steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, lambda: None)])
     wanted = list_points(graph, steps, quick)
@@ -90,9 +92,9 @@ def measure_table(
 
 
 def list_points(graph: Graph, steps: Steps, quick: bool = False) -> tuple[ChannelPoint, ...]:
-    """All times that a graph and every narrower one need, key by key, channels rising.
+    """Return all points that a graph and every narrower one need, key by key, in rising order of channels.
 
-    A convolution is timed over both axes; a pair of counts that no one layer of the graph reaches in both is left out.
+    A convolution is timed along both axes. A pair of counts is left out unless some layer of the graph reaches both counts.
     """
     by_key: dict[str, list[TimedLayer]] = {}
     for layer in list_layers(graph):
@@ -112,7 +114,7 @@ def _points(alike: Sequence[TimedLayer], steps: Steps, ratio: int) -> Iterable[C
 
 
 def _axis(tops: set[int], least: int, ratio: int) -> tuple[int, ...]:
-    """Counts from the least up, `ratio` apart, and the tops."""
+    """Return the counts from `least` up, each `ratio` times the one before, together with the tops."""
     found, count = set(tops), least
     while count < max(tops):
         found.add(count)
@@ -121,7 +123,7 @@ def _axis(tops: set[int], least: int, ratio: int) -> tuple[int, ...]:
 
 
 def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
-    """The steps of a 3x3 convolution's channels, from milliseconds around multiples of each candidate."""
+    """Find the channel steps of a 3x3 convolution from milliseconds around multiples of each candidate."""
 
     def found(build: Callable[[int], Graph]) -> int:
         taken = measure([partial(build, count) for s in CANDIDATES for count in (2 * s + 1, 3 * s)])
@@ -132,7 +134,7 @@ def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
 
 
 def device(target: Target) -> Device:
-    """This machine."""
+    """Return the description of this machine."""
     board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
     cpu = parse_cpuinfo(text_of(CPUINFO)).get("model name") or board or platform.processor() or "unknown"
     system = f"{platform.system()} {platform.machine()}"
@@ -140,7 +142,7 @@ def device(target: Target) -> Device:
 
 
 def seconds(graph: Graph, found: Sequence[ChannelPoint], target: Target) -> float:
-    """About how long the points take to time on a calm machine, from one convolution's multiply-accumulates a second."""
+    """Estimate how long timing the points takes on a quiet machine, from one convolution's multiply-accumulates per second."""
     one = reference_kernel()
     (timing,) = QuietTimer(target, patience=0).times([lambda: one], lambda: None)
     rate = cost(one).total_macs / timing.ms

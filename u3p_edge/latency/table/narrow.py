@@ -1,7 +1,7 @@
-"""The same architecture with fewer channels, of made-up weights: whole networks to be timed.
+"""The same architecture with fewer channels and dummy weights: whole networks to time.
 
-Channels are followed from the kernel that gives them to every layer that reads them. Kernels whose maps are added up keep equal
-widths. Channels that an output, a grouped convolution or a layer that looks at their number depends on stay as they are.
+Channels are followed from the kernel that produces them to every layer that reads them. Kernels whose maps are added keep equal
+widths. Channels stay unchanged if an output, a grouped convolution or a layer that depends on their number reads them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from u3p_edge.graph.ops import Shape
 from u3p_edge.latency.table.layers import KERNELS, joins_channels, make_layer_graph
 
 Width = Callable[[str, int], int]
-"""From the name of a kernel's node and its channels to the channels it shall give, at least 1."""
+"""Maps the name of a kernel's node and its output channels to its new output channels, at least 1."""
 
 _KEEPS = frozenset(
     (
@@ -22,17 +22,17 @@ _KEEPS = frozenset(
         "global_average_pool", "upsample", "crop", "pad", "identity", "dropout", "spatial_dropout", "gaussian_dropout",
     )
 )  # fmt: skip
-"""Ops that give each channel of what they read as a channel."""
+"""Ops that turn each input channel into one output channel."""
 
 _MERGES = frozenset(("add", "subtract", "multiply", "maximum", "minimum", "concat"))
 
 Layout = tuple[tuple[str, int], ...]
-"""Channels of a map in order: the node that gives them, and how many."""
+"""Channels of a map in order: the node that produces them, and how many."""
 
 
 @dataclass
 class _Channels:
-    """Which nodes' channels go together, and which stay; grows while a graph is read."""
+    """Which nodes must have equal channels, and which keep theirs; filled while a graph is traversed."""
 
     layout: dict[str, Layout] = field(default_factory=dict)
     same: dict[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class _Channels:
         self.fixed.update(name for name, _ in layout)
 
     def join(self, first: Layout, second: Layout) -> None:
-        """Two maps must have equal widths throughout; where their parts differ, both stay."""
+        """Record that two maps must have equal widths throughout; if their parts differ, both keep their widths."""
         if [count for _, count in first] != [count for _, count in second]:
             self.fix(first + second)
             return
@@ -57,7 +57,7 @@ class _Channels:
 
 
 def narrow_graph(graph: Graph, width: Width) -> Graph:
-    """The graph with the channels that `width` says, and float32 weights of no meaning. Raises ModelError as `shapes` does."""
+    """Return the graph with the channels that `width` gives, and float32 dummy weights. Raises ModelError as `shapes` does."""
     found, seen = shapes(graph), _Channels()
     for node in graph.nodes:
         seen.layout[node.name] = _layout(seen, node, found)

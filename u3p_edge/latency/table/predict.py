@@ -1,9 +1,10 @@
-"""Milliseconds of a network from a table, without running it.
+"""Predict the milliseconds of a network from a latency table, without running it.
 
 A convolution's time is linear in its input channels and in its output channels, each rounded up to the kernels' steps, and has
-a term of their product; so between the measured counts it is interpolated bilinearly. Before, every measured time is raised to
-that of any smaller layer of its key: a wider layer is never said to be faster. Below the least measured count its time is
-taken, which is too much rather than too little. Nothing is told of a layer that the table lacks, or wider than it was measured.
+a term for their product. So it is interpolated bilinearly between the measured counts. Before that, every measured time is
+raised to that of any smaller layer with the same key, so a wider layer is never predicted to be faster. Below the least
+measured count the time of that count is used, which is too much rather than too little. There is no prediction for a layer that
+the table lacks, or for one that is wider than any that was measured.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ _MEND = "Fill a table with this network on the device: u3p-edge device profile M
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one network.
+    """The predicted time of one network.
 
     Args:
         total_ms: milliseconds of one run.
-        nodes: its share by node; nodes that take no time are not there.
+        nodes: milliseconds of each node by name; nodes that take no time are missing.
     """
 
     total_ms: float
@@ -36,7 +37,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Milliseconds over the axes; a pair that was not measured is not there."""
+    """Milliseconds over the channel axes; a pair that was not measured is missing."""
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -45,9 +46,9 @@ class _Grid:
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predictions from one table; what it has once told of a layer it remembers, which nobody can see.
+    """Predicts from one table. Times of layers are cached inside, which callers do not notice.
 
-    A network of 60 nodes takes it about a millisecond.
+    A prediction for a network of 60 nodes takes about a millisecond.
     """
 
     table: LatencyTable
@@ -59,28 +60,28 @@ class Predictor:
         object.__setattr__(self, "_grids", MappingProxyType(grids))
 
     def predict(self, graph: Graph) -> Prediction:
-        """The milliseconds of a folded graph, whatever its weights.
+        """Predict the milliseconds of a folded graph, whatever its weights.
 
         Raises:
-            ModelError: a layer that the table lacks or that is wider than measured, by name; a node without TFLite form.
+            ModelError: the table lacks a layer or it is wider than measured (it is named); a node has no TFLite form.
         """
         nodes = {layer.node: self.layer_ms(layer) for layer in list_layers(graph)}
         return Prediction(sum(nodes.values()), MappingProxyType(nodes))
 
     def layer_ms(self, layer: TimedLayer) -> float:
-        """Milliseconds of one layer within a whole network, never below 0. Raises ModelError as `predict_latency` does."""
+        """Predict the milliseconds of one layer within a whole network, never below 0. Raises ModelError as `predict` does."""
         correction = self.table.correction
         return max(correction.factor * self.alone_ms(layer) + correction.each_ms, 0.0)
 
     def alone_ms(self, layer: TimedLayer) -> float:
-        """Milliseconds of one layer timed alone. Raises ModelError as `predict_latency` does."""
+        """Predict the milliseconds of one layer timed alone. Raises ModelError as `predict` does."""
         asked = layer.key, layer.inputs, layer.outputs
         if asked not in self._known:
             self._known[asked] = self._looked_up(layer)
         return self._known[asked]
 
     def missing(self, graph: Graph) -> tuple[TimedLayer, ...]:
-        """The layers of a graph that the table cannot tell. Raises ModelError for a node without TFLite form."""
+        """Return the layers of a graph that the table cannot predict. Raises ModelError for a node without TFLite form."""
         return tuple(layer for layer in list_layers(graph) if self._found(layer) is None)
 
     def _looked_up(self, layer: TimedLayer) -> float:
@@ -97,19 +98,25 @@ class Predictor:
 
 
 def predict_latency(graph: Graph, table: LatencyTable) -> Prediction:
-    """The milliseconds of one graph; see `Predictor.predict`, which is faster for many."""
+    """Predict the milliseconds of one graph; `Predictor.predict` does the same and is faster for many graphs."""
     return Predictor(table).predict(graph)
 
 
 def round_to_step(layer: TimedLayer, steps: Steps) -> tuple[int, int]:
-    """The channels that a layer's kernel really works on. Up to half a step they are left: kernels for few channels exist."""
+    """Return the channel counts that a layer's kernel really works on, each rounded as `round_up` does.
+
+    Counts up to half a step are not rounded up to a whole step, because kernels for few channels exist.
+    """
     if layer.key.split(" ", 1)[0] not in KERNELS:
         return layer.inputs, layer.outputs
     return round_up(layer.inputs, steps.inputs), round_up(layer.outputs, steps.outputs)
 
 
 def round_up(count: int, by: int) -> int:
-    """The next multiple of a step; half a step above a quarter of it, and less as it is."""
+    """Round a count up to a multiple of the step `by`.
+
+    A count of at most a quarter of a step stays unchanged, and one above that of at most half a step is rounded to half a step.
+    """
     if count <= by // 4:
         return count
     return by // 2 if count <= by // 2 else -(-count // by) * by
@@ -125,7 +132,7 @@ def _grid(times: LayerTimes) -> _Grid:
 
 
 def _interpolated(grid: _Grid, inputs: int, outputs: int) -> float | None:
-    """None outside of what was measured."""
+    """Return the interpolated milliseconds, or None outside the measured range."""
     across, down = _between(grid.inputs, inputs), _between(grid.outputs, outputs)
     total = 0.0
     for i, one in across:
@@ -137,7 +144,7 @@ def _interpolated(grid: _Grid, inputs: int, outputs: int) -> float | None:
 
 
 def _between(axis: Sequence[int], count: int) -> tuple[tuple[int, float], ...]:
-    """The neighbours of a count and their weights; the first for less than it, none for more than the last."""
+    """Return the neighbours of a count on an axis and their weights: the first below the range, none above it."""
     place = bisect_left(axis, count)
     if place == len(axis):
         return ()

@@ -1,8 +1,8 @@
-"""Milliseconds of layers on one device, as a value and as a JSON file: measured once, read anywhere.
+"""The latency table: milliseconds of layers on one device, as a value and as a JSON file; measured once, read anywhere.
 
-A table holds, for every layer key (see `u3p_edge.latency.table.layers`), the milliseconds at some channel counts; how the
-kernels step between them; what a whole network takes beyond its layers timed alone; and how far it was off for networks that it
-had not seen. `u3p_edge.latency.table.predict` reads a network's time from it.
+For every layer key (see `u3p_edge.latency.table.layers`) a table holds the milliseconds at some channel counts. It also holds
+the kernels' channel steps, the correction from layers timed alone to a whole network, and the error for networks that it was
+not fitted to. `u3p_edge.latency.table.predict` predicts a network's time from it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from u3p_edge.latency.probe import Target
 SCHEMA = 1
 
 Entry = tuple[int, int, float]
-"""Channels in, channels out (0 where there is one axis), milliseconds alone."""
+"""Input channels, output channels (0 if there is only one axis), and milliseconds of the layer alone."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where a table was measured; nothing that names the host or its user.
+    """The device that a table was measured on; nothing in it names the host or its user.
 
     Args:
         system: operating system and instruction set, e.g. "Linux x86_64".
-        cpu: its model, as the system names it.
-        cores: of the machine.
-        runtime, version: that ran the layers, e.g. "tflite", "2.3.0".
+        cpu: model of the processor, as the system names it.
+        cores: number of cores of the machine.
+        runtime, version: the runtime that ran the layers, e.g. "tflite", "2.3.0".
         threads, number: see `Target`.
     """
 
@@ -50,17 +50,17 @@ class Device:
 
     @property
     def target(self) -> Target:
-        """What the layers were timed in. Raises ConfigError for one that cannot be."""
+        """What the layers were timed in. Raises ConfigError if its values are not allowed."""
         return Target(self.number, self.threads, self.runtime)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Channel counts that kernels work in: what lies between two multiples takes as long as the upper one.
+    """Channel steps of the kernels: a count between two multiples of a step takes as long as the upper one.
 
     Args:
-        inputs: channels that a convolution reads.
-        outputs: channels that it gives.
+        inputs: step of a convolution's input channels.
+        outputs: step of its output channels.
     """
 
     inputs: int
@@ -73,7 +73,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Of one key; entries in rising order, each channel pair once, milliseconds above 0."""
+    """The times of one layer key: entries in rising order, each channel pair once, milliseconds above 0."""
 
     key: str
     entries: tuple[Entry, ...]
@@ -88,9 +88,10 @@ class LayerTimes:
 
 @dataclass(frozen=True)
 class Correction:
-    """From layers timed alone to a whole network: factor * (sum of the layers) + each_ms * (their number).
+    """The correction from layers timed alone to a whole network: factor * (sum of the layers) + each_ms * (number of layers).
 
-    Alone, a layer finds its maps in the caches (factor above 1), and pays for a call of the runtime (each_ms below 0).
+    A layer alone finds its maps in the caches, so factor is above 1. It also pays for a call of the runtime, so each_ms is
+    below 0.
     """
 
     factor: float = 1.0
@@ -103,7 +104,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class TableCheck:
-    """A whole network that the table was not fitted to: what it says, and what it takes, in milliseconds."""
+    """A whole network that the table was not fitted to: its predicted and its measured milliseconds."""
 
     name: str
     predicted_ms: float
@@ -115,21 +116,21 @@ class TableCheck:
 
     @property
     def error(self) -> float:
-        """Predicted over measured, less 1: 0.1 is 10 % too much."""
+        """Predicted divided by measured, minus 1: 0.1 is 10 % too much."""
         return self.predicted_ms / self.measured_ms - 1
 
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """What one device takes.
+    """The latency table of one device.
 
     Args:
-        device: that was measured.
-        steps: of its convolutions.
-        layers: each key once.
-        correction: fitted to whole networks.
-        checks: networks that it was not fitted to.
-        disturbed: times that were taken while other programs slowed the machine.
+        device: the device that was measured.
+        steps: channel steps of its convolutions.
+        layers: times of the layers, each key once.
+        correction: the correction, fitted to whole networks.
+        checks: networks that the correction was not fitted to.
+        disturbed: number of times that were taken while other programs slowed the machine.
     """
 
     device: Device
@@ -147,16 +148,17 @@ class LatencyTable:
 
     @property
     def worst_error(self) -> float:
-        """The largest error of the checks, without its sign; 0 where there are none."""
+        """The largest absolute error of the checks; 0 if there are none."""
         return max((abs(check.error) for check in self.checks), default=0.0)
 
 
 def step(table: LatencyTable) -> int:
-    """The multiple of channels that a planner rounds widths to: any width between two takes the time of the upper.
+    """Return the step that a pruning plan rounds widths to: any width between two multiples takes the time of the upper one.
 
-    By timing 3x3 convolutions of 32 channels over 64x64 with LiteRT 2.3 on AVX-512 VNNI: in int8 1 to 16 output channels take
-    0.092 ms, 17 to 32 0.182 ms, 33 to 48 0.272 ms; in float32 1 to 16 take 0.36 ms, 17 to 32 0.71 ms, 33 to 64 1.44 ms. Input
-    channels step by 8 in int8, and not at all in float32. Other processors have other kernels, so filling a table finds it.
+    For example, 3x3 convolutions of 32 channels over 64x64 were timed with LiteRT 2.3 on AVX-512 VNNI. In int8 1 to 16 output
+    channels take 0.092 ms, 17 to 32 0.182 ms, 33 to 48 0.272 ms. In float32 1 to 16 take 0.36 ms, 17 to 32 0.71 ms, 33 to 64
+    1.44 ms. Input channels step by 8 in int8, and not at all in float32. Other processors have other kernels, so the step is
+    found while a table is filled.
     """
     return table.steps.outputs
 
@@ -167,10 +169,10 @@ def write_latency_table(path: Path, table: LatencyTable) -> None:
 
 
 def read_latency_table(path: Path) -> LatencyTable:
-    """A table that `write_latency_table` wrote, perhaps elsewhere.
+    """Read a table that `write_latency_table` wrote, perhaps on another machine.
 
     Raises:
-        ArtifactError: the file is missing, of another version, or holds anything but a table; names the file and the value.
+        ArtifactError: the file is missing, of another version, or not a table; the message names the file and the value.
     """
     value = read_json(path)
     mend = "Write it again with `u3p-edge device profile MODEL --out` on the device."
