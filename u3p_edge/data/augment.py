@@ -64,13 +64,13 @@ class Augmentation:
 
 
 NO_AUGMENTATION = Augmentation(probability=0.0)
-"""Gives back what it is given."""
+"""Leaves images and labels unchanged."""
 
 
 def augment(
     image: Floats, labels: Labels, rng: np.random.Generator, recipe: Augmentation | None = None
 ) -> tuple[Floats, Labels]:
-    """A random variation of one training pair; the arguments are left as they are.
+    """Return a random variation of one training pair; the arguments are not changed.
 
     Args:
         image: float32 [H, W, C], preprocessed.
@@ -94,12 +94,12 @@ def augment_along(
     rng: np.random.Generator,
     recipe: Augmentation | None = None,
 ) -> tuple[Floats, Labels, Floats]:
-    """The variation that `augment` draws, with maps that move as the image does and keep their values.
+    """Return the variation that `augment` draws, with maps that move as the image does and keep their values.
 
     Args:
         image, labels, rng, recipe: as `augment`; the same state of `rng` gives the same image and labels.
         maps: floating [H, W, P], moved bilinearly.
-        outside: P values that come in from outside, one a map.
+        outside: P values that come in from outside, one per map.
 
     Returns:
         image and labels as `augment`, maps float32 [H, W, P].
@@ -117,7 +117,7 @@ def augment_along(
 
 
 def _flips(rng: np.random.Generator, recipe: Augmentation) -> tuple[int, ...]:
-    """The axes to mirror."""
+    """Draw the axes to mirror."""
     allowed = ((1, recipe.flip_horizontal), (0, recipe.flip_vertical))
     return tuple(axis for axis, may in allowed if may and rng.random() < recipe.probability)
 
@@ -125,7 +125,7 @@ def _flips(rng: np.random.Generator, recipe: Augmentation) -> tuple[int, ...]:
 def _affine(
     rng: np.random.Generator, recipe: Augmentation, size: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Rotation, scaling and shift about the centre, as matrix and offset for `_read`; None for none of them."""
+    """Draw rotation, scaling and shift about the centre, as matrix and offset for `_read`; None for none of them."""
     draws = [rng.random() < recipe.probability for _ in range(3)]
     if not any(draws):
         return None
@@ -138,7 +138,7 @@ def _affine(
 
 
 def _moved(maps: Floats, place: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]], outside: Sequence[float]) -> Floats:
-    """Every map [H, W, P] read at its place, bilinearly."""
+    """Resample every map [H, W, P] bilinearly; `place` is the matrix and the offset for `_read`."""
     out = np.empty(maps.shape, np.float32)
     for i, fill in enumerate(outside):
         out[:, :, i] = _read(maps[:, :, i], *place, Image.Resampling.BILINEAR, fill)
@@ -152,7 +152,7 @@ def _read(
     how: Image.Resampling,
     fill: float,
 ) -> npt.NDArray[Any]:
-    """Each pixel of the result at (y, x) is read at matrix @ (y, x) + offset; pixel centres are at halves."""
+    """Resample a plane: each result pixel (y, x) is read at matrix @ (y, x) + offset; pixel centres are at halves."""
     # Pillow's own order is (x, y); it takes a tenth of the time of scipy.ndimage.affine_transform.
     (yy, yx), (xy, xx) = matrix
     data = (xx, xy, offset[1], yx, yy, offset[0])
@@ -161,7 +161,7 @@ def _read(
 
 
 def _intensities(image: Floats, rng: np.random.Generator, recipe: Augmentation, low: float, high: float) -> Floats:
-    """Gamma, gain, bias field and noise, on the image scaled to 0..1 by its range."""
+    """Apply gamma, gain, bias field and noise to the image scaled to 0..1 by its range."""
     draws = [rng.random() < recipe.probability for _ in range(4)]
     span = high - low
     if not any(draws) or not span > 0:
@@ -180,12 +180,12 @@ def _intensities(image: Floats, rng: np.random.Generator, recipe: Augmentation, 
 
 
 def _factor(rng: np.random.Generator, strength: float) -> float:
-    """1 / (1 + strength) to 1 + strength, as often below 1 as above."""
+    """Draw a factor from 1 / (1 + strength) to 1 + strength, as often below 1 as above."""
     return float(np.exp(rng.uniform(-1, 1) * np.log1p(strength)))
 
 
 def _bias_field(rng: np.random.Generator, strength: float, height: int, width: int) -> Floats:
-    """A random smooth field [H, W] of products of half cosine waves, within -strength .. strength."""
+    """Draw a random smooth field [H, W] of products of half cosine waves, within -strength .. strength."""
     waves = np.arange(4, dtype=np.float32)
     y, x = (np.cos(np.pi * waves * np.linspace(0, 1, n, dtype=np.float32)[:, None]) for n in (height, width))
     # Slow waves prevail, as in the fields of receive coils.

@@ -1,4 +1,4 @@
-"""Which images post-training quantization measures ranges on."""
+"""Choose the images on which post-training quantization measures ranges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from u3p_edge.data.load import Arrays
 def calibration_indices(arrays: Arrays, count: int) -> tuple[int, ...]:
     """Indices of up to `count` images, spread evenly over the groups (patients) and, within them, over the stems.
 
-    Sorted by group and stem and taken at even distances: no chance, and no patient dominates.
+    They are sorted by group and stem and taken at even distances: nothing is random, and no patient dominates.
     """
     order = sorted(range(len(arrays.stems)), key=lambda i: (arrays.groups[i], arrays.stems[i]))
     chosen = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))

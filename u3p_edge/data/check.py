@@ -1,4 +1,4 @@
-"""What a data folder holds and everything that is wrong with it: reads every file, never stops at the first problem."""
+"""Report what a data folder holds and everything that is wrong with it: every file is read, also after a problem."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FolderReport:
         images: image and mask pairs, by split.
         groups: patients (or other units), by split.
         group_column: of split.csv; empty when none is known.
-        grouped_by_name: no group column is known, but file names say which images belong together.
+        grouped_by_name: no group column is known, but file names show which images belong together.
         drawn: the splits are not in split.csv but drawn by a seed.
         sizes: pairs of each "HxW".
         modes: images of each "grey uint8", "RGB uint8", "grey uint16", ...
@@ -133,7 +133,7 @@ def check_folder(
 
 
 def _size_notes(pairs: Sequence[_Pair]) -> tuple[str, ...]:
-    """What resizing to the default size would lose."""
+    """Return sentences on what resizing to the default size would lose."""
     sizes = [(pair.height, pair.width) for pair in pairs]
     height, width = DEFAULT_SIZE
     return tuple(
@@ -162,7 +162,7 @@ def _pair(image_path: Path, image: Pixels, mask_path: Path, mask: Values) -> _Pa
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
-    """What `read` gives, or None and its DataError among the problems."""
+    """Return what `read` gives, or None, with its DataError added to the problems."""
     try:
         return read()
     except DataError as error:
@@ -171,14 +171,14 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _count(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
-    """Pixels of each class and, at `IGNORE`, of none: int64 [256]. Raises DataError for a value beyond the classes."""
+    """Count pixels of each class and, at `IGNORE`, ignored ones: int64 [256]. DataError for values beyond the classes."""
     counts = np.zeros(IGNORE + 1, np.int64)
     np.add.at(counts, to_classes(pair.values, labels, pair.mask, rule), pair.counts)
     return counts
 
 
 def _sum(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, Counts, int]:
-    """Pixels of each class, masks that have each class, and pixels that are ignored."""
+    """Return the pixels of each class, the masks that have each class, and the pixels that are ignored."""
     counts = np.array([some for _, some in masks], np.int64).reshape(-1, IGNORE + 1)
     total = counts[:, :classes]
     return total.sum(axis=0), (total > 0).sum(axis=0), int(counts[:, IGNORE].sum())

@@ -1,4 +1,4 @@
-"""How many classes the masks of a folder have, where nobody said it: most masks decide, and the exception is named."""
+"""Infer how many classes the masks of a folder have: the majority of masks decides, and an exception is reported by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MaskValues:
 
 
 def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> int:
-    """Number of classes, background included: 2 if more masks are binary than hold higher classes, else the highest plus 1.
+    """Return the number of classes with the background: 2 if more masks are binary than hold higher classes, else highest + 1.
 
     A few masks with values beyond `MAX_BELIEVED` among many without do not count; they are what `masks.to_classes` then
     refuses by name, as it does binary masks among index masks and the reverse.
@@ -43,7 +43,7 @@ def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> i
 
 
 def check_count(classes: int, present: Sequence[int], root: Path) -> None:
-    """Refuse a number of classes that nobody gave and that makes no sense.
+    """Refuse a number of classes that was inferred and makes no sense.
 
     Args:
         classes: as `count_classes` found it.
@@ -66,5 +66,5 @@ def check_count(classes: int, present: Sequence[int], root: Path) -> None:
 
 
 def distinct(values: Values) -> Values:
-    """The different values, sorted."""
+    """Return the different values, sorted."""
     return np.flatnonzero(np.bincount(values.ravel())).astype(np.uint16)

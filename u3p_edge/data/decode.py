@@ -1,4 +1,4 @@
-"""Opens a picture file. A file that cannot be opened is a DataError that names it, its own cause and what to do.
+"""Open picture files. A file that cannot be opened is a DataError that names the file, the cause and what to do.
 
 Only the four formats are tried: Pillow has decoders for dozens more, one of which starts another program.
 """
@@ -17,7 +17,7 @@ from u3p_edge.data.formats import DEPTHS, FORMATS, MAX_PIXELS
 from u3p_edge.errors import DataError
 
 ORIENTATION = 0x0112
-"""The EXIF tag in which a camera writes how the stored picture is to be turned."""
+"""The EXIF tag in which a camera records how the stored picture is to be turned."""
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """Values of that tag under which height and width change places."""
@@ -44,7 +44,7 @@ _SIGNATURES = (
     (0, b"%PDF", "PDF"), (0, b"\x89HDF", "HDF5"), (0, b"\x93NUMPY", "NumPy"), (4, b"ftyp", "HEIF or AVIF"),
     (4, b"jP  ", "JPEG 2000"),
 )  # fmt: skip
-"""Offset, bytes and name of files that are met under the name of a picture."""
+"""Offset, bytes and name of other kinds of files that may have a picture's suffix."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -71,7 +71,7 @@ class Picture:
 
 
 def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The decoded picture of a PNG, TIFF, JPEG or BMP file.
+    """Decode the picture of a PNG, TIFF, JPEG or BMP file.
 
     Args:
         path: of the file.
@@ -105,7 +105,7 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture file, upright, without decoding it. Raises DataError as `open_picture`."""
+    """Return (height, width) of a picture file, upright, without decoding it. Raises DataError as `open_picture`."""
     _check_regular(path)
     try:
         with path.open("rb") as file:
@@ -122,7 +122,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def turn(image: Image.Image, orientation: int) -> Image.Image:
-    """A stored picture as its EXIF orientation says."""
+    """Turn a stored picture as its EXIF orientation says."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
@@ -137,7 +137,7 @@ def orientation_of(path: Path) -> int:
 
 
 def undo(image: Image.Image, orientation: int) -> Image.Image:
-    """An upright picture as it was stored: what `turn` turned."""
+    """Turn an upright picture back to how it was stored: the inverse of `turn`."""
     return turn(image, _INVERSE.get(orientation, orientation))
 
 
@@ -147,7 +147,7 @@ def _raw_mode(picture: ImageFile.ImageFile) -> str:
 
 
 def _orientation(picture: ImageFile.ImageFile, file: IO[bytes]) -> int:
-    """Of a picture that may not be decoded yet."""
+    """Return the EXIF orientation of a picture that may not be decoded yet."""
     if picture.format == "PNG" and not _has_text_or_exif(file):
         return 1  # Pillow would decode the whole picture to look behind its pixels
     value = picture.getexif().get(ORIENTATION, 1)
@@ -167,7 +167,7 @@ def _has_text_or_exif(png: IO[bytes]) -> bool:
 
 
 def _check_regular(path: Path) -> None:
-    """A pipe would be waited for without end. Raises DataError."""
+    """Raise DataError for what is not a regular file: reading from a pipe could wait without end."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -183,7 +183,7 @@ def _check_regular(path: Path) -> None:
 
 
 def _identify(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
-    """The picture, not decoded yet. Unlike `Image.open` it has no limit of pixels of its own, which is a global variable."""
+    """Return the picture, not decoded. Unlike `Image.open`, this has no pixel limit of its own (there, a global variable)."""
     start = file.read(132)
     for plugin in _PLUGINS:
         factory, accept = Image.OPEN[plugin.format]
@@ -209,7 +209,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _undecodable(path: Path, error: Exception) -> DataError:
-    """By what Pillow says: cut short, of a kind that it does not read, or damaged."""
+    """Return the error by Pillow's message: cut short, of a kind that it does not read, or damaged."""
     said = str(error) or type(error).__name__
     if isinstance(error, EOFError) or any(word.lower() in said.lower() for word in _CUT_SHORT):
         return DataError(f"{path} is cut short ({said})", mend="Copy it again from where it came.")

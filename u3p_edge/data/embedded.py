@@ -1,4 +1,4 @@
-"""The images that travel with the package: axial MNI152 slices, a demonstration (see calibration/README.md)."""
+"""The images that are part of the package: axial MNI152 slices, a demonstration (see calibration/README.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of values that were read from a file, with the file's name."""
+"""Add a file's name to errors about values that were read from it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from u3p_edge.errors import DataError
 Size = tuple[int, int]
 
 SHRINK_LIMIT = 2.0
-"""An image may be so many times as high or wide as the network before its loss of detail is worth a note."""
+"""How many times as high or wide as the network an image may be before its loss of detail is worth a note."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Original:
         size: (H, W) in pixels.
         foreground: pixels of its mask that are not background.
         kept: those of them that "pad" does not crop away; all under "resize" and in tiles.
-        cropped: whether the network sees a part of the image alone.
+        cropped: whether the network sees only a part of the image.
     """
 
     size: Size
@@ -32,7 +32,7 @@ class Original:
 
 
 def shrink_notes(sizes: Iterable[Size], preprocessing: Preprocessing) -> tuple[str, ...]:
-    """A sentence if "resize" makes images less than half as high or wide; empty if not.
+    """Return a sentence if "resize" makes images less than half as high or wide; empty if not.
 
     Args:
         sizes: (H, W) of each image.
@@ -53,7 +53,7 @@ def shrink_notes(sizes: Iterable[Size], preprocessing: Preprocessing) -> tuple[s
 
 
 def fit_notes(originals: Sequence[Original], preprocessing: Preprocessing) -> tuple[str, ...]:
-    """What fitting these images lost, one sentence for each kind; empty where nothing was."""
+    """Return what fitting these images lost, one sentence for each kind of loss; empty where nothing was lost."""
     return (*shrink_notes((o.size for o in originals), preprocessing), *_crop_notes(originals, preprocessing))
 
 

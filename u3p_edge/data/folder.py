@@ -56,7 +56,7 @@ class Dataset:
         samples: sorted by stem.
         group_column: of split.csv; empty when none is known.
         drawn: the splits were drawn by a seed, not read.
-        grouped_by_name: no group column is known, but file names say which images belong together.
+        grouped_by_name: no group column is known, but file names show which images belong together.
         notes: what a user should know of the groups, one sentence each.
     """
 
@@ -110,12 +110,12 @@ def read_folder(root: Path, *, seed: int = 0, group_column: str | None = None, m
 
 
 def open_folder(root: Path, options: DataOptions) -> Dataset:
-    """The samples of a data folder, which are then read as `options` say. Errors as `read_folder`."""
+    """Return the samples of a data folder, to be read as `options` say. Errors as `read_folder`."""
     return with_options(read_folder(root, seed=options.seed, group_column=options.group_column), options)
 
 
 def with_options(dataset: Dataset, options: DataOptions) -> Dataset:
-    """The same samples, read in another way."""
+    """Return the same samples, to be read with other options."""
     return replace(dataset, samples=tuple(replace(sample, options=options) for sample in dataset.samples))
 
 
@@ -157,7 +157,7 @@ def _assign(
     named: NameGroups,
     seed: int,
 ) -> tuple[tuple[Sample, ...], bool]:
-    """Split and group of each stem, and whether the splits were drawn; stems that split.csv leaves out are left out."""
+    """Return a sample for each stem that split.csv does not leave out, and whether the splits were drawn."""
     kept = [stem for stem in stems if listed is None or stem in listed]
     rows = {stem: listed[stem] for stem in kept} if listed is not None else {}
     groups = {stem: (rows[stem].group if rows else "") or named.groups.get(stem, stem) for stem in kept}
@@ -169,7 +169,7 @@ def _assign(
 
 
 def _notes(table: Table | None, named: NameGroups, crossing: Sequence[str]) -> tuple[str, ...]:
-    """What is known of the groups, and how to say more."""
+    """Return sentences on what is known of the groups, and how to give more information."""
     how = f"name the patient (or other unit) of each image in a column `patient` of {SPLIT_FILE}"
     if table is not None:
         how += ", or give --group COLUMN"
@@ -198,7 +198,7 @@ def _notes(table: Table | None, named: NameGroups, crossing: Sequence[str]) -> t
 
 
 def _files(root: Path, kind: str, problems: list[str]) -> dict[str, Path]:
-    """Image files by stem, sorted; appends to `problems` what is not one, and files of one stem."""
+    """Return image files by stem, sorted; append to `problems` other files and files with the same stem."""
     folder = root / kind
     if not _is_utf8(str(root)) or not _is_utf8(root.resolve().name):
         raise DataError(f"the name of the data folder {_printable(str(root))} is not in UTF-8", mend="Rename it.")

@@ -1,7 +1,7 @@
 """Which picture files are read. Nothing is imported here, so that the command line can name them at no cost."""
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-"""What an image's or a mask's name may end in, in lower or upper case."""
+"""Suffixes that an image's or a mask's name may have, in lower or upper case."""
 
 FORMATS = "PNG, TIFF, JPEG or BMP"
 DEPTHS = "8 or 16 bits a channel, or a 32-bit float TIFF"

@@ -1,7 +1,7 @@
-"""What must not be split across sets: the column of split.csv that names it, or what file names give away.
+"""Find the groups that must not be split across sets: from a column of split.csv, or from file names.
 
 Slices of one patient in both training and test make a score that means nothing, so the usual ways to name a patient are
-recognised, and what is not recognised is said.
+recognised, and the user is told where none is.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ _APART = r"[_\-. ]"
 _UNIT_AND_NUMBER = re.compile(
     rf"(?:^|{_APART})(?P<word>{'|'.join(UNITS)})(?:{_APART}[A-Za-z]{{0,3}})?\d+(?=\D|$)|^[ps]\d+(?=\D)", re.IGNORECASE
 )
-"""In a file name, a unit and its number: `patient001`, `sub-01`, `case_A7`; `p` and `s` at its beginning alone."""
+"""In a file name, a unit and its number: `patient001`, `sub-01`, `case_A7`; `p` and `s` only at its beginning."""
 
 _PART_MARK = rf"{_APART}(?:{'|'.join(_PARTS)})|(?<=\d)(?:{'|'.join(part for part in _PARTS if len(part) > 2)})"
 _PART_OF = re.compile(rf"^(?P<unit>.*?\d.*?)(?:(?:{_PART_MARK}){_APART}?\d+)+$", re.IGNORECASE)
 """A name with a number, then one that is marked as a slice's, a tile's or the like: `scan7_z031`, `12_x0_y256`."""
 
 _TWO_NUMBERS = re.compile(rf"^(?P<unit>.*\d.*?){_APART}\d+$")
-"""A name with two numbers, of which nothing says what they count: `2019_0001`, `IM-0003-0012`."""
+"""A name with two numbers that do not show what they count: `2019_0001`, `IM-0003-0012`."""
 
 _MEASURE = re.compile(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?|\d+\s*x\s*\d+", re.IGNORECASE)
 """A value that measures something and names nothing: 0.43, 256x256."""
 
 MANY = 3
-"""Groups that three splits need."""
+"""The number of groups that three splits need."""
 
 
 @dataclass(frozen=True)
 class NameGroups:
-    """What file names say of groups.
+    """The groups that file names show.
 
     Args:
-        groups: of each stem that is in a group with others; empty if there are none to be relied on.
-        note: one sentence for the user; empty where the names give nothing away.
+        groups: the group of each stem that shares one with others; empty if no groups are reliable.
+        note: one sentence for the user; empty where the names show nothing.
     """
 
     groups: Mapping[str, str]
@@ -63,15 +63,15 @@ class NameGroups:
 
 
 def plain(column: str) -> str:
-    """A column's name without case, spaces, hyphens, underscores and dots: "Patient ID" and "patientId" are "patientid"."""
+    """Strip a column's name of case, spaces, hyphens, underscores and dots: "Patient ID" and "patientId" are "patientid"."""
     return re.sub(r"[\s_\-.#]+", "", column).casefold()
 
 
 def find_group_column(columns: Mapping[str, Sequence[str]]) -> str | None:
-    """The column that names the coarsest unit of `UNITS`, written in any of the usual ways; None without one.
+    """Return the column that names the coarsest unit of `UNITS`, in any of the usual spellings; None without one.
 
     Args:
-        columns: values of each column, one a row. A column of a finer unit counts from three values on: two sides of a body,
+        columns: values of each column, one per row. A column of a finer unit counts from three values on: two sides of a body,
             or one study, are no groups.
     """
     names = {column: plain(column) for column in columns}
@@ -84,20 +84,20 @@ def find_group_column(columns: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def repeating_columns(columns: Mapping[str, Sequence[str]], splits: Sequence[str]) -> tuple[str, ...]:
-    """The columns that may name groups unknown to us: three values or more, some of them in several splits.
+    """Return the columns that may name groups of an unknown kind: three values or more, some of them in several splits.
 
     Args:
-        columns: values of each column, one a row.
+        columns: values of each column, one per row.
         splits: of the rows; where they are all equal or empty, values that repeat at all count.
     """
     return tuple(column for column, values in columns.items() if _may_name_groups(values, splits))
 
 
 def group_by_name(stems: Sequence[str]) -> NameGroups:
-    """Groups of images whose names say that they are parts of one patient, volume or picture.
+    """Group images whose names show that they are parts of one patient, volume or picture.
 
     A unit's word with a number (`patient001_s00`) or a part's mark after a number (`12_x0_y256`) is relied on. Two bare
-    numbers are not, but said. Names as `img_001` and `benign (3)` say nothing: each is a group of its own.
+    numbers are not, but the note reports them. Names as `img_001` and `benign (3)` show nothing: each is a group of its own.
     """
     shared = _shared({stem: unit for stem in stems if (unit := _unit_of(stem)) is not None})
     count = len(stems) - sum(len(members) - 1 for members in shared.values())
@@ -121,7 +121,7 @@ def _may_name_groups(values: Sequence[str], splits: Sequence[str]) -> bool:
 
 
 def _unit_of(stem: str) -> str | None:
-    """The name of the patient, volume or picture that a file name says it is a part of: of the coarsest that it names."""
+    """Return the patient, volume or picture that a file is a part of by its name: the coarsest unit that is named."""
     found = min(_UNIT_AND_NUMBER.finditer(stem), key=_coarseness, default=None)
     if found is None:
         part = _PART_OF.match(stem)
@@ -136,7 +136,7 @@ def _coarseness(found: re.Match[str]) -> int:
 
 
 def _shared(units: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
-    """The units of two stems or more, with their stems."""
+    """Return the units of two stems or more, with their stems."""
     members = defaultdict(list)
     for stem, unit in units.items():
         members[unit].append(stem)

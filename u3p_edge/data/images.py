@@ -1,4 +1,4 @@
-"""Image files to arrays.
+"""Read image files into arrays.
 
 PNG, TIFF, JPEG and BMP; up to 16 bit, or float TIFF; grey, palette or RGB. Only NumPy and Pillow are needed, so that a
 device can read its images. An orientation written by a camera (EXIF) is applied; transparency is dropped. A 16-bit
@@ -22,7 +22,7 @@ Pixels = npt.NDArray[Any]
 
 
 def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The pixels of an image file as they were written.
+    """Read the pixels of an image file as they were written.
 
     Args:
         path: of the file.
@@ -30,7 +30,7 @@ def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixel
         max_pixels: height x width that the image may have.
 
     Returns:
-        [H, W, channels] of uint8, uint16 (16-bit grey) or float32 (floating-point or signed TIFF); the dtype tells the
+        [H, W, channels] of uint8, uint16 (16-bit grey) or float32 (floating-point or signed TIFF); the dtype gives the
         range that a "range" normalization divides by.
 
     Raises:
@@ -51,14 +51,14 @@ def to_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def read_native(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """As `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
+    """Read as `read_image`, with the file's own channels: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
     picture = open_picture(path, max_pixels)
     pixels = to_values(np.asarray(turn(_flat(picture.stored), picture.orientation)), path)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def _flat(picture: Image.Image) -> Image.Image:
-    """Without palette, transparency, single bits or colour spaces other than grey and RGB."""
+    """Return the picture without palette, transparency, single bits or colour spaces other than grey and RGB."""
     if picture.mode in ("L", "RGB") or picture.mode[0] in "IF":
         return picture
     return picture.convert("L" if picture.mode in ("1", "LA", "La") else "RGB")

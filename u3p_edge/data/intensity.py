@@ -1,4 +1,4 @@
-"""The intensities of an image: measured once on the whole of it, then applied to any part of any channel.
+"""Normalise intensities: measure them once on the whole image, then normalise any part of any channel.
 
 Images of 8 and 16 bits are measured by counting their values and normalised by a table, in which the arithmetic is done once
 for each value instead of once for each pixel.
@@ -29,7 +29,7 @@ CHUNK = 1 << 20
 
 
 def plane_map(image: Pixels, preprocessing: Preprocessing) -> PlaneMap:
-    """The function that normalises any part of `image` as `preprocessing` says.
+    """Return the function that normalises any part of `image` as `preprocessing` says.
 
     Args:
         image: [H, W, C] of uint8, uint16 or float; every pixel is measured, none is copied.
@@ -48,7 +48,7 @@ def plane_map(image: Pixels, preprocessing: Preprocessing) -> PlaneMap:
 
 
 def percentiles(image: Pixels, shares: Sequence[float]) -> tuple[float, ...]:
-    """Percentiles of all values of an image, equal to `np.percentile(image.astype(float64), shares)`, without sorting it.
+    """Compute percentiles of an image's values, equal to `np.percentile(image.astype(float64), shares)`, without sorting it.
 
     Args:
         image: of any shape, uint8, uint16 or float32.
@@ -62,7 +62,7 @@ def percentiles(image: Pixels, shares: Sequence[float]) -> tuple[float, ...]:
 
 
 def histogram(image: Pixels) -> Counts:
-    """How often each value occurs in an image of uint8 or uint16, of any shape: int64 [256] or [65536]."""
+    """Count how often each value occurs in an image of uint8 or uint16, of any shape: int64 [256] or [65536]."""
     counts = np.zeros(1 << 8 * image.dtype.itemsize, np.int64)
     for part in row_parts(image):
         # Pillow counts an 8-bit picture ten times as fast as np.bincount, which widens every pixel first.
@@ -94,7 +94,7 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 def _order_statistics(image: Pixels, ranks: Sequence[int]) -> list[float]:
-    """The values of those ranks (0 is the smallest)."""
+    """Return the values of those ranks (0 is the smallest)."""
     if image.dtype.kind == "u":
         return [float(v) for v in np.searchsorted(np.cumsum(histogram(image)), ranks, side="right")]
     return [float(v) for v in np.partition(image, ranks, axis=None)[list(ranks)]]

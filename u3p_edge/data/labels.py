@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 HIGHEST_VALUE = 65535
-"""In a mask file, of 16 bits."""
+"""Highest value in a mask file, of 16 bits."""
 
 HIGHEST_CLASS = 254
-"""As labels are kept in 8 bits, where 255 is what is ignored."""
+"""Highest class: labels are kept in 8 bits, where 255 marks ignored pixels."""
 
 
 @dataclass(frozen=True)
 class LabelRule:
-    """From the values of mask files to classes; values that are not named stay as they are.
+    """The rule that turns values of mask files into classes; values that are not named are not changed.
 
     Args:
         ignore: the value of pixels that count neither in training nor in scores; None for none.
         mapping: (value, class) pairs, e.g. ((1, 0), (2, 1)).
 
     Raises:
-        ConfigError: a value or class that cannot be, or a value named twice.
+        ConfigError: a value or class that is not allowed, or a value named twice.
     """
 
     ignore: int | None = None
@@ -76,7 +76,7 @@ AS_STORED = LabelRule()
 
 
 def parse_mapping(text: str) -> tuple[tuple[int, int], ...]:
-    """Pairs from "1:0,2:1", by value. Raises ConfigError."""
+    """Parse pairs from "1:0,2:1", sorted by value. Raises ConfigError."""
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         value, colon, label = (piece.strip() for piece in part.partition(":"))

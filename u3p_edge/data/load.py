@@ -1,4 +1,4 @@
-"""A split of a data set as arrays, preprocessed for a network."""
+"""Load a split of a data set as arrays, preprocessed for a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Arrays:
     Args:
         images: float32 [N, height, width, C].
         labels: uint8 [N, height, width]; `metrics.IGNORE` where a pixel is not scored.
-        stems, groups: one an input; the tiles of an image share its stem.
+        stems, groups: one per input; the tiles of an image share its stem.
         originals: of the images, before they were fitted to the network.
     """
 
@@ -62,7 +62,7 @@ def load_samples(
             every pixel scored once. Otherwise it is cropped to one.
 
     Raises:
-        DataError: no samples, more than fit into memory, or a file that cannot be used; it is named.
+        DataError: no samples, more than fit into memory, or a file that cannot be used; the message names it.
     """
     if not samples:
         raise DataError("there are no images to load")
@@ -86,7 +86,7 @@ def load_samples(
 
 
 def count_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, tiled: bool = False) -> int:
-    """How many network inputs `load_samples` makes of samples. Raises DataError for an image whose size cannot be read."""
+    """Count the inputs that `load_samples` makes of samples. Raises DataError for an image whose size cannot be read."""
     return sum(_inputs_of(sample, preprocessing, tiled) for sample in samples)
 
 
@@ -127,7 +127,7 @@ def _foreground(mask: npt.NDArray[np.uint8]) -> int:
 
 
 def infer_labels(dataset: Dataset) -> int:
-    """Number of classes in all masks of a data set, see `classes.count_classes`.
+    """Infer the number of classes from all masks of a data set, see `classes.count_classes`.
 
     Raises:
         DataError: a mask that cannot be read or that does not fit the others, or a number that makes no sense.

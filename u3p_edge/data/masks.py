@@ -1,8 +1,8 @@
-"""Mask files to classes, and every way in which they cannot be, as a DataError that names the file.
+"""Read mask files as classes; a file that cannot be read so is a DataError that names it and the cause.
 
 A mask file holds a class index for every pixel, as it is stored: a palette's colours and a stretch to full brightness do
 not matter, so the 4-bit grey value 5 is class 5. A file of 0 and 255 (or 0 and 65535) alone is binary. A TIFF that shows 0
-as white is read as stored too, except with one bit, where white is 1. What a `LabelRule` names comes before all this.
+as white is read as stored too, except with one bit, where white is 1. Values that a `LabelRule` names are handled first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Values = npt.NDArray[np.integer]
 
 
 def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXELS, rule: LabelRule = AS_STORED) -> Labels:
-    """The class of every pixel of a mask file, uint8 [H, W]; `metrics.IGNORE` where it is ignored.
+    """Return the class of every pixel of a mask file, uint8 [H, W]; `metrics.IGNORE` where it is ignored.
 
     Args:
         path: of the file: grey or palette class indices, or binary 0 / 255.
@@ -53,7 +53,7 @@ def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXEL
 
 
 def read_values(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
-    """The values of a mask file as they are stored, uint8 or uint16 [H, W], upright. Errors as `read_mask`."""
+    """Return the values of a mask file as they are stored, uint8 or uint16 [H, W], upright. Errors as `read_mask`."""
     picture = open_picture(path, max_pixels)
     values = np.asarray(turn(picture.stored, picture.orientation))
     if picture.stored.mode == "P":
@@ -70,7 +70,7 @@ def read_values(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
 
 
 def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule = AS_STORED) -> Labels:
-    """Classes of the values of a mask file; a DataError naming `path` for what `labels` does not have.
+    """Return classes for the values of a mask file; raise DataError naming `path` for a class beyond `labels`.
 
     Args:
         values: uint8 or uint16 of any shape.
@@ -98,7 +98,7 @@ def is_binary(values: Values) -> bool:
 
 
 def beyond(path: Path, present: Values, value: int, labels: int | None) -> DataError:
-    """The error for a value that a model or data set has no class for.
+    """Return the error for a value that a model or data set has no class for.
 
     Args:
         path: of the mask.
@@ -127,7 +127,7 @@ def _jpeg(path: Path) -> str:
 
 
 def _binary_foreground(values: Values) -> int | None:
-    """255 or 65535 where this and 0 are the only values; None otherwise."""
+    """Return 255 or 65535 where it and 0 are the only values; None otherwise."""
     top = int(values.max()) if values.size else 0
     return top if top in (BINARY, HIGHEST_VALUE) and bool(((values == 0) | (values == top)).all()) else None
 
@@ -152,7 +152,7 @@ def _whole(values: Pixels, path: Path) -> Values:
 
 
 def _single(colours: Pixels, path: Path) -> Values:
-    """The one channel of a picture [H, W, 3] whose channels are equal."""
+    """Return the one channel of a picture [H, W, 3] whose channels are equal."""
     if (colours != colours[:, :, :1]).any():
         raise DataError(
             f"the mask {path} is a colour picture",
@@ -162,7 +162,7 @@ def _single(colours: Pixels, path: Path) -> Values:
 
 
 def _without_alpha(image: Image.Image, path: Path) -> Values:
-    """The colour of a picture with transparency, which must not hold any of the mask's shape."""
+    """Return the colour of a picture with transparency, which must not hold any of the mask's shape."""
     pixels = np.asarray(image.convert("RGBA"))
     colour, alpha = _single(pixels[:, :, :3], path), pixels[:, :, 3]
     hides_some, is_empty = bool(colour[alpha < alpha.max()].any()), not colour.any()

@@ -1,4 +1,4 @@
-"""Memory that arrays of images need, against what this process may still take: refused before anything is read."""
+"""Compare the memory that arrays of images need with what this process may still take, before anything is read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def array_bytes(inputs: int, preprocessing: Preprocessing) -> int:
-    """Bytes of so many network inputs (float32) and their masks (uint8)."""
+    """Return the bytes of so many network inputs (float32) and their masks (uint8)."""
     return inputs * preprocessing.height * preprocessing.width * (4 * preprocessing.channels + 1)
 
 
 def available_bytes(cgroup: Path = CGROUP) -> int:
-    """Bytes that this process may still take: of the machine, or of its container where that has less."""
+    """Return the bytes that this process may still take: of the machine, or of its container where that has less."""
     import psutil  # only here: a device predicts without it
 
     free = int(psutil.virtual_memory().available)
@@ -35,7 +35,7 @@ def check_memory(inputs: int, preprocessing: Preprocessing) -> None:
 
 
 def _container_bytes(cgroup: Path) -> list[int]:
-    """What a container's limit leaves, by version 2 and version 1 of Linux control groups; empty where there is none."""
+    """Return what a container's limit leaves, by version 2 and version 1 of Linux control groups; empty where there is none."""
     pairs = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
     found = []
     for limit, used in pairs:

@@ -1,4 +1,4 @@
-"""Images that their camera's EXIF orientation turns, whose masks may have been drawn on the picture as stored.
+"""Find images turned by EXIF orientation whose masks may have been drawn on the picture as stored.
 
 Where both would fit by their size, their edges decide: the outline of a mask follows edges of its own image. On four sets of
 real images this tells the right mask from one turned by 180 degrees in 92 to 100 of 100 pairs, and over 20 pairs in all.
@@ -21,7 +21,7 @@ from u3p_edge.data.masks import Values, read_values
 from u3p_edge.errors import DataError
 
 COMPARED = 20
-"""Pairs that are decoded, evenly over those that differ."""
+"""Number of pairs that are decoded, evenly over those that differ."""
 
 CLEARLY = 1.2
 """How many times stronger the edges under one outline must be than under the other, over all compared pairs."""
@@ -74,7 +74,7 @@ def find_turned(samples: Sequence[Sample]) -> Turned:
 
 
 def check_turned(samples: Sequence[Sample]) -> Turned:
-    """As `find_turned`. Raises DataError where masks fit their images as stored, but not as they are shown."""
+    """Return what `find_turned` does. Raises DataError where masks fit their images as stored, but not as they are shown."""
     found = find_turned(samples)
     if found.fit == "stored":
         others = f"; so it is with {found.count} images" if found.count > 1 else ""
@@ -87,7 +87,7 @@ def check_turned(samples: Sequence[Sample]) -> Turned:
 
 
 def _fit(pair: tuple[Path, Path, int], max_pixels: int) -> tuple[float, float]:
-    """How well a mask fits its upright image, as it is and turned as the image was; 0 where the size is another.
+    """Return how well a mask fits its upright image, as it is and turned as the image was; 0 where the sizes differ.
 
     Args:
         pair: image, mask, and the image's orientation.
@@ -104,7 +104,7 @@ def _fit(pair: tuple[Path, Path, int], max_pixels: int) -> tuple[float, float]:
 
 
 def _edges_under(pixels: npt.NDArray[np.generic], mask: Values) -> float:
-    """Mean gradient of the image under the mask's outline, as a multiple of its mean everywhere; 0 without an outline."""
+    """Return the image's mean gradient under the mask's outline, as a multiple of its overall mean; 0 without an outline."""
     across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
     outline = np.zeros(mask.shape, bool)
     outline[:, 1:] |= across

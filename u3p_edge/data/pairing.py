@@ -1,4 +1,4 @@
-"""Which mask and which row of split.csv belong to an image: by stem, or by what is left of it without suffixes."""
+"""Find the mask and the row of split.csv of each image: by stem, or by what is left of the stem without suffixes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from u3p_edge.data.table import Row, Table, last_part
 
 
 def pair_masks(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Masks by their image's stem, those without an image by their own."""
+    """Return masks by their image's stem, and masks without an image by their own stem."""
     alone = _by_base(stem for stem in images if stem not in masks)
     others = _by_base(stem for stem in masks if stem not in images)
 
@@ -24,7 +24,7 @@ def pair_masks(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping
 
 
 def match_rows(table: Table, path: Path, files: Mapping[str, Path]) -> tuple[Mapping[str, Row], tuple[str, ...]]:
-    """The row of each stem in `files`, and what is wrong with rows. A row names a file, a stem, or either without suffixes."""
+    """Return the row of each stem in `files`, and problems of rows. A row names a file, a stem, or either without suffixes."""
     by_file = {last_part(file.name): stem for stem, file in files.items()}
     by_base = _by_base(files)
     rows: dict[str, Row] = {}
@@ -43,7 +43,7 @@ def match_rows(table: Table, path: Path, files: Mapping[str, Path]) -> tuple[Map
 
 
 def _by_base(stems: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """Stems by what is left without suffixes; nothing for a base that no stem has."""
+    """Return stems by what is left without suffixes; an empty list for a base that no stem has."""
     found: dict[str, list[str]] = defaultdict(list)
     for stem in stems:
         found[_base(stem)].append(stem)
@@ -51,6 +51,6 @@ def _by_base(stems: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def _base(name: str) -> str:
-    """A name without any suffixes of pictures: `x1` of `x1.jpg.png`."""
+    """Return a name without any suffixes of pictures: `x1` of `x1.jpg.png`."""
     suffix = next((s for s in SUFFIXES if name.lower().endswith(s) and len(name) > len(s)), None)
     return name if suffix is None else _base(name[: -len(suffix)])

@@ -1,4 +1,4 @@
-"""From pixels to the network's input and back, as the metadata of a model says; NumPy and Pillow alone.
+"""Turn pixels into the network's input, and outputs into masks, by a model's metadata; needs only NumPy and Pillow.
 
 An image of another size is resized ("resize") or padded ("pad"). Under "pad", an image that is larger than the network is cut
 into overlapping tiles in prediction and scoring; training, which needs one input an image, crops it to its middle.
@@ -49,16 +49,16 @@ def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
 
 
 def normalise(image: Pixels, preprocessing: Preprocessing) -> Floats:
-    """Intensities as `preprocessing` says, float32 of the same shape [H, W, C]. Raises DataError as `preprocess`."""
+    """Normalise intensities as `preprocessing` says, float32 of the same shape [H, W, C]. Raises DataError as `preprocess`."""
     values = _plane_map(image, preprocessing)
     return np.stack([np.asarray(values(image[:, :, channel], channel)) for channel in range(image.shape[2])], axis=2)
 
 
 def inputs(image: Pixels, preprocessing: Preprocessing) -> Iterator[tuple[Floats, ...]]:
-    """The network's inputs for a whole image: one, or the tiles of an image that "pad" finds too large.
+    """Return the network's inputs for a whole image: one, or under "pad" the tiles of an image that is too large.
 
     Yields:
-        For each row of tiles its inputs, as `preprocess` gives one. Errors as `preprocess`, before the first.
+        For each row of tiles, its inputs, each as `preprocess` gives one. Errors as `preprocess`, before the first.
     """
     if preprocessing.fit == "resize":
         return iter([(preprocess(image, preprocessing),)])
@@ -68,7 +68,7 @@ def inputs(image: Pixels, preprocessing: Preprocessing) -> Iterator[tuple[Floats
 
 
 def restore(outputs: Iterator[Sequence[Floats]], original_size: Size, preprocessing: Preprocessing) -> Labels:
-    """The mask of a whole image from the network's outputs for its `inputs`.
+    """Return the mask of a whole image from the network's outputs for its `inputs`.
 
     Args:
         outputs: probabilities float32 [height, width, K], for each row of tiles.
@@ -100,9 +100,9 @@ def fit_mask(mask: Labels, preprocessing: Preprocessing) -> Labels:
 
 
 def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
-    """The mask uint8 [height, width] of each of the `inputs` of an image, for scoring: every pixel counts in one tile.
+    """Return the mask uint8 [height, width] of each of an image's `inputs`, for scoring: every pixel counts in one tile.
 
-    It counts in the tile in whose middle it lies more, and is `IGNORE` in the others.
+    It counts in the tile whose middle it is nearer to (see `own_part`), and is `IGNORE` in the others.
     """
     grid = grid_of(mask.shape, preprocessing)
     for i, top in enumerate(grid.tops):
@@ -114,7 +114,7 @@ def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
 
 
 def to_labels(probabilities: Floats) -> Labels:
-    """Labels uint8 [H, W] of probabilities [H, W, K]: 1 where p >= 0.5 when K is 1, else the most probable class."""
+    """Return labels uint8 [H, W] for probabilities [H, W, K]: 1 where p >= 0.5 when K is 1, else the most probable class."""
     return _labels(probabilities[:, :, channel] for channel in range(probabilities.shape[2]))
 
 
@@ -124,7 +124,7 @@ def network_size(preprocessing: Preprocessing) -> Size:
 
 
 def grid_of(size: Size, preprocessing: Preprocessing) -> TileGrid:
-    """The tiles in which an image (H, W) is predicted: one, except where "pad" finds it larger than the network."""
+    """Return the tiles in which an image (H, W) is predicted: one, except where "pad" finds it too large."""
     tile = network_size(preprocessing)
     return tile_grid(tile if preprocessing.fit == "resize" else size, tile)
 
@@ -136,7 +136,7 @@ def _plane_map(image: Pixels, preprocessing: Preprocessing) -> PlaneMap:
 
 
 def _padding(image: Pixels, values: PlaneMap) -> tuple[float, ...]:
-    """The image's lowest pixel value, normalised, for each channel."""
+    """Return the image's lowest pixel value, normalised, for each channel."""
     lowest = image.min().reshape(1, 1)
     return tuple(float(np.asarray(values(lowest, channel))[0, 0]) for channel in range(image.shape[2]))
 
@@ -150,7 +150,7 @@ def _resized_labels(probabilities: Floats, size: Size) -> Labels:
 
 
 def _labels(planes: Iterable[Floats]) -> Labels:
-    """As `to_labels`, of the channels [H, W] one after the other."""
+    """Return what `to_labels` does, from the channels [H, W] one after the other."""
     rest = iter(planes)
     best = next(rest)
     second = next(rest, None)

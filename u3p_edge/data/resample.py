@@ -40,7 +40,7 @@ def resize(image: Pixels, values: PlaneMap, size: Size) -> Floats:
 
 
 def resize_columns(plane: Floats, size: Size) -> Iterator[tuple[slice, Floats]]:
-    """A resized plane, strip by strip.
+    """Resize a plane, strip by strip.
 
     Args:
         plane: float32 [h, w].
@@ -61,7 +61,7 @@ def resize_columns(plane: Floats, size: Size) -> Iterator[tuple[slice, Floats]]:
 
 
 def strips(count: int, length: int) -> Iterator[tuple[int, int]]:
-    """(first, last) of consecutive parts of so many rows or columns of so many pixels, `last` excluded; one if they are few."""
+    """Yield (first, last), `last` excluded, of consecutive parts of `count` rows or columns of `length` pixels; one if few."""
     parts = min(count, -(-count * length // STRIP))
     return itertools.pairwise(count * i // parts for i in range(parts + 1))
 

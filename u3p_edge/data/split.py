@@ -13,7 +13,7 @@ HELD = 0.15
 
 
 def find_leaks(assigned: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """One sentence for each group that lies in more than one split, of pairs (group, split)."""
+    """Return a sentence for each group that is in more than one split, from pairs (group, split)."""
     seen: dict[str, set[str]] = defaultdict(set)
     for group, split in assigned:
         seen[group].add(split)
@@ -25,7 +25,7 @@ def find_leaks(assigned: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def draw_splits(groups: Iterable[str], seed: int) -> Mapping[str, str]:
-    """The split of each group: 70 / 15 / 15 percent of the groups, at least one group each when there are three.
+    """Draw the split of each group: 70 / 15 / 15 percent of the groups, at least one group each when there are three.
 
     The order is by a hash of seed and name, so it is the same on every machine and with every NumPy.
     """

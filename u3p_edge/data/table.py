@@ -1,4 +1,4 @@
-"""Reads split.csv: which image belongs to which split and group."""
+"""Read split.csv: which image belongs to which split and group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME_COLUMNS = (
 """Names of the column of image names, as `groups.plain` writes them, in this order; else it is the first column."""
 
 MAX_BYTES = 64_000_000
-"""Of the file: a million rows fit, and nothing else is read into memory by mistake."""
+"""Most bytes of the file: a million rows fit, and no large file of another kind is read into memory by mistake."""
 
 _ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _DELIMITERS = (",", ";", "\t")
@@ -51,7 +51,7 @@ class Table:
     """split.csv as read.
 
     Args:
-        rows: without those of no split.
+        rows: without those whose split is not valid.
         group_column: as the file writes it; empty if none is known.
         problems: one sentence each.
         unknown: other columns whose values repeat across splits, so that they may name groups; only if none is known.
@@ -104,12 +104,12 @@ def has_column(path: Path, column: str) -> bool:
 
 
 def last_part(name: str) -> str:
-    """The file name in a cell that may hold a path, in Unicode's composed form (NFC)."""
+    """Return the file name in a cell that may hold a path, in Unicode's composed form (NFC)."""
     return normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
 
 
 def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and every line that is not empty with its number; cells without spaces around them."""
+    """Return the header, and every line that is not empty with its number; cells have no spaces around them."""
     text = _text(path)
     first, _, rest = text.partition("\n")
     said = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))
@@ -146,7 +146,7 @@ def _text(path: Path) -> str:
 
 
 def _delimiter(header: str) -> str:
-    """What separates the header's columns: where several may, what gives the most names that are known, then the most."""
+    """Return the delimiter of the header's columns: the one that gives the most known names, then the most names."""
 
     def score(delimiter: str) -> tuple[int, int]:
         names = [plain(name) for name in header.split(delimiter)]
@@ -161,7 +161,7 @@ def _name_column(columns: Sequence[str]) -> str:
 
 
 def _asked(path: Path, columns: Sequence[str], wanted: str) -> str:
-    """The column asked for: as it is written, else in any case and spelling."""
+    """Return the column asked for: as it is written, else in any case and spelling."""
     found = next((c for c in columns if c == wanted), next((c for c in columns if plain(c) == plain(wanted)), None))
     if found is None:
         raise DataError(f"{path} has no column {wanted!r}", mend=f"Its columns are: {', '.join(columns)}.")
@@ -169,6 +169,6 @@ def _asked(path: Path, columns: Sequence[str], wanted: str) -> str:
 
 
 def _unique(header: Sequence[str]) -> tuple[str, ...]:
-    """Names of the columns, the second of one name with its place."""
+    """Return names of the columns; a repeated name has its position added."""
     seen: Mapping[str, int] = {name: i for i, name in reversed(list(enumerate(header)))}
     return tuple(name if seen[name] == i else f"{name} ({i + 1})" for i, name in enumerate(header))

@@ -1,4 +1,4 @@
-"""An image that is larger than the network, as overlapping tiles of the network's size, and their masks as one again."""
+"""Cut an image that is larger than the network into overlapping tiles of the network's size, and blend their masks into one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]
 
 OVERLAP = 4
-"""Neighbouring tiles share at least one part in so many of their height or width."""
+"""Neighbouring tiles share at least one `OVERLAP`-th of their height or width."""
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Where the tiles of an image lie: at every pair of a top and a left.
+    """The positions of an image's tiles: one tile at every pair of a top and a left.
 
     Args:
         tops, lefts: row and column of the image at which tiles begin, ascending; negative where the image is smaller than
-            a tile and stands in its middle.
+            a tile and is centred in it.
         tile: (height, width) of a tile.
         image: (H, W) of the image.
     """
@@ -40,7 +40,7 @@ class TileGrid:
 
 
 def tile_grid(image: Size, tile: Size) -> TileGrid:
-    """The fewest evenly spaced tiles that cover an image with the overlap of `OVERLAP`; one where it is not larger.
+    """Return the fewest evenly spaced tiles that cover an image with the overlap of `OVERLAP`; one where it is not larger.
 
     Args:
         image, tile: (height, width) in pixels.
@@ -50,18 +50,18 @@ def tile_grid(image: Size, tile: Size) -> TileGrid:
 
 
 def centre_window(image: Size, tile: Size) -> TileGrid:
-    """One tile in the middle of an image, whatever it leaves out."""
+    """Return one tile in the middle of an image, whatever it leaves out."""
     top, left = ((have - want) // 2 if have > want else -((want - have) // 2) for have, want in zip(image, tile, strict=True))
     return TileGrid((top,), (left,), tile, image)
 
 
 def cut(image: Pixels, values: PlaneMap, padding: Sequence[float], grid: TileGrid, top: int, left: int) -> Floats:
-    """One tile float32 [height, width, C], normalised.
+    """Cut out one tile float32 [height, width, C], normalised.
 
     Args:
         image: [H, W, C].
         values: the normalisation of its pixels.
-        padding: value outside the image, one a channel.
+        padding: value outside the image, one per channel.
         grid, top, left: of the tile.
     """
     out = np.empty((*grid.tile, image.shape[2]), np.float32)
@@ -73,7 +73,7 @@ def cut(image: Pixels, values: PlaneMap, padding: Sequence[float], grid: TileGri
 
 
 def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int) -> npt.NDArray[np.uint8]:
-    """The part of a mask uint8 [H, W] in one tile, [height, width], with background outside the image."""
+    """Cut out the part of a mask uint8 [H, W] in one tile, [height, width], with background outside the image."""
     out = np.zeros(grid.tile, np.uint8)
     (source_rows, rows), (source_columns, columns) = _windows(grid, top, left)
     out[rows, columns] = mask[source_rows, source_columns]
@@ -81,7 +81,7 @@ def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int) -
 
 
 def own_part(starts: Sequence[int], index: int, length: int) -> slice:
-    """Where a tile is nearer to its pixels than the other tiles are, along one axis, counted from its own edge.
+    """Return the part of a tile whose pixels are nearest to that tile, along one axis, counted from its own edge.
 
     Neighbours share each overlap half and half, so every pixel of the image is in the part of exactly one tile.
 
@@ -97,7 +97,7 @@ def own_part(starts: Sequence[int], index: int, length: int) -> slice:
 
 
 def blend(rows: Iterator[Sequence[Floats]], grid: TileGrid) -> Iterator[Floats]:
-    """Tiles as one image: where they overlap, the average that counts a tile most in its middle and least at its edge.
+    """Blend tiles into one image: where they overlap, by an average that weights a tile most in its middle, least at its edge.
 
     Args:
         rows: for each of `grid.tops` the tiles float32 [height, width, K] of `grid.lefts`.
@@ -135,7 +135,7 @@ def _across(tiles: Sequence[Floats], grid: TileGrid, weights: Floats) -> Floats:
 
 
 def _weights(length: int, tiles: int) -> Floats:
-    """Of the pixels along a tile: 1 where there is no other tile, else falling from the middle to the edges."""
+    """Return the weights of the pixels along a tile: 1 where there is no other tile, else falling from middle to edges."""
     if tiles == 1:
         return np.ones(length, np.float32)
     steps = np.arange(length, dtype=np.float32)
@@ -151,12 +151,12 @@ def _starts(have: int, want: int) -> tuple[int, ...]:
 
 
 def _windows(grid: TileGrid, top: int, left: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """For rows, then for columns: where a tile reads the image, and where that lies in the tile."""
+    """Return, for rows, then for columns, where a tile reads the image, and where that part is in the tile."""
     rows, columns = (_window(start, want, have) for start, want, have in zip((top, left), grid.tile, grid.image, strict=True))
     return rows, columns
 
 
 def _window(start: int, want: int, have: int) -> tuple[slice, slice]:
-    """Where a length `want` from `start` on reads from a length `have`, and where that lies in it."""
+    """Return where a length `want` from `start` on reads from a length `have`, and where that part is in it."""
     first, last = max(start, 0), min(start + want, have)
     return slice(first, last), slice(first - start, last - start)

@@ -1,4 +1,4 @@
-"""How far a run of fine-tuning has come, as one file that it goes on from."""
+"""The checkpoint of a fine-tuning run: one file from which the run continues."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class State:
     """A run after its last finished epoch.
 
     Args:
-        key: of all that decides the run.
+        key: hash of everything that decides the run.
         losses: of each epoch.
-        scores: before training and after each epoch; -inf for what was no number.
+        scores: before training and after each epoch; -inf for one that is not a number.
     """
 
     key: str
@@ -40,16 +40,16 @@ class State:
 
     @property
     def epoch(self) -> int:
-        """Epochs finished."""
+        """Number of finished epochs."""
         return len(self.losses)
 
     @property
     def best_epoch(self) -> int:
-        """The first with the highest score; 0 is before training."""
+        """The first epoch with the highest score; 0 is before training."""
         return self.scores.index(max(self.scores))
 
     def after(self, loss: float, score: float) -> State:
-        """The state one epoch later."""
+        """Return the state one epoch later."""
         return State(self.key, (*self.losses, loss), (*self.scores, score))
 
 
@@ -62,7 +62,7 @@ def save_state(folder: Path, state: State, parts: dict[str, Tensors]) -> None:
 
 
 def load_state(folder: Path, key: str) -> tuple[State, dict[str, Tensors]] | None:
-    """What `save_state` wrote last of the run with that key; None where nothing was.
+    """Return what `save_state` wrote last for the run with that key; None where there is nothing.
 
     Raises:
         CheckpointError: the file is of another run, or damaged.
@@ -82,7 +82,7 @@ def load_state(folder: Path, key: str) -> tuple[State, dict[str, Tensors]] | Non
 
 
 def state_key(settings: Any, graph: Graph, arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Hexadecimal sha256 of a run's settings (a dataclass), the graph that it starts from and further arrays."""
+    """Return the hexadecimal sha256 of a run's settings (a dataclass), the graph that it starts from and further arrays."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
     for node in graph.nodes:
         digest.update(repr((node.name, node.op, node.inputs, node.attrs)).encode())

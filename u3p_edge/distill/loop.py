@@ -1,14 +1,15 @@
-"""A pruned network learns again what it lost: fine-tuning on labels and on the float model's probabilities.
+"""Fine-tune a pruned network on labels and on the float model's probabilities.
 
     loss of an image = Dice + cross-entropy with its labels
-                     + distillation * divergence from the teacher's soft mask   (Hinton et al. 2015, arXiv:1503.02531)
+                     + distillation * divergence from the teacher probabilities (Hinton et al. 2015, arXiv:1503.02531)
                      + features * distance of the decoders' attention maps      (Zagoruyko and Komodakis 2017, arXiv:1612.03928)
 
-The teacher costs many times what the student does, so its masks are computed once, of the images as they are, and moved with
-image and labels by the same augmentation. What augmentation does to intensities it does not see: the student has to give
-its answer for the plain image under all of them. Only attention maps need it at every step.
+The teacher costs many times what the student does. So its probabilities are computed once, for the images without augmentation,
+and the same augmentation then moves them along with image and labels. The teacher does not see how augmentation changes
+intensities: the student has to give the teacher's answer for the unchanged image under all such changes. Only attention maps
+need the teacher at every step.
 
-A gate is a part of the inference graph, so the soft mask is the gated one and what is learnt reaches the gate too.
+A gate is a part of the inference graph, so the probabilities are the gated ones, and training reaches the gate too.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ _Found = tuple[State, dict[str, Tensors]]
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What fine-tuning gave.
+    """The result of fine-tuning.
 
     Args:
         model: the student with the weights of the best epoch.
         losses: of each epoch, mean over its steps.
-        scores: validation scores before training and after each epoch; what is no number counts as the worst, -inf.
-        best_epoch: the first with the highest score; 0 is the student as it came.
+        scores: validation scores before training and after each epoch; one that is not a number counts as the worst, -inf.
+        best_epoch: the first with the highest score; 0 is the student before fine-tuning.
     """
 
     model: tf_keras.Model
@@ -78,7 +79,7 @@ class _Run:
 def teacher_probabilities(
     teacher: tf_keras.Model, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None
 ) -> npt.NDArray[np.float16]:
-    """What the teacher says of every image: probabilities, float16 [N, H, W, K].
+    """Return the teacher probabilities of every image: float16 [N, H, W, K].
 
     Args:
         teacher: one input [N, H, W, C], one output of probabilities.
@@ -110,25 +111,25 @@ def finetune(
     begin: Begin = lambda _stage, _total: lambda: None,
     teacher: tf_keras.Model | None = None,
 ) -> FinetuneResult:
-    """Fine-tune a student, or go on where an earlier call with the same arguments was killed.
+    """Fine-tune a student, or continue where an earlier call with the same arguments was killed.
 
-    After every epoch `folder` holds all that is needed to go on (`CHECKPOINT`), to bit-identical weights on the same machine;
-    of a finished run, it holds the result.
+    After every epoch `folder` holds all that is needed to continue (`CHECKPOINT`) to bit-identical weights on the same machine.
+    After a finished run it holds the result.
 
     Args:
         student: functional inference graph, one input [N, H, W, C], one output of probabilities [N, H, W, K] (K = 1 a sigmoid,
             else a softmax), batch normalisation and gate inside it or not; not changed.
         arrays: training images and labels.
-        soft: floating [N, H, W, K], of `teacher_probabilities`; None where `recovery.distillation` is 0.
-        recovery: how.
+        soft: floating [N, H, W, K], from `teacher_probabilities`; None where `recovery.distillation` is 0.
+        recovery: the options of fine-tuning.
         validate: score of a model on the validation split, larger is better; called before training and after every epoch.
         folder: of this run alone.
-        begin: called with a name and the number of steps; gives what is called after each.
+        begin: called with a name and the number of steps; returns what is called after each step.
         teacher: needed where `recovery.features` is above 0, with the same input.
 
     Raises:
         ModelError: a student of another form, one with a layer that draws at random, or a loss that is not finite.
-        DataError: images, labels or soft masks that do not fit. ConfigError: features without a teacher's decoder.
+        DataError: images, labels or teacher probabilities that do not fit. ConfigError: features without a teacher's decoder.
         ArtifactError: `folder` holds another run, or cannot be read or written.
     """
     graph = _graph(student)
@@ -146,7 +147,7 @@ def finetune(
 
 
 def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _Found:
-    """All epochs that are left."""
+    """Train all epochs that are left."""
     if found is None:
         state = State(run.key, (), (ranked(float(run.validate(student.model))),))
         parts = _kept(run, student, state, {})
@@ -163,7 +164,7 @@ def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _
 
 
 def _kept(run: _Run, student: Student, state: State, before: dict[str, Tensors]) -> dict[str, Tensors]:
-    """All tensors of a run after an epoch, which are safe on disk then."""
+    """Save all tensors of a run after an epoch, and return them."""
     weights = student.weights()
     best = weights if state.best_epoch == state.epoch else before["best"]
     parts = {"model": weights, "adam": student.moments(), "best": best}
@@ -172,7 +173,7 @@ def _kept(run: _Run, student: Student, state: State, before: dict[str, Tensors])
 
 
 def _epoch(run: _Run, student: Student, epoch: int, steps: int, advance: Callable[[], object]) -> float:
-    """Train one epoch (from 1); its mean loss."""
+    """Train one epoch (from 1); return its mean loss."""
     recovery, losses = run.recovery, []
     warmup = round(recovery.warmup * steps)
     batches = soft_batches(run.arrays, run.soft, recovery.augmentation, recovery.batch_size, recovery.seed, epoch)
@@ -190,7 +191,7 @@ def _epoch(run: _Run, student: Student, epoch: int, steps: int, advance: Callabl
 
 
 def _graph(student: tf_keras.Model) -> Graph:
-    """The student as a graph, if it can be trained from any epoch on."""
+    """Return the student as a graph; raise ModelError where training could not be resumed at any epoch."""
     graph = from_keras(student)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ModelError(
@@ -199,7 +200,7 @@ def _graph(student: tf_keras.Model) -> Graph:
         )
     for node in graph.nodes:
         if node.op in TRAINING_ONLY and node.op != "identity":
-            # Keras counts the calls of such layers, which a resumed run could not go on with.
+            # Keras counts the calls of such layers, and a resumed run could not continue the count.
             raise ModelError(f"{node.name!r} ({node.op}) draws at random in training", mend="Hand over the inference graph.")
     return graph
 
@@ -213,7 +214,7 @@ def _check_images(model: tf_keras.Model, images: npt.NDArray[np.float32]) -> Non
 def _checked(
     student: tf_keras.Model, arrays: Arrays, soft: npt.NDArray[Any] | None, recovery: FinetuneConfig
 ) -> npt.NDArray[Any]:
-    """The soft masks, of no channel where they have no weight; all that is given fits."""
+    """Check that the arguments fit; return the teacher probabilities, with no channel where they have no weight."""
     _check_images(student, arrays.images)
     channels, size = student.output_shape[-1], arrays.images.shape[:3]
     if arrays.labels.shape != size or arrays.labels.max() >= max(channels, 2):

@@ -1,4 +1,4 @@
-"""What a student is taught besides the labels: a teacher's probabilities, and where its decoder looks. One number an image."""
+"""Losses of distillation, one number per image: on a teacher's probabilities, and on its decoder's attention maps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from u3p_edge.training.losses import LOWEST_PROBABILITY
 def divergence(soft: tf.Tensor, predicted: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over counting pixels, sum over the channels, of the binary Kullback-Leibler divergence of student from teacher.
 
-    Hinton et al. 2015 (arXiv:1503.02531), at a temperature of 1 as a graph gives probabilities and no logits. Each channel
-    counts as a yes or no of its own, because a gated mask's channels do not sum to 1, where the cross-entropy of a softmax
-    has no minimum at the teacher's answer; this one has, and is 0 there. Its gradient by a sigmoid's logit is p - q: unlike
-    that of the squared error it does not vanish where the student is sure and wrong, as it is just after a cut.
+    Hinton et al. 2015 (arXiv:1503.02531), at a temperature of 1, as a graph gives probabilities and no logits. Each channel
+    counts as a binary variable of its own, because a gated mask's channels do not sum to 1, where the cross-entropy of a
+    softmax has no minimum at the teacher's answer; this one has, and is 0 there. Its gradient by a sigmoid's logit is p - q:
+    unlike that of the squared error, it does not vanish where the student is sure and wrong, as it is just after a cut.
 
     Args:
         soft, predicted: float32 [N, H, W, K], probabilities q of the teacher and p of the student.
@@ -30,7 +30,7 @@ def divergence(soft: tf.Tensor, predicted: tf.Tensor, counts: tf.Tensor | None =
 
 
 def attention_distance(ours: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:
-    """Squared distance of two attention maps: 0 for the same, at most 2.
+    """Return the squared distance of two attention maps: 0 for the same, at most 2.
 
     Zagoruyko and Komodakis 2017 (arXiv:1612.03928): the mean over channels of squared activations, scaled to norm 1. The
     numbers of channels may differ.

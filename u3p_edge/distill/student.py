@@ -23,8 +23,8 @@ DECODERS = tuple(f"dec{scale}_fuse_relu" for scale in (1, 2, 3, 4))
 """Layers whose maps are compared, where student and teacher both have them."""
 
 MOMENTUM = 0.9
-"""At most, of batch normalisation's moving averages while it learns: after some ten steps they must know the pruned maps, and
-with Keras' 0.99 half of what they know after 70 steps is still of the network before."""
+"""The highest momentum of batch normalisation's moving averages in fine-tuning: after some ten steps they must describe the
+pruned maps, and with Keras' 0.99 half of their value after 70 steps still comes from the network before pruning."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class FinetuneConfig:
 
     Args:
         epochs: 0 for none.
-        batch_size: images a step.
+        batch_size: images per step.
         learning_rate: after the warm-up; half a cosine wave follows.
         warmup: epochs over which the learning rate rises; may be a fraction, or 0.
-        distillation: weight of the teacher's soft masks beside the labels' loss; 0 for none.
-        features: weight of its decoder's attention maps; 0 for none: with them, the teacher runs at every step.
+        distillation: weight of the loss on the teacher probabilities, beside the labels' loss; 0 for none.
+        features: weight of the loss on its decoder's attention maps; 0 for none. With it, the teacher runs at every step.
         augmentation: of training images; None for none.
         weight_decay: of kernels (see `u3p_edge.training.adam.Adam`).
         seed: of order and augmentation.
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value that is not allowed.
     """
 
     epochs: int
@@ -71,11 +71,11 @@ class Student:
 
     Args:
         graph: one input, one output of probabilities.
-        recovery: see there.
-        teacher: needed for features alone.
+        recovery: the options of fine-tuning.
+        teacher: needed only for features.
 
     Raises:
-        ConfigError: features are asked for without a teacher, or of networks without a decoder map in common.
+        ConfigError: features are asked for without a teacher, or for networks without a decoder map in common.
     """
 
     def __init__(self, graph: Graph, recovery: FinetuneConfig, teacher: tf_keras.Model | None) -> None:
@@ -101,7 +101,7 @@ class Student:
         self._step = tf.function(self._train_step, input_signature=signature)
 
     def step(self, images: tf.Tensor, labels: tf.Tensor, soft: tf.Tensor, rate: float, step: int) -> float:
-        """One step of gradient descent; gives the loss, mean over the images.
+        """Take one step of gradient descent; return the loss, mean over the images.
 
         Args:
             images: float32 [N, H, W, C]. labels: uint8 [N, H, W].
@@ -125,11 +125,11 @@ class Student:
         return loss
 
     def weights(self) -> Tensors:
-        """Copies of all weights, by the variable's name."""
+        """Return copies of all weights, by the variable's name."""
         return {variable.name: variable.numpy() for variable in self.model.weights}
 
     def moments(self) -> Tensors:
-        """Copies of the optimizer's moments: "MOMENT/NAME"."""
+        """Return copies of the optimizer's moments: "MOMENT/NAME"."""
         return {name: variable.numpy() for name, variable in self._moments().items()}
 
     def restore(self, weights: Tensors, moments: Tensors) -> None:
@@ -149,7 +149,7 @@ def assign(model: tf_keras.Model, weights: Tensors) -> None:
 
 
 def _shared(student: tf_keras.Model, teacher: tf_keras.Model | None) -> tuple[str, ...]:
-    """The decoder maps that both have."""
+    """Return the decoder layers that both have."""
     if teacher is None:
         raise ConfigError("the decoder's maps are to be taught, and there is no teacher", mend="Give it, or set features to 0.")
     names = {layer.name for layer in student.layers} & {layer.name for layer in teacher.layers}

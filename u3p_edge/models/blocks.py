@@ -1,7 +1,7 @@
 """The pieces of a UNet 3+, as functions from tensor to tensor.
 
-Every layer is a plain functional tf_keras layer and has a name that says where it stands, so that the TensorFlow model
-optimisation toolkit, the TFLite converter and our graph reader accept the model and their messages can be read:
+Every layer is a plain functional tf_keras layer, and its name says its position in the network, so that the TensorFlow model
+optimisation toolkit, the TFLite converter and this package's graph reader accept the model and their messages can be read:
 
     enc<s>_conv1, enc<s>_norm1, enc<s>_relu1, ...2     encoder block at scale s
     enc<s>_shortcut_conv, enc<s>_shortcut_norm, enc<s>_add   its residual path, where it has one
@@ -37,7 +37,7 @@ def encoder_block(x: tf.Tensor, config: UNet3PlusConfig, scale: int) -> tf.Tenso
 
 
 def down(x: tf.Tensor, config: UNet3PlusConfig, scale: int) -> tf.Tensor:
-    """From encoder scale `scale` to the next: [N, h, w, c] to [N, h/2, w/2, c or encoder width]."""
+    """Bring the output of encoder `scale` to the next scale: [N, h, w, c] to [N, h/2, w/2, c or encoder width]."""
     name = f"down{scale}"
     if config.down_pattern == "max":
         return layers.MaxPooling2D(2, name=f"{name}_pool")(x)
@@ -85,7 +85,7 @@ def head(x: tf.Tensor, config: UNet3PlusConfig, scale: int, output: str) -> tf.T
 
 
 def kernel_initializer(config: UNet3PlusConfig) -> initializers.Initializer:
-    """Of every convolution: variance 2 / fan-in; a new object each time, as Keras wants for independent draws."""
+    """Make a convolution's initializer: variance 2 / fan-in; a new one each time, as Keras needs for independent draws."""
     truncated = config.initializer == "he_normal"
     distribution = "truncated_normal" if truncated else "untruncated_normal"
     return initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution=distribution)

@@ -3,7 +3,7 @@
     encoder 5 ─ dropout ─ 1x1 convolution ─ global maximum ─ sigmoid ─► cgm_output [N, units]
 
 The paper gates by an argmax, which passes no gradient, so its classifier cannot learn; here it learns from labels of its
-own, `presence`, which the masks give for free. In training the masks are not gated: `graph.inference` multiplies the
+own, `presence`, which follow from the masks. In training the masks are not gated: `graph.inference` multiplies the
 activated mask by the gate when the model is exported.
 """
 
@@ -23,7 +23,7 @@ CONV = "cgm_conv"
 
 
 def classify(deepest: tf.Tensor, config: UNet3PlusConfig) -> tf.Tensor:
-    """Probability that each class is in the image, from encoder 5's [N, h, w, c]: [N, `config.cgm_units`].
+    """Return the probability that each class is in the image, from encoder 5's [N, h, w, c]: [N, `config.cgm_units`].
 
     With two units for a sigmoid mask, unit 0 says "absent" and unit 1 "present".
     """

@@ -1,4 +1,4 @@
-"""What a UNet 3+ is: one frozen value. No TensorFlow here.
+"""The configuration of a UNet 3+: one frozen value. No TensorFlow here.
 
 Two presets:
 
@@ -55,7 +55,7 @@ class UNet3PlusConfig:
         norm_epsilon: added to the variance by both normalisations.
 
     Raises:
-        ConfigError: a value that cannot be; the message names the option and its choices.
+        ConfigError: a value that is not allowed; the message names the option and its choices.
     """
 
     input_shape: tuple[int, int, int] = (256, 256, 1)
@@ -91,7 +91,7 @@ class UNet3PlusConfig:
 
     @property
     def cgm_units(self) -> int:
-        """Channels of `cgm_output`: one a class, or `binary_cgm_units` for a sigmoid mask."""
+        """Channels of `cgm_output`: one per class, or `binary_cgm_units` for a sigmoid mask."""
         return self.classes if self.classes > 1 else self.binary_cgm_units
 
     @property
@@ -101,7 +101,7 @@ class UNet3PlusConfig:
 
     @property
     def activation(self) -> str:
-        """Of the mask: "sigmoid" for one channel, else "softmax"."""
+        """Activation of the mask: "sigmoid" for one channel, else "softmax"."""
         return "sigmoid" if self.classes == 1 else "softmax"
 
     @property
@@ -116,10 +116,10 @@ class UNet3PlusConfig:
 
 
 MAX_WIDTH = 1024
-"""Channels of the first scale: 16 times the paper's, and 4 GB of weights in one convolution of the last scale alone."""
+"""Most channels of the first scale: 16 times the paper's, and 4 GB of weights in one convolution of the last scale alone."""
 
 MAX_KERNEL = 31
-"""Height and width of a convolution's kernel."""
+"""Greatest height and width of a convolution's kernel."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "article": {"head_kernel": 1},

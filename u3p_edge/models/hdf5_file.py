@@ -16,13 +16,14 @@ from u3p_edge.errors import ModelError
 
 MIB = 2**20
 MAX_ATTRIBUTE = 64 * MIB
-"""Bytes of one attribute, such as a model's config; the largest real ones have a few MiB."""
+"""Most bytes of one attribute, such as a model's config; the largest real ones have a few MiB."""
 
 MAX_OBJECTS = 100_000
-"""Groups and datasets of one file. A network of 5000 layers, saved with its optimiser, has fewer."""
+"""Most groups and datasets of one file. A network of 5000 layers, saved with its optimiser, has fewer."""
 
 MAX_COMPRESSION = 64
-"""By how much the numbers of a file may be compressed. Trained weights compress by less than 2, pruned ones by less than 20."""
+"""Greatest factor by which the numbers of a file may be compressed. Trained weights compress by less than 2, pruned ones by
+less than 20."""
 
 SLACK = 16 * MIB
 """Bytes that any file may declare: small arrays of zeros compress by more than `MAX_COMPRESSION`."""
@@ -33,7 +34,7 @@ _MEND = "Save the model again with model.save(...) of tf_keras; if you did not m
 
 
 def check_hdf5(file: h5py.File, where: str, size: int) -> int:
-    """How many numbers the file holds; reads none of them.
+    """Check a file, and return how many numbers it holds; none of them is read.
 
     Args:
         file: open for reading.
@@ -60,7 +61,7 @@ def check_hdf5(file: h5py.File, where: str, size: int) -> int:
 
 
 def _objects(file: h5py.File, where: str) -> Iterator[h5py.HLObject]:
-    """Every object once, the root first."""
+    """Yield every object once, the root first."""
     seen, waiting = set[int](), [file["/"]]
     while waiting:
         item = waiting.pop()
@@ -112,6 +113,6 @@ def _check_dataset(dataset: h5py.Dataset, where: str) -> None:
 
 
 def _declared(dataset: h5py.Dataset) -> int:
-    """Bytes that reading may take: of the whole array, or of one chunk where that is more."""
+    """Return the bytes that reading may take: of the whole array, or of one chunk where that is more."""
     chunk = math.prod(dataset.chunks) if dataset.chunks else 0
     return max(int(dataset.size), chunk) * int(dataset.dtype.itemsize)

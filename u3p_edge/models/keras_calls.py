@@ -14,7 +14,7 @@ from typing import Any
 from u3p_edge.errors import ModelError
 
 MAX_CALLS = 5000
-"""Of one model. UNet 3+ has some 150, the deepest published networks some 2000."""
+"""Most calls of one model. UNet 3+ has some 150, the deepest published networks some 2000."""
 
 _MEND = "Save the model again with model.save(...) of tf_keras."
 
@@ -42,7 +42,7 @@ class Call:
 
 
 def read_calls(config: Mapping[str, Any], where: str) -> tuple[Call, ...]:
-    """Every call of a functional or Sequential model, each after those it reads.
+    """Return every call of a functional or Sequential model, each after those it reads.
 
     Args:
         config: the parsed JSON of the whole model.
@@ -87,7 +87,7 @@ def _order(known: Mapping[Key, Call], where: str) -> tuple[Key, ...]:
 
 
 def _sequential(config: Any) -> list[Call]:
-    """A chain; Keras 2.2 wrote the list of layers alone, and later versions may leave the input layer out."""
+    """Return a chain of calls; Keras 2.2 wrote only the list of layers, and later versions may leave the input layer out."""
     entries = config if isinstance(config, list) else config["layers"]
     first = entries[0]["config"]
     if entries[0]["class_name"] != "InputLayer":
@@ -114,7 +114,7 @@ def _call(name: Any, entry: Mapping[str, Any], number: int, sources: tuple[Key, 
 
 
 def _references(value: Any) -> Sequence[Key]:
-    """The (layer, call) pairs of one call's nest of [name, call, tensor] or [name, call, tensor, options]."""
+    """Return the (layer, call) pairs in one call's nested lists of [name, call, tensor] or [name, call, tensor, options]."""
     if isinstance(value, Mapping):
         return [pair for key in sorted(value) for pair in _references(value[key])]
     if not isinstance(value, list):

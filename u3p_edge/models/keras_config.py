@@ -1,4 +1,4 @@
-"""What a Keras model file would make Keras do, judged from its JSON before Keras sees it. No TensorFlow here.
+"""Check what a Keras model file would make Keras do, from its JSON, before Keras sees it. No TensorFlow here.
 
 Deserialising runs code in more ways than Lambda layers: a config names any module to import and any class or function to
 call, and Keras' own safe mode does not cover `.h5` files. So nothing but known built-in names may occur anywhere.
@@ -36,10 +36,10 @@ _CODE = {
 
 
 def rename_layers(value: Any, aliases: Mapping[str, str]) -> Any:
-    """The same config with every layer class under its own name instead of an alias.
+    """Return the same config with every layer class under its own name instead of an alias.
 
-    Only a class of Keras itself is renamed, and what the config says of its module then goes: an old class may be in a module
-    of its own.
+    Only a class of Keras itself is renamed. A module that the config names is then set to `keras.layers`, because an
+    old class may be in a module of its own.
 
     Args:
         value: the parsed JSON of a model, or a part of it.
@@ -62,7 +62,7 @@ def check_config(config: object, where: str) -> None:
     """Raise ModelError unless the model's config names only built-in parts; the message names the layer and why.
 
     Args:
-        config: the parsed JSON of the whole model. What was said of its training is not looked at: it is never built.
+        config: the parsed JSON of the whole model. Its training configuration is not checked, because it is never built.
         where: the file, for the message.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str) or "config" not in config:
@@ -73,7 +73,7 @@ def check_config(config: object, where: str) -> None:
 
 
 def _walk(value: object, where: str, owner: str) -> None:
-    """Every dictionary that names a class, however deep; `owner` is the innermost layer around it."""
+    """Check every dictionary that names a class, however deep; `owner` is the innermost layer around it."""
     if isinstance(value, Mapping):
         name = value.get("class_name")
         if name is not None:

@@ -1,4 +1,4 @@
-"""Reading tf_keras `.keras` and `.h5` files, other people's included, without running what is in them."""
+"""Read tf_keras `.keras` and `.h5` files, also of unknown origin, without running code that is in them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from u3p_edge.models.keras_sizes import count_parameters
 
 MIB = 2**20
 MAX_CONFIG = 64 * MIB
-"""Of the JSON of a model; the largest real ones have a few MiB."""
+"""Most bytes of the JSON of a model; the largest real ones have a few MiB."""
 
 MAX_FILE = 8 * 1024 * MIB
-"""Of the weights of a trusted `.keras` file."""
+"""Most bytes of the weights of a trusted `.keras` file."""
 
 WEIGHTS = "model.weights.h5"
 _RESAVE = "Save the model again with model.save(...) of tf_keras."
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 
 def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
-    """The functional model in a `.keras` or `.h5` file saved by tf_keras (or Keras 2), not compiled.
+    """Read the functional model in a `.keras` or `.h5` file saved by tf_keras (or Keras 2), not compiled.
 
-    The kind of file is told by its content. What it says of its training (losses, metrics, optimiser) is never built.
+    The kind of file is recognised by its content. Its training configuration (losses, metrics, optimiser) is never built.
 
     Args:
         path: the file.
@@ -88,7 +88,7 @@ def _attempt(path: Path, action: Callable[[], T]) -> T:
 
 
 def _describe(path: Path) -> tuple[Any, object]:
-    """The parsed config of the model and the version of Keras that wrote it (None where it does not say)."""
+    """Return the parsed config of the model, and the version of Keras that wrote it (None where it is not recorded)."""
     if path.stat().st_size == 0:
         raise ModelError(f"{path} is empty", mend=_RESAVE)
     if zipfile.is_zipfile(path):
@@ -109,9 +109,9 @@ def _describe(path: Path) -> tuple[Any, object]:
 
 
 def _weights(path: Path, parameters: int | None) -> tuple[str, bytes]:
-    """The HDF5 file of the weights, checked, and the name by which Keras knows its kind.
+    """Return the HDF5 file of the weights, checked, and the name by which Keras recognises its kind.
 
-    Of a `.keras` archive only named members are read: nothing is unpacked to a path that the file chooses.
+    From a `.keras` archive only known members are read: nothing is unpacked to a path that the file chooses.
 
     Args:
         path: the model.
@@ -135,7 +135,7 @@ def _weights(path: Path, parameters: int | None) -> tuple[str, bytes]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> bytes:
-    """A member's bytes, refused before unpacking when it claims more than `most`; zipfile never gives more than claimed."""
+    """Return a member's bytes, or refuse it if it claims more than `most`; zipfile never unpacks more than is claimed."""
     if name not in archive.namelist():
         raise ModelError(f"{path} is a zip archive without {name}, so not a Keras file", mend=_RESAVE)
     size = archive.getinfo(name).file_size
@@ -145,7 +145,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> bytes
 
 
 def _check_version(path: Path, version: object, config: Any) -> None:
-    """Refuse a file of Keras 3, also one that does not say its version: its input layers have a `batch_shape`."""
+    """Refuse a file of Keras 3, also one that does not record its version: its input layers have a `batch_shape`."""
     if version is not None and str(version).split(".")[0] not in ("1", "2"):
         raise _keras_3(path, f"Keras {version}")
     inner = config.get("config") if isinstance(config, Mapping) else None

@@ -10,7 +10,7 @@ from u3p_edge.graph.keras_layers import LAYERS
 
 
 def layer_aliases() -> Mapping[str, str]:
-    """From every name that tf_keras accepts for a layer in `LAYERS` to the layer's own, such as "MaxPool2D" to "MaxPooling2D".
+    """Map every name that tf_keras accepts for a layer in `LAYERS` to the layer's own: "MaxPool2D" to "MaxPooling2D".
 
     "BatchNormalizationV1" (TensorFlow 1) and "BatchNormalizationV2" (early TensorFlow 2) are both "BatchNormalization": at
     inference they compute the same.

@@ -1,4 +1,4 @@
-"""How large the model is that a Keras config describes, before Keras builds it. No TensorFlow here.
+"""Find how large the model is that a Keras config describes, before Keras builds it. No TensorFlow here.
 
 A config of a few kilobytes can ask for gigabytes: Keras allocates every weight when a layer is built.
 """
@@ -18,19 +18,19 @@ from u3p_edge.graph.ops import OPS, Shape
 from u3p_edge.models.keras_calls import Call, Key
 
 MAX_PARAMETERS = 2**29
-"""Of one model: 2 GiB of float32. A UNet 3+ of twice the paper's width has a fifth of it."""
+"""Most weights of one model: 2 GiB of float32. A UNet 3+ of twice the paper's width has a fifth of it."""
 
 MAX_VALUES = 2**30
-"""Of one feature map: 4 GiB of float32, such as 64 channels at 4096x4096."""
+"""Most values of one feature map: 4 GiB of float32, such as 64 channels at 4096x4096."""
 
 UNKNOWN = 256
-"""Height and width that are taken where a config leaves them open."""
+"""Height and width that are assumed where a config leaves them open."""
 
 Shapes = Mapping[str, Shape]
 
 
 def count_parameters(calls: Sequence[Call], where: str) -> int:
-    """The weights that the calls' layers have, all together.
+    """Count the weights of all the calls' layers.
 
     Args:
         calls: each after those it reads.
@@ -83,13 +83,13 @@ def _shape(call: Call, weights: Shapes, given: tuple[Shape, ...]) -> Shape:
             attrs[key] = (attrs[key], attrs[key])
     if not op.arity == 0 and not given:
         raise ValueError("it reads nothing")
-    # A shape rule asks nothing of a weight but its shape; a broadcast scalar has one and takes no memory.
+    # A shape rule uses only the shape of a weight; a broadcast scalar has one and takes no memory.
     blanks = {name: np.broadcast_to(np.float32(0), shape) for name, shape in weights.items()}
     return tuple(op.shape(attrs, blanks, given))
 
 
 def _weights(call: Call, given: tuple[Shape, ...]) -> Shapes:
-    """The shapes of a layer's weights, where it is first called."""
+    """Return the shapes of a layer's weights, at its first call."""
     if call.config.get("data_format") == "channels_first":
         raise ModelError(f"layer {call.layer!r} of class {call.kind} cannot be exported: its data format is channels_first")
     rule = _WEIGHTS.get(LAYERS[call.kind].op)
@@ -154,4 +154,4 @@ _WEIGHTS: Mapping[str, Callable[[Mapping[str, Any], Shape], Shapes]] = MappingPr
         "prelu": _prelu,
     }
 )
-"""From a layer's configuration and the shape it reads to the shapes of its weights, by op; an op that is not here has none."""
+"""By op, the rule from a layer's configuration and the shape it reads to its weights' shapes; any other op has no weights."""

@@ -57,7 +57,7 @@ def save_model(folder: Path, model: tf_keras.Model, config: UNet3PlusConfig, met
 
 
 def load_model(folder: Path) -> tuple[tf_keras.Model, UNet3PlusConfig, Metadata]:
-    """The model that `save_model` wrote: float32, whatever its kernels were stored as.
+    """Load the model that `save_model` wrote: float32, whatever its kernels were stored as.
 
     Raises:
         ModelError: a file is missing, unreadable, truncated, foreign, or not the one that model.json describes; or the network
@@ -151,7 +151,7 @@ def _stored(array: npt.NDArray[np.float32], half: bool) -> npt.NDArray[np.floati
 
 
 def _name(variable: Any) -> str:
-    """A variable's name without TensorFlow's output index: "enc1_conv1/kernel:0" is "enc1_conv1/kernel"."""
+    """Return a variable's name without TensorFlow's output index: "enc1_conv1/kernel:0" is "enc1_conv1/kernel"."""
     return str(variable.name).rpartition(":")[0]
 
 

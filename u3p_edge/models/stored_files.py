@@ -41,7 +41,7 @@ def replace_files(folder: Path, weights: bytes, description: Mapping[str, Any]) 
 
 
 def _existing(folder: Path) -> object:
-    """The description of the weights that lie in `folder`, to keep while they are replaced; None if there is none."""
+    """Return the description of the weights in `folder`, to keep while they are replaced; None if there is none."""
     try:
         stored = read_json(folder / DESCRIPTION)
         digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which pixels of a truth count, as every loss takes it."""
+"""Which pixels of the truth count in the losses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def counting_pixels(y_true: tf.Tensor) -> tf.Tensor:
-    """1 where a pixel counts, else 0: float32 [N, H, W, 1].
+    """Return 1 where a pixel counts, else 0: float32 [N, H, W, 1].
 
     Args:
         y_true: [N, H, W, K], -1 in every channel of a pixel that does not count.

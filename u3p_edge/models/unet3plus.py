@@ -14,7 +14,7 @@ from u3p_edge.models.config import SCALES, UNet3PlusConfig
 
 
 def build(config: UNet3PlusConfig) -> tf_keras.Model:
-    """A UNet 3+ with fresh weights, of plain functional layers only.
+    """Build a UNet 3+ with fresh weights, of plain functional layers only.
 
     Input `image`: float32 [N, H, W, C]. Outputs are named by `config.output_names`; the first is always the mask at scale 1,
     [N, H, W, classes], probabilities. With deep supervision masks from scales 2 to 5 follow, of the same shape; with the

@@ -1,7 +1,8 @@
 """What a pruned network may cost, in the units of the recipe, and how a plan is fitted to it.
 
-A plan is made by estimates (a table of measured layers, bytes of weights), because it takes thousands of them. Then the network
-of that plan is measured; where it differs from its estimate, the bound is moved by their ratio, and the plan made again.
+A plan is made from estimates (a table of measured layers, bytes of weights), because the search needs thousands of them. Then
+the network of that plan is measured. Where it differs from its estimate, the bound is moved by their ratio and the plan is made
+again.
 """
 
 from __future__ import annotations
@@ -37,30 +38,30 @@ ROOM = 0.8
 one or two kilobytes each."""
 
 PATIENCE = 10.0
-"""Seconds to wait for a calm moment, a network."""
+"""Seconds to wait until the machine is quiet, for each network."""
 
 
 def file_milliseconds(path: Path) -> float:
-    """Of a TFLite file on this machine at one thread: the fastest of some runs, as what other programs do only ever adds."""
+    """Measure a TFLite file on this machine at one thread: the fastest of some runs, because other programs only add time."""
     return time_files([path.read_bytes()], 1, statistic=min)[0]
 
 
 def int8_milliseconds() -> Callable[[Graph], float]:
-    """What times a folded graph in int8 on this machine, in a calm moment, at one thread."""
+    """Return a function that times a folded graph in int8 on this machine, at one thread, while the machine is quiet."""
     watch = QuietTimer(Target("int8"), patience=PATIENCE)
     return lambda graph: watch.times([lambda: graph], lambda: None)[0].ms
 
 
 @dataclass(frozen=True)
 class Budget:
-    """One bound.
+    """One bound on what a network costs.
 
     Args:
-        name: with its unit.
-        bound: of what is weighed.
-        estimate: quick, of a folded graph.
-        weigh: the same quantity measured; None where it cannot be, as on another device.
-        start: `weigh` (or `estimate`) of the network before it is pruned.
+        name: of the quantity, with its unit.
+        bound: the most that the network may have of it.
+        estimate: gives a quick estimate of the quantity for a folded graph.
+        weigh: measures the same quantity; None where it cannot be measured, as on another device.
+        start: the quantity of the network before it is pruned, by `weigh` (or `estimate`).
     """
 
     name: str
@@ -70,17 +71,17 @@ class Budget:
     start: float
 
     def real(self, graph: Graph) -> float:
-        """The quantity of a folded graph as exactly as it can be had."""
+        """Return the quantity for a folded graph: measured where that is possible, else estimated."""
         return self.estimate(graph) if self.weigh is None else self.weigh(graph)
 
     def at(self, share: float) -> Budget:
-        """The budget on the way there: 0 is the start, 1 the bound, between them by equal factors."""
+        """Return the budget at a share of the way: 0 is the start, 1 the bound, and equal shares are equal factors."""
         return replace(self, bound=self.start * (self.bound / self.start) ** share)
 
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A fitted plan and what its network really costs, by the budget's name."""
+    """A fitted plan, and what its network costs as measured, by the budget's name."""
 
     fitted: Fitted
     reached: Mapping[str, float]
@@ -93,10 +94,10 @@ def budgets(
 
     Args:
         graph: folded, before pruning.
-        pruning: of the recipe.
-        table: of the device that is meant; None where time is not bound.
-        reference_ms: of the float32 file here, for a speed-up; None where the device is another one.
-        memory_mb: of the arena of activations in strips, which come first: they cost no accuracy.
+        pruning: the recipe's options.
+        table: latencies of the target device; None where time is not bound.
+        reference_ms: milliseconds of the float32 file on this machine, for a speed-up; None where the device is another one.
+        memory_mb: bound of the activation arena under spatial tiling, which comes first: it costs no accuracy.
     """
     found = []
     bound = pruning.latency_budget_ms
@@ -117,12 +118,12 @@ def budgets(
 
 
 def find_missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tuple[str, ...]:
-    """What the finished int8 file has more than was asked for, in sentences: plans are made for it before rewrites and strips.
+    """Return sentences on what the finished int8 file exceeds: plans are made for it before rewrites and spatial tiling.
 
     Args:
-        pruning: of the recipe.
-        result: of the export, with the float32 file as its reference.
-        elsewhere: the budget is of another device, so that times here say nothing of it.
+        pruning: the recipe's options.
+        result: measurements of the export, with the float32 file as their reference.
+        elsewhere: the budget is for another device, so times measured here say nothing about it.
     """
     reference, int8 = result.get(result.reference), result.get("model.int8.tflite")
     if reference is None or int8 is None:
@@ -143,9 +144,10 @@ def find_missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tupl
 
 
 def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> None:
-    """Raise ConfigError where a network with hardly a channel left is still beyond some budget.
+    """Raise ConfigError where even a network with hardly a channel left exceeds a budget.
 
-    It is weighed, where the estimates say so: they know no layer of fewer channels than a table has, and tell too much of it.
+    Where the estimates say so, that network is measured: the table has no layer of so few channels, and its estimates are then
+    too high.
     """
     fitted = search_plan(graph, importance, [Limit(budget.name, budget.estimate, budget.bound) for budget in wanted])
     if fitted.met:
@@ -162,7 +164,7 @@ def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budge
 
 
 def plan_channels(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> PlannedNetwork:
-    """The plan that keeps most importance within budgets, each held by what is measured, not by what was estimated."""
+    """Return the plan that keeps the most importance within budgets, judged by measured costs, not by estimates."""
     bounds = {budget.name: budget.bound for budget in wanted}
     best: PlannedNetwork | None = None
     for _ in range(ATTEMPTS):
@@ -207,5 +209,5 @@ def _whole_mb(graph: Graph) -> float:
 
 
 def _strips_mb(graph: Graph, budget_mb: float) -> float:
-    """The arena in as many strips as a budget asks for, or in those that come nearest to it."""
+    """Return the arena in MB, with as many tiles (of rows) as a budget asks for, or those that come nearest to it."""
     return choose.choose_tiling(graph, budget_bytes=int(budget_mb * MB), bytes_per_element=1).peak / MB

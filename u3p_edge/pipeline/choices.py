@@ -1,4 +1,4 @@
-"""Recorded choices of rewrites, to and from files. No TensorFlow."""
+"""Write the selections of rewrites to files and read them back. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from u3p_edge.rewrite.engine import Selection
 
 
 def to_json(choices: Sequence[Selection]) -> str:
-    """Choices as JSON text that `read_choices` reads."""
+    """Return selections as JSON text that `read_choices` reads."""
     return json.dumps({"rewrites": [dataclasses.asdict(choice) for choice in choices]}, indent=1)
 
 
 def read_choices(path: Path) -> tuple[Selection, ...]:
-    """Choices recorded by `to_json`, or those in the manifest of a run folder.
+    """Read the selections that `to_json` wrote, or those in the manifest of a run folder.
 
     Raises:
-        ArtifactError: the file is missing, not JSON, or holds no choices.
+        ArtifactError: the file is missing, not JSON, or holds no selections.
     """
     found = read_json(path).get("rewrites")
     try:
@@ -38,7 +38,7 @@ def read_choices(path: Path) -> tuple[Selection, ...]:
 
 
 def _pair(entry: list[Any]) -> Selection:
-    """A choice as a manifest has it: site and form alone."""
+    """Return a selection from a manifest's entry, which has only the site and its candidate."""
     if len(entry) != 2 or not all(isinstance(part, str) for part in entry):
         raise ConfigError(f"{entry!r} is no pair of a site and its form")
     return Selection(entry[0], entry[1], ())

@@ -31,7 +31,7 @@ class ExportData:
     Args:
         name: of the folder.
         train: for calibration and quantization-aware training.
-        val: for choosing.
+        val: for decisions: which pruning step, epoch and quantization is kept.
         test: for the report alone; the validation split again where the folder has no test split.
         test_split: which of the two it is.
         embedded: the demonstration data of the package.
@@ -63,9 +63,9 @@ class ExportData:
 
 
 def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, options: DataOptions | None = None) -> ExportData:
-    """Load the train, val and test splits of a folder; None is the embedded one.
+    """Load the train, val and test splits of a folder; None reads the embedded data.
 
-    Images that the fit "pad" finds larger than the network are cropped for training, and cut into tiles for scoring.
+    Under the fit "pad", images larger than the network are cropped for training and cut into tiles for scoring.
 
     Args:
         options: how the folder is read; None for the defaults.
@@ -104,13 +104,13 @@ def validation_samples(folder: Path | None, options: DataOptions) -> tuple[Sampl
 
 
 def inputs_of(dataset: Dataset, metadata: Metadata) -> int:
-    """How many network inputs `read_export_data` keeps in memory. Raises DataError for an empty train or val split."""
+    """Count the network inputs that `read_export_data` keeps in memory. Raises DataError for an empty train or val split."""
     splits = _splits(dataset).items()
     return sum(count_inputs(samples, metadata.preprocessing, tiled=name != "train") for name, samples in splits)
 
 
 def _splits(dataset: Dataset) -> dict[str, tuple[Sample, ...]]:
-    """Train, val and, where there is one, test."""
+    """Return the samples of train, val and, where there is one, test."""
     names = ("train", "val", "test") if dataset.count("test") else ("train", "val")
     return {name: dataset.split(name) for name in names}
 
@@ -118,12 +118,12 @@ def _splits(dataset: Dataset) -> dict[str, tuple[Sample, ...]]:
 def data_options(
     recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path | None, max_pixels: int = MAX_PIXELS
 ) -> DataOptions:
-    """How an export reads its data: as its recipe says, else as the model was trained, so that a split drawn then is the same.
+    """Return how an export reads its data: as its recipe says, else as in training, so that a split drawn then is the same.
 
     Args:
         recipe: of the export.
-        trained: of the model; None where it is not known.
-        folder: of the data; None is the embedded one, which says its groups itself.
+        trained: the recipe that the model was trained with; None where it is not known.
+        folder: of the data; None is the embedded one, whose own split.csv decides its groups.
         max_pixels: height x width that an image or mask may have.
     """
     rule = LabelRule(recipe.ignore_label, recipe.label_map)
@@ -141,7 +141,7 @@ def data_options(
 
 
 def check_fit(metadata: Metadata, folder: Path | None) -> None:
-    """The embedded data fits models of its own classes and one channel alone. Raises DataError."""
+    """Raise DataError where the embedded data is asked for and the model has other classes or several channels."""
     if folder is None and (metadata.labels != 4 or metadata.preprocessing.channels != 1):
         raise DataError(
             f"the embedded data has 4 classes of grey images, the model has {metadata.labels} classes of "

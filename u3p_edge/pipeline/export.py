@@ -1,8 +1,8 @@
 """`u3p-edge export`: a float UNet 3+ to verified files in two formats, and a report. The order of its stages.
 
-source ─ inference graph ─► prune to the budget ─► exact rewrites ─► zeros ─► float32, int8 (PTQ, else QAT) ─► strips
-                                                                                                                    │
-                final names ◄─ report ◄─ measure ◄─ verify ◄─ ONNX from the same integers ◄─────────────────────────┘
+source ─ inference graph ─► prune to the budget ─► exact rewrites ─► sparsity ─► float32, int8 (PTQ, else QAT) ─► spatial tiling
+                                                                                                                        │
+                final names ◄─ report ◄─ measure ◄─ verify ◄─ ONNX from the same integers ◄─────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ VERIFIED_IMAGES = 4
 
 @dataclass(frozen=True)
 class Made:
-    """How the files came about: pruning, the network, the int8 choice (None without int8), notes for the report, and a sentence
-    for each file that could not be made."""
+    """What the files were made from: the pruning result, the network, the int8 choice (None without int8), notes for the
+    report, and a sentence for each file that could not be made."""
 
     pruned: PruningResult
     network: Network
@@ -64,15 +64,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export left behind.
+    """The result of an export.
 
     Args:
         run: the run folder.
-        result: what was measured.
-        notes: how the files came about, one sentence each.
-        choice: of the int8 network; None without int8.
-        reused: the run folder held it all already; nothing was computed.
-        failures: one sentence for each file that could not be made; the others are there.
+        result: the measurements.
+        notes: how the files were made, one sentence each.
+        choice: which int8 network was kept; None without int8.
+        reused: the run folder already held all of it; nothing was computed.
+        failures: one sentence for each file that could not be made; the others were made.
     """
 
     run: Path
@@ -102,19 +102,19 @@ def export(
     Args:
         model: a run folder, a `.keras` or `.h5` file, or None for the embedded reference model.
         data: a data folder, or None for the embedded images.
-        run: folder for the files; made if it is not there. An interrupted export goes on where it was.
-        recipe: how.
+        run: folder for the files; made if it does not exist. An interrupted export continues where it stopped.
+        recipe: the options.
         begin: `begin(stage, steps)` for progress.
-        device: a latency table of `u3p-edge device profile` that pruning goes by; None for this machine.
-        command: what was typed, for the report.
-        force: do it again even if `run` holds the same export already, and rely on nothing that lies there.
-        say: is given a sentence about whatever in `run` was damaged and is made anew.
+        device: a latency table of `u3p-edge device profile` for pruning; None for this machine.
+        command: the command line, for the report.
+        force: export again even if `run` already holds the same export, and reuse nothing that is there.
+        say: called with a sentence about each thing in `run` that was damaged and is made again.
         accept: export a Keras file whose float model does not work on the data as it would be exported.
         max_pixels: height x width that an image or mask may have.
 
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
-        ArtifactError: `run` holds somebody else's file under a name of ours, or another process writes there.
+        ArtifactError: `run` holds a file of other origin under a name that an export writes, or another process writes there.
         VerificationError: a file does not compute what the float model computes.
     """
     with hold(run):
@@ -128,7 +128,7 @@ def export(
         if not force and (done := finished_result(run, before, key, say)):
             drop(staging_folder(run, key))
             return Exported(run, done, (), None, reused=True)
-        # A run folder of ours says its normalisation; a Keras file does not.
+        # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
         check = check_normalization(source, validation_samples(data, options), begin) if source.folder is None else None
         if not accept:
             require_working(check)
@@ -159,7 +159,7 @@ def _write_choices(folder: Path, made: Made) -> None:
 def _make(
     source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
 ) -> tuple[dict[str, Path], Made]:
-    """Every file, staged, by its final name; the int8 TFLite file is made even where only its ONNX twin is asked for."""
+    """Make every file in the staging folder, by its final name; int8 TFLite is made even where only int8 ONNX is asked for."""
     before = float_tflite(source, staging, begin)
     cut = prune_source(source, data, recipe, device, staging, begin)
     network = sparsify_source(rewrite_source(cut.source, recipe, staging, begin), source, data, recipe, staging, begin)
@@ -187,9 +187,9 @@ def _make(
 
 @contextlib.contextmanager
 def _one_file(name: str, failures: list[str]) -> Iterator[None]:
-    """A layer that one format cannot express is a sentence in `failures`, and the other files are still made.
+    """Add a sentence to `failures` where one format cannot express a layer, so that the other files are still made.
 
-    That quantization-aware training was asked for and cannot be done is not: no file is what was asked for then.
+    UntrainableError (quantization-aware training was asked for and cannot be done) is raised: no file would be as asked for.
     """
     try:
         yield
@@ -200,7 +200,7 @@ def _one_file(name: str, failures: list[str]) -> Iterator[None]:
 
 
 def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, staging: Staging) -> Path:
-    """The float32 TFLite file: the converter's for the network as it came, ours for a rewritten one."""
+    """Return the float32 TFLite file: the converter's for the original network, this package's writer's for a changed one."""
     if recipe.as_it_came:
         return before
     otherwise = partial(converter.convert_float, ready.model, ready.metadata)
@@ -208,13 +208,13 @@ def _float32(ready: Source, graph: Graph, before: Path, recipe: ExportRecipe, st
 
 
 def _depth_first(quantized: Path, source: Source, recipe: ExportRecipe, staging: Staging) -> tuple[Path, tuple[str, ...]]:
-    """The int8 file in strips, and what that did."""
+    """Return the int8 file with spatial tiling, and notes on what that did."""
     file, notes = tile.tile_int8(quantized.read_bytes(), source.metadata, recipe)
     return staging.file("model.int8.tflite", lambda: file), notes
 
 
 def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, failures: list[str]) -> dict[str, Path]:
-    """The float file of the whole network (strips would make its conversion several times longer), and the int8 twin."""
+    """Make the float file, untiled (tiling would make its conversion several times longer), and the int8 file."""
     advance = begin("Convert to ONNX", 1 if int8 is None else 2)
 
     def float32() -> bytes:
@@ -232,7 +232,7 @@ def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, fai
 
 
 def _twin(int8: Path, source: Source) -> bytes:
-    """The int8 TFLite file's integers as an ONNX file."""
+    """Return the int8 TFLite file's integers as an ONNX file."""
     return bytes(int8_writer.write_int8_onnx(schema.parse_tflite(int8.read_bytes()), source.metadata).SerializeToString())
 
 
@@ -245,8 +245,8 @@ def _verify(
     staging: Staging,
     begin: Begin,
 ) -> None:
-    """Every file against the float network that it was made from: the reference the model as it came, the others what
-    pruning made of it."""
+    """Verify every file against the float network that it was made from: the reference against the original model, the others
+    against the pruned one (or the sparse one, where weights were set to zero)."""
     places = np.unique(np.linspace(0, len(data.test.images) - 1, VERIFIED_IMAGES).round().astype(int))
     images = data.test.images[places]
     own = {name: path for name, path in files.items() if name != REFERENCE_FILE}
@@ -258,13 +258,13 @@ def _verify(
             float_model = keras_session(model, source.metadata)
             verify(some, float_model, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, begin=begin)
     except VerificationError:
-        # Kept, they would fail again; made anew, they may not (a damaged disk, another version of a runtime).
+        # Files that are kept would fail again; files made again may not (a damaged disk, another version of a runtime).
         drop(staging.folder)
         raise
 
 
 def _manifest(folder: Path, source: Source, int8: Path | None, key: str, recipe: ExportRecipe, network: Network) -> Manifest:
-    """The manifest of the models in a folder."""
+    """Return the manifest of the models in a folder."""
     rewrites = tuple((choice.site, choice.chosen) for choice in network.choices)
     manifest = Manifest(recipe=recipe.to_json(), key=key, rewrites=rewrites)
     for path in (folder / name for name in MODELS if (folder / name).exists()):

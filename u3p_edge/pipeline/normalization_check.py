@@ -1,4 +1,4 @@
-"""Does a foreign model work at all on the user's data, under the normalisation that was chosen for it?
+"""Check that a Keras file's model works at all on the user's data, under the normalisation that was chosen for it.
 
 A Keras file does not say how its images were normalised. Under a wrong normalisation every exported file agrees with the float
 model, and all of them are wrong. So the float model is scored on validation images under the chosen normalisation and under
@@ -44,8 +44,8 @@ class NormalizationCheck:
     Args:
         chosen: options that choose the normalisation of the export, e.g. "--normalize percentile".
         dice: mean foreground Dice by such options, 0..1, pooled over a group, then averaged; the chosen one first.
-        constant: the same of the best prediction of one class everywhere.
-        images: scored.
+        constant: the same score for the best constant prediction, one class everywhere.
+        images: number of images scored.
         fault: what is wrong, in one sentence; empty where nothing is.
         mend: what to do about it.
     """
@@ -59,7 +59,7 @@ class NormalizationCheck:
 
     @property
     def note(self) -> str:
-        """One sentence for the report; a fault first."""
+        """The scores in one sentence for the report, after the fault where there is one."""
         scores = ", ".join(f"{100 * dice:.2f} with {options}" for options, dice in self.dice.items())
         said = (
             f"The float model scores a mean Dice on {self.images} validation images of {scores}; the best constant "
@@ -76,7 +76,7 @@ def check_normalization(source: Source, samples: tuple[Sample, ...], begin: Begi
         samples: of the validation split.
 
     Returns:
-        None where the chosen samples show no foreground, so that nothing can be scored.
+        None where the scored samples have no foreground, so that there is nothing to score.
 
     Raises:
         DataError: an image that cannot be read under the chosen normalisation.
@@ -98,7 +98,7 @@ def check_normalization(source: Source, samples: tuple[Sample, ...], begin: Begi
 
 
 def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, Labels], labels: int) -> NormalizationCheck:
-    """What the predictions under each normalisation say of the first of them, the chosen one.
+    """Compare the predictions under each normalisation with those under the first, the chosen one.
 
     Args:
         name: of the model, for the sentence.
@@ -117,7 +117,7 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
     check = NormalizationCheck(chosen, scores, dice(trivial), len(arrays.labels))
 
     def gain(better: Labels, worse: Labels) -> float:
-        """Points of Dice, lower end of the 95 % interval."""
+        """Return the gain in points of Dice, at the lower end of the 95 % interval."""
         return paired_loss(arrays.labels, better, worse, arrays.groups, labels).low
 
     best = max(others, key=lambda options: scores[options], default=chosen)
@@ -145,7 +145,7 @@ def options_of(preprocessing: Preprocessing) -> str:
 
 
 def _others(chosen: Preprocessing) -> list[Preprocessing]:
-    """The common normalisations: 8-bit pixels to -1..1, and for RGB those of ImageNet's mean and deviation, among them."""
+    """Return the common normalisations, among them 8-bit pixels to -1..1 and, for RGB, ImageNet's mean and deviation."""
     centred = ((127.5,) * chosen.channels,) * 2
     imagenet = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
     means = [centred, *([imagenet] if chosen.channels == 3 else [])]
@@ -156,14 +156,14 @@ def _others(chosen: Preprocessing) -> list[Preprocessing]:
 
 
 def _spread(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...]:
-    """Samples evenly over the groups, fewer for an expensive network."""
+    """Choose samples evenly over the groups, fewer for an expensive network."""
     count = min(len(samples), IMAGES, max(LEAST_IMAGES, int(MACS / max(macs, 1))))
     ordered = sorted(samples, key=lambda sample: (sample.group, sample.stem))
     return tuple(ordered[i] for i in np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(int)))
 
 
 def _images(samples: tuple[Sample, ...], preprocessing: Preprocessing, labels: int) -> npt.NDArray[np.float32] | None:
-    """Images under another normalisation; None where it does not apply to them."""
+    """Load images under another normalisation; None where it does not apply to them."""
     try:
         return load_samples(samples, preprocessing, labels).images
     except DataError:

@@ -1,4 +1,4 @@
-"""Masks of many images into a folder: reading, the network and writing overlap. Needs no TensorFlow."""
+"""Write the masks of many images into a folder; reading, the network and writing overlap in time. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class Failed:
 
 
 def plan(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = False) -> tuple[Job, ...]:
-    """Which image becomes which files, before anything is read.
+    """Decide which image becomes which files, before anything is read.
 
     Args:
         images: files, and folders of images.
         out: the folder of the masks. Images of one stem keep their suffix: a.png and a.bmp become a.png.png and a.bmp.png.
-        overlay: whether there is a painted picture as well.
+        overlay: whether to write a picture of the image with the mask painted over it as well.
         recursive: take the folders inside a folder too; they are made inside `out`.
 
     Raises:
@@ -93,10 +93,10 @@ def plan(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = 
 def predict_all(
     session: Session, jobs: Sequence[Job], *, max_pixels: int = MAX_PIXELS, advance: Callable[[], object] = lambda: None
 ) -> tuple[Predicted | Failed, ...]:
-    """Write the mask of every image that can be read; an image that cannot does not keep the others from theirs.
+    """Write the mask of every image that can be read; one that cannot be read does not stop the others.
 
     Args:
-        session: one artifact.
+        session: one opened model file.
         jobs: from `plan`.
         max_pixels: height x width that an image may have.
         advance: called after each image.
@@ -129,7 +129,7 @@ def predict_all(
 
 
 def notes(results: Sequence[Predicted | Failed], metadata: Metadata) -> tuple[str, ...]:
-    """What a user should know of how the images were fitted to the network, in sentences."""
+    """Return sentences on how the images were fitted to the network, where a user should know it."""
     sizes = [result.size for result in results if isinstance(result, Predicted)]
     tiled = sum(grid_of(size, metadata.preprocessing).count > 1 for size in sizes)
     shape = f"{metadata.preprocessing.height}x{metadata.preprocessing.width}"
@@ -138,7 +138,7 @@ def notes(results: Sequence[Predicted | Failed], metadata: Metadata) -> tuple[st
 
 
 def _expand(given: Path, recursive: bool) -> list[tuple[Path, Path]]:
-    """Image files, each with the folder of its mask inside the output folder."""
+    """Return image files, each with the folder of its mask inside the output folder."""
     if not given.is_dir():
         if not given.exists():
             raise DataError(f"{given} does not exist")

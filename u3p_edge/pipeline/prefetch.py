@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 def prefetch(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """Each item with the future of its work, in order; the work of up to `ahead` further items is under way meanwhile."""
+    """Yield each item with the future of its work, in order, while the work of up to `ahead` further items is under way."""
     begun: deque[tuple[Item, Future[Result]]] = deque()
     for item in items:
         begun.append((item, pool.submit(work, item)))

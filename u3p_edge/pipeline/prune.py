@@ -1,4 +1,4 @@
-"""Channels are dropped to a budget, and the network learns from the model as it came what it lost with them.
+"""Drop channels to meet a budget, and fine-tune the pruned network by distillation from the original model.
 
 graph ─ importance ─ plan to the next step ─ cut ─ fine-tune by distillation ─┬► the next step, from there
                                                                               └► at the budget: kept, if within --max-drop,
@@ -55,7 +55,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Held:
-    """A network, its plan in channels of the model as it came, and its share of the way to the budgets."""
+    """A network, its plan in channels of the original model, and its share of the way to the budgets."""
 
     source: Source
     plan: PruningPlan
@@ -65,7 +65,7 @@ class _Held:
 def prune_source(
     source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
 ) -> PruningResult:
-    """The source with fewer channels, as the recipe says; every finished epoch of it is kept in the staging folder.
+    """Prune the source as the recipe says; every finished epoch of fine-tuning is kept in the staging folder.
 
     Raises:
         ConfigError: a speed-up against float was asked for on a device that is not this one, or a budget that no plan can keep.
@@ -88,11 +88,11 @@ def prune_to(
     begin: Begin,
     table: LatencyTable | None = None,
 ) -> PruningResult:
-    """The source with fewer channels, within budgets of the caller's; of the recipe's pruning all but its own budgets counts.
+    """Prune the source to the caller's budgets; the recipe's pruning options apply, except its own budgets.
 
     Raises:
         ConfigError: a budget that no plan can keep.
-        ModelError: as a budget's estimate does.
+        ModelError: a budget's estimate raises it.
     """
     assert recipe.pruning is not None, "it says how to prune"
     float_dice = float_model_dice(source, data.val)
@@ -101,7 +101,7 @@ def prune_to(
 
 
 def _whole(source: Source, *notes: str) -> PruningResult:
-    """A source that nothing was taken from."""
+    """Return the result for a source that was not pruned."""
     folded = fold_batch_norm(source.graph)
     return PruningResult(source, (), PruningPlan(), None, folded, folded, None, notes)
 
@@ -109,7 +109,7 @@ def _whole(source: Source, *notes: str) -> PruningResult:
 def _budgets(
     source: Source, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, begin: Begin
 ) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
-    """The device's table, or this machine's, and the bounds; no table where time is not bound."""
+    """Return the latency table of the device, or of this machine, and the bounds; no table where time is not bound."""
     graph = fold_batch_norm(source.graph)
     if device is not None:
         check_device(pruning)
@@ -124,9 +124,9 @@ def _budgets(
 
 
 def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, float_dice: float) -> PruningResult:
-    """Cut and fine-tune until the budgets are met or too much is lost; the last good network.
+    """Cut and fine-tune until the budgets are met or too much is lost; return the last good network.
 
-    On the way there a network is trained for a little only, so the way goes on from it whatever it has lost.
+    Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost.
     """
     good = at = _Held(work.source, PruningPlan(), 0.0)
     done: list[Step] = []
@@ -148,9 +148,10 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, fl
 
 
 def _epochs(work: _Work, *, last: bool) -> int:
-    """Of fine-tuning: the whole epochs that the recipe's gradient steps begin, at most as many as it allows.
+    """Return the epochs of fine-tuning: the recipe's gradient steps, rounded up to whole epochs, at most as many as it allows.
 
-    On the way a quarter is enough: of a small data set the steps alone would make half as many epochs as after the last cut.
+    Before the last cut a quarter of that most is enough: on a small data set the gradient steps alone would give half as many
+    epochs as after the last cut.
     """
     from u3p_edge.training.dataset import steps_per_epoch
 
@@ -160,7 +161,7 @@ def _epochs(work: _Work, *, last: bool) -> int:
 
 
 def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
-    """A network cut once more and fine-tuned, and what came of it."""
+    """Cut a network once more and fine-tune it; return it with the step's costs and scores."""
     staged = work.staging.part(f"prune{number}")
     made = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
     stored = json.loads(made.read_text())
@@ -174,13 +175,13 @@ def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs:
 
 
 def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
-    """The plan for that share of the way as JSON, and what its network costs."""
+    """Return, as JSON, the plan for that share of the way and what its network costs."""
     advance = work.begin("Plan which channels to drop", 2)
     importance = score_channels(source, work.data.train, work.recipe, work.begin)
     advance()
     graph = fold_batch_norm(source.graph)
     if source is work.source:
-        # Before anything is trained.
+        # Checked once, before anything is trained.
         check_reachable(graph, importance, wanted)
     found: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
     advance()
@@ -188,7 +189,7 @@ def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float
 
 
 def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
-    """The student fine-tuned, from its last finished epoch on; a damaged checkpoint is dropped."""
+    """Fine-tune the student, from its last finished epoch on; a damaged checkpoint is dropped."""
     from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, finetune
 
     recovery = FinetuneConfig(
@@ -237,7 +238,7 @@ def _dice(work: _Work, model: Any) -> float:
 
 
 def _source(source: Source, model: Any) -> Source:
-    """The source with another network."""
+    """Return the source with another network."""
     graph = from_keras(model)
     total = cost(graph)
     return dataclasses.replace(source, model=model, graph=graph, macs=total.total_macs, parameters=total.parameters)

@@ -1,4 +1,4 @@
-"""What pruning made of a model: the network, the plan and its steps, and how they are told."""
+"""The result of pruning a model: the network, the plan and its steps, and the sentences that report them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from u3p_edge.recipes.recipe import Pruning
 
 @dataclass(frozen=True)
 class Step:
-    """One cut and what came of it.
+    """One pruning step: a cut and its fine-tuning.
 
     Args:
-        share: of the way to the budgets, by equal factors; 1 is there.
+        share: of the way to the budgets, by equal factors; 1 is the budgets themselves.
         reached: what the network costs, by the budget's name.
         cut_dice, dice: mean foreground Dice on the validation split just after the cut, and after fine-tuning.
         epochs, best_epoch: of fine-tuning.
-        kept: within the drop that is allowed.
+        kept: the loss of Dice is within the allowed drop.
     """
 
     share: float
@@ -37,16 +37,16 @@ class Step:
 
 @dataclass(frozen=True)
 class PruningResult:
-    """What pruning made of a model.
+    """The result of pruning a model.
 
     Args:
-        source: the pruned model; as it came where no plan was good enough, or none was asked for.
+        source: the pruned model; the original where no plan was good enough, or none was asked for.
         steps: in order.
-        plan: of all steps that were kept, in channels of the model as it came.
-        float_dice: of the model as it came, on the validation split.
+        plan: of all steps that were kept, in channels of the original model.
+        float_dice: Dice of the original model on the validation split.
         before, after: folded graphs, for a table of channels.
-        table: of latencies that the plans went by; None where nothing was pruned.
-        notes: the same in sentences, for a report.
+        table: the latencies that the plans are based on; None where nothing was pruned.
+        notes: the result in sentences, for a report.
     """
 
     source: Source
@@ -60,7 +60,7 @@ class PruningResult:
 
 
 def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
-    """What every step cost and lost, and what came of it, in sentences."""
+    """Return sentences on what every step costs and loses, and on whether it is kept."""
     said = []
     for number, step in enumerate(done):
         costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
@@ -81,7 +81,7 @@ def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: f
 
 
 def parts(found: PruningResult) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float], Mapping[str, float]]:
-    """Channels and milliseconds of every node, before and after."""
+    """Return channels and milliseconds of every node, before and after pruning."""
     graphs = (found.before, found.after)
     channels = tuple({name: shape[-1] for name, shape in shapes(graph).items()} for graph in graphs)
     if found.table is None:

@@ -2,7 +2,7 @@
 
     1. every new file lies whole in the staging folder                     `assemble`, and the reports
     2. the manifest lists them as pending, and claims what they replace    `publish`
-    3. they are renamed to their places, and what is left of the old export is removed
+    3. they are renamed to their final names, and what is left of the old export is removed
     4. the manifest lists them as the files of the run
 
 A kill before 2 leaves the old export as it was. After it, the next export finishes 3 and 4 by the manifest (`open_run`).
@@ -48,17 +48,17 @@ READY = "ready"
 
 
 def open_run(run: Path, *, force: bool = False, say: Say = silent) -> Manifest:
-    """The manifest of a folder that an export is about to write to.
+    """Return the manifest of a folder that an export is about to write to.
 
-    An export that was killed while it was published is finished first, or, if its files are no longer whole, forgotten.
+    An export that was killed while it was published is finished first; if its files are no longer whole, it is dropped.
 
     Args:
         run: held by this process.
-        force: rely on nothing that an earlier export left.
-        say: is given a sentence about whatever was damaged.
+        force: reuse nothing that an earlier export left.
+        say: called with a sentence about each thing that was damaged.
 
     Raises:
-        ArtifactError: a file there is not ours and has a name that an export writes; nothing was changed.
+        ArtifactError: a file of other origin has a name that an export writes; nothing was changed.
     """
     manifest = _with_reports(open_manifest(run, NAMES, force=force, say=say))
     check_ours(run, manifest, NAMES)
@@ -70,7 +70,7 @@ def open_run(run: Path, *, force: bool = False, say: Say = silent) -> Manifest:
 
 
 def assemble(files: Mapping[str, Path], staging: Staging) -> Path:
-    """A folder with copies of the files under their final names, and nothing else."""
+    """Make a folder with copies of the files under their final names, and nothing else."""
     folder = staging.folder / READY
     shutil.rmtree(folder, ignore_errors=True)
     staging.part(READY)
@@ -107,13 +107,13 @@ def publish(ready: Path, run: Path, before: Manifest, after: Manifest) -> Manife
 
 
 def finished_result(run: Path, manifest: Manifest, key: str, say: Say = silent) -> RunResult | None:
-    """The result of an export of the same key whose files are all still as they were.
+    """Return the result of an export with the same key if all its files are unchanged; else None.
 
     Args:
         run: the run folder.
         manifest: what `open_run` gave.
         key: of the export that is asked for.
-        say: is given a sentence where a file has changed.
+        say: called with a sentence where a file has changed.
     """
     if manifest.key != key or manifest.pending or RESULT not in {report.file for report in manifest.reports}:
         return None
@@ -129,19 +129,19 @@ def finished_result(run: Path, manifest: Manifest, key: str, say: Say = silent) 
 
 
 def _with_reports(manifest: Manifest) -> Manifest:
-    """The same; where an older version of this program exported, with its reports, which it did not list."""
+    """Return the manifest; where an older version of this program exported, add the reports, which it did not list."""
     if manifest.schema >= SCHEMA or not any(a.file in MODELS for a in manifest.artifacts):
         return manifest
     return manifest.with_claims(REPORTS)
 
 
 def _waiting(run: Path, manifest: Manifest) -> Path:
-    """The folder of the pending files that are not at their places yet."""
+    """Return the folder of the pending files that do not have their final names yet."""
     return run / manifest.staging / READY
 
 
 def _can_finish(run: Path, manifest: Manifest) -> bool:
-    """Whether every pending file is whole, in the staging folder or at its place already."""
+    """Whether every pending file is whole, in the staging folder or already under its final name."""
     ready = _waiting(run, manifest)
     whole = (is_whole(a, ready if os.path.lexists(ready / a.file) else run) for a in manifest.pending)
     return manifest.staging.startswith(PREFIX) and all(whole)
@@ -167,7 +167,7 @@ def _finish(run: Path, intent: Manifest) -> Manifest:
 
 
 def _listed(intent: Manifest) -> Manifest:
-    """The manifest once the pending files are at their places."""
+    """Return the manifest once the pending files have their final names."""
     files: tuple[Artifact, ...] = intent.pending
     reports = tuple(a for a in files if a.format == REPORT_FORMAT)
     kept = dataclasses.replace(intent.without(NAMES), staging="")

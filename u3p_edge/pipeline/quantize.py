@@ -1,4 +1,4 @@
-"""Which int8 network is kept: post-training quantization where that loses nothing, training where it does."""
+"""Choose the int8 network: post-training quantization where it loses little enough, else quantization-aware training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.runtime import Session, open_session
 
 RANGES = "ranges.json"
-"""In the staging folder, how the ranges of the post-training file were chosen."""
+"""File in the staging folder that says how the ranges of the post-training quantized file were chosen."""
 
 BATCH = 16
 """Images that a float model predicts at a time."""
@@ -41,10 +41,10 @@ class QuantizationChoice:
     Args:
         method: "ptq" or "qat".
         float_dice, ptq_dice, qat_dice: mean foreground Dice on the validation split, 0..1; None where not tried.
-        calibration_images: that post-training quantization saw.
-        pruned_dice: of the float network that was quantized, where that is not the model as it came.
+        calibration_images: number of images that post-training quantization measured ranges on.
+        pruned_dice: of the float network that was quantized, where that is not the original model.
         qat_refused: why quantization-aware training cannot train this network, None where it can or was not asked.
-        ranges: how post-training quantization chose the ranges of the maps; empty where that is not known.
+        ranges: how post-training quantization chose the ranges of the feature maps; empty where that is not known.
         range_errors: by method, the mean squared difference of the probabilities from the float model's on a calibration
             image, median over images; the method with the smallest is `ranges`.
     """
@@ -61,12 +61,12 @@ class QuantizationChoice:
 
     @property
     def quantized_dice(self) -> float:
-        """Of the float network that was quantized."""
+        """Dice of the float network that was quantized."""
         return self.float_dice if self.pruned_dice is None else self.pruned_dice
 
     @property
     def drop(self) -> float:
-        """What the kept network loses on the validation split, in points; negative where it gains."""
+        """Points of Dice that the kept network loses on the validation split; negative where it gains."""
         kept = self.ptq_dice if self.qat_dice is None or self.method == "ptq" else self.qat_dice
         return 100 * (self.float_dice - kept)
 
@@ -97,10 +97,10 @@ class QuantizationChoice:
 def quantize_source(
     source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
 ) -> tuple[Path, QuantizationChoice]:
-    """The int8 TFLite file of the better method, and what each scored.
+    """Return the int8 TFLite file of the better method, and what each method scored.
 
     Raises:
-        ModelError: a layer that int8 cannot express; with the method "qat", one that cannot be trained under it.
+        ModelError: a layer that int8 cannot express; with the method "qat", one that quantization-aware training cannot train.
     """
     float_file = float_tflite(source, staging, begin)
     ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, begin))
@@ -115,7 +115,7 @@ def quantize_source(
 
 
 def float_tflite(source: Source, staging: Staging, begin: Begin) -> Path:
-    """The float32 TFLite file, which also stands for the float model in choosing."""
+    """Return the float32 TFLite file, whose score also stands for the float model's when the method is chosen."""
 
     def make() -> bytes:
         done = begin("Convert float32 to TFLite", 1)
@@ -169,10 +169,10 @@ def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) 
 
 
 def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging: Staging, begin: Begin) -> bytes:
-    """Post-training quantization with ranges that no outlier widens; how they were chosen is staged beside the file.
+    """Quantize after training, with ranges that no outlier widens; how they were chosen is staged beside the file.
 
-    TensorFlow's converter measures the ranges itself for what our own placement of quantizers does not know (layer
-    normalisation, for example). It takes the extremes of what it sees, so there outliers of the images are clipped.
+    For layers that this package's own placement of quantizers does not know (layer normalisation, for example), TensorFlow's
+    converter measures the ranges itself. It takes the extremes of what it sees, so outliers of the images are clipped first.
     """
     from u3p_edge.quantize.qat import fake_quantize
 
@@ -192,13 +192,13 @@ def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging:
 
 
 def _staged_ranges(staging: Staging) -> dict[str, Any]:
-    """How the ranges of the staged post-training file were chosen; nothing where that is not known."""
+    """Return how the ranges of the staged post-training file were chosen; empty where that is not known."""
     found: dict[str, Any] = json.loads(staging.file(RANGES, lambda: b"{}").read_text())
     return found
 
 
 def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> bytes:
-    """Quantization-aware training; the epoch that scores best as a fake-quant model on the validation split is kept."""
+    """Train quantization-aware; keep the epoch that scores best as a fake-quant model on the validation split."""
     from u3p_edge.quantize.finetune import train_qat
     from u3p_edge.runtime.keras import keras_session
     from u3p_edge.training.losses import dice_cross_entropy
@@ -219,7 +219,7 @@ def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin)
 
 
 def as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
-    """(done, total) calls as one bar, begun at the first of them."""
+    """Return a callback of (done, total) that advances one progress bar, begun at the first call."""
     bars: list[Callable[[], object]] = []
 
     def progress(_done: int, total: int) -> None:
@@ -231,7 +231,7 @@ def as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
 
 
 def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:
-    """Labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself.
+    """Return labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself.
 
     A pixel whose label is `metrics.IGNORE` has -1 in every channel.
     """
@@ -244,5 +244,5 @@ def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.floa
 
 
 def lost_or_gained(loss: float) -> str:
-    """A loss of Dice in words, for example "lost 0.30 points"; negative is a gain, "gained 0.30 points"."""
+    """Put a loss of Dice into words, for example "lost 0.30 points"; negative is a gain, "gained 0.30 points"."""
     return f"gained {-loss:.2f} points" if round(loss, 2) < 0 else f"lost {abs(loss):.2f} points"

@@ -1,4 +1,4 @@
-"""What an export tells of its files: report.md with pictures, and the same as data."""
+"""The report of an export: report.md with pictures, and the same as data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_report(
 
 
 def _samples(path: Path, measured: Measured, data: ExportData, source: Source) -> None:
-    """Some images with what the reference and the int8 file, or the last, say of them."""
+    """Write a picture of some images with the masks of the reference and of the int8 file (else the last file)."""
     names = [a.name for a in measured.result.artifacts]
     first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
     a, b = measured.predictions[first], measured.predictions[second]
@@ -53,7 +53,7 @@ def _short(name: str) -> str:
 
 
 def _pruning(found: PruningResult, rows: tuple[pruning_table.PruningRow, ...]) -> dict[str, object]:
-    """Every step, the channels that are kept, and channels and milliseconds of every part before and after."""
+    """Return every step, the channels that are kept, and channels and milliseconds of every part before and after."""
     return {
         "float_dice": found.float_dice,
         "steps": [dataclasses.asdict(step) for step in found.steps],

@@ -1,6 +1,6 @@
-"""The network that is exported: the float model's function in the forms that are fastest in the files' runtime.
+"""Rewrite the network for export: the same function as the float model, by the candidates fastest in the files' runtime.
 
-inference graph ─ fold ─ choose by milliseconds ─ apply ─► rewritten graph ─ to_keras ─► what is quantized and exported
+inference graph ─ fold ─ select by milliseconds ─ apply ─► rewritten graph ─ to_keras ─► what is quantized and exported
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from u3p_edge.rewrite.rule import Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
 
 LEAST = 0.0005
-"""Sites with less than this share of the arithmetic are left alone: all of them together cannot matter."""
+"""Sites with less than this share of the arithmetic are not rewritten: even all of them together hardly matter."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Network:
     Args:
         model: tf_keras, the function of the float model.
         graph: the same, folded.
-        choices: the form of each site; empty where nothing was rewritten.
-        macs_before: multiply-accumulates of the graph as it came.
-        refusal: why nothing was rewritten, where a layer stood against it; empty otherwise.
+        choices: the candidate selected for each site; empty where nothing was rewritten.
+        macs_before: multiply-accumulates of the original graph.
+        refusal: why nothing was rewritten, where a layer prevents it; empty otherwise.
     """
 
     model: Any
@@ -74,12 +74,12 @@ class Network:
 
 
 def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, begin: Begin) -> Network:
-    """The source's network in its chosen forms, or as it is where the recipe says so.
+    """Rewrite the source's network by the selected candidates, or leave it as it is where the recipe says so.
 
-    A choice once made is kept in the staging folder, so that an interrupted export goes on with the same network.
+    Selections are kept in the staging folder, so that an interrupted export continues with the same network.
 
     Raises:
-        ModelError: a recorded choice that does not fit this model.
+        ModelError: a recorded selection that does not fit this model.
     """
     if not recipe.rewrite:
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
@@ -98,14 +98,14 @@ def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, begin
 def choices_for(
     graph: Graph, target: Target, advance: Callable[[], object], rules: Sequence[Rule] = RULES
 ) -> tuple[Selection, ...]:
-    """The form of every site of a folded graph in a target that is fastest, as long as the whole network gains by it.
+    """Select the fastest candidate in a target for every site of a folded graph, as long as the whole network gains by it.
 
     `advance` is called after every site.
     """
     timed = cached(partial(measure_graphs, target=target), target)
 
     def clock(graphs: Sequence[Graph]) -> Sequence[float]:
-        return timed([fuse_interpolated_sums(form) for form in graphs])  # as the file has them
+        return timed([fuse_interpolated_sums(form) for form in graphs])  # as they are in the file
 
     return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, advance=advance), clock)
 

@@ -1,4 +1,4 @@
-"""How much each channel of a source matters: the measures of `u3p_edge.prune.importance`, given what they need of a run."""
+"""Score the channels of a source: call the measures of `u3p_edge.prune.importance` with the data that they need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from u3p_edge.recipes.recipe import ExportRecipe
 
 
 def score_channels(source: Source, train: Arrays, recipe: ExportRecipe, begin: Begin) -> Importance:
-    """How much each channel matters, by the recipe's measure on calibration images."""
+    """Score how much each channel matters, by the recipe's measure on calibration images."""
     from u3p_edge.training import sensitivity
 
     measure_name = "taylor" if recipe.pruning is None else recipe.pruning.importance

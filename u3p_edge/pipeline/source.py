@@ -23,7 +23,7 @@ from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
 TRAINED_BY = "recipe.toml"
-"""In a run folder, how its model was trained."""
+"""File in a run folder that says how its model was trained."""
 
 NO_FLIPS = Augmentation(flip_horizontal=False, flip_vertical=False)
 """For a model that does not say how it was trained: a mirrored organ may be another class."""
@@ -36,7 +36,7 @@ class Source:
     Args:
         name: to call it in a report.
         model: tf_keras, one input `image` [1, H, W, C], one output `mask` [1, H, W, K] of probabilities.
-        graph: the same.
+        graph: the same network as a graph.
         metadata: what its artifacts will carry.
         sha256: of the file it was read from.
         macs, parameters: of the inference graph.
@@ -65,7 +65,7 @@ def read_source(path: Path | None, recipe: ExportRecipe) -> Source:
 
     Args:
         path: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
-        recipe: what a Keras file cannot say itself.
+        recipe: options, among them what a Keras file does not record.
 
     Raises:
         ModelError: missing, damaged, or not a segmentation network that can be read.
@@ -99,7 +99,7 @@ def read_source(path: Path | None, recipe: ExportRecipe) -> Source:
 
 
 def training_of(source: Source) -> TrainRecipe | None:
-    """How a source was trained; None where that is not known.
+    """Return the recipe that a source was trained with; None where that is not known.
 
     Raises:
         ConfigError: the run folder's recipe cannot be read; names the file.
@@ -109,13 +109,13 @@ def training_of(source: Source) -> TrainRecipe | None:
 
 
 def augmentation_of(source: Source) -> Augmentation:
-    """What a source was trained with, or a careful one where that is not known. Errors as `training_of`."""
+    """Return the augmentation of a source's training, or one without flips where that is not known. Errors as `training_of`."""
     trained = training_of(source)
     return NO_FLIPS if trained is None else trained.augmentation or NO_AUGMENTATION
 
 
 def _metadata(model: Any, recipe: ExportRecipe) -> Metadata:
-    """What a Keras file's artifacts say of themselves: sizes from the model, the rest from the recipe."""
+    """Return the metadata for a Keras file's artifacts: sizes from the model, the rest from the recipe."""
     height, width, channels = (int(n) for n in model.inputs[0].shape[1:])
     mask_channels = int(model.outputs[0].shape[-1])
     count = max(2, mask_channels)

@@ -1,4 +1,4 @@
-"""Small weights set to zero, for the size of a compressed file: a stage between the rewrites and the integers."""
+"""Sparsity: set small weights to zero, for the size of a compressed file. A stage between the rewrites and quantization."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MB = 1_000_000
 def sparsify_source(
     network: Network, source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
 ) -> Network:
-    """The network with its small weights at zero, as the recipe says, and fine-tuned; as it came where it says nothing."""
+    """Set the network's small weights to zero and fine-tune it, as the recipe says; unchanged where it asks for no sparsity."""
     if recipe.zeros is None:
         return network
     kept = staging.file("zeros.safetensors", lambda: _weights(_sparsified(network, source, data, recipe, begin)))
@@ -33,7 +33,7 @@ def sparsify_source(
 
 
 def describe_compression(int8: Path, recipe: ExportRecipe) -> tuple[str, ...]:
-    """What zeros did to a file, in a sentence; none where none were asked for."""
+    """Return a sentence on what sparsity did to a file; none where it was not asked for."""
     if recipe.zeros is None:
         return ()
     from u3p_edge.quantize.sparsity import gzip_bytes

@@ -1,7 +1,8 @@
-"""Where files wait until they are verified; what an interrupted export finds again.
+"""The folder in which files wait until they are verified, and where an interrupted export finds them again.
 
 The folder's name is the key of what decides its content (model, data, options, version). Each file in it is written whole or
-not at all, and beside it lies its sha256: what was damaged meanwhile is made anew. A folder is ours if our marker lies in it.
+not at all, with its sha256 beside it: a file that was damaged meanwhile is made again. A marker file says that a folder is a
+staging folder of this package.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from u3p_edge.run_folder import Say, silent
 
 PREFIX = ".u3p-edge-staging-"
 MARKER = "u3p-edge-staging"
-"""Name of the file that says that the folder around it is ours."""
+"""Name of the file that marks the folder around it as a staging folder of this package."""
 
 DIGEST = ".sha256"
 """After a file's name: the file that holds its sha256."""
@@ -30,15 +31,15 @@ class Staging:
     """A folder of finished but not yet verified files.
 
     Args:
-        folder: where they lie.
-        say: is given a sentence about each file that was found damaged.
+        folder: that holds them.
+        say: called with a sentence about each file that was found damaged.
     """
 
     folder: Path
     say: Say = silent
 
     def file(self, name: str, make: Callable[[], bytes]) -> Path:
-        """The path of a file, made only if an earlier, interrupted run has not left it whole already."""
+        """Return the path of a file, which is made only if an earlier, interrupted run has not left it whole."""
         path, digest = self.folder / name, self.folder / (name + DIGEST)
         if os.path.lexists(path):
             if path.is_file() and digest.is_file() and digest.read_bytes() == sha256_of(path).encode():
@@ -46,28 +47,28 @@ class Staging:
             self.say(f"{path} was damaged, so it is made anew.")
             _remove(path)
         data = make()
-        # First, so that a file that lies there has its sha256.
+        # Written first, so that a file that exists always has its sha256.
         write_text(digest, hashlib.sha256(data).hexdigest())
         write_bytes(path, data)
         return path
 
     def part(self, name: str) -> Staging:
-        """A folder of further files within this one."""
+        """Make a folder of further files within this one."""
         make_folder(self.folder / name)
         return Staging(self.folder / name, self.say)
 
 
 def open_staging(run: Path, *parts: str, fresh: bool = False, say: Say = silent) -> Staging:
-    """The staging folder for these parts of a key; those of other keys go.
+    """Open the staging folder for these parts of a key, and remove those of other keys.
 
     Args:
         run: folder around it, held by this process.
         parts: of the key.
         fresh: drop the finished files of this key too.
-        say: is given a sentence about each damaged file.
+        say: called with a sentence about each damaged file.
 
     Raises:
-        ArtifactError: a folder of that name is somebody else's, or cannot be written.
+        ArtifactError: a folder of that name is not a staging folder, or cannot be written.
     """
     folder = staging_folder(run, *parts)
     for other in run.glob(PREFIX + "*"):
@@ -81,12 +82,12 @@ def open_staging(run: Path, *parts: str, fresh: bool = False, say: Say = silent)
 
 
 def staging_folder(run: Path, *parts: str) -> Path:
-    """Where the staging folder for these parts of a key lies."""
+    """Return the path of the staging folder for these parts of a key."""
     return run / (PREFIX + key_of(*parts)[:16])
 
 
 def drop(folder: Path) -> None:
-    """Remove a staging folder, its marker last: whenever this is interrupted, the rest is still known as ours."""
+    """Remove a staging folder, its marker last: if this is interrupted, the rest is still recognised as a staging folder."""
     if not _is_ours(folder):
         return
     for path in folder.iterdir():
@@ -102,7 +103,7 @@ def key_of(*parts: str) -> str:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder has our marker, or nothing in it yet but what a kill left half-written."""
+    """Whether a folder has the marker, or holds nothing yet but what a kill left half-written."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     return (folder / MARKER).is_file() or all(path.name.startswith(PARTIAL) for path in folder.iterdir())

@@ -1,9 +1,9 @@
-"""Files whose wide full-size maps never exist whole: the network in strips, written by our own TFLite writer.
+"""Spatial tiling of exported files, so that wide full-size maps never exist whole; this package's TFLite writer writes them.
 
-Strips come after quantization and change no number, so training never sees them; neither does it see that sums of
-interpolated maps are gathered, which only rounds less:
+Tiling comes after quantization and changes no number, so training never sees it. Nor does training see that interpolated sums
+are fused, which only rounds less:
 
-    int8 file ─ read ─► Graph + Scheme ─ gather ─ strips by the memory plan ─► Graph + Scheme ─ write ─► int8 file
+    int8 file ─ read ─► Graph + Scheme ─ fuse sums ─ tile by the memory plan ─► Graph + Scheme ─ write ─► int8 file
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class TiledNetwork:
-    """A graph in strips, and in sentences what that did."""
+    """A graph with spatial tiling, and sentences on what that did."""
 
     graph: Graph
     plan: choose.TilingPlan | None
@@ -37,16 +37,16 @@ class TiledNetwork:
 
 
 def tile_network(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, scheme: Scheme | None = None) -> TiledNetwork:
-    """The graph with its sums gathered, in as many strips as the recipe says or as the file's memory plan asks for.
+    """Fuse the graph's interpolated sums, and tile it as the recipe says or as the file's memory plan asks for.
 
     Args:
         graph: folded.
-        recipe: says how many strips, or the budget.
+        recipe: gives the number of tiles (of rows), or the memory budget.
         bytes_per_element: of an activation.
-        scheme: of an integer graph.
+        scheme: the quantization of an integer graph; None for a float one.
 
     Raises:
-        ConfigError: the number of strips that was asked for cannot be.
+        ConfigError: the number of tiles that was asked for is not possible.
     """
     if recipe.as_it_came:
         return TiledNetwork(graph, None, ())
@@ -65,7 +65,7 @@ def tile_network(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, sch
 
 
 def tile_float(graph: Graph, recipe: ExportRecipe) -> TiledNetwork:
-    """`tile_network` for float32; a graph that our writer does not know (a layer-normalised one) stays whole, with a note."""
+    """Tile a float32 graph; one that the writer does not know (a layer-normalised one) stays whole, with a note."""
     try:
         done = tile_network(graph, recipe, bytes_per_element=4)
         if done.plan is not None:
@@ -76,7 +76,7 @@ def tile_float(graph: Graph, recipe: ExportRecipe) -> TiledNetwork:
 
 
 def tile_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[bytes, tuple[str, ...]]:
-    """The same integers in strips; a file that a graph cannot say (a layer-normalised one) stays as it is, with a note."""
+    """Tile an int8 file; one that a graph cannot represent (a layer-normalised one) stays as it is, with a note."""
     if recipe.as_it_came:
         return file, ()
     try:
@@ -91,7 +91,7 @@ def tile_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[by
 
 
 def float_file(graph: Graph, metadata: Metadata, otherwise: Callable[[], bytes]) -> bytes:
-    """A float32 file of a folded graph by our writer, or, for an op that it does not know, what `otherwise` gives."""
+    """Write a float32 file of a folded graph; for an op that the writer does not know, return what `otherwise` gives."""
     try:
         return write_tflite(graph, None, metadata)
     except ModelError:

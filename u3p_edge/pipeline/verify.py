@@ -1,4 +1,4 @@
-"""Exported files held against the float model they came from, before they get their final names."""
+"""Compare exported files with the float model they came from, before they get their final names."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from u3p_edge.runtime.onnx_fusion import optimized_operators
 Maps = npt.NDArray[np.float32]
 
 FLOAT_TOLERANCE = 2e-3
-"""Of a probability. A convolution sums up to n = 9 * 2048 products, each rounded: off by about sqrt(n) * eps = 1.6e-5 of
-its values; 45 layers in a row add up to 45 * 1.6e-5 = 7.3e-4 of a logit, which is below 10 wherever the probability's
-slope is not below 5e-5, at most 1/4 elsewhere: 10 * 7.3e-4 / 4 = 1.8e-3."""
+"""Largest error of a probability. A convolution sums up to n = 9 * 2048 products, each rounded: off by about
+sqrt(n) * eps = 1.6e-5 of its values; 45 layers in a row add up to 45 * 1.6e-5 = 7.3e-4 of a logit, which is below 10 wherever
+the probability's slope is not below 5e-5, at most 1/4 elsewhere: 10 * 7.3e-4 / 4 = 1.8e-3."""
 
 HALF_TOLERANCE = 0.06
 """The same with weights rounded to 11 bits: relative 2^-12 in each of 45 layers, 10 * 45 * 2^-12 / 4 = 2.7e-2, and twice
@@ -38,7 +38,7 @@ def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr:
     """Check structure and numbers of every file.
 
     Args:
-        files: by final name; the int8 ONNX file is also held against the int8 TFLite file.
+        files: by final name; the int8 ONNX file is also compared with the int8 TFLite file.
         model: the float tf_keras model.
         images: float32 [N, H, W, C], real and preprocessed.
         min_sqnr: in dB, of int8 files.
@@ -67,7 +67,7 @@ def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr:
 
 
 def sqnr(signal: Maps, noisy: Maps) -> float:
-    """Signal to quantization noise in dB; the signal is what varies in the map, not its mean."""
+    """Return the signal to quantization noise in dB; the signal is what varies in the map, not its mean."""
     noise = float(np.mean(np.square(noisy.astype(np.float64) - signal)))
     power = float(np.var(signal.astype(np.float64)))
     if noise == 0:

@@ -21,12 +21,12 @@ NAMES = ("exact", "balanced", "small")
 DEFAULT = "balanced"
 
 MEASURED = FOLDER / "measured.json"
-"""What benchmarks/pruning.py measured the recipes to give."""
+"""Results of the recipes, as benchmarks/pruning.py measured them."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe file says; everything else of an export is asked for where it is run.
+    """The content of a recipe file; all other options of an export are given where it is run.
 
     Args:
         description: one line.
@@ -42,18 +42,18 @@ class Recipe:
     qat_learning_rate: float = ExportRecipe.qat_learning_rate
 
     def options(self) -> Mapping[str, object]:
-        """The same as options of an `ExportRecipe`."""
+        """Return the recipe as options of an `ExportRecipe`."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "description"}
 
 
 @dataclass(frozen=True)
 class MeasuredRecipe:
-    """What a recipe gave on one data set.
+    """The measured result of a recipe on one data set.
 
     Args:
         data: set, size and base width.
         recipe: name.
-        speedup: float32 milliseconds of the model as it came over those of the int8 file, one thread, one run.
+        speedup: float32 milliseconds of the original model over those of the int8 file, one thread, one run.
         lost: points of mean foreground Dice on the validation split.
         size_share: bytes of the int8 file over those of the float32 file.
     """
@@ -66,14 +66,14 @@ class MeasuredRecipe:
 
 
 def read_measured() -> tuple[MeasuredRecipe, ...]:
-    """What the recipes were measured to give; empty where nothing was."""
+    """Read the measured results of the recipes; empty where there are none."""
     if not MEASURED.is_file():
         return ()
     return tuple(from_dict(MeasuredRecipe, entry) for entry in read_json(MEASURED)["results"])
 
 
 def path_of(name: str) -> Path:
-    """The file of a named recipe, or of a path that was given instead.
+    """Return the file of a named recipe, or the path that was given instead.
 
     Raises:
         ConfigError: neither.
@@ -87,6 +87,6 @@ def path_of(name: str) -> Path:
 
 
 def read_export_recipe(name: str) -> Recipe:
-    """A recipe by its name or path. Raises ConfigError that names the file and the option."""
+    """Read a recipe by its name or path. Raises ConfigError that names the file and the option."""
     path = path_of(name)
     return from_table(Recipe, parse_toml(read_recipe_text(path), str(path)), str(path))

@@ -1,4 +1,4 @@
-"""What `export` is told. No TensorFlow here."""
+"""The options of `export`. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 Measure = Literal["magnitude", "norm_scale", "taylor", "reconstruction", "random"]
 
 QUANTIZATION_DROP = 0.1
-"""Points that post-training quantization may take from a pruned network before it is trained under its integers instead: what
-`max_drop` allows belongs to pruning there."""
+"""Points of Dice that a pruned network may lose by post-training quantization before quantization-aware training is used
+instead: the loss that `max_drop` allows is for pruning there."""
 
 MOST = 1_000_000
-"""Of epochs, updates, images and rounds."""
+"""The most epochs, updates, images and rounds."""
 
 BUDGETS = ("speedup", "latency_budget_ms", "size_budget_mb", "shrink")
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """How channels are dropped, and what the network learns afterwards. At least one of `BUDGETS` is given.
+    """How channels are dropped, and how the network is fine-tuned afterwards. At least one of `BUDGETS` is given.
 
     Args:
-        speedup: times faster than the float32 TFLite file of the model as it came, int8 at one thread.
+        speedup: times faster than the float32 TFLite file of the original model, int8 at one thread.
         latency_budget_ms: milliseconds of the int8 TFLite file at one thread.
         size_budget_mb: of the int8 TFLite file, in 10^6 bytes.
-        shrink: times smaller than the float32 TFLite file of the model as it came.
-        importance: what says which channels matter (see `u3p_edge.prune.importance`); "random" is a control.
+        shrink: times smaller than the float32 TFLite file of the original model.
+        importance: the measure of how much each channel matters (see `u3p_edge.prune.importance`); "random" is a control.
         steps: how often the network is pruned on its way to the budget, each time by the same factor and fine-tuned.
-        updates: gradient steps of fine-tuning after each step but the last, up to a whole epoch.
-        final_updates: of fine-tuning after the last. They are counted, and not epochs, since a small data set has few an epoch.
+        updates: gradient steps of fine-tuning after each step but the last, rounded up to a whole epoch.
+        final_updates: the same after the last. Steps are counted, not epochs, since a small data set has few steps an epoch.
         most_epochs: of fine-tuning after the last step, however small the data set; a quarter of it after the others.
         retries: how often a plan that lost too much is made again, half-way back to the last good one.
         batch_size: of fine-tuning.
         learning_rate: after the warm-up, before the cosine.
-        distillation: weight of the float model's soft masks beside the labels' loss.
-        features: weight of its decoder's attention maps; 0 for none (the float model then need not run at every step).
+        distillation: weight of the loss on the float model's probabilities, beside the labels' loss.
+        features: weight of the loss on its decoder's attention maps; 0 for none (the float model then need not run every step).
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value that is not allowed.
     """
 
     speedup: float | None = None
@@ -96,7 +96,7 @@ class Pruning:
 
 
 def check_device(pruning: Pruning) -> None:
-    """Raise ConfigError for a budget that another device's table cannot tell."""
+    """Raise ConfigError for a budget that cannot be checked by another device's latency table."""
     if pruning.speedup is not None:
         raise ConfigError(
             "a speed-up is against the float32 file, whose time on that device is not known",
@@ -110,10 +110,10 @@ class ExportRecipe:
 
     Args:
         int8: quantize; without it the float files alone are written.
-        method: "auto" keeps post-training quantization if it loses at most `max_drop`, else trains; "ptq" and "qat"
-            take that one ("qat" still falls back to the former where that scores better).
+        method: "auto" keeps post-training quantization if it loses at most `max_drop`, else trains quantization-aware; "ptq"
+            and "qat" take that one ("qat" still falls back to the former where that scores better).
         max_drop: of mean foreground Dice on the validation split, in points (hundredths): what the int8 network may lose
-            against the model as it came. Where it is pruned, pruning may; where not, post-training quantization.
+            against the original model. A pruned network may lose it by pruning; any other, by post-training quantization.
         qat_epochs: of quantization-aware training.
         qat_learning_rate: at its start; it decays to zero.
         calibration_images: of the training split, for post-training quantization.
@@ -121,25 +121,25 @@ class ExportRecipe:
         float16: also write a TFLite file with float16 weights.
         float_io: keep float32 input and output around the integer network.
         min_sqnr: signal to quantization noise in dB that an int8 file's probabilities must reach on real images.
-        rewrite: compute the network in the exact forms that are fastest in the runtime, and depth first in strips.
-        rewrites: (site, form) pairs to take instead of choosing by timing.
-        strips: number of horizontal strips; None for what the memory plan asks for, 1 for whole maps.
-        memory_budget_mb: what the arena of activations may need, in 10^6 bytes; None for as little as costs little time.
+        rewrite: compute the network by the exact candidates that are fastest in the runtime, with spatial tiling.
+        rewrites: (site, candidate) pairs to take instead of selecting by timing.
+        strips: number of tiles (of rows); None for what the memory plan asks for, 1 for whole maps.
+        memory_budget_mb: the most that the activation arena may need, in 10^6 bytes; None for as little as costs little time.
         pruning: drop channels; None keeps all.
-        zeros: set small weights to zero; None for none.
-        rounds: of timing, at 1 thread and at all.
+        zeros: sparsity: set small weights to zero; None for none.
+        rounds: of timing, with 1 thread and with all.
         seed: of the order of training images.
         trust: run code that a Keras file holds.
         mask: name of the output that is the mask; empty where it follows from the model.
         fit, normalization, mean, std: preprocessing for a Keras file, which does not say its own.
-        class_names: one a label, background first, for a Keras file.
-        group_column: of split.csv, that is never split across sets; None takes what the model was trained with, else finds a
-            usual one.
+        class_names: one per label, background first, for a Keras file.
+        group_column: column of split.csv whose groups are never split across sets; None takes the one that the model was
+            trained with, else looks for a usual one.
         ignore_label, label_map: what the values of masks mean, see `u3p_edge.data.labels.LabelRule`; without either, what the
             model was trained with.
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value that is not allowed.
     """
 
     int8: bool = True
@@ -200,12 +200,12 @@ class ExportRecipe:
 
     @property
     def ptq_may_lose(self) -> float:
-        """Points of validation Dice that post-training quantization may take from the network that it is given."""
+        """Points of validation Dice that a network may lose by post-training quantization."""
         return self.max_drop if self.pruning is None else min(QUANTIZATION_DROP, self.max_drop)
 
     @property
     def as_it_came(self) -> bool:
-        """Whether the files are to be the converters' own, of the network as it came and whole."""
+        """Whether the files are to be the converters' own, of the original network and without spatial tiling."""
         untouched = self.pruning is None and self.zeros is None
         return untouched and not self.rewrite and self.strips is None and self.memory_budget_mb is None
 

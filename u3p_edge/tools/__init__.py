@@ -1,1 +1,1 @@
-"""What inspects models and machines, beside the way from a model to its files."""
+"""Tools that inspect models and machines; none of them is a stage of the export."""

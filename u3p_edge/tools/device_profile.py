@@ -1,4 +1,4 @@
-"""`u3p-edge device profile`: a latency table of this machine for one network and all that are narrower.
+"""`u3p-edge device profile`: a latency table of this machine for one network and all narrower versions of it.
 
 .tflite file ─ read ─► graph ─ fill ─► table ─► JSON
 """
@@ -29,9 +29,9 @@ class ProfilePlan:
     """What profiling would do.
 
     Args:
-        kinds: layer keys.
-        shapes: times to be taken: each key at some channel counts.
-        seconds: that they take about, on a calm machine; whole networks come on top.
+        kinds: number of layer keys.
+        shapes: number of layers to be timed: each key at some channel counts.
+        seconds: how long that takes about, on a quiet machine; timing whole networks comes on top.
     """
 
     kinds: int
@@ -40,7 +40,7 @@ class ProfilePlan:
 
 
 def plan_profile(model: Path, target: Target, *, quick: bool = False) -> ProfilePlan:
-    """Count what `profile` would time. Raises as `profile` does."""
+    """Count what `profile` would time, and estimate how long. Raises as `profile` does."""
     graph = read_networks(model)
     found = list_points(graph, USUAL, quick)
     return ProfilePlan(len({point.layer.key for point in found}), len(found), seconds(graph, found, target))
@@ -72,7 +72,7 @@ def profile(model: Path, out: Path, target: Target, *, quick: bool = False, fres
 
 
 def read_networks(model: Path) -> Graph:
-    """The network of a TFLite file. Raises ModelError as `profile` does."""
+    """Read the network of a TFLite file. Raises ModelError as `profile` does."""
     if model.suffix != ".tflite":
         raise ModelError(
             f"{model} is not a .tflite file, and a device reads nothing else",

@@ -1,4 +1,4 @@
-"""What the rewrites do to a model, part by part: every form that was considered, its cost, its error, or why it is refused."""
+"""Explain what the rewrites do to a model, site by site: every candidate, its cost, its error, or why it is refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Begin = Callable[[str, int], Callable[[], object]]
 
 @dataclass(frozen=True)
 class RewriteExplanation:
-    """Choices for a model and how far each form moves its site's output.
+    """The selections for a model, and how far each candidate moves its site's output.
 
     Args:
         graph: folded, before any rewrite.
-        choices: one a site.
-        errors: largest difference over the largest output in float32, by (site, form).
+        choices: one per site.
+        errors: largest difference over the largest output in float32, by (site, candidate).
     """
 
     graph: Graph
@@ -33,12 +33,12 @@ class RewriteExplanation:
 
 
 def explain_rewrites(graph: Graph, target: Target, energy: float | None, begin: Begin) -> RewriteExplanation:
-    """Every form of every site of an inference graph, measured.
+    """Measure every candidate of every site of an inference graph.
 
     Args:
-        graph: as it came.
-        target: what to time the forms in.
-        energy: also consider the approximate low-rank form that keeps this share of the squared singular values.
+        graph: the original, not folded.
+        target: what to time the candidates in.
+        energy: also consider the approximate low-rank candidate that keeps this share of the squared singular values.
         begin: progress.
     """
     folded = fold_batch_norm(graph)

@@ -1,4 +1,4 @@
-"""`u3p-edge inspect`: what a network costs, where, and what its runtime makes of it.
+"""`u3p-edge inspect`: what a network costs, in which nodes, and how its runtime executes it.
 
 .tflite file ─ read ──────────────────────────────┐
 float model ─ inference graph ─ fold ─ (integers) ┴─► network ─► cost, memory plan, XNNPACK's refusals, times
@@ -56,9 +56,9 @@ def inspect_file(
 
     Args:
         path: a .tflite file; a run folder of `u3p-edge train`, a .keras or .h5 file; None for the embedded reference model.
-        int8: take a float model as the integers it would become; their values are made up, which no figure depends on.
+        int8: inspect the int8 network that a float model would become; its values are made up, and no figure depends on them.
         trust: run code that a Keras file holds.
-        threads: to time with.
+        threads: number of threads for timing.
         profile: time every operator.
         max_memory_mb: a .tflite file that would take more, in MB of 10^6 bytes, is refused.
         begin: see `u3p_edge.latency.per_op.Begin`.
@@ -108,7 +108,7 @@ def _read_tflite(path: Path, max_memory_mb: float) -> _Subject:
 
 
 def _named(file: TFLiteGraph) -> TFLiteGraph:
-    """The file with its maps named as the nodes of its graph are."""
+    """Return the file with its maps named like the nodes of its graph."""
     called = list_names(file, {})
     tensors = tuple(replace(tensor, name=called.get(index, tensor.name)) for index, tensor in enumerate(file.tensors))
     return replace(file, tensors=tensors)
@@ -118,7 +118,7 @@ def _lowered(network: Graph | Quantized) -> TFLiteGraph | None:
     graph, quantized = _parts(network)
     try:
         return lower_graph(graph, None if quantized is None else quantized.scheme)
-    except ModelError:  # a layer that the converter writes, and our writer does not
+    except ModelError:  # a layer that the converter writes, and this package's writer does not
         return None
 
 
@@ -127,7 +127,7 @@ def _parts(network: Graph | Quantized) -> tuple[Graph, Quantized | None]:
 
 
 def _hidden(graph: Graph, quantized: Quantized | None) -> frozenset[str]:
-    """Nodes whose value is never stored."""
+    """Return the nodes whose value is never stored."""
     if quantized is None:
         return memory.fused_nodes(graph)
     return frozenset(node.name for node in graph.nodes if node.name not in quantized.scheme.tensors)
@@ -155,7 +155,7 @@ def _memory(graph: Graph, quantized: Quantized | None) -> MemoryUse:
     planned = memory.plan_memory(graph, bytes_per_element=size, fused=_hidden(graph, quantized))
     found, placed = shapes(graph), {tensor.name: tensor for tensor in planned.tensors}
     alive = [Alive(name, found[name], placed[name].bytes) for name in planned.at_peak]
-    # The last of them to be born brought the peak about.
+    # The last of them to come alive brings about the peak.
     at = graph.nodes[max(placed[name].first for name in planned.at_peak)].name
     return MemoryUse(planned.peak, at, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
 

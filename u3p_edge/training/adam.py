@@ -1,6 +1,6 @@
-"""Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019, "AdamW"), one fused op a variable.
+"""Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019, "AdamW"), one fused op per variable.
 
-Its state is two moments a variable and nothing else: the step count comes from outside, so a part of the variables can be
+Its state is two moments per variable and nothing else: the step count comes from outside, so a part of the variables can be
 left out of a step, and a stored state is complete.
 """
 
@@ -14,11 +14,11 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
 class Adam:
-    """Moments for some variables.
+    """The optimizer's moments for some variables.
 
     Args:
         variables: to be trained.
-        weight_decay: relative shrinking of kernels a step, times the learning rate; biases and normalisation (rank 1) have
+        weight_decay: relative shrinking of kernels per step, times the learning rate; biases and normalisation (rank 1) have
             none. 0 is plain Adam.
     """
 
@@ -33,7 +33,7 @@ class Adam:
         """Change the variables by one step.
 
         Args:
-            gradients: one a variable. variables: some of those given at first.
+            gradients: one per variable. variables: some of those given to the constructor.
             rate: learning rate, float32 scalar. step: from 0, int64 scalar.
         """
         count = tf.cast(step + 1, tf.float32)

@@ -1,7 +1,7 @@
 """A run that can be resumed after a kill at any moment: one file holds everything after the last finished epoch.
 
-Weights, optimizer, best weights and the history lie in one safetensors file, the history as JSON in its header, so they
-cannot get out of step; the file is replaced as a whole. It holds data and nothing that could run.
+Weights, optimizer, best weights and the history are in one safetensors file, the history as JSON in its header, so they
+always belong together; the file is replaced as a whole. It holds data and nothing that could run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MEND = "Start anew with --restart, or give another --out folder."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is needed to go on: the state, and tensors by name (see `u3p_edge.training.trainer`)."""
+    """What is needed to continue: the state, and tensors by name (see `u3p_edge.training.trainer`)."""
 
     state: RunState
     tensors: Tensors
@@ -49,10 +49,10 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(run: Path) -> Checkpoint | None:
-    """The checkpoint of a run folder; None if it has none.
+    """Read the checkpoint of a run folder; None if it has none.
 
     Raises:
-        CheckpointError: the file is not one of ours, or damaged.
+        CheckpointError: the file is not such a checkpoint, or is damaged.
     """
     path = run / RESUME
     if not path.exists():
@@ -65,7 +65,7 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is a checkpoint of ours, as far as its header says."""
+    """Whether a file is a checkpoint of this package, according to its header."""
     if not path.is_file():
         return False
     try:
@@ -76,17 +76,17 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def write_tensors(path: Path, tensors: Tensors, state: Mapping[str, Any]) -> None:
-    """Tensors by name and a state of plain values, as one safetensors file, whole or not at all. Raises ArtifactError."""
+    """Write tensors by name and a state of plain values as one safetensors file, whole or not at all. Raises ArtifactError."""
     whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     text = json.dumps(state, allow_nan=False)
     write_bytes(path, save(whole, metadata={_STATE: text, _SHA256: _digest(whole, text)}))
 
 
 def read_tensors(path: Path, mend: str) -> tuple[Tensors, Any]:
-    """What `write_tensors` wrote.
+    """Read what `write_tensors` wrote.
 
     Raises:
-        CheckpointError: the file is not one of ours, or damaged; it says `mend`.
+        CheckpointError: the file is not such a checkpoint, or is damaged; its advice is `mend`.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -101,7 +101,7 @@ def read_tensors(path: Path, mend: str) -> tuple[Tensors, Any]:
 
 
 def _digest(tensors: Tensors, state: str) -> str:
-    """Hexadecimal sha256 of a checkpoint's content, in any order of its tensors."""
+    """Return the hexadecimal sha256 of a checkpoint's content, whatever the order of its tensors."""
     digest = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
@@ -123,7 +123,7 @@ def check_same_run(run: Path, state: RunState, recipe: TrainRecipe, data: str) -
 
 
 def fingerprint(*splits: Arrays) -> str:
-    """Hexadecimal sha256 of the images and labels of some splits, in order."""
+    """Return the hexadecimal sha256 of the images and labels of some splits, in order."""
     digest = hashlib.sha256()
     for arrays in splits:
         for array in (arrays.images, arrays.labels):

@@ -1,4 +1,4 @@
-"""Batches by tf.data: each a pure function of seed, epoch and place in the epoch, so a resumed run sees the same ones."""
+"""Batches by tf.data: each a pure function of seed, epoch and position in the epoch, so a resumed run sees the same ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKERS = 2
 
 
 def one_hot(labels: tf.Tensor, channels: int) -> tf.Tensor:
-    """Labels uint8 [N, H, W] as a loss wants them, float32 [N, H, W, K]; one channel is the 0/1 mask itself.
+    """Return labels uint8 [N, H, W] as the losses take them, float32 [N, H, W, K]; one channel is the 0/1 mask itself.
 
     A pixel whose label is `metrics.IGNORE` has -1 in every channel.
     """
@@ -27,14 +27,14 @@ def one_hot(labels: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    """The order in which an epoch visits the images: int64 [count]."""
+    """Return the order in which an epoch visits the images: int64 [count]."""
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def training_image(
     arrays: Arrays, augmentation: Augmentation | None, seed: int, epoch: int, index: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """One image float32 [H, W, C] and labels uint8 [H, W] as an epoch sees them."""
+    """Return one image float32 [H, W, C] and its labels uint8 [H, W] as an epoch sees them."""
     image, labels = arrays.images[index], arrays.labels[index]
     if augmentation is None:
         return image, labels
@@ -44,11 +44,11 @@ def training_image(
 def soft_image(
     arrays: Arrays, soft: npt.NDArray[Any], augmentation: Augmentation | None, seed: int, epoch: int, index: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """What `training_image` gives, and the image's soft mask float32 [H, W, K], moved along.
+    """Return what `training_image` gives, and the image's teacher probabilities float32 [H, W, K], moved along.
 
     Args:
-        soft: floating [N, H, W, K], probabilities of every image: K = 1 of the foreground, else of each label. What comes
-            in from outside is background.
+        soft: floating [N, H, W, K], probabilities of every image: K = 1 of the foreground, else of each label. Pixels
+            that come in from outside the image are background.
     """
     image, labels, mask = arrays.images[index], arrays.labels[index], soft[index]
     if augmentation is None:
@@ -59,7 +59,7 @@ def soft_image(
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole batches in an epoch; a set smaller than a batch is one batch."""
+    """Return the number of whole batches in an epoch; a set smaller than a batch is one batch."""
     return max(1, images // batch_size)
 
 
@@ -80,7 +80,7 @@ def training_batches(
 def soft_batches(
     arrays: Arrays, soft: npt.NDArray[Any], augmentation: Augmentation | None, batch_size: int, seed: int, epoch: int
 ) -> tf.data.Dataset:
-    """The batches of `training_batches`, each with its soft masks (see `soft_image`), float32 [N, H, W, K]."""
+    """Return the batches of `training_batches`, each with teacher probabilities (see `soft_image`), float32 [N, H, W, K]."""
 
     def prepare(index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         return soft_image(arrays, soft, augmentation, seed, epoch, int(index))
@@ -99,7 +99,7 @@ def _batches(
     visits: npt.NDArray[np.int64],
     batch_size: int,
 ) -> tf.data.Dataset:
-    """What `prepare` makes of the images in the order `visits`, each of `kinds`, in whole batches."""
+    """Return what `prepare` gives for the images in the order `visits`, each of `kinds`, in whole batches."""
 
     def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         made = tf.numpy_function(prepare, [index], [kind.dtype for kind in kinds], stateful=False)

@@ -1,4 +1,4 @@
-"""What a run will cost, before it is begun."""
+"""Estimate what a run will cost before it begins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Estimate:
 
     Args:
         parameters: of the network in training, its supervision heads and gate included.
-        exported_parameters, gmac: of what is exported: numbers stored, and 1e9 multiply-accumulates an image.
+        exported_parameters, gmac: of the exported network: numbers stored, and 1e9 multiply-accumulates per image.
         step_seconds: one training step, measured here and now. run_seconds: all epochs, without early stopping.
     """
 
@@ -34,7 +34,7 @@ class Estimate:
 
 
 def estimate(recipe: TrainRecipe, training_images: int, validation_images: int) -> Estimate:
-    """Build the network and time a step; the recipe is complete."""
+    """Build the network and time a step; the recipe must be complete."""
     trainer = Trainer(recipe)
     batch = min(recipe.batch_size, training_images)
     images = np.zeros((batch, *trainer.config.input_shape), np.float32)
@@ -53,7 +53,7 @@ def estimate(recipe: TrainRecipe, training_images: int, validation_images: int) 
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """The shortest of three calls after the first, which compiles."""
+    """Return the seconds of the shortest of three calls, after a first call that compiles."""
     call()
     times = []
     for _ in range(3):

@@ -33,27 +33,27 @@ class Evaluation:
 
     @property
     def dice(self) -> Scores:
-        """Of each label, background first: float64 [labels], NaN for a label in neither mask."""
+        """Dice of each label, background first: float64 [labels], NaN for a label in neither mask."""
         return mean_over_groups(dice(self.counts))
 
     @property
     def iou(self) -> Scores:
-        """As `dice`."""
+        """IoU of each label, as `dice`."""
         return mean_over_groups(iou(self.counts))
 
     @property
     def gated_dice(self) -> Scores | None:
-        """As `dice`, with the gate; None without one."""
+        """Dice of each label with the gate, as `dice`; None without a gate."""
         return None if self.gated_counts is None else mean_over_groups(dice(self.gated_counts))
 
     @property
     def mean_dice(self) -> float:
-        """Over the foreground labels that are in truth or prediction."""
+        """Mean Dice over the foreground labels that are in truth or prediction."""
         return mean_foreground(self.dice)
 
     @property
     def mean_iou(self) -> float:
-        """As `mean_dice`."""
+        """Mean IoU over the same labels as `mean_dice`."""
         return mean_foreground(self.iou)
 
 
@@ -84,14 +84,14 @@ def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
 
 
 def mean_foreground(scores: Scores) -> float:
-    """Mean of per-label scores without the background's and without labels that are nowhere; 0 if there are none."""
+    """Return the mean of per-label scores, without the background and labels that occur nowhere; 0 if there are none."""
     foreground = scores[1:]
     there = foreground[~np.isnan(foreground)]
     return float(there.mean()) if there.size else 0.0
 
 
 def _labels(masks: np.ndarray) -> np.ndarray:
-    """Probabilities [N, H, W, K] as labels uint8 [N, H, W]."""
+    """Return probabilities [N, H, W, K] as labels uint8 [N, H, W]."""
     return np.stack([to_labels(mask) for mask in masks])
 
 

@@ -1,4 +1,4 @@
-"""What a run folder says of a run: history.json, history.csv, TensorBoard events, scores.json."""
+"""The logs in a run folder: history.json, history.csv, TensorBoard events, scores.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from u3p_edge.training.state import EpochRecord
 
 
 def write_history(run: Path, history: Sequence[EpochRecord], names: Sequence[str]) -> None:
-    """history.json and history.csv, one record an epoch; the CSV has a column `dice NAME` a label."""
+    """Write history.json and history.csv, one record per epoch; the CSV has a column `dice NAME` for each label."""
     write_json(run / HISTORY_JSON, {"labels": list(names), "epochs": [dataclasses.asdict(record) for record in history]})
     if not history:
         return
@@ -50,7 +50,7 @@ class Board:
             self.add(record)
 
     def add(self, record: EpochRecord) -> None:
-        """One epoch's numbers, safe on disk when this returns."""
+        """Add one epoch's numbers; they are safe on disk when this returns."""
         with _as_ours(self._folder):
             with self._writer.as_default():
                 for name, value in _flat(record, self._names).items():
@@ -59,14 +59,14 @@ class Board:
             self._writer.flush()
 
     def close(self) -> None:
-        """No more epochs."""
+        """Close the file; no more epochs can be added."""
         with _as_ours(self._folder):
             self._writer.close()
 
 
 @contextlib.contextmanager
 def _as_ours(folder: Path) -> Iterator[None]:
-    """TensorFlow writes its events by itself: a full disk is one of its own errors."""
+    """Raise TensorFlow's errors as ArtifactError: it writes its events by itself, and a full disk is one of its own errors."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -77,7 +77,7 @@ def _as_ours(folder: Path) -> Iterator[None]:
 
 
 def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[str, Any]:
-    """One split's scores as scores.json has them: Dice and IoU as in a report, 0..1, None for a label that is nowhere."""
+    """Return one split's scores for scores.json: Dice and IoU as in a report, 0..1, None for a label that occurs nowhere."""
     names = metadata.class_names
     out: dict[str, Any] = {
         "images": len(set(arrays.stems)),
@@ -99,7 +99,7 @@ def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[s
 
 
 def optional(values: Scores) -> tuple[float | None, ...]:
-    """NaN, which JSON does not have, as None."""
+    """Return values with None in place of NaN, which JSON does not have."""
     return tuple(None if value != value else float(value) for value in values)
 
 

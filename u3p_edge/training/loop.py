@@ -37,7 +37,7 @@ from u3p_edge.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished run gave.
+    """The result of a finished run.
 
     Args:
         folder: the run folder; `u3p_edge.models.store.load_model` reads the best model from it.
@@ -59,32 +59,32 @@ def train(
     restart: bool = False,
     say: Say = silent,
 ) -> TrainResult:
-    """Train a UNet 3+, or go on with the run that lies in `out`.
+    """Train a UNet 3+, or continue the run in `out`.
 
     After every epoch the run folder holds the best model so far (model.safetensors, model.json), the recipe, the history
-    and a checkpoint from which the same call goes on to bit-identical weights on the same machine, whenever it was
+    and a checkpoint from which the same call continues to bit-identical weights on the same machine, whenever it was
     killed. At the end the best epoch's weights are scored on validation and test images (scores.json).
 
     Args:
         recipe: with `channels` and `labels` set (see `u3p_edge.training.prepare.complete`).
         data: preprocessed as the recipe says.
         out: the run folder.
-        progress: is told of every step.
-        restart: drop the run that lies in `out`, and read nothing of it.
-        say: is given a sentence about whatever in `out` was damaged and is made anew.
+        progress: called at every step.
+        restart: drop the run in `out`, and read nothing of it.
+        say: called with a sentence about each thing in `out` that was damaged and is made again.
 
     Raises:
         ConfigError: the recipe does not fit the data, or `out` holds a run of another recipe or data.
         DataError: no foreground in the validation masks.
         ModelError: the loss is not finite.
-        ArtifactError: `out` cannot be written, holds somebody else's file under a name of ours, is being written by another
-            process, or its checkpoint cannot be read.
+        ArtifactError: `out` cannot be written, holds a file of other origin under a name that a training writes, is being
+            written by another process, or its checkpoint cannot be read.
     """
     _check(recipe, data)
     with hold(out):
         manifest = open_run(out, restart=restart, say=say)
         trainer, start = _open(recipe, data, out, restart=restart)
-        # From here on the files change, and are ours even if this process is killed.
+        # From here on the files change, and belong to this run even if this process is killed.
         manifest = manifest.with_claims(NAMES)
         write_manifest(out, manifest)
         if restart:
@@ -95,7 +95,7 @@ def train(
 def _train(
     trainer: Trainer, start: Checkpoint, data: TrainData, out: Path, manifest: Manifest, progress: Progress
 ) -> TrainResult:
-    """Train until the end, and write all files of the run; `manifest` is what the folder holds besides."""
+    """Train until the end, and write all files of the run; `manifest` lists what else the folder holds."""
     recipe = trainer.recipe
     names = recipe.metadata().class_names
     metadata = recipe.metadata((("training data", start.state.data),))
@@ -134,7 +134,7 @@ def _check(recipe: TrainRecipe, data: TrainData) -> None:
 
 
 def _open(recipe: TrainRecipe, data: TrainData, out: Path, *, restart: bool) -> tuple[Trainer, Checkpoint]:
-    """A fresh trainer, or the one that the run folder's checkpoint describes; and that checkpoint."""
+    """Return a fresh trainer, or the one that the run folder's checkpoint describes, and that checkpoint."""
     digest = fingerprint(data.train, data.validation)
     found = None if restart else load_checkpoint(out)
     if found is not None:
@@ -184,7 +184,7 @@ def _epoch(trainer: Trainer, state: RunState, data: TrainData, progress: Progres
 
 
 def keep(trainer: Trainer, state: RunState, kept: Tensors) -> Tensors:
-    """Weights to remember after an epoch: the best network's ("best/"), and the best gate's while it is trained ("gate/").
+    """Return weights to keep after an epoch: the best network's ("best/"), and the best gate's while it is trained ("gate/").
 
     When the gate has just overfitted, its best weights are put back first, for good.
     """
@@ -199,7 +199,7 @@ def keep(trainer: Trainer, state: RunState, kept: Tensors) -> Tensors:
 
 
 def score_model(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, object]:
-    """What scores.json holds, of the trainer's present weights."""
+    """Score the trainer's present weights; return what scores.json holds."""
     metadata = state.recipe.metadata()
     found: dict[str, object] = {"best_epoch": state.best_epoch, "epochs": state.epoch}
     for name, arrays in (("validation", data.validation), ("test", data.test)):

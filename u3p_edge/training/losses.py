@@ -1,4 +1,4 @@
-"""Losses of a segmentation, one number an image.
+"""Losses of a segmentation, one number per image.
 
     hybrid             = focal + MS-SSIM + IoU, unweighted (Huang et al. 2020, arXiv:2004.08790, equation 3)
     dice_cross_entropy = Dice + cross-entropy, the plain default
@@ -11,8 +11,8 @@ Every loss of masks has the signature `(y_true, y_pred) -> [N]`:
 
 and is computed in float32, or in float64 where `y_pred` is. Channel 0 of several is the background: focal and
 cross-entropy see it, while Dice, IoU and MS-SSIM average over the other channels, one region each. So a softmax over two
-labels has the loss of the sigmoid that says the same. No loss is NaN or has a gradient that is not finite, on empty and
-full masks and at probabilities of exactly 0 and 1 too. Shapes that differ are a ValueError.
+labels has the loss of the sigmoid that gives the same probabilities. No loss is NaN or has a gradient that is not finite, on
+empty and full masks and at probabilities of exactly 0 and 1 too. Shapes that differ are a ValueError.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Constants of MS-SSIM for maps of range 1, finest scale first (Wang, Simoncelli and Bovik 2003)."""
 
 LOWEST_SIMILARITY = 1e-4
-"""A scale's mean similarity can be negative and has then no power; float32 resolves C2 no finer than this (2^-23 / C2)."""
+"""Lower bound of a scale's mean similarity, which can be negative and then has no real power; float32 resolves C2 no
+finer than this (2^-23 / C2)."""
 
 
 def hybrid(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Focal + MS-SSIM + IoU, unweighted: pixel, patch and map. Shapes as the module says; returns [N]."""
+    """Focal + MS-SSIM + IoU, unweighted: pixel, patch and map. Shapes as in the module's docstring; returns [N]."""
     return focal(y_true, y_pred) + ms_ssim(y_true, y_pred) + iou(y_true, y_pred)
 
 
 def dice_cross_entropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Dice + cross-entropy, unweighted. Shapes as the module says; returns [N]."""
+    """Dice + cross-entropy, unweighted. Shapes as in the module's docstring; returns [N]."""
     return dice(y_true, y_pred) + cross_entropy(y_true, y_pred)
 
 
@@ -121,7 +122,7 @@ def ms_ssim(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def scale_weights(shorter_side: int) -> tuple[float, ...]:
-    """MS-SSIM's weights, finest scale first, of the scales that an image with that shorter side (pixels) has."""
+    """Return MS-SSIM's weights, finest scale first, for the scales that an image with that shorter side (pixels) has."""
     scales = sum(shorter_side // 2**scale >= WINDOW for scale in range(len(SCALE_WEIGHTS)))
     kept = SCALE_WEIGHTS[: max(scales, 1)]
     return tuple(weight / sum(kept) for weight in kept)
@@ -157,7 +158,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
 
 
 def by_name(name: str) -> Loss:
-    """The loss of that name, one of `LOSSES`. Raises ConfigError that names the choices."""
+    """Return the loss of that name, one of `LOSSES`. Raises ConfigError that names the choices."""
     if name not in LOSSES:
         raise ConfigError(f"there is no loss {name!r}", mend=f"It is one of {', '.join(map(repr, LOSSES))}.")
     return LOSSES[name]
@@ -193,7 +194,7 @@ def _away_from_0_and_1(probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def _regions(truth: tf.Tensor, prediction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The maps without the background's, where there are several."""
+    """Return the maps without the background's, where there are several."""
     return (truth, prediction) if prediction.shape[-1] == 1 else (truth[..., 1:], prediction[..., 1:])
 
 
@@ -219,7 +220,7 @@ def _structural_similarity(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Te
 
 
 def _blur(maps: tf.Tensor) -> tf.Tensor:
-    """Gaussian window means, as two one-dimensional convolutions a channel, without padding."""
+    """Return Gaussian window means, by two one-dimensional convolutions per channel, without padding."""
     size = min(WINDOW, _shorter_side(maps))
     taps = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / SIGMA) ** 2)
     column = tf.constant((taps / taps.sum()).reshape(size, 1, 1, 1), maps.dtype)

@@ -1,4 +1,4 @@
-"""The folder that a training writes: names of its files, and who owns them. No TensorFlow here."""
+"""The folder that a training writes: names of its files, and which files belong to it. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMATS = {
 
 FILES = (RESUME, *FORMATS)
 NAMES = (*FILES, BOARD)
-"""Of all that a training writes, besides the manifest."""
+"""Names of all that a training writes, besides the manifest."""
 
 
 def check_output(out: Path, *, restart: bool) -> None:
@@ -39,15 +39,15 @@ def check_output(out: Path, *, restart: bool) -> None:
 
 
 def open_run(out: Path, *, restart: bool, say: Say = silent) -> Manifest:
-    """The manifest of a folder that a training may write to.
+    """Return the manifest of a folder that a training may write to.
 
     Args:
         out: held by this process.
-        restart: drop the run that lies there.
-        say: is given a sentence about a damaged manifest.
+        restart: drop the run that is there.
+        say: called with a sentence about a damaged manifest.
 
     Raises:
-        ArtifactError: a file there is not ours and has a name that a training writes.
+        ArtifactError: a file of other origin has a name that a training writes.
     """
     manifest = open_manifest(out, NAMES, force=restart, say=say)
     trained = any(a.file in FORMATS for a in manifest.artifacts) or (not manifest.claims and is_checkpoint(out / RESUME))

@@ -1,4 +1,4 @@
-"""From a data folder and a recipe to what `train` takes."""
+"""Prepare the data and the recipe that `train` takes, from a data folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainData:
 
 
 def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
-    """The recipe with `channels` and `labels` taken from the images where they were left open.
+    """Return the recipe with `channels` and `labels` taken from the images and masks where they were left open.
 
     Raises:
         ConfigError: class names and labels of different number. DataError: a file that cannot be read.
@@ -69,18 +69,18 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], objec
 
 
 def inputs_of(recipe: TrainRecipe, dataset: Dataset) -> int:
-    """How many network inputs `load_data` keeps in memory."""
+    """Count the network inputs that `load_data` keeps in memory."""
     test = dataset.split("test") if dataset.count("test") else ()
     seen = len(dataset.split("train")) + len(dataset.split("val"))
     return seen + count_inputs(test, recipe.preprocessing(), tiled=True)
 
 
 def size_notes(recipe: TrainRecipe, dataset: Dataset) -> tuple[str, ...]:
-    """What resizing the images will lose, in sentences, from their sizes alone; no image is decoded."""
+    """Return sentences on what resizing the images will lose, from their sizes alone; no image is decoded."""
     return shrink_notes((picture_size(s.image) for s in dataset.samples), recipe.preprocessing())
 
 
 def data_notes(recipe: TrainRecipe, data: TrainData) -> tuple[str, ...]:
-    """What fitting the images to the network lost, in sentences."""
+    """Return sentences on what fitting the images to the network lost."""
     test = () if data.test is None else data.test.originals
     return fit_notes((*data.train.originals, *data.validation.originals, *test), recipe.preprocessing())

@@ -1,4 +1,4 @@
-"""What a training run tells while it runs."""
+"""How a training run reports its progress."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from u3p_edge.training.state import EpochRecord, RunState
 
 
 class Progress(Protocol):
-    """Is told of every step; must not change anything."""
+    """Receives the events of a training run; must not change anything."""
 
     def begin(self, state: RunState, steps: int) -> None:
-        """Training starts or goes on after `state.epoch` epochs of `steps` steps each."""
+        """Training starts or continues after `state.epoch` epochs of `steps` steps each."""
 
     def step(self, epoch: int, step: int, loss: float) -> None:
         """A step (from 1) of an epoch (from 1) is done."""
 
     def end_epoch(self, record: EpochRecord, best: bool, gate_frozen: bool) -> None:
-        """An epoch is done and safe on disk; whether it is the best so far, and froze the classification-guided module."""
+        """An epoch is done and safe on disk; it may be the best so far, or have frozen the classification-guided module."""
 
 
 class Silent:
-    """Says nothing."""
+    """Ignores all events."""
 
     def begin(self, state: RunState, steps: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def step(self, epoch: int, step: int, loss: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def end_epoch(self, record: EpochRecord, best: bool, gate_frozen: bool) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""What a training run is told: one frozen value, from and to TOML. No TensorFlow here."""
+"""The options of a training run: one frozen value, read from and written to TOML. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _RANGES = (
     ("gate_patience", 0, 1_000_000),
     ("seed", 0, MAX_SEED),
 )
-"""Of whole numbers, from and to."""
+"""Lowest and highest value of each whole-number option."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class TrainRecipe:
         size: (height, width) of the network's input in pixels, multiples of 16.
         channels: 1 (grey) or 3 (RGB); None takes what the images have.
         labels: number of classes, background included; None takes what the masks have. Two make a sigmoid model.
-        class_names: one a label, background first; empty for "background", "class 1", ...
+        class_names: one per label, background first; empty for "background", "class 1", ...
         fit, normalization, mean, std: see `u3p_edge.config.Preprocessing`.
         deep_supervision: a loss at each of the five scales; dropped at export, so it costs nothing there.
         cgm: train the classification-guided module on the classes' presence.
         loss: "dice_ce" (Dice + cross-entropy) or "hybrid" (focal + MS-SSIM + IoU), the mean over the supervised scales.
         epochs: at most; the learning rate's cosine ends there, so a run cannot be resumed with another number.
-        batch_size: images a step; the images left over by an epoch's last whole batch wait for another epoch's shuffle.
+        batch_size: images per step; images left over after an epoch's last whole batch wait for another epoch's shuffle.
         learning_rate: after the warm-up, before the cosine.
         warmup_epochs: over which the learning rate rises from near 0.
         optimizer: "adamw" (decoupled weight decay) or "adam" (none).
@@ -69,11 +69,11 @@ class TrainRecipe:
         gate_patience: epochs without a lower validation loss of the module after which it is frozen; 0 for never.
         augmentation: of training images; None for none.
         seed: of weights, order, augmentation and dropout, and of splits that are drawn.
-        group_column: of split.csv, that is never split across sets; None finds a usual one.
+        group_column: column of split.csv whose groups are never split across sets; None looks for a usual one.
         ignore_label, label_map: what the values of masks mean, see `u3p_edge.data.labels.LabelRule`.
 
     Raises:
-        ConfigError: a value that cannot be.
+        ConfigError: a value that is not allowed.
     """
 
     preset: Literal["paper", "article"] = "paper"
@@ -123,13 +123,13 @@ class TrainRecipe:
         return DataOptions(self.seed, self.group_column, LabelRule(self.ignore_label, self.label_map))
 
     def preprocessing(self) -> Preprocessing:
-        """From pixels to the network's input; as long as `channels` is open, three if `mean` has three values, else one."""
+        """How pixels become the network's input; while `channels` is open, three if `mean` has three values, else one."""
         height, width = self.size
         channels = self.channels or (3 if len(self.mean) == 3 else 1)
         return Preprocessing(height, width, channels, self.fit, self.normalization, mean=self.mean, std=self.std)
 
     def metadata(self, lineage: tuple[tuple[str, str], ...] = ()) -> Metadata:
-        """What the trained model says of itself; two labels as long as `labels` is open."""
+        """Return the trained model's metadata; while `labels` is open, as many as there are class names, else two."""
         labels = self.labels or len(self.class_names) or 2
         metadata = default_metadata(self.preprocessing(), labels, self.class_names)
         return dataclasses.replace(metadata, version=__version__, lineage=lineage)
@@ -162,7 +162,7 @@ class TrainRecipe:
 
 
 def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
-    """A recipe from TOML; options left out have their defaults, `augmentation = "none"` turns it off.
+    """Parse a recipe from TOML; options left out have their defaults, `augmentation = "none"` turns it off.
 
     Raises:
         ConfigError: not TOML, or an unknown or mistyped option; the message names it and `where`.
@@ -174,12 +174,12 @@ def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
 
 
 def read_train_recipe(path: Path) -> TrainRecipe:
-    """A recipe from a TOML file; errors as `parse_recipe`."""
+    """Read a recipe from a TOML file; errors as `parse_recipe`."""
     return parse_recipe(read_recipe_text(path), str(path))
 
 
 def first_difference(old: TrainRecipe, new: TrainRecipe) -> str:
-    """The first option in which two recipes differ, as "epochs = 10, not 20"; empty when they are equal."""
+    """Return the first option in which two recipes differ, as "epochs = 10, not 20"; empty when they are equal."""
     for option in dataclasses.fields(TrainRecipe):
         before, after = getattr(old, option.name), getattr(new, option.name)
         if before == after:

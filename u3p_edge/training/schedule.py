@@ -6,7 +6,7 @@ import math
 
 
 def learning_rate(step: int, total: int, warmup: int, peak: float) -> float:
-    """The learning rate of one step, a pure function of its place in the whole run.
+    """Return the learning rate of one step, a pure function of its position in the whole run.
 
     Args:
         step: 0 .. total - 1, counted over all epochs.

@@ -1,6 +1,6 @@
-"""What pruning asks of a network that runs: gradients of the loss, and mean squares of activations.
+"""What pruning measures on a running network: gradients of the loss, and mean squares of activations.
 
-Plain arrays by the names of the model's graph (`u3p_edge.graph.keras_io.from_keras`), so that whoever judges channels by them
+They are plain arrays by the names of the model's graph (`u3p_edge.graph.keras_io.from_keras`), so that scoring channels by them
 needs no TensorFlow (see `u3p_edge.prune.importance`).
 """
 
@@ -35,18 +35,18 @@ def gradients(
     batch_size: int = 8,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Gradients, ...]:
-    """Gradients of the mean loss (Dice + cross-entropy) of each batch, by every weight.
+    """Return the gradients of each batch's mean loss (Dice + cross-entropy) with respect to every weight.
 
-    The network is as at inference: batch normalisation takes its moving averages.
+    The network runs as at inference: batch normalisation uses its moving averages.
 
     Args:
         model: functional, one input [N, H, W, C], one output of probabilities [N, H, W, K].
         images: float32 [N, H, W, C], preprocessed. labels: uint8 [N, H, W].
-        batch_size: of images in a batch; the last may have fewer.
+        batch_size: images in a batch; the last may have fewer.
         advance: called after each image, for a progress bar.
 
     Returns:
-        For each batch, float32 in the weight's shape by (node, weight's key in the node); not of moving averages.
+        For each batch, gradients float32 in the weight's shape, by (node, weight's key in the node); moving averages have none.
 
     Raises:
         ModelError: a layer that a graph cannot have. DataError: images or labels that do not fit.
@@ -79,7 +79,7 @@ def gradients(
 def mean_squares(
     model: tf_keras.Model, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None
 ) -> Mapping[str, npt.NDArray[np.float64]]:
-    """Mean over images and places of the squares of every tensor's channels.
+    """Return the mean square of every tensor's channels, over images and pixels.
 
     Args:
         model: functional, one input [N, H, W, C].
@@ -113,13 +113,13 @@ def mean_squares(
 
 
 def _variable(model: tf_keras.Model, name: str, key: str) -> tf.Variable:
-    """The variable behind a node's weight."""
+    """Return the variable of a node's weight."""
     layer = model.get_layer(name)
     return getattr(layer, LAYERS[type(layer).__name__].weights[key])
 
 
 def _as_stored(graph: Graph, place: tuple[str, str], gradient: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """A gradient in the axes of the node's weight: HWIO where Keras keeps a transposed kernel as HWOI."""
+    """Return a gradient in the axis order of the node's weight: HWIO where Keras keeps a transposed kernel as HWOI."""
     name, key = place
     return np.swapaxes(gradient, 2, 3) if graph[name].op == "conv_transpose" and key == "kernel" else gradient
 

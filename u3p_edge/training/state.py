@@ -1,7 +1,7 @@
-"""How far a run has come: its history, and what follows from it. No TensorFlow here.
+"""The progress of a run: its history, and what follows from it. No TensorFlow here.
 
 The history alone decides: the best epoch, whether to stop, and whether the classification-guided module is frozen are
-functions of it, so nothing can get out of step with it.
+functions of it, so nothing can disagree with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EpochRecord:
         gate_loss, gate_accuracy: of the classification-guided module on the validation images: binary cross-entropy, and
             the share of right answers (at 0.5) about foreground labels. None without the module.
         gate_trained: whether the module was trained in this epoch.
-        seconds: it took.
+        seconds: duration of the epoch.
     """
 
     epoch: int
@@ -48,9 +48,9 @@ class RunState:
     """A run after its last finished epoch.
 
     Args:
-        recipe: it was told.
+        recipe: its options.
         data: sha256 of the images and masks it was given.
-        history: one record an epoch.
+        history: one record per epoch.
     """
 
     recipe: TrainRecipe
@@ -59,7 +59,7 @@ class RunState:
 
     @property
     def epoch(self) -> int:
-        """Epochs finished."""
+        """Number of finished epochs."""
         return len(self.history)
 
     @property
@@ -69,17 +69,17 @@ class RunState:
 
     @property
     def stopped_early(self) -> bool:
-        """The Dice has not risen for `patience` epochs."""
+        """Whether the Dice has not risen for `patience` epochs."""
         return 0 < self.recipe.patience <= self.epoch - self.best_epoch
 
     @property
     def finished(self) -> bool:
-        """There is nothing left to train."""
+        """Whether there is nothing left to train."""
         return self.stopped_early or self.epoch >= self.recipe.epochs
 
     @property
     def gate_live(self) -> bool:
-        """The classification-guided module is to be trained in the next epoch."""
+        """Whether the classification-guided module is to be trained in the next epoch."""
         return self.recipe.cgm and not gate_overfits(_gate_losses(self), self.recipe.gate_patience)
 
     @property
@@ -89,7 +89,7 @@ class RunState:
         return losses.index(min(losses)) + 1 if losses else 0
 
     def after(self, record: EpochRecord) -> RunState:
-        """The state one epoch later."""
+        """Return the state one epoch later."""
         return dataclasses.replace(self, history=(*self.history, record))
 
 

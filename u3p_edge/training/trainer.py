@@ -1,8 +1,8 @@
 """The network, its optimizer, one training step and one evaluation step.
 
 The classification-guided module (CGM) is trained on labels of its own, the classes' presence. As long as
-it is trained, its loss also reaches the encoder (it is an auxiliary task, as in the paper); once it is frozen its loss
-is gone altogether, and segmentation trains on alone.
+it is trained, its loss also reaches the encoder (it is an auxiliary task, as in the paper); once it is frozen, its loss
+is left out altogether, and training continues on segmentation alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Trainer:
     def train_step(
         self, images: tf.Tensor, labels: tf.Tensor, rate: float, step: int, *, train_gate: bool
     ) -> tuple[float, float]:
-        """One step of gradient descent.
+        """Take one step of gradient descent.
 
         Args:
             images: float32 [N, H, W, C]; labels: uint8 [N, H, W].
@@ -83,7 +83,7 @@ class Trainer:
         return tf.stack([segmentation, gate])
 
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Losses and answers without training.
+        """Return losses and predictions without training.
 
         Args:
             images: float32 [N, H, W, C]; labels: uint8 [N, H, W].
@@ -102,11 +102,11 @@ class Trainer:
         return masks[0], losses, outputs[-1], presence_cross_entropy(presence, outputs[-1])
 
     def tensors(self) -> Tensors:
-        """Copies of all weights ("model/NAME") and of the optimizer's moments ("adam/MOMENT/NAME")."""
+        """Return copies of all weights ("model/NAME") and of the optimizer's moments ("adam/MOMENT/NAME")."""
         return {**self.weights(), **{name: v.numpy() for name, v in self._moments().items()}}
 
     def weights(self, *, gate_only: bool = False) -> Tensors:
-        """Copies of all weights, or only the CGM's: "model/NAME"."""
+        """Return copies of all weights, or only the CGM's: "model/NAME"."""
         return {f"model/{v.name}": v.numpy() for v in self._weights(gate_only)}
 
     def restore(self, tensors: Tensors) -> None:
@@ -131,7 +131,7 @@ class Trainer:
         return tf.reduce_mean(tf.stack([self._loss(truth, mask) for mask in masks]), axis=0)
 
     def _gate_loss(self, truth: tf.Tensor, deepest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        # The module's own dropout layer counts its calls, which a resumed run could not go on with.
+        # The module's own dropout layer counts its calls, and a resumed run could not continue the count.
         seed = tf.stack([tf.constant(self.recipe.seed, tf.int64), step])
         x = tf.nn.experimental.stateless_dropout(deepest, self.config.cgm_dropout, seed)
         for name in (GATE, "cgm_pool", cgm.OUTPUT):
@@ -140,7 +140,7 @@ class Trainer:
 
 
 def _training_outputs(model: tf_keras.Model, with_cgm: bool) -> tuple[tf_keras.Model, tf_keras.Model]:
-    """Two views of one network: its masks, and its masks with the CGM's input (the same where there is no CGM)."""
+    """Return two models over the same layers: the masks, and the masks with the CGM's input (the same without a CGM)."""
     masks = list(model.outputs[:-1] if with_cgm else model.outputs)
     deepest = [model.get_layer("cgm_dropout").input] if with_cgm else []
     return tf_keras.Model(model.inputs, masks), tf_keras.Model(model.inputs, [*masks, *deepest])
