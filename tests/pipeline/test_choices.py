@@ -17,7 +17,7 @@ from u3p_edge.rewrite.engine import Candidate, Selection
 FORMS = st.builds(
     Candidate,
     name=st.text(min_size=1),
-    macs=st.none() | st.integers(0),
+    macs=st.none() | st.integers(0, 2**63 - 1),
     milliseconds=st.none() | st.floats(0, allow_infinity=False),
     refusal=st.text(),
 )
@@ -43,11 +43,11 @@ def test_a_manifest_gives_sites_and_forms(tmp_path: Path) -> None:
         ("[]", "does not hold a JSON object"),
         ("{}", "holds no rewrites: it has no list `rewrites`"),
         ('{"rewrites": "conv"}', "it has no list `rewrites`"),
-        ('{"rewrites": ["conv"]}', "holds no rewrites: Choice must be a table"),
+        ('{"rewrites": ["conv"]}', "holds no rewrites: Selection must be a table"),
         ('{"rewrites": [["conv"]]}', "is no pair of a site and its form"),
         ('{"rewrites": [["conv", 3]]}', "is no pair of a site and its form"),
-        ('{"rewrites": [{"site": "conv", "chosen": "separable"}]}', "Choice lacks the option 'forms'"),
-        ('{"rewrites": [{"site": 1, "chosen": "separable", "forms": []}]}', "Choice.site"),
+        ('{"rewrites": [{"site": "conv", "chosen": "separable"}]}', "Selection lacks the option 'forms'"),
+        ('{"rewrites": [{"site": 1, "chosen": "separable", "forms": []}]}', "Selection.site"),
     ],
 )
 def test_what_is_no_record_is_refused(text: str, said: str, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_what_is_no_record_is_refused(text: str, said: str, tmp_path: Path) -> N
 def test_a_missing_record_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"absent\.json does not exist"):
         read_choices(tmp_path / "absent.json")
-    with pytest.raises(ArtifactError, match="not readable JSON"):
+    with pytest.raises(ArtifactError, match="is not a regular file"):
         read_choices(tmp_path)
 
 

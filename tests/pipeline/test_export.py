@@ -284,7 +284,7 @@ def test_two_classes_by_softmax(program: Program, pictures: Path, tmp_path: Path
         with Image.open(path) as mask:
             binary = np.where(np.asarray(mask) == 2, 255, 0).astype(np.uint8)
         Image.fromarray(binary).save(path)
-    options = ("--int8", "--qat-epochs", 1, "--class-names", "rest,bar", "--normalize", "range", *QUICK)
+    options = ("--int8", "--qat-epochs", 1, "--class-names", "rest,bar", "--normalize", "range", "--accept", *QUICK)
     ended = program("export", source, "--data", data, "--out", run, *options)
     assert ended.code == 0, ended.err
     image = data / "images" / "p11.png"
@@ -389,7 +389,7 @@ def gelu_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_format_that_fails_leaves_the_others(program: Program, gelu_file: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    arguments = ("export", gelu_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite")
+    arguments = ("export", gelu_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite", "--accept")
     ended = program(*arguments)
     assert ended.code == 1
     assert "Traceback" not in ended.err
@@ -403,6 +403,7 @@ def test_a_format_that_fails_leaves_the_others(program: Program, gelu_file: Path
 
 def test_where_no_format_is_left_the_layer_is_named(program: Program, gelu_file: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    ended = program("export", gelu_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite", "--formats", "onnx")
+    options = (*QUICK, "--no-rewrite", "--accept", "--formats", "onnx")
+    ended = program("export", gelu_file, "--data", pictures, "--out", run, *options)
     assert "layer 'bent' (conv, gelu)" in refusal(ended)
     assert left_in(run) == []

@@ -38,7 +38,7 @@ def poor(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def staged(folder: Path, **files: Path) -> Staging:
     staging = open_staging(folder, "key")
     for name, path in files.items():
-        (staging.folder / f"{name}.tflite").write_bytes(path.read_bytes())
+        staging.file(f"{name}.tflite", path.read_bytes)
     return staging
 
 
@@ -121,7 +121,7 @@ def test_training_that_was_asked_for_is_refused_in_so_many_words(
 def test_a_choice_staged_before_refusals_were_recorded_is_still_read(zoo: Zoo, splits: ExportData, tmp_path: Path) -> None:
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=zoo.path("int8.tflite"))
     old = {"method": "ptq", "float_dice": 0.9, "ptq_dice": 0.9, "qat_dice": None, "calibration_images": 4}
-    (staging.folder / "int8.json").write_text(json.dumps(old))
+    staging.file("int8.json", json.dumps(old).encode)
     _, choice = chosen(staging, splits)
     assert choice == QuantizationChoice("ptq", 0.9, 0.9, None, 4, qat_refused=None)
     assert len(choice.notes) == 1

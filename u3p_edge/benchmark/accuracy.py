@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import math
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,9 @@ def distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: 
         groups: the group name of each image.
         labels: number of classes, background included.
     """
-    if find_spec("scipy") is None:
+    try:
+        importlib.import_module("scipy.ndimage")
+    except ImportError:
         return None
     pairs = zip(truth, prediction, strict=True)
     images = np.stack([metrics.outline_distances_per_class(t, p, labels) for t, p in pairs])

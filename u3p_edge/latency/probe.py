@@ -20,7 +20,7 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.latency.substitutes import timeable
+from u3p_edge.latency.substitutes import make_timeable
 from u3p_edge.runtime.tflite_raw import PACKAGE, open_bare
 
 NUMBERS = ("int8", "float32")
@@ -96,7 +96,7 @@ def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]
 
 def to_file(graph: Graph, number: str) -> bytes:
     """Return a TFLite file that takes as long to run as the graph in that number type."""
-    known = timeable(graph)
+    known = make_timeable(graph)
     if number == "float32":
         return write_tflite(known, None, None)
     made = make_dummy_quantized(known)

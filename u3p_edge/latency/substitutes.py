@@ -16,21 +16,21 @@ _SUMS = ("add", "multiply", "maximum", "minimum", "average")
 _TWO = 2
 
 
-def timeable(graph: Graph) -> Graph:
+def make_timeable(graph: Graph) -> Graph:
     """Return the graph with each op that has no TFLite operator replaced by one with the same maps and about the same time.
 
     The result computes another function, so it is only good for timing. An op without a substitute stays unchanged.
     """
     sizes = shapes(graph)
-    nodes = [new for node in graph.nodes for new in _timeable(node, len(sizes[node.name]))]
+    nodes = [new for node in graph.nodes for new in _make_timeable(node, len(sizes[node.name]))]
     return replace(graph, nodes=tuple(nodes))
 
 
-def _timeable(node: Node, rank: int) -> Sequence[Node]:
+def _make_timeable(node: Node, rank: int) -> Sequence[Node]:
     function = node.attrs.get("function", node.attrs.get("activation", "linear"))
     if node.op == "dense" and function not in ("linear", "relu"):
         logits = replace(node, name=f"{node.name}/logits", attrs={**node.attrs, "activation": "linear"})
-        return [logits, *_timeable(Node(node.name, "activation", (logits.name,), {"function": function}), rank)]
+        return [logits, *_make_timeable(Node(node.name, "activation", (logits.name,), {"function": function}), rank)]
     if node.op in _SUMS and (len(node.inputs) > _TWO or node.op == "average"):
         return _pairs(node, "add" if node.op == "average" else node.op)
     if node.op in ("layer_norm", "rescale") or (node.op == "activation" and function not in ("linear", *FUNCTIONS)):
