@@ -349,12 +349,12 @@ def test_float_ends_around_integers() -> None:
 def test_it_needs_no_tensorflow() -> None:
     code = """
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.export.tflite.schema import read
-from u3p_edge.export.tflite.writer import write
+from u3p_edge.export.tflite.schema import parse_tflite
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.export.tflite.reader import read_graph
 image = Node("image", "input", (), {"shape": (None, 4, 4, 1)})
 graph = Graph((image, Node("mask", "max_pool", ("image",))), ("image",), ("mask",))
-assert read_graph(read(write(graph, None, None))) == graph
+assert read_graph(parse_tflite(write_tflite(graph, None, None))) == graph
 """
     result = run_without(("tensorflow", "tf_keras"), code)
     assert result.returncode == 0, result.stderr

@@ -530,7 +530,7 @@ def test_the_command_prunes_rewrites_and_keeps_to_the_size(
 ) -> None:
     mine, run = tmp_path / "mine.toml", tmp_path / "run"
     mine.write_text(
-        "description = 'mine'\nmax_drop = 100\n[pruning]\nspeedup = 5\nshrink = 3\nfinal_updates = 3\nbatch_size = 2\n"
+        "description = 'mine'\nmax_drop = 100\n[pruning]\nspeedup = 2\nshrink = 3\nfinal_updates = 3\nbatch_size = 2\n"
     )
     done = program("export", wide, "--int8", "--data", pictures, "--out", run, "--recipe", mine, "--strips", 1, *ROUNDS)
     assert done.code == 0, done.err

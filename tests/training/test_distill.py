@@ -15,7 +15,7 @@ from tiny_run import discs, tiny_recipe
 
 from u3p_edge.artifact import sha256_of
 from u3p_edge.data.augment import Augmentation
-from u3p_edge.distill.loop import CHECKPOINT, FinetuneResult, Recovery, finetune, teacher_probabilities
+from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, FinetuneResult, finetune, teacher_probabilities
 from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
@@ -29,7 +29,7 @@ from u3p_edge.prune.plan import PruningPlan
 
 TRAIN, VALIDATION = discs(16, 1), discs(8, 2)
 # All that draws at random, and a decay.
-RECOVERY = Recovery(epochs=3, batch_size=4, learning_rate=5e-3, augmentation=Augmentation())
+CONFIG = FinetuneConfig(epochs=3, batch_size=4, learning_rate=5e-3, augmentation=Augmentation())
 
 
 def network(**options: object) -> tf_keras.Model:
@@ -77,7 +77,7 @@ def assert_same_weights(one: tf_keras.Model, other: tf_keras.Model) -> None:
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> tf_keras.Model:
     """Trained on labels alone."""
-    alone = Recovery(epochs=8, batch_size=4, learning_rate=1e-2, distillation=0)
+    alone = FinetuneConfig(epochs=8, batch_size=4, learning_rate=1e-2, distillation=0)
     trained = finetune(network(), TRAIN, None, alone, validate=dice, folder=tmp_path_factory.mktemp("teacher"))
     assert trained.scores[trained.best_epoch] > 0.85
     return trained.model
@@ -102,14 +102,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(student: tf_keras.Model, soft: np.ndarray, folder: Path) -> FinetuneResult:
     """A run that nobody interrupted."""
     before = student.get_weights()
-    found = finetune(student, TRAIN, soft, RECOVERY, validate=dice, folder=folder)
+    found = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=folder)
     for a, b in zip(student.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     return found
 
 
 def test_a_network_cut_in_half_recovers(whole: FinetuneResult, student: tf_keras.Model) -> None:
-    assert len(whole.scores) == len(whole.losses) + 1 == RECOVERY.epochs + 1
+    assert len(whole.scores) == len(whole.losses) + 1 == CONFIG.epochs + 1
     assert whole.scores[0] == dice(student)
     assert whole.scores[whole.best_epoch] == max(whole.scores) > whole.scores[0] + 0.3
     assert dice(whole.model) == whole.scores[whole.best_epoch]
@@ -127,15 +127,15 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
 ) -> None:
     # Sixteen images are four steps: this is in the second epoch.
     with pytest.raises(KeyboardInterrupt):
-        finetune(student, TRAIN, soft, RECOVERY, validate=dice, folder=tmp_path, begin=killed_at(6))
+        finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, begin=killed_at(6))
     steps: list[int] = []
 
     def begin(_stage: str, total: int) -> Callable[[], object]:
         steps.append(total)
         return lambda: None
 
-    again = finetune(student, TRAIN, soft, RECOVERY, validate=dice, folder=tmp_path, begin=begin)
-    assert steps == [4 * (RECOVERY.epochs - 1)]
+    again = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, begin=begin)
+    assert steps == [4 * (CONFIG.epochs - 1)]
     assert (again.losses, again.scores, again.best_epoch) == (whole.losses, whole.scores, whole.best_epoch)
     assert_same_weights(again.model, whole.model)
     one, other = (safe_open(path / CHECKPOINT, framework="numpy") for path in (tmp_path, folder))
@@ -148,7 +148,7 @@ def test_a_finished_run_comes_from_its_file(
     whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, folder: Path
 ) -> None:
     before = sha256_of(folder / CHECKPOINT)
-    again = finetune(student, TRAIN, soft, RECOVERY, validate=never, folder=folder, begin=never)
+    again = finetune(student, TRAIN, soft, CONFIG, validate=never, folder=folder, begin=never)
     assert_same_weights(again.model, whole.model)
     assert dataclasses.replace(again, model=whole.model) == whole
     assert sha256_of(folder / CHECKPOINT) == before
@@ -157,19 +157,19 @@ def test_a_finished_run_comes_from_its_file(
 @pytest.mark.usefixtures("whole")
 def test_another_run_is_refused(student: tf_keras.Model, soft: np.ndarray, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"recover\.safetensors is of a run with other"):
-        finetune(student, TRAIN, soft, dataclasses.replace(RECOVERY, seed=1), validate=never, folder=folder)
+        finetune(student, TRAIN, soft, dataclasses.replace(CONFIG, seed=1), validate=never, folder=folder)
     with pytest.raises(ArtifactError, match="is of a run with other"):
-        finetune(student, TRAIN, soft * np.float16(0.5), RECOVERY, validate=never, folder=folder)
+        finetune(student, TRAIN, soft * np.float16(0.5), CONFIG, validate=never, folder=folder)
     with pytest.raises(ArtifactError, match="is of a run with other"):
-        finetune(network(), TRAIN, soft, RECOVERY, validate=never, folder=folder)
+        finetune(network(), TRAIN, soft, CONFIG, validate=never, folder=folder)
     (tmp_path / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes()[:1000])
     with pytest.raises(ArtifactError, match="not a checkpoint that can be resumed"):
-        finetune(student, TRAIN, soft, RECOVERY, validate=never, folder=tmp_path)
+        finetune(student, TRAIN, soft, CONFIG, validate=never, folder=tmp_path)
 
 
 def test_a_network_that_training_harms_stays_as_it_came(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     scores = iter([0.5, float("nan"), 0.5])
-    hard = Recovery(epochs=2, batch_size=16, learning_rate=10.0, warmup=0)
+    hard = FinetuneConfig(epochs=2, batch_size=16, learning_rate=10.0, warmup=0)
     found = finetune(teacher, TRAIN, soft, hard, validate=lambda _: next(scores), folder=tmp_path)
     assert found.best_epoch == 0
     assert found.scores == (0.5, -np.inf, 0.5)
@@ -178,23 +178,25 @@ def test_a_network_that_training_harms_stays_as_it_came(teacher: tf_keras.Model,
 
 
 def test_no_epochs_score_the_student(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
-    found = finetune(student, TRAIN, soft, Recovery(epochs=0), validate=dice, folder=tmp_path)
+    found = finetune(student, TRAIN, soft, FinetuneConfig(epochs=0), validate=dice, folder=tmp_path)
     assert (found.losses, found.scores, found.best_epoch) == ((), (dice(student),), 0)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     broken = dataclasses.replace(TRAIN, images=np.full_like(TRAIN.images, np.inf))
     with pytest.raises(ModelError, match=r"not finite at epoch 1, step 1.*learning_rate below 0\.001"):
-        finetune(student, broken, soft, Recovery(epochs=1), validate=dice, folder=tmp_path)
+        finetune(student, broken, soft, FinetuneConfig(epochs=1), validate=dice, folder=tmp_path)
 
 
 def test_a_folded_network_learns_its_teachers_maps(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     """Without batch normalisation; its decoder's maps are still the plain layers' where the fold leaves them alone."""
     student = to_keras(fold_batch_norm(from_keras(half(teacher))))
-    found = finetune(student, TRAIN, soft, Recovery(epochs=2, batch_size=4), validate=dice, folder=tmp_path)
+    found = finetune(student, TRAIN, soft, FinetuneConfig(epochs=2, batch_size=4), validate=dice, folder=tmp_path)
     assert found.losses[1] < found.losses[0]
     with pytest.raises(ConfigError, match=r"dec1_fuse_relu.*in common"):
-        finetune(student, TRAIN, soft, Recovery(1, features=1.0), validate=dice, folder=tmp_path / "maps", teacher=teacher)
+        finetune(
+            student, TRAIN, soft, FinetuneConfig(1, features=1.0), validate=dice, folder=tmp_path / "maps", teacher=teacher
+        )
 
 
 def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.M
         return float(tf.reduce_mean(attention_distance(ours, theirs)))
 
     # Batch normalisation's averages must have forgotten the network before the cut: 0.9^24 = 0.08.
-    looking = Recovery(epochs=3, batch_size=2, learning_rate=5e-3, distillation=0, features=10.0)
+    looking = FinetuneConfig(epochs=3, batch_size=2, learning_rate=5e-3, distillation=0, features=10.0)
     with pytest.raises(ConfigError, match="no teacher"):
         finetune(student, TRAIN, soft, looking, validate=dice, folder=tmp_path)
     found = finetune(student, TRAIN, None, looking, validate=lambda m: -distance(m), folder=tmp_path, teacher=teacher)
@@ -214,7 +216,7 @@ def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.M
 def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     def refused(error: type[Exception], match: str, arrays: object = TRAIN, masks: object = soft, **options: object) -> None:
         with pytest.raises(error, match=match):
-            finetune(options.get("model", student), arrays, masks, RECOVERY, validate=never, folder=tmp_path)  # type: ignore[arg-type]
+            finetune(options.get("model", student), arrays, masks, CONFIG, validate=never, folder=tmp_path)  # type: ignore[arg-type]
 
     refused(DataError, "soft masks must be floating .*they are none", masks=None)
     refused(DataError, "they are float16", masks=soft[:, :16])
@@ -226,11 +228,11 @@ def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray,
     refused(ModelError, "2 outputs", model=tf_keras.Model(image, [drawn, drawn]))
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="warmup"):
-        Recovery(1, warmup=-0.5)
+        FinetuneConfig(1, warmup=-0.5)
     with pytest.raises(ConfigError, match="batch_size"):
-        Recovery(1, batch_size=0)
+        FinetuneConfig(1, batch_size=0)
     with pytest.raises(ConfigError, match="learning_rate"):
-        Recovery(1, learning_rate=0)
+        FinetuneConfig(1, learning_rate=0)
 
 
 def test_soft_masks_are_what_the_teacher_says(teacher: tf_keras.Model) -> None:
@@ -276,14 +278,14 @@ def test_a_gate_learns_from_the_gated_soft_masks(tmp_path: Path) -> None:
         found = gates(model)
         return float(found[there].min() - found[~there].max())
 
-    alone = Recovery(epochs=5, batch_size=4, learning_rate=1e-2, distillation=0)
+    alone = FinetuneConfig(epochs=5, batch_size=4, learning_rate=1e-2, distillation=0)
     knows = finetune(network(cgm=True), data, None, alone, validate=parted, folder=tmp_path / "teacher").model
     graph = from_keras(knows)
     blank = {key: 0 * array for key, array in graph["cgm_conv"].weights.items()}
     nodes = [dataclasses.replace(node, weights=blank) if node.name == "cgm_conv" else node for node in graph.nodes]
     student = to_keras(dataclasses.replace(graph, nodes=tuple(nodes)))
     np.testing.assert_array_equal(gates(student), 0.5)
-    taught = Recovery(epochs=3, batch_size=4, learning_rate=1e-2, distillation=5.0)
+    taught = FinetuneConfig(epochs=3, batch_size=4, learning_rate=1e-2, distillation=5.0)
     found = finetune(
         student, data, teacher_probabilities(knows, data.images), taught, validate=parted, folder=tmp_path / "student"
     )
