@@ -89,7 +89,7 @@ class Program(TyperGroup):
             )
         except KeyboardInterrupt:
             _end("interrupted; the same command goes on where it was, or begins again", INTERRUPTED)
-        except Exception as error:
+        except Exception as error:  # whatever is left is a bug, and typer's own exceptions
             if hasattr(error, "exit_code") or isinstance(error, typer.Abort):  # how typer ends a program
                 raise
             _bug()

@@ -5,7 +5,9 @@ Only the four formats are tried: Pillow has decoders for dozens more, one of whi
 
 from __future__ import annotations
 
+import contextlib
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -81,44 +83,25 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         DataError: no such file, not a regular file, empty, no picture, cut short, damaged, of an unsupported kind, of more
             than `max_pixels` pixels, or a TIFF of several pictures.
     """
-    _check_regular(path)
-    try:
-        with path.open("rb") as file:
-            picture = _identify(file, path)
-            _check_pixels(picture.size, max_pixels, path)
-            if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
-                raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
-            raw_mode, orientation = _raw_mode(picture), _orientation(picture, file)
-            picture.load()
-            # Pillow turns a TIFF while it loads it, and no other file.
-            stored = undo(picture, orientation) if picture.format == "TIFF" else picture
-            return Picture(stored, raw_mode, orientation)
-    except (DataError, KeyboardInterrupt):
-        raise
-    except OSError as error:
-        raise _unreadable(path, error) if error.errno else _undecodable(path, error) from error
-    except MemoryError as error:
-        raise DataError(f"{path} does not fit into memory", mend="Make the picture smaller, or free memory.") from error
-    # Pillow's decoders let nearly any exception out of a damaged file: SyntaxError, ValueError, struct.error ...
-    except Exception as error:
-        raise _undecodable(path, error) from error
+    with _open_file(path) as file:
+        picture = _identify(file, path)
+        _check_pixels(picture.size, max_pixels, path)
+        if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
+            raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
+        raw_mode, orientation = _raw_mode(picture), _orientation(picture, file)
+        picture.load()
+        # Pillow turns a TIFF while it loads it, and no other file.
+        stored = undo(picture, orientation) if picture.format == "TIFF" else picture
+        return Picture(stored, raw_mode, orientation)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of a picture file, upright, without decoding it. Raises DataError as `open_picture`."""
-    _check_regular(path)
-    try:
-        with path.open("rb") as file:
-            picture = _identify(file, path)
-            # Pillow gives the upright size of a TIFF, and the stored size of any other picture.
-            turned = _orientation(picture, file) in _QUARTER_TURNS and picture.format != "TIFF"
-            return picture.size if turned else (picture.height, picture.width)
-    except DataError:
-        raise
-    except OSError as error:
-        raise _unreadable(path, error) if error.errno else _undecodable(path, error) from error
-    except Exception as error:  # as in `open_picture`
-        raise _undecodable(path, error) from error
+    with _open_file(path) as file:
+        picture = _identify(file, path)
+        # Pillow gives the upright size of a TIFF, and the stored size of any other picture.
+        turned = _orientation(picture, file) in _QUARTER_TURNS and picture.format != "TIFF"
+        return picture.size if turned else (picture.height, picture.width)
 
 
 def turn(image: Image.Image, orientation: int) -> Image.Image:
@@ -129,10 +112,9 @@ def turn(image: Image.Image, orientation: int) -> Image.Image:
 def orientation_of(path: Path) -> int:
     """The EXIF orientation of a picture file, 1 to 8, without decoding it; 1 where it cannot be read."""
     try:
-        _check_regular(path)
-        with path.open("rb") as file:
+        with _open_file(path) as file:
             return _orientation(_identify(file, path), file)
-    except Exception:  # as in `open_picture`, which says what is wrong
+    except DataError:  # `open_picture` says what is wrong
         return 1
 
 
@@ -164,6 +146,24 @@ def _has_text_or_exif(png: IO[bytes]) -> bool:
         png.seek(int.from_bytes(header[:4], "big") + 4, 1)  # its data and their checksum
     png.seek(start)
     return found
+
+
+@contextlib.contextmanager
+def _open_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file; whatever its decoding raises inside is a DataError that names it."""
+    _check_regular(path)
+    try:
+        with path.open("rb") as file:
+            yield file
+    except DataError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) if error.errno else _undecodable(path, error) from error
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into memory", mend="Make the picture smaller, or free memory.") from error
+    # Pillow's decoders let nearly any exception out of a damaged file: SyntaxError, ValueError, struct.error ...
+    except Exception as error:
+        raise _undecodable(path, error) from error
 
 
 def _check_regular(path: Path) -> None:

@@ -19,7 +19,6 @@ from u3p_edge.errors import DataError
 
 Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 PlaneMap = Callable[[Pixels, int], Image.Image]
 """`plane_map(pixels, k)` gives the normalised values of pixels [h, w] of channel k as a picture of mode F (float32)."""
