@@ -31,7 +31,7 @@ from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.result import save_result
 from u3p_edge.cli.progress import Begin, stages
 from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.predict import Predictor
@@ -73,8 +73,8 @@ def cost(one: Case, graph: Graph, begin: Begin) -> Callable[[Graph], float]:
     """Milliseconds of the paper's model in the shape of a pruned, folded base-16 graph: int8, before rewriting."""
     times = BASE // one.recipe.base_width
     whole = enlarged(graph, times, SIZE)
-    paper = {name: shape for name, shape in shapes(network(BASE, SIZE)[0]).items() if "head" not in name and name != "mask"}
-    if any(shapes(whole).get(name) not in (None, shape) for name, shape in paper.items()):
+    paper = {name: shape for name, shape in network(BASE, SIZE)[0].shapes.items() if "head" not in name and name != "mask"}
+    if any(whole.shapes.get(name) not in (None, shape) for name, shape in paper.items()):
         raise SystemExit("the enlarged network is not the paper's")
     predictor = Predictor(measure_table(whole, Target("int8"), begin, quick=True, checks=0))
     return lambda small: predictor.predict(enlarged(small, times, SIZE)).total_ms

@@ -15,7 +15,7 @@ from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.schema import TFLiteGraph
 from u3p_edge.export.tflite.undo_layouts import undo_layouts
 from u3p_edge.export.tflite.writer import lower_graph
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.rewrite.engine import Match
@@ -111,7 +111,7 @@ def test_the_laid_file_gives_the_plain_files_bits_and_reads_as_the_same_graph(gr
     assert isinstance(back, Graph)
     assert isinstance(expected, Graph)
     assert [(n.name, n.op, n.inputs) for n in back.nodes] == [(n.name, n.op, n.inputs) for n in expected.nodes]
-    assert shapes(back) == shapes(expected)
+    assert back.shapes == expected.shapes
 
 
 def test_small_maps_and_maps_that_no_operator_gains_from_stay_maps() -> None:

@@ -20,7 +20,7 @@ from u3p_edge.export.tflite import converter, schema
 from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
 from u3p_edge.export.tflite.writer import write_tflite
-from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantization, Quantized
 from u3p_edge.quantize.qat import quantize_aware
 
@@ -120,7 +120,7 @@ def test_nodes_are_named_after_layers_and_say_what_they_do(int8_rewritten: bytes
     assert graph["joined_rows"].attrs["axis"] == 1
     assert graph["folded"].attrs["target_shape"] == (16, 64, 9)
     assert graph["mask"].op == "multiply"
-    assert shapes(graph)["mask"] == (1, 32, 32, 3)
+    assert graph.shapes["mask"] == (1, 32, 32, 3)
 
 
 def test_a_fused_relu_is_a_node_and_the_sum_before_it_is_never_stored(int8_rewritten: bytes) -> None:

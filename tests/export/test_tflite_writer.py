@@ -18,7 +18,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema as flatbuffer
 from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 
 SHAPE = (6, 8, 2)
@@ -296,7 +296,7 @@ def test_a_float_convolution_takes_every_activation_that_tflite_has(function: st
 def test_every_op_keeps_its_shape_in_both_number_types(node: Node) -> None:
     of = graph([node])
     for data, dtype in zip(both(of), (np.float32, np.int8), strict=True):
-        assert run(data, random_image(SHAPE, dtype)).shape == shapes(of)["y"]
+        assert run(data, random_image(SHAPE, dtype)).shape == of.shapes["y"]
 
 
 def test_operators_get_the_versions_that_converters_give_them() -> None:

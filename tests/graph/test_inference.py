@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.inference import Inference, inference_graph
-from u3p_edge.graph.ir import Graph, Node, consumers, rename, shapes
+from u3p_edge.graph.ir import Graph, Node, rename
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.models.config import preset
@@ -38,7 +38,7 @@ def assert_plain(result: Inference) -> tf_keras.Model:
     graph = result.graph
     assert graph.inputs == ("image",)
     assert graph.outputs == ("mask",)
-    readers = consumers(graph)
+    readers = graph.consumers
     assert [name for name, found in readers.items() if not found] == ["mask"]
     assert not {node.op for node in graph.nodes} & TRAINING_ONLY
     model = to_keras(graph)
@@ -305,4 +305,4 @@ def test_a_deeper_decoder_outranks_its_side_outputs_without_concatenation() -> N
     )
     result = inference_graph(graph)
     assert result.mask == "main"
-    assert shapes(result.graph)["mask"] == (1, 32, 32, 1)
+    assert result.graph.shapes["mask"] == (1, 32, 32, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, ancestors, consumers, freeze, rename, shapes, subgraph, substitute, thaw
+from u3p_edge.graph.ir import Graph, Node, ancestors, freeze, rename, subgraph, substitute, thaw
 
 
 def conv(name: str, source: str, inside: int, outside: int, kernel: int = 3, **attrs: object) -> Node:
@@ -93,8 +93,9 @@ def test_equality_is_by_bits_of_the_weights() -> None:
 
 def test_consumers_and_ancestors() -> None:
     graph = fork()
-    assert consumers(graph)["a"] == ("side", "b")
-    assert consumers(graph)["head"] == ()
+    assert graph.consumers["a"] == ("side", "b")
+    assert graph.consumers["head"] == ()
+    assert graph.consumers is graph.consumers, "computed once"
     assert ancestors(graph, "side") == {"image", "a", "side"}
     assert ancestors(graph, "side", "b") == {"image", "a", "side", "b"}
 
@@ -141,7 +142,7 @@ def test_shapes_follow_strides_padding_and_dilation() -> None:
         ("image",),
         ("flat",),
     )
-    found = shapes(graph)
+    found = graph.shapes
     assert found["image"] == (1, 32, 48, 1)
     assert found["valid"] == (1, 28, 44, 4)
     assert found["strided"] == (1, 14, 22, 5)
@@ -151,13 +152,13 @@ def test_shapes_follow_strides_padding_and_dilation() -> None:
 
 def test_shapes_that_do_not_fit_name_the_node() -> None:
     with pytest.raises(ModelError, match=r"'b' \(conv\): 4 channels meet a kernel for 3"):
-        shapes(Graph((image(), conv("a", "image", 1, 4), conv("b", "a", 3, 1)), ("image",), ("b",)))
+        _ = Graph((image(), conv("a", "image", 1, 4), conv("b", "a", 3, 1)), ("image",), ("b",)).shapes
     pool = Node("pool", "max_pool", ("image",))
     with pytest.raises(ModelError, match="'sum'"):
-        shapes(Graph((image(), pool, Node("sum", "add", ("image", "pool"))), ("image",), ("sum",)))
+        _ = Graph((image(), pool, Node("sum", "add", ("image", "pool"))), ("image",), ("sum",)).shapes
     free = Node("image", "input", attrs={"shape": (None, None, None, 1)})
     with pytest.raises(ModelError, match="not fixed"):
-        shapes(Graph((free,), ("image",), ("image",)))
+        _ = Graph((free,), ("image",), ("image",)).shapes
 
 
 def test_shapes_of_cuts_and_blocks() -> None:
@@ -173,7 +174,7 @@ def test_shapes_of_cuts_and_blocks() -> None:
         ("image",),
         ("back",),
     )
-    found = shapes(graph)
+    found = graph.shapes
     assert found["cut"] == (1, 30, 45, 3)
     assert found["deep"] == found["wide"] == (1, 15, 23, 4 * 3)
     assert found["back"] == found["padded"] == (1, 30, 46, 3)
@@ -192,7 +193,7 @@ def test_shapes_of_cuts_and_blocks() -> None:
 )
 def test_cuts_and_blocks_that_do_not_fit_are_refused(op: str, attrs: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        shapes(Graph((image(32, 48, 6), Node("y", op, ("image",), attrs)), ("image",), ("y",)))
+        _ = Graph((image(32, 48, 6), Node("y", op, ("image",), attrs)), ("image",), ("y",)).shapes
 
 
 def test_thaw_undoes_freeze() -> None:

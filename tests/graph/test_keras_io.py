@@ -13,7 +13,7 @@ from article_model import Builder
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph import keras_own
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_layers import LAYERS
 
@@ -48,7 +48,7 @@ def assert_round_trip(model: tf_keras.Model) -> Graph:
     for mine, theirs in zip(outputs(again), outputs(model), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert from_keras(again) == graph
-    found = shapes(graph)
+    found = graph.shapes
     for name, tensor in zip(graph.outputs, model.outputs, strict=True):
         assert found[name][1:] == tuple(tensor.shape[1:])
     return graph

@@ -10,7 +10,6 @@ import tf_keras
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.inference import Inference, inference_graph
-from u3p_edge.graph.ir import shapes
 from u3p_edge.graph.keras_io import from_keras, to_keras
 
 L = tf_keras.layers
@@ -27,7 +26,7 @@ def model(*layers: Any, extra: Any = None) -> tf_keras.Model:
 
 
 def masks(found: Inference) -> np.ndarray[Any, Any]:
-    assert shapes(found.graph)["mask"] == (1, 32, 16, 3)
+    assert found.graph.shapes["mask"] == (1, 32, 16, 3)
     return np.asarray(to_keras(found.graph)(IMAGES))
 
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from single_ops import SHAPE, images, of, single, weights
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.ops import FUNCTIONS, OPS, TRAINING_ONLY
 from u3p_edge.graph.reference import run
@@ -224,7 +224,7 @@ def test_transposed_convolutions_of_every_shape_are_as_keras(
     graph = of(Node("y", "conv_transpose", ("x",), attrs, weights(kernel=(*kernel, 2, 3))), shape=(*size, 2))
     # TensorFlow refuses an output that a convolution would not bring back to the input's size.
     spans = kernel if padding == "valid" else (1, 1)
-    back = tuple(-(-(n - span + 1) // stride) for n, span, stride in zip(shapes(graph)["y"][1:3], spans, strides, strict=True))
+    back = tuple(-(-(n - span + 1) // stride) for n, span, stride in zip(graph.shapes["y"][1:3], spans, strides, strict=True))
     assume(back == size)
     assert_as_keras(graph, terms=kernel[0] * kernel[1] * 2)
 
@@ -265,7 +265,7 @@ def test_blocks_of_every_size_are_as_tensorflow(rows: int, columns: int, channel
     values = run(graph, {"x": batch}, ["d", "y"])
     np.testing.assert_array_equal(values["d"], blocks)
     np.testing.assert_array_equal(values["y"], batch)
-    assert shapes(graph)["d"][1:] == values["d"].shape[1:]
+    assert graph.shapes["d"][1:] == values["d"].shape[1:]
     swapped = of(Node("y", "depth_to_space", ("x",), {"block": block}), shape=blocks.shape[1:])
     np.testing.assert_array_equal(run(swapped, {"x": blocks})["y"], batch)
 

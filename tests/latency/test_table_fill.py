@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up_tables import COARSE, FINE, kernel, made_up, two_scales
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, reference_kernel
@@ -96,7 +96,7 @@ def test_a_layer_never_takes_less_than_nothing() -> None:
 
 def test_held_out_networks_are_uneven_and_the_same_every_time() -> None:
     first, again = hold_out(two_scales(), 2), hold_out(two_scales(), 2)
-    widths = [[shapes(s.graph)[name][-1] for name in ("fine", "coarse")] for s in (*first, *again)]
+    widths = [[s.graph.shapes[name][-1] for name in ("fine", "coarse")] for s in (*first, *again)]
     assert widths[:2] == widths[2:]
     assert widths[0] != widths[1]
     assert all(4 <= fine <= 16 and 8 <= coarse <= 32 for fine, coarse in widths)

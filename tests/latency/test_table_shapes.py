@@ -10,7 +10,7 @@ from made_up_tables import kernel, two_scales
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.writer import lower_graph
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import to_file
 from u3p_edge.latency.table.layers import MOVES, TimedLayer, isolate_layer, list_layers
 from u3p_edge.latency.table.narrow import narrow_graph
@@ -99,7 +99,7 @@ def test_a_layer_with_its_own_channels_is_the_layer() -> None:
 
 def test_narrower_channels_reach_every_reader() -> None:
     found = narrow_graph(two_scales(), lambda name, count: {"fine": 5, "coarse": 7}.get(name, count))
-    assert {name: shape[-1] for name, shape in shapes(found).items()} == {
+    assert {name: shape[-1] for name, shape in found.shapes.items()} == {
         "image": 1, "fine": 5, "down": 5, "coarse": 7, "relu": 7, "up": 7, "both": 12, "logits": 1, "mask": 1,
     }  # fmt: skip
     assert lower_graph(found, None)
@@ -114,7 +114,7 @@ def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> Non
     )
     graph = Graph(nodes, ("image",), ("mask",))
     assert {layer.node: layer.key for layer in list_layers(graph)}["some"] == MOVES
-    assert shapes(narrow_graph(graph, lambda _name, count: count // 2)) == shapes(graph)
+    assert narrow_graph(graph, lambda _name, count: count // 2).shapes == graph.shapes
 
 
 def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_its_own() -> None:
@@ -124,10 +124,10 @@ def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_it
         asked[name] = count
         return count // 2
 
-    found = shapes(narrow_graph(every_kind(), width))
+    found = narrow_graph(every_kind(), width).shapes
     # `wide` feeds the grouped convolution, `joined` a reshape, `gate` spreads one channel: all of them stay.
     assert asked == {}
-    assert found == shapes(every_kind())
+    assert found == every_kind().shapes
     residual = Graph(
         (
             Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
@@ -139,6 +139,6 @@ def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_it
         ("image",),
         ("mask",),
     )
-    made = shapes(narrow_graph(residual, width))
+    made = narrow_graph(residual, width).shapes
     assert [made[name][-1] for name in ("one", "two", "sum", "mask")] == [6, 6, 6, 2]
     assert len(asked) == 1

@@ -28,7 +28,7 @@ from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.graph import memory
 from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target, to_file
@@ -115,7 +115,7 @@ def to(ms: float, **more: Any) -> Pruning:
 
 
 def channels(graph: Graph) -> dict[str, int]:
-    return {name: shape[-1] for name, shape in shapes(graph).items()}
+    return {name: shape[-1] for name, shape in graph.shapes.items()}
 
 
 class Stages:

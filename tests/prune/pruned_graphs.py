@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.rewrite.sites import drawn, image
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.prune.dependency import ChannelGroup, find_groups
 from u3p_edge.prune.plan import PruningPlan
@@ -60,7 +60,7 @@ def group(graph: Graph, name: str) -> ChannelGroup:
 
 def values(graph: Graph, outputs: Sequence[str] | None = None) -> dict[str, Array]:
     """The outputs, or those named, on drawn inputs, in float64."""
-    feeds = {name: drawn(i, *shapes(graph)[name]) for i, name in enumerate(graph.inputs)}
+    feeds = {name: drawn(i, *graph.shapes[name]) for i, name in enumerate(graph.inputs)}
     return run(graph, feeds, outputs, dtype=np.float64)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.prune.pruned_graphs import assert_same_values, conv, cut, disturbed, linear, networks, norm, of, op, plans, values
 from tests.rewrite.sites import drawn, image
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.prune.apply import apply_plan, mask_channels
 from u3p_edge.prune.plan import PruningPlan, keep_all
 
@@ -27,14 +27,14 @@ def branches() -> Graph:
 
 
 def widths(graph: Graph) -> dict[str, int]:
-    return {name: shape[-1] for name, shape in shapes(graph).items()}
+    return {name: shape[-1] for name, shape in graph.shapes.items()}
 
 
 def assert_masked(graph: Graph, plan: PruningPlan) -> Graph:
     """The pruned graph, which computes what the masked one does, whatever the dropped channels hold."""
     pruned = apply_plan(graph, plan)
     silent = mask_channels(graph, plan)
-    assert shapes(silent) == shapes(graph)
+    assert silent.shapes == graph.shapes
     assert_same_values(pruned, silent)
     assert_same_values(disturbed(silent, plan), silent)
     return pruned
@@ -111,7 +111,7 @@ def test_an_input_that_nothing_reads_any_more_stays_an_input() -> None:
 def test_a_plan_that_leaves_nothing_to_read_is_refused(plan: dict[str, tuple[int, ...]], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         apply_plan(branches(), PruningPlan(plan))
-    assert shapes(mask_channels(branches(), PruningPlan(plan))) == shapes(branches())
+    assert mask_channels(branches(), PruningPlan(plan)).shapes == branches().shapes
 
 
 def sum_of_parts(*, bias: bool, last: str = "y") -> Graph:
@@ -171,7 +171,7 @@ def test_views_count_their_channels_anew() -> None:
     graph = of(*nodes, last, conv("y", "u", 12, 1))
     pruned = assert_masked(graph, PruningPlan({"a": (0, 2)}))
     assert [pruned[name].attrs["target_shape"] for name in "vwu"] == [(4, 8, 2), (4, -1, 2 * 2), (4, 2, -1)]
-    assert shapes(pruned)["u"] == (1, 4, 2, 8 // 2 * 2)
+    assert pruned.shapes["u"] == (1, 4, 2, 8 // 2 * 2)
 
 
 def test_cuts_along_channels_are_counted_anew() -> None:

@@ -15,7 +15,7 @@ from tests.prune.pruned_graphs import conv, networks, of, op
 from tests.prune.test_shape_only_graph import model
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.budget import Fitted, Limit, search_plan
 from u3p_edge.prune.dependency import find_groups
@@ -35,7 +35,7 @@ def stepped(step: int, *names: str) -> Callable[[Graph], float]:
     """Multiply-accumulates of kernels that work on whole steps of channels, of the named nodes or of all."""
 
     def weigh(graph: Graph) -> float:
-        found = shapes(graph)
+        found = graph.shapes
         kernels = [node for node in graph.nodes if "kernel" in node.weights and (not names or node.name in names)]
         return sum(math.prod(-(-found[name][-1] // step) * step for name in (n.name, n.inputs[0])) for n in kernels)
 
@@ -229,7 +229,7 @@ def test_protected_groups_and_the_smallest_count_hold() -> None:
     found = search_plan(graph, even(graph), [Limit("MACs", macs, 1)], smallest=3, protect={"b0"})
     assert "b0" not in widths(found)
     assert set(widths(found).values()) == {0, 3}
-    assert shapes(apply_plan(graph, found.plan))["b0"][-1] == 8
+    assert apply_plan(graph, found.plan).shapes["b0"][-1] == 8
 
 
 def test_the_same_arguments_give_the_same_plan_and_stay_as_they_are() -> None:
@@ -281,7 +281,7 @@ def test_two_limits_of_one_name_are_refused() -> None:
 
 def test_what_a_cost_raises_is_not_swallowed() -> None:
     def unknown(graph: Graph) -> float:
-        if shapes(graph)["a"][-1] < 4:
+        if graph.shapes["a"][-1] < 4:
             raise ModelError("the table has no such layer")
         return 2.0
 

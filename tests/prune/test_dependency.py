@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from tests.prune.pruned_graphs import conv, cut, group, linear, networks, norm, of, op
 from tests.rewrite.sites import drawn
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import OPS
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.index_maps import PASSAGES
@@ -215,6 +215,6 @@ def test_groups_part_all_channels_of_all_tensors_and_weights(graph: Graph) -> No
     for (node, key, axis), places in weights.items():
         assert sorted(places) == list(range(graph[node].weights[key].shape[axis]))
     assert {name: sorted(places) for name, places in tensors.items()} == {
-        name: list(range(shape[-1])) for name, shape in shapes(graph).items()
+        name: list(range(shape[-1])) for name, shape in graph.shapes.items()
     }
     assert len({found.name for found in find_groups(graph)}) == len(find_groups(graph))

@@ -15,7 +15,7 @@ from tests.rewrite.sites import drawn
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
@@ -149,7 +149,7 @@ def test_a_lost_branch_goes_with_all_that_only_it_needs() -> None:
     assert {name for name in gone if not name.startswith("dec2_")} == {
         f"dec1_from_{source}_{part}" for source in ("enc5", "dec2") for part in ("up", "conv", "norm", "relu")
     }
-    assert shapes(pruned)["dec1_concat"][3] == 3 * WIDTH
+    assert pruned.shapes["dec1_concat"][3] == 3 * WIDTH
 
 
 @pytest.mark.parametrize("name", ["paper", "gated"])
@@ -172,7 +172,7 @@ def test_rewritten_graphs_prune_exactly(rule: Rule) -> None:
         graph = rewritten(graph, [Selection("dec1_fuse_conv", "sum of parts", ())])
     matched = [site for site in find_sites(graph, [rule]) if isinstance(rule.match(graph, site), Match)]
     # One at each map size is enough, and quicker.
-    chosen = {shapes(graph)[site][1]: site for site in matched}
+    chosen = {graph.shapes[site][1]: site for site in matched}
     assert chosen
     other = rewritten(graph, [Selection(site, rule.name, ()) for site in chosen.values()])
     assert {found.size for found in find_groups(other) if not found.frozen} >= {WIDTH, 5 * WIDTH}

@@ -15,7 +15,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
@@ -52,7 +52,7 @@ def form(node: Node) -> tuple[Any, ...]:
 def assert_same_form(mine: Graph, pruned: Graph) -> None:
     assert list(map(form, mine.nodes)) == list(map(form, pruned.nodes))
     assert (mine.inputs, mine.outputs, mine.name) == (pruned.inputs, pruned.outputs, pruned.name)
-    assert shapes(mine) == shapes(pruned)
+    assert mine.shapes == pruned.shapes
 
 
 def applied(graph: Graph, plan: PruningPlan) -> Graph | str:

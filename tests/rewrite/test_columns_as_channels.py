@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.rewrite.sites import drawn, plain
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import rule_named
@@ -26,7 +26,7 @@ def test_a_view_a_wider_convolution_and_a_view_take_its_place() -> None:
     graph = plain((6, 8), channels=1, filters=5)
     new = rewritten(ColumnsAsChannels(4), graph)
     assert [node.op for node in new.nodes] == ["input", "reshape", "conv", "reshape"]
-    assert shapes(new)["y_grouped"] == (1, 6, 8 // 4, 4 * 1)
+    assert new.shapes["y_grouped"] == (1, 6, 8 // 4, 4 * 1)
     assert new["y_wide"].weights["kernel"].shape == (3, 3, 4 * 1, 4 * 5)
     assert np.count_nonzero(new["y_wide"].weights["kernel"]) == 4 * np.count_nonzero(graph["y"].weights["kernel"])
     assert cost(new).total_macs == 4 * cost(graph).total_macs

@@ -11,7 +11,7 @@ import pytest
 from tests.rewrite.sites import conv, drawn, image, joined, plain, upsampled
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.engine import (
     MARGIN,
@@ -172,7 +172,7 @@ def test_the_site_graph_computes_the_node_from_what_it_reads() -> None:
     feeds = {"x": drawn(0, 1, 16, 16, 2)}
     values = run(graph, feeds, outputs=("low", "deep"))
     np.testing.assert_array_equal(run(site, {"low": values["low"]})["deep"], values["deep"])
-    assert shapes(site)["deep"] == shapes(graph)["deep"]
+    assert site.shapes["deep"] == graph.shapes["deep"]
 
 
 def test_deviation_is_rounding_for_exact_rules_and_more_for_truncated_ones() -> None:

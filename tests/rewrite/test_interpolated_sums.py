@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.rewrite.sites import drawn, image, upsampled
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.interpolated_sums import MOST, fuse_interpolated_sums
 from u3p_edge.rewrite.rule import Match
@@ -30,7 +30,7 @@ def ops(graph: Graph) -> list[str]:
 
 
 def values(graph: Graph) -> np.ndarray:
-    return run(graph, {"x": drawn(3, *shapes(graph)["x"])})["y"]
+    return run(graph, {"x": drawn(3, *graph.shapes["x"])})["y"]
 
 
 @given(
@@ -54,7 +54,7 @@ def test_gathered_sums_give_the_same_bits(
 
 def test_a_branch_is_left_with_its_products_and_one_sum_along_each_axis() -> None:
     graph = fuse_interpolated_sums(separable(upsampled((4, 6), channels=8, filters=2, factor=(4, 2))))
-    found = shapes(graph)
+    found = graph.shapes
     assert ops(graph) == ["input", *["conv"] * 3, "concat", *["interpolated_sum"] * 2, "activation"]
     assert [found[name] for name in ("y_taps", "y_rows", "y_sum2", "y")] == [
         (1, 4, 3 * 6, 6), (1, 16, 6, 6), (1, 16, 12, 2), (1, 16, 12, 2),
@@ -129,4 +129,4 @@ def test_a_crop_that_chooses_no_channels_is_no_term() -> None:
 def test_a_sum_that_cannot_be_is_refused(attrs: dict[str, object], reason: str) -> None:
     node = Node("y", "interpolated_sum", ("x",), {"axis": 2, **attrs})
     with pytest.raises(ModelError, match=reason):
-        shapes(Graph((image(2, 12, 9), node), ("x",), ("y",)))
+        _ = Graph((image(2, 12, 9), node), ("x",), ("y",)).shapes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.rewrite.sites import conv, drawn, image, joined, plain, upsampled
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.engine import find_lone_relus
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
@@ -36,7 +36,7 @@ def refusal(rule: Rule, graph: Graph, name: str = "y") -> str:
 
 def deviation(a: Graph, b: Graph, dtype: Any) -> float:
     """Largest difference of two graphs' outputs on drawn inputs, relative to the largest output."""
-    feeds = {name: drawn(i, *shapes(a)[name]) for i, name in enumerate(a.inputs)}
+    feeds = {name: drawn(i, *a.shapes[name]) for i, name in enumerate(a.inputs)}
     x, y = (run(graph, feeds, dtype=dtype)[graph.outputs[0]] for graph in (a, b))
     return float(np.abs(x - y).max() / max(np.abs(x).max(), 1e-30))
 
@@ -74,14 +74,14 @@ def test_rules_over_an_upsampled_map_keep_the_function_at_all_borders(graph: Gra
         match = rule.match(graph, "y")
         if isinstance(match, Match):
             other = rule.rewrite(graph, match)
-            assert shapes(other)["y"] == shapes(graph)["y"]
+            assert other.shapes["y"] == graph.shapes["y"]
             assert deviation(graph, other, np.float32) <= tolerance(graph)
             applied += 1
     kernel = graph["y"].weights["kernel"].shape[0]
     # A 1x1 kernel goes below as it is, unless its ReLU would be left alone behind a bilinear upsampling; a larger one can be
     # taken apart wherever the map is larger than half of it.
     blocked = graph["y"].attrs["activation"] == "relu" and graph["up"].attrs["interpolation"] == "bilinear"
-    assert applied >= (min(shapes(graph)["y"][1:3]) > kernel // 2 if kernel > 1 else not blocked)
+    assert applied >= (min(graph.shapes["y"][1:3]) > kernel // 2 if kernel > 1 else not blocked)
 
 
 @given(
@@ -95,7 +95,7 @@ def test_rules_over_an_upsampled_map_keep_the_function_at_all_borders(graph: Gra
 def test_winograd_keeps_the_function(size: tuple[int, int], channels: int, bias: bool, activation: str, axes: Any) -> None:
     graph = plain(size, channels, bias=bias, activation=activation)
     other = rewritten(Winograd(axes), graph)
-    assert shapes(other)["y"] == shapes(graph)["y"]
+    assert other.shapes["y"] == graph.shapes["y"]
     assert deviation(graph, other, np.float32) <= tolerance(graph)
 
 
@@ -137,7 +137,7 @@ def test_a_sum_of_two_parts_goes_back_to_one_convolution() -> None:
 def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations_at_full_size() -> None:
     graph = upsampled((4, 6), channels=8, filters=2, factor=(4, 4))
     other = rewritten(Separable(), graph)
-    found = shapes(other)
+    found = other.shapes
     convs = [node for node in other.nodes if node.op == "conv"]
     # The products of a row of the kernel are one convolution, side by side in the channels.
     assert [found[node.name] for node in convs] == [(1, 4, 6, 3 * 2)] * 3
@@ -162,7 +162,7 @@ def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations
 def test_one_interpolation_is_exact_at_every_even_scale_and_at_both_ends(factor: int, width: int) -> None:
     graph = in_eighths(upsampled((3, width), channels=2, factor=(2, factor), activation="linear"))
     other = rewritten(OneInterpolation(), graph)
-    found = shapes(other)
+    found = other.shapes
     assert sum(node.op == "add" and node.name.startswith("y_taps") for node in other.nodes) == 0, "the taps are not summed"
     kernel, filters = graph["y"].weights["kernel"], found["y"][3]
     np.testing.assert_array_equal(other["y_tap1"].weights["kernel"][0, 0, :, filters:-filters], kernel[1].sum(axis=0))
@@ -195,7 +195,7 @@ def test_winograd_multiplies_less(axes: Any, share: float) -> None:
 
 def test_winograd_pads_once_and_views_pairs_of_rows_side_by_side() -> None:
     other = rewritten(Winograd("rows"), plain((8, 10), channels=3, filters=2))
-    found = shapes(other)
+    found = other.shapes
     ops = [node.op for node in other.nodes]
     assert (ops.count("pad"), ops.count("reshape"), ops.count("crop"), ops.count("conv")) == (1, 2, 4, 4)
     assert found["y_padded"] == (1, 10, 10, 3)
@@ -206,7 +206,7 @@ def test_winograd_pads_once_and_views_pairs_of_rows_side_by_side() -> None:
 
 def test_winograd_in_both_directions_pads_once_and_lays_blocks_into_the_channels() -> None:
     other = rewritten(Winograd("both"), plain((8, 10), channels=3, filters=2))
-    found = shapes(other)
+    found = other.shapes
     ops = [node.op for node in other.nodes]
     assert (ops.count("pad"), ops.count("space_to_depth"), ops.count("depth_to_space"), ops.count("reshape")) == (1, 1, 1, 0)
     assert found["y_padded"] == (1, 10, 12, 3)
@@ -221,7 +221,7 @@ def test_winograd_in_both_directions_pads_once_and_lays_blocks_into_the_channels
 def test_low_rank_upsamples_fewer_channels_and_is_exact_at_full_rank() -> None:
     graph = upsampled((3, 3), channels=40, filters=2)
     other = rewritten(LowRank(), graph)
-    found = shapes(other)
+    found = other.shapes
     assert [found[node.name][3] for node in other.nodes if node.op == "upsample"] == [18]  # 3 * 3 * 2 of 40
     assert deviation(graph, other, np.float32) <= tolerance(graph)
 
@@ -327,7 +327,7 @@ def interleaved(filters: int) -> Graph:
 def test_a_pointwise_convolution_goes_before_the_moves_behind_winograd() -> None:
     graph = interleaved(filters=2)
     other = hoist_pointwise(graph)
-    found = shapes(other)
+    found = other.shapes
     assert [found[node.name] for node in other.nodes if node.name.startswith("head")] == [
         *[(1, 3, 8, 2)] * 2, (1, 3, 16, 2), (1, 6, 8, 2),
     ]  # fmt: skip

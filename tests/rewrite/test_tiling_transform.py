@@ -17,7 +17,7 @@ from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
+from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.reference import run
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
@@ -60,7 +60,7 @@ def assert_same_bits(graph: Graph, new: Graph, batch: int = 2) -> None:
 @given(graphs(), st.data())
 def test_strips_of_random_graphs_give_the_same_bits(graph: Graph, data: st.DataObject) -> None:
     out = graph.outputs[0]
-    count = data.draw(st.integers(2, shapes(graph)[out][1] // 2))
+    count = data.draw(st.integers(2, graph.shapes[out][1] // 2))
     found = tile_node(graph, out, count)
     event(type(found).__name__)
     assume(isinstance(found, TiledGraph))
@@ -150,10 +150,10 @@ def test_a_unet_in_every_form_gives_the_same_bits(unet: Graph, form: str) -> Non
     graph = FORMS[form](unet)
     found = stripped(graph, "mask", 5)
     assert_same_bits(graph, found.graph, batch=1)
-    wide = [name for name in found.region if shapes(graph)[name][1:3] == (64, 64)]
+    wide = [name for name in found.region if graph.shapes[name][1:3] == (64, 64)]
     assert len(wide) > 5
     boundary = {name for node in graph.nodes if node.name in found.region for name in node.inputs} - set(found.region)
-    assert max(shapes(graph)[name][3] for name in boundary if shapes(graph)[name][1] == 64) == 4, "only encoder 1 is whole"
+    assert max(graph.shapes[name][3] for name in boundary if graph.shapes[name][1] == 64) == 4, "only encoder 1 is whole"
     assert "dec2_fuse_conv" in boundary, "the next decoder is whole, not what it is summed from"
 
 
@@ -165,7 +165,7 @@ def test_what_the_region_computes_exists_nowhere_at_full_height() -> None:
     found = stripped(graph, "mask", 4)
     assert set(found.region) == {node.name for node in graph.nodes if node.op != "input"}
     assert found.rows == ((0, 8), (8, 16), (16, 24), (24, 32))
-    sizes = shapes(found.graph)
+    sizes = found.graph.shapes
     assert [node.name for node in found.graph.nodes if sizes[node.name][1] == 32] == ["skip", "mask"]
     assert found.graph["mask"].op == "concat"
     assert found.graph["mask"].attrs["axis"] == 1
@@ -316,7 +316,7 @@ def test_relus_stay_right_behind_the_sum_that_only_they_read() -> None:
     new = stripped(graph, graph.outputs[0], 3).graph
     relus = [node for node in new.nodes if is_relu(node)]
     assert len(relus) == 2 * 3
-    readers = consumers(new)
+    readers = new.consumers
     for relu in relus:
         assert new[relu.inputs[0]].op in ("add", "conv")
         assert readers[relu.inputs[0]] == (relu.name,)
@@ -422,7 +422,7 @@ def test_an_op_that_cannot_be_cut_is_refused_and_stops_the_region(op: str, attrs
     out = maps.add(op, *[first] * (2 if op == "concat" else 1), weights=dict(weights), **attrs)
     graph = maps.graph(out)
     assert reason in refused(graph, out, 2)
-    if shapes(graph)[out][1:] == (9, 4, CHANNELS):
+    if graph.shapes[out][1:] == (9, 4, CHANNELS):
         behind = maps.conv(maps.conv(out))
         assert out not in stripped(maps.graph(behind), behind, 2).region
 

@@ -9,7 +9,7 @@ from typing import Any
 import tf_keras
 
 from u3p_edge.errors import ModelError, U3pEdgeError
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 
 Convert = Callable[[tf_keras.Model], object]
@@ -72,7 +72,7 @@ def _parts(graph: Graph) -> Iterator[tuple[Node, Graph]]:
 
     Layers with several inputs, and layers whose input is flat, are left out.
     """
-    sizes, seen = shapes(graph), set[str]()
+    sizes, seen = graph.shapes, set[str]()
     for node in graph.nodes:
         kind = repr((node.op, node.attrs, [(k, w.shape) for k, w in node.weights.items()], [sizes[n] for n in node.inputs]))
         if len(node.inputs) != 1 or kind in seen or len(sizes[node.inputs[0]]) != _IMAGE_RANK:

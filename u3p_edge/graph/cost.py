@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import Shape
 
 _WIDE = 4
@@ -51,7 +51,7 @@ def cost(graph: Graph, *, bytes_per_element: int = 4) -> Cost:
     Raises:
         ModelError: as `shapes` does.
     """
-    found = shapes(graph)
+    found = graph.shapes
     weighted = [node for node in graph.nodes if node.weights]
     return Cost(
         macs=MappingProxyType({node.name: _macs(node, found) for node in graph.nodes if _multiplies(node)}),

@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes, substitute
+from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.ops import TRAINING_ONLY
 
 Array = npt.NDArray[np.float32]
@@ -115,10 +115,10 @@ def _gate(graph: Graph, swish: Node) -> Graph:
 def _fold_norm(graph: Graph, norm: Node) -> Graph:
     if norm.attrs["axis"] not in _CHANNELS:
         return graph
-    before, after = graph[norm.inputs[0]], [graph[name] for name in consumers(graph)[norm.name]]
+    before, after = graph[norm.inputs[0]], [graph[name] for name in graph.consumers[norm.name]]
     if before.op in CONVOLUTIONS and function(before) == "linear" and _only_reader(graph, before, norm):
         return substitute(_put(graph, _scale_output(before, norm)), norm.name, (), result=before.name)
-    shape = shapes(graph)[norm.name]
+    shape = graph.shapes[norm.name]
     if len(shape) != 4:
         return graph
     if after and norm.name not in graph.outputs and all(_takes_input_scale(node, shape[1:3]) for node in after):
@@ -129,7 +129,7 @@ def _fold_norm(graph: Graph, norm: Node) -> Graph:
 
 
 def _only_reader(graph: Graph, before: Node, reader: Node) -> bool:
-    return before.name not in graph.outputs and consumers(graph)[before.name] == (reader.name,)
+    return before.name not in graph.outputs and graph.consumers[before.name] == (reader.name,)
 
 
 def _takes_input_scale(node: Node, size: Sequence[int]) -> bool:

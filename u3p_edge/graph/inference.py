@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from u3p_edge.config import check_size
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.fold import drop_identities
-from u3p_edge.graph.ir import KERAS, Graph, Node, consumers, rename, shapes, subgraph, substitute
+from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute
 from u3p_edge.graph.mask_size import fit_mask
 from u3p_edge.graph.roles import Roles, roles
 
@@ -122,7 +122,7 @@ def ending(graph: Graph, name: str) -> str:
     if node.op in _KEEP_RANGE:
         return ending(graph, node.inputs[0])
     if node.op == "softmax":
-        last = node.attrs["axis"] == -1 or node.attrs["axis"] == len(shapes(graph)[name]) - 1
+        last = node.attrs["axis"] == -1 or node.attrs["axis"] == len(graph.shapes[name]) - 1
         return "softmax" if last else f"softmax over axis {node.attrs['axis']}"
     parts = [ending(graph, source) for source in node.inputs] if node.op in ("multiply", "add") else []
     if node.op == "multiply" and all(part in ("sigmoid", "softmax") for part in parts):
@@ -133,7 +133,7 @@ def ending(graph: Graph, name: str) -> str:
 def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
     """Return the graph whose first output is made of probabilities, their activation, and whether it had to be added."""
     output = graph.outputs[0]
-    channels = shapes(graph)[output][3]
+    channels = graph.shapes[output][3]
     wanted, found = ("sigmoid" if channels == 1 else "softmax"), ending(graph, output)
     if found == wanted:
         return graph, wanted, False
@@ -148,7 +148,7 @@ def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
 
 def _gated(graph: Graph, role: Roles) -> Graph:
     """Return the graph whose only output is the given graph's first output times its second."""
-    found = shapes(graph)
+    found = graph.shapes
     channels, units = found[graph.outputs[0]][3], found[graph.outputs[1]][-1]
     if ending(graph, graph.outputs[1]) != "sigmoid":
         raise ModelError(
@@ -172,7 +172,7 @@ def _one_unit(graph: Graph, unit: int, role: Roles) -> Graph:
 
     This is exact, because the ops between that layer and the output treat each channel independently.
     """
-    readers = consumers(graph)
+    readers = graph.consumers
 
     def uses(node: Node) -> int:
         return len(readers[node.name]) + graph.outputs.count(node.name)
@@ -206,7 +206,7 @@ def _notes(role: Roles, activation: str, added: bool, kept: Graph) -> Iterator[s
     if added:
         yield f"The model gave logits; {activation} was added to it."
     if role.gate:
-        two = activation == "sigmoid" and shapes(kept)[kept.outputs[1]][-1] == 2
+        two = activation == "sigmoid" and kept.shapes[kept.outputs[1]][-1] == 2
         which = "unit 1 ('present') of " if two else ""
         yield f"The activated mask is multiplied by {which}the gate {role.gate!r}."
     if role.others:

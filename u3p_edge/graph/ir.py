@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -146,14 +147,29 @@ class Graph:
     def __contains__(self, name: object) -> bool:
         return name in self._index
 
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of every node's tensor, batch axis first (1 unless an input fixes it); computed at the first use.
 
-def consumers(graph: Graph) -> Mapping[str, tuple[str, ...]]:
-    """Return, for every node, the names of the nodes that read it, in the graph's order, each once."""
-    found: dict[str, list[str]] = {node.name: [] for node in graph.nodes}
-    for node in graph.nodes:
-        for name in dict.fromkeys(node.inputs):
-            found[name].append(node.name)
-    return MappingProxyType({name: tuple(readers) for name, readers in found.items()})
+        Raises:
+            ModelError: shapes do not fit, or the size of an input is not fixed; the message names the node.
+        """
+        known: dict[str, Shape] = {}
+        for node in self.nodes:
+            try:
+                known[node.name] = OPS[node.op].shape(node.attrs, node.weights, tuple(known[name] for name in node.inputs))
+            except (ValueError, IndexError) as error:
+                raise ModelError(f"node {node.name!r} ({node.op}): {error}", mend=_mend(node)) from error
+        return MappingProxyType(known)
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """For every node, the names of the nodes that read it, in the graph's order, each once; computed at the first use."""
+        readers: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers[name].append(node.name)
+        return MappingProxyType({name: tuple(names) for name, names in readers.items()})
 
 
 def ancestors(graph: Graph, *names: str) -> frozenset[str]:
@@ -211,21 +227,6 @@ def rename(graph: Graph, renames: Mapping[str, str]) -> Graph:
         inputs=tuple(map(new, graph.inputs)),
         outputs=tuple(map(new, graph.outputs)),
     )
-
-
-def shapes(graph: Graph) -> Mapping[str, Shape]:
-    """Return the shape of every node's tensor, batch axis first (1 unless an input fixes it).
-
-    Raises:
-        ModelError: shapes do not fit, or the size of an input is not fixed; the message names the node.
-    """
-    found: dict[str, Shape] = {}
-    for node in graph.nodes:
-        try:
-            found[node.name] = OPS[node.op].shape(node.attrs, node.weights, tuple(found[name] for name in node.inputs))
-        except (ValueError, IndexError) as error:
-            raise ModelError(f"node {node.name!r} ({node.op}): {error}", mend=_mend(node)) from error
-    return MappingProxyType(found)
 
 
 def _mend(node: Node) -> str:

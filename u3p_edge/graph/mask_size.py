@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, consumers, rename, shapes, substitute
+from u3p_edge.graph.ir import Graph, Node, rename, substitute
 from u3p_edge.graph.ops import Shape
 
 _LARGEST = 16
@@ -25,7 +25,7 @@ def fit_mask(graph: Graph, mask: str | None) -> tuple[Graph, str | None, tuple[s
     Raises:
         ModelError: there is no output of that name, or it cannot be brought to the image's size.
     """
-    sizes = shapes(graph)
+    sizes = graph.shapes
     image = sizes[graph.inputs[0]]
     if mask is not None and mask not in graph.outputs:
         raise ModelError(f"the model has no output {mask!r}", mend=f"Its outputs are {', '.join(graph.outputs)}.")
@@ -61,7 +61,7 @@ def _factor(shape: Shape, image: Shape) -> int:
 
 
 def _unflatten(graph: Graph, name: str, image: Shape) -> tuple[Graph, str, tuple[str, ...]]:
-    sizes, readers = shapes(graph), consumers(graph)
+    sizes, readers = graph.shapes, graph.consumers
     node, behind = graph[name], list[Node]()
     while node.op in ("activation", "softmax") and len(readers[node.name]) == (0 if not behind else 1):
         behind.append(node)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.graph.scheme import is_relu
 
@@ -107,7 +107,7 @@ def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:
 
 def fused_nodes(graph: Graph) -> frozenset[str]:
     """Return the sums and products that only a ReLU reads: runtimes compute both in one kernel and store only the ReLU."""
-    readers = consumers(graph)
+    readers = graph.consumers
 
     def hidden(node: Node) -> bool:
         after = readers[node.name]
@@ -118,7 +118,7 @@ def fused_nodes(graph: Graph) -> frozenset[str]:
 
 def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[Life]:
     """Yield every buffer with its bytes and its lifetime; views share the buffer of their source."""
-    found, places = shapes(graph), _places(graph, hidden)
+    found, places = graph.shapes, _places(graph, hidden)
     owner: dict[str, str] = {}
     last: dict[str, int] = {}
     for node in graph.nodes:
@@ -136,7 +136,7 @@ def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> 
 
 def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
     """Return when each node is computed: at its index in the order, or a hidden one together with the last that reads it."""
-    readers = consumers(graph)
+    readers = graph.consumers
     places: dict[str, int] = {}
     for place, node in reversed(tuple(enumerate(graph.nodes))):
         later = [places[name] for name in readers[node.name]] if node.name in hidden else []

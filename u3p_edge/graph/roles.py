@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, ancestors, shapes
+from u3p_edge.graph.ir import Graph, ancestors
 from u3p_edge.graph.ops import Shape
 
 _JOINS = ("concat", "add")
@@ -38,7 +38,7 @@ def roles(graph: Graph, mask: str | None = None) -> Roles:
     Raises:
         ModelError: no output is a mask, several could be, or several could be gates; the message lists the outputs.
     """
-    found = shapes(graph)
+    found = graph.shapes
     names = tuple(dict.fromkeys(graph.outputs))
     size = found[graph.inputs[0]][1:3]
     masks = [name for name in names if len(found[name]) == 4 and found[name][1:3] == size]

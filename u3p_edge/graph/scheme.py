@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, consumers
+from u3p_edge.graph.ir import Graph, Node
 
 LOWEST, HIGHEST = -128, 127
 """The range of an int8 activation."""
@@ -98,7 +98,7 @@ class Quantized:
         unknown = sorted(name for name in (*self.scheme.tensors, *self.scheme.kernels) if name not in self.graph)
         if unknown:
             raise ModelError(f"the scheme speaks of {unknown[0]!r}, which the graph does not have")
-        readers = consumers(self.graph)
+        readers = self.graph.consumers
         for node in self.graph.nodes:
             _check_weights(node, self.scheme)
             fused = [name for name in readers[node.name] if is_relu(self.graph[name])]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from u3p_edge.export.tflite.lower_weights import FUNCTIONS
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 
 _SUMS = ("add", "multiply", "maximum", "minimum", "average")
 _TWO = 2
@@ -21,7 +21,7 @@ def make_timeable(graph: Graph) -> Graph:
 
     The result computes another function, so it is only good for timing. An op without a substitute stays unchanged.
     """
-    sizes = shapes(graph)
+    sizes = graph.shapes
     nodes = [new for node in graph.nodes for new in _make_timeable(node, len(sizes[node.name]))]
     return replace(graph, nodes=tuple(nodes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable
 from u3p_edge.pipeline.quantize import lost_or_gained
@@ -83,7 +83,7 @@ def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: f
 def parts(found: PruningResult) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float], Mapping[str, float]]:
     """Return channels and milliseconds of every node, before and after pruning."""
     graphs = (found.before, found.after)
-    channels = tuple({name: shape[-1] for name, shape in shapes(graph).items()} for graph in graphs)
+    channels = tuple({name: shape[-1] for name, shape in graph.shapes.items()} for graph in graphs)
     if found.table is None:
         return channels[0], channels[1], {}, {}
     predictor = Predictor(found.table)

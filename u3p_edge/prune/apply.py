@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.prune.dependency import ChannelGroup, find_groups
 from u3p_edge.prune.live_inputs import find_live_inputs
 from u3p_edge.prune.plan import PruningPlan
@@ -108,7 +108,7 @@ def mask_channels(graph: Graph, plan: PruningPlan) -> Graph:
 
 def _channels(graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan) -> dict[str, Mask]:
     """Return which channels of every tensor stay."""
-    kept = {name: np.ones(shape[-1], bool) for name, shape in shapes(graph).items()}
+    kept = {name: np.ones(shape[-1], bool) for name, shape in graph.shapes.items()}
     for group in found:
         dropped = list(plan.dropped(group))
         for name, positions in group.tensors.items():

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import TRAINING_ONLY, Shape
 
 Index = npt.NDArray[np.intp]
@@ -96,7 +96,7 @@ class Trace:
 
 def trace_channels(graph: Graph) -> Trace:
     """Return the index maps of a graph, and what else tracing it finds. Raises ModelError as `shapes` does."""
-    trace = Trace(shapes(graph))
+    trace = Trace(graph.shapes)
     for node in graph.nodes:
         trace.maps[node.name] = PASSAGES.get(node.op, _unknown)(trace, node, [trace.maps[name] for name in node.inputs])
     for name in graph.outputs:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import TRAINING_ONLY, Shape
 
 _LINEAR = frozenset(("conv", "conv_transpose", "dense"))
@@ -37,7 +37,7 @@ def find_live_inputs(graph: Graph, kept: Mapping[str, npt.NDArray[np.bool_]]) ->
         ModelError: a node would be left with no channels to read; the message names it.
     """
     gone = {name for name, mask in kept.items() if not mask.any()}
-    zero, found = _zeros(graph, gone), shapes(graph)
+    zero, found = _zeros(graph, gone), graph.shapes
     reads: dict[str, tuple[str, ...]] = {}
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, consumers
+from u3p_edge.graph.ir import Graph
 from u3p_edge.prune.dependency import ChannelGroup
 from u3p_edge.prune.importance import Importance
 from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
@@ -132,7 +132,7 @@ def merge_readers(graph: Graph) -> frozenset[str]:
     A node with several inputs may be removed when one input is left of it, but its merged readers may not.
     """
     several = {node.name for node in graph.nodes if len(node.inputs) > 1}
-    return frozenset(reader for name, readers in consumers(graph).items() if name in several for reader in readers) - several
+    return frozenset(reader for name, readers in graph.consumers.items() if name in several for reader in readers) - several
 
 
 class Move(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import Shape
 from u3p_edge.prune.apply import count_channels, rebuild_graph
 from u3p_edge.prune.dependency import ChannelGroup, find_groups
@@ -134,7 +134,7 @@ class ShapeOnlyGraph:
 
 
 def _tensor_lengths(graph: Graph, found: Sequence[ChannelGroup]) -> _Lengths[str]:
-    full = {name: shape[-1] for name, shape in shapes(graph).items()}
+    full = {name: shape[-1] for name, shape in graph.shapes.items()}
     return _lengths(full, [list(group.tensors.items()) for group in found])
 
 

@@ -28,7 +28,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from u3p_edge.graph.fold import function
-from u3p_edge.graph.ir import Graph, Node, consumers
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import SAME_SCALE
 from u3p_edge.quantize.support import UntrainableError
 
@@ -53,7 +53,7 @@ def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
     Raises:
         UntrainableError: the graph's output is not a probability, so nothing fixes its scale.
     """
-    readers = consumers(graph)
+    readers = graph.consumers
     placed: dict[str, Placement] = {}
     for node in graph.nodes:
         kind = _place(graph, readers, placed, node)

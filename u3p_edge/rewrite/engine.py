@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node, consumers
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
 from u3p_edge.rewrite.rules.cascade import cascade_pools
@@ -177,7 +177,7 @@ def find_lone_relus(graph: Graph) -> tuple[str, ...]:
 
     XNNPACK does not accept a separate int8 ReLU at all; there such a ReLU is 25 times slower than an addition.
     """
-    readers = consumers(graph)
+    readers = graph.consumers
 
     def fused(node: Node) -> bool:
         source = graph[node.inputs[0]]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes, subgraph
+from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.ops import Shape
 
 MOST = 8
@@ -53,7 +53,7 @@ def fuse_interpolated_sums(graph: Graph) -> Graph:
     Raises:
         ModelError: as `shapes` does.
     """
-    found, readers = shapes(graph), consumers(graph)
+    found, readers = graph.shapes, graph.consumers
     new: dict[str, Node] = {}
     for node in graph.nodes:
         if node.op == "add" and not _continues(graph, readers, node):

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.rule import Match, Rule
 
 
 def site_graph(graph: Graph, nodes: Sequence[str]) -> Graph:
     """Return some nodes as a graph of their own: what they read from outside is its inputs, the last node its output."""
-    found = shapes(graph)
+    found = graph.shapes
     inside = [node for node in graph.nodes if node.name in nodes]
     outside = dict.fromkeys(name for node in inside for name in node.inputs if name not in nodes)
     inputs = [Node(name, "input", (), {"shape": (None, *found[name][1:])}) for name in outside]
@@ -39,7 +39,7 @@ def deviation(site: Graph, rule: Rule) -> float:
         raise ValueError(f"{rule.name} does not apply to {site.outputs[0]!r}: {match}")
     draw = np.random.default_rng(0)
     feeds = {
-        name: draw.standard_normal(shape).astype(np.float32) for name, shape in shapes(small).items() if name in small.inputs
+        name: draw.standard_normal(shape).astype(np.float32) for name, shape in small.shapes.items() if name in small.inputs
     }
     expected, found = (run(graph, feeds)[site.outputs[0]] for graph in (small, rule.rewrite(small, match)))
     return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), np.finfo(np.float32).tiny))

@@ -21,7 +21,7 @@ from u3p_edge.files.tflite import check
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import per_operator
@@ -134,7 +134,7 @@ def _hidden(graph: Graph, quantized: Quantized | None) -> frozenset[str]:
 
 
 def _nodes(graph: Graph, quantized: Quantized | None) -> tuple[NodeCost, ...]:
-    found, hidden = shapes(graph), _hidden(graph, quantized)
+    found, hidden = graph.shapes, _hidden(graph, quantized)
     total = cost(graph, bytes_per_element=4 if quantized is None else 1)
     return tuple(
         NodeCost(
@@ -153,7 +153,7 @@ def _nodes(graph: Graph, quantized: Quantized | None) -> tuple[NodeCost, ...]:
 def _memory(graph: Graph, quantized: Quantized | None) -> MemoryUse:
     size = 4 if quantized is None else 1
     planned = memory.plan_memory(graph, bytes_per_element=size, fused=_hidden(graph, quantized))
-    found, placed = shapes(graph), {tensor.name: tensor for tensor in planned.tensors}
+    found, placed = graph.shapes, {tensor.name: tensor for tensor in planned.tensors}
     alive = [Alive(name, found[name], placed[name].bytes) for name in planned.at_peak]
     # The last of them to come alive brings about the peak.
     at = graph.nodes[max(placed[name].first for name in planned.at_peak)].name

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import DataError
-from u3p_edge.graph.ir import Graph, shapes
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_layers import LAYERS
 from u3p_edge.training.dataset import one_hot
@@ -94,7 +94,7 @@ def mean_squares(
     """
     _check(model, images)
     graph = from_keras(model)
-    widths = {name: shape[-1] for name, shape in shapes(graph).items()}
+    widths = {name: shape[-1] for name, shape in graph.shapes.items()}
     twin = to_keras(graph)
     probe = tf_keras.Model(twin.input, [twin.get_layer(name).output for name in widths])
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.schema import Tensor
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import TRAINING_ONLY, Shape
 from u3p_edge.graph.scheme import Scheme, is_relu
 
@@ -84,7 +84,7 @@ class Context:
 
 def context(graph: Graph, scheme: Scheme | None) -> Context:
     """Collect what is known of a graph before it is written. Raises ModelError as `shapes` does."""
-    return Context(graph, scheme, shapes(graph), _aliases(graph, scheme), _fused(graph, scheme))
+    return Context(graph, scheme, graph.shapes, _aliases(graph, scheme), _fused(graph, scheme))
 
 
 def resolve(alias: Mapping[str, str], name: str) -> str:
@@ -110,7 +110,7 @@ def _fused(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
     In a float graph every ReLU that can be fused is. In an integer graph those are whose input has no quantization in the
     scheme.
     """
-    readers, found = consumers(graph), {}
+    readers, found = graph.consumers, {}
     for node in graph.nodes:
         alone = len(readers[node.name]) == 1 and node.name not in graph.outputs
         fuses = node.op in _FUSES_RELU and node.attrs.get("activation", "linear") == "linear"

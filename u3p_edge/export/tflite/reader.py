@@ -17,7 +17,7 @@ from u3p_edge.export.tflite.names import list_names
 from u3p_edge.export.tflite.read_ops import READERS, Reading, fused
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.tflite.undo_layouts import undo_layouts
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
 
@@ -134,7 +134,7 @@ def _scales(at: Reading, node: Node) -> npt.NDArray[np.float32]:
 
 def _check_shapes(file: TFLiteGraph, graph: Graph, called: Mapping[int, str]) -> None:
     """Check that the shapes of the maps in the file are those that the graph computes."""
-    found = shapes(graph)
+    found = graph.shapes
     for index, name in called.items():
         tensor = file.tensors[index]
         if found[name] != tensor.shape:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import Shape
 from u3p_edge.latency.table.layers import KERNELS, joins_channels, make_layer_graph
 
@@ -58,7 +58,7 @@ class _Channels:
 
 def narrow_graph(graph: Graph, width: Width) -> Graph:
     """Return the graph with the channels that `width` gives, and float32 dummy weights. Raises ModelError as `shapes` does."""
-    found, seen = shapes(graph), _Channels()
+    found, seen = graph.shapes, _Channels()
     for node in graph.nodes:
         seen.layout[node.name] = _layout(seen, node, found)
     for name in graph.outputs:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from u3p_edge.graph.ir import Graph, Node, shapes, substitute
+from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.rewrite.rule import Match, Refusal
 
 
@@ -67,7 +67,7 @@ def _size(pool: Node) -> tuple[int, int]:
 
 
 def _tiles(graph: Graph, pool: Node) -> bool:
-    height, width = shapes(graph)[pool.inputs[0]][1:3]
+    height, width = graph.shapes[pool.inputs[0]][1:3]
     return tuple(pool.attrs["strides"]) == _size(pool) and height % _size(pool)[0] == 0 and width % _size(pool)[1] == 0
 
 

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.low_rank import LowRank
 from u3p_edge.rewrite.rules.pieces import is_plain, replace_nodes
@@ -55,7 +55,7 @@ class ColumnsAsChannels:
         conv = graph[name]
         if conv.op != "conv":
             return None
-        reason = is_plain(conv) or self._reason(conv, shapes(graph)[name][2])
+        reason = is_plain(conv) or self._reason(conv, graph.shapes[name][2])
         if reason:
             return Refusal(reason)
         return LowRank().match(graph, name) if self.low_rank else Match(name, (name,))
@@ -74,7 +74,7 @@ class ColumnsAsChannels:
         """See `Rule.rewrite`."""
         if self.low_rank:
             graph = LowRank().rewrite(graph, match)
-        conv, (_, height, width, filters) = graph[match.node], shapes(graph)[match.node]
+        conv, (_, height, width, filters) = graph[match.node], graph.shapes[match.node]
         name, g, channels = conv.name, self.group, conv.weights["kernel"].shape[2]
         weights = {"kernel": _grouped(conv.weights["kernel"], g)}
         if "bias" in conv.weights:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import add_maps, bias_of, is_plain, replace_nodes
 
@@ -40,7 +40,7 @@ class SplitConcat:
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
         joined, conv = (graph[name] for name in match.nodes)
-        widths = [shapes(graph)[name][3] for name in joined.inputs]
+        widths = [graph.shapes[name][3] for name in joined.inputs]
         kernels = np.split(conv.weights["kernel"], np.cumsum(widths)[:-1], axis=2)
         parts = list(_parts(conv, joined.inputs, kernels))
         new = [*parts, *add_maps(conv.name, [part.name for part in parts], conv.attrs["activation"] == "relu")]
@@ -66,7 +66,7 @@ class JoinSum:
         added = graph[name]
         if added.op != "add" or any(graph[source].op != "conv" for source in added.inputs):
             return None
-        convs, readers = [graph[source] for source in added.inputs], consumers(graph)
+        convs, readers = [graph[source] for source in added.inputs], graph.consumers
         if any(readers[conv.name] != (name,) or conv.name in graph.outputs for conv in convs):
             return Refusal("something else reads one of the convolutions")
         if len({conv.name for conv in convs}) < len(convs):
@@ -75,7 +75,7 @@ class JoinSum:
             return Refusal(next((r for r in map(is_plain, convs) if r), "one of the convolutions is not linear"))
         if len({conv.weights["kernel"].shape[:2] for conv in convs}) > 1:
             return Refusal("the kernels differ in size")
-        if len({shapes(graph)[conv.name] for conv in convs}) > 1:
+        if len({graph.shapes[conv.name] for conv in convs}) > 1:
             return Refusal("the maps differ in size")
         return Match(name, (*added.inputs, name))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import is_plain, replace_nodes
 
@@ -41,7 +41,7 @@ class PointwiseFirst:
             return Refusal(is_plain(conv))
         if conv.weights["kernel"].shape[3] >= conv.weights["kernel"].shape[2]:
             return Refusal("it has as many channels out as in, so nothing less would be moved")
-        if consumers(graph)[move.name] != (name,) or move.name in graph.outputs:
+        if graph.consumers[move.name] != (name,) or move.name in graph.outputs:
             return Refusal("something else reads the moved map")
         return Match(name, (move.name, name))
 
@@ -51,7 +51,7 @@ class PointwiseFirst:
         parts = [replace(conv, name=f"{conv.name}_of{i}", inputs=(source,)) for i, source in enumerate(move.inputs)]
         attrs = dict(move.attrs)
         if move.op == "reshape":
-            attrs["target_shape"] = (*shapes(graph)[move.name][1:3], conv.weights["kernel"].shape[3])
+            attrs["target_shape"] = (*graph.shapes[move.name][1:3], conv.weights["kernel"].shape[3])
         moved = Node(conv.name, move.op, tuple(part.name for part in parts), attrs)
         return replace_nodes(graph, match.nodes, [*parts, moved])
 
@@ -68,7 +68,7 @@ def hoist_pointwise(graph: Graph) -> Graph:
 
 
 def _moves(graph: Graph, node: Node) -> bool:
-    found = shapes(graph)
+    found = graph.shapes
     if node.op == "reshape":
         before, after = found[node.inputs[0]], found[node.name]
         return len(before) == len(after) == 4 and before[3] == after[3]

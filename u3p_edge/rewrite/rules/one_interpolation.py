@@ -31,7 +31,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import add_maps, replace_nodes
 from u3p_edge.rewrite.rules.separable import Separable, column_taps
@@ -54,14 +54,14 @@ class OneInterpolation:
             return Refusal("it needs a bilinear upsampling by an even factor along columns")
         if conv.weights["kernel"].shape[1] != 3:
             return Refusal(f"its kernel has {conv.weights['kernel'].shape[1]} columns, not 3")
-        if shapes(graph)[up.inputs[0]][2] < 2:
+        if graph.shapes[up.inputs[0]][2] < 2:
             return Refusal("the small map has one column, and nothing to interpolate between")
         return found
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
         up, conv = (graph[name] for name in match.nodes)
-        _, height, width, filters = shapes(graph)[conv.name]
+        _, height, width, filters = graph.shapes[conv.name]
         factor, name = up.attrs["size"][1], conv.name
         nodes, (left, whole, right) = column_taps(up, _summed(conv), width // factor)
         nodes.append(Node(f"{name}_up", "upsample", (whole,), {"size": (1, factor), "interpolation": "bilinear"}))

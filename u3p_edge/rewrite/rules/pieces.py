@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.ir import Graph, Node, consumers
+from u3p_edge.graph.ir import Graph, Node
 
 ROWS, COLUMNS = 0, 1
 Array = npt.NDArray[np.float32]
@@ -82,7 +82,7 @@ def replace_nodes(graph: Graph, nodes: Sequence[str], new: Sequence[Node]) -> Gr
 
     Those of `nodes` that something else still reads stay.
     """
-    readers = consumers(graph)
+    readers = graph.consumers
     gone: set[str] = {nodes[-1]}
     for name in reversed(nodes[:-1]):
         if name not in graph.outputs and set(readers[name]) <= gone:

@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules import upsampled
 from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, add_maps, bias_of, conv_node, replace_nodes, shift_map
@@ -46,7 +46,7 @@ class Separable:
         if not isinstance(found, Match):
             return found
         height, width = graph[name].weights["kernel"].shape[:2]
-        rows, columns = shapes(graph)[name][1:3]
+        rows, columns = graph.shapes[name][1:3]
         if width == 1:
             return Refusal("its kernel is one column wide, and the last sum, which carries name and ReLU, is over columns")
         if rows <= height // 2 or columns <= width // 2:
@@ -56,7 +56,7 @@ class Separable:
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
         up, conv = (graph[name] for name in match.nodes)
-        return replace_nodes(graph, match.nodes, _nodes(up, conv, shapes(graph)[up.inputs[0]][2]))
+        return replace_nodes(graph, match.nodes, _nodes(up, conv, graph.shapes[up.inputs[0]][2]))
 
 
 def _nodes(up: Node, conv: Node, width: int) -> list[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from u3p_edge.graph.ir import Graph, consumers
+from u3p_edge.graph.ir import Graph
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import is_plain
 
@@ -13,6 +13,6 @@ def match_upsampled(graph: Graph, name: str) -> Match | Refusal | None:
     if conv.op != "conv" or graph[conv.inputs[0]].op != "upsample":
         return None
     reason = is_plain(conv)
-    if not reason and (consumers(graph)[conv.inputs[0]] != (name,) or conv.inputs[0] in graph.outputs):
+    if not reason and (graph.consumers[conv.inputs[0]] != (name,) or conv.inputs[0] in graph.outputs):
         reason = "something else reads the upsampled map, so it would be computed all the same"
     return Refusal(reason) if reason else Match(name, (conv.inputs[0], name))

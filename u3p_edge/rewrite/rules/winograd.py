@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph, Node, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import Shape
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, Array, add_maps, conv_node, is_plain, replace_nodes
@@ -57,7 +57,7 @@ class Winograd:
         conv = graph[name]
         if conv.op != "conv":
             return None
-        reason = is_plain(conv) or self._reason(conv, shapes(graph)[name])
+        reason = is_plain(conv) or self._reason(conv, graph.shapes[name])
         return Refusal(reason) if reason else Match(name, (name,))
 
     def _reason(self, conv: Node, shape: Shape) -> str:
@@ -72,7 +72,7 @@ class Winograd:
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
         conv = graph[match.node]
-        _, height, width, _ = shapes(graph)[match.node]
+        _, height, width, _ = graph.shapes[match.node]
         new = _by_rows(conv, (height, width)) if self.axes == "rows" else _by_both(conv)
         return replace_nodes(graph, match.nodes, list(new))
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from u3p_edge.graph.ir import Graph, Node, consumers, shapes
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import Shape
 from u3p_edge.graph.scheme import is_relu
 from u3p_edge.rewrite.rule import Refusal
@@ -72,7 +72,7 @@ def find_region(graph: Graph, out: str) -> Region | Refusal:
     """
     if out not in graph:
         return Refusal(f"the graph has no node {out!r}")
-    found = shapes(graph)
+    found = graph.shapes
     ways = {node.name: row_geometry(node, tuple(found[name] for name in node.inputs), found[node.name]) for node in graph.nodes}
     if ways[out].refusal:
         return Refusal(f"{out!r} cannot be cut into strips: {ways[out].refusal}")
@@ -92,7 +92,7 @@ def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
     neighbouring rows. Run whole, the steps below need next to no memory, and what is above them needs no row beyond a cut.
     """
     yield whole
-    readers, widest = consumers(graph), max(math.prod(whole.shapes[name]) for name in whole.nodes)
+    readers, widest = graph.consumers, max(math.prod(whole.shapes[name]) for name in whole.nodes)
     node = graph[whole.out]
     while len(node.inputs) == 1:
         above, row = node.inputs[0], whole.shapes[node.name][1] // 2
@@ -108,7 +108,7 @@ def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
 
 def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str, Geometry]) -> Mapping[str, bool]:
     """Return the nodes that can join, each with whether it is below an upsampling along the rows."""
-    readers, low = consumers(graph), {out: False}
+    readers, low = graph.consumers, {out: False}
     for node in reversed(graph.nodes):
         own = tuple(graph[name] for name in readers[node.name])
         if not own or node.name in (out, *graph.outputs) or any(reader.name not in low for reader in own):
@@ -154,7 +154,7 @@ def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str,
     computes their input, and convolutions whose map is slim beside the widest. The slim map takes the place of its input and
     stays whole.
     """
-    readers, kept = consumers(graph), set(low)
+    readers, kept = graph.consumers, set(low)
     widest = max(math.prod(found[name]) for name in low)
 
     def asked(node: Node) -> bool:
