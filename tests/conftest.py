@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command_line import Program, make_keras_files, make_pictures
+from tests.support.paths import REPOSITORY
+from tests.support.small_artifacts import Zoo, make_threshold, make_zoo
+
 if TYPE_CHECKING:
-    from article_model import Builder
+    from tests.support.article_model import Builder
 
 # Before TensorFlow is imported by any test: no start-up noise, no search for accelerators.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-
-# Helpers beside this file (article_model.py) are imported by tests in the folders below it.
-sys.path.insert(0, str(REPOSITORY / "tests"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +41,42 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def article_builder(shared: Path) -> Builder:
     """The article's own `unet3p_2d`, run under tf_keras from its text."""
-    from article_model import load_article_builder  # imports TensorFlow, which most tests do not need
+    from tests.support.article_model import load_article_builder  # imports TensorFlow, which most tests do not need
 
     return load_article_builder(shared)
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """One tiny real network in every format."""
+    return make_zoo(tmp_path_factory.getbasetemp() / "zoo")
+
+
+@pytest.fixture(scope="session")
+def threshold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TFLite file that says which pixels are bright."""
+    return make_threshold(tmp_path_factory.getbasetemp() / "threshold")
+
+
+@pytest.fixture(scope="session")
+def keras_files(zoo: Zoo) -> dict[str, Path]:
+    """The zoo's network as tf_keras saves it, by suffix."""
+    return make_keras_files(zoo)
+
+
+@pytest.fixture(scope="session")
+def keras_file(keras_files: dict[str, Path]) -> Path:
+    """The zoo's network as a .keras file."""
+    return keras_files[".keras"]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of the zoo's pictures."""
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """`u3p-edge`, run in this process."""
+    return Program(monkeypatch, capsys)

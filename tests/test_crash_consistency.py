@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import make_keras_files, make_pictures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from killing import changes_files, killed_at
-from small_artifacts import make_zoo
 
+from tests.support.killing import changes_files, killed_at
+from tests.support.paths import REPOSITORY
 from u3p_edge.artifact import (
     MANIFEST,
     Artifact,
@@ -253,25 +252,13 @@ def test_what_is_pending_survives_a_training_in_the_same_folder(tmp_path: Path) 
 
 
 def crash(kind: str, keras_file: Path, pictures: Path, folder: Path, kills: str) -> str:
-    """What tests/crash_end_to_end.py prints at its end."""
-    script = Path(__file__).parent / "crash_end_to_end.py"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    line = [sys.executable, str(script), kind, str(keras_file), str(pictures), str(folder), kills]
+    """What tests/support/crash_end_to_end.py prints at its end."""
+    line = [sys.executable, "-m", "tests.support.crash_end_to_end", kind, str(keras_file), str(pictures), str(folder), kills]
     # A forked process that waited for a lock of TensorFlow's would wait for ever.
     seconds = None if kills == "all" else 900
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=seconds)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=seconds)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
-
-
-@pytest.fixture(scope="module")
-def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_keras_files(make_zoo(tmp_path_factory.getbasetemp() / "zoo"))[".keras"]
 
 
 @pytest.mark.parametrize("kind", ["train", "export"])

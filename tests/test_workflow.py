@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
 
+from tests.support.paths import REPOSITORY
 from u3p_edge.cli.main import app
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = (REPOSITORY / ".github" / "workflows" / "edge.yml").read_text(encoding="utf-8")
 
 

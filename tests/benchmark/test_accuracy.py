@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from small_artifacts import Zoo, picture, truth
 
+from tests.support.small_artifacts import Zoo, picture, truth
 from u3p_edge.benchmark import accuracy
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels, score
 from u3p_edge.runtime import open_session

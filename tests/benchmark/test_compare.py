@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sample_results import ENVIRONMENT, result
 
+from tests.support.sample_results import ENVIRONMENT, result
 from u3p_edge.benchmark.ceilings import Ceilings
 from u3p_edge.benchmark.checks import Check, Tolerances, Verdict
 from u3p_edge.benchmark.compare import Scope, gate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_artifacts import Zoo
 
+from tests.support.small_artifacts import Zoo
 from u3p_edge.benchmark.frames import frame_pixels, time_frames
 from u3p_edge.benchmark.result import Frames
 from u3p_edge.config import Preprocessing

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_artifacts import Zoo
 
+from tests.support.paths import REPOSITORY
+from tests.support.small_artifacts import Zoo
 from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.errors import ModelError
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_results import result
 
+from tests.support.paths import REPOSITORY
+from tests.support.sample_results import result
 from u3p_edge.benchmark.result import Accuracy, Distances, Latency, Memory, RunResult, read_result, save_result
 from u3p_edge.errors import ArtifactError, ConfigError
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @settings(max_examples=30, deadline=None)  # the machine is shared

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from small_artifacts import Zoo, picture
 
+from tests.support.small_artifacts import Zoo, picture
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.benchmark.timing import CHECKED, MINIMUM_ROUNDS, interleave
 from u3p_edge.runtime import open_session

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import QUICK, Program, command, left_in, make_pictures, refusal
 from PIL import Image
-from small_artifacts import SHAPE, Zoo, picture, truth
 
+from tests.support.command_line import QUICK, Program, command, left_in, make_pictures, refusal
+from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.artifact import read_manifest, sha256_of
 from u3p_edge.config import Preprocessing, default_metadata
 

@@ -11,10 +11,10 @@ import pytest
 import typer
 from click.testing import Result
 from PIL import Image
-from sample_results import result
-from small_artifacts import Zoo, picture, truth
 from typer.testing import CliRunner
 
+from tests.support.sample_results import result
+from tests.support.small_artifacts import Zoo, picture, truth
 from u3p_edge.benchmark.result import read_result, save_result
 from u3p_edge.cli.bench import bench, command_line, show
 from u3p_edge.cli.gate import gate

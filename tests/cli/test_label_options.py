@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from command_line import Program, refusal
 from PIL import Image
 
+from tests.support.command_line import Program, refusal
 from u3p_edge.training.recipe import read_train_recipe
 
 

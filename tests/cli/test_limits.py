@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import Program, refusal, run_process
 from PIL import Image
-from small_artifacts import Zoo
-from tflite_models import graph
 
+from tests.support.command_line import Program, refusal, run_process
+from tests.support.small_artifacts import Zoo
+from tests.support.tflite_models import graph
 from u3p_edge.config import MAX_THREADS, Preprocessing, default_metadata
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Node

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from command_line import Program, make_pictures, refusal, run_process
-from small_artifacts import Zoo
 
+from tests.support.command_line import Program, make_pictures, refusal, run_process
+from tests.support.small_artifacts import Zoo
 from u3p_edge.cli.main import app
 from u3p_edge.recipes.named import NAMES
 
@@ -87,7 +87,8 @@ def test_a_dry_run_refuses_the_data_that_the_run_refuses(
     program: Program, keras_files: dict[str, Path], tmp_path: Path
 ) -> None:
     from PIL import Image
-    from small_artifacts import truth
+
+    from tests.support.small_artifacts import truth
 
     folder = make_pictures(tmp_path / "pictures")
     Image.fromarray(truth(0) + 1).save(folder / "masks" / "p0.png")  # four classes, for a model of three

@@ -7,10 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from command_line import Ended, Program, run_process
-from sample_results import result
-from small_artifacts import Zoo
 
+from tests.support.command_line import Ended, Program, run_process
+from tests.support.sample_results import result
+from tests.support.small_artifacts import Zoo
 from u3p_edge.benchmark.result import RunResult, save_result
 from u3p_edge.config import Metadata
 from u3p_edge.report import pareto

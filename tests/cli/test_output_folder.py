@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import QUICK, Program, refusal
-from small_artifacts import Zoo
 
+from tests.support.command_line import QUICK, Program, refusal
+from tests.support.small_artifacts import Zoo
 from u3p_edge.cli.bench import command_line
 from u3p_edge.latency.cache import FOLDER, default_folder
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import QUICK, Program, command, refusal, run_process
-from small_artifacts import Zoo
 
+from tests.support.command_line import QUICK, Program, command, refusal, run_process
+from tests.support.small_artifacts import Zoo
 from u3p_edge import __version__
 
 COMMANDS = (*("export", "recipes", "train", "predict", "bench", "gate", "inspect", "rewrite", "data check", "device profile"),)
@@ -99,8 +99,7 @@ def test_a_word_that_is_no_command_or_option_ends_with_2(program: Program, tmp_p
 
 
 def test_gate_ends_with_0_1_or_3(program: Program, tmp_path: Path) -> None:
-    from sample_results import result
-
+    from tests.support.sample_results import result
     from u3p_edge.benchmark.result import save_result
 
     kept, worse, other = (tmp_path / f"{name}.json" for name in ("kept", "worse", "other"))

@@ -9,9 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from command_line import REPOSITORY, Program
-from small_artifacts import Zoo
 
+from tests.support.command_line import Program
+from tests.support.paths import REPOSITORY
+from tests.support.small_artifacts import Zoo
 from u3p_edge.cli.progress import duration, stages
 
 TWO_STAGES = """

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_folders import make_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.support.data_folders import make_folder
 from u3p_edge.cli.data import data_app
 from u3p_edge.data.check import check_folder
 from u3p_edge.data.embedded import NAMES, embedded_folder

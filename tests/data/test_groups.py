@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from data_folders import make_folder
 
+from tests.support.data_folders import make_folder
 from u3p_edge.data.check import check_folder
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.groups import NameGroups, group_by_name

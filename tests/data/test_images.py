@@ -10,19 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.picture_files import GREY, RGB, write
 from u3p_edge.data.decode import open_picture
 from u3p_edge.data.images import read_image
 from u3p_edge.data.masks import read_mask
 from u3p_edge.errors import DataError
-
-GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
-RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
-
-
-def write(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
-    picture = Image.fromarray(pixels)
-    (picture if mode is None else picture.convert(mode)).save(path)
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["png", "PNG", "tif", "tiff", "bmp"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_images import GREY, RGB, write
 
+from tests.support.picture_files import GREY, RGB, write
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.labels import LabelRule, parse_mapping
 from u3p_edge.data.masks import read_mask, read_values

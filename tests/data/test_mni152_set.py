@@ -7,16 +7,16 @@ import importlib.util
 import json
 import sys
 from collections import defaultdict
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.paths import REPOSITORY
 from u3p_edge.artifact import sha256_of
 
-CALIBRATION = Path(__file__).resolve().parents[2] / "calibration"
+CALIBRATION = REPOSITORY / "calibration"
 FOLDER = CALIBRATION / "mni152"
 
 

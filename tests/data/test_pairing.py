@@ -8,9 +8,9 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
-from data_folders import make_folder
 from PIL import Image
 
+from tests.support.data_folders import make_folder
 from u3p_edge.data.check import check_folder
 from u3p_edge.data.folder import read_folder
 from u3p_edge.errors import DataError

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from small_artifacts import Zoo
 
+from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
 from u3p_edge.files.onnx_check import check
 from u3p_edge.runtime import open_session

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Worker
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from mutate import EDITS, Edit, apply
-from readers import READERS
-from texts import texts
+
+from tests.support.fuzz.mutate import EDITS, Edit, apply
+from tests.support.fuzz.process import Worker
+from tests.support.fuzz.readers import READERS
+from tests.support.fuzz.texts import texts
 
 HERE = Path(__file__).parent
 SECONDS = float(os.environ.get("U3P_EDGE_FUZZ_SECONDS", "0"))

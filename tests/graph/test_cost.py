@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from article_model import Builder
 
+from tests.support.article_model import Builder
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tf_keras
-from int8_models import blobs, every_op, unet, with_statistics
 from tf_keras import layers
 
+from tests.support.int8_models import blobs, every_op, unet, with_statistics
 from u3p_edge.graph.fold import fold_batch_norm, function
 from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.keras_io import from_keras, to_keras

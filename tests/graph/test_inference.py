@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tf_keras
-from article_model import Builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.article_model import Builder
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.inference import Inference, inference_graph
 from u3p_edge.graph.ir import Graph, Node, rename

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from article_model import Builder
 
+from tests.support.article_model import Builder
 from u3p_edge.errors import ModelError
 from u3p_edge.graph import keras_own
 from u3p_edge.graph.ir import Graph, Node

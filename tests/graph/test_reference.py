@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from single_ops import SHAPE, images, of, single, weights
 
+from tests.support.single_ops import SHAPE, images, of, single, weights
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.ops import FUNCTIONS, OPS, TRAINING_ONLY
@@ -153,7 +153,7 @@ def test_an_activation_is_as_keras_alone_and_behind_a_convolution(function: str)
 
 def test_every_op_is_tested() -> None:
     graphs = (*EXACT.values(), *(graph for graph, _ in (*SUMS.values(), *FEW.values())))
-    # Keras has no layer that is an interpolated sum: tests/rewrite/test_interpolated.py holds it against the sum itself.
+    # Keras has no layer that is an interpolated sum: tests/rewrite/test_interpolated_sums.py holds it against the sum itself.
     elsewhere = {"input", "activation", "layer_norm", "interpolated_sum"}
     assert {graph["y"].op for graph in graphs} | elsewhere == set(OPS)
 

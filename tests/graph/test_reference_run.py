@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from single_ops import Array, images, of, single, weights
 
+from tests.support.single_ops import Array, images, of, single, weights
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS

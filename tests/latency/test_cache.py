@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from test_table_layer_key import network
 
+from tests.support.timed_graphs import conv_and_pool
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency import cache
 from u3p_edge.latency.cache import FILE, cached, default_folder
 from u3p_edge.latency.probe import Target
 
 INT8 = Target("int8")
-PAIR = (network(), network(channels=8))
+PAIR = (conv_and_pool(), conv_and_pool(channels=8))
 
 
 class Stopwatch:
@@ -40,7 +40,7 @@ def watch() -> Stopwatch:
 
 def test_the_second_run_of_the_program_does_not_measure(watch: Stopwatch, tmp_path: Path) -> None:
     first = cached(watch, INT8, tmp_path)(PAIR)
-    assert cached(watch, INT8, tmp_path)((network(seed=3), network(channels=8, names="x"))) == first
+    assert cached(watch, INT8, tmp_path)((conv_and_pool(seed=3), conv_and_pool(channels=8, names="x"))) == first
     assert watch.calls == 1
 
 
@@ -54,7 +54,7 @@ def test_another_target_is_measured(other: Target, watch: Stopwatch, tmp_path: P
 def test_figures_of_two_calls_are_never_mixed(watch: Stopwatch, tmp_path: Path) -> None:
     measure = cached(watch, INT8, tmp_path)
     measure(PAIR)
-    third = network(channels=9)
+    third = conv_and_pool(channels=9)
     assert measure((PAIR[0], third)) == (3.0, 4.0), "a known graph beside an unknown one is measured again"
     assert measure((PAIR[0],)) == (5.0,), "a part of a call is another call"
     assert measure(PAIR) == (1.0, 2.0)

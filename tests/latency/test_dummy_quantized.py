@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from test_per_op import twins
 
+from tests.support.timed_graphs import twins
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node

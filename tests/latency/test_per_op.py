@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_probe import convolution, every_end
 
+from tests.support.timed_graphs import convolution, every_end, twins
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import write_tflite
@@ -20,18 +20,6 @@ from u3p_edge.latency.per_op import per_op, per_operator
 def one_small_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The peak of a small convolution is found sooner; nothing here looks at how high it is."""
     monkeypatch.setattr(module, "PEAK_LAYERS", ((1, 64, 16),))
-
-
-def twins() -> Graph:
-    """Two convolutions of one shape and other weights, one of another shape."""
-    kernels = [np.random.default_rng(seed).standard_normal((3, 3, 4, 4), np.float32) for seed in (0, 1)]
-    nodes = (
-        Node("x", "input", (), {"shape": (None, 8, 8, 4)}),
-        Node("first", "conv", ("x",), {"padding": "same"}, {"kernel": kernels[0]}),
-        Node("second", "conv", ("first",), {"padding": "same"}, {"kernel": kernels[1]}),
-        Node("third", "conv", ("second",), {"padding": "valid"}, {"kernel": kernels[0]}),
-    )
-    return Graph(nodes, ("x",), ("third",))
 
 
 @pytest.mark.parametrize("integers", [True, False])

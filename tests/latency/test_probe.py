@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from tests.support.timed_graphs import convolution, every_end
 from u3p_edge.errors import ConfigError
 from u3p_edge.export.tflite import schema
 from u3p_edge.graph.ir import Graph, Node
@@ -15,32 +16,6 @@ from u3p_edge.latency import probe
 from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Target, interleave_calls, measure_graphs, to_file
 
 Weights = dict[str, np.ndarray]
-
-
-def convolution(channels: int, size: int = 32) -> Graph:
-    """One 3x3 convolution that keeps its channels, with a ReLU: 9 * channels**2 * size**2 multiply-accumulates."""
-    kernel = np.random.default_rng(0).standard_normal((3, 3, channels, channels), np.float32)
-    weights = {"kernel": kernel, "bias": np.ones(channels, np.float32)}
-    conv = Node("y", "conv", ("x",), {"padding": "same", "activation": "relu"}, weights)
-    return Graph((Node("x", "input", (), {"shape": (None, size, size, channels)}), conv), ("x",), ("y",))
-
-
-def every_end() -> Graph:
-    """Two inputs, a ReLU behind an addition, a concatenation along rows, a softmax below a resize."""
-    kernel = np.ones((1, 1, 4, 3), np.float32)
-    nodes = (
-        Node("a", "input", (), {"shape": (None, 8, 8, 4)}),
-        Node("b", "input", (), {"shape": (None, 8, 8, 4)}),
-        Node("sum", "add", ("a", "b")),
-        Node("relu", "activation", ("sum",), {"function": "relu"}),
-        Node("cut", "crop", ("relu",), {"cropping": ((1, 0), (0, 0))}),
-        Node("moved", "pad", ("cut",), {"padding": ((0, 1), (0, 0))}),
-        Node("tall", "concat", ("moved", "a"), {"axis": 1}),
-        Node("logits", "conv", ("tall",), {}, {"kernel": kernel}),
-        Node("softmax", "softmax", ("logits",)),
-        Node("up", "upsample", ("softmax",), {"size": (2, 2), "interpolation": "bilinear"}),
-    )
-    return Graph(nodes, ("a", "b"), ("up", "relu"))
 
 
 @pytest.mark.parametrize("number", ["int8", "float32"])

@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from keras_files import pack, save, small
 
+from tests.support.keras_files import pack, save, small
 from u3p_edge.errors import ModelError
 from u3p_edge.models.hdf5_file import check_hdf5
 from u3p_edge.models.keras_file import read_keras_file

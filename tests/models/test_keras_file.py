@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 import pytest
 import tf_keras
-from article_model import Builder
-from keras_files import configure, entry, pack, save, small
 
+from tests.support.article_model import Builder
+from tests.support.keras_files import configure, entry, pack, save, small
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras

@@ -11,8 +11,8 @@ import pytest
 import tf_keras
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras_files import configure, entry, save, small
 
+from tests.support.keras_files import configure, entry, save, small
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.keras_layers import LAYERS
 from u3p_edge.models.keras_calls import read_calls

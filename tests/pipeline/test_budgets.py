@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sample_results import result
 
-from tests.latency.made_up_tables import made_up, two_scales
+from tests.support.latency_tables import made_up, two_scales
+from tests.support.sample_results import result
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost

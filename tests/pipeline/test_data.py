@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_folders import make_folder
 
+from tests.support.data_folders import make_folder
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.data.folder import open_folder, read_folder
 from u3p_edge.data.labels import LabelRule

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from article_model import Builder
-from command_line import QUICK, ROUNDS, Program, left_in, no_progress, refusal, run_process
 from PIL import Image
-from small_artifacts import SHAPE, picture, truth
 
+from tests.support.article_model import Builder
+from tests.support.command_line import QUICK, ROUNDS, Program, left_in, no_progress, refusal, run_process
+from tests.support.small_artifacts import SHAPE, picture, truth
 from u3p_edge.artifact import is_whole, read_manifest, sha256_of
 from u3p_edge.benchmark.result import read_result
 from u3p_edge.config import Preprocessing, default_metadata

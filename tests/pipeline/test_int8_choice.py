@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import no_progress
-from small_artifacts import Zoo
 
+from tests.support.command_line import no_progress
+from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_source, validation_dice

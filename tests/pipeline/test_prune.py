@@ -17,10 +17,10 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from command_line import ROUNDS, Program, left_in, no_progress, refusal
-from small_artifacts import picture
 
-from tests.latency.made_up_tables import DEVICE
+from tests.support.command_line import ROUNDS, Program, left_in, no_progress, refusal
+from tests.support.latency_tables import DEVICE
+from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json, read_manifest
 from u3p_edge.benchmark.result import read_result
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import no_progress
-from int8_models import blobs, unet, with_statistics
 
+from tests.support.command_line import no_progress
+from tests.support.int8_models import blobs, unet, with_statistics
 from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm

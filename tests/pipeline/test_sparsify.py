@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from command_line import ROUNDS, Program, no_progress
-from small_artifacts import picture
 
+from tests.support.command_line import ROUNDS, Program, no_progress
+from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json
 from u3p_edge.export.tflite import converter, schema
 from u3p_edge.export.tflite.reader import read_graph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tflite_models import STEP, graph, integers, random_image, run
 
+from tests.support.tflite_models import STEP, graph, integers, random_image, run
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.export.structure import tflite_faults
@@ -197,8 +197,7 @@ def converted_with_layer_norm(metadata: Metadata) -> bytes:
 
 
 def test_a_converted_unet_in_strips_is_the_same_integers() -> None:
-    from int8_models import blobs, unet, with_statistics
-
+    from tests.support.int8_models import blobs, unet, with_statistics
     from u3p_edge.export.tflite.converter import convert_int8
 
     images, _ = blobs(4)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import no_progress
-from small_artifacts import Zoo, picture
 
+from tests.support.command_line import no_progress
+from tests.support.small_artifacts import Zoo, picture
 from u3p_edge.errors import VerificationError
 from u3p_edge.export.tflite.converter import convert_float
 from u3p_edge.pipeline.verify import sqnr, verify

@@ -9,8 +9,20 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.prune.pruned_graphs import assert_same_values, conv, cut, disturbed, linear, networks, norm, of, op, plans, values
-from tests.rewrite.sites import drawn, image
+from tests.support.prunable_graphs import (
+    assert_same_values,
+    conv,
+    cut,
+    disturbed,
+    linear,
+    networks,
+    norm,
+    of,
+    op,
+    plans,
+    values,
+)
+from tests.support.rewrite_sites import drawn, image
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.prune.apply import apply_plan, mask_channels

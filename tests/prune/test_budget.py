@@ -11,8 +11,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.prune.pruned_graphs import conv, networks, of, op
-from tests.prune.test_shape_only_graph import model
+from tests.support.prunable_graphs import conv, networks, of, op, small_unet
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
@@ -77,7 +76,7 @@ def branches(*sizes: int, fuse: int = 8) -> Graph:
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2, 0.05])
 def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
-    graph = model(True)
+    graph = small_unet(True)
     bound = share * macs(graph)
     found = search_plan(graph, importance(graph), [Limit("MACs", macs, bound)])
     assert found.met
@@ -89,7 +88,7 @@ def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_smaller_budget_never_keeps_more(seed: int) -> None:
-    graph = model(True)
+    graph = small_unet(True)
     scores, whole = importance(graph, seed), macs(graph)
     kept = [total(search_plan(graph, scores, [Limit("MACs", macs, whole * p)]), scores) for p in (1, 0.9, 0.6, 0.4, 0.2)]
     assert kept == sorted(kept, reverse=True)
@@ -158,7 +157,7 @@ def test_a_useless_branch_goes_whole_and_stays_away() -> None:
 
 
 def test_a_useless_branch_of_a_unet3plus_goes_with_its_resampling() -> None:
-    graph = model(True)
+    graph = small_unet(True)
     scores = importance(graph)
     useless = "dec1_from_enc5_conv"
     scores[useless] = scores[useless] * 1e-9
@@ -167,7 +166,7 @@ def test_a_useless_branch_of_a_unet3plus_goes_with_its_resampling() -> None:
 
 
 def test_a_decoder_is_not_lost_by_way_of_the_one_branch_that_reads_it() -> None:
-    graph = model(True)
+    graph = small_unet(True)
     scores = importance(graph)
     for name in ("dec1_from_dec2_conv", "dec2_fuse_conv"):
         scores[name] = scores[name] * 1e-9
@@ -187,7 +186,7 @@ def test_what_only_a_branch_reads_counts_when_the_branch_goes(deep: float, share
 
 
 def test_two_limits_both_hold() -> None:
-    graph = model(True)
+    graph = small_unet(True)
     limits = [Limit("MACs", macs, 0.4 * macs(graph)), Limit("bytes", weight_bytes, 0.3 * weight_bytes(graph))]
     found = search_plan(graph, importance(graph), limits)
     pruned = apply_plan(graph, found.plan)
@@ -199,7 +198,7 @@ def test_two_limits_both_hold() -> None:
 
 
 def test_an_impossible_limit_is_not_met_and_leaves_a_network() -> None:
-    graph = model(True)
+    graph = small_unet(True)
     found = search_plan(graph, importance(graph), [Limit("MACs", macs, 1)])
     pruned = apply_plan(graph, found.plan)
     assert not found.met
@@ -210,7 +209,7 @@ def test_an_impossible_limit_is_not_met_and_leaves_a_network() -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 1e-6])
 def test_a_plan_for_the_folded_network_can_be_carried_out_on_the_one_with_all_its_heads(share: float) -> None:
-    graph, folded = model(False), model(True)
+    graph, folded = small_unet(False), small_unet(True)
     scores = {name: own for name, own in importance(graph).items() if name in folded}
     scores = {name: own * 1e-6 if "_from_" in name else own for name, own in scores.items()}
     plan = search_plan(folded, scores, [Limit("MACs", macs, share * macs(folded))]).plan
@@ -233,7 +232,7 @@ def test_protected_groups_and_the_smallest_count_hold() -> None:
 
 
 def test_the_same_arguments_give_the_same_plan_and_stay_as_they_are() -> None:
-    graph, scores = model(True), importance(model(True))
+    graph, scores = small_unet(True), importance(small_unet(True))
     before = {name: own.copy() for name, own in scores.items()}
     first, second = (search_plan(graph, scores, [Limit("MACs", macs, 0.3 * macs(graph))]) for _ in range(2))
     assert first == second

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.prune.pruned_graphs import conv, cut, group, linear, networks, norm, of, op
-from tests.rewrite.sites import drawn
+from tests.support.prunable_graphs import conv, cut, group, linear, networks, norm, of, op
+from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import OPS
 from u3p_edge.prune.dependency import find_groups

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.prune.pruned_graphs import conv, group, norm, of, op
-from tests.rewrite.sites import drawn
+from tests.support.prunable_graphs import conv, group, norm, of, op
+from tests.support.rewrite_sites import drawn
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.prune.pruned_graphs import Array, assert_same_values, group, values
-from tests.rewrite.sites import drawn
+from tests.support.prunable_graphs import Array, assert_same_values, group, values
+from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph

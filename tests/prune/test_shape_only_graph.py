@@ -10,15 +10,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.prune.pruned_graphs import conv, cut, networks, of, op, plans
+from tests.support.prunable_graphs import conv, cut, networks, of, op, plans, small_unet
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.models.config import preset
-from u3p_edge.models.unet3plus import build
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.plan import PruningPlan, keep_all
@@ -26,14 +21,8 @@ from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 
 @cache
-def model(folded: bool) -> Graph:
-    graph = from_keras(build(preset("paper", input_shape=(32, 32, 1), base_width=4)))
-    return fold_batch_norm(inference_graph(graph).graph) if folded else graph
-
-
-@cache
 def skeleton(folded: bool) -> ShapeOnlyGraph:
-    return ShapeOnlyGraph(model(folded))
+    return ShapeOnlyGraph(small_unet(folded))
 
 
 def counts(plan: PruningPlan) -> dict[str, int]:
@@ -97,7 +86,7 @@ def test_cuts_have_the_bounds_of_keeping_the_first(data: Any) -> None:
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_a_unet3plus_is_sized_as_it_is_pruned(folded: bool, data: Any) -> None:
-    assert_sized_as_applied(skeleton(folded), data.draw(plans(model(folded))))
+    assert_sized_as_applied(skeleton(folded), data.draw(plans(small_unet(folded))))
 
 
 @pytest.mark.parametrize("folded", [False, True], ids=["as trained", "folded"])
@@ -105,18 +94,18 @@ def test_a_unet3plus_is_sized_as_it_is_pruned(folded: bool, data: Any) -> None:
 @settings(max_examples=25, deadline=None)
 def test_a_unet3plus_with_lost_branches_is_sized_as_it_is_pruned(folded: bool, data: Any) -> None:
     """What its groups are drawn from above loses fusions and encoders, which is mostly refused."""
-    branches = [found.name for found in find_groups(model(folded)) if "_from_" in found.name]
+    branches = [found.name for found in find_groups(small_unet(folded)) if "_from_" in found.name]
     lost = data.draw(st.sets(st.sampled_from(branches), min_size=1, max_size=6))
-    kept = data.draw(plans(model(folded), least=1)).kept
+    kept = data.draw(plans(small_unet(folded), least=1)).kept
     assert_sized_as_applied(skeleton(folded), PruningPlan({**kept, **dict.fromkeys(lost, ())}))
 
 
 def test_nothing_is_lost_by_keeping_all() -> None:
     for folded in (False, True):
-        everything = counts(keep_all(model(folded)))
+        everything = counts(keep_all(small_unet(folded)))
         for kept in (everything, {}):
             found = skeleton(folded).sized(kept)
-            assert cost(found) == cost(apply_plan(model(folded), keep_all(model(folded))))
+            assert cost(found) == cost(apply_plan(small_unet(folded), keep_all(small_unet(folded))))
 
 
 def test_weights_are_views_of_one_zero() -> None:

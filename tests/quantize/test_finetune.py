@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from int8_models import Int8File, blobs, one_hot
 from tf_keras import layers
 
+from tests.support.int8_models import Int8File, blobs, one_hot
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.quantize.finetune import train_qat
 

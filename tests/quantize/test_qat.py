@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from int8_models import Int8File, assert_near, assert_same_labels, blobs, every_op, one_hot, ranges, unet, with_statistics
 from tf_keras import layers
 
+from tests.support.int8_models import (
+    Int8File,
+    assert_near,
+    assert_same_labels,
+    blobs,
+    every_op,
+    one_hot,
+    ranges,
+    unet,
+    with_statistics,
+)
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import from_keras

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tf_keras
-from int8_models import Int8File, assert_near, blobs, ranges
 from tf_keras import layers
 
+from tests.support.int8_models import Int8File, assert_near, blobs, ranges
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.export.structure import tflite_faults
 from u3p_edge.export.tflite.converter import convert_int8

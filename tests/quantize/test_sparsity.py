@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from int8_models import blobs, convert, one_hot, unet
 from tf_keras import layers
 
+from tests.support.int8_models import blobs, convert, one_hot, unet
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.graph.fold import fold_batch_norm

@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_results import artifact, result
 
+from tests.support.paths import REPOSITORY
+from tests.support.sample_results import artifact, result
 from u3p_edge.benchmark.result import ArtifactResult, Distances, Latency, RunResult
 from u3p_edge.report.findings import findings
 from u3p_edge.report.markdown import render, summary_header, summary_rows
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_one_row_a_file_with_every_figure() -> None:

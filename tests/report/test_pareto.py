@@ -8,21 +8,20 @@ import re
 import subprocess
 import sys
 from itertools import combinations, pairwise
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sample_results import artifact, result
 
+from tests.support.paths import REPOSITORY
+from tests.support.sample_results import artifact, result
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.errors import ConfigError
 from u3p_edge.report.label_layout import FONT, LETTER, label_box, overlap
 from u3p_edge.report.pareto import BOTTOM, LEFT, RIGHT, TOP, ParetoPoint, draw_pareto, front, list_points, log_ticks, ticks
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.rewrite.sites import conv, drawn, image, joined, plain, upsampled
+from tests.support.rewrite_sites import conv, drawn, image, joined, plain, upsampled
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node

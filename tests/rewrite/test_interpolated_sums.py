@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.rewrite.sites import drawn, image, upsampled
+from tests.support.rewrite_sites import drawn, image, upsampled
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run

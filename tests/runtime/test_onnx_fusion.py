@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import onnx
-from small_artifacts import Zoo
 
+from tests.support.small_artifacts import Zoo
 from u3p_edge.runtime.onnx_fusion import optimized_operators
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_artifacts import Zoo
-from without import run_without
 
+from tests.support.missing_packages import run_without
+from tests.support.small_artifacts import Zoo
 from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.export.tflite import schema

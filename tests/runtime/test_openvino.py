@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_artifacts import SHAPE, Zoo, picture
-from without import run_without
 
+from tests.support.missing_packages import run_without
+from tests.support.small_artifacts import SHAPE, Zoo, picture
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import open_session

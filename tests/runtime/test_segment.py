@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_artifacts import Zoo, picture, truth
 
+from tests.support.small_artifacts import Zoo, picture, truth
 from u3p_edge.errors import DataError
 from u3p_edge.runtime import open_session
 from u3p_edge.runtime.segment import predict_frame, predict_image, read_pixels

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_artifacts import SHAPE, Zoo, picture, truth
 
+from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.errors import DataError
 from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import Session, open_session

@@ -3,8 +3,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from tiny_run import discs
 
+from tests.support.tiny_run import discs
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.training.dataset import (
     one_hot,

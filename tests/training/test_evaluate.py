@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_run import discs, tiny_recipe
 
+from tests.support.tiny_run import discs, tiny_recipe
 from u3p_edge.benchmark.accuracy import score
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.training.evaluate import evaluate

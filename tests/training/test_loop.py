@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import tiny_data, tiny_recipe
 
+from tests.support.paths import REPOSITORY
+from tests.support.tiny_run import DATA, EPOCHS, RECIPE, tiny_data, tiny_recipe
 from u3p_edge.artifact import read_manifest, sha256_of
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.models.store import load_model
@@ -25,11 +25,6 @@ from u3p_edge.training.progress import Silent
 from u3p_edge.training.recipe import read_train_recipe
 from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import GATE, Trainer
-
-EPOCHS = 10
-# With the gate, its dropout and augmentation: all that draws random numbers. It is never frozen, to compile one step only.
-RECIPE = tiny_recipe(epochs=EPOCHS, cgm=True, gate_patience=0)
-DATA = tiny_data(empty_every=4)
 
 
 @dataclass
@@ -106,9 +101,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(whole: TrainResult, t
 
 
 def test_a_run_killed_at_any_moment_is_resumed(whole: TrainResult, tmp_path: Path) -> None:
-    script = "from test_loop import *; train(RECIPE, DATA, Path(sys.argv[1]))"
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": paths})
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.tiny_run", str(tmp_path)], cwd=REPOSITORY)
     try:
         while not (tmp_path / RESUME).exists() and process.poll() is None:
             time.sleep(0.02)

@@ -1,0 +1,144 @@
+"""A key says what decides a layer's time besides its channels, and a layer alone has whatever channels are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.support.latency_tables import kernel, two_scales
+from u3p_edge.errors import ModelError
+from u3p_edge.export.tflite.writer import lower_graph
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.latency.probe import to_file
+from u3p_edge.latency.table.layers import MOVES, TimedLayer, isolate_layer, list_layers
+from u3p_edge.latency.table.narrow import narrow_graph
+
+
+def every_kind() -> Graph:
+    """Layers of one and two axes, of one and more operands, with and without attributes of their own; a move."""
+    same = {"padding": "same"}
+    nodes = (
+        Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("wide", "conv", ("image",), {**same, "strides": (2, 2), "activation": "relu"}, kernel(3, 3, 4, 12)),
+        Node("groups", "conv", ("wide",), {**same, "groups": 2}, kernel(3, 3, 6, 12)),
+        Node("each", "depthwise_conv", ("groups",), same, {"kernel": np.ones((3, 3, 12, 1), np.float32)}),
+        Node("sum", "add", ("each", "wide")),
+        Node("relu", "relu", ("sum",)),
+        Node("back", "conv_transpose", ("relu",), {**same, "strides": (2, 2)}, kernel(2, 2, 12, 6)),
+        Node("moved", "pad", ("back",), {"padding": ((1, 0), (0, 0))}),
+        Node("cut", "crop", ("moved",), {"cropping": ((0, 1), (0, 0))}),
+        Node("tall", "concat", ("cut", "moved"), {"axis": 1}),
+        Node("top", "crop", ("tall",), {"cropping": ((0, 9), (0, 0))}),
+        Node("joined", "concat", ("top", "image", "top")),
+        Node("most", "global_max_pool", ("joined",), {"keepdims": True}),
+        Node("gate", "conv", ("most",), {}, kernel(1, 1, 16, 1)),
+        Node("gated", "multiply", ("joined", "gate")),
+        Node("view", "reshape", ("gated",), {"target_shape": (4, 16, 16)}),
+        Node("mask", "conv", ("view",), {}, kernel(1, 1, 16, 2)),
+    )
+    return Graph(nodes, ("image",), ("mask",))
+
+
+def test_every_kind_has_a_key_and_its_channels() -> None:
+    assert list_layers(every_kind()) == (
+        TimedLayer("wide", "conv 8x8 kernel=3x3 strides=2x2 padding=same", 4, 12),
+        TimedLayer("groups", "conv 4x4 kernel=3x3 padding=same groups=2", 12, 12),
+        TimedLayer("each", "depthwise_conv 4x4 kernel=3x3 multiplier=1 padding=same", 12),
+        TimedLayer("sum", "add 4x4 operands=2", 12),
+        TimedLayer("back", "conv_transpose 4x4 kernel=2x2 strides=2x2 padding=same", 12, 6),
+        TimedLayer("moved", "pad 8x8 padding=1x0,0x0", 6),
+        TimedLayer("cut", "crop 9x8 cropping=0x1,0x0", 6),
+        TimedLayer("tall", "concat 8x8,9x8 axis=1", 6),
+        TimedLayer("top", "crop 17x8 cropping=0x9,0x0", 6),
+        TimedLayer("joined", "concat 8x8", 16),
+        TimedLayer("most", "global_max_pool 8x8 keepdims=True", 16),
+        TimedLayer("gate", "conv 1x1 kernel=1x1", 16, 1),
+        TimedLayer("gated", "multiply 8x8,1x1*1", 16),
+        TimedLayer("view", MOVES, 8 * 8 * 16),
+        TimedLayer("mask", "conv 4x16 kernel=1x1", 16, 2),
+    )
+
+
+def test_a_relu_makes_no_difference_and_another_size_does() -> None:
+    fine, *_ = list_layers(two_scales())
+    kept = two_scales()
+    linear = replace(kept["fine"], attrs={"padding": "same"})
+    assert list_layers(replace(kept, nodes=(kept.nodes[0], linear, *kept.nodes[2:])))[0] == fine
+    assert "relu" not in {layer.node for layer in list_layers(kept)}
+
+
+def test_a_layer_of_no_form_is_refused() -> None:
+    norm = {"mean": np.zeros(1, np.float32), "variance": np.ones(1, np.float32)}
+    image = Node("image", "input", (), {"shape": (None, 8, 8, 1)})
+    with pytest.raises(ModelError, match=r"'norm' \(batch_norm\).*Fold"):
+        list_layers(Graph((image, Node("norm", "batch_norm", ("image",), {}, norm)), ("image",), ("norm",)))
+
+
+@pytest.mark.parametrize("number", ["int8", "float32"])
+def test_every_layer_alone_is_one_that_the_runtime_gets(number: str) -> None:
+    graph = every_kind()
+    for layer in list_layers(graph):
+        outputs = 24 if layer.outputs else 0
+        made = isolate_layer(graph, layer, 2048 if layer.key == MOVES else 20, outputs)
+        (found,) = list_layers(made)
+        assert to_file(made, number)
+        if layer.key == MOVES:
+            assert found == TimedLayer("y", "concat 2x32", 32), "2048 elements"
+        else:
+            assert replace(found, node=layer.node) == replace(layer, inputs=20, outputs=outputs)
+
+
+def test_a_layer_with_its_own_channels_is_the_layer() -> None:
+    graph = two_scales()
+    for layer in list_layers(graph):
+        (found,) = list_layers(isolate_layer(graph, layer, layer.inputs, layer.outputs))
+        assert replace(found, node=layer.node) == layer
+
+
+def test_narrower_channels_reach_every_reader() -> None:
+    found = narrow_graph(two_scales(), lambda name, count: {"fine": 5, "coarse": 7}.get(name, count))
+    assert {name: shape[-1] for name, shape in found.shapes.items()} == {
+        "image": 1, "fine": 5, "down": 5, "coarse": 7, "relu": 7, "up": 7, "both": 12, "logits": 1, "mask": 1,
+    }  # fmt: skip
+    assert lower_graph(found, None)
+
+
+def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> None:
+    nodes = (
+        Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("one", "conv", ("image",), {}, kernel(1, 1, 4, 12)),
+        Node("some", "crop", ("one",), {"cropping": ((0, 0), (0, 0)), "channels": (4, 8)}),
+        Node("mask", "conv", ("some",), {}, kernel(1, 1, 4, 2)),
+    )
+    graph = Graph(nodes, ("image",), ("mask",))
+    assert {layer.node: layer.key for layer in list_layers(graph)}["some"] == MOVES
+    assert narrow_graph(graph, lambda _name, count: count // 2).shapes == graph.shapes
+
+
+def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_its_own() -> None:
+    asked: dict[str, int] = {}
+
+    def width(name: str, count: int) -> int:
+        asked[name] = count
+        return count // 2
+
+    found = narrow_graph(every_kind(), width).shapes
+    # `wide` feeds the grouped convolution, `joined` a reshape, `gate` spreads one channel: all of them stay.
+    assert asked == {}
+    assert found == every_kind().shapes
+    residual = Graph(
+        (
+            Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
+            Node("one", "conv", ("image",), {}, kernel(1, 1, 4, 12)),
+            Node("two", "conv", ("one",), {}, kernel(1, 1, 12, 12)),
+            Node("sum", "add", ("one", "two")),
+            Node("mask", "conv", ("sum",), {}, kernel(1, 1, 12, 2)),
+        ),
+        ("image",),
+        ("mask",),
+    )
+    made = narrow_graph(residual, width).shapes
+    assert [made[name][-1] for name in ("one", "two", "sum", "mask")] == [6, 6, 6, 2]
+    assert len(asked) == 1

@@ -1,0 +1,1 @@
+"""What `tests/fuzz` damages, how, and the process that reads it."""

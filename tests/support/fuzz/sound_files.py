@@ -1,0 +1,91 @@
+"""Small sound files for every reader."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.support.command_line import make_keras_files
+from tests.support.sample_results import result
+from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
+from u3p_edge.artifact import Artifact, Manifest, write_json
+from u3p_edge.benchmark.result import save_result
+from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
+from u3p_edge.pipeline.choices import to_json
+from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.recipes.named import FOLDER
+from u3p_edge.rewrite.engine import Candidate, Selection
+from u3p_edge.training.recipe import TrainRecipe
+
+
+def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
+    """Paths by reader."""
+    tflite = [zoo.path(f"{kind}.tflite") for kind in ("float32", "int8", "float16", "float-io")]
+    weights, description = _run_folder(folder)
+    return {
+        "tflite": tflite,
+        "tflite inspected": tflite[:2],
+        "onnx": [zoo.path("float32.onnx"), zoo.path("int8.onnx")],
+        "keras": list(make_keras_files(zoo).values()),
+        "weights": [weights],
+        "description": [description],
+        **_texts(folder),
+        "image": _images(folder),
+        "mask": [folder / "palette.png"],
+    }
+
+
+def _run_folder(folder: Path) -> tuple[Path, Path]:
+    from u3p_edge.models.config import preset
+    from u3p_edge.models.store import save_model
+    from u3p_edge.models.unet3plus import build
+
+    config = preset("article", input_shape=SHAPE, base_width=2, classes=1, deep_supervision=False)
+    save_model(folder / "run", build(config), config, default_metadata(Preprocessing(*SHAPE), labels=2))
+    return folder / "run" / "model.safetensors", folder / "run" / "model.json"
+
+
+def _texts(folder: Path) -> dict[str, list[Path]]:
+    choices = (
+        Selection(
+            "conv",
+            "separable",
+            (Candidate("reference", 8, 2.5), Candidate("separable", 4, 1.5), Candidate("winograd", refusal="no")),
+        ),
+    )
+    written = {
+        "rewrites": ("rewrites.json", to_json(choices)),
+        "plan": ("plan.json", PruningPlan({"a": [0, 2], "b": [1]}).to_json()),
+        "train recipe": ("train.toml", TrainRecipe().to_toml()),
+        "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
+        "split": ("split.csv", "name,split,patient\na,train,1\nb,val,2\nc,test,3\n"),
+    }
+    for name, text in written.values():
+        (folder / name).write_text(text, encoding="utf-8")
+    save_result(folder / "result.json", result())
+    manifest = Manifest((Artifact("model.int8.tflite", "tflite-int8", "ab" * 32, 1234, "cd" * 32),), "{}", "key", (("a", "b"),))
+    write_json(folder / "manifest.json", dataclasses.asdict(manifest))
+    device = Device("Linux aarch64", "Cortex-A76", 4, "tflite", "2.3.0", 1, "int8")
+    layers = (LayerTimes("max_pool 8x8", ((8, 0, 0.01), (16, 0, 0.02))),)
+    write_latency_table(folder / "table.json", LatencyTable(device, Steps(1, 16), layers, Correction()))
+    return {**{reader: [folder / name] for reader, (name, _) in written.items()}} | {
+        kind: [folder / f"{kind}.json"] for kind in ("result", "manifest", "table")
+    }
+
+
+def _images(folder: Path) -> list[Path]:
+    grey = (255 * picture(0)[:, :, 0]).astype(np.uint8)
+    pictures = {
+        "grey.png": Image.fromarray(grey),
+        "grey.tif": Image.fromarray(grey.astype(np.uint16)),
+        "colour.jpg": Image.fromarray(np.stack([grey] * 3, -1)),
+        "palette.png": Image.fromarray(truth(0)).convert("P"),
+        "colour.bmp": Image.fromarray(np.stack([grey] * 3, -1)),
+    }
+    for name, image in pictures.items():
+        image.save(folder / name)
+    return [folder / name for name in pictures]
