@@ -1,10 +1,9 @@
-"""The Pareto plot: the front is the front, every network has its mark and a label that can be read, and the axes are true."""
+"""The Pareto plot: the front is the front, every network has its mark and a line of the legend, and the axes are true."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import subprocess
 import sys
 from itertools import combinations, pairwise
@@ -19,8 +18,20 @@ from tests.support.sample_results import artifact, result
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.errors import ConfigError
-from u3p_edge.report.label_layout import FONT, LETTER, label_box, overlap
-from u3p_edge.report.pareto import BOTTOM, LEFT, RIGHT, TOP, ParetoPoint, draw_pareto, front, list_points, log_ticks, ticks
+from u3p_edge.report.pareto import (
+    BOTTOM,
+    LEFT,
+    LEGEND,
+    RIGHT,
+    TOP,
+    ParetoPoint,
+    draw_pareto,
+    front,
+    list_points,
+    log_ticks,
+    ticks,
+)
+from u3p_edge.report.pareto_marks import NEAR
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -73,14 +84,11 @@ def marks(svg: ElementTree.Element) -> dict[str, tuple[float, float, bool]]:
     return found
 
 
-def labels(svg: ElementTree.Element) -> dict[str, tuple[float, float]]:
-    """Centre of each label; its text is anchored in the middle, a third of the font below it."""
-    found = {}
-    for label in by_class(svg, "label"):
-        assert label.text
-        assert label.attrib["text-anchor"] == "middle"
-        found[label.text] = (float(label.attrib["x"]), float(label.attrib["y"]) - FONT / 3)
-    return found
+def legend(svg: ElementTree.Element) -> dict[str, str]:
+    """The values of each network by its name, in the order of the numbers."""
+    names = [(text.text or "").split(". ", 1) for text in by_class(svg, "legend")]
+    assert [number for number, _ in names] == [str(number) for number in range(1, len(names) + 1)]
+    return dict(zip((name for _, name in names), (text.text or "" for text in by_class(svg, "values")), strict=True))
 
 
 COORDINATES = st.tuples(st.integers(1, 6), st.integers(0, 6))
@@ -115,17 +123,25 @@ def test_equals_are_both_on_the_front_and_a_tie_in_one_is_decided_by_the_other()
     assert front([]) == ()
 
 
-def test_every_network_has_a_mark_a_label_and_its_values_to_hover_over() -> None:
+def test_every_network_has_a_mark_and_a_line_of_the_legend() -> None:
     extra = point("plain UNet & friends <1>", 31, 0.853, interval=(0.846, 0.861))
     svg = parsed(draw_pareto(USUAL, [extra]))
     names = [a.name.removeprefix("model.") for a in USUAL.artifacts] + [extra.name]
-    assert list(marks(svg)) == list(labels(svg)) == names
-    said = {group.attrib["data-name"]: group.findtext(f"{SVG}title") for group in by_class(svg, "point")}
-    assert said[extra.name] == "plain UNet & friends <1>: Dice 85.30, 31 ms (29.45 to 34.1)"
+    assert list(marks(svg)) == list(legend(svg)) == names
+    assert legend(svg)[extra.name] == "Dice 85.30, 31 ms (29.45 to 34.1)"
+    titles = {group.attrib["data-name"]: group.findtext(f"{SVG}title") for group in by_class(svg, "point")}
+    assert titles == {name: f"{name}: {values}" for name, values in legend(svg).items()}
     kinds = {group.attrib["data-name"]: by_class(group, "mark")[0].tag.removeprefix(SVG) for group in by_class(svg, "point")}
     assert kinds["int8.tflite"] == "circle"
     assert kinds["int8.onnx"] == "rect"
     assert kinds[extra.name] == "polygon"
+    for group, key in zip(by_class(svg, "point"), by_class(svg, "key"), strict=True):
+        mark, sample = by_class(group, "mark")[0], by_class(key, "mark")[0]
+        assert (mark.tag, mark.get("class")) == (sample.tag, sample.get("class"))
+        assert group.attrib["class"].removeprefix("point") == key.attrib["class"].removeprefix("key"), "one colour"
+    lines = [float(text.attrib["y"]) for text in by_class(svg, "legend")]
+    assert lines == sorted(set(lines))
+    assert LEGEND < lines[0] <= lines[-1] < float(svg.attrib["height"])
 
 
 def test_the_front_is_filled_and_joined_by_a_line() -> None:
@@ -151,37 +167,6 @@ def test_bars_are_the_quartiles_and_the_interval() -> None:
     assert float(upright.attrib["y1"]) > y > float(upright.attrib["y2"]), "the lower Dice is further down"
 
 
-def test_a_labels_halo_is_a_text_of_its_own_below_it() -> None:
-    """Programs that know no paint-order draw an outline over the letters of the text that has it."""
-    svg = parsed(draw_pareto(USUAL))
-    texts = [element for element in svg.iter() if element.tag == f"{SVG}text"]
-    for place, text in enumerate(texts):
-        if text.get("class") == "label":
-            below = texts[place - 1]
-            assert below.get("class") == "halo"
-            assert (below.text, below.get("x"), below.get("y")) == (text.text, text.get("x"), text.get("y"))
-    style = svg.findtext(f"{SVG}style") or ""
-    assert "paint-order" not in style
-    assert not re.search(r"\.label[^{]*\{[^}]*stroke", style)
-
-
-def test_the_legend_explains_the_shapes_and_colours_that_are_there() -> None:
-    def legend(svg: ElementTree.Element) -> list[str | None]:
-        return [text.text for text in by_class(svg, "legend")]
-
-    int8 = run(("model.float32.tflite", 1, 0.9), ("model.int8.tflite", 0.3, 0.9))
-    assert legend(parsed(draw_pareto(int8))) == ["TFLite file", "float32", "int8"]
-    svg = parsed(draw_pareto(USUAL, [point("plain UNet", 31, 0.85)]))
-    assert legend(svg) == ["TFLite file", "ONNX file", "other network", "float32", "int8"]
-    assert len(by_class(svg, "key")) == 5
-    kinds = {child.tag.removeprefix(SVG) for key in by_class(svg, "key") for child in key}
-    assert kinds == {"circle", "rect", "polygon"}
-    ends = [float(text.attrib["x"]) + LETTER * len(text.text or "") for text in by_class(svg, "legend")]
-    assert ends == sorted(ends)
-    assert ends[-1] < RIGHT
-    assert all(float(text.attrib["y"]) < TOP for text in by_class(svg, "legend")), "above the plot"
-
-
 NETWORKS = st.lists(st.tuples(st.floats(0.01, 1e4), st.floats(0, 1)), min_size=1, max_size=8)
 
 
@@ -201,27 +186,21 @@ def test_positions_follow_the_values_and_stay_inside(networks: list[tuple[float,
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.floats(1, 3), st.floats(0.8, 0.9)), min_size=2, max_size=8))
-def test_labels_of_eight_networks_cover_neither_each_other_nor_leave_the_frame(networks: list[tuple[float, float]]) -> None:
-    """Anywhere, on top of one another too; names of usual length."""
-    names = [f"float{i}.tflite" for i in range(len(networks))]
-    own = run(*((f"model.{name}", ms, dice) for name, (ms, dice) in zip(names, networks, strict=True)))
-    boxes = {name: label_box(name, centre) for name, centre in labels(parsed(draw_pareto(own))).items()}
-    for a, b in combinations(boxes.values(), 2):
-        assert overlap(a, b) < 1, "square pixels: positions are rounded to tenths"
-    for left, top, right, bottom in boxes.values():
-        assert left >= LEFT - 0.2
-        assert top >= TOP - 0.2
-        assert right <= RIGHT + 0.2
-        assert bottom <= BOTTOM + 0.2
-
-
-def test_usual_labels_are_near_their_marks_and_clear_of_all_of_them() -> None:
-    svg = parsed(draw_pareto(USUAL))
-    for name, centre in labels(svg).items():
-        own = marks(svg)[name][:2]
-        assert math.dist(centre, own) < LETTER * len(name) / 2 + 60
-        assert all(overlap(label_box(name, centre), (x - 6, y - 6, x + 6, y + 6)) == 0 for x, y, _ in marks(svg).values())
+@given(NETWORKS)
+def test_every_number_is_beside_its_mark_or_in_the_text_of_one_nearby(networks: list[tuple[float, float]]) -> None:
+    extra = [point(f"n{i}", ms, dice) for i, (ms, dice) in enumerate(networks)]
+    svg = parsed(draw_pareto(run(("model.float32.tflite", 1, 0.9)), extra))
+    texts = {
+        int(number): (float(text.attrib["x"]), float(text.attrib["y"]))
+        for text in by_class(svg, "number")
+        for number in (text.text or "").split(", ")
+    }
+    centres = list(marks(svg).values())
+    assert sorted(texts) == list(range(1, len(centres) + 1))
+    for number, (x, y, _) in enumerate(centres, 1):
+        across, up = texts[number][0] - x, y - texts[number][1]
+        # A text begins 8 pixels to the right of a mark and 8 above it; positions are rounded to tenths.
+        assert max(abs(across - 8), abs(up - 8)) < NEAR + 0.2
 
 
 @given(st.floats(1e-3, 1e5), st.floats(1.5, 1e6))

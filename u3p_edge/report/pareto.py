@@ -2,8 +2,8 @@
 
 The picture is written directly as SVG. That is text that a diff can show, gives the same bytes for the same run, and needs no
 plotting library, which would be the report's largest dependency by far. It has its own background, light or dark as the
-reader's system requests, so it is readable on any page. The colour shows the number type, the shape shows the file format, and
-every mark has its name next to it.
+reader's system requests, so it is readable on any page. The colour shows the number type and the shape shows the file format.
+Every mark has a number, and the legend below the plot says which network that is.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from xml.etree import ElementTree
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles
 from u3p_edge.errors import ConfigError
-from u3p_edge.report.label_layout import FONT, Spot, label_box, nearest, place_labels
-from u3p_edge.report.pareto_marks import MARK, STYLE, add, draw_legend, draw_shape
+from u3p_edge.report.pareto_marks import ROW, STYLE, Spot, add, draw_legend, draw_numbers, draw_shape
 from u3p_edge.text import to_xml
 
-WIDTH, HEIGHT = 760, 484
-LEFT, RIGHT, TOP, BOTTOM = 64, 736, 88, 428
+WIDTH = 760
+LEFT, RIGHT, TOP, BOTTOM = 64, 736, 64, 404
 """The plot's frame in the picture, in pixels."""
+
+LEGEND = BOTTOM + 58
+"""Vertical position of the legend's upper edge, in pixels."""
 
 LEAST_SPAN = 0.01
 """Least range of Dice on the vertical axis: one point, so that a negligible difference does not look like a real one."""
@@ -37,7 +39,7 @@ class ParetoPoint:
     """One network.
 
     Args:
-        name: its label, which is unique.
+        name: its name in the legend, which is unique.
         latency: median and quartiles in ms, above 0.
         dice: mean foreground Dice, 0..1.
         interval: interval of the Dice, (low, high); None if it is not known.
@@ -86,32 +88,34 @@ def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: i
     Raises:
         ConfigError: two points have the same name.
     """
-    own = list_points(result, threads)
-    if not own:
+    points = list_points(result, threads)
+    if not points:
         return None
     # XML forbids control characters, which names and formats in a result may contain.
-    shown = tuple(dataclasses.replace(p, name=to_xml(p.name), format=to_xml(p.format)) for p in (*own, *extra))
+    shown = tuple(dataclasses.replace(p, name=to_xml(p.name), format=to_xml(p.format)) for p in (*points, *extra))
     if len({point.name for point in shown}) < len(shown):
         raise ConfigError("two points of the Pareto plot have one name")
     best = front(shown)
     frame = Frame.around(shown)
-    svg = ElementTree.Element("svg", xmlns="http://www.w3.org/2000/svg", width=str(WIDTH), height=str(HEIGHT))
-    svg.attrib |= {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": "mean Dice against latency"}
-    ElementTree.SubElement(svg, "style").text = STYLE
-    add(svg, "rect", "paper", width=WIDTH, height=HEIGHT)
+    svg = _page(LEGEND + ROW * len(shown) + 12)
     _titles(svg, threads)
     _axes(svg, frame)
     stairs = _stairs([next(point for point in shown if point.name == name) for name in best], frame)
     add(svg, "polyline", "front", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in stairs))
     for point in shown:
         _mark(svg, point, frame, point.name in best)
-    marks = [(frame.x(point.latency.median), frame.y(point.dice)) for point in shown]
-    places = place_labels([point.name for point in shown], marks, 2 * MARK + 4, stairs, (LEFT, TOP, RIGHT, BOTTOM))
-    for point, mark, centre in zip(shown, marks, places, strict=True):
-        _label(svg, point.name, mark, centre)
-    draw_legend(svg, [point.format for point in shown], LEFT)
+    draw_numbers(svg, [(frame.x(point.latency.median), frame.y(point.dice)) for point in shown])
+    draw_legend(svg, [(p.name, _values(p), p.format, p.name in best) for p in shown], LEFT, RIGHT, LEGEND)
     ElementTree.indent(svg)
     return bytes(ElementTree.tostring(svg, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _page(height: float) -> ElementTree.Element:
+    svg = ElementTree.Element("svg", xmlns="http://www.w3.org/2000/svg", width=str(WIDTH), height=f"{height:.0f}")
+    svg.attrib |= {"viewBox": f"0 0 {WIDTH} {height:.0f}", "role": "img", "aria-label": "mean Dice against latency"}
+    ElementTree.SubElement(svg, "style").text = STYLE
+    add(svg, "rect", "paper", width=WIDTH, height=height)
+    return svg
 
 
 @dataclass(frozen=True)
@@ -165,22 +169,13 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def _titles(svg: ElementTree.Element, threads: int) -> None:
     add(svg, "text", "title", "Accuracy against speed", x=LEFT, y=26)
-    said = "Filled: no other is as fast and better, or as good and faster. Bars: quartiles of the rounds, interval of the Dice."
-    add(svg, "text", "quiet", said, x=LEFT, y=46)
-    middle = (TOP + BOTTOM) / 2
-    many = f"{threads} thread{'s' if threads != 1 else ''}"
-    add(
-        svg,
-        "text",
-        "axis",
-        f"latency at {many}, median, ms (log scale)",
-        x=(LEFT + RIGHT) / 2,
-        y=BOTTOM + 42,
-        text_anchor="middle",
-    )
-    add(
-        svg, "text", "axis", "mean Dice, points", x=18, y=middle, text_anchor="middle", transform=f"rotate(-90 18 {middle:.1f})"
-    )
+    meaning = "Filled: on the Pareto front, the dashed line. Bars: quartiles of the latency, interval of the Dice."
+    add(svg, "text", "quiet", meaning, x=LEFT, y=46)
+    across, middle = (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2
+    latency = f"latency at {threads} thread{'s' if threads != 1 else ''}, median, ms (log scale)"
+    add(svg, "text", "axis", latency, x=across, y=BOTTOM + 42, text_anchor="middle")
+    turned = f"rotate(-90 18 {middle:.1f})"
+    add(svg, "text", "axis", "mean Dice, points", x=18, y=middle, text_anchor="middle", transform=turned)
     add(svg, "text", "quiet", "↖ better", x=LEFT + 8, y=TOP + 18)
 
 
@@ -208,22 +203,14 @@ def _mark(svg: ElementTree.Element, point: ParetoPoint, frame: Frame, filled: bo
     container, _, number = point.format.partition("-")
     x, y = frame.x(point.latency.median), frame.y(point.dice)
     group = ElementTree.SubElement(svg, "g", {"class": f"point {number}".strip(), "data-name": point.name})
-    spread = f"{point.latency.median:.4g} ms ({point.latency.low:.4g} to {point.latency.high:.4g})"
-    ElementTree.SubElement(group, "title").text = f"{point.name}: Dice {100 * point.dice:.2f}, {spread}"
+    ElementTree.SubElement(group, "title").text = f"{point.name}: {_values(point)}"
     add(group, "line", "bar", x1=frame.x(point.latency.low), x2=frame.x(point.latency.high), y1=y, y2=y)
     if point.interval:
         add(group, "line", "bar", x1=x, x2=x, y1=frame.y(point.interval[0]), y2=frame.y(point.interval[1]))
-    kind = "mark" if filled else "mark hollow"
-    draw_shape(group, container, (x, y), kind)
+    draw_shape(group, container, (x, y), filled)
 
 
-def _label(svg: ElementTree.Element, name: str, mark: Spot, centre: Spot) -> None:
-    """Draw the name, and a line to it if it is far from its mark."""
-    end = nearest(label_box(name, centre), mark)
-    away = math.dist(end, mark)
-    if away > 2.5 * MARK:
-        x, y = (m + 1.5 * MARK / away * (n - m) for m, n in zip(mark, end, strict=True))
-        add(svg, "line", "leader", x1=x, y1=y, x2=end[0], y2=end[1])
-    # Two texts: not every program that draws SVG can paint the outline of a text below its letters.
-    for kind in ("halo", "label"):
-        add(svg, "text", kind, name, x=centre[0], y=centre[1] + FONT / 3, text_anchor="middle")
+def _values(point: ParetoPoint) -> str:
+    """Return e.g. "Dice 86.55, 17.2 ms (16.9 to 17.6)": the median latency and its quartiles."""
+    latency = point.latency
+    return f"Dice {100 * point.dice:.2f}, {latency.median:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"

@@ -1,4 +1,4 @@
-"""The marks of pareto.svg: their style, the shapes of file formats, the colours of number types, and the legend of both."""
+"""The elements of pareto.svg: its style, the marks with their numbers, and the legend that says which network a number is."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from u3p_edge.config import PALETTE, Colour
-from u3p_edge.report.label_layout import FONT, LETTER, Spot
+
+Spot = tuple[float, float]
+"""(x, y) in pixels, y downwards."""
 
 MARK = 6.0
 """Half a mark's width, in pixels."""
 
-LEGEND = 66.0
-"""Vertical position of the legend's line in the picture, in pixels."""
+FONT = 12.0
+"""Height of the font, in pixels."""
 
-SHAPES = (("tflite", "TFLite file"), ("onnx", "ONNX file"), ("other", "other network"))
-NUMBERS = ("float32", "float16", "int8")
-"""Entries of the legend in order: the shapes of the file formats, then the colours of the number types."""
+ROW = 20.0
+"""Height of a line of the legend, in pixels."""
+
+NEAR = 2.5 * MARK
+"""Marks that are closer than this on both axes share one text with all their numbers."""
 
 
 def _hex(colour: Colour) -> str:
@@ -24,18 +28,15 @@ def _hex(colour: Colour) -> str:
 
 
 STYLE = f"""
-text {{ font: 12px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }}
+text {{ font: {FONT:g}px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }}
 .paper {{ fill: #ffffff }} .grid {{ stroke: #d8dee4 }} .title {{ font-size: 15px; font-weight: 600 }} .quiet {{ fill: #57606a }}
-.halo {{ fill: #ffffff; stroke: #ffffff; stroke-width: 3px; stroke-linejoin: round }}
-.front {{ fill: none; stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 5 3 }} .leader {{ stroke: #8c959f }}
+.number {{ font-weight: 600 }} .front {{ fill: none; stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 5 3 }}
 .point, .key {{ color: {_hex(PALETTE[7])}; stroke: currentColor; fill: currentColor; stroke-width: 1.5 }}
 .hollow {{ fill: #ffffff }}
 .float32 {{ color: {_hex(PALETTE[5])} }} .float16 {{ color: {_hex(PALETTE[3])} }} .int8 {{ color: {_hex(PALETTE[6])} }}
-.shape {{ color: #8c959f }}
 @media (prefers-color-scheme: dark) {{
 text {{ fill: #e6edf3 }} .paper, .hollow {{ fill: #0d1117 }} .grid {{ stroke: #30363d }} .quiet {{ fill: #9198a1 }}
-.halo {{ fill: #0d1117; stroke: #0d1117 }}
-.front {{ stroke: #9198a1 }} .leader {{ stroke: #6e7681 }} .float32 {{ color: {_hex(PALETTE[2])} }}
+.front {{ stroke: #9198a1 }} .float32 {{ color: {_hex(PALETTE[2])} }}
 }}
 """
 """Okabe-Ito colours. The blue of float32 is too dark for a dark background, so the light blue replaces it there."""
@@ -49,17 +50,12 @@ def add(parent: ElementTree.Element, tag: str, kind: str, text: str = "", **valu
     return element
 
 
-def _shape(container: str) -> str:
-    """Return the file format whose shape stands for a container."""
-    return container if container in ("tflite", "onnx") else "other"
-
-
-def draw_shape(group: ElementTree.Element, container: str, centre: Spot, kind: str) -> None:
-    """Append a mark in the shape of a file format."""
-    x, y = centre
-    if _shape(container) == "tflite":
+def draw_shape(group: ElementTree.Element, container: str, centre: Spot, filled: bool) -> None:
+    """Append a mark in the shape of a file format: a circle for TFLite, a square for ONNX, a diamond for all others."""
+    (x, y), kind = centre, "mark" if filled else "mark hollow"
+    if container == "tflite":
         add(group, "circle", kind, cx=x, cy=y, r=MARK)
-    elif _shape(container) == "onnx":
+    elif container == "onnx":
         add(group, "rect", kind, x=x - MARK, y=y - MARK, width=2 * MARK, height=2 * MARK)
     else:
         corners = ((0, -1), (1, 0), (0, 1), (-1, 0))
@@ -67,15 +63,30 @@ def draw_shape(group: ElementTree.Element, container: str, centre: Spot, kind: s
         add(group, "polygon", kind, points=shape)
 
 
-def draw_legend(svg: ElementTree.Element, formats: Sequence[str], left: float) -> None:
-    """Draw the meaning of the shapes and colours that these formats use, in a line that begins at `left`."""
-    found = [name.partition("-") for name in formats]
-    shapes = [(name, text) for name, text in SHAPES if any(_shape(container) == name for container, _, _ in found)]
-    numbers = [name for name in NUMBERS if any(number == name for _, _, number in found)]
-    entries = [(text, name, "") for name, text in shapes] + [(name, "tflite", name) for name in numbers]
-    x = left
-    for text, container, number in entries:
-        group = ElementTree.SubElement(svg, "g", {"class": f"key {number or 'shape'}"})
-        draw_shape(group, container, (x + MARK, LEGEND), "mark" if number else "mark hollow")
-        add(svg, "text", "quiet legend", text, x=x + 2 * MARK + 8, y=LEGEND + FONT / 3)
-        x += 2 * MARK + 8 + LETTER * len(text) + 16
+def draw_numbers(svg: ElementTree.Element, centres: Sequence[Spot]) -> None:
+    """Write the number of each mark, counted from 1, above it and to its right; marks that are near each other share a text."""
+    shared: dict[Spot, list[str]] = {}
+    for number, (x, y) in enumerate(centres, 1):
+        anchor = next(((u, v) for u, v in shared if max(abs(u - x), abs(v - y)) < NEAR), (x, y))
+        shared.setdefault(anchor, []).append(str(number))
+    for (x, y), numbers in shared.items():
+        add(svg, "text", "number", ", ".join(numbers), x=x + MARK + 2, y=y - MARK - 2)
+
+
+def draw_legend(
+    svg: ElementTree.Element, entries: Sequence[tuple[str, str, str, bool]], left: float, right: float, top: float
+) -> None:
+    """Draw one line for each mark, in the order of their numbers.
+
+    Args:
+        svg: the picture.
+        entries: name, values as text, format such as "tflite-int8", and whether the mark is filled.
+        left, right, top: edges of the legend in the picture, in pixels.
+    """
+    for number, (name, values, kind, filled) in enumerate(entries, 1):
+        y = top + (number - 0.5) * ROW
+        container, _, type_of_numbers = kind.partition("-")
+        key = ElementTree.SubElement(svg, "g", {"class": f"key {type_of_numbers}".strip()})
+        draw_shape(key, container, (left + MARK, y), filled)
+        add(svg, "text", "legend", f"{number}. {name}", x=left + 2 * MARK + 8, y=y + FONT / 3)
+        add(svg, "text", "quiet values", values, x=right, y=y + FONT / 3, text_anchor="end")
