@@ -38,7 +38,7 @@ from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.runtime import Session, open_session
-from u3p_edge.runtime.openvino import open_openvino
+from u3p_edge.runtime.openvino import open_file as open_openvino
 
 LABEL = "Random weights and made-up integers: latency and memory only, nothing here says anything of accuracy."
 

@@ -68,7 +68,7 @@ def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
 @settings(deadline=None)  # the machine is shared
 @given(suffix=st.text("abcdefgh5.", max_size=6))
 def test_only_two_suffixes_are_read(suffix: str) -> None:
-    with pytest.raises(ModelError, match=r"neither a \.tflite nor an \.onnx file"):
+    with pytest.raises(ModelError, match=r"is not a \.tflite or \.onnx file"):
         open_session(Path(f"model.{suffix}.h5"))
 
 
@@ -119,6 +119,14 @@ def test_an_int8_onnx_file_without_its_scales_is_refused(zoo: Zoo, tmp_path: Pat
         open_session(tmp_path / "noscale.onnx")
 
 
+def test_a_runtime_can_be_named(zoo: Zoo) -> None:
+    assert open_session(zoo.path("int8.onnx"), runtime="onnx").format == "onnx-int8"
+    with pytest.raises(ConfigError, match=r"no runtime 'abacus'. Use one of: tflite, onnx, openvino"):
+        open_session(zoo.path("int8.onnx"), runtime="abacus")
+    with pytest.raises(ModelError, match=r"is not a \.onnx file"):
+        open_session(zoo.path("int8.tflite"), runtime="openvino")
+
+
 def test_no_threads_is_a_mistake(zoo: Zoo) -> None:
     with pytest.raises(ConfigError, match="0 threads"):
         open_session(zoo.path("int8.tflite"), threads=0)
@@ -145,10 +153,10 @@ def test_a_runtime_needs_neither_tensorflow_nor_the_other_runtime(zoo: Zoo, kind
 
 
 @pytest.mark.parametrize(
-    ("kind", "module", "package"),
-    [("int8.tflite", "ai_edge_litert", "ai-edge-litert"), ("int8.onnx", "onnxruntime", "onnxruntime")],
+    ("kind", "module", "requirement"),
+    [("int8.tflite", "ai_edge_litert", "u3p-edge"), ("int8.onnx", "onnxruntime", "'u3p-edge[onnx]'")],
 )
-def test_a_missing_runtime_names_the_package(zoo: Zoo, kind: str, module: str, package: str) -> None:
+def test_a_missing_runtime_names_what_installs_it(zoo: Zoo, kind: str, module: str, requirement: str) -> None:
     done = run_blocked(zoo.path(kind), (module,))
     assert f"RuntimeMissingError: {'LiteRT' if 'lite' in kind else 'ONNX Runtime'} is not installed" in done.stderr
-    assert f"python -m pip install {package}" in done.stderr
+    assert f"python -m pip install {requirement}" in done.stderr

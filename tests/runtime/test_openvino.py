@@ -12,7 +12,7 @@ from tests.support.small_artifacts import SHAPE, Zoo, picture
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import open_session
-from u3p_edge.runtime.openvino import open_openvino
+from u3p_edge.runtime.openvino import open_file as open_openvino
 
 pytest.importorskip("openvino")
 
@@ -114,7 +114,7 @@ def test_it_needs_no_tensorflow_and_names_what_is_missing(zoo: Zoo) -> None:
     code = f"""
 from pathlib import Path
 import numpy as np
-from u3p_edge.runtime.openvino import open_openvino
+from u3p_edge.runtime.openvino import open_file as open_openvino
 session = open_openvino(Path({str(zoo.path("int8.onnx"))!r}))
 print(session.run(np.zeros(session.input_shape, np.float32)).shape)
 """
@@ -122,4 +122,4 @@ print(session.run(np.zeros(session.input_shape, np.float32)).shape)
     assert done.stdout.strip() == "(48, 64, 3)", done.stderr
     done = run_without(("openvino",), code)
     assert "RuntimeMissingError: OpenVINO is not installed" in done.stderr
-    assert "python -m pip install openvino" in done.stderr
+    assert "python -m pip install 'u3p-edge[openvino]'" in done.stderr

@@ -10,7 +10,6 @@ import json
 import sys
 from pathlib import Path
 
-LIBRARIES = {".tflite": ("ai_edge_litert.interpreter", "u3p_edge.files.tflite.check"), ".onnx": ("onnxruntime",)}
 RUNS = 2
 
 
@@ -37,10 +36,12 @@ def main(artifact: str, threads: str) -> None:
     import numpy as np
 
     from u3p_edge.runtime import open_session
+    from u3p_edge.runtime.registry import runtime_of
 
     path, draw = Path(artifact), np.random.default_rng(0)  # loads NumPy's generators, which do not belong to the model
-    for library in LIBRARIES.get(path.suffix, ()):
-        importlib.import_module(library)
+    runtime = runtime_of(path.suffix)
+    for module in (runtime.module, *runtime.imports) if runtime else ():
+        importlib.import_module(module)
     baseline = peak_mb()
     session = open_session(path, int(threads), max_memory_mb=None)  # the process that started this one has checked it
     image = draw.random(session.input_shape, dtype=np.float32)

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import ratio
+from u3p_edge.runtime.registry import RUNTIMES
 
 ROUNDS_FOR_A_RATIO = 10
 """Fewer rounds give no ratio in a sentence: with five on a busy machine, one file was once 3 and once 17 times as fast."""
 
 WIDE = 0.25
 """Largest uncertainty of a ratio, as a share of it, by its 95 % interval; a wider interval is reported before the ratio."""
-
-RUNTIMES = {"tflite": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "keras": "Keras"}
 
 
 def findings(result: RunResult) -> list[str]:
@@ -50,7 +49,7 @@ def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
         for peer, role in _float_peers(result, a):
             own, other = a.latency(threads), peer.latency(threads)
             if own and other:
-                where = f"in {RUNTIMES.get(runtime, runtime)} here, at {threads_in_words(threads)}"
+                where = f"in {_title(runtime)} here, at {threads_in_words(threads)}"
                 compared = _compare(number, own.samples_ms, other.samples_ms)
                 yield f"{compared} {where} ({a.name} against {peer.name}{role})."
 
@@ -84,6 +83,10 @@ def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) 
     if found.uncertainty > WIDE:
         return f"**Uncertain, the timings vary: {bounds} times (95 % interval).** {said}"
     return f"{said} (95 % interval {bounds})"
+
+
+def _title(runtime: str) -> str:
+    return RUNTIMES[runtime].title if runtime in RUNTIMES else runtime
 
 
 def threads_in_words(count: int) -> str:

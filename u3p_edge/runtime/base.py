@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.config import QUANTIZATION_KEY, Metadata
-from u3p_edge.errors import ConfigError, DataError, ModelError, RuntimeMissingError
+from u3p_edge.errors import ConfigError, DataError, ModelError
 from u3p_edge.files import onnx_check
 from u3p_edge.files.json_toml import MAX_METADATA, parse_json
 from u3p_edge.text import to_terminal
@@ -210,10 +210,3 @@ def check_onnx(path: Path, max_memory_mb: float) -> None:
 def unusable(path: Path, error: ModelError) -> ModelError:
     """Return the error of a file reader with the path of the file in its message."""
     return ModelError(f"{path} cannot be used: {error.symptom}", mend=error.mend or "Export or copy it again.")
-
-
-def missing_runtime(library: str, package: str, path: Path) -> RuntimeMissingError:
-    """Return the error for a runtime library that is not installed."""
-    return RuntimeMissingError(
-        f"{library} is not installed, and {path.name} needs it", mend=f"Run: python -m pip install {package}"
-    )

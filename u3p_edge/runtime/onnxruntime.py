@@ -20,12 +20,12 @@ from u3p_edge.runtime.base import (
     contains,
     decode,
     encode,
-    missing_runtime,
     parse_metadata,
     parse_scales,
     port_scale,
 )
 from u3p_edge.runtime.onnx_options import session_options
+from u3p_edge.runtime.registry import RUNTIMES
 
 KINDS = {"tensor(float)": "float32", "tensor(int8)": "int8"}
 """NumPy's names of the element types in exported files."""
@@ -72,7 +72,7 @@ def _unable(name: str, error: Exception) -> ModelError:
     return ModelError(f"{name} cannot be run by ONNX Runtime ({reason[-300:]})", mend="Export or copy it again.")
 
 
-def open_onnx(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> ONNXSession:
+def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> ONNXSession:
     """Load an ONNX file.
 
     Args:
@@ -107,7 +107,7 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
     try:
         library = importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise missing_runtime("ONNX Runtime", "onnxruntime", path) from error
+        raise RUNTIMES["onnx"].missing(path.name) from error
     options = session_options(library, threads)
     if max_memory_mb is not None:
         _bound_memory(library, options, max_memory_mb)

@@ -1,4 +1,4 @@
-"""ONNX files in OpenVINO, on the CPU. OpenVINO is an optional dependency: `pip install u3p-edge[openvino]`."""
+"""ONNX files in OpenVINO, on the CPU. OpenVINO is an optional dependency: `python -m pip install 'u3p-edge[openvino]'`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from u3p_edge.runtime.base import (
     contains,
     decode,
     encode,
-    missing_runtime,
     parse_metadata,
     parse_scales,
     port_scale,
 )
+from u3p_edge.runtime.registry import RUNTIMES
 
 OPTIONS = {"NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 """Float32 is requested explicitly. By default OpenVINO computes a float32 file in bfloat16 if the processor supports it, and a
@@ -62,20 +62,26 @@ class OpenVINOSession:
         return encode(image, self.input_shape, self._image, self.name)
 
 
-def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
+def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> OpenVINOSession:
     """Load an exported ONNX file in OpenVINO.
+
+    Args:
+        path: path of the file.
+        threads: number of threads of the infer request.
+        max_memory_mb: what the file may take, in MB of 10^6 bytes; None for a file that this program wrote or has checked.
 
     Raises:
         ModelError: the file is missing, not ONNX, without u3p_edge metadata, or not runnable.
-        RuntimeMissingError: openvino is not installed.
+        RuntimeMissingError: OpenVINO is not installed.
     """
     check_file(path)
-    check_onnx(path, MAX_MEMORY_MB)
+    if max_memory_mb is not None:
+        check_onnx(path, max_memory_mb)
     try:
-        library = importlib.import_module("openvino")
+        library, onnx = (importlib.import_module(name) for name in RUNTIMES["openvino"].imports)
     except ImportError as error:
-        raise missing_runtime("OpenVINO", "openvino", path) from error
-    properties = _properties(path)
+        raise RUNTIMES["openvino"].missing(path.name) from error
+    properties = _properties(onnx, path)
     metadata = parse_metadata(properties.get(METADATA_KEY), path)
     try:
         compiled = library.Core().compile_model(str(path), "CPU", {**OPTIONS, "INFERENCE_NUM_THREADS": threads})
@@ -93,9 +99,8 @@ def open_openvino(path: Path, threads: int = 1) -> OpenVINOSession:
     return OpenVINOSession(path.name, f"openvino-{number}", metadata, threads, shape, request, image_scale, mask_scale)
 
 
-def _properties(path: Path) -> dict[str, str]:
+def _properties(onnx: Any, path: Path) -> dict[str, str]:
     """Return the file's metadata properties."""
-    onnx = importlib.import_module("onnx")
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's DecodeError derives from Exception alone

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from u3p_edge.errors import ModelError
+from u3p_edge.runtime.registry import runtime_of
 
 PREFERENCE = ("model.int8.tflite", "model.int8.onnx", "model.float32.tflite", "model.float32.onnx")
 """Files of an export, in order of preference."""
-
-_LIBRARIES = {".tflite": "ai_edge_litert", ".onnx": "onnxruntime"}
 
 
 def model_file(path: Path) -> Path:
@@ -29,4 +27,4 @@ def model_file(path: Path) -> Path:
             f"the folder {path} holds none of {', '.join(PREFERENCE)}",
             mend="Make them with `u3p-edge export`, or name a .tflite or .onnx file.",
         )
-    return next((file for file in there if find_spec(_LIBRARIES[file.suffix])), there[0])
+    return next((file for file in there if (runtime := runtime_of(file.suffix)) and runtime.is_installed), there[0])

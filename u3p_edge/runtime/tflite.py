@@ -25,10 +25,10 @@ from u3p_edge.runtime.base import (
     check_ports,
     decode,
     encode,
-    missing_runtime,
     parse_metadata,
     unusable,
 )
+from u3p_edge.runtime.registry import RUNTIMES
 
 if TYPE_CHECKING:
     from u3p_edge.files.tflite.graph import TFLiteGraph
@@ -79,7 +79,7 @@ class _Port:
     quantization: Quantization | None
 
 
-def open_tflite(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> TFLiteSession:
+def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> TFLiteSession:
     """Load a TFLite file; its tensors are bound by name, because int8 conversion may reorder them.
 
     Args:
@@ -108,7 +108,7 @@ def _interpreter(path: Path, threads: int) -> Any:
     try:
         library = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
+        raise RUNTIMES["tflite"].missing(path.name) from error
     with quiet_stderr():
         return library.Interpreter(model_path=str(path), num_threads=threads)
 
@@ -159,7 +159,7 @@ def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
     try:
         from u3p_edge.files.tflite import check
     except ImportError as error:
-        raise missing_runtime("LiteRT", "ai-edge-litert", path) from error
+        raise RUNTIMES["tflite"].missing(path.name) from error
     # Memory-mapped, not read: only the pages that are accessed count in the process's memory.
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

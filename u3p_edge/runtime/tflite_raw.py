@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from u3p_edge.errors import ModelError, RuntimeMissingError
+from u3p_edge.errors import ModelError
+from u3p_edge.runtime.registry import RUNTIMES
 from u3p_edge.runtime.tflite import quiet_stderr
 
 PACKAGE = "ai-edge-litert"
@@ -76,7 +77,7 @@ def _load(data: bytes, threads: int) -> Any:
     try:
         library = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise RuntimeMissingError("LiteRT is not installed", mend=f"Run: python -m pip install {PACKAGE}") from error
+        raise RUNTIMES["tflite"].missing("running this network") from error
     try:
         with quiet_stderr():
             interpreter = library.Interpreter(model_content=data, num_threads=threads)
