@@ -80,12 +80,9 @@ def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: f
     return tuple(said)
 
 
-def parts(found: PruningResult) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float], Mapping[str, float]]:
-    """Return channels and milliseconds of every node, before and after pruning."""
-    graphs = (found.before, found.after)
-    channels = tuple({name: shape[-1] for name, shape in graph.shapes.items()} for graph in graphs)
+def milliseconds(found: PruningResult) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Return the milliseconds of every node, before and after pruning; none where the plans are not based on latency."""
     if found.table is None:
-        return channels[0], channels[1], {}, {}
+        return {}, {}
     predictor = Predictor(found.table)
-    ms = tuple(predictor.predict(graph).nodes for graph in graphs)
-    return channels[0], channels[1], ms[0], ms[1]
+    return predictor.predict(found.before).nodes, predictor.predict(found.after).nodes

@@ -10,7 +10,7 @@ from u3p_edge.artifact import write_bytes, write_json, write_text
 from u3p_edge.benchmark.result import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.pruning_result import PruningResult, parts
+from u3p_edge.pipeline.pruning_result import PruningResult, milliseconds
 from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning_table
@@ -25,7 +25,7 @@ def write_report(
     """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
     result, sections = measured.result, {}
     if found.steps:
-        rows = pruning_table.pruning_rows(*parts(found))
+        rows = pruning_table.pruning_rows(found.before, found.after, *milliseconds(found))
         sections["Pruning"] = pruning_table.pruning_table(rows)
         write_json(folder / PRUNING, _pruning(found, rows))
     plot = pareto.draw_pareto(result)

@@ -1,35 +1,26 @@
-"""Where pruning removed channels and milliseconds: by encoder convolution, branch and fusion of each decoder, and heads."""
+"""Where pruning removed channels and milliseconds, by the layers of a network that have a kernel."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from u3p_edge.graph.ir import Graph
 from u3p_edge.report import markdown
-from u3p_edge.report.inspection import stage_of
 
 TOTAL = "total"
-HEADS = "heads"
-
-_BRANCH = re.compile(r"dec\d+_from_[a-z]+\d+(?=_|$)")
-_DECODER = re.compile(r"(dec\d+)(?=_|$)")
-_FIRST = re.compile(r"(enc\d+)_[a-z]+1(?=_|$)")
-_ENCODER = re.compile(r"(enc\d+|down\d+)(?=_|$)")
-_POOL = re.compile(r"down(\d+)_pool$")
-_PLACE = re.compile(r"(enc|down|dec)(\d+)(?=_|$)")
 
 
 @dataclass(frozen=True)
 class PruningRow:
-    """One part of a network.
+    """One part of a network: a layer with a kernel, and the nodes without one that belong to it (see `parts`).
 
     Args:
-        part: its name, as `part_of` gives it, or "total".
-        channels_before, channels_after: channels of its output map; 0 if the part is gone. The total is the sum over the parts.
-        ms_before, ms_after: milliseconds of all its nodes; None if none of them has a time.
+        part: name of that layer, or "total".
+        channels_before, channels_after: channels of the layer's output; 0 if it is gone. The total is the sum over the parts.
+        ms_before, ms_after: milliseconds of all nodes of the part; None if none of them has a time.
     """
 
     part: str
@@ -39,45 +30,46 @@ class PruningRow:
     ms_after: float | None
 
 
-def part_of(node: str) -> str:
-    """Return the part of a UNet 3+ that a node belongs to by its name; the name itself if it shows no part.
+def parts(graph: Graph) -> Mapping[str, str]:
+    """Return the layer with a kernel that each node belongs to.
 
-    Parts are "enc2_conv1" with the pooling before it, "enc2_conv2" with all that follows it, "down2" if it is a convolution,
-    "dec1_from_enc5", "dec1_fuse" with its concatenation, and "heads".
+    A node without a kernel belongs to the only such layer that reads its result, directly or through other nodes without a
+    kernel: a pooling or a concatenation belongs to the convolution behind it. If several layers or none read its result, it
+    belongs to the layer before it. A node for which there is neither is missing.
     """
-    pooled, first = _POOL.match(node), _FIRST.match(node)
-    if pooled:
-        return f"enc{int(pooled[1]) + 1}_conv1"
-    if first:
-        return f"{first[1]}_conv1"
-    if branch := _BRANCH.match(node):
-        return branch[0]
-    if decoder := _DECODER.match(node):
-        return f"{decoder[1]}_fuse"
-    if encoder := _ENCODER.match(node):
-        return encoder[1] if encoder[1].startswith("down") else f"{encoder[1]}_conv2"
-    return HEADS if stage_of(node) == HEADS else node
+    readers: dict[str, frozenset[str]] = {}
+    for node in reversed(graph.nodes):
+        each = (frozenset((name,)) if "kernel" in graph[name].weights else readers[name] for name in graph.consumers[node.name])
+        readers[node.name] = frozenset().union(*each)
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        before = next((found[name] for name in node.inputs if name in found), None)
+        only = next(iter(readers[node.name])) if len(readers[node.name]) == 1 else before
+        part = node.name if "kernel" in node.weights else only
+        if part is not None:
+            found[node.name] = part
+    return found
 
 
 def pruning_rows(
-    before: Mapping[str, int], after: Mapping[str, int], before_ms: Mapping[str, float], after_ms: Mapping[str, float]
+    before: Graph, after: Graph, before_ms: Mapping[str, float], after_ms: Mapping[str, float]
 ) -> tuple[PruningRow, ...]:
-    """Return one row per part, from the first encoder to the heads, then nodes that are a part of their own, then the total.
-
-    A node that is a part of its own is left out if it takes no time and its channels did not change, as for an input.
+    """Return one row per part, in the order in which the network runs before pruning, then the total.
 
     Args:
-        before, after: output channels of every node, or every node of interest, by its name in the graph's order.
+        before, after: the network before and after pruning; a layer has the same name in both.
         before_ms, after_ms: milliseconds by node; nodes without time may be missing, or all of them.
+
+    Raises:
+        ModelError: as `Graph.shapes` does.
     """
-    channels, ms = [_channels(each) for each in (before, after)], [_milliseconds(each) for each in (before_ms, after_ms)]
-    names = dict.fromkeys([*channels[0], *channels[1], *ms[0], *ms[1]])
-    found = [
+    channels = [{part: graph.shapes[part][-1] for part in parts(graph).values()} for graph in (before, after)]
+    ms = [_milliseconds(graph, times) for graph, times in ((before, before_ms), (after, after_ms))]
+    rows = [
         PruningRow(name, channels[0].get(name, 0), channels[1].get(name, 0), ms[0].get(name), ms[1].get(name))
-        for name in sorted(names, key=_place)
+        for name in dict.fromkeys(node.name for node in (*before.nodes, *after.nodes) if "kernel" in node.weights)
     ]
-    told = [row for row in found if _place(row.part) != _LAST or _matters(row)]
-    return (*told, _total(told))
+    return (*rows, _total(rows))
 
 
 def pruning_table(rows: Sequence[PruningRow]) -> str:
@@ -91,53 +83,28 @@ def as_values(rows: Sequence[PruningRow]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(row) for row in rows]
 
 
-def _channels(by_node: Mapping[str, int]) -> dict[str, int]:
-    """Return the channels of each part, which are those of its last node."""
-    return {part_of(node): count for node, count in by_node.items()}
-
-
-def _milliseconds(by_node: Mapping[str, float]) -> dict[str, float]:
+def _milliseconds(graph: Graph, times: Mapping[str, float]) -> dict[str, float]:
     """Return the milliseconds of each part, summed over its nodes."""
-    found: dict[str, float] = {}
-    for node, ms in by_node.items():
-        found[part_of(node)] = found.get(part_of(node), 0.0) + ms
-    return found
+    ms: dict[str, float] = {}
+    for node, part in parts(graph).items():
+        if node in times:
+            ms[part] = ms.get(part, 0.0) + times[node]
+    return ms
 
 
-_LAST = (3, 0, 0)
-
-
-def _place(part: str) -> tuple[int, int, int]:
-    """Return the sort key of a part.
-
-    Encoders come from the first to the deepest, decoders from the deepest to the first, and branches before their fusion.
-    """
-    found = _PLACE.match(part)
-    if found is None:
-        return (2, 0, 0) if part == HEADS else _LAST
-    kind, scale = found[1], int(found[2])
-    if kind == "dec":
-        return 1, -scale, int(part.endswith("_fuse"))
-    return 0, scale, 2 if kind == "down" else int(part.endswith("_conv2"))
-
-
-def _matters(row: PruningRow) -> bool:
-    return row.channels_before != row.channels_after or row.ms_before is not None or row.ms_after is not None
-
-
-def _total(found: Sequence[PruningRow]) -> PruningRow:
+def _total(rows: Sequence[PruningRow]) -> PruningRow:
     return PruningRow(
         TOTAL,
-        sum(row.channels_before for row in found),
-        sum(row.channels_after for row in found),
-        _sum(row.ms_before for row in found),
-        _sum(row.ms_after for row in found),
+        sum(row.channels_before for row in rows),
+        sum(row.channels_after for row in rows),
+        _sum(row.ms_before for row in rows),
+        _sum(row.ms_after for row in rows),
     )
 
 
 def _sum(times: Iterable[float | None]) -> float | None:
-    told = [ms for ms in times if ms is not None]
-    return sum(told) if told else None
+    known = [ms for ms in times if ms is not None]
+    return sum(known) if known else None
 
 
 def _cells(row: PruningRow) -> list[str]:
