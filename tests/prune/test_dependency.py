@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.prunable_graphs import conv, cut, group, linear, networks, norm, of, op
 from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import OPS
-from u3p_edge.prune.dependency import find_groups
+from u3p_edge.prune.dependency import find_groups, least_connected
 from u3p_edge.prune.index_maps import PASSAGES
 
 
@@ -218,3 +219,15 @@ def test_groups_part_all_channels_of_all_tensors_and_weights(graph: Graph) -> No
         name: list(range(shape[-1])) for name, shape in graph.shapes.items()
     }
     assert len({found.name for found in find_groups(graph)}) == len(find_groups(graph))
+
+
+@given(st.integers(1, 40), st.data())
+def test_every_number_is_led_to_the_least_that_it_is_connected_to(count: int, data: st.DataObject) -> None:
+    numbers = st.integers(0, count - 1)
+    pairs = data.draw(st.lists(st.tuples(numbers, numbers), max_size=60))
+    least = least_connected(count, np.array(pairs, np.intp).reshape(-1, 2).T)
+    expected = list(range(count))
+    for _ in range(count):  # no way is longer
+        for a, b in pairs:
+            expected[a] = expected[b] = min(expected[a], expected[b])
+    assert least.tolist() == expected

@@ -36,6 +36,31 @@ def two_scales(width: int = 16, image: int = 1) -> Graph:
     return Graph(nodes, ("image",), ("mask",))
 
 
+def every_kind() -> Graph:
+    """Layers of one and two axes, of one and more operands, with and without attributes of their own; a move."""
+    same = {"padding": "same"}
+    nodes = (
+        Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
+        Node("wide", "conv", ("image",), {**same, "strides": (2, 2), "activation": "relu"}, kernel(3, 3, 4, 12)),
+        Node("groups", "conv", ("wide",), {**same, "groups": 2}, kernel(3, 3, 6, 12)),
+        Node("each", "depthwise_conv", ("groups",), same, {"kernel": np.ones((3, 3, 12, 1), np.float32)}),
+        Node("sum", "add", ("each", "wide")),
+        Node("relu", "relu", ("sum",)),
+        Node("back", "conv_transpose", ("relu",), {**same, "strides": (2, 2)}, kernel(2, 2, 12, 6)),
+        Node("moved", "pad", ("back",), {"padding": ((1, 0), (0, 0))}),
+        Node("cut", "crop", ("moved",), {"cropping": ((0, 1), (0, 0))}),
+        Node("tall", "concat", ("cut", "moved"), {"axis": 1}),
+        Node("top", "crop", ("tall",), {"cropping": ((0, 9), (0, 0))}),
+        Node("joined", "concat", ("top", "image", "top")),
+        Node("most", "global_max_pool", ("joined",), {"keepdims": True}),
+        Node("gate", "conv", ("most",), {}, kernel(1, 1, 16, 1)),
+        Node("gated", "multiply", ("joined", "gate")),
+        Node("view", "reshape", ("gated",), {"target_shape": (4, 16, 16)}),
+        Node("mask", "conv", ("view",), {}, kernel(1, 1, 16, 2)),
+    )
+    return Graph(nodes, ("image",), ("mask",))
+
+
 def times(key: str, inputs: Sequence[int], outputs: Sequence[int], each: float = 0.001) -> LayerTimes:
     """A layer of one axis takes `each` ms a channel; of two, that for every pair, and 10 times that for every channel in."""
     pairs = product(inputs, outputs)

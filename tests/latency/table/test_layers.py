@@ -7,38 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.latency_tables import kernel, two_scales
+from tests.support.latency_tables import every_kind, kernel, two_scales
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import to_file
 from u3p_edge.latency.table.layers import MOVES, TimedLayer, isolate_layer, list_layers
-from u3p_edge.latency.table.narrow import narrow_graph
-
-
-def every_kind() -> Graph:
-    """Layers of one and two axes, of one and more operands, with and without attributes of their own; a move."""
-    same = {"padding": "same"}
-    nodes = (
-        Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
-        Node("wide", "conv", ("image",), {**same, "strides": (2, 2), "activation": "relu"}, kernel(3, 3, 4, 12)),
-        Node("groups", "conv", ("wide",), {**same, "groups": 2}, kernel(3, 3, 6, 12)),
-        Node("each", "depthwise_conv", ("groups",), same, {"kernel": np.ones((3, 3, 12, 1), np.float32)}),
-        Node("sum", "add", ("each", "wide")),
-        Node("relu", "relu", ("sum",)),
-        Node("back", "conv_transpose", ("relu",), {**same, "strides": (2, 2)}, kernel(2, 2, 12, 6)),
-        Node("moved", "pad", ("back",), {"padding": ((1, 0), (0, 0))}),
-        Node("cut", "crop", ("moved",), {"cropping": ((0, 1), (0, 0))}),
-        Node("tall", "concat", ("cut", "moved"), {"axis": 1}),
-        Node("top", "crop", ("tall",), {"cropping": ((0, 9), (0, 0))}),
-        Node("joined", "concat", ("top", "image", "top")),
-        Node("most", "global_max_pool", ("joined",), {"keepdims": True}),
-        Node("gate", "conv", ("most",), {}, kernel(1, 1, 16, 1)),
-        Node("gated", "multiply", ("joined", "gate")),
-        Node("view", "reshape", ("gated",), {"target_shape": (4, 16, 16)}),
-        Node("mask", "conv", ("view",), {}, kernel(1, 1, 16, 2)),
-    )
-    return Graph(nodes, ("image",), ("mask",))
 
 
 def test_every_kind_has_a_key_and_its_channels() -> None:
@@ -97,15 +70,7 @@ def test_a_layer_with_its_own_channels_is_the_layer() -> None:
         assert replace(found, node=layer.node) == layer
 
 
-def test_narrower_channels_reach_every_reader() -> None:
-    found = narrow_graph(two_scales(), lambda name, count: {"fine": 5, "coarse": 7}.get(name, count))
-    assert {name: shape[-1] for name, shape in found.shapes.items()} == {
-        "image": 1, "fine": 5, "down": 5, "coarse": 7, "relu": 7, "up": 7, "both": 12, "logits": 1, "mask": 1,
-    }  # fmt: skip
-    assert lower_graph(found, None)
-
-
-def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> None:
+def test_a_choice_of_channels_is_a_move() -> None:
     nodes = (
         Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
         Node("one", "conv", ("image",), {}, kernel(1, 1, 4, 12)),
@@ -114,31 +79,3 @@ def test_a_choice_of_channels_is_a_move_and_what_it_reads_keeps_its_own() -> Non
     )
     graph = Graph(nodes, ("image",), ("mask",))
     assert {layer.node: layer.key for layer in list_layers(graph)}["some"] == MOVES
-    assert narrow_graph(graph, lambda _name, count: count // 2).shapes == graph.shapes
-
-
-def test_maps_that_are_added_keep_equal_widths_and_what_counts_channels_keeps_its_own() -> None:
-    asked: dict[str, int] = {}
-
-    def width(name: str, count: int) -> int:
-        asked[name] = count
-        return count // 2
-
-    found = narrow_graph(every_kind(), width).shapes
-    # `wide` feeds the grouped convolution, `joined` a reshape, `gate` spreads one channel: all of them stay.
-    assert asked == {}
-    assert found == every_kind().shapes
-    residual = Graph(
-        (
-            Node("image", "input", (), {"shape": (None, 8, 8, 4)}),
-            Node("one", "conv", ("image",), {}, kernel(1, 1, 4, 12)),
-            Node("two", "conv", ("one",), {}, kernel(1, 1, 12, 12)),
-            Node("sum", "add", ("one", "two")),
-            Node("mask", "conv", ("sum",), {}, kernel(1, 1, 12, 2)),
-        ),
-        ("image",),
-        ("mask",),
-    )
-    made = narrow_graph(residual, width).shapes
-    assert [made[name][-1] for name in ("one", "two", "sum", "mask")] == [6, 6, 6, 2]
-    assert len(asked) == 1

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.latency_tables import COARSE, FINE, kernel, made_up, two_scales
+from tests.support.latency_tables import COARSE, FINE, every_kind, kernel, made_up, two_scales
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import probe, quiet_timer
-from u3p_edge.latency.probe import Target
+from u3p_edge.latency.probe import Target, to_file
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, reference_kernel
 from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.layers import list_layers
@@ -100,6 +100,17 @@ def test_held_out_networks_are_uneven_and_the_same_every_time() -> None:
     assert widths[:2] == widths[2:]
     assert widths[0] != widths[1]
     assert all(4 <= fine <= 16 and 8 <= coarse <= 32 for fine, coarse in widths)
+
+
+@pytest.mark.parametrize("number", ["int8", "float32"])
+def test_narrower_networks_are_whole_and_can_be_written(number: str) -> None:
+    half = measure_samples(two_scales())[1].graph
+    assert {name: shape[-1] for name, shape in half.shapes.items()} == {
+        "image": 1, "fine": 8, "down": 8, "coarse": 16, "relu": 16, "up": 16, "both": 24, "logits": 1, "mask": 1,
+    }  # fmt: skip
+    for sample in (*measure_samples(every_kind()), *hold_out(every_kind(), 3)):
+        assert [layer.node for layer in list_layers(sample.graph)] == [layer.node for layer in list_layers(every_kind())]
+        assert to_file(sample.graph, number)
 
 
 @pytest.fixture

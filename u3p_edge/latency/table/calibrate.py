@@ -1,27 +1,27 @@
 """From layers to whole networks: the correction of a latency table, and the error that remains.
 
 The correction is fitted by least squares of relative errors to the network itself and to the same network with a half and a
-quarter of its channels. It is validated on held-out networks, in which every kernel has a random share of its channels.
+quarter of its channels. It is validated on held-out networks, in which every channel group has a random share of its channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.table.layers import list_layers
-from u3p_edge.latency.table.narrow import narrow_graph
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LatencyTable, TableCheck
+from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 SHARES = (1.0, 0.5, 0.25)
 """Shares of its channels that the network has in the fit."""
 
 LEAST_SHARE = 0.25
-"""The least share of its channels that a kernel keeps in a held-out network."""
+"""The least share of its channels that a group keeps in a held-out network."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,15 @@ def check_correction(table: LatencyTable, sample: CorrectionSample, measured_ms:
 
 
 def _share(graph: Graph, share: float) -> Graph:
-    return narrow_graph(graph, lambda _, count: max(1, round(share * count)))
+    return _narrow(graph, lambda: share)
 
 
 def _random(graph: Graph, seed: int) -> Graph:
     rng = np.random.default_rng(seed)
-    return narrow_graph(graph, lambda _, count: max(1, round(float(rng.uniform(LEAST_SHARE, 1.0)) * count)))
+    return _narrow(graph, lambda: float(rng.uniform(LEAST_SHARE, 1.0)))
+
+
+def _narrow(graph: Graph, share: Callable[[], float]) -> Graph:
+    """Return the graph with a share of the channels of every group that may lose some; its weights are zeros."""
+    sizes = ShapeOnlyGraph(graph)
+    return sizes.sized({group.name: max(1, round(share() * group.size)) for group in sizes.groups if not group.frozen})

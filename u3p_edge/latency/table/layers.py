@@ -83,11 +83,11 @@ def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) ->
     wide = _channels(node, shapes, inputs)
     names = tuple(f"x{place}" for place in range(len(shapes)))
     given = [Node(name, "input", (), {"shape": (1, *s[1:-1], c)}) for name, s, c in zip(names, shapes, wide, strict=True)]
-    made = replace(node, name="y", inputs=names, weights=make_layer_graph(node, wide[0], outputs))
+    made = replace(node, name="y", inputs=names, weights=make_dummy_weights(node, wide[0], outputs))
     return Graph((*given, made), names, ("y",))
 
 
-def make_layer_graph(node: Node, inputs: int, outputs: int) -> Mapping[str, npt.NDArray[np.float32]]:
+def make_dummy_weights(node: Node, inputs: int, outputs: int) -> Mapping[str, npt.NDArray[np.float32]]:
     """Return dummy weights for a node with other channel counts; values do not change the time, unless they are denormal."""
     if "kernel" not in node.weights:
         return node.weights
