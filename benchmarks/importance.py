@@ -66,13 +66,13 @@ def main() -> None:
     trained = given.runs / given.data.name / "train"
     source = read_source(trained, ExportRecipe())
     found: dict[str, PruningResult] = {}
-    with stages() as begin:
-        data = read_export_data(given.data, source.metadata, begin)
+    with stages() as progress:
+        data = read_export_data(given.data, source.metadata, progress)
         for measure in get_args(Measure):
             folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.updates}" / measure
             make_folder(folder)
             recipe = recipe_for(measure, given.updates, given.speedup)
-            found[measure] = prune_source(source, data, recipe, None, Staging(folder), begin)
+            found[measure] = prune_source(source, data, recipe, None, Staging(folder), progress)
     kept = results_folder(f"importance_{given.data.name}")
     make_folder(kept)
     write_json(kept / "steps.json", {name: [dataclasses.asdict(step) for step in one.steps] for name, one in found.items()})

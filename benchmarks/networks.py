@@ -9,7 +9,6 @@ from pathlib import Path
 import tf_keras
 
 from u3p_edge.artifact import write_bytes
-from u3p_edge.cli.progress import Begin
 from u3p_edge.config import Metadata, Preprocessing, default_metadata
 from u3p_edge.export.onnx import float_writer, int8_writer
 from u3p_edge.export.tflite import schema
@@ -24,6 +23,7 @@ from u3p_edge.latency.probe import Target
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.progress import Progress
 from u3p_edge.rewrite.engine import Selection, apply_selections, find_sites
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
 from u3p_edge.rewrite.tiling import choose
@@ -53,9 +53,9 @@ def network(width: int, size: int) -> tuple[Graph, Metadata]:
     return fold_batch_norm(graph), default_metadata(Preprocessing(size, size, 1, "resize", "percentile"), 2)
 
 
-def variants(graph: Graph, number: str, begin: Begin) -> dict[str, Variant]:
+def variants(graph: Graph, number: str, progress: Progress) -> dict[str, Variant]:
     """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
-    choices = choices_for(graph, Target(number), begin(f"Choose forms, {number}", len(find_sites(graph))))
+    choices = choices_for(graph, Target(number), progress(f"Choose forms, {number}", len(find_sites(graph))))
     new = apply_selections(graph, choices)
     plan = choose.choose_tiling(fuse_interpolated_sums(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}

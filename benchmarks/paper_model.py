@@ -26,7 +26,7 @@ from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.benchmark.result import ArtifactResult, RunResult, save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.benchmark.timing import latencies
-from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.cli.progress import stages
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
@@ -34,6 +34,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
 from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.progress import Progress
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.plan import PruningPlan
@@ -57,9 +58,9 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
     return PruningPlan(kept)
 
 
-def rewritten_and_strips(graph: Graph, begin: Begin) -> tuple[Graph, Graph]:
+def rewritten_and_strips(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
     """The graph rewritten, and that in strips."""
-    choices = choices_for(graph, Target("int8"), begin("Choose forms", len(engine.find_sites(graph))))
+    choices = choices_for(graph, Target("int8"), progress("Choose forms", len(engine.find_sites(graph))))
     new = fuse_interpolated_sums(engine.apply_selections(graph, choices))
     return new, choose.choose_tiling(new, bytes_per_element=1, weigh=weighing("int8")).graph
 
@@ -79,20 +80,20 @@ def main() -> None:
     cut = apply_plan(large, scaled(small, plan, large))
     make_folder(given.runs)
     reference, int8 = given.runs / "reference.float32.tflite", given.runs / "pruned.int8.tflite"
-    with stages() as begin:
-        rewritten, strips = rewritten_and_strips(cut, begin)
+    with stages() as progress:
+        rewritten, strips = rewritten_and_strips(cut, progress)
         made = make_dummy_quantized(strips)
         write_bytes(int8, write_tflite(made.graph, made.scheme, metadata))
         write_bytes(reference, write_tflite(large, None, metadata, views=False))
         paths = {path.name: path for path in (reference, int8)}
         image = np.random.default_rng(0).random((320, 320, 1), dtype=np.float32)
         sessions = [open_session(path, 1) for path in paths.values()]
-        taken = latencies(sessions, image, 1, rounds=given.rounds, warmup=1, advance=begin("Time at 1 thread", given.rounds))
-        advance = begin("Weigh in fresh processes", 3 * len(paths))
+        taken = latencies(sessions, image, 1, rounds=given.rounds, warmup=1, step=progress("Time at 1 thread", given.rounds))
+        step = progress("Weigh in fresh processes", 3 * len(paths))
         results = []
         for (name, path), session, latency in zip(paths.items(), sessions, taken, strict=True):
             found = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
-            memory_mb = peak_memory(path, repeats=3, advance=advance)
+            memory_mb = peak_memory(path, repeats=3, step=step)
             results.append(dataclasses.replace(found, latencies=(latency,), memory=memory_mb))
     said = shlex.join(["python", "benchmarks/paper_model.py", *sys.argv[1:]])
     result = RunResult(said, describe_environment(), ("background", "class 1"), reference.name, tuple(results), None)

@@ -29,7 +29,7 @@ from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.result import save_result
-from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.cli.progress import stages
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import Target
@@ -41,6 +41,7 @@ from u3p_edge.pipeline.prune import prune_to
 from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.progress import Progress
 from u3p_edge.recipes.recipe import ExportRecipe
 
 BASE, SIZE = 64, 320
@@ -69,29 +70,29 @@ def enlarged(graph: Graph, times: int, size: int) -> Graph:
     return dataclasses.replace(graph, nodes=tuple(map(large, graph.nodes)))
 
 
-def cost(one: Case, graph: Graph, begin: Begin) -> Callable[[Graph], float]:
+def cost(one: Case, graph: Graph, progress: Progress) -> Callable[[Graph], float]:
     """Milliseconds of the paper's model in the shape of a pruned, folded base-16 graph: int8, before rewriting."""
     times = BASE // one.recipe.base_width
     whole = enlarged(graph, times, SIZE)
     paper = {name: shape for name, shape in network(BASE, SIZE)[0].shapes.items() if "head" not in name and name != "mask"}
     if any(whole.shapes.get(name) not in (None, shape) for name, shape in paper.items()):
         raise SystemExit("the enlarged network is not the paper's")
-    predictor = Predictor(measure_table(whole, Target("int8"), begin, quick=True, checks=0))
+    predictor = Predictor(measure_table(whole, Target("int8"), progress, quick=True, checks=0))
     return lambda small: predictor.predict(enlarged(small, times, SIZE)).total_ms
 
 
-def planned(one: Case, folder: Path, ms: float, updates: int, begin: Begin) -> PruningResult:
+def planned(one: Case, folder: Path, ms: float, updates: int, progress: Progress) -> PruningResult:
     """The base-16 network in the shape with which the paper's model takes so many milliseconds, also as pruned.h5."""
     source = read_source(one.trained, ExportRecipe())
     graph = fold_batch_norm(source.graph)
-    estimate = cost(one, graph, begin)
+    estimate = cost(one, graph, progress)
     budget = Budget("latency of the paper's model, ms", ms, estimate, None, estimate(graph))
     print(f"{budget.start:.0f} ms as it is, by the table; {ms:g} asked for")
     pruning = dataclasses.replace(pruning_of(one.against), final_updates=updates, most_epochs=200)
     make_folder(folder / "steps")
-    data = read_export_data(one.data, source.metadata, begin)
+    data = read_export_data(one.data, source.metadata, progress)
     recipe = ExportRecipe(pruning=pruning, max_drop=100)
-    found = prune_to([budget], source, data, recipe, Staging(folder / "steps"), begin)
+    found = prune_to([budget], source, data, recipe, Staging(folder / "steps"), progress)
     found.source.model.save(folder / "pruned.h5")
     return found
 
@@ -105,15 +106,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs go (default: %(default)s)")
     given = parser.parse_args()
     one = case(given.data, given.runs, "balanced")
-    with stages() as begin:
+    with stages() as progress:
         folder = one.runs / f"paper_plan_{given.ms:g}ms_{given.updates}"
-        found = planned(one, folder, given.ms, given.updates, begin)
+        found = planned(one, folder, given.ms, given.updates, progress)
         made = {
             "exact": one.export(one.trained, "exact", "exact"),
             "paper_shape": one.export(folder / "pruned.h5", "exact", f"{folder.name}_int8", *told(one, "unet")),
         }
         said = shlex.join(["python", "benchmarks/paper_plan.py", *sys.argv[1:]])
-        compared, losses = side_by_side(one, made, 40, said, begin)
+        compared, losses = side_by_side(one, made, 40, said, progress)
     kept = results_folder("paper_model")
     make_folder(kept)
     steps = list(map(dataclasses.asdict, found.steps))

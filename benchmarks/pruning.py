@@ -34,11 +34,12 @@ from u3p_edge.benchmark.result import RunResult, save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.benchmark.suite import Measured as Compared
-from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.cli.progress import stages
 from u3p_edge.distill.loop import teacher_probabilities
 from u3p_edge.graph import memory
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.source import read_source
+from u3p_edge.progress import Progress
 from u3p_edge.recipes.named import MEASURED, NAMES, MeasuredRecipe
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.device_profile import read_networks as read_network
@@ -57,7 +58,7 @@ def case(data: Path, runs: Path, against: str) -> Case:
     return Case(data, folder, read_training(recipe), against)
 
 
-def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: Begin) -> dict[str, Path]:
+def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], progress: Progress) -> dict[str, Path]:
     """Run folders of all exports, by name."""
     made = {name: one.export(one.trained, name, name) for name in recipes}
     if "random" in controls:
@@ -71,16 +72,16 @@ def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], begin: 
         made["narrow"] = one.export(narrow(one, budget, epochs, source), "exact", "narrow")
     taught = [name for name in ("distilled", "unet") if name in controls]
     if taught:
-        data = read_export_data(one.data, source.metadata, begin)
-        soft = teacher_probabilities(source.model, data.train.images, begin("Ask the float model", len(data.train.images)))
+        data = read_export_data(one.data, source.metadata, progress)
+        soft = teacher_probabilities(source.model, data.train.images, progress("Ask the float model", len(data.train.images)))
         for name in taught:
-            model = teach(one, name, budget, epochs, source, data, soft, begin)
+            model = teach(one, name, budget, epochs, source, data, soft, progress)
             made[name] = one.export(model, "exact", name, *told(one, name))
     return made
 
 
 def side_by_side(
-    one: Case, made: Mapping[str, Path], rounds: int, said: str, begin: Begin
+    one: Case, made: Mapping[str, Path], rounds: int, said: str, progress: Progress
 ) -> tuple[Compared, dict[str, Interval]]:
     """All int8 files and the float reference in one run, on the validation split; and what each loses."""
     folder = one.runs / "compared"
@@ -89,11 +90,11 @@ def side_by_side(
     for name, run in made.items():
         shutil.copyfile(run / "model.int8.tflite", folder / f"{name}.int8.tflite")
     source = read_source(one.trained, ExportRecipe())
-    data = read_export_data(one.data, source.metadata, begin)
+    data = read_export_data(one.data, source.metadata, progress)
     paths = [folder / REFERENCE, *(folder / f"{name}.int8.tflite" for name in made)]
     found = measure(
         paths, reference=REFERENCE, data=EvaluationData(one.data.name, "val", data.val), command=said,
-        settings=Settings(threads=(1,), rounds=rounds), progress=begin,
+        settings=Settings(threads=(1,), rounds=rounds), progress=progress,
     )  # fmt: skip
     truth, groups, labels = data.val.labels, data.val.groups, source.metadata.labels
     before = found.predictions[REFERENCE]
@@ -178,10 +179,10 @@ def main() -> None:
     said = shlex.join(["python", "benchmarks/pruning.py", *sys.argv[1:]])
     for data in given.data:
         one = case(data, given.runs, given.against)
-        with stages() as begin:
+        with stages() as progress:
             recipes, controls = ([name for name in text.split(",") if name] for text in (given.recipes, given.controls))
-            made = variants(one, recipes, controls, begin)
-            found, losses = side_by_side(one, made, given.rounds, said, begin)
+            made = variants(one, recipes, controls, progress)
+            found, losses = side_by_side(one, made, given.rounds, said, progress)
         keep(one, made, found, losses)
         record(one, found.result, losses)
         print(table(found.result, losses, one.runs / "compared"))

@@ -13,7 +13,6 @@ import tf_keras
 from real_data import command
 
 from u3p_edge.artifact import make_folder, read_json, write_text
-from u3p_edge.cli.progress import Begin
 from u3p_edge.distill.loop import Recovery, finetune
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
@@ -23,6 +22,7 @@ from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.budgets import int8_milliseconds
 from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.source import Source, augmentation_of
+from u3p_edge.progress import Progress
 from u3p_edge.recipes.named import path_of, read_export_recipe
 from u3p_edge.recipes.recipe import Pruning
 from u3p_edge.training.recipe import TrainRecipe
@@ -81,7 +81,7 @@ def narrow(one: Case, budget: float, epochs: int, source: Source) -> Path:
     return folder
 
 
-def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data: Any, soft: Any, begin: Begin) -> Path:
+def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data: Any, soft: Any, progress: Progress) -> Path:
     """A network built at that int8 latency with fresh weights and taught by the float model: a model that `export` reads."""
     p, classes = source.metadata.preprocessing, source.metadata.channels_out
 
@@ -100,7 +100,7 @@ def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data
     folder = one.runs / f"{name}{width}"
     make_folder(folder)
     done = finetune(
-        fresh(width), data.train, soft, recovery, folder=folder, begin=begin,
+        fresh(width), data.train, soft, recovery, folder=folder, progress=progress,
         validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
     )  # fmt: skip
     if name == "unet":

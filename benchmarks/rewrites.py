@@ -29,7 +29,7 @@ from u3p_edge.benchmark.memory import peak_memory
 from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
 from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, latencies
-from u3p_edge.cli.progress import Begin, stages
+from u3p_edge.cli.progress import stages
 from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
@@ -37,6 +37,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
 from u3p_edge.pipeline.choices import to_json
+from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.openvino import open_file as open_openvino
 
@@ -50,24 +51,24 @@ def openers(files: Mapping[str, Path]) -> dict[str, tuple[Path, Callable[[Path, 
     return {**own, **more}
 
 
-def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, begin: Begin) -> RunResult:
+def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, progress: Progress) -> RunResult:
     """Latency at one and at two threads, all files and runtimes interleaved; peak memory of the int8 and float TFLite files."""
     opened = openers(files)
     image = np.random.default_rng(0).random((size, size, 1), dtype=np.float32)
     results: dict[str, ArtifactResult] = {}
     for threads in (1, 2):
         sessions = {name: open_(path, threads) for name, (path, open_) in opened.items()}
-        advance = begin(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
-        timed = latencies(list(sessions.values()), image, threads, rounds=rounds, warmup=1, advance=advance)
+        step = progress(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
+        timed = latencies(list(sessions.values()), image, threads, rounds=rounds, warmup=1, step=step)
         for (name, session), latency in zip(sessions.items(), timed, strict=True):
             path = opened[name][0]
             fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
             before = results.get(name, fresh)
             results[name] = dataclasses.replace(before, latencies=(*before.latencies, latency))
     weighed = [name for name, path in files.items() if path.suffix == ".tflite"]
-    advance = begin("Weigh in fresh processes", 3 * len(weighed))
+    step = progress("Weigh in fresh processes", 3 * len(weighed))
     for name in weighed:
-        found = peak_memory(files[name], repeats=3, advance=advance)
+        found = peak_memory(files[name], repeats=3, step=step)
         results[name] = dataclasses.replace(results[name], memory=found)
     return RunResult(
         command, describe_environment(), ("background", "class 1"), "reference.float32.tflite", tuple(results.values()), None
@@ -146,10 +147,10 @@ def _grown(artifact: ArtifactResult | None) -> float:
     return float(np.median([peak - base for peak, base in pairs]))
 
 
-def where_time_goes(graph: Graph, views: bool, begin: Begin) -> tuple[Profile, str]:
+def where_time_goes(graph: Graph, views: bool, progress: Progress) -> tuple[Profile, str]:
     """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in the int8 file."""
     made = make_dummy_quantized(graph)
-    profile = per_operator(lower_graph(made.graph, made.scheme, views=views), begin=begin)
+    profile = per_operator(lower_graph(made.graph, made.scheme, views=views), progress=progress)
     total = sum(row.ms for row in profile.rows)
     header = "| {} | operators | GMAC | ms | share | floor, ms |\n|---|---:|---:|---:|---:|---:|"
     parts = [
@@ -181,7 +182,7 @@ def _part(name: str) -> str:
     return "_".join(words[:3]) if "from" in words[:2] else "_".join(words[:2]) if words[0].startswith("dec") else words[0]
 
 
-def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], result: RunResult, begin: Begin) -> None:
+def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], result: RunResult, progress: Progress) -> None:
     """Write everything that is kept of a run."""
     title = f"# Exact rewrites, {name}\n\n{LABEL}"
     save_result(folder / "result.json", result)
@@ -198,12 +199,12 @@ def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], res
         lines.append(f"{number}: {before:.1f} GMAC as it is, {after:.1f} rewritten{said}.")
         write_text(folder / f"rewrites_{number}.json", to_json(variant.choices))
     write_text(folder / "report.md", "\n\n".join(lines) + "\n")
-    keep_operators(folder, name, {form: made["int8"][form].graph for form in FORMS}, begin)
+    keep_operators(folder, name, {form: made["int8"][form].graph for form in FORMS}, progress)
 
 
-def keep_operators(folder: Path, name: str, graphs: Mapping[str, Graph], begin: Begin) -> None:
+def keep_operators(folder: Path, name: str, graphs: Mapping[str, Graph], progress: Progress) -> None:
     """Write where the time of each form goes."""
-    per = {form: where_time_goes(graph, form != "reference", begin)[1] for form, graph in graphs.items()}
+    per = {form: where_time_goes(graph, form != "reference", progress)[1] for form, graph in graphs.items()}
     text = "\n\n".join(f"## {form.capitalize()}\n\n{table}" for form, table in per.items())
     write_text(folder / "per_op.md", f"# Where the time goes, {name}\n\n{LABEL}\n\n{text}\n")
 
@@ -221,17 +222,17 @@ def main() -> None:
         width, size = (int(part) for part in name.split(":"))
         folder = given.runs / f"{width}_{size}"
         make_folder(folder)
-        with stages() as begin:
+        with stages() as progress:
             graph, metadata = network(width, size)
-            made = {number: variants(graph, number, begin) for number in NUMBERS}
+            made = {number: variants(graph, number, progress) for number in NUMBERS}
             files: dict[str, Path] = {}
             for number in NUMBERS:
                 for form in FORMS:
                     files |= write_files(made[number][form], form, number, metadata, folder)
-            result = measure(files, size, given.rounds, command, begin)
+            result = measure(files, size, given.rounds, command, progress)
             kept = folder if given.no_keep else results_folder(f"rewrites_{width}_{size}")
             make_folder(kept)
-            keep(kept, f"base {width}, {size}x{size}", made, result, begin)
+            keep(kept, f"base {width}, {size}x{size}", made, result, progress)
         print(f"{kept.name}:\n{speed_table(result)}\n{memory_table(made, result)}")
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.artifact import (
     MANIFEST,
     Artifact,
@@ -120,10 +121,10 @@ def test_a_manifest_that_was_cut_short_is_made_anew(tmp_path_factory: pytest.Tem
     whole_run(folder)
     text = (folder / MANIFEST).read_bytes()
     (folder / MANIFEST).write_bytes(text[: length % (len(text) - 1)])  # without the last newline it is still whole
-    sentences: list[str] = []
-    found = open_manifest(folder, NAMES, say=sentences.append)
+    progress = RecordedProgress()
+    found = open_manifest(folder, NAMES, progress=progress)
     assert found.names == {MANIFEST, "model.bin"}, "what is there under our names is ours; what is not, is not"
-    (sentence,) = sentences
+    (sentence,) = progress.notes
     assert sentence.startswith(f"{folder / MANIFEST} is damaged")
 
 

@@ -10,12 +10,13 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
 from u3p_edge.artifact import MANIFEST, PARTIAL, Manifest, cannot_write, make_folder, read_json, read_manifest, write_json
 from u3p_edge.errors import ArtifactError
+from u3p_edge.progress import Progress, silent
 from u3p_edge.text import to_terminal
 
 LOCK = ".u3p-edge-lock"
@@ -24,14 +25,7 @@ LOCK = ".u3p-edge-lock"
 HOLDER = ".u3p-edge-lock-holder.json"
 """Who holds the lock, for the message to others."""
 
-Say = Callable[[str], object]
-"""Is given a sentence that the user should know."""
-
 _OTHER = "Give another --out folder."
-
-
-def silent(_sentence: str) -> None:
-    """Say nothing."""
 
 
 def check_folder(folder: Path) -> None:
@@ -97,7 +91,7 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_manifest(folder: Path, names: Iterable[str], *, force: bool = False, say: Say = silent) -> Manifest:
+def open_manifest(folder: Path, names: Iterable[str], *, force: bool = False, progress: Progress = silent) -> Manifest:
     """The manifest of a folder that a command is about to write to.
 
     A damaged one of ours becomes one that claims all of `names` that are there.
@@ -106,7 +100,7 @@ def open_manifest(folder: Path, names: Iterable[str], *, force: bool = False, sa
         folder: held by this process.
         names: that the command may write.
         force: take a manifest that is no JSON at all as one of ours.
-        say: is given the sentence about a damaged manifest.
+        progress: is given a note of a damaged manifest.
 
     Raises:
         ArtifactError: the manifest is somebody else's.
@@ -120,7 +114,7 @@ def open_manifest(folder: Path, names: Iterable[str], *, force: bool = False, sa
                 f"{path} is not a manifest of ours, and would be replaced",
                 mend="Move it away, or give another --out folder.",
             ) from error
-        say(f"{path} is damaged, so it is made anew, and so is all that it named.")
+        progress.note(f"{path} is damaged, so it is made anew, and so is all that it named.")
         return Manifest(claims=tuple(name for name in names if os.path.lexists(folder / name)))
 
 

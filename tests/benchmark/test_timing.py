@@ -88,7 +88,7 @@ def test_a_budget_ends_it_but_not_before_a_spread_can_be_told() -> None:
     # A round is two calls of half a second.
     assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=8, clock=clock)[0].ms) == 8
     assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=0, clock=clock)[0].ms) == MINIMUM_ROUNDS
-    interleave(sessions, IMAGE, rounds=6, clock=clock, advance=lambda: told.append(1))
+    interleave(sessions, IMAGE, rounds=6, clock=clock, step=lambda: told.append(1))
     assert len(told) == 6
 
 

@@ -18,11 +18,11 @@ from u3p_edge.cli.progress import duration, stages
 TWO_STAGES = """
 import sys
 from u3p_edge.cli.progress import stages
-with stages(2) as begin:
-    step = begin("Read [red] images\\x1b[31m", 3)
+with stages(2) as progress:
+    step = progress("Read [red] images\\x1b[31m", 3)
     sys.stdin.readline()
     step()
-    begin("Time", 0)
+    progress("Time", 0)
     sys.stdin.readline()
 """
 
@@ -74,15 +74,15 @@ def test_a_terminal_sees_which_stage_it_is() -> None:
 
 
 def test_the_number_of_stages_is_said_only_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
-    with stages() as begin:
-        begin("One", 1)()
+    with stages() as progress:
+        progress("One", 1)()
     assert capsys.readouterr().err.splitlines()[0] == "stage 1: One"
 
 
 def test_a_stage_that_an_error_ends_is_not_done(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
-        with stages() as begin:
-            begin("One", 1)
+        with stages() as progress:
+            progress("One", 1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

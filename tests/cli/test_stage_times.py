@@ -14,9 +14,9 @@ EXPORT = ("export", "model.h5", "{}")
 
 
 def run(folder: Path, *names: str) -> None:
-    with stages(times=read_stage_times(folder, *EXPORT)) as begin:
+    with stages(times=read_stage_times(folder, *EXPORT)) as progress:
         for name in names:
-            begin(name, 1)()
+            progress(name, 1)()
 
 
 def test_the_second_run_knows_how_many_stages_there_are_and_what_is_left(
@@ -63,8 +63,8 @@ def test_a_run_that_skipped_stages_is_not_remembered_instead(tmp_path: Path) -> 
 
 def test_a_run_that_fails_is_not_remembered(tmp_path: Path) -> None:
     def fail() -> None:
-        with stages(times=read_stage_times(tmp_path, *EXPORT)) as begin:
-            begin("Read", 1)
+        with stages(times=read_stage_times(tmp_path, *EXPORT)) as progress:
+            progress("Read", 1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

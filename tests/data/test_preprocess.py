@@ -221,7 +221,7 @@ def test_load_stacks_what_apply_and_fit_give(tmp_path: Path) -> None:
     make_pair(tmp_path, "bb", (16, 40))
     steps: list[int] = []
     samples = read_folder(tmp_path).samples
-    arrays = load_samples(samples, spec("pad"), 2, advance=lambda: steps.append(1))
+    arrays = load_samples(samples, spec("pad"), 2, step=lambda: steps.append(1))
     assert arrays.images.shape == (2, 16, 32, 1)
     assert arrays.labels.shape == (2, 16, 32)
     assert arrays.stems == arrays.groups == ("a", "bb")

@@ -57,11 +57,11 @@ def killed_at(count: int) -> Callable[[str, int], Callable[[], object]]:
     """A progress bar that interrupts as Ctrl-C would at step `count`."""
     done = iter(range(count - 1))
 
-    def advance() -> None:
+    def step() -> None:
         if next(done, None) is None:
             raise KeyboardInterrupt
 
-    return lambda _stage, _total: advance
+    return lambda _stage, _total: step
 
 
 def never(*_: object) -> float:
@@ -127,14 +127,14 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
 ) -> None:
     # Sixteen images are four steps: this is in the second epoch.
     with pytest.raises(KeyboardInterrupt):
-        finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, begin=killed_at(6))
+        finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, progress=killed_at(6))
     steps: list[int] = []
 
-    def begin(_stage: str, total: int) -> Callable[[], object]:
+    def progress(_stage: str, total: int) -> Callable[[], object]:
         steps.append(total)
         return lambda: None
 
-    again = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, begin=begin)
+    again = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, progress=progress)
     assert steps == [4 * (CONFIG.epochs - 1)]
     assert (again.losses, again.scores, again.best_epoch) == (whole.losses, whole.scores, whole.best_epoch)
     assert_same_weights(again.model, whole.model)
@@ -148,7 +148,7 @@ def test_a_finished_run_comes_from_its_file(
     whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, folder: Path
 ) -> None:
     before = sha256_of(folder / CHECKPOINT)
-    again = finetune(student, TRAIN, soft, CONFIG, validate=never, folder=folder, begin=never)
+    again = finetune(student, TRAIN, soft, CONFIG, validate=never, folder=folder, progress=never)
     assert_same_weights(again.model, whole.model)
     assert dataclasses.replace(again, model=whole.model) == whole
     assert sha256_of(folder / CHECKPOINT) == before

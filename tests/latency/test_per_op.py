@@ -52,10 +52,10 @@ def test_the_floor_is_the_arithmetic_at_the_peak() -> None:
 def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
     steps: list[int] = []
 
-    def begin(_stage: str, count: int) -> object:
+    def progress(_stage: str, count: int) -> object:
         return lambda: steps.append(count)
 
-    first, second, third = per_op(twins(), begin=begin).rows  # type: ignore[arg-type]
+    first, second, third = per_op(twins(), progress=progress).rows  # type: ignore[arg-type]
     assert first.ms == second.ms
     assert third.shape == (1, 6, 6, 4)
     # The peak, the whole network, and two distinct operators.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import no_progress
 from tests.support.small_artifacts import Zoo, make_wide
 from u3p_edge.pipeline.data import ExportData, read_export_data
+from u3p_edge.progress import silent
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,4 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def splits(zoo: Zoo, pictures: Path) -> ExportData:
-    return read_export_data(pictures, zoo.metadata, no_progress)
+    return read_export_data(pictures, zoo.metadata, silent)

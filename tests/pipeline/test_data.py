@@ -16,6 +16,7 @@ from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.data import data_options, read_export_data
+from u3p_edge.progress import silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.prepare import complete
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
@@ -23,15 +24,11 @@ from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 METADATA = default_metadata(Preprocessing(16, 16), labels=3)
 
 
-def no_progress(_stage: str, _steps: int) -> object:
-    return lambda: None
-
-
 def test_a_split_drawn_for_training_is_the_export_s(tmp_path: Path) -> None:
     root = make_folder(tmp_path, [f"img{i}" for i in range(12)])
     trained = TrainRecipe(seed=5)
     options = data_options(ExportRecipe(seed=1), trained, root)
-    found = read_export_data(root, METADATA, no_progress, options)
+    found = read_export_data(root, METADATA, silent, options)
     assert found.test.stems == tuple(s.stem for s in read_folder(root, seed=5).split("test"))
     assert found.test.stems != tuple(s.stem for s in read_folder(root, seed=0).split("test"))
     assert "No group column is known" in found.notes[0]
@@ -43,13 +40,13 @@ def test_the_group_column_of_training_is_kept_where_the_data_has_it(tmp_path: Pa
     root = make_folder(tmp_path / "same", ["a", "b", "c"], table)
     options = data_options(ExportRecipe(), trained, root)
     assert options.group_column == "who"
-    assert read_export_data(root, METADATA, no_progress, options).test.groups == ("3",)
+    assert read_export_data(root, METADATA, silent, options).test.groups == ("3",)
     assert data_options(ExportRecipe(group_column="clinic"), trained, root).group_column == "clinic"
     other = make_folder(tmp_path / "other", ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
     assert data_options(ExportRecipe(), trained, other) == DataOptions()
     assert data_options(ExportRecipe(), trained, None) == data_options(ExportRecipe(), None, root) == DataOptions()
     with pytest.raises(DataError, match="no column 'clinic'"):
-        read_export_data(other, METADATA, no_progress, DataOptions(group_column="clinic"))
+        read_export_data(other, METADATA, silent, DataOptions(group_column="clinic"))
 
 
 def test_the_meaning_of_mask_values_in_training_is_kept(tmp_path: Path) -> None:
@@ -58,13 +55,13 @@ def test_the_meaning_of_mask_values_in_training_is_kept(tmp_path: Path) -> None:
     metadata = default_metadata(Preprocessing(16, 16), labels=2)
     options = data_options(ExportRecipe(), trained, root)
     assert options.rule == LabelRule(2, ((1, 0), (0, 1)))
-    kept = read_export_data(root, metadata, no_progress, options).test.labels
+    kept = read_export_data(root, metadata, silent, options).test.labels
     assert set(np.unique(kept)) == {0, 1, IGNORE}
     given = data_options(ExportRecipe(label_map=((2, 1),)), trained, root)
     assert given.rule == LabelRule(None, ((2, 1),))
-    assert set(np.unique(read_export_data(root, metadata, no_progress, given).test.labels)) == {0, 1}
+    assert set(np.unique(read_export_data(root, metadata, silent, given).test.labels)) == {0, 1}
     with pytest.raises(DataError, match=r"masks/a\.png has the value 2, beyond the 2 classes \(0 to 1\)"):
-        read_export_data(root, metadata, no_progress, data_options(ExportRecipe(), None, root))
+        read_export_data(root, metadata, silent, data_options(ExportRecipe(), None, root))
 
 
 def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
@@ -85,8 +82,8 @@ def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
 def test_the_limit_of_pixels_reaches_every_file(tmp_path: Path) -> None:
     root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n", size=(6, 8))
     with pytest.raises(DataError, match=r"has 6x8 = 48 pixels, more than the limit of 47"):
-        read_export_data(root, METADATA, no_progress, data_options(ExportRecipe(), None, root, max_pixels=47))
-    assert len(read_export_data(root, METADATA, no_progress, DataOptions(max_pixels=48)).test.images) == 1
+        read_export_data(root, METADATA, silent, data_options(ExportRecipe(), None, root, max_pixels=47))
+    assert len(read_export_data(root, METADATA, silent, DataOptions(max_pixels=48)).test.images) == 1
     dataset = open_folder(root, DataOptions(max_pixels=47))
     with pytest.raises(DataError, match="more than the limit of 47"):
         infer_labels(dataset)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.support.article_model import Builder
-from tests.support.command_line import QUICK, ROUNDS, Program, left_in, no_progress, refusal, run_process
+from tests.support.command_line import QUICK, ROUNDS, Program, left_in, refusal, run_process
 from tests.support.small_artifacts import SHAPE, picture, truth
 from u3p_edge.artifact import is_whole, read_manifest, sha256_of
 from u3p_edge.benchmark.result import read_result
@@ -25,6 +25,7 @@ from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.quantize import validation_dice
 from u3p_edge.pipeline.staging import PREFIX
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
+from u3p_edge.progress import silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.runtime import open_session
@@ -59,7 +60,7 @@ def done(keras_file: Path, pictures: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("main")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(folder / "summary.md"))
-        export(keras_file, pictures, folder / "run", ExportRecipe(rounds=5), begin=no_progress, command="u3p-edge export")
+        export(keras_file, pictures, folder / "run", ExportRecipe(rounds=5), progress=silent, command="u3p-edge export")
     return Done(folder / "run", keras_file, pictures, (folder / "summary.md").read_text())
 
 
@@ -228,7 +229,7 @@ def test_training_is_never_worse_than_post_training(program: Program, done: Done
     note = next(line for line in (tmp_path / "report.md").read_text().splitlines() if "Validation Dice" in line)
     assert "quantization-aware training" in note
     val = percentile(splits.val)
-    trained, post = (validation_dice(folder / "model.int8.tflite", val, no_progress) for folder in (tmp_path, done.run))
+    trained, post = (validation_dice(folder / "model.int8.tflite", val, silent) for folder in (tmp_path, done.run))
     assert "kept: post-training" in (done.run / "report.md").read_text()
     assert trained >= post
 
@@ -270,7 +271,7 @@ def test_a_training_runs_manifest_entries_stay(done: Done, copied: Done) -> None
     own = describe(copied.run / "model.safetensors", "safetensors")
     write_manifest(copied.run, read_manifest(copied.run).with_artifact(own))
     recipe = ExportRecipe(int8=False, formats=("tflite",), rewrite=False, rounds=5)
-    export(done.source, done.data, copied.run, recipe, begin=no_progress)
+    export(done.source, done.data, copied.run, recipe, progress=silent)
     assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.safetensors", "model.float32.tflite"]
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.command_line import no_progress
 from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_source, validation_dice
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
+from u3p_edge.progress import silent
 from u3p_edge.recipes.recipe import ExportRecipe
 
 
@@ -44,7 +44,7 @@ def staged(folder: Path, **files: Path) -> Staging:
 
 def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, QuantizationChoice]:
     """The source is for converting and training alone."""
-    path, choice = quantize_source(source, splits, ExportRecipe(**options), staging, no_progress)
+    path, choice = quantize_source(source, splits, ExportRecipe(**options), staging, silent)
     return path.name, choice
 
 
@@ -58,7 +58,7 @@ def test_training_is_kept_where_post_training_loses(zoo: Zoo, splits: ExportData
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor, qat=zoo.path("float32.tflite"))
     name, choice = chosen(staging, splits)
     assert (name, choice.method) == ("qat.tflite", "qat")
-    assert choice.qat_dice == choice.float_dice == validation_dice(zoo.path("float32.tflite"), splits.val, no_progress)
+    assert choice.qat_dice == choice.float_dice == validation_dice(zoo.path("float32.tflite"), splits.val, silent)
     assert choice.ptq_dice < choice.float_dice - 0.001
     assert choice.drop == 0
     # The choice is staged too: an interrupted export does not validate again.

@@ -11,15 +11,15 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from tests.support.command_line import ROUNDS, Program, left_in, no_progress, refusal
+from tests.support.command_line import ROUNDS, Program, left_in, refusal
 from tests.support.latency_tables import DEVICE
+from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json, read_manifest
 from u3p_edge.benchmark.result import read_result
@@ -40,12 +40,13 @@ from u3p_edge.pipeline.budgets import ARENA, CLOSE, LATENCY, MB, SIZE, int8_mill
 from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.prune import prune_source
-from u3p_edge.pipeline.pruning_result import PruningResult, Step, milliseconds
+from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, milliseconds
 from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
+from u3p_edge.progress import silent
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.importance import Importance
@@ -69,7 +70,7 @@ def source(wide: Path) -> Source:
 
 @pytest.fixture(scope="module")
 def data(source: Source, pictures: Path) -> ExportData:
-    return read_export_data(pictures, source.metadata, no_progress)
+    return read_export_data(pictures, source.metadata, silent)
 
 
 @pytest.fixture(scope="module")
@@ -118,28 +119,6 @@ def channels(graph: Graph) -> dict[str, int]:
     return {name: shape[-1] for name, shape in graph.shapes.items()}
 
 
-class Stages:
-    """Bars that are only counted: the steps of each stage that was begun, in order; a certain step of one may not be done."""
-
-    def __init__(self, ends_at: tuple[str, int] | None = None) -> None:
-        self.begun: list[tuple[str, int]] = []
-        self._ends_at, self._done = ends_at, Counter[str]()
-
-    @property
-    def names(self) -> set[str]:
-        return {name for name, _ in self.begun}
-
-    def __call__(self, stage: str, steps: int) -> Callable[[], object]:
-        self.begun.append((stage, steps))
-
-        def advance() -> None:
-            self._done[stage] += 1
-            if self._ends_at == (stage, self._done[stage]):
-                raise KeyboardInterrupt
-
-        return advance
-
-
 # --- it fires
 
 
@@ -156,7 +135,7 @@ def done(wide: Path, source: Source, pictures: Path, tmp_path_factory: pytest.Te
     """An export to half the milliseconds that the int8 network takes here, in whole maps and as it is written down."""
     run, start = tmp_path_factory.mktemp("pruned") / "run", int8_milliseconds()(fold_batch_norm(source.graph))
     told = recipe(to(start / 2, final_updates=4 * EPOCH), formats=("tflite",), rewrite=False, strips=1)
-    export(wide, pictures, run, told, begin=no_progress)
+    export(wide, pictures, run, told, progress=silent)
     return Done(run, wide, told, start)
 
 
@@ -237,7 +216,7 @@ def test_the_dice_on_record_is_what_the_pruned_network_scores(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     found = prune_source(
-        source, data, recipe(to(told_ms / 2, final_updates=EPOCH)), device, open_staging(tmp_path, "key"), no_progress
+        source, data, recipe(to(told_ms / 2, final_updates=EPOCH)), device, open_staging(tmp_path, "key"), silent
     )
     (step,) = found.steps
     assert found.float_dice == float_model_dice(source, data.val)
@@ -264,7 +243,7 @@ def test_gradient_steps_make_whole_epochs(
 ) -> None:
     for updates, most, expected in ((1, 9, [1, 2]), (1, 1, [1, 1]), (3 * EPOCH, 5, [2, 2])):
         told = recipe(to(told_ms / 2, steps=2, updates=updates, final_updates=EPOCH + 1, most_epochs=most))
-        found = prune_source(source, data, told, device, open_staging(tmp_path / f"{updates}_{most}", "key"), no_progress)
+        found = prune_source(source, data, told, device, open_staging(tmp_path / f"{updates}_{most}", "key"), silent)
         assert [step.epochs for step in found.steps] == expected
 
 
@@ -275,12 +254,12 @@ def test_without_retries_the_last_good_network_is_taken(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     told = recipe(to(told_ms / 3, importance="random", retries=0), max_drop=0)
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
+    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
     assert [(step.share, step.kept) for step in found.steps] == [(1, False)]
     assert found.source is source
 
 
-def fell_short(step: Step, found: PruningResult, max_drop: float) -> bool:
+def fell_short(step: PruningStep, found: PruningResult, max_drop: float) -> bool:
     assert found.float_dice is not None
     return 100 * (found.float_dice - step.dice) > max_drop
 
@@ -289,7 +268,7 @@ def test_a_network_that_may_lose_nothing_keeps_its_channels(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     told = recipe(to(told_ms / 3, importance="random"), max_drop=0)
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
+    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
     assert all(fell_short(step, found, 0) for step in found.steps), "channels by chance, and nothing learnt"
     assert [step.share for step in found.steps] == [1, 0.5, 0.25]
     assert told.pruning is not None
@@ -308,7 +287,7 @@ def test_what_was_good_enough_before_is_kept(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     pruning = to(told_ms / 3, importance="random", steps=2)
-    all_of_it = prune_source(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), no_progress)
+    all_of_it = prune_source(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), silent)
     assert [(step.share, step.kept) for step in all_of_it.steps] == [(0.5, True), (1, True)]
     # Both cuts are one plan in the first network's channels: nothing was trained, so its weights are those that are left.
     for node in apply_plan(source.graph, all_of_it.plan).nodes:
@@ -317,7 +296,7 @@ def test_what_was_good_enough_before_is_kept(
     first, second = (100 * (float_model_dice(source, data.val) - step.dice) for step in all_of_it.steps)
     assert first < second
     told = recipe(pruning, max_drop=(first + second) / 2)
-    found = prune_source(source, data, told, device, open_staging(tmp_path / "b", "key"), no_progress)
+    found = prune_source(source, data, told, device, open_staging(tmp_path / "b", "key"), silent)
     assert [step.share for step in found.steps] in ([0.5, 1, 0.75], [0.5, 1, 0.75, 0.625])
     assert [step.kept for step in found.steps] == [not fell_short(step, found, told.max_drop) for step in found.steps]
     assert [step.kept for step in found.steps[:2]] == [True, False]
@@ -333,12 +312,12 @@ def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     pruning = to(told_ms / 2, importance="random", steps=2, final_updates=8 * EPOCH, retries=0)
-    free = prune_source(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), no_progress)
+    free = prune_source(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), silent)
     assert free.float_dice is not None
     first, last = (100 * (free.float_dice - step.dice) for step in free.steps)
     assert last < first, "what was trained lost less than what was not"
     told = recipe(pruning, max_drop=(first + last) / 2)
-    found = prune_source(source, data, told, device, open_staging(tmp_path / "b", "key"), no_progress)
+    found = prune_source(source, data, told, device, open_staging(tmp_path / "b", "key"), silent)
     assert [(step.share, step.kept) for step in found.steps] == [(0.5, False), (1, True)]
     assert channels(found.source.graph) == channels(free.source.graph)
     assert "a step on the way" in found.notes[0]
@@ -351,7 +330,7 @@ def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
 def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data: ExportData, tmp_path: Path) -> None:
     told = recipe(to(int8_milliseconds()(fold_batch_norm(source.graph)) / 2, final_updates=2 * EPOCH))
     # The fourth step is the second epoch's first.
-    staging, killed = open_staging(tmp_path / "a", "key"), Stages(ends_at=(TUNED, 4))
+    staging, killed = open_staging(tmp_path / "a", "key"), RecordedProgress(interrupt_at=(TUNED, 4))
     with pytest.raises(KeyboardInterrupt):
         prune_source(source, data, told, None, staging, killed)
     assert {PLANNED, ASKED, TIMED} <= killed.names
@@ -359,13 +338,13 @@ def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data
     before = plan.read_bytes(), plan.stat().st_mtime_ns
     other = Staging(Path(shutil.copytree(staging.folder, tmp_path / "b")))
     (other.folder / "prune0" / "recover.safetensors").unlink()
-    again = Stages()
+    again = RecordedProgress()
     found = prune_source(source, data, told, None, staging, again)
     assert (plan.read_bytes(), plan.stat().st_mtime_ns) == before
     assert not again.names & {PLANNED, ASKED}
-    assert [steps for name, steps in again.begun if name == TUNED] == [3], "one epoch of the two was done"
+    assert [steps for name, steps in again.stages if name == TUNED] == [3], "one epoch of the two was done"
     # As far as one that nothing stopped, to the last bit.
-    unbroken = prune_source(source, data, told, None, other, no_progress)
+    unbroken = prune_source(source, data, told, None, other, silent)
     assert found.steps == unbroken.steps
     for ours, theirs in zip(found.source.model.get_weights(), unbroken.source.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -378,20 +357,20 @@ def test_an_export_by_another_table_is_another_export(
     run, one, other = Path(shutil.copytree(done.run, tmp_path / "run")), tmp_path / "one.json", tmp_path / "other.json"
     write_latency_table(one, table)
     write_latency_table(other, dataclasses.replace(table, disturbed=table.disturbed + 1))
-    assert export(wide, pictures, run, done.recipe, begin=Stages()).reused
+    assert export(wide, pictures, run, done.recipe, progress=RecordedProgress()).reused
     for path in (one, other):
-        stages = Stages(ends_at=("Convert float32 to TFLite", 1))
+        stages = RecordedProgress(interrupt_at=("Convert float32 to TFLite", 1))
         with pytest.raises(KeyboardInterrupt):
-            export(wide, pictures, run, done.recipe, begin=stages, device=path)
-    assert export(wide, pictures, run, done.recipe, begin=Stages()).reused
+            export(wide, pictures, run, done.recipe, progress=stages, device=path)
+    assert export(wide, pictures, run, done.recipe, progress=RecordedProgress()).reused
 
 
 def test_a_network_within_its_budget_is_left_as_it_is(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
-    stages = Stages()
+    stages = RecordedProgress()
     found = prune_source(source, data, recipe(to(2 * told_ms)), device, open_staging(tmp_path, "key"), stages)
-    assert (found.source, found.steps, stages.begun) == (source, (), [])
+    assert (found.source, found.steps, stages.stages) == (source, (), [])
     assert found.notes == ("Nothing was pruned: the network is within its budgets as it is.",)
     assert channels(found.before) == channels(found.after)
 
@@ -404,19 +383,19 @@ def test_every_measure_judges_every_channel_and_makes_a_plan(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path, measure: Measure
 ) -> None:
     told = recipe(to(told_ms / 2, importance=measure))
-    importance = score_channels(source, data.train, told, no_progress)
+    importance = score_channels(source, data.train, told, silent)
     free = {group.name: group.size for group in find_groups(fold_batch_norm(source.graph)) if not group.frozen}
     assert free.items() <= {name: len(scores) for name, scores in importance.items()}.items()
     assert all(np.isfinite(scores).all() and (scores >= 0).all() for scores in importance.values())
     assert len({float(score) for name in free for score in importance[name]}) > 1, "it tells channels apart"
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
+    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
     assert found.steps[0].reached[LATENCY] <= told_ms / 2 * (1 + CLOSE)
     assert f"by {measure}: " in found.notes[0]
 
 
 def test_chance_is_the_same_for_the_same_seed_alone(source: Source, data: ExportData) -> None:
     def drawn(seed: int) -> Importance:
-        return score_channels(source, data.train, recipe(to(1, importance="random"), seed=seed), no_progress)
+        return score_channels(source, data.train, recipe(to(1, importance="random"), seed=seed), silent)
 
     one, again, other = drawn(1), drawn(1), drawn(2)
     assert all((one[name] == again[name]).all() for name in one)
@@ -430,7 +409,7 @@ def test_the_float_models_attention_teaches_too(
     for features in (0.0, 50.0):
         staging = open_staging(tmp_path / f"{features}", "key")
         told = recipe(to(told_ms / 2, final_updates=EPOCH, features=features))
-        found = prune_source(source, data, told, device, staging, no_progress)
+        found = prune_source(source, data, told, device, staging, silent)
         losses.append(found.source.model.get_weights()[0])
     assert (losses[0] != losses[1]).any()
 
@@ -441,7 +420,7 @@ def test_the_float_models_attention_teaches_too(
 def test_for_another_device_nothing_is_timed_here(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
-    stages = Stages()
+    stages = RecordedProgress()
     found = prune_source(source, data, recipe(to(told_ms / 2)), device, open_staging(tmp_path, "key"), stages)
     assert stages.names == {ASKED, PLANNED, "Judge channels", TUNED}
     assert found.table == read_latency_table(device)
@@ -455,7 +434,7 @@ def test_for_another_device_nothing_is_timed_here(
 
 def test_a_size_is_that_of_the_int8_file(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:
     told = recipe(Pruning(shrink=4, updates=0, final_updates=0))
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), no_progress)
+    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
     (step,) = found.steps
     whole = len(to_file(fold_batch_norm(source.graph), "float32")) / MB
     assert step.reached == {SIZE: len(to_file(found.after, "int8")) / MB}
@@ -472,18 +451,18 @@ def test_an_arena_that_no_strips_meet_takes_channels(
     stripped = memory.plan_memory(fold_batch_norm(source.graph), bytes_per_element=1).peak / MB
     for budget, steps in ((stripped, 0), (stripped / 8, 1)):
         told = recipe(to(2 * told_ms), memory_budget_mb=budget)
-        found = prune_source(source, data, told, device, open_staging(tmp_path / f"{budget}", "key"), no_progress)
+        found = prune_source(source, data, told, device, open_staging(tmp_path / f"{budget}", "key"), silent)
         assert len(found.steps) == steps
     assert found.steps[0].reached.keys() == {ARENA}
     assert found.steps[0].reached[ARENA] <= stripped / 8 * (1 + CLOSE)
 
 
 def test_a_table_that_was_timed_on_a_device_is_gone_by(source: Source, data: ExportData, tmp_path: Path) -> None:
-    timed = measure_table(fold_batch_norm(source.graph), Target("int8"), no_progress, quick=True, checks=0)
+    timed = measure_table(fold_batch_norm(source.graph), Target("int8"), silent, quick=True, checks=0)
     write_latency_table(tmp_path / "device.json", timed)
     whole = Predictor(timed).predict(fold_batch_norm(source.graph)).total_ms
     told = recipe(to(0.7 * whole))
-    found = prune_source(source, data, told, tmp_path / "device.json", open_staging(tmp_path, "key"), no_progress)
+    found = prune_source(source, data, told, tmp_path / "device.json", open_staging(tmp_path, "key"), silent)
     reached = found.steps[0].reached[LATENCY]
     assert reached < whole
     # A quick table tells of no fewer than 8 channels, so how far down it goes is the machine's.
@@ -495,7 +474,7 @@ def test_a_table_that_was_timed_on_a_device_is_gone_by(source: Source, data: Exp
 
 def test_a_speedup_on_another_device_is_refused(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"whose time on that device is not known. Give --latency-budget-ms"):
-        prune_source(source, data, recipe(Pruning(speedup=2)), device, open_staging(tmp_path, "key"), no_progress)
+        prune_source(source, data, recipe(Pruning(speedup=2)), device, open_staging(tmp_path, "key"), silent)
 
 
 def test_a_table_without_one_of_the_layers_is_refused_by_its_name(
@@ -506,10 +485,10 @@ def test_a_table_without_one_of_the_layers_is_refused_by_its_name(
         lacking, dataclasses.replace(table, layers=[t for t in table.layers if not t.key.startswith("upsample")])
     )
     with pytest.raises(ModelError, match=r"dec1_from_enc2_up.*u3p-edge device profile"):
-        prune_source(source, data, recipe(to(1e-3)), lacking, open_staging(tmp_path, "key"), no_progress)
+        prune_source(source, data, recipe(to(1e-3)), lacking, open_staging(tmp_path, "key"), silent)
     (tmp_path / "text.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"text\.json is no latency table"):
-        prune_source(source, data, recipe(to(1e-3)), tmp_path / "text.json", open_staging(tmp_path, "key"), no_progress)
+        prune_source(source, data, recipe(to(1e-3)), tmp_path / "text.json", open_staging(tmp_path, "key"), silent)
 
 
 def test_the_command_refuses_in_one_sentence_and_leaves_nothing(

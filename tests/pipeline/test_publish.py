@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.artifact import MANIFEST, Manifest, describe, read_manifest, write_manifest, write_text
 from u3p_edge.errors import ArtifactError
 from u3p_edge.pipeline.publish import NAMES, assemble, finished_result, open_run, publish
@@ -78,9 +79,9 @@ def test_a_damaged_file_is_named_and_the_export_is_made_anew(
 ) -> None:
     manifest = export(tmp_path)
     damage(tmp_path / name)
-    sentences: list[str] = []
-    assert finished_result(tmp_path, manifest, "key", sentences.append) is None
-    assert sentences == [f"{tmp_path / name} is not as the export left it, so the export is made anew."]
+    progress = RecordedProgress()
+    assert finished_result(tmp_path, manifest, "key", progress) is None
+    assert progress.notes == [f"{tmp_path / name} is not as the export left it, so the export is made anew."]
     if not (tmp_path / name).is_dir():
         assert export(tmp_path) == manifest
 
@@ -89,9 +90,9 @@ def test_a_damaged_file_is_named_and_the_export_is_made_anew(
 def test_a_damaged_manifest_is_made_anew(tmp_path: Path, force: bool) -> None:
     manifest = export(tmp_path)
     cut(tmp_path / MANIFEST)
-    sentences: list[str] = []
-    assert open_run(tmp_path, force=force, say=sentences.append).names == {MANIFEST, MODEL, REPORT, "report.json"}
-    assert sentences == [f"{tmp_path / MANIFEST} is damaged, so it is made anew, and so is all that it named."]
+    progress = RecordedProgress()
+    assert open_run(tmp_path, force=force, progress=progress).names == {MANIFEST, MODEL, REPORT, "report.json"}
+    assert progress.notes == [f"{tmp_path / MANIFEST} is damaged, so it is made anew, and so is all that it named."]
     assert export(tmp_path) == manifest
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.command_line import no_progress
 from tests.support.int8_models import blobs, unet, with_statistics
+from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
@@ -21,6 +21,7 @@ from u3p_edge.pipeline.choices import read_choices, to_json
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
+from u3p_edge.progress import silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewrite.engine import REFERENCE, Candidate, Selection, apply_selections, select_candidates
 
@@ -30,17 +31,6 @@ TOLERANCE = 2e-4
 """Of a probability. A convolution here sums at most n = 9 * 64 products, each rounded: off by sqrt(n) * 2^-24 = 1.5e-6 of its
 values, and Winograd's sums of four inputs and three weights a direction make that at most twelve times as much in all. 35
 layers in a row: 35 * 12 * 1.5e-6 = 6e-4 of a logit, whose size is below 1 here, and a probability takes a quarter of that."""
-
-
-class Stages:
-    """Begun stages, in order."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def __call__(self, stage: str, _steps: int) -> Callable[[], object]:
-        self.names.append(stage)
-        return lambda: None
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +55,7 @@ def pairs(source: Source) -> tuple[tuple[str, str], ...]:
 @pytest.fixture(scope="module")
 def network(source: Source, pairs: tuple[tuple[str, str], ...], tmp_path_factory: pytest.TempPathFactory) -> Network:
     staging = open_staging(tmp_path_factory.mktemp("run"), "key")
-    return rewrite_source(source, ExportRecipe(rewrites=pairs), staging, no_progress)
+    return rewrite_source(source, ExportRecipe(rewrites=pairs), staging, silent)
 
 
 @pytest.fixture
@@ -123,7 +113,7 @@ def test_the_note_says_what_was_timed_and_what_is_approximate(network: Network) 
 
 
 def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: Staging) -> None:
-    found = rewrite_source(source, ExportRecipe(rewrite=False), staging, no_progress)
+    found = rewrite_source(source, ExportRecipe(rewrite=False), staging, silent)
     assert found.model is source.model
     assert same(found.graph, fold_batch_norm(source.graph))
     assert (found.choices, found.notes) == ((), ())
@@ -134,7 +124,7 @@ def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: 
 
 
 def test_a_choice_is_kept_and_an_interrupted_export_does_not_time_again(source: Source, staging: Staging) -> None:
-    first, again = Stages(), Stages()
+    first, again = RecordedProgress(), RecordedProgress()
     one = rewrite_source(source, ExportRecipe(), staging, first)
     assert first.names == [STAGE]
     assert read_choices(staging.folder / "rewrites.json") == one.choices
@@ -145,7 +135,7 @@ def test_a_choice_is_kept_and_an_interrupted_export_does_not_time_again(source: 
 
 
 def test_every_form_that_was_timed_has_a_time(source: Source, staging: Staging) -> None:
-    for choice in rewrite_source(source, ExportRecipe(), staging, no_progress).choices:
+    for choice in rewrite_source(source, ExportRecipe(), staging, silent).choices:
         assert choice.forms[0].name == REFERENCE
         taken = choice.form(choice.chosen)
         assert taken is not None
@@ -170,7 +160,7 @@ def test_a_record_gives_the_same_graph(source: Source, network: Network, tmp_pat
 def test_with_a_record_nothing_is_timed(
     source: Source, network: Network, pairs: tuple[tuple[str, str], ...], staging: Staging
 ) -> None:
-    stages = Stages()
+    stages = RecordedProgress()
     found = rewrite_source(source, ExportRecipe(rewrites=pairs), staging, stages)
     assert stages.names == []
     assert same(found.graph, network.graph)
@@ -188,7 +178,7 @@ def test_with_a_record_nothing_is_timed(
 def test_a_record_of_another_model_is_refused(source: Source, staging: Staging, site: str, form: str, reason: str) -> None:
     at = site or next(node.name for node in fold_batch_norm(source.graph).nodes if node.op == "conv")
     with pytest.raises(ModelError) as refused:
-        rewrite_source(source, ExportRecipe(rewrites=((at, form),)), staging, no_progress)
+        rewrite_source(source, ExportRecipe(rewrites=((at, form),)), staging, silent)
     assert f"the recorded choice {form!r} for {at!r} does not fit this model: {reason}" in str(refused.value)
     assert "Choose again for this model" in str(refused.value)
 
@@ -196,7 +186,7 @@ def test_a_record_of_another_model_is_refused(source: Source, staging: Staging, 
 def test_a_form_that_its_rule_refuses_gives_the_rules_reason(source: Source, staging: Staging) -> None:
     head = next(node.name for node in fold_batch_norm(source.graph).nodes if node.op == "conv")
     with pytest.raises(ModelError, match=f"'separable' for '{head}' does not fit this model: .+"):
-        rewrite_source(source, ExportRecipe(rewrites=((head, "separable"),)), staging, no_progress)
+        rewrite_source(source, ExportRecipe(rewrites=((head, "separable"),)), staging, silent)
 
 
 def test_recorded_rewrites_and_none_exclude_each_other() -> None:

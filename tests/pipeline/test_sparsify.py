@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.support.command_line import ROUNDS, Program, no_progress
+from tests.support.command_line import ROUNDS, Program
+from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json
 from u3p_edge.export.tflite import converter, schema
@@ -25,6 +26,7 @@ from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_source
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
+from u3p_edge.progress import silent
 from u3p_edge.quantize.sparsity import LEAST
 from u3p_edge.quantize.zeros import Zeros
 from u3p_edge.recipes.recipe import ExportRecipe
@@ -46,24 +48,14 @@ class Made:
     stages: tuple[str, ...]
 
 
-def remembering(stages: list[str]) -> Callable[[str, int], Callable[[], object]]:
-    """Bars of which the names are kept."""
-
-    def begin(stage: str, steps: int) -> Callable[[], object]:
-        stages.append(stage)
-        return no_progress(stage, steps)
-
-    return begin
-
-
 @pytest.fixture(scope="module")
 def made(wide: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     source = read_source(wide, ExportRecipe())
-    data = read_export_data(pictures, source.metadata, no_progress)
-    staging, stages = open_staging(tmp_path_factory.mktemp("zeros"), "key"), list[str]()
-    dense = rewrite_source(source, RECIPE, staging, no_progress)
-    network = sparsify_source(dense, source, data, RECIPE, staging, remembering(stages))
-    return Made(source, data, dense, network, staging, tuple(stages))
+    data = read_export_data(pictures, source.metadata, silent)
+    staging, progress = open_staging(tmp_path_factory.mktemp("zeros"), "key"), RecordedProgress()
+    dense = rewrite_source(source, RECIPE, staging, silent)
+    network = sparsify_source(dense, source, data, RECIPE, staging, progress)
+    return Made(source, data, dense, network, staging, tuple(progress.names))
 
 
 def large(kernels: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
@@ -116,15 +108,15 @@ def test_the_network_is_the_same_but_for_its_weights(made: Made) -> None:
 def test_without_being_asked_for_there_are_none(made: Made, tmp_path: Path) -> None:
     none = dataclasses.replace(RECIPE, zeros=None)
     staging = open_staging(tmp_path, "key")
-    assert sparsify_source(made.dense, made.source, made.data, none, staging, no_progress) is made.dense
+    assert sparsify_source(made.dense, made.source, made.data, none, staging, silent) is made.dense
     assert [path.name for path in staging.folder.iterdir()] == [MARKER]
     assert describe_compression(tmp_path / "absent.tflite", none) == ()
 
 
 def test_a_killed_export_finds_its_zeros_again(made: Made) -> None:
-    stages: list[str] = []
-    again = sparsify_source(made.dense, made.source, made.data, RECIPE, made.staging, remembering(stages))
-    assert stages == []
+    progress = RecordedProgress()
+    again = sparsify_source(made.dense, made.source, made.data, RECIPE, made.staging, progress)
+    assert progress.stages == []
     for ours, theirs in zip(again.model.get_weights(), made.network.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for name, kernel in kernels(again).items():
@@ -133,7 +125,7 @@ def test_a_killed_export_finds_its_zeros_again(made: Made) -> None:
 
 def test_every_zero_is_one_in_the_int8_files_trained_or_not(made: Made) -> None:
     ready = dataclasses.replace(made.source, model=made.network.model)
-    _, choice = quantize_source(ready, made.data, RECIPE, made.staging, no_progress)
+    _, choice = quantize_source(ready, made.data, RECIPE, made.staging, silent)
     assert choice.pruned_dice == float_model_dice(ready, made.data.val)
     assert choice.qat_dice is not None
     expected = by_shape(kernels(made.network))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.artifact import atomic_path
 from u3p_edge.errors import ArtifactError
 from u3p_edge.pipeline.staging import MARKER, drop, key_of, open_staging
@@ -80,10 +81,10 @@ def put_a_folder_there(path: Path) -> None:
 @pytest.mark.parametrize("damage", [cut, change_a_bit, lose_its_sha256, put_a_folder_there])
 def test_a_damaged_file_is_made_anew_with_a_sentence_about_it(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     damage(open_staging(tmp_path, "key").file("a.bin", lambda: b"first"))
-    sentences: list[str] = []
-    again = open_staging(tmp_path, "key", say=sentences.append)
+    progress = RecordedProgress()
+    again = open_staging(tmp_path, "key", progress=progress)
     assert again.file("a.bin", lambda: b"second").read_bytes() == b"second"
-    assert sentences == [f"{again.folder / 'a.bin'} was damaged, so it is made anew."]
+    assert progress.notes == [f"{again.folder / 'a.bin'} was damaged, so it is made anew."]
     assert again.file("a.bin", refuse).read_bytes() == b"second"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.command_line import no_progress
 from tests.support.small_artifacts import Zoo, picture
 from u3p_edge.errors import VerificationError
 from u3p_edge.export.tflite.converter import convert_float
 from u3p_edge.pipeline.verify import sqnr, verify
+from u3p_edge.progress import silent
 from u3p_edge.runtime.keras import keras_session
 
 IMAGES = np.stack([picture(seed) for seed in (20, 21)])
@@ -23,7 +23,7 @@ def check(zoo: Zoo, *, min_sqnr: float = 10, float_io: bool = False, **replaced:
     files = {f"model.{kind}": zoo.path(kind) for kind in ALL}
     files |= {f"model.{name.replace('_', '.')}": path for name, path in replaced.items()}
     session = keras_session(zoo.model, zoo.metadata)
-    verify(files, session, IMAGES, min_sqnr=min_sqnr, float_io=float_io, begin=no_progress)
+    verify(files, session, IMAGES, min_sqnr=min_sqnr, float_io=float_io, progress=silent)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import tf_keras
 from tf_keras import layers
 
 from tests.support.int8_models import Int8File, blobs, one_hot
+from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.quantize.finetune import train_qat
 
@@ -41,8 +42,8 @@ def loss_of(model: tf_keras.Model) -> float:
 def test_training_lowers_the_loss_of_the_integer_file() -> None:
     model = small_net()
     before = [array.copy() for array in model.get_weights()]
-    seen: list[tuple[int, int]] = []
     scores: list[float] = []
+    progress = RecordedProgress()
 
     def validate(candidate: tf_keras.Model) -> float:
         scores.append(-loss_of(candidate))
@@ -50,7 +51,7 @@ def test_training_lowers_the_loss_of_the_integer_file() -> None:
 
     trained = train_qat(
         model, IMAGES, TRUTH, loss=cross_entropy, validate=validate, epochs=6, learning_rate=0.02, batch_size=5,
-        distillation=0.0, progress=lambda done, total: seen.append((done, total)),
+        distillation=0.0, progress=progress,
     )  # fmt: skip
     start = loss_of(train_qat(model, IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, epochs=0))
     assert loss_of(trained) < 0.8 * start
@@ -58,7 +59,8 @@ def test_training_lowers_the_loss_of_the_integer_file() -> None:
     assert float(np.mean(cross_entropy(TRUTH, tf.constant(integer)))) < 0.8 * start
     assert len(scores) == 1 + 6, "epoch 0 competes too"
     assert -loss_of(trained) == pytest.approx(max(scores), abs=1e-6)
-    assert seen == [(step + 1, 6 * 3) for step in range(6 * 3)]
+    assert progress.stages == [("Train under fake quantization", 6 * 3)]
+    assert progress.done.total() == 6 * 3
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)), "the float model is untouched"
 
 

@@ -13,6 +13,7 @@ import tf_keras
 from tf_keras import layers
 
 from tests.support.int8_models import blobs, convert, one_hot, unet
+from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.graph.fold import fold_batch_norm
@@ -150,13 +151,14 @@ def test_the_best_whole_epoch_is_kept(wanted: int) -> None:
         seen.append(kernels(model))
         return 1.0 if len(seen) - 1 == wanted else (float("nan") if len(seen) == 1 else 0.5)
 
-    steps: list[tuple[int, int]] = []
+    progress = RecordedProgress()
     model = sparsify(
         dense(), IMAGES, TRUTH, Sparsity(0.9, epochs=4, learning_rate=1e-3), loss=cross_entropy, validate=validate,
-        progress=lambda done, total: steps.append((done, total)),
+        progress=progress,
     )  # fmt: skip
     assert len(seen) == 1 + 3
-    assert steps == [(i + 1, 8) for i in range(8)]
+    assert progress.stages == [("Train with zeros", 8)]
+    assert progress.done.total() == 8
     assert all(np.array_equal(kernel, seen[wanted][name]) for name, kernel in kernels(model).items())
     assert not all(np.array_equal(kernel, seen[3][name]) for name, kernel in kernels(model).items())
 

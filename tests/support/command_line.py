@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,11 +90,6 @@ def make_keras_files(zoo: Zoo) -> dict[str, Path]:
         if not path.exists():
             zoo.model.save(path)
     return files
-
-
-def no_progress(_stage: str, _steps: int) -> Callable[[], object]:
-    """Bars that nobody sees."""
-    return lambda: None
 
 
 def refusal(done: Ended) -> str:

@@ -21,6 +21,7 @@ from tests.support.tiny_run import tiny_data, tiny_recipe
 from u3p_edge.artifact import Manifest, is_whole, read_manifest
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.publish import NAMES, READY
+from u3p_edge.progress import silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.checkpoint import load_checkpoint
 from u3p_edge.training.loop import train
@@ -36,7 +37,7 @@ def trained(run: Path) -> None:
 
 def exported(run: Path, model: Path, data: Path, *, half: bool) -> None:
     recipe = ExportRecipe(int8=False, formats=("tflite",), float16=half, rewrite=False, rounds=5)
-    export(model, data, run, recipe, begin=lambda _stage, _steps: lambda: None)
+    export(model, data, run, recipe, progress=silent)
 
 
 def check_files(run: Path) -> Manifest:

@@ -21,20 +21,19 @@ from u3p_edge.models.store import load_model
 from u3p_edge.training.checkpoint import RESUME, load_checkpoint
 from u3p_edge.training.loop import TrainResult, keep, train
 from u3p_edge.training.prepare import TrainData
-from u3p_edge.training.progress import Silent
 from u3p_edge.training.recipe import read_train_recipe
 from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import GATE, Trainer
 
 
 @dataclass
-class StopAfter(Silent):
+class StopAfter:
     """Interrupts a run as Ctrl-C would, once an epoch is safe on disk."""
 
     epochs: int
 
-    def end_epoch(self, record: EpochRecord, best: bool, gate_frozen: bool) -> None:  # noqa: ARG002 (given by name to all)
-        if record.epoch == self.epochs:
+    def __call__(self, state: RunState) -> None:
+        if state.epoch == self.epochs:
             raise KeyboardInterrupt
 
 
@@ -95,7 +94,7 @@ def test_the_stored_model_is_the_best_one(whole: TrainResult) -> None:
 
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(whole: TrainResult, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(RECIPE, DATA, tmp_path, StopAfter(4))
+        train(RECIPE, DATA, tmp_path, on_epoch=StopAfter(4))
     load_model(tmp_path)  # the best so far is there already
     assert_same_run(train(RECIPE, DATA, tmp_path), whole)
 

@@ -55,7 +55,7 @@ def loss(graph: Graph, part: slice) -> float:
 
 def test_gradients_are_the_loss_differences(model: tf_keras.Model) -> None:
     graph, seen = from_keras(model), []
-    found = gradients(model, IMAGES, LABELS, batch_size=3, advance=lambda: seen.append(1))
+    found = gradients(model, IMAGES, LABELS, batch_size=3, step=lambda: seen.append(1))
     assert (len(found), len(seen)) == (2, 5)
     expected = {(n.name, key) for n in graph.nodes for key in n.weights} - {("norm", "mean"), ("norm", "variance")}
     for batch, part in zip(found, (slice(0, 3), slice(3, 5)), strict=True):

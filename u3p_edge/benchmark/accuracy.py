@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,18 @@ import numpy.typing as npt
 from u3p_edge import metrics
 from u3p_edge.benchmark.result import Accuracy, Distances, Scores
 from u3p_edge.data.preprocess import to_labels
+from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
 
 Labels = npt.NDArray[np.uint8]
 
 
-def predict_labels(session: Session, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None) -> Labels:
+def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step = idle) -> Labels:
     """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
     found = []
     for image in images:
         found.append(to_labels(session.run(image)))
-        advance()
+        step()
     return np.stack(found)
 
 

@@ -13,6 +13,7 @@ from u3p_edge.benchmark.result import Frames
 from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
 from u3p_edge.config import Preprocessing
 from u3p_edge.data.fit_notes import Original
+from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.segment import predict_frame
 
@@ -24,7 +25,7 @@ def time_frames(
     *,
     rounds: int,
     seconds: float = float("inf"),
-    advance: Callable[[], object] = lambda: None,
+    step: Step = idle,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> tuple[Frames, ...]:
     """Time whole frames with each session, one sample per round; sessions take turns, starting with another in each round.
@@ -35,7 +36,7 @@ def time_frames(
         threads: number of threads of the sessions.
         rounds: number of rounds at most, after one warm-up round that is discarded.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
-        advance: called after each round.
+        step: called after each round.
         clock: returns nanoseconds that never decrease.
     """
     kept: list[list[tuple[float, float, float]]] = [[] for _ in sessions]
@@ -49,7 +50,7 @@ def time_frames(
             which = (turn + number) % len(sessions)
             frame = predict_frame(sessions[which], pixels, clock)
             kept[which].append((frame.prepare_ms, frame.network_ms, frame.restore_ms))
-        advance()
+        step()
     size = (pixels.shape[0], pixels.shape[1])
     return tuple(Frames(threads, size, *zip(*samples, strict=True)) for samples in kept)
 

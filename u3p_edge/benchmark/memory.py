@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from u3p_edge.benchmark import child
 from u3p_edge.benchmark.result import Memory
 from u3p_edge.errors import ModelError
+from u3p_edge.progress import Step, idle
 
 
-def peak_memory(
-    path: Path, *, threads: int = 1, repeats: int = 1, advance: Callable[[], object] = lambda: None
-) -> Memory | None:
+def peak_memory(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> Memory | None:
     """Measure the peak resident memory of `repeats` fresh processes that load and run an artifact.
 
     The result is None if the system does not report the peak memory.
@@ -28,7 +26,7 @@ def peak_memory(
         if sample is None:
             return None
         samples.append(sample)
-        advance()
+        step()
     return Memory(tuple(s["baseline_mb"] for s in samples), tuple(s["peak_mb"] for s in samples))
 
 

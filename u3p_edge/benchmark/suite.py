@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,10 @@ from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS, Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
+from u3p_edge.progress import Progress, silent
 from u3p_edge.runtime import Session, open_session
 
 Labels = npt.NDArray[np.uint8]
-Progress = Callable[[str, int], Callable[[], object]]
-"""`progress(stage, steps)` starts a stage and returns a function to call after each of its steps."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def measure(
     reference_labels: Labels | None = None,
     settings: Settings | None = None,
     command: str = "",
-    progress: Progress = lambda _stage, _steps: lambda: None,
+    progress: Progress = silent,
 ) -> Measured:
     """Measure artifacts that do the same task.
 
@@ -248,7 +247,7 @@ def _with_latency(
         seconds=settings.seconds,
         until=settings.until,
         reference=list(paths).index(reference),
-        advance=progress(stage, settings.rounds),
+        step=progress(stage, settings.rounds),
     )
     return {
         name: dataclasses.replace(result, latencies=(*result.latencies, latency))
@@ -272,7 +271,7 @@ def _with_frames(
         threads,
         rounds=settings.rounds,
         seconds=settings.seconds,
-        advance=progress("Time whole frames", settings.rounds),
+        step=progress("Time whole frames", settings.rounds),
     )
     pairs = zip(results.items(), timed, strict=True)
     return {name: dataclasses.replace(result, frames=entry) for (name, result), entry in pairs}
@@ -290,10 +289,8 @@ def _with_memory(
 ) -> dict[str, ArtifactResult]:
     if settings.memory_repeats < 1:
         return dict(results)
-    advance = progress("Measure memory in fresh processes", settings.memory_repeats * len(results))
+    step = progress("Measure memory in fresh processes", settings.memory_repeats * len(results))
     return {
-        name: dataclasses.replace(
-            result, memory=memory.peak_memory(paths[name], repeats=settings.memory_repeats, advance=advance)
-        )
+        name: dataclasses.replace(result, memory=memory.peak_memory(paths[name], repeats=settings.memory_repeats, step=step))
         for name, result in results.items()
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from u3p_edge.benchmark.core_distance import time_messages
 from u3p_edge.benchmark.result import Latency
 from u3p_edge.benchmark.statistics import ratio
+from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import FloatArray, Session
 
 CHECKED = 10
@@ -40,7 +41,7 @@ def interleave(
     seconds: float = float("inf"),
     until: float | None = None,
     reference: int = 0,
-    advance: Callable[[], object] = lambda: None,
+    step: Step = idle,
     beside: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> tuple[Samples, ...]:
@@ -60,7 +61,7 @@ def interleave(
             `Interval.uncertainty`). The width of the intervals stops it and not their position, so the number of rounds does
             not favour a result (Chow and Robbins 1965).
         reference: index of the session that ratios refer to.
-        advance: called after each round.
+        step: called after each round.
         beside: reads a value to store with each sample; called before the first run of a pair and after the second.
         clock: returns nanoseconds that never decrease.
     """
@@ -72,7 +73,7 @@ def interleave(
     begin = clock()
     while _wants_more(kept, rounds, until, reference) and (len(kept) < MINIMUM_ROUNDS or clock() - begin < seconds * 1e9):
         kept.append(_round(calls, len(kept), beside, clock))
-        advance()
+        step()
     return tuple(Samples(*zip(*own, strict=True)) for own in zip(*kept, strict=True))
 
 
@@ -86,7 +87,7 @@ def latencies(
     seconds: float = float("inf"),
     until: float | None = None,
     reference: int = 0,
-    advance: Callable[[], object] = lambda: None,
+    step: Step = idle,
 ) -> tuple[Latency, ...]:
     """Run `interleave` on sessions with that number of threads, and measure the core-to-core latency with each sample."""
     with time_messages(threads) as handoff:
@@ -99,7 +100,7 @@ def latencies(
             seconds=seconds,
             until=until,
             reference=reference,
-            advance=advance,
+            step=step,
             beside=beside,
         )
     return tuple(Latency(threads, own.ms, own.beside if handoff else ()) for own in samples)

@@ -99,14 +99,14 @@ def bench(
     for path in filter(None, (save, report)):
         check_output_file(path)
     # Predictions of each file, each number of threads, whole frames, memory.
-    with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as begin:
+    with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as progress:
         measured = measure(
             models,
             reference=reference,
             data=None if data is None else _load(data, split, models[0], max_memory_mb, options),
             settings=settings,
             command=command_line(sys.argv),
-            progress=begin,
+            progress=progress,
         )
     if save:
         save_result(save, measured.result)

@@ -59,8 +59,8 @@ def check(
     from u3p_edge.data.labels import LabelRule, parse_mapping
 
     rule = LabelRule(ignore_label, parse_mapping(label_map))
-    with stages() as begin:
-        begin("Check images and masks", 0)
+    with stages() as progress:
+        progress("Check images and masks", 0)
         report = check_folder(folder, labels, group_column=group, max_pixels=max_pixels, rule=rule)
     if json:
         print(dumps(dataclasses.asdict(report), indent=2))

@@ -65,8 +65,8 @@ def profile(
     if dry_run:
         _announce(device.plan_profile(model, target, quick=quick))
         return
-    with stages() as begin:
-        table = device.profile(model, out, target, quick=quick, fresh=fresh, begin=begin)
+    with stages() as progress:
+        table = device.profile(model, out, target, quick=quick, fresh=fresh, progress=progress)
     _show(table, out)
 
 

@@ -223,8 +223,8 @@ def _run(
     from u3p_edge.cli.bench import command_line
     from u3p_edge.cli.progress import stages
 
-    with stages(times=_times(model, data, recipe, device)) as begin:
-        begin("Load TensorFlow", 0)
+    with stages(times=_times(model, data, recipe, device)) as progress:
+        progress("Load TensorFlow", 0)
         from u3p_edge.pipeline.export import export as run_export
 
         command = command_line(sys.argv)
@@ -233,11 +233,10 @@ def _run(
             data,
             out,
             recipe,
-            begin=begin,
+            progress=progress,
             device=device,
             command=command,
             force=force,
-            say=say_note,
             accept=accept,
             max_pixels=max_pixels,
         )

@@ -21,6 +21,7 @@ def explain(model: Path | None, data: Path | None, recipe: ExportRecipe, max_pix
     from u3p_edge.pipeline.data import check_fit, data_options, inputs_of, read_export_data
     from u3p_edge.pipeline.normalization_check import check_normalization
     from u3p_edge.pipeline.source import read_source, training_of
+    from u3p_edge.progress import silent
 
     source = read_source(model, recipe)
     check_fit(source.metadata, data)
@@ -31,8 +32,8 @@ def explain(model: Path | None, data: Path | None, recipe: ExportRecipe, max_pix
     p = source.metadata.preprocessing
     inputs = inputs_of(dataset, source.metadata)
     check_memory(inputs, p)
-    with stages() as begin:
-        read_export_data(data, source.metadata, begin, options)
+    with stages() as progress:
+        read_export_data(data, source.metadata, progress, options)
     say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
     say(f"input   {p.height}x{p.width}x{p.channels}, {p.normalization}, {p.fit}")
     say(f"data    {dataset.root.resolve().name}: {counts} images")
@@ -40,7 +41,7 @@ def explain(model: Path | None, data: Path | None, recipe: ExportRecipe, max_pix
     for note in dataset.notes:
         say(f"        {note}")
     if source.folder is None and data is not None:
-        check = check_normalization(source, dataset.split("val"), lambda _stage, _steps: lambda: None)
+        check = check_normalization(source, dataset.split("val"), silent)
         say(f"score   {check.note if check else 'no foreground in the validation images'}")
     say(f"prune   {_pruning(recipe)}")
     say(f"int8    {how.get(recipe.method, f'{recipe.qat_epochs} epochs of training') if recipe.int8 else 'no'}")

@@ -63,8 +63,10 @@ def inspect(
 
     if not profile:
         refuse(context, ("threads",), "is for timing, and nothing is timed", "Add --profile.")
-    with stages() as begin:
-        found = look(model, int8=int8, trust=trust, threads=threads, profile=profile, max_memory_mb=max_memory_mb, begin=begin)
+    with stages() as progress:
+        found = look(
+            model, int8=int8, trust=trust, threads=threads, profile=profile, max_memory_mb=max_memory_mb, progress=progress
+        )
     if json:
         from json import dumps
 

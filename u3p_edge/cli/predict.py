@@ -62,8 +62,8 @@ def predict(
     jobs = plan(images, out, overlay=overlay, recursive=recursive)
     file = model_file(model)
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
-    with stages() as begin:
-        results = predict_all(session, jobs, max_pixels=max_pixels, advance=begin("Predict", len(jobs)))
+    with stages() as progress:
+        results = predict_all(session, jobs, max_pixels=max_pixels, step=progress("Predict", len(jobs)))
     done = [result for result in results if isinstance(result, Predicted)]
     failed = [result for result in results if isinstance(result, Failed)]
     if failed and len(jobs) == 1:

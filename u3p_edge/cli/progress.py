@@ -8,47 +8,55 @@ took then.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
-from u3p_edge.cli.terminal import console, say
+from u3p_edge.cli.terminal import console, plain_text, say, say_note
+from u3p_edge.progress import Step, idle
 from u3p_edge.text import to_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as RichProgress
 
     from u3p_edge.cli.stage_times import StageTimes
 
-Begin = Callable[[str, int], Callable[[], object]]
-"""`begin(stage, steps)` begins a stage of so many steps (0: not known) and gives what is called after each step."""
+
+class Stages(Protocol):
+    """A `Progress` that prints lines of the command's output meanwhile."""
+
+    def __call__(self, stage: str, steps: int, /) -> Step:
+        """See `Progress`."""
+
+    def note(self, sentence: str, /) -> object:
+        """See `Progress`; printed on standard error."""
+
+    def print(self, line: str, /) -> object:
+        """Print a line on standard output."""
 
 
 @contextlib.contextmanager
-def stages(total: int | None = None, times: StageTimes | None = None) -> Iterator[Begin]:
+def stages(total: int | None = None, times: StageTimes | None = None) -> Iterator[Stages]:
     """Show stage after stage; one ends when the next one begins.
 
     Args:
         total: number of stages, where it is known beforehand; shown as "stage 3 of 7".
         times: of the last run of this command, and where those of this run are saved if it ends well.
     """
-    found = console(stderr=True)
+    screen = console(stderr=True)
     clock = _Clock(total, times)
-    with _bars(found, clock) if found.is_terminal else _lines(clock) as begin:
-        yield begin
+    if screen.is_terminal:
+        with _bars(screen) as bars:
+            shown = _Bars(bars, clock)
+            yield shown
+            shown.finish()
+    else:
+        lines = _Lines(clock)
+        yield lines
+        lines.finish()
     clock.save()
-
-
-@contextlib.contextmanager
-def stage(name: str) -> Iterator[None]:
-    """One stage without steps: nothing on a terminal, where the caller shows more; elsewhere its two lines."""
-    if console(stderr=True).is_terminal:
-        yield
-        return
-    with _lines(_Clock()) as begin:
-        begin(name, 0)
-        yield
 
 
 def duration(seconds: float) -> str:
@@ -71,7 +79,7 @@ class _Clock:
         self._began: list[tuple[str, float]] = []
         self._start = time.monotonic()
 
-    def begin(self, stage: str) -> None:
+    def start(self, stage: str) -> None:
         """A stage begins, and the one before it ends."""
         self._began.append((stage, time.monotonic()))
 
@@ -113,55 +121,76 @@ class _Clock:
         return None if self._times is None else self._times.left(tuple(name for name, _ in self._began))
 
 
-@contextlib.contextmanager
-def _lines(clock: _Clock) -> Iterator[Begin]:
+class _Lines:
     """Two lines a stage. One that an error ends has no second line."""
 
-    def finish() -> None:
-        if clock.is_running:
-            own, whole = clock.elapsed
-            say(f"{clock.title}: done in {duration(own)} ({duration(whole)} in all)", stderr=True)
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
 
-    def begin(stage: str, steps: int) -> Callable[[], object]:
-        finish()
-        clock.begin(stage)
-        parts = (clock.title, f"{steps} steps" if steps > 1 else "", clock.forecast)
+    def __call__(self, stage: str, steps: int, /) -> Step:
+        self.finish()
+        self._clock.start(stage)
+        parts = (self._clock.title, f"{steps} steps" if steps > 1 else "", self._clock.forecast)
         say(", ".join(filter(None, parts)), stderr=True)
-        return lambda: None
+        return idle
 
-    yield begin
-    finish()
+    def note(self, sentence: str, /) -> None:
+        say_note(sentence)
+
+    def print(self, line: str, /) -> None:
+        say(line)
+
+    def finish(self) -> None:
+        """End the stage that runs, if one does."""
+        if self._clock.is_running:
+            stage, whole = self._clock.elapsed
+            say(f"{self._clock.title}: done in {duration(stage)} ({duration(whole)} in all)", stderr=True)
 
 
-@contextlib.contextmanager
-def _bars(found: Console, clock: _Clock) -> Iterator[Begin]:
+class _Bars:
     """One bar a stage, each with the time it took and has left, and how long the whole command still takes."""
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    def __init__(self, bars: RichProgress, clock: _Clock) -> None:
+        self._bars, self._clock = bars, clock
+
+    def __call__(self, stage: str, steps: int, /) -> Step:
+        from rich.markup import escape
+
+        self.finish()
+        self._clock.start(stage)
+        title = escape(to_terminal(self._clock.title))
+        task = self._bars.add_task(title, total=steps or None, status="", forecast=self._clock.forecast)
+        self._bars.refresh()
+
+        def step(status: str = "", /) -> None:
+            self._bars.update(task, advance=1, refresh=True, status=escape(status), forecast=self._clock.forecast)
+
+        return step
+
+    def note(self, sentence: str, /) -> None:
+        self._bars.console.print(plain_text(f"Note: {sentence}"), soft_wrap=True)
+
+    def print(self, line: str, /) -> None:
+        if sys.stdout.isatty():
+            # The same terminal: above the bars, which another console would overwrite.
+            self._bars.console.print(plain_text(line), soft_wrap=True)
+        else:
+            say(line)
+
+    def finish(self) -> None:
+        """End every bar: what is done of it is all there was."""
+        for task in self._bars.tasks:
+            total = task.completed if task.completed else task.total
+            self._bars.update(task.id, total=total, refresh=True, status="", forecast="")
+
+
+def _bars(screen: Console) -> RichProgress:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()),
-        TextColumn("{task.fields[forecast]}"),
+        *(TextColumn("{task.fields[status]}"), TextColumn("{task.fields[forecast]}")),
     )
     # Drawn between steps alone: a thread that redraws all the time would disturb what is being timed.
-    with Progress(*columns, console=found, auto_refresh=False) as bars:
-
-        def begin(stage: str, steps: int) -> Callable[[], object]:
-            _fill(bars)
-            clock.begin(stage)
-            task = bars.add_task(escape(to_terminal(clock.title)), total=steps or None, forecast=clock.forecast)
-            bars.refresh()
-
-            def advance() -> None:
-                bars.update(task, advance=1, refresh=True, forecast=clock.forecast)
-
-            return advance
-
-        yield begin
-        _fill(bars)
-
-
-def _fill(bars: Progress) -> None:
-    """End every bar: what is done of it is all there was."""
-    for task in bars.tasks:
-        bars.update(task.id, total=task.completed if task.completed else task.total, refresh=True, forecast="")
+    return Bars(*columns, console=screen, auto_refresh=False)

@@ -72,8 +72,8 @@ def rewrite(
         raise ModelError(f"the model {model} does not exist")
     if out is not None:
         check_output_file(out)
-    with stages() as begin:
-        begin("Load TensorFlow", 0)
+    with stages() as progress:
+        progress("Load TensorFlow", 0)
         from u3p_edge.latency.probe import Target
         from u3p_edge.pipeline.choices import to_json
         from u3p_edge.pipeline.source import read_source
@@ -81,7 +81,7 @@ def rewrite(
         from u3p_edge.tools.explain_rewrites import explain_rewrites as explained
 
         source = read_source(model, ExportRecipe(trust=trust))
-        found = explained(source.graph, Target(number.value, threads), energy, begin)
+        found = explained(source.graph, Target(number.value, threads), energy, progress)
     names = {choice.site for choice in found.choices}
     if unknown := sorted(set(part or ()) - names):
         raise ConfigError(f"--part {unknown[0]}: the model has no such part", mend=f"It has {', '.join(sorted(names))}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from u3p_edge.cli.terminal import console, print_table, say, say_note
+from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import ConfigError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from u3p_edge.data.folder import Dataset
     from u3p_edge.training.loop import TrainResult
     from u3p_edge.training.recipe import TrainRecipe
+    from u3p_edge.training.state import RunState
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it: 128 + SIGINT."""
@@ -179,27 +180,38 @@ def choose(
 
 
 def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -> TrainResult:
-    from u3p_edge.cli.progress import stage, stages
-    from u3p_edge.cli.train_progress import RichProgress
+    from u3p_edge.cli.progress import stages
     from u3p_edge.training.output import check_output
     from u3p_edge.training.prepare import complete, data_notes, load_data
 
     check_output(out, restart=restart)
     recipe = complete(recipe, dataset)
-    with stages() as begin:
-        data = load_data(recipe, dataset, begin("Read images", len(dataset.samples)))
-    for note in data_notes(recipe, data):
-        say(f"Note: {note}")
-    with stage("Load TensorFlow"):
-        from u3p_edge.training.device import training_device
+    with stages() as progress:
+        data = load_data(recipe, dataset, progress("Read images", len(dataset.samples)))
+        for note in data_notes(recipe, data):
+            progress.note(note)
+        progress("Load TensorFlow", 0)
         from u3p_edge.training.loop import train as run_training
-    say(f"Training on {training_device()}.", stderr=True)
-    with stage(f"Train, {recipe.epochs} epochs at most"), RichProgress(recipe, out, console()) as progress:
-        return run_training(recipe, data, out, progress, restart=restart, say=say_note)
+
+        return run_training(
+            recipe, data, out, progress, restart=restart, on_epoch=lambda state: progress.print(_epoch_line(state))
+        )
+
+
+def _epoch_line(state: RunState) -> str:
+    """The losses and scores of the last epoch."""
+    record, recipe = state.history[-1], state.recipe
+    scores = zip(recipe.metadata().class_names[1:], record.dice[1:], strict=True)
+    each = "  ".join(f"{name} {'-' if dice is None else format(100 * dice, '.2f')}" for name, dice in scores)
+    gate = "" if record.gate_accuracy is None else f"  gate {record.gate_accuracy:.3f}"
+    losses = f"loss {record.train_loss:.4f}  validation {record.validation_loss:.4f}"
+    dice = f"Dice {100 * record.mean_dice:.2f} ({each}){gate}"
+    best = "  best" if state.best_epoch == state.epoch else ""
+    return f"epoch {record.epoch:>3}/{recipe.epochs}  {losses}  {dice}  {record.seconds:.1f} s{best}"
 
 
 def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
-    from u3p_edge.cli.progress import duration, stage
+    from u3p_edge.cli.progress import duration, stages
     from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
     from u3p_edge.training.estimate import estimate
     from u3p_edge.training.prepare import complete, inputs_of, size_notes
@@ -208,7 +220,8 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
     inputs = inputs_of(recipe, dataset)
     check_memory(inputs, recipe.preprocessing())
     images, checks = (len(dataset.split(name)) for name in ("train", "val"))
-    with stage("Time a step"):
+    with stages() as progress:
+        progress("Time a step", 0)
         found = estimate(recipe, images, checks)
     (height, width), epochs = recipe.size, recipe.epochs
     say(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from u3p_edge.data.memory import check_memory
 from u3p_edge.data.preprocess import fit_mask, grid_of, inputs, network_size, preprocess, score_tiles
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
+from u3p_edge.progress import Step, idle
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def load_samples(
     samples: Sequence[Sample],
     preprocessing: Preprocessing,
     labels: int,
-    advance: Callable[[], object] = lambda: None,
+    step: Step = idle,
     *,
     tiled: bool = False,
 ) -> Arrays:
@@ -57,7 +58,7 @@ def load_samples(
         samples: of a `Dataset`, with masks.
         preprocessing: of the model.
         labels: number of classes, background included.
-        advance: called after each sample, for a progress bar.
+        step: called after each sample.
         tiled: for scoring: an image that "pad" finds larger than the network becomes several inputs that show all of it, with
             every pixel scored once. Otherwise it is cropped to one.
 
@@ -77,7 +78,7 @@ def load_samples(
         part = slice(first, first + count)
         originals.append(_load_pair(sample, preprocessing, labels, images[part], masks[part]))
         first += count
-        advance()
+        step()
     stems, groups = (
         tuple(name for name, count in zip(names, counts, strict=True) for _ in range(count))
         for names in ((s.stem for s in samples), (s.group for s in samples))

@@ -33,6 +33,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.metrics import ranked
+from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import soft_batches, steps_per_epoch
 from u3p_edge.training.schedule import learning_rate
@@ -42,7 +43,6 @@ __all__ = ["CHECKPOINT", "FinetuneConfig", "FinetuneResult", "finetune", "teache
 TEACHER_BATCH = 8
 """Images that the teacher sees at a time."""
 
-Begin = Callable[[str, int], Callable[[], object]]
 _Found = tuple[State, dict[str, Tensors]]
 
 
@@ -77,14 +77,14 @@ class _Run:
 
 
 def teacher_probabilities(
-    teacher: tf_keras.Model, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None
+    teacher: tf_keras.Model, images: npt.NDArray[np.float32], step: Step = idle
 ) -> npt.NDArray[np.float16]:
     """Return the teacher probabilities of every image: float16 [N, H, W, K].
 
     Args:
         teacher: one input [N, H, W, C], one output of probabilities.
         images: float32 [N, H, W, C], preprocessed.
-        advance: called after each image, for a progress bar.
+        step: called after each image.
 
     Raises:
         DataError: images that do not fit the teacher.
@@ -96,7 +96,7 @@ def teacher_probabilities(
         part = slice(start, start + TEACHER_BATCH)
         masks[part] = ask(tf.constant(images[part])).numpy()
         for _ in images[part]:
-            advance()
+            step()
     return masks
 
 
@@ -108,7 +108,7 @@ def finetune(
     *,
     validate: Callable[[tf_keras.Model], float],
     folder: Path,
-    begin: Begin = lambda _stage, _total: lambda: None,
+    progress: Progress = silent,
     teacher: tf_keras.Model | None = None,
 ) -> FinetuneResult:
     """Fine-tune a student, or continue where an earlier call with the same arguments was killed.
@@ -124,7 +124,7 @@ def finetune(
         recovery: the options of fine-tuning.
         validate: score of a model on the validation split, larger is better; called before training and after every epoch.
         folder: of this run alone.
-        begin: called with a name and the number of steps; returns what is called after each step.
+        progress: shows the steps.
         teacher: needed where `recovery.features` is above 0, with the same input.
 
     Raises:
@@ -139,14 +139,14 @@ def finetune(
     run = _Run(graph, arrays, masks, recovery, validate, folder, key)
     found = load_state(folder, key)
     if found is None or found[0].epoch < recovery.epochs:
-        found = _train(run, Student(graph, recovery, teacher), found, begin)
+        found = _train(run, Student(graph, recovery, teacher), found, progress)
     state, parts = found
     model = to_keras(graph)
     assign(model, parts["best"])
     return FinetuneResult(model, state.losses, state.scores, state.best_epoch)
 
 
-def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _Found:
+def _train(run: _Run, student: Student, found: _Found | None, progress: Progress) -> _Found:
     """Train all epochs that are left."""
     if found is None:
         state = State(run.key, (), (ranked(float(run.validate(student.model))),))
@@ -155,9 +155,9 @@ def _train(run: _Run, student: Student, found: _Found | None, begin: Begin) -> _
         state, parts = found
         student.restore(parts["model"], parts["adam"])
     epochs, steps = run.recovery.epochs, steps_per_epoch(len(run.arrays.images), run.recovery.batch_size)
-    advance = begin("Fine-tune by distillation", (epochs - state.epoch) * steps)
+    step = progress("Fine-tune by distillation", (epochs - state.epoch) * steps)
     while state.epoch < epochs:
-        loss = _epoch(run, student, state.epoch + 1, steps, advance)
+        loss = _epoch(run, student, state.epoch + 1, steps, step)
         state = state.after(loss, ranked(float(run.validate(student.model))))
         parts = _kept(run, student, state, parts)
     return state, parts
@@ -172,21 +172,21 @@ def _kept(run: _Run, student: Student, state: State, before: dict[str, Tensors])
     return parts
 
 
-def _epoch(run: _Run, student: Student, epoch: int, steps: int, advance: Callable[[], object]) -> float:
+def _epoch(run: _Run, student: Student, epoch: int, steps: int, step: Step) -> float:
     """Train one epoch (from 1); return its mean loss."""
     recovery, losses = run.recovery, []
     warmup = round(recovery.warmup * steps)
     batches = soft_batches(run.arrays, run.soft, recovery.augmentation, recovery.batch_size, recovery.seed, epoch)
-    for step, (images, labels, soft) in enumerate(batches, start=(epoch - 1) * steps):
-        rate = learning_rate(step, recovery.epochs * steps, warmup, recovery.learning_rate)
-        loss = student.step(images, labels, soft, rate, step)
+    for number, (images, labels, soft) in enumerate(batches, start=(epoch - 1) * steps):
+        rate = learning_rate(number, recovery.epochs * steps, warmup, recovery.learning_rate)
+        loss = student.step(images, labels, soft, rate, number)
         if not math.isfinite(loss):
             raise ModelError(
-                f"the loss of fine-tuning is not finite at epoch {epoch}, step {step % steps + 1}",
+                f"the loss of fine-tuning is not finite at epoch {epoch}, step {number % steps + 1}",
                 mend=f"Use a learning_rate below {recovery.learning_rate:g}.",
             )
         losses.append(loss)
-        advance()
+        step()
     return float(np.mean(losses))
 
 

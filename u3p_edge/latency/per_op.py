@@ -15,7 +15,6 @@ can only add time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +26,7 @@ from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target, time_files, to_file
+from u3p_edge.progress import Progress, silent
 
 PEAK_LAYERS = ((3, 64, 128), (3, 160, 96), (1, 512, 64), (1, 1024, 32))
 """(kernel, channels in and out, height and width) of the convolutions that measure the peak rate."""
@@ -72,15 +72,7 @@ class Profile:
     threads: int
 
 
-Begin = Callable[[str, int], Callable[[], object]]
-"""`begin(stage, steps)` starts a stage and returns a function to call after each of its steps."""
-
-
-def _silent(_stage: str, _steps: int) -> Callable[[], object]:
-    return lambda: None
-
-
-def per_op(network: Graph | Quantized, threads: int = 1, begin: Begin = _silent) -> Profile:
+def per_op(network: Graph | Quantized, threads: int = 1, progress: Progress = silent) -> Profile:
     """Profile the operators of a folded float graph, or of a quantized network.
 
     Raises:
@@ -88,25 +80,25 @@ def per_op(network: Graph | Quantized, threads: int = 1, begin: Begin = _silent)
         RuntimeMissingError: LiteRT is not installed.
     """
     file = lower_graph(network.graph, network.scheme) if isinstance(network, Quantized) else lower_graph(network, None)
-    return per_operator(file, threads, begin)
+    return per_operator(file, threads, progress)
 
 
-def per_operator(file: TFLiteGraph, threads: int = 1, begin: Begin = _silent) -> Profile:
+def per_operator(file: TFLiteGraph, threads: int = 1, progress: Progress = silent) -> Profile:
     """Profile the operators of a TFLite file. Raises ModelError for element types other than float32, int8 and int32."""
     odd = next((tensor for tensor in file.tensors if tensor.dtype not in _TYPES), None)
     if odd is not None:
         raise ModelError(f"a network cannot be timed by operators where the tensor {odd.name!r} is {odd.dtype}")
     keys = [_key(file, op) for op in file.operators]
     distinct = dict(zip(reversed(keys), reversed(file.operators), strict=True))
-    advance = begin("Profile", len(distinct) + 2)
+    step = progress("Profile", len(distinct) + 2)
     best = peak(Target("int8" if _is_int8(file) else "float32", threads))
-    advance()
+    step()
     (whole,) = time_files([pack(file, None)], threads, min)
-    advance()
+    step()
     times: dict[object, float] = {}
     for key, op in distinct.items():
         (times[key],) = time_files([pack(_alone(file, op), None)], threads, min)
-        advance()
+        step()
     rows = tuple(_row(file, op, times[key], best) for key, op in zip(keys, file.operators, strict=True))
     return Profile(rows, whole, best, threads)
 

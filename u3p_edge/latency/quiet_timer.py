@@ -23,6 +23,7 @@ import numpy as np
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.cache import FILE, Measure, cached, default_folder
 from u3p_edge.latency.probe import Clock, Target, interleave_calls, to_file
+from u3p_edge.progress import Step
 from u3p_edge.runtime.tflite_raw import BareModel, open_bare
 
 FOLDER = "device"
@@ -72,15 +73,15 @@ class QuietTimer:
     _best: float = field(init=False, default=float("inf"))
     _yardstick: BareModel | None = field(init=False, default=None)
 
-    def times(self, builds: Sequence[Build], advance: Callable[[], object]) -> tuple[Timing, ...]:
-        """Time each graph; `advance` is called once for each.
+    def times(self, builds: Sequence[Build], step: Step) -> tuple[Timing, ...]:
+        """Time each graph; `step` is called once for each.
 
         Raises ModelError and RuntimeMissingError as `probe.measure_graphs` does.
         """
         found: list[tuple[float, float]] = []
         for build in builds:
             found.append(self._pass(0, build()))
-            advance()
+            step()
         end = time.monotonic() + self.patience
         for number in range(1, PASSES):
             for place, (ms, yard) in enumerate(found):

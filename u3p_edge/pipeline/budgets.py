@@ -21,6 +21,7 @@ from u3p_edge.latency.probe import Target, time_files, to_file
 from u3p_edge.latency.quiet_timer import QuietTimer
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable
+from u3p_edge.progress import idle
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.budget import Fitted, Limit, search_plan
 from u3p_edge.prune.importance import Importance
@@ -49,7 +50,7 @@ def file_milliseconds(path: Path) -> float:
 def int8_milliseconds() -> Callable[[Graph], float]:
     """Return a function that times a folded graph in int8 on this machine, at one thread, while the machine is quiet."""
     watch = QuietTimer(Target("int8"), patience=PATIENCE)
-    return lambda graph: watch.times([lambda: graph], lambda: None)[0].ms
+    return lambda graph: watch.times([lambda: graph], idle)[0].ms
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +17,9 @@ from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
+from u3p_edge.progress import Progress
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.recipe import TrainRecipe
-
-Begin = Callable[[str, int], Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,9 @@ class ExportData:
         return (*notes, *self.fit_notes)
 
 
-def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, options: DataOptions | None = None) -> ExportData:
+def read_export_data(
+    folder: Path | None, metadata: Metadata, progress: Progress, options: DataOptions | None = None
+) -> ExportData:
     """Load the train, val and test splits of a folder; None reads the embedded data.
 
     Under the fit "pad", images larger than the network are cropped for training and cut into tiles for scoring.
@@ -79,9 +79,9 @@ def read_export_data(folder: Path | None, metadata: Metadata, begin: Begin, opti
     test_split = list(splits)[-1]
     check_memory(inputs_of(dataset, metadata), metadata.preprocessing)
     turned = check_turned(dataset.samples)
-    advance = begin("Read images", sum(map(len, splits.values())))
+    step = progress("Read images", sum(map(len, splits.values())))
     arrays = {
-        name: load_samples(samples, metadata.preprocessing, metadata.labels, advance, tiled=name != "train")
+        name: load_samples(samples, metadata.preprocessing, metadata.labels, step, tiled=name != "train")
         for name, samples in splits.items()
     }
     originals = tuple(original for part in arrays.values() for original in part.originals)

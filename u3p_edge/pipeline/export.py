@@ -29,7 +29,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.pipeline import tile
 from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import to_json
-from u3p_edge.pipeline.data import Begin, ExportData, check_fit, data_options, read_export_data, validation_samples
+from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data, validation_samples
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.pruning_result import PruningResult
@@ -42,9 +42,10 @@ from u3p_edge.pipeline.source import Source, read_source, training_of
 from u3p_edge.pipeline.sparsify import describe_compression, sparsify_source
 from u3p_edge.pipeline.staging import Staging, drop, key_of, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify
+from u3p_edge.progress import Progress
 from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.recipes.recipe import ExportRecipe
-from u3p_edge.run_folder import Say, hold, silent
+from u3p_edge.run_folder import hold
 from u3p_edge.runtime.keras import KerasSession, keras_session
 
 VERIFIED_IMAGES = 4
@@ -89,11 +90,10 @@ def export(
     run: Path,
     recipe: ExportRecipe,
     *,
-    begin: Begin,
+    progress: Progress,
     device: Path | None = None,
     command: str = "",
     force: bool = False,
-    say: Say = silent,
     accept: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Exported:
@@ -104,11 +104,10 @@ def export(
         data: a data folder, or None for the embedded images.
         run: folder for the files; made if it does not exist. An interrupted export continues where it stopped.
         recipe: the options.
-        begin: `begin(stage, steps)` for progress.
+        progress: shows the stages, and notes each thing in `run` that was damaged and is made again.
         device: a latency table of `u3p-edge device profile` for pruning; None for this machine.
         command: the command line, for the report.
         force: export again even if `run` already holds the same export, and reuse nothing that is there.
-        say: called with a sentence about each thing in `run` that was damaged and is made again.
         accept: export a Keras file whose float model does not work on the data as it would be exported.
         max_pixels: height x width that an image or mask may have.
 
@@ -118,27 +117,27 @@ def export(
         VerificationError: a file does not compute what the float model computes.
     """
     with hold(run):
-        before = open_run(run, force=force, say=say)
+        before = open_run(run, force=force, progress=progress)
         source = read_source(model, recipe)
         check_fit(source.metadata, data)
         options = data_options(recipe, training_of(source), data, max_pixels)
-        splits = read_export_data(data, source.metadata, begin, options)
+        splits = read_export_data(data, source.metadata, progress, options)
         device_sha256 = (sha256_of(device),) if device is not None else ()
         key = key_of(__version__, source.sha256, *_fingerprints(splits), recipe.to_json(), *device_sha256)
-        if not force and (done := finished_result(run, before, key, say)):
+        if not force and (done := finished_result(run, before, key, progress)):
             drop(staging_folder(run, key))
             return Exported(run, done, (), None, reused=True)
         # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
-        check = check_normalization(source, validation_samples(data, options), begin) if source.folder is None else None
+        check = check_normalization(source, validation_samples(data, options), progress) if source.folder is None else None
         if not accept:
             require_working(check)
-        staging = open_staging(run, key, fresh=force, say=say)
-        files, made = _make(source, splits, recipe, device, staging, begin)
-        _verify(files, made, source, splits, recipe, staging, begin)
+        staging = open_staging(run, key, fresh=force, progress=progress)
+        files, made = _make(source, splits, recipe, device, staging, progress)
+        _verify(files, made, source, splits, recipe, staging, progress)
         ready = assemble({name: path for name, path in files.items() if path.suffix[1:] in recipe.formats}, staging)
         # Without a key the next run with the same options does not take this one for finished.
         manifest = _manifest(ready, source, files.get("model.int8.tflite"), "" if made.failures else key, recipe, made.network)
-        measured = _measure(ready, manifest, keras_session(source.model, source.metadata), splits, recipe, command, begin)
+        measured = _measure(ready, manifest, keras_session(source.model, source.metadata), splits, recipe, command, progress)
         over = () if recipe.pruning is None else find_missed(recipe.pruning, measured.result, elsewhere=device is not None)
         checked = (check.note,) if check else ()
         notes = (*checked, *_notes(source, splits, made, recipe), *over)
@@ -157,12 +156,12 @@ def _write_choices(folder: Path, made: Made) -> None:
 
 
 def _make(
-    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
+    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, progress: Progress
 ) -> tuple[dict[str, Path], Made]:
     """Make every file in the staging folder, by its final name; int8 TFLite is made even where only int8 ONNX is asked for."""
-    before = float_tflite(source, staging, begin)
-    cut = prune_source(source, data, recipe, device, staging, begin)
-    network = sparsify_source(rewrite_source(cut.source, recipe, staging, begin), source, data, recipe, staging, begin)
+    before = float_tflite(source, staging, progress)
+    cut = prune_source(source, data, recipe, device, staging, progress)
+    network = sparsify_source(rewrite_source(cut.source, recipe, staging, progress), source, data, recipe, staging, progress)
     whole = tile.tile_float(network.graph, recipe)
     ready = dataclasses.replace(cut.source, model=network.model)
     files = {"model.float32.tflite": _float32(ready, whole.graph, before, recipe, staging)}
@@ -175,11 +174,11 @@ def _make(
             files["model.float16.tflite"] = staging.file("float16.tflite", half)
     if recipe.int8:
         with _one_file("model.int8.tflite", failures):
-            quantized, choice = quantize_source(ready, data, recipe, staging, begin)
+            quantized, choice = quantize_source(ready, data, recipe, staging, progress)
             files["model.int8.tflite"], notes = _depth_first(quantized, source, recipe, staging)
             notes += describe_compression(files["model.int8.tflite"], recipe)
     if "onnx" in recipe.formats:
-        files |= _onnx(ready, files.get("model.int8.tflite"), staging, begin, failures)
+        files |= _onnx(ready, files.get("model.int8.tflite"), staging, progress, failures)
     if not any(path.suffix[1:] in recipe.formats for path in files.values()):
         raise ModelError("; ".join(failures))
     return files, Made(cut, network, choice, (*cut.notes, *network.notes, *notes), tuple(failures))
@@ -213,9 +212,9 @@ def _depth_first(quantized: Path, source: Source, recipe: ExportRecipe, staging:
     return staging.file("model.int8.tflite", lambda: file), notes
 
 
-def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, failures: list[str]) -> dict[str, Path]:
+def _onnx(source: Source, int8: Path | None, staging: Staging, progress: Progress, failures: list[str]) -> dict[str, Path]:
     """Make the float file, untiled (tiling would make its conversion several times longer), and the int8 file."""
-    advance = begin("Convert to ONNX", 1 if int8 is None else 2)
+    step = progress("Convert to ONNX", 1 if int8 is None else 2)
 
     def float32() -> bytes:
         return bytes(float_writer.write_float_onnx(source.model, source.metadata).SerializeToString())
@@ -223,11 +222,11 @@ def _onnx(source: Source, int8: Path | None, staging: Staging, begin: Begin, fai
     files = {}
     with _one_file("model.float32.onnx", failures):
         files["model.float32.onnx"] = staging.file("float32.onnx", float32)
-    advance()
+    step()
     if int8 is not None:
         with _one_file("model.int8.onnx", failures):
             files["model.int8.onnx"] = staging.file("int8.onnx", partial(_twin, int8, source))
-        advance()
+        step()
     return files
 
 
@@ -243,7 +242,7 @@ def _verify(
     data: ExportData,
     recipe: ExportRecipe,
     staging: Staging,
-    begin: Begin,
+    progress: Progress,
 ) -> None:
     """Verify every file against the float network that it was made from: the reference against the original model, the others
     against the pruned one (or the sparse one, where weights were set to zero)."""
@@ -256,7 +255,7 @@ def _verify(
     try:
         for some, model in pairs:
             float_model = keras_session(model, source.metadata)
-            verify(some, float_model, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, begin=begin)
+            verify(some, float_model, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, progress=progress)
     except VerificationError:
         # Files that are kept would fail again; files made again may not (a damaged disk, another version of a runtime).
         drop(staging.folder)
@@ -282,13 +281,13 @@ def _measure(
     data: ExportData,
     recipe: ExportRecipe,
     command: str,
-    begin: Begin,
+    progress: Progress,
 ) -> Measured:
     test = EvaluationData(data.name, data.test_split, data.test)
-    expected = predict_labels(reference, data.test.images, begin("Predict with the float model", len(data.test.stems)))
+    expected = predict_labels(reference, data.test.images, progress("Predict with the float model", len(data.test.stems)))
     settings = Settings(threads=default_threads(), rounds=recipe.rounds, max_memory_mb=None)
     files = [folder / artifact.file for artifact in manifest.artifacts]
-    return measure(files, data=test, reference_labels=expected, settings=settings, command=command, progress=begin)
+    return measure(files, data=test, reference_labels=expected, settings=settings, command=command, progress=progress)
 
 
 def _notes(source: Source, data: ExportData, made: Made, recipe: ExportRecipe) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import Arrays, load_samples
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.errors import DataError, ModelError
-from u3p_edge.pipeline.data import Begin
 from u3p_edge.pipeline.source import Source
+from u3p_edge.progress import Progress
 
 IMAGES, LEAST_IMAGES = 64, 8
 """Validation images that are scored: at most, and at least where the network is expensive."""
@@ -68,7 +68,7 @@ class NormalizationCheck:
         return f"**{self.fault}** {said}" if self.fault else said
 
 
-def check_normalization(source: Source, samples: tuple[Sample, ...], begin: Begin) -> NormalizationCheck | None:
+def check_normalization(source: Source, samples: tuple[Sample, ...], progress: Progress) -> NormalizationCheck | None:
     """Score a float model under every common normalisation.
 
     Args:
@@ -87,13 +87,13 @@ def check_normalization(source: Source, samples: tuple[Sample, ...], begin: Begi
     if not ((arrays.labels > 0) & (arrays.labels < source.metadata.labels)).any():
         return None
     candidates = [chosen, *(p for p in _others(chosen) if options_of(p) != options_of(chosen))]
-    advance = begin("Score under each normalization", len(candidates))
+    step = progress("Score under each normalization", len(candidates))
     found: dict[str, Labels] = {}
     for preprocessing in candidates:
         images = arrays.images if preprocessing is chosen else _images(some, preprocessing, source.metadata.labels)
         if images is not None:
             found[options_of(preprocessing)] = _predict(source, images)
-        advance()
+        step()
     return compare_normalizations(source.name, arrays, found, source.metadata.labels)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from u3p_edge.data.images import read_image
 from u3p_edge.data.preprocess import grid_of
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.pipeline.prefetch import prefetch
+from u3p_edge.progress import Step, idle
 from u3p_edge.report.colour import overlay
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.segment import Frame, predict_frame
@@ -91,7 +92,7 @@ def plan(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = 
 
 
 def predict_all(
-    session: Session, jobs: Sequence[Job], *, max_pixels: int = MAX_PIXELS, advance: Callable[[], object] = lambda: None
+    session: Session, jobs: Sequence[Job], *, max_pixels: int = MAX_PIXELS, step: Step = idle
 ) -> tuple[Predicted | Failed, ...]:
     """Write the mask of every image that can be read; one that cannot be read does not stop the others.
 
@@ -99,7 +100,7 @@ def predict_all(
         session: one opened model file.
         jobs: from `plan`.
         max_pixels: height x width that an image may have.
-        advance: called after each image.
+        step: called after each image.
 
     Raises:
         ArtifactError: a file cannot be written.
@@ -120,7 +121,7 @@ def predict_all(
                 writes.append(writers.submit(_write_job, job, image, frame.labels, session.metadata))
             while len(writes) > AHEAD:
                 writes.popleft().result()
-            advance()
+            step()
         for write in writes:
             write.result()
     # Once for all masks: flushed one by one, they would take most of the time.

@@ -29,12 +29,13 @@ from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.table import LatencyTable, read_latency_table
 from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
-from u3p_edge.pipeline.data import Begin, ExportData
-from u3p_edge.pipeline.pruning_result import PruningResult, Step, notes
+from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, notes
 from u3p_edge.pipeline.quantize import float_model_dice, float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, augmentation_of
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.progress import Progress
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.recipes.recipe import ExportRecipe, Pruning, check_device
@@ -50,7 +51,7 @@ class _Work:
     pruning: Pruning
     staging: Staging
     soft: npt.NDArray[Any]
-    begin: Begin
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _Held:
 
 
 def prune_source(
-    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, begin: Begin
+    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, progress: Progress
 ) -> PruningResult:
     """Prune the source as the recipe says; every finished epoch of fine-tuning is kept in the staging folder.
 
@@ -73,10 +74,10 @@ def prune_source(
     """
     if recipe.pruning is None:
         return _whole(source)
-    table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, begin)
+    table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, progress)
     if not wanted:
         return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
-    return prune_to(wanted, source, data, recipe, staging, begin, table)
+    return prune_to(wanted, source, data, recipe, staging, progress, table)
 
 
 def prune_to(
@@ -85,7 +86,7 @@ def prune_to(
     data: ExportData,
     recipe: ExportRecipe,
     staging: Staging,
-    begin: Begin,
+    progress: Progress,
     table: LatencyTable | None = None,
 ) -> PruningResult:
     """Prune the source to the caller's budgets; the recipe's pruning options apply, except its own budgets.
@@ -96,8 +97,8 @@ def prune_to(
     """
     assert recipe.pruning is not None, "it says how to prune"
     float_dice = float_model_dice(source, data.val)
-    soft = _soft_masks(source, data.train, staging, begin)
-    return _steps(_Work(source, data, recipe, recipe.pruning, staging, soft, begin), wanted, table, float_dice)
+    soft = _soft_masks(source, data.train, staging, progress)
+    return _steps(_Work(source, data, recipe, recipe.pruning, staging, soft, progress), wanted, table, float_dice)
 
 
 def _whole(source: Source, *notes: str) -> PruningResult:
@@ -107,7 +108,7 @@ def _whole(source: Source, *notes: str) -> PruningResult:
 
 
 def _budgets(
-    source: Source, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, begin: Begin
+    source: Source, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, progress: Progress
 ) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
     """Return the latency table of the device, or of this machine, and the bounds; no table where time is not bound."""
     graph = fold_batch_norm(source.graph)
@@ -117,8 +118,8 @@ def _budgets(
         return table, budgets(graph, pruning, table, None, recipe.memory_budget_mb)
     if pruning.speedup is None and pruning.latency_budget_ms is None:
         return None, budgets(graph, pruning, None, None, recipe.memory_budget_mb)
-    table = measure_table(graph, Target("int8"), begin, quick=True, checks=0)
-    reference = float_tflite(source, staging, begin)
+    table = measure_table(graph, Target("int8"), progress, quick=True, checks=0)
+    reference = float_tflite(source, staging, progress)
     kept = staging.file("reference_ms.json", lambda: json.dumps(file_milliseconds(reference)).encode())
     return table, budgets(graph, pruning, table, json.loads(kept.read_text()), recipe.memory_budget_mb)
 
@@ -129,7 +130,7 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, fl
     Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost.
     """
     good = at = _Held(work.source, PruningPlan(), 0.0)
-    done: list[Step] = []
+    done: list[PruningStep] = []
     ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
     retries = work.pruning.retries
     while ahead:
@@ -160,31 +161,31 @@ def _epochs(work: _Work, *, last: bool) -> int:
     return min(math.ceil(updates / steps_per_epoch(len(work.data.train.images), told.batch_size)), most)
 
 
-def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, Step]:
+def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, PruningStep]:
     """Cut a network once more and fine-tune it; return it with the step's costs and scores."""
     staged = work.staging.part(f"prune{number}")
-    made = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
-    stored = json.loads(made.read_text())
+    planned = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
+    stored = json.loads(planned.read_text())
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
     student = to_keras(apply_plan(at.source.graph, chosen))
     cut_dice = _dice(work, student)
     recovered = _recover(work, student, staged, epochs)
     dice = _dice(work, recovered.model)
-    step = Step(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
-    return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), step
+    made = PruningStep(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
+    return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), made
 
 
 def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
     """Return, as JSON, the plan for that share of the way and what its network costs."""
-    advance = work.begin("Plan which channels to drop", 2)
-    importance = score_channels(source, work.data.train, work.recipe, work.begin)
-    advance()
+    step = work.progress("Plan which channels to drop", 2)
+    importance = score_channels(source, work.data.train, work.recipe, work.progress)
+    step()
     graph = fold_batch_norm(source.graph)
     if source is work.source:
         # Checked once, before anything is trained.
         check_reachable(graph, importance, wanted)
     found: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
-    advance()
+    step()
     return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
 
 
@@ -209,24 +210,24 @@ def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
         recovery,
         validate=lambda model: _dice(work, model),
         folder=staged.folder,
-        begin=work.begin,
+        progress=work.progress,
         teacher=work.source.model if work.pruning.features else None,
     )
     try:
         return again()
     except CheckpointError as error:
-        staged.say(f"{error.symptom}; the fine-tuning begins anew.")
+        staged.progress.note(f"{error.symptom}; the fine-tuning begins anew.")
         (staged.folder / CHECKPOINT).unlink()
         return again()
 
 
-def _soft_masks(source: Source, train: Arrays, staging: Staging, begin: Begin) -> npt.NDArray[Any]:
+def _soft_masks(source: Source, train: Arrays, staging: Staging, progress: Progress) -> npt.NDArray[Any]:
     from u3p_edge.distill.loop import teacher_probabilities
 
     def make() -> bytes:
-        advance = begin("Ask the float model", len(train.images))
+        step = progress("Ask the float model", len(train.images))
         buffer = io.BytesIO()
-        np.save(buffer, teacher_probabilities(source.model, train.images, advance), allow_pickle=False)
+        np.save(buffer, teacher_probabilities(source.model, train.images, step), allow_pickle=False)
         return buffer.getvalue()
 
     found: npt.NDArray[Any] = np.load(staging.file("soft.npy", make), allow_pickle=False)

@@ -15,7 +15,7 @@ from u3p_edge.recipes.recipe import Pruning
 
 
 @dataclass(frozen=True)
-class Step:
+class PruningStep:
     """One pruning step: a cut and its fine-tuning.
 
     Args:
@@ -50,7 +50,7 @@ class PruningResult:
     """
 
     source: Source
-    steps: tuple[Step, ...]
+    steps: tuple[PruningStep, ...]
     plan: PruningPlan
     float_dice: float | None
     before: Graph
@@ -59,7 +59,7 @@ class PruningResult:
     notes: tuple[str, ...]
 
 
-def notes(done: Sequence[Step], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
+def notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
     """Return sentences on what every step costs and loses, and on whether it is kept."""
     said = []
     for number, step in enumerate(done):

@@ -31,8 +31,9 @@ from u3p_edge.benchmark.result import RunResult, read_result
 from u3p_edge.errors import ArtifactError
 from u3p_edge.pipeline.report_names import REPORTS, RESULT
 from u3p_edge.pipeline.staging import PREFIX, Staging
+from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import FORMATS
-from u3p_edge.run_folder import Say, check_ours, open_manifest, silent, sync_names
+from u3p_edge.run_folder import check_ours, open_manifest, sync_names
 
 REFERENCE_FILE = "reference.float32.tflite"
 """The original float model, which everything is measured against."""
@@ -47,7 +48,7 @@ READY = "ready"
 """Within the staging folder: the files that are published together, under their final names."""
 
 
-def open_run(run: Path, *, force: bool = False, say: Say = silent) -> Manifest:
+def open_run(run: Path, *, force: bool = False, progress: Progress = silent) -> Manifest:
     """Return the manifest of a folder that an export is about to write to.
 
     An export that was killed while it was published is finished first; if its files are no longer whole, it is dropped.
@@ -55,12 +56,12 @@ def open_run(run: Path, *, force: bool = False, say: Say = silent) -> Manifest:
     Args:
         run: held by this process.
         force: reuse nothing that an earlier export left.
-        say: called with a sentence about each thing that was damaged.
+        progress: is given a note of each thing that was damaged.
 
     Raises:
         ArtifactError: a file of other origin has a name that an export writes; nothing was changed.
     """
-    manifest = _with_reports(open_manifest(run, NAMES, force=force, say=say))
+    manifest = _with_reports(open_manifest(run, NAMES, force=force, progress=progress))
     check_ours(run, manifest, NAMES)
     if manifest.pending and not force and _can_finish(run, manifest):
         return _finish(run, manifest)
@@ -106,25 +107,25 @@ def publish(ready: Path, run: Path, before: Manifest, after: Manifest) -> Manife
     return _finish(run, intent)
 
 
-def finished_result(run: Path, manifest: Manifest, key: str, say: Say = silent) -> RunResult | None:
+def finished_result(run: Path, manifest: Manifest, key: str, progress: Progress = silent) -> RunResult | None:
     """Return the result of an export with the same key if all its files are unchanged; else None.
 
     Args:
         run: the run folder.
         manifest: what `open_run` gave.
         key: of the export that is asked for.
-        say: called with a sentence where a file has changed.
+        progress: is given a note where a file has changed.
     """
     if manifest.key != key or manifest.pending or RESULT not in {report.file for report in manifest.reports}:
         return None
     changed = next((a.file for a in (*manifest.artifacts, *manifest.reports) if not is_whole(a, run)), None)
     if changed is not None:
-        say(f"{run / changed} is not as the export left it, so the export is made anew.")
+        progress.note(f"{run / changed} is not as the export left it, so the export is made anew.")
         return None
     try:
         return read_result(run / RESULT)
     except ArtifactError as error:
-        say(f"{error.symptom}; the export is made anew.")
+        progress.note(f"{error.symptom}; the export is made anew.")
         return None
 
 

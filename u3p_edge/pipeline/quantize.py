@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.export.tflite import converter
 from u3p_edge.metrics import IGNORE
-from u3p_edge.pipeline.data import Begin, ExportData
+from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.progress import Progress, Step, idle
 from u3p_edge.quantize.ranges import clip_outliers
 from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.recipes.recipe import ExportRecipe
@@ -95,30 +96,30 @@ class QuantizationChoice:
 
 
 def quantize_source(
-    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, progress: Progress
 ) -> tuple[Path, QuantizationChoice]:
     """Return the int8 TFLite file of the better method, and what each method scored.
 
     Raises:
         ModelError: a layer that int8 cannot express; with the method "qat", one that quantization-aware training cannot train.
     """
-    float_file = float_tflite(source, staging, begin)
-    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, begin))
+    float_file = float_tflite(source, staging, progress)
+    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, progress))
 
     def choose() -> bytes:
-        return json.dumps(asdict(_choose(source, data, recipe, staging, (float_file, ptq), begin))).encode()
+        return json.dumps(asdict(_choose(source, data, recipe, staging, (float_file, ptq), progress))).encode()
 
     choice = QuantizationChoice(**json.loads(staging.file("int8.json", choose).read_text()))
     if choice.method == "ptq":
         return ptq, choice
-    return staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin)), choice
+    return staging.file("qat.tflite", lambda: _aware(source, data, recipe, progress)), choice
 
 
-def float_tflite(source: Source, staging: Staging, begin: Begin) -> Path:
+def float_tflite(source: Source, staging: Staging, progress: Progress) -> Path:
     """Return the float32 TFLite file, whose score also stands for the float model's when the method is chosen."""
 
     def make() -> bytes:
-        done = begin("Convert float32 to TFLite", 1)
+        done = progress("Convert float32 to TFLite", 1)
         file = converter.convert_float(source.model, source.metadata)
         done()
         return file
@@ -127,9 +128,9 @@ def float_tflite(source: Source, staging: Staging, begin: Begin) -> Path:
 
 
 def _choose(
-    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, files: tuple[Path, Path], begin: Begin
+    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, files: tuple[Path, Path], progress: Progress
 ) -> QuantizationChoice:
-    float_dice, ptq_dice = (validation_dice(path, data.val, begin) for path in files)
+    float_dice, ptq_dice = (validation_dice(path, data.val, progress) for path in files)
     images = min(recipe.calibration_images, len(data.train.stems))
     cut = float_model_dice(source, data.val) if recipe.pruning or recipe.zeros else None
     choice = QuantizationChoice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut, **_staged_ranges(staging))
@@ -137,12 +138,12 @@ def _choose(
     if recipe.method == "ptq" or (recipe.method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
     try:
-        qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, begin))
+        qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, progress))
     except UntrainableError as error:
         if recipe.method == "qat":
             raise
         return replace(choice, qat_refused=error.symptom)
-    qat_dice = validation_dice(qat, data.val, begin)
+    qat_dice = validation_dice(qat, data.val, progress)
     return replace(choice, method="qat" if qat_dice > ptq_dice else "ptq", qat_dice=qat_dice)
 
 
@@ -152,15 +153,15 @@ def float_model_dice(source: Source, arrays: Arrays) -> float:
     return _pooled_dice(arrays, np.stack([to_labels(mask) for mask in masks]), source.metadata.labels)
 
 
-def validation_dice(path: Path, arrays: Arrays, begin: Begin) -> float:
+def validation_dice(path: Path, arrays: Arrays, progress: Progress) -> float:
     """Mean foreground Dice of an exported file, 0..1: pooled by group, then averaged."""
     return _mean_dice(
-        open_session(path, available_cores(), max_memory_mb=None), arrays, begin(f"Validate {path.name}", len(arrays.stems))
+        open_session(path, available_cores(), max_memory_mb=None), arrays, progress(f"Validate {path.name}", len(arrays.stems))
     )
 
 
-def _mean_dice(session: Session, arrays: Arrays, advance: Callable[[], object] = lambda: None) -> float:
-    return _pooled_dice(arrays, predict_labels(session, arrays.images, advance), session.metadata.labels)
+def _mean_dice(session: Session, arrays: Arrays, step: Step = idle) -> float:
+    return _pooled_dice(arrays, predict_labels(session, arrays.images, step), session.metadata.labels)
 
 
 def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) -> float:
@@ -168,7 +169,7 @@ def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) 
     return score(arrays.labels, predicted, predicted, arrays.groups, labels).mean_dice or 0.0
 
 
-def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging: Staging, begin: Begin) -> bytes:
+def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging: Staging, progress: Progress) -> bytes:
     """Quantize after training, with ranges that no outlier widens; how they were chosen is staged beside the file.
 
     For layers that this package's own placement of quantizers does not know (layer normalisation, for example), TensorFlow's
@@ -177,12 +178,12 @@ def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging:
     from u3p_edge.quantize.qat import fake_quantize
 
     images = train.images[list(calibration_indices(train, recipe.calibration_images))]
-    advance = begin("Calibrate (post-training quantization)", len(images))
+    step = progress("Calibrate (post-training quantization)", len(images))
     convert = partial(converter.convert_int8, metadata=source.metadata, float_io=recipe.float_io)
     try:
-        made = fake_quantize(source.model, images, advance)
+        made = fake_quantize(source.model, images, step)
     except UntrainableError:
-        file = convert(source.model, calibration=clip_outliers(images), seen=lambda _: advance())
+        file = convert(source.model, calibration=clip_outliers(images), step=step)
         ranges: dict[str, object] = {"ranges": "extremes, outliers of the images clipped"}
     else:
         file = convert(made.model, calibration=None)
@@ -197,7 +198,7 @@ def _staged_ranges(staging: Staging) -> dict[str, Any]:
     return found
 
 
-def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> bytes:
+def _aware(source: Source, data: ExportData, recipe: ExportRecipe, progress: Progress) -> bytes:
     """Train quantization-aware; keep the epoch that scores best as a fake-quant model on the validation split."""
     from u3p_edge.quantize.finetune import train_qat
     from u3p_edge.runtime.keras import keras_session
@@ -213,21 +214,9 @@ def _aware(source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin)
         learning_rate=recipe.qat_learning_rate,
         seed=recipe.seed,
         keep_zeros=recipe.zeros is not None,
-        progress=as_bar(begin, "Train under fake quantization"),
+        progress=progress,
     )
     return converter.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.float_io)
-
-
-def as_bar(begin: Begin, stage: str) -> Callable[[int, int], None]:
-    """Return a callback of (done, total) that advances one progress bar, begun at the first call."""
-    bars: list[Callable[[], object]] = []
-
-    def progress(_done: int, total: int) -> None:
-        if not bars:
-            bars.append(begin(stage, total))
-        bars[0]()
-
-    return progress
 
 
 def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:

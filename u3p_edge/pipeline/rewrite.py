@@ -6,7 +6,7 @@ inference graph ─ fold ─ select by milliseconds ─ apply ─► rewritten g
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,9 +19,9 @@ from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.latency.cache import cached
 from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.pipeline.choices import read_choices, to_json
-from u3p_edge.pipeline.data import Begin
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.progress import Progress, Step
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewrite.engine import (
     REFERENCE,
@@ -73,7 +73,7 @@ class Network:
         return (f"{'Rewrites' if inexact else 'Exact rewrites'}, {how}: {listed}; {macs} an image.{warning}",)
 
 
-def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, begin: Begin) -> Network:
+def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, progress: Progress) -> Network:
     """Rewrite the source's network by the selected candidates, or leave it as it is where the recipe says so.
 
     Selections are kept in the staging folder, so that an interrupted export continues with the same network.
@@ -85,7 +85,7 @@ def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, begin
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
     graph = fold_batch_norm(source.graph)
     try:
-        kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, begin)).encode())
+        kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, progress)).encode())
     except ModelError as error:
         if recipe.rewrites:
             raise
@@ -95,23 +95,21 @@ def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, begin
     return Network(to_keras(new), new, choices, source.macs)
 
 
-def choices_for(
-    graph: Graph, target: Target, advance: Callable[[], object], rules: Sequence[Rule] = RULES
-) -> tuple[Selection, ...]:
+def choices_for(graph: Graph, target: Target, step: Step, rules: Sequence[Rule] = RULES) -> tuple[Selection, ...]:
     """Select the fastest candidate in a target for every site of a folded graph, as long as the whole network gains by it.
 
-    `advance` is called after every site.
+    `step` is called after every site.
     """
     timed = cached(partial(measure_graphs, target=target), target)
 
     def clock(graphs: Sequence[Graph]) -> Sequence[float]:
         return timed([fuse_interpolated_sums(form) for form in graphs])  # as they are in the file
 
-    return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, advance=advance), clock)
+    return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, step=step), clock)
 
 
-def _choices(graph: Graph, recipe: ExportRecipe, begin: Begin) -> tuple[Selection, ...]:
+def _choices(graph: Graph, recipe: ExportRecipe, progress: Progress) -> tuple[Selection, ...]:
     if recipe.rewrites:
         return tuple(Selection(site, form, ()) for site, form in recipe.rewrites)
-    advance = begin("Choose rewrites by timing them", len(find_sites(graph)))
-    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), advance)
+    step = progress("Choose rewrites by timing them", len(find_sites(graph)))
+    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), step)

@@ -9,23 +9,24 @@ from typing import Any
 from safetensors import numpy as safetensors
 
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.pipeline.data import Begin, ExportData
-from u3p_edge.pipeline.quantize import as_bar, float_model_dice, one_hot
+from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.quantize import float_model_dice, one_hot
 from u3p_edge.pipeline.rewrite import Network
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.progress import Progress
 from u3p_edge.recipes.recipe import ExportRecipe
 
 MB = 1_000_000
 
 
 def sparsify_source(
-    network: Network, source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, begin: Begin
+    network: Network, source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, progress: Progress
 ) -> Network:
     """Set the network's small weights to zero and fine-tune it, as the recipe says; unchanged where it asks for no sparsity."""
     if recipe.zeros is None:
         return network
-    kept = staging.file("zeros.safetensors", lambda: _weights(_sparsified(network, source, data, recipe, begin)))
+    kept = staging.file("zeros.safetensors", lambda: _weights(_sparsified(network, source, data, recipe, progress)))
     weights = safetensors.load(kept.read_bytes())
     model = to_keras(network.graph)
     model.set_weights([weights[str(place)] for place in range(len(weights))])
@@ -45,7 +46,7 @@ def describe_compression(int8: Path, recipe: ExportRecipe) -> tuple[str, ...]:
     )
 
 
-def _sparsified(network: Network, source: Source, data: ExportData, recipe: ExportRecipe, begin: Begin) -> Any:
+def _sparsified(network: Network, source: Source, data: ExportData, recipe: ExportRecipe, progress: Progress) -> Any:
     from u3p_edge.quantize.sparsity import Sparsity, sparsify
     from u3p_edge.training.losses import dice_cross_entropy
 
@@ -58,7 +59,7 @@ def _sparsified(network: Network, source: Source, data: ExportData, recipe: Expo
         Sparsity(**dataclasses.asdict(zeros), seed=recipe.seed),
         loss=dice_cross_entropy,
         validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
-        progress=as_bar(begin, "Train with zeros"),
+        progress=progress,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from u3p_edge.artifact import PARTIAL, make_folder, sha256_of, write_bytes, write_text
 from u3p_edge.errors import ArtifactError
-from u3p_edge.run_folder import Say, silent
+from u3p_edge.progress import Progress, silent
 
 PREFIX = ".u3p-edge-staging-"
 MARKER = "u3p-edge-staging"
@@ -32,11 +32,11 @@ class Staging:
 
     Args:
         folder: that holds them.
-        say: called with a sentence about each file that was found damaged.
+        progress: is given a note of each file that was found damaged.
     """
 
     folder: Path
-    say: Say = silent
+    progress: Progress = silent
 
     def file(self, name: str, make: Callable[[], bytes]) -> Path:
         """Return the path of a file, which is made only if an earlier, interrupted run has not left it whole."""
@@ -44,7 +44,7 @@ class Staging:
         if os.path.lexists(path):
             if path.is_file() and digest.is_file() and digest.read_bytes() == sha256_of(path).encode():
                 return path
-            self.say(f"{path} was damaged, so it is made anew.")
+            self.progress.note(f"{path} was damaged, so it is made anew.")
             _remove(path)
         data = make()
         # Written first, so that a file that exists always has its sha256.
@@ -55,17 +55,17 @@ class Staging:
     def part(self, name: str) -> Staging:
         """Make a folder of further files within this one."""
         make_folder(self.folder / name)
-        return Staging(self.folder / name, self.say)
+        return Staging(self.folder / name, self.progress)
 
 
-def open_staging(run: Path, *parts: str, fresh: bool = False, say: Say = silent) -> Staging:
+def open_staging(run: Path, *parts: str, fresh: bool = False, progress: Progress = silent) -> Staging:
     """Open the staging folder for these parts of a key, and remove those of other keys.
 
     Args:
         run: folder around it, held by this process.
         parts: of the key.
         fresh: drop the finished files of this key too.
-        say: called with a sentence about each damaged file.
+        progress: is given a note of each damaged file.
 
     Raises:
         ArtifactError: a folder of that name is not a staging folder, or cannot be written.
@@ -78,7 +78,7 @@ def open_staging(run: Path, *parts: str, fresh: bool = False, say: Say = silent)
     if not _is_ours(folder):
         raise ArtifactError(f"{folder} holds files that are not ours", mend="Move them away, or give another --out folder.")
     write_text(folder / MARKER, "Files of an export that is not finished; the next export into this folder removes them.\n")
-    return Staging(folder, say)
+    return Staging(folder, progress)
 
 
 def staging_folder(run: Path, *parts: str) -> Path:

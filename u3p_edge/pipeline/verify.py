@@ -14,7 +14,7 @@ from u3p_edge.errors import VerificationError
 from u3p_edge.export.onnx.int8_writer import count_convolutions
 from u3p_edge.export.structure import onnx_faults, tflite_faults
 from u3p_edge.export.tflite import schema
-from u3p_edge.pipeline.data import Begin
+from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.onnx_fusion import optimized_operators
 
@@ -34,7 +34,9 @@ TWIN_SQNR = 15.0
 runtime rounds its 32-bit sums to 8 bits, which is less than the rounding itself, the min_sqnr of the float model."""
 
 
-def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr: float, float_io: bool, begin: Begin) -> None:
+def verify(
+    files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr: float, float_io: bool, progress: Progress
+) -> None:
     """Check structure and numbers of every file.
 
     Args:
@@ -43,21 +45,21 @@ def verify(files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr:
         images: float32 [N, H, W, C], real and preprocessed.
         min_sqnr: in dB, of int8 files.
         float_io: int8 files have float32 input and output.
-        begin: progress.
+        progress: shows the stages.
 
     Raises:
         VerificationError: names every file that fails and why.
     """
-    advance = begin("Verify", len(files) + 1)
+    step = progress("Verify", len(files) + 1)
     expected = _maps(model, images)
-    advance()
+    step()
     maps: dict[str, Maps] = {}
     failed: list[str] = []
     for name, path in files.items():
         maps[name] = _maps(open_session(path, available_cores(), max_memory_mb=None), images)
         faults = [*_structure(name, path, files, float_io), *_numbers(name, maps, expected, min_sqnr)]
         failed += [f"{name}: {fault}" for fault in faults]
-        advance()
+        step()
     if failed:
         raise VerificationError(
             "verification failed, so no file was left under its final name: " + "; ".join(failed),

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import DataError
+from u3p_edge.progress import Step, idle
 from u3p_edge.quantize.ranges import BINS, SHIFT, Observed
 
 
 def observe_layers(
-    model: tf_keras.Model, names: Sequence[str], images: np.ndarray, advance: Callable[[], object] = lambda: None
+    model: tf_keras.Model, names: Sequence[str], images: np.ndarray, step: Step = idle
 ) -> Mapping[str, Observed]:
     """Observe the outputs of the layers `names` over all images, one image at a time.
 
     Args:
         model: functional model with one input [N, H, W, C].
         images: float32 [N, H, W, C], preprocessed.
-        advance: called after every image.
+        step: called after every image.
 
     Raises:
         DataError: there are no images, they have another shape, or some pixels are not finite.
@@ -43,7 +44,7 @@ def observe_layers(
         extremes, histograms = measure(tf.constant(images[i : i + 1]))
         low, high = np.minimum(low, extremes[:, 0]), np.maximum(high, extremes[:, 1])
         counts = counts + histograms.numpy()
-        advance()
+        step()
     return {name: Observed(float(low[i]), float(high[i]), counts[i]) for i, name in enumerate(names)}
 
 

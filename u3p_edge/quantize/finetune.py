@@ -14,6 +14,7 @@ import tf_keras
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import ranked
 from u3p_edge.models.truth import counting_pixels
+from u3p_edge.progress import Progress, silent
 from u3p_edge.quantize.qat import fake_quantize, settle_ranges
 
 CALIBRATION_IMAGES = 64
@@ -33,7 +34,7 @@ def train_qat(
     distillation: float = 1.0,
     seed: int = 0,
     keep_zeros: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> tf_keras.Model:
     """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
 
@@ -53,7 +54,7 @@ def train_qat(
             training and after every epoch. A score that is not a number counts as the worst.
         distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
         keep_zeros: weights of a kernel that are exactly 0 stay 0, in the integer file too (`quantize.sparsity`).
-        progress: called with (steps done, steps in all) after every step.
+        progress: shows the steps.
 
     Raises:
         ModelError, DataError: as `quantize_aware`, and for labels that do not fit.
@@ -66,14 +67,14 @@ def train_qat(
     steps = math.ceil(len(images) / batch_size)
     train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps, keep_zeros)
     rng = np.random.default_rng(seed)
-    for epoch in range(epochs):
+    step = progress("Train under fake quantization", epochs * steps)
+    for _ in range(epochs):
         order = rng.permutation(len(images))
-        for step in range(steps):
-            batch = np.sort(order[step * batch_size : (step + 1) * batch_size])
+        for number in range(steps):
+            batch = np.sort(order[number * batch_size : (number + 1) * batch_size])
             # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
             train_step(tf.constant(np.clip(images[batch], *start.input_range)), tf.constant(labels[batch]))
-            if progress is not None:
-                progress(epoch * steps + step + 1, epochs * steps)
+            step()
         settle_ranges(student)
         score = ranked(float(validate(student)))
         if score > best_score:

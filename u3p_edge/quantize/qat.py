@@ -20,7 +20,7 @@ a batch of 1: with an open batch size, the gate's reshape becomes SHAPE, STRIDED
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ import tf_keras
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.progress import Step, idle
 from u3p_edge.quantize.calibration import observe_layers
 from u3p_edge.quantize.placement import Placement, place_quantizers
 from u3p_edge.quantize.ranges import METHODS, Observed, Range, clip_outliers
@@ -148,7 +149,7 @@ def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
     return fake_quantize(model, images).model
 
 
-def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[], object] = lambda: None) -> FakeQuantized:
+def fake_quantize(model: tf_keras.Model, images: np.ndarray, step: Step = idle) -> FakeQuantized:
     """Return the fake-quant model of a float model, with ranges from calibration images: this is post-training int8.
 
     Every way of choosing ranges in `quantize.ranges` is tried on up to `COMPARED` of the images. It is tried again with the
@@ -158,7 +159,7 @@ def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[
     Args:
         model: functional tf_keras inference graph, one input [N, H, W, C], one output of probabilities; not changed.
         images: float32 [N, H, W, C], preprocessed; a few tens are enough.
-        advance: called after every image that was observed.
+        step: called after every image that was observed.
 
     Raises:
         UntrainableError: a layer cannot be quantized; the message names it.
@@ -168,7 +169,7 @@ def fake_quantize(model: tf_keras.Model, images: np.ndarray, advance: Callable[[
     places = place_quantizers(graph)
     twin = to_keras(graph)
     names = [name for name, kind in places.items() if kind is Placement.RANGE]
-    tried = _candidates(observe_layers(twin, names, images, advance))
+    tried = _candidates(observe_layers(twin, names, images, step))
     if (clipped := clip_outliers(images)) is not images:
         inside = _candidates(observe_layers(twin, names, clipped))
         tried |= {f"{method}, outliers of the images clipped": ranges for method, ranges in inside.items()}

@@ -47,6 +47,7 @@ from u3p_edge.graph.fold import CONVOLUTIONS
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import ranked
+from u3p_edge.progress import Progress, silent
 from u3p_edge.quantize.zeros import Zeros
 
 Validate = Callable[[tf_keras.Model], float]
@@ -98,7 +99,7 @@ def sparsify(
     *,
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     validate: Validate,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> tf_keras.Model:
     """Return the model with zeros in its kernels, fine-tuned on labels.
 
@@ -114,7 +115,7 @@ def sparsify(
         loss: from (labels, probabilities) to [N], one value for each image.
         validate: returns the score of a plain model, larger is better; NaN counts as the worst. The model that it gets changes
             afterwards.
-        progress: called with (steps done, steps in all) after every step.
+        progress: shows the steps.
 
     Returns:
         A new model with the names, shapes and settings of the given one; pruned weights are exactly 0.
@@ -144,11 +145,11 @@ def sparsify(
     best_score, best = ranked(float(validate(plain))), _weights(plain, names)
     wrapped.set_weights(dense)
     train_step = _train_step(wrapped, loss, sparsity.learning_rate, sparsity.epochs * steps)
+    step = progress("Train with zeros", sparsity.epochs * steps)
     for epoch, batches in enumerate(_epochs(len(images), sparsity)):
-        for step, batch in enumerate(batches, start=epoch * steps + 1):
+        for batch in batches:
             train_step(tf.constant(images[batch]), tf.constant(labels[batch]))
-            if progress is not None:
-                progress(step, sparsity.epochs * steps)
+            step()
         callback.on_epoch_end(epoch)
         if (epoch + 1) * steps >= settled and (score := float(validate(plain))) > best_score:
             best_score, best = score, _weights(plain, names)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.progress import Step, idle
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
 from u3p_edge.rewrite.rules.cascade import cascade_pools
@@ -100,7 +101,7 @@ def select_candidates(
     rules: Sequence[Rule] = RULES,
     least: float = 0.0,
     growth: float = GROWTH,
-    advance: Callable[[], object] = lambda: None,
+    step: Step = idle,
 ) -> tuple[Selection, ...]:
     """Select the fastest candidate of every site, within the weights that rewriting may add.
 
@@ -110,14 +111,14 @@ def select_candidates(
         rules: the rules to try.
         least: share of the graph's multiply-accumulates below which a site is not worth measuring.
         growth: see `GROWTH`.
-        advance: called after every site.
+        step: called after every site.
     """
     macs = cost(graph)
     choices = []
     for site in find_sites(graph, rules):
         share = macs.macs.get(site, 0) / max(macs.total_macs, 1)
         choices.append(_left(site, share, rules) if share < least else _choose(graph, site, measure, rules))
-        advance()
+        step()
     return _within(choices, int((growth - 1) * macs.parameters))
 
 

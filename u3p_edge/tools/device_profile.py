@@ -16,10 +16,10 @@ from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency import quiet_timer
-from u3p_edge.latency.per_op import Begin
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import CHECKS, QUICK_CHECKS, USUAL, list_points, measure_table, seconds
 from u3p_edge.latency.table.table import LatencyTable, write_latency_table
+from u3p_edge.progress import Progress
 from u3p_edge.run_folder import check_output_file
 from u3p_edge.runtime.base import check_file
 
@@ -46,7 +46,9 @@ def plan_profile(model: Path, target: Target, *, quick: bool = False) -> Profile
     return ProfilePlan(len({point.layer.key for point in found}), len(found), seconds(graph, found, target))
 
 
-def profile(model: Path, out: Path, target: Target, *, quick: bool = False, fresh: bool = False, begin: Begin) -> LatencyTable:
+def profile(
+    model: Path, out: Path, target: Target, *, quick: bool = False, fresh: bool = False, progress: Progress
+) -> LatencyTable:
     """Fill a table and write it.
 
     Args:
@@ -55,7 +57,7 @@ def profile(model: Path, out: Path, target: Target, *, quick: bool = False, fres
         target: to time in; the file's own number type does not matter.
         quick: fewer channel counts and checks.
         fresh: forget what was timed before.
-        begin: see `u3p_edge.latency.per_op.Begin`.
+        progress: see `u3p_edge.progress`.
 
     Raises:
         ModelError: the file is missing, damaged, or not a network that can be read and written.
@@ -66,7 +68,7 @@ def profile(model: Path, out: Path, target: Target, *, quick: bool = False, fres
     check_output_file(out)
     if fresh:
         quiet_timer.forget()
-    table = measure_table(graph, target, begin, quick=quick, checks=QUICK_CHECKS if quick else CHECKS)
+    table = measure_table(graph, target, progress, quick=quick, checks=QUICK_CHECKS if quick else CHECKS)
     write_latency_table(out, table)
     return table
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.probe import Target
 from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.progress import Progress
 from u3p_edge.rewrite.engine import REFERENCE, Selection, find_sites
 from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import RULES, LowRank, rule_named
 from u3p_edge.rewrite.site import deviation, site_graph
-
-Begin = Callable[[str, int], Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -32,30 +31,30 @@ class RewriteExplanation:
     errors: Mapping[tuple[str, str], float]
 
 
-def explain_rewrites(graph: Graph, target: Target, energy: float | None, begin: Begin) -> RewriteExplanation:
+def explain_rewrites(graph: Graph, target: Target, energy: float | None, progress: Progress) -> RewriteExplanation:
     """Measure every candidate of every site of an inference graph.
 
     Args:
         graph: the original, not folded.
         target: what to time the candidates in.
         energy: also consider the approximate low-rank candidate that keeps this share of the squared singular values.
-        begin: progress.
+        progress: shows the stages.
     """
     folded = fold_batch_norm(graph)
     rules = RULES if energy is None else (*RULES, LowRank(energy=energy))
-    choices = choices_for(folded, target, begin("Time every form", len(find_sites(folded, rules))), rules)
-    return RewriteExplanation(folded, choices, _errors(folded, choices, begin))
+    choices = choices_for(folded, target, progress("Time every form", len(find_sites(folded, rules))), rules)
+    return RewriteExplanation(folded, choices, _errors(folded, choices, progress))
 
 
-def _errors(graph: Graph, choices: Sequence[Selection], begin: Begin) -> Mapping[tuple[str, str], float]:
+def _errors(graph: Graph, choices: Sequence[Selection], progress: Progress) -> Mapping[tuple[str, str], float]:
     measured = [(c.site, form.name) for c in choices for form in c.forms if form.milliseconds is not None]
     wanted = [(site, name) for site, name in measured if name != REFERENCE]
-    advance = begin("Compare every form", len(wanted))
+    step = progress("Compare every form", len(wanted))
     errors = {}
     for site, name in wanted:
         rule = rule_named(name)
         match = rule.match(graph, site) if rule is not None else None
         if rule is not None and isinstance(match, Match):
             errors[site, name] = deviation(site_graph(graph, match.nodes), rule)
-        advance()
+        step()
     return errors

@@ -6,7 +6,6 @@ float model ─ inference graph ─ fold ─ (integers) ┴─► network ─►
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +24,11 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import per_operator
+from u3p_edge.progress import Progress
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.report.inspection import Alive, Inspection, MemoryUse, NodeCost, SlowOperator
 from u3p_edge.runtime.base import check_file
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
-
-Begin = Callable[[str, int], Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def inspect_file(
     threads: int = 1,
     profile: bool = False,
     max_memory_mb: float = MAX_MEMORY_MB,
-    begin: Begin,
+    progress: Progress,
 ) -> Inspection:
     """Inspect a model.
 
@@ -61,7 +59,7 @@ def inspect_file(
         threads: number of threads for timing.
         profile: time every operator.
         max_memory_mb: a .tflite file that would take more, in MB of 10^6 bytes, is refused.
-        begin: see `u3p_edge.latency.per_op.Begin`.
+        progress: see `u3p_edge.progress`.
 
     Raises:
         ModelError: missing, damaged, or not a network that can be read.
@@ -79,7 +77,7 @@ def inspect_file(
         nodes=_nodes(graph, quantized),
         memory=_memory(graph, quantized),
         slow=None if subject.file is None else _slow(subject.file),
-        profile=per_operator(subject.file, threads, begin) if profile and subject.file is not None else None,
+        profile=per_operator(subject.file, threads, progress) if profile and subject.file is not None else None,
     )
 
 

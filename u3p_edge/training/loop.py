@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 from u3p_edge.artifact import Manifest, describe, write_json, write_manifest, write_text
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.models.store import save_model
-from u3p_edge.run_folder import Say, hold, silent
+from u3p_edge.progress import Progress, Step, silent
+from u3p_edge.run_folder import hold
 from u3p_edge.training.checkpoint import (
     RESUME,
     Checkpoint,
@@ -24,15 +26,22 @@ from u3p_edge.training.checkpoint import (
     save_checkpoint,
 )
 from u3p_edge.training.dataset import steps_per_epoch, training_batches
+from u3p_edge.training.device import training_device
 from u3p_edge.training.evaluate import evaluate
 from u3p_edge.training.logs import Board, optional, scores, write_history
 from u3p_edge.training.output import FILES, FORMATS, NAMES, RECIPE, SCORES, open_run
 from u3p_edge.training.prepare import TrainData
-from u3p_edge.training.progress import Progress, Silent
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.schedule import learning_rate
 from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import Trainer
+
+OnEpoch = Callable[[RunState], object]
+"""Is called with the state after an epoch, whose record is the last of its history."""
+
+
+def _ignore(_state: RunState) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,10 @@ def train(
     recipe: TrainRecipe,
     data: TrainData,
     out: Path,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     restart: bool = False,
-    say: Say = silent,
+    on_epoch: OnEpoch = _ignore,
 ) -> TrainResult:
     """Train a UNet 3+, or continue the run in `out`.
 
@@ -69,9 +78,9 @@ def train(
         recipe: with `channels` and `labels` set (see `u3p_edge.training.prepare.complete`).
         data: preprocessed as the recipe says.
         out: the run folder.
-        progress: called at every step.
+        progress: shows the steps, and notes each thing in `out` that was damaged and is made again.
         restart: drop the run in `out`, and read nothing of it.
-        say: called with a sentence about each thing in `out` that was damaged and is made again.
+        on_epoch: called after each epoch, when it is safe on disk.
 
     Raises:
         ConfigError: the recipe does not fit the data, or `out` holds a run of another recipe or data.
@@ -82,18 +91,24 @@ def train(
     """
     _check(recipe, data)
     with hold(out):
-        manifest = open_run(out, restart=restart, say=say)
+        manifest = open_run(out, restart=restart, progress=progress)
         trainer, start = _open(recipe, data, out, restart=restart)
         # From here on the files change, and belong to this run even if this process is killed.
         manifest = manifest.with_claims(NAMES)
         write_manifest(out, manifest)
         if restart:
             _drop(out)
-        return _train(trainer, start, data, out, manifest, progress or Silent())
+        return _train(trainer, start, data, out, manifest, progress, on_epoch)
 
 
 def _train(
-    trainer: Trainer, start: Checkpoint, data: TrainData, out: Path, manifest: Manifest, progress: Progress
+    trainer: Trainer,
+    start: Checkpoint,
+    data: TrainData,
+    out: Path,
+    manifest: Manifest,
+    progress: Progress,
+    on_epoch: OnEpoch,
 ) -> TrainResult:
     """Train until the end, and write all files of the run; `manifest` lists what else the folder holds."""
     recipe = trainer.recipe
@@ -104,21 +119,35 @@ def _train(
     board = Board(out, start.state.history, names)
     kept: Tensors = {name: array for name, array in start.tensors.items() if not name.startswith(("model/", "adam/"))}
     state = start.state
-    progress.begin(state, steps_per_epoch(len(data.train.images), recipe.batch_size))
+    step = _show_start(state, data, out, progress)
     while not state.finished:
         live = state.gate_live
-        state = state.after(_epoch(trainer, state, data, progress))
+        state = state.after(_epoch(trainer, state, data, step))
         kept = keep(trainer, state, kept)
         save_checkpoint(out, Checkpoint(state, {**trainer.tensors(), **kept}))
         if state.best_epoch == state.epoch:
             save_model(out, trainer.model, trainer.config, metadata)
         write_history(out, state.history, names)
         board.add(state.history[-1])
-        progress.end_epoch(state.history[-1], state.best_epoch == state.epoch, live and not state.gate_live)
+        on_epoch(state)
+        if live and not state.gate_live:
+            progress.note("The gate has begun to overfit: it is frozen at its best; segmentation goes on.")
     board.close()
     trainer.set_weights(_without("best/", kept))
     save_model(out, trainer.model, trainer.config, metadata)
     return _finish(trainer, state, data, out, manifest)
+
+
+def _show_start(state: RunState, data: TrainData, out: Path, progress: Progress) -> Step:
+    """Begin the stage of all steps that are left, and note where a run continues."""
+    recipe = state.recipe
+    if state.finished:
+        progress.note(f"{out} is finished; --restart trains it anew.")
+    elif state.epoch:
+        progress.note(f"The run continues after epoch {state.epoch} (best so far: {state.best_epoch}).")
+    epochs = 0 if state.finished else recipe.epochs - state.epoch
+    steps = epochs * steps_per_epoch(len(data.train.images), recipe.batch_size)
+    return progress(f"Train on {training_device()}, {recipe.epochs} epochs at most", steps)
 
 
 def _check(recipe: TrainRecipe, data: TrainData) -> None:
@@ -151,23 +180,23 @@ def _open(recipe: TrainRecipe, data: TrainData, out: Path, *, restart: bool) -> 
     return trainer, found
 
 
-def _epoch(trainer: Trainer, state: RunState, data: TrainData, progress: Progress) -> EpochRecord:
+def _epoch(trainer: Trainer, state: RunState, data: TrainData, step: Step) -> EpochRecord:
     """Train one epoch and evaluate it."""
     began, recipe, epoch = time.monotonic(), trainer.recipe, state.epoch + 1
     steps = steps_per_epoch(len(data.train.images), recipe.batch_size)
     live, losses, rate = state.gate_live, [], 0.0
     batches = training_batches(data.train, recipe.augmentation, recipe.batch_size, recipe.seed, epoch)
     for number, (images, labels) in enumerate(batches, start=1):
-        step = state.epoch * steps + number - 1
-        rate = learning_rate(step, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate)
-        loss, gate_loss = trainer.train_step(images, labels, rate, step, train_gate=live)
+        done = state.epoch * steps + number - 1
+        rate = learning_rate(done, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate)
+        loss, gate_loss = trainer.train_step(images, labels, rate, done, train_gate=live)
         if not math.isfinite(loss + gate_loss):
             raise ModelError(
                 f"the loss is not finite at epoch {epoch}, step {number}",
                 mend=f"Start anew with --restart and an --lr below {recipe.learning_rate:g}; the best model so far is kept.",
             )
         losses.append(loss)
-        progress.step(epoch, number, loss)
+        step(f"epoch {epoch}/{recipe.epochs}  step {number}/{steps}  loss {loss:.4f}")
     found = evaluate(trainer, data.validation)
     return EpochRecord(
         epoch=epoch,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from u3p_edge.artifact import SCHEMA, Manifest
 from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS
-from u3p_edge.run_folder import Say, check_folder, check_ours, hold, open_manifest, silent
+from u3p_edge.progress import Progress, silent
+from u3p_edge.run_folder import check_folder, check_ours, hold, open_manifest
 from u3p_edge.training.checkpoint import RESUME, is_checkpoint
 
 RECIPE, SCORES = "recipe.toml", "scores.json"
@@ -38,18 +39,18 @@ def check_output(out: Path, *, restart: bool) -> None:
             open_run(out, restart=restart)
 
 
-def open_run(out: Path, *, restart: bool, say: Say = silent) -> Manifest:
+def open_run(out: Path, *, restart: bool, progress: Progress = silent) -> Manifest:
     """Return the manifest of a folder that a training may write to.
 
     Args:
         out: held by this process.
         restart: drop the run that is there.
-        say: called with a sentence about a damaged manifest.
+        progress: is given a note of a damaged manifest.
 
     Raises:
         ArtifactError: a file of other origin has a name that a training writes.
     """
-    manifest = open_manifest(out, NAMES, force=restart, say=say)
+    manifest = open_manifest(out, NAMES, force=restart, progress=progress)
     trained = any(a.file in FORMATS for a in manifest.artifacts) or (not manifest.claims and is_checkpoint(out / RESUME))
     if manifest.schema < SCHEMA and trained:
         # Older versions of this program listed neither checkpoint nor events, and nothing at all before the end of a run.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from u3p_edge.data.decode import picture_size
@@ -14,6 +13,7 @@ from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load_samples
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.errors import ConfigError
+from u3p_edge.progress import Step, idle
 from u3p_edge.training.recipe import TrainRecipe
 
 
@@ -43,13 +43,13 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
     return dataclasses.replace(recipe, channels=channels, labels=labels)
 
 
-def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], object] = lambda: None) -> TrainData:
+def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> TrainData:
     """Read and preprocess all splits.
 
     Args:
         recipe: complete.
         dataset: a train, a validation and perhaps a test split; of the last, images larger than the network are scored whole.
-        advance: called after each image.
+        step: called after each image.
 
     Raises:
         DataError: a file or an empty split, which is named; more than fits into memory; or cropping leaves no foreground.
@@ -58,9 +58,7 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, advance: Callable[[], objec
     check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
-        return load_samples(
-            dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, advance, tiled=split == "test"
-        )
+        return load_samples(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, step, tiled=split == "test")
 
     train, validation = read("train"), read("val")
     for arrays in (train, validation):

@@ -6,7 +6,7 @@ needs no TensorFlow (see `u3p_edge.prune.importance`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from u3p_edge.errors import DataError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_layers import LAYERS
+from u3p_edge.progress import Step, idle
 from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import dice_cross_entropy
 
@@ -33,7 +34,7 @@ def gradients(
     labels: npt.NDArray[np.uint8],
     *,
     batch_size: int = 8,
-    advance: Callable[[], object] = lambda: None,
+    step: Step = idle,
 ) -> tuple[Gradients, ...]:
     """Return the gradients of each batch's mean loss (Dice + cross-entropy) with respect to every weight.
 
@@ -43,7 +44,7 @@ def gradients(
         model: functional, one input [N, H, W, C], one output of probabilities [N, H, W, K].
         images: float32 [N, H, W, C], preprocessed. labels: uint8 [N, H, W].
         batch_size: images in a batch; the last may have fewer.
-        advance: called after each image, for a progress bar.
+        step: called after each image.
 
     Returns:
         For each batch, gradients float32 in the weight's shape, by (node, weight's key in the node); moving averages have none.
@@ -72,19 +73,19 @@ def gradients(
         found = differentiate(tf.constant(images[part]), tf.constant(labels[part]))
         batches.append({place: _as_stored(graph, place, g.numpy()) for place, g in zip(places, found, strict=True)})
         for _ in images[part]:
-            advance()
+            step()
     return tuple(batches)
 
 
 def mean_squares(
-    model: tf_keras.Model, images: npt.NDArray[np.float32], advance: Callable[[], object] = lambda: None
+    model: tf_keras.Model, images: npt.NDArray[np.float32], step: Step = idle
 ) -> Mapping[str, npt.NDArray[np.float64]]:
     """Return the mean square of every tensor's channels, over images and pixels.
 
     Args:
         model: functional, one input [N, H, W, C].
         images: float32 [N, H, W, C], preprocessed.
-        advance: called after each image, for a progress bar.
+        step: called after each image.
 
     Returns:
         float64 [C] for every node, the input too, by its name; also of vectors [N, C], which a dense gate reads.
@@ -107,7 +108,7 @@ def mean_squares(
     total = np.zeros(sum(widths.values()))
     for i in range(len(images)):
         total += measure(tf.constant(images[i : i + 1])).numpy()
-        advance()
+        step()
     ends = np.cumsum(list(widths.values()))[:-1]
     return dict(zip(widths, np.split(total / len(images), ends), strict=True))
 

@@ -128,11 +128,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages: list[tuple[str, int]] = []
 
-    def begin(stage: str, steps: int) -> object:
+    def progress(stage: str, steps: int) -> object:
         stages.append((stage, steps))
         return lambda: None
 
-    table = measure_table(two_scales(8), target, begin, checks=2, folder=tmp_path)  # type: ignore[arg-type]
+    table = measure_table(two_scales(8), target, progress, checks=2, folder=tmp_path)  # type: ignore[arg-type]
     assert [stage for stage, _ in stages] == ["Time layers", "Time whole networks"]
     assert stages[1][1] == 3 + 2
     assert sum(len(layer.entries) for layer in table.layers) == stages[0][1]
@@ -142,7 +142,7 @@ def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Pat
     assert Predictor(table).predict(two_scales(5)).total_ms > 0
 
     monkeypatch.setattr(QuietTimer, "_fastest", None)  # nothing is timed any more
-    assert measure_table(two_scales(8), target, begin, checks=2, folder=tmp_path) == table  # type: ignore[arg-type]
+    assert measure_table(two_scales(8), target, progress, checks=2, folder=tmp_path) == table  # type: ignore[arg-type]
 
 
 class Office(QuietTimer):

@@ -21,10 +21,11 @@ def _session(path: Path) -> None:
 
 
 def _inspect(path: Path) -> None:
+    from u3p_edge.progress import silent
     from u3p_edge.report.inspection import inspection_findings, to_dict
     from u3p_edge.tools.inspect import inspect_file
 
-    found = inspect_file(path, max_memory_mb=MEMORY_MB, begin=lambda _stage, _steps: lambda: None)
+    found = inspect_file(path, max_memory_mb=MEMORY_MB, progress=silent)
     inspection_findings(found)
     to_dict(found)
 

@@ -8,7 +8,7 @@ symmetric, activations int8 per tensor, biases int32, as the TFLite 8-bit quanti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import tensorflow as tf
 from u3p_edge.config import Metadata
 from u3p_edge.export.failing_layer import name_failing_layer
 from u3p_edge.export.tflite import schema
+from u3p_edge.progress import Step, idle
 
 Images = npt.NDArray[np.float32]
 Keras = Any
@@ -58,7 +59,7 @@ def convert_int8(
     *,
     calibration: Images | None,
     float_io: bool = False,
-    seen: Callable[[int], object] = lambda _: None,
+    step: Step = idle,
 ) -> bytes:
     """Return a full-integer TFLite file.
 
@@ -67,13 +68,13 @@ def convert_int8(
         metadata: stored in the file.
         calibration: float32 [N, H, W, C] images for post-training quantization; None when the model carries its ranges.
         float_io: whether to keep float32 input and output around the integer network.
-        seen: called with the number of calibration images run so far.
+        step: called after each calibration image.
 
     Raises:
         ModelError: where the converter cannot express the model in integers alone; the message names the layer.
     """
 
-    def convert(part: Keras, images: Images | None, count: Callable[[int], object]) -> bytes:
+    def convert(part: Keras, images: Images | None, count: Step) -> bytes:
         converter = _converter(part)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if images is not None:
@@ -85,10 +86,10 @@ def convert_int8(
 
     def convert_alone(part: Keras) -> bytes:
         shape = (2, *part.inputs[0].shape[1:])
-        return convert(part, np.random.default_rng(0).standard_normal(shape).astype(np.float32), lambda _: None)
+        return convert(part, np.random.default_rng(0).standard_normal(shape).astype(np.float32), idle)
 
     with name_failing_layer(model, "int8 TFLite", convert_alone):
-        return schema.add_metadata(convert(model, calibration, seen), metadata)
+        return schema.add_metadata(convert(model, calibration, step), metadata)
 
 
 def _integers_alone(file: bytes) -> bytes:
@@ -107,10 +108,10 @@ def _integers_alone(file: bytes) -> bytes:
     return file
 
 
-def _one_by_one(images: Images, seen: Callable[[int], object]) -> Iterator[list[Images]]:
-    for count, image in enumerate(images, start=1):
+def _one_by_one(images: Images, step: Step) -> Iterator[list[Images]]:
+    for image in images:
         yield [image[np.newaxis]]
-        seen(count)
+        step()
 
 
 def _converter(model: Keras) -> Any:

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.per_op import Begin
 from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, reference_kernel
 from u3p_edge.latency.table.calibrate import check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.layers import MOVED, MOVES, TimedLayer, isolate_layer, list_layers
 from u3p_edge.latency.table.predict import round_to_step
 from u3p_edge.latency.table.table import Device, Entry, LatencyTable, LayerTimes, Steps
+from u3p_edge.progress import Progress, idle
 from u3p_edge.runtime.processor import CPUINFO, parse_cpuinfo, text_of
 
 USUAL = Steps(8, 16)
@@ -55,14 +55,14 @@ class ChannelPoint:
 
 
 def measure_table(
-    graph: Graph, target: Target, begin: Begin, *, quick: bool = False, checks: int = CHECKS, folder: Path | None = None
+    graph: Graph, target: Target, progress: Progress, *, quick: bool = False, checks: int = CHECKS, folder: Path | None = None
 ) -> LatencyTable:
     """Measure the table that a graph and every graph narrower than it need.
 
     Args:
         graph: a folded graph; its weights do not matter.
         target: what to time in.
-        begin: called at the start of each stage, to show progress.
+        progress: shows the stages.
         quick: time fewer channel counts, further apart.
         checks: number of whole networks of random widths to measure at the end.
         folder: the cache's folder; None means `default_folder()`.
@@ -73,13 +73,13 @@ def measure_table(
     """
     list_layers(graph)  # raises before anything is timed
     watch = QuietTimer(target, folder)
-    steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, lambda: None)])
+    steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, idle)])
     wanted = list_points(graph, steps, quick)
     builds = [partial(isolate_layer, graph, point.layer, point.inputs, point.outputs) for point in wanted]
-    timed = watch.times(builds, begin("Time layers", len(wanted)))
+    timed = watch.times(builds, progress("Time layers", len(wanted)))
     used, unseen = measure_samples(graph), hold_out(graph, checks)
-    advance = begin("Time whole networks", len(used) + len(unseen))
-    whole = watch.times([sample.build for sample in (*used, *unseen)], advance)
+    step = progress("Time whole networks", len(used) + len(unseen))
+    whole = watch.times([sample.build for sample in (*used, *unseen)], step)
     table = LatencyTable(
         device=device(target),
         steps=steps,
@@ -144,7 +144,7 @@ def device(target: Target) -> Device:
 def seconds(graph: Graph, found: Sequence[ChannelPoint], target: Target) -> float:
     """Estimate how long timing the points takes on a quiet machine, from one convolution's multiply-accumulates per second."""
     one = reference_kernel()
-    (timing,) = QuietTimer(target, patience=0).times([lambda: one], lambda: None)
+    (timing,) = QuietTimer(target, patience=0).times([lambda: one], idle)
     rate = cost(one).total_macs / timing.ms
     return sum(_seconds(cost(isolate_layer(graph, p.layer, p.inputs, p.outputs)).total_macs / rate) for p in found)
 
