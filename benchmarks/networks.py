@@ -66,9 +66,9 @@ def weighing(number: str) -> choose.MeasureMemory:
 
     def weigh(graph: Graph, _origin: Mapping[str, str]) -> int:
         if number == "float32":
-            return estimate_memory(lower_graph(graph, None))
+            return estimate_memory(lower_graph(graph))
         made = make_dummy_quantized(graph)
-        return estimate_memory(lower_graph(made.graph, made.scheme))
+        return estimate_memory(lower_graph(made))
 
     return weigh
 
@@ -81,14 +81,14 @@ def bytes_of(number: str) -> int:
 def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
     """The variant as a TFLite and as an ONNX file, by name: the reference with the plain operators that a converter writes, the
     rewritten one as `export` does it, the float ONNX file without strips."""
-    stem, views = f"{name}.{number}", name != "reference"
+    stem, layouts = f"{name}.{number}", name != "reference"
     paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
     if number == "int8":
         made = make_dummy_quantized(variant.graph)
-        write_bytes(paths["tflite"], write_tflite(made.graph, made.scheme, metadata, views=views))
+        write_bytes(paths["tflite"], write_tflite(made, metadata, layouts=layouts))
         model = int8_writer.write_int8_onnx(schema.parse_tflite(paths["tflite"].read_bytes()), metadata)
     else:
-        write_bytes(paths["tflite"], write_tflite(variant.graph, None, metadata, views=views))
+        write_bytes(paths["tflite"], write_tflite(variant.graph, metadata, layouts=layouts))
         model = float_writer.write_float_onnx(to_keras(variant.whole), metadata)
     write_bytes(paths["onnx"], model.SerializeToString())
     return {path.name: path for path in paths.values()}

@@ -83,8 +83,8 @@ def main() -> None:
     with stages() as progress:
         rewritten, strips = rewritten_and_strips(cut, progress)
         made = make_dummy_quantized(strips)
-        write_bytes(int8, write_tflite(made.graph, made.scheme, metadata))
-        write_bytes(reference, write_tflite(large, None, metadata, views=False))
+        write_bytes(int8, write_tflite(made, metadata))
+        write_bytes(reference, write_tflite(large, metadata, layouts=False))
         paths = {path.name: path for path in (reference, int8)}
         image = np.random.default_rng(0).random((320, 320, 1), dtype=np.float32)
         sessions = [open_session(path, 1) for path in paths.values()]

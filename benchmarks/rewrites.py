@@ -147,10 +147,10 @@ def _grown(artifact: ArtifactResult | None) -> float:
     return float(np.median([peak - base for peak, base in pairs]))
 
 
-def where_time_goes(graph: Graph, views: bool, progress: Progress) -> tuple[Profile, str]:
+def where_time_goes(graph: Graph, layouts: bool, progress: Progress) -> tuple[Profile, str]:
     """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in the int8 file."""
     made = make_dummy_quantized(graph)
-    profile = per_operator(lower_graph(made.graph, made.scheme, views=views), progress=progress)
+    profile = per_operator(lower_graph(made, layouts=layouts), progress=progress)
     total = sum(row.ms for row in profile.rows)
     header = "| {} | operators | GMAC | ms | share | floor, ms |\n|---|---:|---:|---:|---:|---:|"
     parts = [

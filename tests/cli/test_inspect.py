@@ -48,7 +48,7 @@ def unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = preset("article", input_shape=(32, 32, 1), base_width=4, deep_supervision=False)
     folder, model = tmp_path_factory.mktemp("run"), build(config)
     save_model(folder, model, config, default_metadata(Preprocessing(32, 32, 1), labels=2))
-    (folder / "unet.tflite").write_bytes(write_tflite(fold_batch_norm(inference_graph(from_keras(model)).graph), None, None))
+    (folder / "unet.tflite").write_bytes(write_tflite(fold_batch_norm(inference_graph(from_keras(model)).graph)))
     return folder
 
 
@@ -86,7 +86,7 @@ def test_a_lone_relu_is_shown_with_the_reason(program: Program, tmp_path: Path) 
     )
     made = make_dummy_quantized(Graph(nodes, ("image",), ("mask",)))
     path = tmp_path / "lone.tflite"
-    path.write_bytes(write_tflite(made.graph, made.scheme, None))
+    path.write_bytes(write_tflite(made))
     done = program("inspect", path)
     assert done.code == 0
     assert "1 operator (RELU)" in done.out

@@ -43,7 +43,7 @@ def test_more_threads_than_a_runtime_survives(program: Program, zoo: Zoo) -> Non
 def test_a_small_file_that_asks_for_gigabytes(program: Program, tmp_path: Path) -> None:
     nodes = [Node("y", "upsample", ("image",), {"size": (1024, 1024), "interpolation": "nearest"})]
     path = tmp_path / "model.tflite"
-    path.write_bytes(write_tflite(graph(nodes), None, default_metadata(Preprocessing(16, 16), 2), views=False))
+    path.write_bytes(write_tflite(graph(nodes), default_metadata(Preprocessing(16, 16), 2), layouts=False))
     for command, rest in (("inspect", ()), ("bench", ()), ("predict", (tmp_path, "--out", tmp_path / "out"))):
         if command == "predict":
             Image.new("L", (8, 8)).save(tmp_path / "a.png")

@@ -30,7 +30,7 @@ def test_nodes_that_share_a_kernel_share_its_integers() -> None:
 
 def test_a_shared_kernel_is_in_the_file_once() -> None:
     made = make_dummy_quantized(shared())
-    file = schema.parse_tflite(write_tflite(made.graph, made.scheme, None))
+    file = schema.parse_tflite(write_tflite(made))
     kernels = [file.tensors[op.inputs[1]].data for op in file.operators]
     assert [kernel.shape for kernel in kernels if kernel is not None] == [(4, 3, 3, 4)] * 3
     assert len({kernel.tobytes() for kernel in kernels if kernel is not None}) == 2

@@ -64,7 +64,7 @@ def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
 
 def test_a_file_gives_what_its_graph_gives() -> None:
     made = make_dummy_quantized(every_end())
-    file = schema.parse_tflite(write_tflite(made.graph, made.scheme, None))
+    file = schema.parse_tflite(write_tflite(made))
     found, expected = per_operator(file).rows, per_op(made).rows
     assert [(row.node, row.op, row.shape, row.macs) for row in found] == [
         (row.node, row.op, row.shape, row.macs) for row in expected
@@ -87,7 +87,7 @@ def test_transposed_and_depthwise_convolutions_and_dense_layers_are_counted() ->
 
 
 def test_half_floats_are_refused() -> None:
-    file = schema.parse_tflite(write_tflite(convolution(4), None, None))
+    file = schema.parse_tflite(write_tflite(convolution(4)))
     half = [t if t.data is None else t.__class__(**{**vars(t), "dtype": np.dtype(np.float16)}) for t in file.tensors]
     with pytest.raises(ModelError, match="float16"):
         per_operator(schema.TFLiteGraph(tuple(half), file.operators, file.inputs, file.outputs))

@@ -118,7 +118,7 @@ def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> Non
     assert min(measure_graphs([folded], Target("int8")) + measure_graphs([folded], Target("float32"))) > 0
     assert find_groups(folded)
 
-    ours = attempt("our TFLite", lambda: write_tflite(folded, None, METADATA))
+    ours = attempt("our TFLite", lambda: write_tflite(folded, METADATA))
     if ours is not None:
         assert_near(masks(tmp_path, "own.tflite", ours), expected, FLOAT_TOLERANCE)
     int8 = attempt("int8 TFLite", lambda: converter.convert_int8(model, METADATA, calibration=IMAGES))
@@ -127,7 +127,7 @@ def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> Non
         again = attempt("our int8 TFLite", lambda: read_graph(file))
         if again is not None:
             assert isinstance(again, Quantized)
-            assert_same_integers(masks(tmp_path, "own8.tflite", write_tflite(again.graph, again.scheme, METADATA)), integers)
+            assert_same_integers(masks(tmp_path, "own8.tflite", write_tflite(again, METADATA)), integers)
     if (onnx := attempt("float ONNX", lambda: float_writer.write_float_onnx(model, METADATA))) is not None:
         assert_near(masks(tmp_path, "f.onnx", onnx.SerializeToString()), expected, FLOAT_TOLERANCE)
     if int8 is not None and (twin := attempt("int8 ONNX", lambda: int8_writer.write_int8_onnx(file, METADATA))) is not None:

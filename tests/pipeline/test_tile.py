@@ -52,7 +52,7 @@ def metadata() -> Metadata:
 def file(network: Graph, metadata: Metadata) -> bytes:
     """The network in integers whose sigmoid is not saturated: a logit's step of 0.05 over 256 steps."""
     made = integers(network, bb=Quantization(2.0, -128), logits=STEP, mask=Quantization(1 / 256, -128))
-    return write_tflite(made.graph, made.scheme, metadata)
+    return write_tflite(made, metadata)
 
 
 def operators(data: bytes) -> int:
@@ -141,7 +141,7 @@ def test_more_strips_than_rows_are_refused(file: bytes, metadata: Metadata) -> N
 
 def test_a_float_file_is_no_int8_file(network: Graph, metadata: Metadata) -> None:
     with pytest.raises(ModelError, match="is not int8"):
-        tile_int8(write_tflite(network, None, metadata), metadata, ExportRecipe(strips=2))
+        tile_int8(write_tflite(network, metadata), metadata, ExportRecipe(strips=2))
 
 
 # --- float32

@@ -33,8 +33,8 @@ def slow(data: bytes) -> list[str]:
 
 def test_a_lone_relu_is_left_behind_in_int8_alone() -> None:
     made = make_dummy_quantized(lone_relu())
-    assert slow(write_tflite(made.graph, made.scheme, None)) == ["RELU"]
-    assert slow(write_tflite(lone_relu(), None, None)) == []
+    assert slow(write_tflite(made)) == ["RELU"]
+    assert slow(write_tflite(lone_relu())) == []
 
 
 def test_what_is_no_model_is_refused() -> None:

@@ -79,8 +79,7 @@ def per_op(network: Graph | Quantized, threads: int = 1, progress: Progress = si
         ModelError: a node that has no TFLite form.
         RuntimeMissingError: LiteRT is not installed.
     """
-    file = lower_graph(network.graph, network.scheme) if isinstance(network, Quantized) else lower_graph(network, None)
-    return per_operator(file, threads, progress)
+    return per_operator(lower_graph(network), threads, progress)
 
 
 def per_operator(file: TFLiteGraph, threads: int = 1, progress: Progress = silent) -> Profile:

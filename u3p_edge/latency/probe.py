@@ -98,9 +98,9 @@ def to_file(graph: Graph, number: str) -> bytes:
     """Return a TFLite file that takes as long to run as the graph in that number type."""
     known = make_timeable(graph)
     if number == "float32":
-        return write_tflite(known, None, None)
+        return write_tflite(known)
     made = make_dummy_quantized(known)
-    return write_tflite(made.graph, made.scheme, None)
+    return write_tflite(made)
 
 
 def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = median) -> tuple[float, ...]:

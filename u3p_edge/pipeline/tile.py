@@ -56,7 +56,7 @@ def tile_network(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, sch
     budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
 
     def weigh(made: Graph, origin: Mapping[str, str]) -> int:
-        return estimate_memory(lower_graph(made, None if scheme is None else carry_scheme(scheme, made, origin)))
+        return estimate_memory(lower_graph(made if scheme is None else Quantized(made, carry_scheme(scheme, made, origin))))
 
     plan = choose.choose_tiling(
         graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips, weigh=weigh
@@ -69,7 +69,7 @@ def tile_float(graph: Graph, recipe: ExportRecipe) -> TiledNetwork:
     try:
         done = tile_network(graph, recipe, bytes_per_element=4)
         if done.plan is not None:
-            lower_graph(done.graph, None)
+            lower_graph(done.graph)
     except ModelError as error:
         return TiledNetwork(graph, None, (f"The float32 file stays as the converter wrote it, without strips: {error}",))
     return done
@@ -87,13 +87,13 @@ def tile_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[by
         raise ModelError("the file to be put into strips is not int8")
     done = tile_network(read.graph, recipe, bytes_per_element=1, scheme=read.scheme)
     scheme = carry_scheme(read.scheme, done.graph, {} if done.plan is None else done.plan.origin)
-    return write_tflite(done.graph, scheme, metadata, float_io=recipe.float_io), done.notes
+    return write_tflite(Quantized(done.graph, scheme), metadata, float_io=recipe.float_io), done.notes
 
 
 def float_file(graph: Graph, metadata: Metadata, otherwise: Callable[[], bytes]) -> bytes:
     """Write a float32 file of a folded graph; for an op that the writer does not know, return what `otherwise` gives."""
     try:
-        return write_tflite(graph, None, metadata)
+        return write_tflite(graph, metadata)
     except ModelError:
         return otherwise()
 

@@ -113,9 +113,8 @@ def _named(file: TFLiteGraph) -> TFLiteGraph:
 
 
 def _lowered(network: Graph | Quantized) -> TFLiteGraph | None:
-    graph, quantized = _parts(network)
     try:
-        return lower_graph(graph, None if quantized is None else quantized.scheme)
+        return lower_graph(network)
     except ModelError:  # a layer that the converter writes, and this package's writer does not
         return None
 

@@ -74,8 +74,8 @@ def test_every_op_gives_the_integers_that_tflite_gives(name: str, optimize: bool
     moves = name in MOVES or name in KEEPS_SCALE
     network = integers(graph(MOVES.get(name) or ROUNDED[name]), y=STEP if moves else COARSE)
     image = random_image((6, 8, 2), np.int8)
-    expected = run(write_tflite(network.graph, network.scheme, None), image)
-    twin = int8_writer.write_int8_onnx(lower_graph(network.graph, network.scheme), METADATA)
+    expected = run(write_tflite(network), image)
+    twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
     difference = np.abs(run_onnx(twin, image, optimize).astype(int) - expected)
     # Integers that are only moved stay what they are, and those between them are rounded the same way; a sum of two scales that
     # is all but between two steps may fall to either.
@@ -90,10 +90,8 @@ def test_a_fused_relu_is_the_saturation_or_a_node(limit: float | None) -> None:
         network = integers(
             graph([Node("s", "add", ("image", "image")), Node("y", "relu", ("s",), {"max_value": limit})]), s=None, y=last
         )
-        twin = int8_writer.write_int8_onnx(lower_graph(network.graph, network.scheme), METADATA)
-        difference = np.abs(
-            run_onnx(twin, image, True).astype(int) - run(write_tflite(network.graph, network.scheme, None), image)
-        )
+        twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
+        difference = np.abs(run_onnx(twin, image, True).astype(int) - run(write_tflite(network), image))
         assert difference.max() <= 1
 
 
@@ -105,8 +103,8 @@ def network():
 
 def test_the_rewritten_network_agrees(network) -> None:
     image = random_image((32, 32, 1), np.int8)
-    twin = int8_writer.write_int8_onnx(lower_graph(network.graph, network.scheme), METADATA)
-    data = write_tflite(network.graph, network.scheme, None)
+    twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
+    data = write_tflite(network)
     expected, reference = run(data, image).astype(int), run(data, image, reference=True)
     # Sums between two steps fall to either side, and a softmax of noise amplifies that: LiteRT's own two kernels say by how
     # much. The twin may be twice as far from one of them as they are from each other.
@@ -116,7 +114,7 @@ def test_the_rewritten_network_agrees(network) -> None:
 
 
 def test_every_convolution_still_runs_on_integers(network, tmp_path: Path) -> None:
-    file = lower_graph(network.graph, network.scheme)
+    file = lower_graph(network)
     path = tmp_path / "twin.onnx"
     path.write_bytes(int8_writer.write_int8_onnx(file, METADATA).SerializeToString())
     operators = optimized_operators(path)

@@ -78,9 +78,9 @@ NETWORKS = {
 ALL = {**FORMS, **NETWORKS}
 
 
-def written(of: Graph, int8: bool, views: bool = True) -> TFLiteGraph:
+def written(of: Graph, int8: bool, layouts: bool = True) -> TFLiteGraph:
     network = integers(of)
-    return lower_graph(network.graph, network.scheme, views=views) if int8 else lower_graph(of, None, views=views)
+    return lower_graph(network, layouts=layouts) if int8 else lower_graph(of, layouts=layouts)
 
 
 def made(file: TFLiteGraph) -> list[tuple[str, tuple[int, ...]]]:
@@ -107,7 +107,7 @@ def said(file: TFLiteGraph) -> list[tuple[Any, ...]]:
 
 
 def test_a_map_grows_along_rows_with_its_columns_as_channels() -> None:
-    assert made(lower_graph(FORMS["rows"], None)) == [
+    assert made(lower_graph(FORMS["rows"])) == [
         ("RESHAPE", (1, 16, 1, 32 * 2)), ("RESIZE_BILINEAR", (1, 64, 1, 32 * 2)), ("RESHAPE", (1, 64, 32, 2)),
         ("MAX_POOL_2D", (1, 32, 16, 2)),
     ]  # fmt: skip
@@ -116,7 +116,7 @@ def test_a_map_grows_along_rows_with_its_columns_as_channels() -> None:
 @pytest.mark.parametrize(("form", "code", "after"), [("columns", "RESIZE_BILINEAR", (32, 2)), ("line", "CONV_2D", (48, 3))])
 def test_what_treats_every_row_alike_sees_rows_as_images(form: str, code: str, after: tuple[int, int]) -> None:
     of = FORMS[form]
-    assert made(lower_graph(of, None))[:3] == [
+    assert made(lower_graph(of))[:3] == [
         ("RESHAPE", (64, 1, *of["image"].attrs["shape"][2:])), (code, (64, 1, *after)), ("RESHAPE", (1, 64, *after)),
     ]  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_a_convolution_is_computed_in_bands_with_the_rows_beyond_them(form: str,
     height = FORMS[form]["image"].attrs["shape"][1]
     rows, beyond = height // count, kernel - 1
     assert rows >= BAND_ROWS * beyond / 2
-    assert made(lower_graph(FORMS[form], None))[:-1] == [
+    assert made(lower_graph(FORMS[form]))[:-1] == [
         ("PAD", (1, height + beyond, 12, 2)),
         *[("STRIDED_SLICE", (1, rows + beyond, 12, 2))] * count,
         ("CONCATENATION", (count, rows + beyond, 12, 2)),
@@ -139,7 +139,7 @@ def test_a_convolution_is_computed_in_bands_with_the_rows_beyond_them(form: str,
 @pytest.mark.parametrize(("height", "count"), [(79, 1), (80, 2), (121, 1), (150, 3), (199, 1), (250, 5), (256, 4), (320, 8)])
 def test_bands_are_even_and_as_many_as_are_tall_enough(height: int, count: int) -> None:
     """121 and 199 rows have no divisor of at most as many bands of 40 rows."""
-    file = lower_graph(convolved(height, 16, (3, 3)), None)
+    file = lower_graph(convolved(height, 16, (3, 3)))
     codes = [op.code for op in file.operators]
     assert codes.count("STRIDED_SLICE") == (count + 1 if count > 1 else 0)
     joining = [op for op in file.operators if op.code == "CONCATENATION"]
@@ -152,12 +152,12 @@ def test_bands_are_even_and_as_many_as_are_tall_enough(height: int, count: int) 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("name", ALL)
-def test_views_change_no_bit(name: str, int8: bool) -> None:
+def test_layouts_change_no_bit(name: str, int8: bool) -> None:
     """The same sums of the same products in the same order: no tolerance."""
     of = ALL[name]
     shape = of[of.inputs[0]].attrs["shape"][1:]
     source = random_image(shape, np.int8 if int8 else np.float32)
-    found, expected = (run(pack(written(of, int8, views), None), source) for views in (True, False))
+    found, expected = (run(pack(written(of, int8, layouts), None), source) for layouts in (True, False))
     np.testing.assert_array_equal(found, expected)
     assert len(np.unique(found)) > 50
 
@@ -175,15 +175,15 @@ def test_xnnpack_takes_every_operator(name: str, int8: bool) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_plain_is_the_inverse(name: str, int8: bool) -> None:
     again = undo_layouts(written(ALL[name], int8))
-    assert said(again) == said(written(ALL[name], int8, views=False))
+    assert said(again) == said(written(ALL[name], int8, layouts=False))
     assert undo_layouts(again) == again
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("name", ALL)
-def test_a_file_with_views_is_read_as_one_without(name: str, int8: bool) -> None:
+def test_a_file_with_layouts_is_read_as_one_without(name: str, int8: bool) -> None:
     found = read_graph(written(ALL[name], int8))
-    assert found == read_graph(written(ALL[name], int8, views=False))
+    assert found == read_graph(written(ALL[name], int8, layouts=False))
     # Of more maps than XNNPACK joins at once, some are joined before.
     back, own = (found.graph if isinstance(found, Quantized) else found), ALL[name]
     assert [n.op for n in back.nodes if n.op != "concat"] == [n.op for n in own.nodes if n.op != "concat"]
@@ -192,7 +192,7 @@ def test_a_file_with_views_is_read_as_one_without(name: str, int8: bool) -> None
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_onnx_twin_is_that_of_the_file_without(name: str) -> None:
-    twins = [int8_writer.write_int8_onnx(written(ALL[name], True, views), METADATA) for views in (True, False)]
+    twins = [int8_writer.write_int8_onnx(written(ALL[name], True, layouts), METADATA) for layouts in (True, False)]
     source = random_image(ALL[name].nodes[0].attrs["shape"][1:], np.int8)
     np.testing.assert_array_equal(*(run_onnx(twin, source, optimize=True) for twin in twins))
 
@@ -218,11 +218,11 @@ def test_the_onnx_twin_is_that_of_the_file_without(name: str) -> None:
     ids=lambda of: str((*of["image"].attrs["shape"][1:3], of["t"].attrs.get("size") or of["t"].weights["kernel"].shape[:2])),
 )
 def test_nothing_is_done_where_nothing_is_gained_or_an_edge_would_be_another(of: Graph) -> None:
-    assert [op.code for op in lower_graph(of, None).operators][1:] == ["MAX_POOL_2D"]
+    assert [op.code for op in lower_graph(of).operators][1:] == ["MAX_POOL_2D"]
 
 
 def test_a_batch_and_what_is_no_map_are_left_as_they_are() -> None:
-    file = lower_graph(FORMS["bands"], None)
+    file = lower_graph(FORMS["bands"])
     op = next(op for op in undo_layouts(file).operators if op.code == "CONV_2D")
     source, kernel, bias, out = (undo_layouts(file).tensors[index] for index in (*op.inputs, *op.outputs))
     call = Call(op.code, (source.name, kernel, bias), out, op.options)
@@ -235,7 +235,7 @@ def test_a_batch_and_what_is_no_map_are_left_as_they_are() -> None:
 
 def test_the_networks_own_ends_stay_maps() -> None:
     alone = graph(FORMS["columns"].nodes[1:2], (64, 8, 2))
-    assert made(lower_graph(alone, None)) == [("RESIZE_BILINEAR", (1, 64, 32, 2))]
+    assert made(lower_graph(alone)) == [("RESIZE_BILINEAR", (1, 64, 32, 2))]
 
 
 # --- what merely looks alike is left untouched
@@ -261,14 +261,14 @@ def place(file: TFLiteGraph, name: str) -> int:
     ],
 )
 def test_bands_cut_elsewhere_are_left(code: str, which: int, data: Any) -> None:
-    file = changed(lower_graph(FORMS["bands"], None), code, which, data)
+    file = changed(lower_graph(FORMS["bands"]), code, which, data)
     assert undo_layouts(file) == file
 
 
 @pytest.mark.parametrize("itself", [False, True])
 def test_many_bands_whose_parts_are_no_tree_are_left(itself: bool) -> None:
     """A part that is joined twice, or, in a damaged file, joins itself."""
-    file = lower_graph(FORMS["many bands"], None)
+    file = lower_graph(FORMS["many bands"])
     part, whole = (at for at, op in enumerate(file.operators) if op.code == "CONCATENATION")
     given, at = file.operators[part].outputs[0], part if itself else whole
     inputs = file.operators[at].inputs
@@ -280,7 +280,7 @@ def test_many_bands_whose_parts_are_no_tree_are_left(itself: bool) -> None:
 
 @pytest.mark.parametrize(("form", "inner"), [("rows", "line"), ("rows", "grown"), ("bands", "band1"), ("bands", "wide")])
 def test_what_something_else_reads_is_left(form: str, inner: str) -> None:
-    file = lower_graph(FORMS[form], None)
+    file = lower_graph(FORMS[form])
     index = place(file, f"t/{inner}")
     output = replace(file, outputs=(*file.outputs, index))
     assert undo_layouts(output) == output
@@ -295,17 +295,17 @@ def test_what_something_else_reads_is_left(form: str, inner: str) -> None:
 
 
 @pytest.mark.parametrize("of", [grown(4, 8, (4, 1)), convolved(20, 12, (3, 3))], ids=["rows", "bands"])
-def test_views_of_small_maps_are_not_ours(of: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layouts_of_small_maps_are_not_ours(of: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(layout_ops, "TABLE_FROM", 0)
         patch.setattr(layout_ops, "BAND_ROWS", 10)
-        file = lower_graph(of, None)
+        file = lower_graph(of)
     assert len(file.operators) > 2
     assert undo_layouts(file) == file
 
 
 def test_images_that_something_else_is_done_to_stay_images() -> None:
-    file = lower_graph(FORMS["columns"], None)
+    file = lower_graph(FORMS["columns"])
     source, out = place(file, "t"), file.outputs[0]
     assert file.tensors[source].shape == (64, 1, 32, 2)
     options = {**file.operators[-1].options, "filterHeight": 1, "strideH": 1}
@@ -322,5 +322,5 @@ def test_images_that_something_else_is_done_to_stay_images() -> None:
 )
 def test_a_large_map_that_becomes_a_list_is_left(last: Node) -> None:
     nodes = [Node("half", "max_pool", ("image",)), conv("t", "half", drawn(1, 1, 1, 2, 3)), last]
-    file = lower_graph(graph(nodes, (128, 96, 2)), None)
+    file = lower_graph(graph(nodes, (128, 96, 2)))
     assert undo_layouts(file) == file

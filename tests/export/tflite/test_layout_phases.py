@@ -49,10 +49,10 @@ def sums(draw: st.DrawFn) -> Graph:
 
 @given(sums(), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_the_integers_are_the_sum_rounded_once(graph: Graph, views: bool) -> None:
+def test_the_integers_are_the_sum_rounded_once(graph: Graph, layouts: bool) -> None:
     network = integers(graph, y=OUT)
     step, image = network.scheme.tensors["image"], random_image(graph["image"].attrs["shape"][1:], np.int8)
-    found = run(write_tflite(network.graph, network.scheme, None, float_io=False, views=views), image).astype(np.float64)
+    found = run(write_tflite(network, float_io=False, layouts=layouts), image).astype(np.float64)
     real = (image.astype(np.float64) - step.zero_point) * step.scale
     exact = reference.run(graph, {"image": real}, dtype=np.float64)["y"] / OUT.scale + OUT.zero_point
     # The weights are exact in int8 and the sum in int32, so nothing is lost but in the one product with the ratio of the
@@ -63,9 +63,9 @@ def test_the_integers_are_the_sum_rounded_once(graph: Graph, views: bool) -> Non
 
 @given(sums(), st.booleans())
 @settings(max_examples=30, deadline=None)
-def test_the_floats_are_the_sum(graph: Graph, views: bool) -> None:
+def test_the_floats_are_the_sum(graph: Graph, layouts: bool) -> None:
     image = random_image(graph["image"].attrs["shape"][1:], np.float32)
-    found = run(write_tflite(graph, None, None, views=views), image)
+    found = run(write_tflite(graph, layouts=layouts), image)
     # Up to 15 products and as many sums of values below 5.
     np.testing.assert_allclose(found, reference.run(graph, {"image": image})["y"], rtol=0, atol=30 * 5 * 15 * 2.0**-24)
 
@@ -79,7 +79,7 @@ def maps(file: TFLiteGraph) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def test_rows_are_a_convolution_a_phase_with_the_ends_by_themselves() -> None:
-    assert maps(lower_graph(ROWS, None, views=False)) == [
+    assert maps(lower_graph(ROWS, layouts=False)) == [
         ("RESHAPE", (1, 3 * 64, 96, 4)),
         *[
             ("STRIDED_SLICE", (1, 6, 96, 4)), ("DEPTHWISE_CONV_2D", (1, 1, 96, 4)), ("DEPTHWISE_CONV_2D", (1, 62, 96, 4)),
@@ -96,7 +96,7 @@ def test_phases_that_only_clamp_share_a_map_with_its_ends_once_more() -> None:
         ("STRIDED_SLICE", (1, 64, 6, 4)), ("DEPTHWISE_CONV_2D", (1, 64, 1, 4)), ("DEPTHWISE_CONV_2D", (1, 64, 94, 4)),
         ("STRIDED_SLICE", (1, 64, 6, 4)), ("DEPTHWISE_CONV_2D", (1, 64, 1, 4)), ("CONCATENATION", (1, 64, 96, 4)),
     ]  # fmt: skip
-    assert maps(lower_graph(COLUMNS, None, views=False)) == [
+    assert maps(lower_graph(COLUMNS, layouts=False)) == [
         ("RESHAPE", (1, 64, 3 * 96, 4)),
         *[("STRIDED_SLICE", (1, 64, 3, 4))] * 2, ("CONCATENATION", (1, 64, 3 * (96 + 2), 4)),
         *ends, *[("DEPTHWISE_CONV_2D", (1, 64, 96, 4))] * 2, *ends,
@@ -106,7 +106,7 @@ def test_phases_that_only_clamp_share_a_map_with_its_ends_once_more() -> None:
 
 
 def test_a_cut_end_has_no_convolution_of_its_own() -> None:
-    middle = lower_graph(summed(64, 96, 4, axis=1, factor=2, cut=(True, True)), None, views=False)
+    middle = lower_graph(summed(64, 96, 4, axis=1, factor=2, cut=(True, True)), layouts=False)
     assert maps(middle) == [
         ("RESHAPE", (1, 3 * 64, 96, 4)), *[("DEPTHWISE_CONV_2D", (1, 62, 96, 4))] * 2,
         ("CONCATENATION", (1, 62, 2 * 96, 4)), ("RESHAPE", (1, 124, 96, 4)),
@@ -115,7 +115,7 @@ def test_a_cut_end_has_no_convolution_of_its_own() -> None:
 
 @pytest.mark.parametrize(("graph", "first"), [(ROWS, "columns as channels"), (COLUMNS, "rows as images")])
 def test_large_tables_become_small(graph: Graph, first: str) -> None:
-    plain, laid = lower_graph(graph, None, views=False), lower_graph(graph, None)
+    plain, laid = lower_graph(graph, layouts=False), lower_graph(graph)
     shape = maps(laid)[0][1]
     if first == "columns as channels":
         assert shape[0] == 1
@@ -124,7 +124,7 @@ def test_large_tables_become_small(graph: Graph, first: str) -> None:
     else:
         assert shape == (64, 1, 3 * 96, 4)
     assert table(plain) >= TABLE_FROM > 2 * table(laid)
-    assert not left_to_slow_kernels(write_tflite(graph, None, None))
+    assert not left_to_slow_kernels(write_tflite(graph))
 
 
 def table(file: TFLiteGraph) -> int:
@@ -135,15 +135,14 @@ def table(file: TFLiteGraph) -> int:
 
 def test_small_tables_stay() -> None:
     small = summed(4, 6, axis=1, factor=2)
-    assert maps(lower_graph(small, None)) == maps(lower_graph(small, None, views=False))
+    assert maps(lower_graph(small)) == maps(lower_graph(small, layouts=False))
 
 
 @pytest.mark.parametrize("number", ["float32", "int8"])
 @pytest.mark.parametrize("graph", [ROWS, COLUMNS], ids=["rows", "columns"])
 def test_a_laid_file_is_read_as_the_plain_one(graph: Graph, number: str) -> None:
-    network = integers(graph, y=OUT)
-    given = (network.graph, network.scheme) if number == "int8" else (graph, None)
-    laid, plain = lower_graph(*given), lower_graph(*given, views=False)
+    given = integers(graph, y=OUT) if number == "int8" else graph
+    laid, plain = lower_graph(given), lower_graph(given, layouts=False)
     assert maps(laid) != maps(plain)
     assert maps(unpack_phases(laid)) == maps(plain)
     assert maps(unpack_phases(plain)) == maps(plain)
@@ -159,14 +158,14 @@ def test_a_file_without_sums_is_left_as_it_is() -> None:
         Node("mixed", "depthwise_conv", ("view",), {"strides": (3, 3)}, {"kernel": kernel}),
         Node("y", "reshape", ("mixed",), {"target_shape": (32, 64, 4)}),
     ]
-    file = lower_graph(behind_image(nodes, (64, 288, 4)), None, views=False)
+    file = lower_graph(behind_image(nodes, (64, 288, 4)), layouts=False)
     assert maps(pack_phases(file)) == maps(file)
     assert maps(unpack_phases(file)) == maps(file)
 
 
 def test_kernels_that_differ_between_columns_are_not_taken_for_one() -> None:
     """Read back, columns as channels are columns only if every column is treated alike."""
-    file = lower_graph(ROWS, None)
+    file = lower_graph(ROWS)
     at = next(i for i, op in enumerate(file.operators) if op.code == "DEPTHWISE_CONV_2D")
     index = file.operators[at].inputs[1]
     kernel = np.array(file.tensors[index].data)

@@ -64,7 +64,7 @@ def output(file: bytes) -> np.ndarray:
 
 
 def test_a_stretch_between_views_is_laid_without_a_copy_more() -> None:
-    file = lower_graph(stretch(), None)
+    file = lower_graph(stretch())
     assert {"grown", "cut", "shifted", "sum", "both"} <= set(batches(file))
     assert Counter(op.code for op in file.operators)["RESHAPE"] == 2, "the two that the graph has"
     assert next(t.shape for t in file.tensors if t.name == "both") == (PLACES[0], 1, PLACES[1], 8)
@@ -78,7 +78,7 @@ def test_an_operator_that_gains_is_laid_alone_where_its_neighbours_would_need_mo
         Node("wide", "concat", ("grown",) * 4),
         Node("out", "activation", ("wide",), {"function": "sigmoid"}),
     )
-    file = lower_graph(Graph(nodes, ("x",), ("out",)), None)
+    file = lower_graph(Graph(nodes, ("x",), ("out",)))
     assert batches(file) == ["x/rows", "grown"]
     assert Counter(op.code for op in file.operators)["RESHAPE"] == 2
 
@@ -96,10 +96,8 @@ def test_an_operator_that_gains_is_laid_alone_where_its_neighbours_would_need_mo
     ids=["stretch", "separable", "separable once", "winograd", "gathered"],
 )
 def test_the_laid_file_gives_the_plain_files_bits_and_reads_as_the_same_graph(graph: Graph, number: str) -> None:
-    network = make_dummy_quantized(graph) if number == "int8" else Quantized  # the class stands for "no scheme"
-    given = network.graph if isinstance(network, Quantized) else graph
-    scheme = network.scheme if isinstance(network, Quantized) else None
-    laid, flat = lower_graph(given, scheme), lower_graph(given, scheme, views=False)
+    given = make_dummy_quantized(graph) if number == "int8" else graph
+    laid, flat = lower_graph(given), lower_graph(given, layouts=False)
     assert batches(laid)
     assert not batches(flat)
     assert not left_to_slow_kernels(pack(laid, None))
@@ -116,18 +114,18 @@ def test_the_laid_file_gives_the_plain_files_bits_and_reads_as_the_same_graph(gr
 
 def test_small_maps_and_maps_that_no_operator_gains_from_stay_maps() -> None:
     small = upsampled((4, 6), 3, 2, (2, 2))
-    assert not batches(lower_graph(rewritten(Separable(), small), None))
+    assert not batches(lower_graph(rewritten(Separable(), small)))
     rows, columns = PLACES
     nodes = (
         image(rows, columns, 4),
         Node("sum", "add", ("x", "x")),
         Node("out", "pad", ("sum",), {"padding": ((0, 0), (1, 1))}),
     )
-    assert not batches(lower_graph(Graph(nodes, ("x",), ("out",)), None))
+    assert not batches(lower_graph(Graph(nodes, ("x",), ("out",))))
 
 
 def test_a_file_that_does_something_else_with_images_is_left_as_it_is() -> None:
-    file = lower_graph(stretch(), None)
+    file = lower_graph(stretch())
     foreign = TFLiteGraph(
         file.tensors,
         tuple(type(op)("MAX_POOL_2D", op.inputs, op.outputs, op.options) if op.code == "ADD" else op for op in file.operators),
@@ -135,5 +133,5 @@ def test_a_file_that_does_something_else_with_images_is_left_as_it_is() -> None:
         file.outputs,
     )
     assert undo_row_layout(foreign) is foreign
-    flat = lower_graph(stretch(), None, views=False)
+    flat = lower_graph(stretch(), layouts=False)
     assert pack(undo_layouts(flat), None) == pack(flat, None)

@@ -65,9 +65,9 @@ def written(data: bytes) -> bytes:
     file = schema.parse_tflite(data)
     network = read_graph(file)
     if isinstance(network, Graph):
-        return write_tflite(network, None, metadata(file.tensors[file.outputs[0]].shape[3]))
+        return write_tflite(network, metadata(file.tensors[file.outputs[0]].shape[3]))
     float_io = file.tensors[file.inputs[0]].dtype == np.float32
-    return write_tflite(network.graph, network.scheme, metadata(file.tensors[file.outputs[0]].shape[3]), float_io=float_io)
+    return write_tflite(network, metadata(file.tensors[file.outputs[0]].shape[3]), float_io=float_io)
 
 
 def test_the_file_written_again_computes_the_same_bits(data: bytes) -> None:
@@ -135,7 +135,7 @@ def test_a_fused_relu_is_a_node_and_the_sum_before_it_is_never_stored(int8_rewri
 
 def test_zeros_joined_on_are_padding(int8_rewritten: bytes) -> None:
     network = read_graph(schema.parse_tflite(int8_rewritten))
-    again = read_graph(schema.parse_tflite(write_tflite(network.graph, network.scheme, None)))
+    again = read_graph(schema.parse_tflite(write_tflite(network)))
     assert again.graph["right_pad"] == network.graph["right_pad"]
 
 
@@ -224,7 +224,7 @@ def test_weights_alone_in_integers_are_refused() -> None:
 
 def test_constants_joined_that_are_not_zero_are_refused(int8_rewritten: bytes) -> None:
     network = read_graph(schema.parse_tflite(int8_rewritten))
-    file = schema.parse_tflite(write_tflite(network.graph, network.scheme, None))
+    file = schema.parse_tflite(write_tflite(network))
     tensors = tuple(replace(t, data=t.data + 1) if t.name.startswith("zeros_") else t for t in file.tensors)
     with pytest.raises(ModelError, match="the constants joined to it are not zeros"):
         read_graph(replace(file, tensors=tensors))

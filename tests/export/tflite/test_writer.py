@@ -17,7 +17,7 @@ from u3p_edge.config import Preprocessing, default_metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema as flatbuffer
 from u3p_edge.export.tflite.reader import read_graph
-from u3p_edge.export.tflite.writer import lower_graph, write_tflite
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 
@@ -39,7 +39,7 @@ def codes(data: bytes) -> list[str]:
 
 def both(of: Graph) -> tuple[bytes, bytes]:
     """The graph as a float32 file and, all maps in the same steps, as an int8 file."""
-    return write_tflite(of, None, None), write_tflite(integers(of).graph, integers(of).scheme, None)
+    return write_tflite(of), write_tflite(integers(of))
 
 
 def check_moves(of: Graph, expected: np.ndarray, image: np.ndarray) -> None:
@@ -100,7 +100,7 @@ def test_cuts_of_channels_and_blocks_are_read_as_they_were_written(int8: bool) -
         Node("mask", "crop", ("again",), {"cropping": ((1, 0), (0, 0))}),
     ]
     network = integers(graph(nodes))
-    data = write_tflite(network.graph, network.scheme if int8 else None, None)
+    data = write_tflite(network if int8 else network.graph)
     found = read_graph(flatbuffer.parse_tflite(data))
     assert (found.graph if isinstance(found, Quantized) else found) == network.graph
     if isinstance(found, Quantized):
@@ -174,7 +174,7 @@ def test_arithmetic_with_and_without_a_relu_behind(op: str, relu: bool) -> None:
     half = (np.clip(np.round(real / FINE.scale) + FINE.zero_point, -128, 127) - FINE.zero_point) * FINE.scale
     value = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply}[op](real, half)
     value = np.maximum(value, 0) if relu else value
-    data = write_tflite(network.graph, network.scheme, None)
+    data = write_tflite(network)
     assert codes(data) == ["QUANTIZE", {"add": "ADD", "subtract": "SUB", "multiply": "MUL"}[op]]
     assert not_delegated(data) == []
     steps = np.clip(value / coarse.scale + coarse.zero_point, -128, 127)
@@ -191,7 +191,7 @@ def test_a_convolution_sums_integers_exactly() -> None:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
     sums = np.einsum("nhwcij,ijco->nhwo", windows, kernel) + bias
     steps = sums * network.scheme.kernels["y"].astype(float) + STEP.zero_point  # STEP.scale in and out
-    result = run(write_tflite(network.graph, network.scheme, None), image)
+    result = run(write_tflite(network), image)
     assert np.abs(result - np.clip(steps, -128, 127)).max() <= 0.5 + 1e-3  # a rounding, of a float32 product
 
 
@@ -220,7 +220,7 @@ def decoder() -> Graph:
 @pytest.mark.parametrize("int8", [False, True])
 def test_relus_are_fused_and_padding_of_columns_is_joined_on(int8: bool) -> None:
     network = integers(decoder(), sum=None, difference=None, d=None)
-    data = write_tflite(network.graph, network.scheme, None) if int8 else write_tflite(decoder(), None, None)
+    data = write_tflite(network) if int8 else write_tflite(decoder())
     fused = [(op.code, op.options.get("fusedActivationFunction", 0)) for op in flatbuffer.parse_tflite(data).operators]
     assert fused == [
         ("CONV_2D", 0), ("CONV_2D", 0), ("ADD", 1), ("STRIDED_SLICE", 0), ("CONCATENATION", 0), ("SUB", 3), ("CONV_2D", 1),
@@ -231,9 +231,9 @@ def test_relus_are_fused_and_padding_of_columns_is_joined_on(int8: bool) -> None
 
 def test_a_relu_that_shares_its_source_or_is_materialised_behind_it_stands_alone() -> None:
     shared = graph([conv("a", "image"), Node("r", "relu", ("a",)), Node("y", "add", ("a", "r"))])
-    assert codes(write_tflite(shared, None, None)) == ["CONV_2D", "RELU", "ADD"]
+    assert codes(write_tflite(shared)) == ["CONV_2D", "RELU", "ADD"]
     stored = integers(graph([conv("a", "image"), Node("r", "relu", ("a",))]))
-    assert codes(write_tflite(stored.graph, stored.scheme, None)) == ["CONV_2D", "RELU"]
+    assert codes(write_tflite(stored)) == ["CONV_2D", "RELU"]
 
 
 @pytest.mark.parametrize(("count", "operators"), [(5, 1), (6, 2), (8, 2), (9, 2), (10, 3), (25, 6), (26, 7)])
@@ -252,11 +252,11 @@ def test_what_computes_nothing_is_not_written() -> None:
 def test_sums_of_many_are_taken_one_by_one_and_end_in_the_relu() -> None:
     nodes = [conv(name, "image", 2, 2) for name in "abc"]
     of = graph([*nodes, Node("sum", "add", ("a", "b", "c", "image")), Node("r", "relu", ("sum",))])
-    data = write_tflite(of, None, None)
+    data = write_tflite(of)
     adds = [op.options["fusedActivationFunction"] for op in flatbuffer.parse_tflite(data).operators if op.code == "ADD"]
     assert adds == [0, 0, 1]
     image = random_image(SHAPE, np.float32)
-    parts = [run(write_tflite(graph([node]), None, None), image) for node in nodes]
+    parts = [run(write_tflite(graph([node])), image) for node in nodes]
     # Four float32 terms below 30: three roundings.
     np.testing.assert_allclose(run(data, image), np.maximum(sum(parts) + image, 0), atol=3 * 30 * 1.2e-7)
 
@@ -264,7 +264,7 @@ def test_sums_of_many_are_taken_one_by_one_and_end_in_the_relu() -> None:
 @pytest.mark.parametrize("function", ["linear", "relu", "sigmoid", "tanh", "softmax", "elu", "gelu", "swish", "exponential"])
 def test_a_float_convolution_takes_every_activation_that_tflite_has(function: str) -> None:
     of, image = graph([conv("y", "image", activation=function)]), random_image(SHAPE, np.float32)
-    x = run(write_tflite(graph([conv("y", "image")]), None, None), image).astype(float)
+    x = run(write_tflite(graph([conv("y", "image")])), image).astype(float)
     e = np.exp(x)
     erf = np.vectorize(math.erf)
     expected = {
@@ -273,7 +273,7 @@ def test_a_float_convolution_takes_every_activation_that_tflite_has(function: st
         "exponential": e,
     }[function]  # fmt: skip
     # XNNPACK's exponentials are polynomials good to a few epsilons of their value.
-    np.testing.assert_allclose(run(write_tflite(of, None, None), image), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(write_tflite(of), image), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_every_op_keeps_its_shape_in_both_number_types(node: Node) -> None:
 def test_operators_get_the_versions_that_converters_give_them() -> None:
     network = integers(decoder(), sum=None, difference=None, d=None)
     expected = {"CONV_2D": (1, 3), "ADD": (1, 2), "SUB": (1, 2), "STRIDED_SLICE": (1, 2), "CONCATENATION": (1, 2)}
-    for data, position in ((write_tflite(decoder(), None, None), 0), (write_tflite(network.graph, network.scheme, None), 1)):
+    for data, position in ((write_tflite(decoder()), 0), (write_tflite(network), 1)):
         model = schema.Model.GetRootAs(data, 0)
         found = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
         numbers = {code.BuiltinCode(): code.Version() for code in found}
@@ -311,7 +311,7 @@ def test_operators_get_the_versions_that_converters_give_them() -> None:
 
 def test_constants_are_aligned_and_equal_ones_are_stored_once() -> None:
     same = [Node(name, "conv", ("image",), {}, conv("a", "image").weights) for name in "ab"]
-    data = write_tflite(graph([*same, Node("y", "add", ("a", "b"))]), None, None)
+    data = write_tflite(graph([*same, Node("y", "add", ("a", "b"))]))
     model = schema.Model.GetRootAs(data, 0)
     filled = [b for b in map(model.Buffers, range(model.BuffersLength())) if b.DataLength()]
     assert sorted(buffer.DataLength() for buffer in filled) == [4 * 3, 4 * 3 * 3 * 2 * 3]  # one bias, one kernel
@@ -323,7 +323,7 @@ def test_constants_are_aligned_and_equal_ones_are_stored_once() -> None:
 
 def test_metadata_names_the_ends() -> None:
     metadata = default_metadata(Preprocessing(16, 16), 3)
-    data = write_tflite(decoder(), None, metadata)
+    data = write_tflite(decoder(), metadata)
     file = flatbuffer.parse_tflite(data)
     assert [file.tensors[i].name for i in (*file.inputs, *file.outputs)] == ["image", "mask"]
     assert metadata.to_json().encode() in data
@@ -333,7 +333,7 @@ def test_without_metadata_any_number_of_ends_keep_their_names() -> None:
     two = Node("other", "input", (), {"shape": (None, *SHAPE)})
     nodes = (Node("image", "input", (), {"shape": (None, *SHAPE)}), two, Node("sum", "add", ("image", "other")))
     of = Graph((*nodes, Node("half", "max_pool", ("sum",))), ("image", "other"), ("sum", "half"))
-    file = flatbuffer.parse_tflite(write_tflite(of, None, None))
+    file = flatbuffer.parse_tflite(write_tflite(of))
     assert [file.tensors[i].name for i in (*file.inputs, *file.outputs)] == ["image", "other", "sum", "half"]
 
 
@@ -341,8 +341,8 @@ def test_float_ends_around_integers() -> None:
     network = integers(graph([Node("y", "max_pool", ("image",))]))
     image = random_image(SHAPE, np.int8)
     real = ((image.astype(np.float32) - STEP.zero_point) * STEP.scale).astype(np.float32)
-    result = run(write_tflite(network.graph, network.scheme, None, float_io=True), real)
-    expected = run(write_tflite(network.graph, network.scheme, None), image)
+    result = run(write_tflite(network, float_io=True), real)
+    expected = run(write_tflite(network), image)
     np.testing.assert_allclose(result, (expected.astype(np.float32) - STEP.zero_point) * STEP.scale, rtol=1.2e-7)
 
 
@@ -354,7 +354,7 @@ from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.export.tflite.reader import read_graph
 image = Node("image", "input", (), {"shape": (None, 4, 4, 1)})
 graph = Graph((image, Node("mask", "max_pool", ("image",))), ("image",), ("mask",))
-assert read_graph(parse_tflite(write_tflite(graph, None, None))) == graph
+assert read_graph(parse_tflite(write_tflite(graph))) == graph
 """
     result = run_without(("tensorflow", "tf_keras"), code)
     assert result.returncode == 0, result.stderr
@@ -382,28 +382,28 @@ assert read_graph(parse_tflite(write_tflite(graph, None, None))) == graph
 )
 def test_what_tflite_cannot_say_is_refused(node: Node, reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
-        write_tflite(graph([node]), None, None)
+        write_tflite(graph([node]))
 
 
 def test_an_int8_sum_of_three_is_refused() -> None:
     network = integers(graph([Node("y", "add", ("image", "image", "image"))]))
     with pytest.raises(ModelError, match="'y' has 3 operands; its partial results have no scale"):
-        write_tflite(network.graph, network.scheme, None)
+        write_tflite(network)
 
 
 def test_an_activation_behind_an_int8_convolution_must_stand_alone() -> None:
     network = integers(graph([conv("y", "image", activation="sigmoid")]))
     with pytest.raises(ModelError, match="activation sigmoid of 'y' has no quantization"):
-        write_tflite(network.graph, network.scheme, None)
+        write_tflite(network)
 
 
 @pytest.mark.parametrize("op", ["max_pool", "upsample", "flatten", "space_to_depth"])
 def test_an_op_that_moves_integers_cannot_change_their_scale(op: str) -> None:
     network = integers(graph([Node("y", op, ("image",))]), y=FINE)
     with pytest.raises(ModelError, match=f"'y' \\({op}\\) has another scale than 'image'"):
-        write_tflite(network.graph, network.scheme, None)
+        write_tflite(network)
 
 
 def test_floats_under_a_scheme_are_refused() -> None:
     with pytest.raises(ModelError, match="the kernel of 'y' is float32"):
-        lower_graph(graph([conv("y", "image")]), Scheme(dict.fromkeys(("image", "y"), STEP), {"y": np.ones(3, np.float32)}))
+        Quantized(graph([conv("y", "image")]), Scheme(dict.fromkeys(("image", "y"), STEP), {"y": np.ones(3, np.float32)}))

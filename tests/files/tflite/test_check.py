@@ -235,7 +235,7 @@ def test_scales_too_far_apart_are_refused(zoo: Zoo) -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1, exclude_max=True))
 def test_any_four_bytes_changed_give_values_or_one_error(number: int, share: float) -> None:
-    data = write_tflite(graph([Node("y", "max_pool", ("image",))]), None, None)
+    data = write_tflite(graph([Node("y", "max_pool", ("image",))]))
     place = 4 * int(share * len(data) / 4)
     changed = data[:place] + struct.pack("<I", number) + data[place + 4 :]
     try:
@@ -251,7 +251,7 @@ def test_any_four_bytes_changed_give_values_or_one_error(number: int, share: flo
 def test_maps_beyond_the_memory_are_refused() -> None:
     # 6x8x2 floats to 6144x8192x2: 403 MB.
     nodes = [Node("y", "upsample", ("image",), {"size": (1024, 1024), "interpolation": "nearest"})]
-    data = write_tflite(graph(nodes), None, None, views=False)
+    data = write_tflite(graph(nodes), layouts=False)
     assert len(data) < 5000
     assert read(data).graph.operators
     assert read(data, 3000).graph.operators  # the map, and 40 bytes a pixel for the kernel's table
@@ -262,7 +262,7 @@ def test_maps_beyond_the_memory_are_refused() -> None:
 def test_a_window_beyond_the_memory_is_refused() -> None:
     # XNNPACK keeps a pointer for each of the window's 200x200 places at each of 224x224 positions: 16 GB from a small file.
     nodes = [Node("y", "max_pool", ("image",), {"pool_size": (200, 200), "strides": (1, 1), "padding": "same"})]
-    data = write_tflite(graph(nodes, (224, 224, 1)), None, None, views=False)
+    data = write_tflite(graph(nodes, (224, 224, 1)), layouts=False)
     with pytest.raises(ModelError, match="would take about 16,0"):
         read(data, 4096)
 
@@ -270,7 +270,7 @@ def test_a_window_beyond_the_memory_is_refused() -> None:
 def test_integers_take_a_quarter_of_the_memory_of_floats() -> None:
     of = graph([Node("y", "max_pool", ("image",))], (64, 64, 32))
     network = integers(of)
-    floats, bytes_ = write_tflite(of, None, None), write_tflite(network.graph, network.scheme, None)
+    floats, bytes_ = write_tflite(of), write_tflite(network)
     limit = 64 * 64 * 32 * 1.5e-6  # the map and its quarter in bytes, the window's pointers beside them
     assert read(bytes_, limit).graph.operators
     with pytest.raises(ModelError, match="more than the"):

@@ -1,6 +1,6 @@
 """Write a graph as a TFLite file: float32, or the integers of a scheme. No TensorFlow, so a device can write its own files.
 
-    Graph (+ Scheme) ─ one operator or a few for every node ─► calls ─ tensors get their indices ─► TFLiteGraph ─► bytes
+    Graph or Quantized ─ one operator or a few for every node ─► calls ─ tensors get their indices ─► TFLiteGraph ─► bytes
 
 No value is chosen here: the integers, scales and zero points in the file are those of the graph and its scheme. A ReLU is
 fused into the operator that only it reads, because XNNPACK has no kernel for an int8 ReLU as an operator of its own.
@@ -24,45 +24,43 @@ from u3p_edge.export.tflite.pieces import NONE, Call, Context, context, relu_kin
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import SAME_SCALE
-from u3p_edge.graph.scheme import Quantized, Scheme
+from u3p_edge.graph.scheme import Quantized
 
 _KEEPS_SCALE = SAME_SCALE | {"concat", "flatten"}
 
 
 def write_tflite(
-    graph: Graph, scheme: Scheme | None, metadata: Metadata | None, *, float_io: bool = False, views: bool = True
+    network: Graph | Quantized, metadata: Metadata | None = None, *, float_io: bool = False, layouts: bool = True
 ) -> bytes:
-    """Return a TFLite file that computes the graph, node after node in the graph's order.
+    """Return a TFLite file that computes the network, node after node in the graph's order.
 
     Args:
-        graph: with float32 weights and batch normalisation folded; with a scheme, the integers of a `Quantized`.
-        scheme: what the integers represent; None writes float32.
+        network: a graph with float32 weights and batch normalisation folded, or a network in integers.
         metadata: stored in the file, with input `image` and output `mask`; None leaves it out and keeps the nodes' names.
-        float_io: with a scheme, whether to put float32 inputs and outputs around the integers.
-        views: whether to apply the layout passes, which need less memory, see `layout_ops`; otherwise every node is written
+        float_io: whether to put float32 inputs and outputs around a network in integers.
+        layouts: whether to apply the layout passes, which need less memory, see `layout_ops`; otherwise every node is written
             in its original layout.
 
     Raises:
         ModelError: for an op, an activation or an attribute that has no TFLite form, or a scheme that no kernel can run;
             the message names the node.
     """
-    return pack(lower_graph(graph, scheme, float_io=float_io, views=views), metadata)
+    return pack(lower_graph(network, float_io=float_io, layouts=layouts), metadata)
 
 
-def lower_graph(graph: Graph, scheme: Scheme | None, *, float_io: bool = False, views: bool = True) -> TFLiteGraph:
+def lower_graph(network: Graph | Quantized, *, float_io: bool = False, layouts: bool = True) -> TFLiteGraph:
     """Return the TFLite graph that `write_tflite` packs; see there."""
-    if scheme is not None:
-        Quantized(graph, scheme)  # refuses a scheme that does not fit
+    graph, scheme = (network.graph, network.scheme) if isinstance(network, Quantized) else (network, None)
     at = context(graph, scheme)
     inputs = tuple(at.map(name) for name in graph.inputs)
     outputs = tuple(resolve(at.alias, name) for name in graph.outputs)
     calls = tuple(call for node in graph.nodes for call in _calls(at, node))
-    if views:
-        calls = rows_as_images(_with_views(inputs, calls), inputs, outputs)
+    if layouts:
+        calls = rows_as_images(_with_layouts(inputs, calls), inputs, outputs)
     if scheme is not None and float_io:
         inputs, calls, outputs = _float_ends(inputs, calls, outputs)
     file = _numbered(inputs, calls, outputs)
-    return pack_phases(file) if views else file
+    return pack_phases(file) if layouts else file
 
 
 def _calls(at: Context, node: Node) -> tuple[Call, ...]:
@@ -74,7 +72,7 @@ def _calls(at: Context, node: Node) -> tuple[Call, ...]:
     return _lowered(at, node, at.map(node.name), NONE)
 
 
-def _with_views(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
+def _with_layouts(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
     """Apply the layouts that need smaller address tables to the calls, see `layout_ops`."""
     maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
     found = ((call, maps.get(call.inputs[0]) if isinstance(call.inputs[0], str) else None) for call in calls)
