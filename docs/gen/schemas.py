@@ -1,0 +1,100 @@
+"""Tables of the fields of recipes and JSON files, made from the dataclasses that read and write them.
+
+    <!-- schema: u3p_edge.benchmark.result.RunResult -->   its fields, and those of the dataclasses in it
+
+The meaning of a field is its line in the `Args:` of the class's docstring.
+MkDocs calls `on_page_markdown` as one of the hooks that mkdocs.yml names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+DIRECTIVE = re.compile(r"^<!-- schema: ([\w.]+)\.(\w+) -->$", re.MULTILINE)
+
+
+def schema(cls: type) -> str:
+    """Return a table of the fields of a dataclass, and one of each dataclass that it holds."""
+    return "\n\n".join(_section(one) for one in _held(cls, set()))
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """Return the meaning of each field by the `Args:` section of the class's docstring; "a, b: text" is of both."""
+    section = re.search(r"^Args:\n((?: +.*\n?|\n)+)", inspect.cleandoc(cls.__doc__ or ""), re.MULTILINE)
+    entries = re.findall(r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for names, text in entries for name in names.split(", ")}
+
+
+def expand(markdown: str) -> str:
+    """Return a page with its directives replaced by the tables that they ask for."""
+    return DIRECTIVE.sub(lambda match: schema(getattr(importlib.import_module(match[1]), match[2])), markdown)
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """MkDocs' hook: expand the directives of one page."""
+    return expand(markdown)
+
+
+def _section(cls: type) -> str:
+    hints, meaning = typing.get_type_hints(cls), meanings(cls)
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    cells = [(_type_name(hints[field.name]), _default(field), _plain(meaning.get(field.name, ""))) for field in fields]
+    rows = [f"| `{field.name}` | {' | '.join(row)} |" for field, row in zip(fields, cells, strict=True)]
+    summary = _plain(" ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split()))
+    header = ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
+    return "\n".join([f"**{cls.__name__}**: {summary}", "", *header, *rows])
+
+
+def _held(cls: type, seen: set[type]) -> Iterator[type]:
+    """Yield a dataclass and those in its fields, each once."""
+    if cls in seen:
+        return
+    seen.add(cls)
+    yield cls
+    for hint in typing.get_type_hints(cls).values():
+        for part in _parts(hint):
+            if dataclasses.is_dataclass(part) and isinstance(part, type):
+                yield from _held(part, seen)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    yield hint
+    for part in get_args(hint):
+        yield from _parts(part)
+
+
+def _type_name(hint: Any) -> str:
+    """Return a type as the JSON or TOML file has it."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in args)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_name(part) for part in args)
+    if origin is tuple:
+        return f"list of {_type_name(args[0])}" if args[-1] is Ellipsis else f"[{', '.join(map(_type_name, args))}]"
+    if origin is not None:
+        return "table"
+    plain = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "nothing", Path: "path"}
+    return plain.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        return "required"
+    value = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]  # one of both is there
+    if dataclasses.is_dataclass(value):
+        return "as below"
+    return "none" if value is None else f"`{json.dumps(value)}`"
