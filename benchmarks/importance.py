@@ -20,6 +20,7 @@ from real_data import machine_of, results_folder
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.cli.progress import stages
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.pruning_result import PruningResult
@@ -72,7 +73,7 @@ def main() -> None:
             folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.updates}" / measure
             make_folder(folder)
             recipe = recipe_for(measure, given.updates, given.speedup)
-            found[measure] = prune_source(source, data, recipe, None, Staging(folder), progress)
+            found[measure] = prune_source(Context(source, data, recipe, Staging(folder), progress))
     kept = results_folder(f"importance_{given.data.name}")
     make_folder(kept)
     write_json(kept / "steps.json", {name: [dataclasses.asdict(step) for step in one.steps] for name, one in found.items()})

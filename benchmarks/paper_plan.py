@@ -36,6 +36,7 @@ from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.pipeline.budgets import Budget
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.prune import prune_to
 from u3p_edge.pipeline.pruning_result import PruningResult
@@ -92,7 +93,7 @@ def planned(one: Case, folder: Path, ms: float, updates: int, progress: Progress
     make_folder(folder / "steps")
     data = read_export_data(one.data, source.metadata, progress)
     recipe = ExportRecipe(pruning=pruning, max_drop=100)
-    found = prune_to([budget], source, data, recipe, Staging(folder / "steps"), progress)
+    found = prune_to([budget], Context(source, data, recipe, Staging(folder / "steps"), progress))
     found.source.model.save(folder / "pruned.h5")
     return found
 

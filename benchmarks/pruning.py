@@ -73,7 +73,9 @@ def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], progres
     taught = [name for name in ("distilled", "unet") if name in controls]
     if taught:
         data = read_export_data(one.data, source.metadata, progress)
-        soft = teacher_probabilities(source.model, data.train.images, progress("Ask the float model", len(data.train.images)))
+        soft = teacher_probabilities(
+            source.model, data.train.images, progress("Predict with the teacher", len(data.train.images))
+        )
         for name in taught:
             model = teach(one, name, budget, epochs, source, data, soft, progress)
             made[name] = one.export(model, "exact", name, *told(one, name))

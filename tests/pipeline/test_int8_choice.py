@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_source, validation_dice
 from u3p_edge.pipeline.source import Source, read_source
@@ -44,7 +45,7 @@ def staged(folder: Path, **files: Path) -> Staging:
 
 def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, QuantizationChoice]:
     """The source is for converting and training alone."""
-    path, choice = quantize_source(source, splits, ExportRecipe(**options), staging, silent)
+    path, choice = quantize_source(source, Context(source, splits, ExportRecipe(**options), staging))
     return path.name, choice
 
 

@@ -37,6 +37,7 @@ from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable, LayerTimes, Steps, read_latency_table, write_latency_table
 from u3p_edge.pipeline.budgets import ARENA, CLOSE, LATENCY, MB, SIZE, int8_milliseconds
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.prune import prune_source
@@ -55,7 +56,7 @@ from u3p_edge.recipes.recipe import ExportRecipe, Measure, Pruning
 from u3p_edge.runtime import open_session
 
 PLANNED, TUNED, ASKED, TIMED = (
-    *("Plan which channels to drop", "Fine-tune by distillation", "Ask the float model", "Time layers"),
+    *("Plan which channels to drop", "Fine-tune by distillation", "Predict with the teacher", "Time layers"),
 )
 ANYTHING = 100.0
 """Points of Dice: all that there are."""
@@ -216,7 +217,7 @@ def test_the_dice_on_record_is_what_the_pruned_network_scores(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     found = prune_source(
-        source, data, recipe(to(told_ms / 2, final_updates=EPOCH)), device, open_staging(tmp_path, "key"), silent
+        Context(source, data, recipe(to(told_ms / 2, final_updates=EPOCH)), open_staging(tmp_path, "key"), device=device)
     )
     (step,) = found.steps
     assert found.float_dice == float_model_dice(source, data.val)
@@ -243,7 +244,7 @@ def test_gradient_steps_make_whole_epochs(
 ) -> None:
     for updates, most, expected in ((1, 9, [1, 2]), (1, 1, [1, 1]), (3 * EPOCH, 5, [2, 2])):
         told = recipe(to(told_ms / 2, steps=2, updates=updates, final_updates=EPOCH + 1, most_epochs=most))
-        found = prune_source(source, data, told, device, open_staging(tmp_path / f"{updates}_{most}", "key"), silent)
+        found = prune_source(Context(source, data, told, open_staging(tmp_path / f"{updates}_{most}", "key"), device=device))
         assert [step.epochs for step in found.steps] == expected
 
 
@@ -254,7 +255,7 @@ def test_without_retries_the_last_good_network_is_taken(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     told = recipe(to(told_ms / 3, importance="random", retries=0), max_drop=0)
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
     assert [(step.share, step.kept) for step in found.steps] == [(1, False)]
     assert found.source is source
 
@@ -268,7 +269,7 @@ def test_a_network_that_may_lose_nothing_keeps_its_channels(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     told = recipe(to(told_ms / 3, importance="random"), max_drop=0)
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
     assert all(fell_short(step, found, 0) for step in found.steps), "channels by chance, and nothing learnt"
     assert [step.share for step in found.steps] == [1, 0.5, 0.25]
     assert told.pruning is not None
@@ -287,7 +288,7 @@ def test_what_was_good_enough_before_is_kept(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     pruning = to(told_ms / 3, importance="random", steps=2)
-    all_of_it = prune_source(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), silent)
+    all_of_it = prune_source(Context(source, data, recipe(pruning), open_staging(tmp_path / "a", "key"), device=device))
     assert [(step.share, step.kept) for step in all_of_it.steps] == [(0.5, True), (1, True)]
     # Both cuts are one plan in the first network's channels: nothing was trained, so its weights are those that are left.
     for node in apply_plan(source.graph, all_of_it.plan).nodes:
@@ -296,7 +297,7 @@ def test_what_was_good_enough_before_is_kept(
     first, second = (100 * (float_model_dice(source, data.val) - step.dice) for step in all_of_it.steps)
     assert first < second
     told = recipe(pruning, max_drop=(first + second) / 2)
-    found = prune_source(source, data, told, device, open_staging(tmp_path / "b", "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path / "b", "key"), device=device))
     assert [step.share for step in found.steps] in ([0.5, 1, 0.75], [0.5, 1, 0.75, 0.625])
     assert [step.kept for step in found.steps] == [not fell_short(step, found, told.max_drop) for step in found.steps]
     assert [step.kept for step in found.steps[:2]] == [True, False]
@@ -312,12 +313,12 @@ def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     pruning = to(told_ms / 2, importance="random", steps=2, final_updates=8 * EPOCH, retries=0)
-    free = prune_source(source, data, recipe(pruning), device, open_staging(tmp_path / "a", "key"), silent)
+    free = prune_source(Context(source, data, recipe(pruning), open_staging(tmp_path / "a", "key"), device=device))
     assert free.float_dice is not None
     first, last = (100 * (free.float_dice - step.dice) for step in free.steps)
     assert last < first, "what was trained lost less than what was not"
     told = recipe(pruning, max_drop=(first + last) / 2)
-    found = prune_source(source, data, told, device, open_staging(tmp_path / "b", "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path / "b", "key"), device=device))
     assert [(step.share, step.kept) for step in found.steps] == [(0.5, False), (1, True)]
     assert channels(found.source.graph) == channels(free.source.graph)
     assert "a step on the way" in found.notes[0]
@@ -332,19 +333,19 @@ def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data
     # The fourth step is the second epoch's first.
     staging, killed = open_staging(tmp_path / "a", "key"), RecordedProgress(interrupt_at=(TUNED, 4))
     with pytest.raises(KeyboardInterrupt):
-        prune_source(source, data, told, None, staging, killed)
+        prune_source(Context(source, data, told, staging, killed))
     assert {PLANNED, ASKED, TIMED} <= killed.names
     plan = staging.folder / "prune0" / "plan.json"
     before = plan.read_bytes(), plan.stat().st_mtime_ns
     other = Staging(Path(shutil.copytree(staging.folder, tmp_path / "b")))
     (other.folder / "prune0" / "recover.safetensors").unlink()
     again = RecordedProgress()
-    found = prune_source(source, data, told, None, staging, again)
+    found = prune_source(Context(source, data, told, staging, again))
     assert (plan.read_bytes(), plan.stat().st_mtime_ns) == before
     assert not again.names & {PLANNED, ASKED}
     assert [steps for name, steps in again.stages if name == TUNED] == [3], "one epoch of the two was done"
     # As far as one that nothing stopped, to the last bit.
-    unbroken = prune_source(source, data, told, None, other, silent)
+    unbroken = prune_source(Context(source, data, told, other))
     assert found.steps == unbroken.steps
     for ours, theirs in zip(found.source.model.get_weights(), unbroken.source.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -369,7 +370,7 @@ def test_a_network_within_its_budget_is_left_as_it_is(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     stages = RecordedProgress()
-    found = prune_source(source, data, recipe(to(2 * told_ms)), device, open_staging(tmp_path, "key"), stages)
+    found = prune_source(Context(source, data, recipe(to(2 * told_ms)), open_staging(tmp_path, "key"), stages, device=device))
     assert (found.source, found.steps, stages.stages) == (source, (), [])
     assert found.notes == ("Nothing was pruned: the network is within its budgets as it is.",)
     assert channels(found.before) == channels(found.after)
@@ -383,19 +384,19 @@ def test_every_measure_judges_every_channel_and_makes_a_plan(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path, measure: Measure
 ) -> None:
     told = recipe(to(told_ms / 2, importance=measure))
-    importance = score_channels(source, data.train, told, silent)
+    importance = score_channels(source, Context(source, data, told, open_staging(tmp_path, "key")))
     free = {group.name: group.size for group in find_groups(fold_batch_norm(source.graph)) if not group.frozen}
     assert free.items() <= {name: len(scores) for name, scores in importance.items()}.items()
     assert all(np.isfinite(scores).all() and (scores >= 0).all() for scores in importance.values())
     assert len({float(score) for name in free for score in importance[name]}) > 1, "it tells channels apart"
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
     assert found.steps[0].reached[LATENCY] <= told_ms / 2 * (1 + CLOSE)
     assert f"by {measure}: " in found.notes[0]
 
 
-def test_chance_is_the_same_for_the_same_seed_alone(source: Source, data: ExportData) -> None:
+def test_chance_is_the_same_for_the_same_seed_alone(source: Source, data: ExportData, tmp_path: Path) -> None:
     def drawn(seed: int) -> Importance:
-        return score_channels(source, data.train, recipe(to(1, importance="random"), seed=seed), silent)
+        return score_channels(source, Context(source, data, recipe(to(1, importance="random"), seed=seed), Staging(tmp_path)))
 
     one, again, other = drawn(1), drawn(1), drawn(2)
     assert all((one[name] == again[name]).all() for name in one)
@@ -409,7 +410,7 @@ def test_the_float_models_attention_teaches_too(
     for features in (0.0, 50.0):
         staging = open_staging(tmp_path / f"{features}", "key")
         told = recipe(to(told_ms / 2, final_updates=EPOCH, features=features))
-        found = prune_source(source, data, told, device, staging, silent)
+        found = prune_source(Context(source, data, told, staging, device=device))
         losses.append(found.source.model.get_weights()[0])
     assert (losses[0] != losses[1]).any()
 
@@ -421,7 +422,7 @@ def test_for_another_device_nothing_is_timed_here(
     source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path
 ) -> None:
     stages = RecordedProgress()
-    found = prune_source(source, data, recipe(to(told_ms / 2)), device, open_staging(tmp_path, "key"), stages)
+    found = prune_source(Context(source, data, recipe(to(told_ms / 2)), open_staging(tmp_path, "key"), stages, device=device))
     assert stages.names == {ASKED, PLANNED, "Judge channels", TUNED}
     assert found.table == read_latency_table(device)
     (step,) = found.steps
@@ -434,7 +435,7 @@ def test_for_another_device_nothing_is_timed_here(
 
 def test_a_size_is_that_of_the_int8_file(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:
     told = recipe(Pruning(shrink=4, updates=0, final_updates=0))
-    found = prune_source(source, data, told, device, open_staging(tmp_path, "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
     (step,) = found.steps
     whole = len(to_file(fold_batch_norm(source.graph), "float32")) / MB
     assert step.reached == {SIZE: len(to_file(found.after, "int8")) / MB}
@@ -451,7 +452,7 @@ def test_an_arena_that_no_strips_meet_takes_channels(
     stripped = memory.plan_memory(fold_batch_norm(source.graph), bytes_per_element=1).peak / MB
     for budget, steps in ((stripped, 0), (stripped / 8, 1)):
         told = recipe(to(2 * told_ms), memory_budget_mb=budget)
-        found = prune_source(source, data, told, device, open_staging(tmp_path / f"{budget}", "key"), silent)
+        found = prune_source(Context(source, data, told, open_staging(tmp_path / f"{budget}", "key"), device=device))
         assert len(found.steps) == steps
     assert found.steps[0].reached.keys() == {ARENA}
     assert found.steps[0].reached[ARENA] <= stripped / 8 * (1 + CLOSE)
@@ -462,7 +463,7 @@ def test_a_table_that_was_timed_on_a_device_is_gone_by(source: Source, data: Exp
     write_latency_table(tmp_path / "device.json", timed)
     whole = Predictor(timed).predict(fold_batch_norm(source.graph)).total_ms
     told = recipe(to(0.7 * whole))
-    found = prune_source(source, data, told, tmp_path / "device.json", open_staging(tmp_path, "key"), silent)
+    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=tmp_path / "device.json"))
     reached = found.steps[0].reached[LATENCY]
     assert reached < whole
     # A quick table tells of no fewer than 8 channels, so how far down it goes is the machine's.
@@ -474,7 +475,7 @@ def test_a_table_that_was_timed_on_a_device_is_gone_by(source: Source, data: Exp
 
 def test_a_speedup_on_another_device_is_refused(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"whose time on that device is not known. Give --latency-budget-ms"):
-        prune_source(source, data, recipe(Pruning(speedup=2)), device, open_staging(tmp_path, "key"), silent)
+        prune_source(Context(source, data, recipe(Pruning(speedup=2)), open_staging(tmp_path, "key"), device=device))
 
 
 def test_a_table_without_one_of_the_layers_is_refused_by_its_name(
@@ -485,10 +486,10 @@ def test_a_table_without_one_of_the_layers_is_refused_by_its_name(
         lacking, dataclasses.replace(table, layers=[t for t in table.layers if not t.key.startswith("upsample")])
     )
     with pytest.raises(ModelError, match=r"dec1_from_enc2_up.*u3p-edge device profile"):
-        prune_source(source, data, recipe(to(1e-3)), lacking, open_staging(tmp_path, "key"), silent)
+        prune_source(Context(source, data, recipe(to(1e-3)), open_staging(tmp_path, "key"), device=lacking))
     (tmp_path / "text.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"text\.json is no latency table"):
-        prune_source(source, data, recipe(to(1e-3)), tmp_path / "text.json", open_staging(tmp_path, "key"), silent)
+        prune_source(Context(source, data, recipe(to(1e-3)), open_staging(tmp_path, "key"), device=tmp_path / "text.json"))
 
 
 def test_the_command_refuses_in_one_sentence_and_leaves_nothing(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.contexts import make_context
 from tests.support.int8_models import blobs, unet, with_statistics
 from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.artifact import Manifest, write_manifest
@@ -21,7 +22,6 @@ from u3p_edge.pipeline.choices import read_choices, to_json
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
-from u3p_edge.progress import silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewrite.engine import REFERENCE, Candidate, Selection, apply_selections, select_candidates
 
@@ -55,7 +55,7 @@ def pairs(source: Source) -> tuple[tuple[str, str], ...]:
 @pytest.fixture(scope="module")
 def network(source: Source, pairs: tuple[tuple[str, str], ...], tmp_path_factory: pytest.TempPathFactory) -> Network:
     staging = open_staging(tmp_path_factory.mktemp("run"), "key")
-    return rewrite_source(source, ExportRecipe(rewrites=pairs), staging, silent)
+    return rewrite_source(source, make_context(source, ExportRecipe(rewrites=pairs), staging))
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_note_says_what_was_timed_and_what_is_approximate(network: Network) 
 
 
 def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: Staging) -> None:
-    found = rewrite_source(source, ExportRecipe(rewrite=False), staging, silent)
+    found = rewrite_source(source, make_context(source, ExportRecipe(rewrite=False), staging))
     assert found.model is source.model
     assert same(found.graph, fold_batch_norm(source.graph))
     assert (found.choices, found.notes) == ((), ())
@@ -125,17 +125,17 @@ def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: 
 
 def test_a_choice_is_kept_and_an_interrupted_export_does_not_time_again(source: Source, staging: Staging) -> None:
     first, again = RecordedProgress(), RecordedProgress()
-    one = rewrite_source(source, ExportRecipe(), staging, first)
+    one = rewrite_source(source, make_context(source, ExportRecipe(), staging, first))
     assert first.names == [STAGE]
     assert read_choices(staging.folder / "rewrites.json") == one.choices
-    two = rewrite_source(source, ExportRecipe(), staging, again)
+    two = rewrite_source(source, make_context(source, ExportRecipe(), staging, again))
     assert again.names == []
     assert two.choices == one.choices
     assert same(one.graph, two.graph)
 
 
 def test_every_form_that_was_timed_has_a_time(source: Source, staging: Staging) -> None:
-    for choice in rewrite_source(source, ExportRecipe(), staging, silent).choices:
+    for choice in rewrite_source(source, make_context(source, ExportRecipe(), staging)).choices:
         assert choice.forms[0].name == REFERENCE
         taken = choice.form(choice.chosen)
         assert taken is not None
@@ -161,7 +161,7 @@ def test_with_a_record_nothing_is_timed(
     source: Source, network: Network, pairs: tuple[tuple[str, str], ...], staging: Staging
 ) -> None:
     stages = RecordedProgress()
-    found = rewrite_source(source, ExportRecipe(rewrites=pairs), staging, stages)
+    found = rewrite_source(source, make_context(source, ExportRecipe(rewrites=pairs), staging, stages))
     assert stages.names == []
     assert same(found.graph, network.graph)
     assert found.choices == read_choices(staging.folder / "rewrites.json") == network.choices
@@ -178,7 +178,7 @@ def test_with_a_record_nothing_is_timed(
 def test_a_record_of_another_model_is_refused(source: Source, staging: Staging, site: str, form: str, reason: str) -> None:
     at = site or next(node.name for node in fold_batch_norm(source.graph).nodes if node.op == "conv")
     with pytest.raises(ModelError) as refused:
-        rewrite_source(source, ExportRecipe(rewrites=((at, form),)), staging, silent)
+        rewrite_source(source, make_context(source, ExportRecipe(rewrites=((at, form),)), staging))
     assert f"the recorded choice {form!r} for {at!r} does not fit this model: {reason}" in str(refused.value)
     assert "Choose again for this model" in str(refused.value)
 
@@ -186,7 +186,7 @@ def test_a_record_of_another_model_is_refused(source: Source, staging: Staging, 
 def test_a_form_that_its_rule_refuses_gives_the_rules_reason(source: Source, staging: Staging) -> None:
     head = next(node.name for node in fold_batch_norm(source.graph).nodes if node.op == "conv")
     with pytest.raises(ModelError, match=f"'separable' for '{head}' does not fit this model: .+"):
-        rewrite_source(source, ExportRecipe(rewrites=((head, "separable"),)), staging, silent)
+        rewrite_source(source, make_context(source, ExportRecipe(rewrites=((head, "separable"),)), staging))
 
 
 def test_recorded_rewrites_and_none_exclude_each_other() -> None:

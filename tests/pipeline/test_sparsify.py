@@ -20,11 +20,12 @@ from u3p_edge.export.tflite import converter, schema
 from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.quantize import float_model_dice, quantize_source
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
-from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_source
+from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_network
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
 from u3p_edge.progress import silent
 from u3p_edge.quantize.sparsity import LEAST
@@ -53,8 +54,8 @@ def made(wide: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -
     source = read_source(wide, ExportRecipe())
     data = read_export_data(pictures, source.metadata, silent)
     staging, progress = open_staging(tmp_path_factory.mktemp("zeros"), "key"), RecordedProgress()
-    dense = rewrite_source(source, RECIPE, staging, silent)
-    network = sparsify_source(dense, source, data, RECIPE, staging, progress)
+    dense = rewrite_source(source, Context(source, data, RECIPE, staging))
+    network = sparsify_network(dense, Context(source, data, RECIPE, staging, progress))
     return Made(source, data, dense, network, staging, tuple(progress.names))
 
 
@@ -108,14 +109,14 @@ def test_the_network_is_the_same_but_for_its_weights(made: Made) -> None:
 def test_without_being_asked_for_there_are_none(made: Made, tmp_path: Path) -> None:
     none = dataclasses.replace(RECIPE, zeros=None)
     staging = open_staging(tmp_path, "key")
-    assert sparsify_source(made.dense, made.source, made.data, none, staging, silent) is made.dense
+    assert sparsify_network(made.dense, Context(made.source, made.data, none, staging)) is made.dense
     assert [path.name for path in staging.folder.iterdir()] == [MARKER]
     assert describe_compression(tmp_path / "absent.tflite", none) == ()
 
 
 def test_a_killed_export_finds_its_zeros_again(made: Made) -> None:
     progress = RecordedProgress()
-    again = sparsify_source(made.dense, made.source, made.data, RECIPE, made.staging, progress)
+    again = sparsify_network(made.dense, Context(made.source, made.data, RECIPE, made.staging, progress))
     assert progress.stages == []
     for ours, theirs in zip(again.model.get_weights(), made.network.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -125,7 +126,7 @@ def test_a_killed_export_finds_its_zeros_again(made: Made) -> None:
 
 def test_every_zero_is_one_in_the_int8_files_trained_or_not(made: Made) -> None:
     ready = dataclasses.replace(made.source, model=made.network.model)
-    _, choice = quantize_source(ready, made.data, RECIPE, made.staging, silent)
+    _, choice = quantize_source(ready, Context(made.source, made.data, RECIPE, made.staging))
     assert choice.pruned_dice == float_model_dice(ready, made.data.val)
     assert choice.qat_dice is not None
     expected = by_shape(kernels(made.network))

@@ -16,7 +16,7 @@ from u3p_edge.recipes.named import DEFAULT, NAMES
 
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
-    from u3p_edge.pipeline.export import Exported
+    from u3p_edge.pipeline.export import ExportResult
     from u3p_edge.recipes.recipe import ExportRecipe, Format
 
 
@@ -331,7 +331,7 @@ def _check_device(device: Path | None, recipe: ExportRecipe) -> None:
     check_device(recipe.pruning)
 
 
-def _show(done: Exported) -> None:
+def _show(done: ExportResult) -> None:
     """The summary table, how the files came about, and where they are."""
     from u3p_edge.cli.bench import show
 

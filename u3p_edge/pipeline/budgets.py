@@ -47,9 +47,9 @@ def file_milliseconds(path: Path) -> float:
     return time_files([path.read_bytes()], 1, statistic=min)[0]
 
 
-def int8_milliseconds() -> Callable[[Graph], float]:
+def int8_milliseconds(cache: Path | None = None) -> Callable[[Graph], float]:
     """Return a function that times a folded graph in int8 on this machine, at one thread, while the machine is quiet."""
-    watch = QuietTimer(Target("int8"), patience=PATIENCE)
+    watch = QuietTimer(Target("int8"), cache, patience=PATIENCE)
     return lambda graph: watch.times([lambda: graph], idle)[0].ms
 
 
@@ -89,7 +89,13 @@ class PlannedNetwork:
 
 
 def budgets(
-    graph: Graph, pruning: Pruning, table: LatencyTable | None, reference_ms: float | None, memory_mb: float | None = None
+    graph: Graph,
+    pruning: Pruning,
+    table: LatencyTable | None,
+    reference_ms: float | None,
+    memory_mb: float | None = None,
+    *,
+    cache: Path | None = None,
 ) -> tuple[Budget, ...]:
     """The bounds that a recipe sets for a folded graph.
 
@@ -99,6 +105,7 @@ def budgets(
         table: latencies of the target device; None where time is not bound.
         reference_ms: milliseconds of the float32 file on this machine, for a speed-up; None where the device is another one.
         memory_mb: bound of the activation arena under spatial tiling, which comes first: it costs no accuracy.
+        cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
     """
     found = []
     bound = pruning.latency_budget_ms
@@ -106,7 +113,7 @@ def budgets(
         bound = reference_ms / pruning.speedup
     if bound is not None and table is not None:
         predictor = Predictor(table)
-        weigh = None if reference_ms is None else int8_milliseconds()
+        weigh = None if reference_ms is None else int8_milliseconds(cache)
         found.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, weigh, graph))
     size = pruning.size_budget_mb
     if pruning.shrink is not None:

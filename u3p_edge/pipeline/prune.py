@@ -14,13 +14,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.data.load import Arrays
 from u3p_edge.errors import CheckpointError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
@@ -29,29 +27,24 @@ from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.table import LatencyTable, read_latency_table
 from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
-from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, notes
 from u3p_edge.pipeline.quantize import float_model_dice, float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, augmentation_of
 from u3p_edge.pipeline.staging import Staging
-from u3p_edge.progress import Progress
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.recipes.recipe import ExportRecipe, Pruning, check_device
+from u3p_edge.recipes.recipe import Pruning, check_device
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What all steps share."""
+    """What all steps share; `soft` are the teacher probabilities of the training images."""
 
-    source: Source
-    data: ExportData
-    recipe: ExportRecipe
+    context: Context
     pruning: Pruning
-    staging: Staging
     soft: npt.NDArray[Any]
-    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -63,42 +56,32 @@ class _Held:
     share: float
 
 
-def prune_source(
-    source: Source, data: ExportData, recipe: ExportRecipe, device: Path | None, staging: Staging, progress: Progress
-) -> PruningResult:
-    """Prune the source as the recipe says; every finished epoch of fine-tuning is kept in the staging folder.
+def prune_source(context: Context) -> PruningResult:
+    """Prune the original model as the recipe says; every finished epoch of fine-tuning is kept in the staging folder.
 
     Raises:
         ConfigError: a speed-up against float was asked for on a device that is not this one, or a budget that no plan can keep.
         ModelError: a layer that has no TFLite form, or that a device's table lacks.
     """
-    if recipe.pruning is None:
-        return _whole(source)
-    table, wanted = _budgets(source, recipe, recipe.pruning, device, staging, progress)
+    if context.recipe.pruning is None:
+        return _whole(context.original)
+    table, wanted = _budgets(context, context.recipe.pruning)
     if not wanted:
-        return _whole(source, "Nothing was pruned: the network is within its budgets as it is.")
-    return prune_to(wanted, source, data, recipe, staging, progress, table)
+        return _whole(context.original, "Nothing was pruned: the network is within its budgets as it is.")
+    return prune_to(wanted, context, table)
 
 
-def prune_to(
-    wanted: Sequence[Budget],
-    source: Source,
-    data: ExportData,
-    recipe: ExportRecipe,
-    staging: Staging,
-    progress: Progress,
-    table: LatencyTable | None = None,
-) -> PruningResult:
-    """Prune the source to the caller's budgets; the recipe's pruning options apply, except its own budgets.
+def prune_to(wanted: Sequence[Budget], context: Context, table: LatencyTable | None = None) -> PruningResult:
+    """Prune the original model to the caller's budgets; the recipe's pruning options apply, except its own budgets.
 
     Raises:
         ConfigError: a budget that no plan can keep.
         ModelError: a budget's estimate raises it.
     """
-    assert recipe.pruning is not None, "it says how to prune"
-    float_dice = float_model_dice(source, data.val)
-    soft = _soft_masks(source, data.train, staging, progress)
-    return _steps(_Work(source, data, recipe, recipe.pruning, staging, soft, progress), wanted, table, float_dice)
+    assert context.recipe.pruning is not None, "it says how to prune"
+    float_dice = float_model_dice(context.original, context.data.val)
+    work = _Work(context, context.recipe.pruning, _teacher_probabilities(context))
+    return _steps(work, wanted, table, float_dice)
 
 
 def _whole(source: Source, *notes: str) -> PruningResult:
@@ -107,21 +90,19 @@ def _whole(source: Source, *notes: str) -> PruningResult:
     return PruningResult(source, (), PruningPlan(), None, folded, folded, None, notes)
 
 
-def _budgets(
-    source: Source, recipe: ExportRecipe, pruning: Pruning, device: Path | None, staging: Staging, progress: Progress
-) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
+def _budgets(context: Context, pruning: Pruning) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
     """Return the latency table of the device, or of this machine, and the bounds; no table where time is not bound."""
-    graph = fold_batch_norm(source.graph)
-    if device is not None:
+    graph, memory_mb = fold_batch_norm(context.original.graph), context.recipe.memory_budget_mb
+    if context.device is not None:
         check_device(pruning)
-        table = read_latency_table(device)
-        return table, budgets(graph, pruning, table, None, recipe.memory_budget_mb)
+        table = read_latency_table(context.device)
+        return table, budgets(graph, pruning, table, None, memory_mb)
     if pruning.speedup is None and pruning.latency_budget_ms is None:
-        return None, budgets(graph, pruning, None, None, recipe.memory_budget_mb)
-    table = measure_table(graph, Target("int8"), progress, quick=True, checks=0)
-    reference = float_tflite(source, staging, progress)
-    kept = staging.file("reference_ms.json", lambda: json.dumps(file_milliseconds(reference)).encode())
-    return table, budgets(graph, pruning, table, json.loads(kept.read_text()), recipe.memory_budget_mb)
+        return None, budgets(graph, pruning, None, None, memory_mb)
+    table = measure_table(graph, Target("int8"), context.progress, quick=True, checks=0, folder=context.cache)
+    reference = float_tflite(context.original, context)
+    kept = context.staging.file("reference_ms.json", lambda: json.dumps(file_milliseconds(reference)).encode())
+    return table, budgets(graph, pruning, table, json.loads(kept.read_text()), memory_mb, cache=context.cache)
 
 
 def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, float_dice: float) -> PruningResult:
@@ -129,7 +110,7 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, fl
 
     Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost.
     """
-    good = at = _Held(work.source, PruningPlan(), 0.0)
+    good = at = _Held(work.context.original, PruningPlan(), 0.0)
     done: list[PruningStep] = []
     ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
     retries = work.pruning.retries
@@ -137,14 +118,14 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, fl
         share, *later = ahead
         epochs = _epochs(work, last=not later)
         at, step = _cut(work, at, wanted, share, epochs, len(done))
-        kept = 100 * (float_dice - step.dice) <= work.recipe.max_drop
+        kept = 100 * (float_dice - step.dice) <= work.context.recipe.max_drop
         done.append(dataclasses.replace(step, kept=kept))
         good = at if kept else good
         if not (later or kept) and retries:
             retries, later, at = retries - 1, [(good.share + share) / 2], good
         ahead = later
-    said = notes(done, work.pruning, work.recipe.max_drop, float_dice)
-    before, after = fold_batch_norm(work.source.graph), fold_batch_norm(good.source.graph)
+    said = notes(done, work.pruning, work.context.recipe.max_drop, float_dice)
+    before, after = fold_batch_norm(work.context.original.graph), fold_batch_norm(good.source.graph)
     return PruningResult(good.source, tuple(done), good.plan, float_dice, before, after, table, said)
 
 
@@ -158,12 +139,12 @@ def _epochs(work: _Work, *, last: bool) -> int:
 
     told = work.pruning
     updates, most = (told.final_updates, told.most_epochs) if last else (told.updates, math.ceil(told.most_epochs / 4))
-    return min(math.ceil(updates / steps_per_epoch(len(work.data.train.images), told.batch_size)), most)
+    return min(math.ceil(updates / steps_per_epoch(len(work.context.data.train.images), told.batch_size)), most)
 
 
 def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, PruningStep]:
     """Cut a network once more and fine-tune it; return it with the step's costs and scores."""
-    staged = work.staging.part(f"prune{number}")
+    staged = work.context.staging.part(f"prune{number}")
     planned = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
     stored = json.loads(planned.read_text())
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
@@ -172,16 +153,16 @@ def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs:
     recovered = _recover(work, student, staged, epochs)
     dice = _dice(work, recovered.model)
     made = PruningStep(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
-    return _Held(_source(work.source, recovered.model), at.plan.then(chosen), share), made
+    return _Held(_source(work.context.original, recovered.model), at.plan.then(chosen), share), made
 
 
 def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
     """Return, as JSON, the plan for that share of the way and what its network costs."""
-    step = work.progress("Plan which channels to drop", 2)
-    importance = score_channels(source, work.data.train, work.recipe, work.progress)
+    step = work.context.progress("Plan which channels to drop", 2)
+    importance = score_channels(source, work.context)
     step()
     graph = fold_batch_norm(source.graph)
-    if source is work.source:
+    if source is work.context.original:
         # Checked once, before anything is trained.
         check_reachable(graph, importance, wanted)
     found: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
@@ -199,19 +180,19 @@ def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
         learning_rate=work.pruning.learning_rate,
         distillation=work.pruning.distillation,
         features=work.pruning.features,
-        augmentation=augmentation_of(work.source),
-        seed=work.recipe.seed,
+        augmentation=augmentation_of(work.context.original),
+        seed=work.context.recipe.seed,
     )
     again = partial(
         finetune,
         student,
-        work.data.train,
+        work.context.data.train,
         work.soft,
         recovery,
         validate=lambda model: _dice(work, model),
         folder=staged.folder,
-        progress=work.progress,
-        teacher=work.source.model if work.pruning.features else None,
+        progress=work.context.progress,
+        teacher=work.context.original.model if work.pruning.features else None,
     )
     try:
         return again()
@@ -221,21 +202,24 @@ def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
         return again()
 
 
-def _soft_masks(source: Source, train: Arrays, staging: Staging, progress: Progress) -> npt.NDArray[Any]:
+def _teacher_probabilities(context: Context) -> npt.NDArray[Any]:
+    """Return the original model's probabilities of the training images: float16 [N, H, W, K]."""
     from u3p_edge.distill.loop import teacher_probabilities
 
+    images = context.data.train.images
+
     def make() -> bytes:
-        step = progress("Ask the float model", len(train.images))
+        step = context.progress("Predict with the teacher", len(images))
         buffer = io.BytesIO()
-        np.save(buffer, teacher_probabilities(source.model, train.images, step), allow_pickle=False)
+        np.save(buffer, teacher_probabilities(context.original.model, images, step), allow_pickle=False)
         return buffer.getvalue()
 
-    found: npt.NDArray[Any] = np.load(staging.file("soft.npy", make), allow_pickle=False)
-    return found
+    probabilities: npt.NDArray[Any] = np.load(context.staging.file("soft.npy", make), allow_pickle=False)
+    return probabilities
 
 
 def _dice(work: _Work, model: Any) -> float:
-    return float_model_dice(dataclasses.replace(work.source, model=model), work.data.val)
+    return float_model_dice(dataclasses.replace(work.context.original, model=model), work.context.data.val)
 
 
 def _source(source: Source, model: Any) -> Source:

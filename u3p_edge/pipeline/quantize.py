@@ -19,13 +19,12 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.export.tflite import converter
 from u3p_edge.metrics import IGNORE
-from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.progress import Progress, Step, idle
 from u3p_edge.quantize.ranges import clip_outliers
 from u3p_edge.quantize.support import UntrainableError
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.runtime import Session, open_session
 
 RANGES = "ranges.json"
@@ -95,41 +94,39 @@ class QuantizationChoice:
         return (f"Int8 ranges of the maps: {self.ranges}{measured}.",)
 
 
-def quantize_source(
-    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, progress: Progress
-) -> tuple[Path, QuantizationChoice]:
+def quantize_source(source: Source, context: Context) -> tuple[Path, QuantizationChoice]:
     """Return the int8 TFLite file of the better method, and what each method scored.
 
     Raises:
         ModelError: a layer that int8 cannot express; with the method "qat", one that quantization-aware training cannot train.
     """
-    float_file = float_tflite(source, staging, progress)
-    ptq = staging.file("ptq.tflite", lambda: _post_training(source, data.train, recipe, staging, progress))
+    staging = context.staging
+    float_file = float_tflite(source, context)
+    ptq = staging.file("ptq.tflite", lambda: _post_training(source, context))
 
     def choose() -> bytes:
-        return json.dumps(asdict(_choose(source, data, recipe, staging, (float_file, ptq), progress))).encode()
+        return json.dumps(asdict(_choose(source, (float_file, ptq), context))).encode()
 
     choice = QuantizationChoice(**json.loads(staging.file("int8.json", choose).read_text()))
     if choice.method == "ptq":
         return ptq, choice
-    return staging.file("qat.tflite", lambda: _aware(source, data, recipe, progress)), choice
+    return staging.file("qat.tflite", lambda: _aware(source, context)), choice
 
 
-def float_tflite(source: Source, staging: Staging, progress: Progress) -> Path:
+def float_tflite(source: Source, context: Context) -> Path:
     """Return the float32 TFLite file, whose score also stands for the float model's when the method is chosen."""
 
     def make() -> bytes:
-        done = progress("Convert float32 to TFLite", 1)
+        step = context.progress("Convert float32 to TFLite", 1)
         file = converter.convert_float(source.model, source.metadata)
-        done()
+        step()
         return file
 
-    return staging.file("float32.tflite", make)
+    return context.staging.file("float32.tflite", make)
 
 
-def _choose(
-    source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, files: tuple[Path, Path], progress: Progress
-) -> QuantizationChoice:
+def _choose(source: Source, files: tuple[Path, Path], context: Context) -> QuantizationChoice:
+    data, recipe, staging, progress = context.data, context.recipe, context.staging, context.progress
     float_dice, ptq_dice = (validation_dice(path, data.val, progress) for path in files)
     images = min(recipe.calibration_images, len(data.train.stems))
     cut = float_model_dice(source, data.val) if recipe.pruning or recipe.zeros else None
@@ -138,7 +135,7 @@ def _choose(
     if recipe.method == "ptq" or (recipe.method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
     try:
-        qat = staging.file("qat.tflite", lambda: _aware(source, data, recipe, progress))
+        qat = staging.file("qat.tflite", lambda: _aware(source, context))
     except UntrainableError as error:
         if recipe.method == "qat":
             raise
@@ -169,7 +166,7 @@ def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) 
     return score(arrays.labels, predicted, predicted, arrays.groups, labels).mean_dice or 0.0
 
 
-def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging: Staging, progress: Progress) -> bytes:
+def _post_training(source: Source, context: Context) -> bytes:
     """Quantize after training, with ranges that no outlier widens; how they were chosen is staged beside the file.
 
     For layers that this package's own placement of quantizers does not know (layer normalisation, for example), TensorFlow's
@@ -177,8 +174,9 @@ def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging:
     """
     from u3p_edge.quantize.qat import fake_quantize
 
+    recipe, train = context.recipe, context.data.train
     images = train.images[list(calibration_indices(train, recipe.calibration_images))]
-    step = progress("Calibrate (post-training quantization)", len(images))
+    step = context.progress("Calibrate (post-training quantization)", len(images))
     convert = partial(converter.convert_int8, metadata=source.metadata, float_io=recipe.float_io)
     try:
         made = fake_quantize(source.model, images, step)
@@ -188,7 +186,7 @@ def _post_training(source: Source, train: Arrays, recipe: ExportRecipe, staging:
     else:
         file = convert(made.model, calibration=None)
         ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
-    staging.file(RANGES, lambda: json.dumps(ranges).encode())
+    context.staging.file(RANGES, lambda: json.dumps(ranges).encode())
     return file
 
 
@@ -198,12 +196,13 @@ def _staged_ranges(staging: Staging) -> dict[str, Any]:
     return found
 
 
-def _aware(source: Source, data: ExportData, recipe: ExportRecipe, progress: Progress) -> bytes:
+def _aware(source: Source, context: Context) -> bytes:
     """Train quantization-aware; keep the epoch that scores best as a fake-quant model on the validation split."""
     from u3p_edge.quantize.finetune import train_qat
     from u3p_edge.runtime.keras import keras_session
     from u3p_edge.training.losses import dice_cross_entropy
 
+    data, recipe = context.data, context.recipe
     trained = train_qat(
         source.model,
         data.train.images,
@@ -214,7 +213,7 @@ def _aware(source: Source, data: ExportData, recipe: ExportRecipe, progress: Pro
         learning_rate=recipe.qat_learning_rate,
         seed=recipe.seed,
         keep_zeros=recipe.zeros is not None,
-        progress=progress,
+        progress=context.progress,
     )
     return converter.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.float_io)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from u3p_edge.errors import ModelError
@@ -19,10 +20,9 @@ from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.latency.cache import cached
 from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.pipeline.choices import read_choices, to_json
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
-from u3p_edge.pipeline.staging import Staging
-from u3p_edge.progress import Progress, Step
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.progress import Step, idle
 from u3p_edge.rewrite.engine import (
     REFERENCE,
     Selection,
@@ -73,7 +73,7 @@ class Network:
         return (f"{'Rewrites' if inexact else 'Exact rewrites'}, {how}: {listed}; {macs} an image.{warning}",)
 
 
-def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, progress: Progress) -> Network:
+def rewrite_source(source: Source, context: Context) -> Network:
     """Rewrite the source's network by the selected candidates, or leave it as it is where the recipe says so.
 
     Selections are kept in the staging folder, so that an interrupted export continues with the same network.
@@ -81,11 +81,12 @@ def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, progr
     Raises:
         ModelError: a recorded selection that does not fit this model.
     """
+    recipe = context.recipe
     if not recipe.rewrite:
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
     graph = fold_batch_norm(source.graph)
     try:
-        kept = staging.file("rewrites.json", lambda: to_json(_choices(graph, recipe, progress)).encode())
+        kept = context.staging.file("rewrites.json", lambda: to_json(_select(graph, context)).encode())
     except ModelError as error:
         if recipe.rewrites:
             raise
@@ -95,12 +96,19 @@ def rewrite_source(source: Source, recipe: ExportRecipe, staging: Staging, progr
     return Network(to_keras(new), new, choices, source.macs)
 
 
-def choices_for(graph: Graph, target: Target, step: Step, rules: Sequence[Rule] = RULES) -> tuple[Selection, ...]:
+def choices_for(
+    graph: Graph, target: Target, step: Step = idle, rules: Sequence[Rule] = RULES, cache: Path | None = None
+) -> tuple[Selection, ...]:
     """Select the fastest candidate in a target for every site of a folded graph, as long as the whole network gains by it.
 
-    `step` is called after every site.
+    Args:
+        graph: folded.
+        target: what the candidates are timed in.
+        step: called after every site.
+        rules: that give the candidates.
+        cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
     """
-    timed = cached(partial(measure_graphs, target=target), target)
+    timed = cached(partial(measure_graphs, target=target), target, cache)
 
     def clock(graphs: Sequence[Graph]) -> Sequence[float]:
         return timed([fuse_interpolated_sums(form) for form in graphs])  # as they are in the file
@@ -108,8 +116,9 @@ def choices_for(graph: Graph, target: Target, step: Step, rules: Sequence[Rule] 
     return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, step=step), clock)
 
 
-def _choices(graph: Graph, recipe: ExportRecipe, progress: Progress) -> tuple[Selection, ...]:
+def _select(graph: Graph, context: Context) -> tuple[Selection, ...]:
+    recipe = context.recipe
     if recipe.rewrites:
         return tuple(Selection(site, form, ()) for site, form in recipe.rewrites)
-    step = progress("Choose rewrites by timing them", len(find_sites(graph)))
-    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), step)
+    step = context.progress("Choose rewrites by timing them", len(find_sites(graph)))
+    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), step, cache=context.cache)

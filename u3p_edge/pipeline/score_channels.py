@@ -5,20 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from u3p_edge.data.calibration import calibration_indices
-from u3p_edge.data.load import Arrays
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
-from u3p_edge.progress import Progress
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.importance import Importance, magnitude, norm_scale, reconstruction, taylor
-from u3p_edge.recipes.recipe import ExportRecipe
 
 
-def score_channels(source: Source, train: Arrays, recipe: ExportRecipe, progress: Progress) -> Importance:
+def score_channels(source: Source, context: Context) -> Importance:
     """Score how much each channel matters, by the recipe's measure on calibration images."""
     from u3p_edge.training import sensitivity
 
+    recipe, train = context.recipe, context.data.train
     measure_name = "taylor" if recipe.pruning is None else recipe.pruning.importance
     graph = source.graph
     if measure_name == "magnitude":
@@ -30,7 +29,7 @@ def score_channels(source: Source, train: Arrays, recipe: ExportRecipe, progress
         return {group.name: rng.random(group.size) for group in find_groups(graph) if not group.frozen}
     chosen = list(calibration_indices(train, recipe.calibration_images))
     images, labels = train.images[chosen], train.labels[chosen]
-    step = progress("Judge channels", len(chosen))
+    step = context.progress("Judge channels", len(chosen))
     if measure_name == "taylor":
         # Folded: a kernel and the normalisation behind it would count the same change of the loss twice.
         folded = fold_batch_norm(graph)

@@ -9,24 +9,21 @@ from typing import Any
 from safetensors import numpy as safetensors
 
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.quantize import float_model_dice, one_hot
 from u3p_edge.pipeline.rewrite import Network
-from u3p_edge.pipeline.source import Source
-from u3p_edge.pipeline.staging import Staging
-from u3p_edge.progress import Progress
+from u3p_edge.quantize.zeros import Zeros
 from u3p_edge.recipes.recipe import ExportRecipe
 
 MB = 1_000_000
 
 
-def sparsify_source(
-    network: Network, source: Source, data: ExportData, recipe: ExportRecipe, staging: Staging, progress: Progress
-) -> Network:
+def sparsify_network(network: Network, context: Context) -> Network:
     """Set the network's small weights to zero and fine-tune it, as the recipe says; unchanged where it asks for no sparsity."""
-    if recipe.zeros is None:
+    zeros = context.recipe.zeros
+    if zeros is None:
         return network
-    kept = staging.file("zeros.safetensors", lambda: _weights(_sparsified(network, source, data, recipe, progress)))
+    kept = context.staging.file("zeros.safetensors", lambda: _weights(_train(network, zeros, context)))
     weights = safetensors.load(kept.read_bytes())
     model = to_keras(network.graph)
     model.set_weights([weights[str(place)] for place in range(len(weights))])
@@ -46,20 +43,19 @@ def describe_compression(int8: Path, recipe: ExportRecipe) -> tuple[str, ...]:
     )
 
 
-def _sparsified(network: Network, source: Source, data: ExportData, recipe: ExportRecipe, progress: Progress) -> Any:
+def _train(network: Network, zeros: Zeros, context: Context) -> Any:
     from u3p_edge.quantize.sparsity import Sparsity, sparsify
     from u3p_edge.training.losses import dice_cross_entropy
 
-    zeros = recipe.zeros
-    assert zeros is not None  # the caller looked
+    original, data = context.original, context.data
     return sparsify(
         to_keras(network.graph),
         data.train.images,
-        one_hot(data.train.labels, source.metadata.channels_out),
-        Sparsity(**dataclasses.asdict(zeros), seed=recipe.seed),
+        one_hot(data.train.labels, original.metadata.channels_out),
+        Sparsity(**dataclasses.asdict(zeros), seed=context.recipe.seed),
         loss=dice_cross_entropy,
-        validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
-        progress=progress,
+        validate=lambda model: float_model_dice(dataclasses.replace(original, model=model), data.val),
+        progress=context.progress,
     )
 
 

@@ -1,0 +1,35 @@
+"""What the stages of an export share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.source import Source
+from u3p_edge.pipeline.staging import Staging
+from u3p_edge.progress import Progress, silent
+from u3p_edge.recipes.recipe import ExportRecipe
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage of an export may read. A stage takes the network that it changes as a value of its own.
+
+    Args:
+        original: the float model as it was read; files are compared with it, and a pruned network learns from it.
+        data: the preprocessed splits.
+        recipe: the options.
+        staging: where a stage keeps what an interrupted export continues with.
+        progress: shows the stages.
+        device: a latency table of another device, for pruning; None for this machine.
+        cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
+    """
+
+    original: Source
+    data: ExportData
+    recipe: ExportRecipe
+    staging: Staging
+    progress: Progress = silent
+    device: Path | None = None
+    cache: Path | None = None
