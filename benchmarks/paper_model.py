@@ -23,9 +23,10 @@ from real_data import machine_of, results_folder
 from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import peak_memory
-from u3p_edge.benchmark.result import ArtifactResult, RunResult, save_result
+from u3p_edge.benchmark.result import ArtifactResult, RunResult
+from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
-from u3p_edge.benchmark.timing import latencies
+from u3p_edge.benchmark.timing import time_sessions
 from u3p_edge.cli.progress import stages
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph import memory
@@ -88,7 +89,9 @@ def main() -> None:
         paths = {path.name: path for path in (reference, int8)}
         image = np.random.default_rng(0).random((320, 320, 1), dtype=np.float32)
         sessions = [open_session(path, 1) for path in paths.values()]
-        taken = latencies(sessions, image, 1, rounds=given.rounds, warmup=1, step=progress("Time at 1 thread", given.rounds))
+        taken = time_sessions(
+            sessions, image, 1, rounds=given.rounds, warmup=1, step=progress("Time at 1 thread", given.rounds)
+        )
         step = progress("Weigh in fresh processes", 3 * len(paths))
         results = []
         for (name, path), session, latency in zip(paths.items(), sessions, taken, strict=True):

@@ -28,7 +28,7 @@ from pruning_controls import Case, pruning_of, told
 from real_data import machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, write_json, write_text
-from u3p_edge.benchmark.result import save_result
+from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.cli.progress import stages
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node

@@ -30,7 +30,8 @@ from real_data import HERE, command, machine_of, results_folder
 
 from u3p_edge.artifact import make_folder, read_json, write_json, write_text
 from u3p_edge.benchmark.paired import paired_loss
-from u3p_edge.benchmark.result import RunResult, save_result
+from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.benchmark.suite import Measured as Compared

@@ -22,18 +22,20 @@ import numpy as np
 from networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, write_files
 from real_data import machine_of, results_folder
 
+from benchmarks.lib.core_distance import near, shortest_time, time_messages
 from u3p_edge.artifact import make_folder, sha256_of, write_text
-from u3p_edge.benchmark.core_distance import near, shortest_time
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import peak_memory
-from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult, save_result
+from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult
+from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
-from u3p_edge.benchmark.timing import MINIMUM_ROUNDS, latencies
+from u3p_edge.benchmark.timing import time_sessions
 from u3p_edge.cli.progress import stages
 from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
 from u3p_edge.pipeline.choices import to_json
@@ -59,7 +61,10 @@ def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, pro
     for threads in (1, 2):
         sessions = {name: open_(path, threads) for name, (path, open_) in opened.items()}
         step = progress(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
-        timed = latencies(list(sessions.values()), image, threads, rounds=rounds, warmup=1, step=step)
+        with time_messages(threads) as measure_distance:
+            timed = time_sessions(
+                list(sessions.values()), image, threads, rounds=rounds, warmup=1, step=step, covariate=measure_distance
+            )
         for (name, session), latency in zip(sessions.items(), timed, strict=True):
             path = opened[name][0]
             fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
@@ -79,7 +84,7 @@ def speed_table(result: RunResult) -> str:
     """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds.
 
     At two threads, samples whose cores shared a cache and others stand apart, and each has the ratio of its medians: see
-    `u3p_edge.benchmark.core_distance`. Too few of them for a spread are counted instead.
+    `benchmarks.lib.core_distance`. Too few of them for a spread are counted instead.
     """
     rows = [
         "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",

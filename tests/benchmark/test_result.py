@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.support.paths import REPOSITORY
 from tests.support.sample_results import result
-from u3p_edge.benchmark.result import Accuracy, Distances, Latency, Memory, RunResult, read_result, save_result
+from u3p_edge.benchmark.result import Accuracy, Distances, Latency, Memory, RunResult
+from u3p_edge.benchmark.result_file import read_result, save_result
 from u3p_edge.errors import ArtifactError, ConfigError
 
 
@@ -38,16 +39,36 @@ def test_json_brings_it_back_exactly(
     assert read_result(path) == value
 
 
-def test_messages_between_cores_are_one_a_sample_or_none(tmp_path: Path) -> None:
+def test_covariates_are_one_a_sample_or_none(tmp_path: Path) -> None:
     value = result()
     timed = Latency(2, (1.0, 2.0), (110.0, 300.0))
     only = dataclasses.replace(value.artifacts[0], latencies=(timed,))
     save_result(tmp_path / "result.json", dataclasses.replace(value, artifacts=(only,)))
     assert read_result(tmp_path / "result.json").artifacts[0].latencies == (timed,)
-    with pytest.raises(ConfigError, match="a sample, or none"):
+    with pytest.raises(ConfigError, match="for each sample, or none"):
         Latency(2, (1.0, 2.0), (110.0,))
     with pytest.raises(ConfigError, match="NaN"):
         Latency(2, (1.0,), (float("nan"),))
+
+
+def test_a_result_of_version_1_is_read(tmp_path: Path) -> None:
+    value, path = result(), tmp_path / "result.json"
+    only = dataclasses.replace(value.artifacts[0], latencies=(Latency(2, (1.0, 2.0), (110.0, 300.0)),))
+    value = dataclasses.replace(value, artifacts=(only,))
+    save_result(path, value)
+    text = path.read_text()
+    assert '"schema": 2' in text
+    path.write_text(text.replace('"schema": 2', '"schema": 1').replace('"covariate"', '"handoff_ns"'))
+    assert read_result(path) == value
+    path.write_text(path.read_text().replace('"latencies"', '"lateness"'))
+    with pytest.raises(ArtifactError, match="is not a benchmark result"):
+        read_result(path)
+
+
+def test_every_kept_result_is_read() -> None:
+    kept = [*REPOSITORY.glob("benchmarks/results/*/*/report.json"), *REPOSITORY.glob("benchmarks/results/*/*/result.json")]
+    assert len(kept) > 5
+    assert all(read_result(path).threads for path in kept)
 
 
 def test_distances_are_kept_and_a_result_without_them_is_still_read(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.small_artifacts import Zoo, picture
 from u3p_edge.benchmark.statistics import ratio
-from u3p_edge.benchmark.timing import CHECKED, MINIMUM_ROUNDS, interleave
+from u3p_edge.benchmark.timing import CHECKED, time_sessions
+from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.runtime import open_session
 from u3p_edge.runtime.base import FloatArray
 
@@ -56,29 +57,29 @@ IMAGE = np.zeros((16, 16, 1), np.float32)
 def test_the_second_run_of_a_pair_is_the_sample() -> None:
     clock = Clock()
     sessions = workers(clock, [], a=[9.0, 1.0], b=[7.0, 2.0])
-    found = interleave(sessions, IMAGE, rounds=5, warmup=0, clock=clock)
-    assert [samples.ms for samples in found] == [(1.0,) * 5, (2.0,) * 5]
-    assert [samples.beside for samples in found] == [(0.0,) * 5] * 2
+    found = time_sessions(sessions, IMAGE, 1, rounds=5, warmup=0, clock=clock)
+    assert [samples.samples_ms for samples in found] == [(1.0,) * 5, (2.0,) * 5]
+    assert [samples.covariate for samples in found] == [(), ()]
 
 
 def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> None:
     clock, log = Clock(), []
     readings = iter([1.0, 5.0, 4.0, 3.0] + 16 * [2.0])
 
-    def beside() -> float:
+    def read() -> float:
         log.append("?")
         clock.now += 10**9  # is not timed
         return next(readings)
 
-    found = interleave(workers(clock, log, a=[1], b=[1]), IMAGE, rounds=5, warmup=1, clock=clock, beside=beside)
+    found = time_sessions(workers(clock, log, a=[1], b=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock, covariate=read)
     assert "".join(log).startswith("ab" + "?aa??bb?" + "?bb??aa?")
-    assert [samples.beside for samples in found] == [(5.0, *4 * [2.0]), (4.0, *4 * [2.0])]
-    assert [samples.ms for samples in found] == [(1.0,) * 5] * 2
+    assert [samples.covariate for samples in found] == [(5.0, *4 * [2.0]), (4.0, *4 * [2.0])]
+    assert [samples.samples_ms for samples in found] == [(1.0,) * 5] * 2
 
 
 def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
     clock, log = Clock(), []
-    interleave(workers(clock, log, a=[1], b=[1], c=[1]), IMAGE, rounds=5, warmup=1, clock=clock)
+    time_sessions(workers(clock, log, a=[1], b=[1], c=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock)
     assert "".join(log) == "abc" + "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc" + "bbccaa"
 
 
@@ -86,23 +87,23 @@ def test_a_budget_ends_it_but_not_before_a_spread_can_be_told() -> None:
     clock, told = Clock(), []
     sessions = workers(clock, [], a=[500.0])
     # A round is two calls of half a second.
-    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=8, clock=clock)[0].ms) == 8
-    assert len(interleave(sessions, IMAGE, rounds=100, warmup=0, seconds=0, clock=clock)[0].ms) == MINIMUM_ROUNDS
-    interleave(sessions, IMAGE, rounds=6, clock=clock, step=lambda: told.append(1))
+    assert len(time_sessions(sessions, IMAGE, 1, rounds=100, warmup=0, seconds=8, clock=clock)[0].samples_ms) == 8
+    assert len(time_sessions(sessions, IMAGE, 1, rounds=100, warmup=0, seconds=0, clock=clock)[0].samples_ms) == MINIMUM_ROUNDS
+    time_sessions(sessions, IMAGE, 1, rounds=6, clock=clock, step=lambda: told.append(1))
     assert len(told) == 6
 
 
 def test_a_clock_that_stands_still_gives_no_zero() -> None:
     clock = Clock()
-    assert min(interleave(workers(clock, [], a=[0.0]), IMAGE, rounds=5, clock=clock)[0].ms) > 0
+    assert min(time_sessions(workers(clock, [], a=[0.0]), IMAGE, 1, rounds=5, clock=clock)[0].samples_ms) > 0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_real_sessions_are_timed(zoo: Zoo, threads: int) -> None:
     sessions = [open_session(zoo.path(kind), threads) for kind in ("float32.tflite", "int8.tflite", "int8.onnx")]
-    found = interleave(sessions, picture(), rounds=5)
-    assert [len(samples.ms) for samples in found] == [5, 5, 5]
-    assert all(sample > 0 for samples in found for sample in samples.ms)
+    found = time_sessions(sessions, picture(), threads, rounds=5)
+    assert [len(samples.samples_ms) for samples in found] == [5, 5, 5]
+    assert all(sample > 0 for samples in found for sample in samples.samples_ms)
 
 
 def noisy(spread: float, seed: int, count: int = 4000) -> list[float]:
@@ -114,24 +115,26 @@ def noisy(spread: float, seed: int, count: int = 4000) -> list[float]:
 def test_rounds_go_on_until_the_ratio_is_certain(spread: float, until: float) -> None:
     clock = Clock()
     sessions = workers(clock, [], a=noisy(spread, 1), b=noisy(spread, 2), c=noisy(spread, 3))
-    found = interleave(sessions, IMAGE, rounds=10, warmup=0, until=until, reference=1, clock=clock)
-    rounds = len(found[0].ms)
+    found = time_sessions(sessions, IMAGE, 1, rounds=10, warmup=0, until=until, reference=1, clock=clock)
+    rounds = len(found[0].samples_ms)
     assert rounds > 10
-    assert all(ratio(found[i].ms, found[1].ms).uncertainty <= until for i in (0, 2))
+    assert all(ratio(found[i].samples_ms, found[1].samples_ms).uncertainty <= until for i in (0, 2))
     # One look before, at least one of the two was not certain.
-    before = [ratio(found[i].ms[: rounds - CHECKED], found[1].ms[: rounds - CHECKED]).uncertainty for i in (0, 2)]
+    before = [
+        ratio(found[i].samples_ms[: rounds - CHECKED], found[1].samples_ms[: rounds - CHECKED]).uncertainty for i in (0, 2)
+    ]
     assert max(before) > until
 
 
 def test_rounds_end_with_the_time_though_nothing_is_certain() -> None:
     clock = Clock()
     sessions = workers(clock, [], a=noisy(0.5, 1), b=noisy(0.5, 2))
-    found = interleave(sessions, IMAGE, rounds=10, warmup=0, until=1e-4, seconds=2.0, clock=clock)
+    found = time_sessions(sessions, IMAGE, 1, rounds=10, warmup=0, until=1e-4, seconds=2.0, clock=clock)
     # Both sessions run twice a round, some 10 ms a run: about 50 rounds.
-    assert 30 < len(found[0].ms) < 70
+    assert 30 < len(found[0].samples_ms) < 70
 
 
 def test_what_is_certain_takes_no_more_rounds_than_asked_for() -> None:
     clock = Clock()
     sessions = workers(clock, [], a=[10.0], b=[20.0])
-    assert len(interleave(sessions, IMAGE, rounds=12, warmup=0, until=0.01, clock=clock)[0].ms) == 12
+    assert len(time_sessions(sessions, IMAGE, 1, rounds=12, warmup=0, until=0.01, clock=clock)[0].samples_ms) == 12

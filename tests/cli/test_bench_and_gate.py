@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.support.sample_results import result
 from tests.support.small_artifacts import Zoo, picture, truth
-from u3p_edge.benchmark.result import read_result, save_result
+from u3p_edge.benchmark.result_file import read_result, save_result
 from u3p_edge.cli.bench import bench, command_line, show
 from u3p_edge.cli.gate import gate
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError

@@ -24,7 +24,7 @@ from u3p_edge.latency.table.measure import list_points
 from u3p_edge.latency.table.predict import predict_latency
 from u3p_edge.latency.table.table import LatencyTable, TableCheck, read_latency_table
 
-HASTE = {"MAXIMUM_ROUNDS": 2, "MINIMUM_ROUNDS": 1, "SAMPLE_MS": 0.05}
+HASTE = {"MAXIMUM_ROUNDS": 2, "SAMPLE_MS": 0.05}
 """Few and short samples: nothing here looks at what they say."""
 
 
@@ -33,7 +33,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in HASTE.items():
         monkeypatch.setattr(probe, name, value)
     monkeypatch.setattr(quiet_timer, "PASSES", 1)
-    monkeypatch.setattr(quiet_timer, "YARD_MS", 0.1)
+    monkeypatch.setattr(quiet_timer, "REFERENCE_MS", 0.1)
     monkeypatch.setenv("U3P_EDGE_CACHE", str(tmp_path / "cache"))
 
 
@@ -137,7 +137,7 @@ def test_it_needs_the_runtime_alone(zoo: Zoo, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom u3p_edge.latency import probe, quiet_timer\n"
         f"for name, value in {HASTE!r}.items(): setattr(probe, name, value)\n"
-        "quiet_timer.PASSES, quiet_timer.YARD_MS = 1, 0.1\n"
+        "quiet_timer.PASSES, quiet_timer.REFERENCE_MS = 1, 0.1\n"
         f"sys.argv = ['u3p-edge', 'device', 'profile', {str(zoo.path('int8.tflite'))!r}, '--quick', '--out', {str(out)!r}]\n"
         "from u3p_edge.cli.main import main; main()"
     )

@@ -100,7 +100,7 @@ def test_a_word_that_is_no_command_or_option_ends_with_2(program: Program, tmp_p
 
 def test_gate_ends_with_0_1_or_3(program: Program, tmp_path: Path) -> None:
     from tests.support.sample_results import result
-    from u3p_edge.benchmark.result import save_result
+    from u3p_edge.benchmark.result_file import save_result
 
     kept, worse, other = (tmp_path / f"{name}.json" for name in ("kept", "worse", "other"))
     save_result(kept, result())

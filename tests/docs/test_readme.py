@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 from u3p_edge.artifact import read_json
-from u3p_edge.benchmark.result import read_result
+from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.pipeline.quantize import QuantizationChoice
 from u3p_edge.recipes.named import read_export_recipe
 from u3p_edge.report.markdown import summary_header, summary_rows

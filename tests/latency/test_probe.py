@@ -13,7 +13,8 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.export.tflite import schema
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import probe
-from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Target, interleave_calls, measure_graphs, to_file
+from u3p_edge.latency.clock import MINIMUM_ROUNDS
+from u3p_edge.latency.probe import MAXIMUM_ROUNDS, Target, measure_graphs, time_calls, to_file
 
 Weights = dict[str, np.ndarray]
 
@@ -58,7 +59,7 @@ def test_what_is_far_slower_is_left_out_of_the_rounds(monkeypatch: pytest.Monkey
         seen.append(len(calls))
         return tuple((0.0,) for _ in calls)  # less than anything takes, so that it can be told apart
 
-    monkeypatch.setattr(probe, "interleave_calls", watched)
+    monkeypatch.setattr(probe, "time_calls", watched)
     near, far = measure_graphs((convolution(16), convolution(128)), Target("float32"))
     assert seen == [1]
     assert near == 0.0
@@ -85,7 +86,7 @@ class Clock:
 
 def test_every_round_times_all_in_turn() -> None:
     clock = Clock()
-    timed = interleave_calls((clock.worker("a", 100), clock.worker("b", 300)), (100, 300), clock)
+    timed = time_calls((clock.worker("a", 100), clock.worker("b", 300)), (100, 300), clock)
     # 0.4 s for each of two graphs is up before the fifth round of 400 ms, and fewer than five say nothing.
     assert timed == ((100.0,) * MINIMUM_ROUNDS, (300.0,) * MINIMUM_ROUNDS)
     assert "".join(clock.log) == "abbaabbaab", "long runs are not preceded by one that is not timed"
@@ -93,7 +94,7 @@ def test_every_round_times_all_in_turn() -> None:
 
 def test_short_graphs_are_repeated_within_a_sample() -> None:
     clock = Clock()
-    ((*samples,),) = interleave_calls((clock.worker("a", 0.01),), (0.01,), clock)
+    ((*samples,),) = time_calls((clock.worker("a", 0.01),), (0.01,), clock)
     assert len(samples) == MAXIMUM_ROUNDS
     assert samples == pytest.approx([0.01] * MAXIMUM_ROUNDS)
     # A sample of 2 ms is 200 runs of 0.01 ms; one run before all, and one before each sample, is not timed.
@@ -101,5 +102,5 @@ def test_short_graphs_are_repeated_within_a_sample() -> None:
 
 
 def test_a_clock_that_does_not_move_gives_no_zero() -> None:
-    (samples,) = interleave_calls((lambda: None,), (1.0,), lambda: 0)
+    (samples,) = time_calls((lambda: None,), (1.0,), lambda: 0)
     assert min(samples) > 0

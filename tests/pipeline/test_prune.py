@@ -22,7 +22,7 @@ from tests.support.latency_tables import DEVICE
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json, read_manifest
-from u3p_edge.benchmark.result import read_result
+from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.reader import read_graph

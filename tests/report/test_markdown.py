@@ -158,20 +158,6 @@ def test_a_pipe_in_a_name_does_not_break_the_table() -> None:
     assert "Dice a\\|b" in text
 
 
-def test_samples_whose_cores_shared_no_cache_are_counted() -> None:
-    def told(far: int) -> str:
-        messages = tuple(300.0 if i < far else 110.0 for i in range(20))
-        artifacts = tuple(
-            dataclasses.replace(a, latencies=(a.latencies[0], Latency(2, a.latencies[1].samples_ms, messages)))
-            for a in result().artifacts
-        )
-        return render(dataclasses.replace(result(), artifacts=artifacts))
-
-    assert "at 2 threads the two shared no cache in 14 of 40 samples" in told(7)
-    assert "shared no cache" not in told(0)
-    assert "shared no cache" not in render(result())
-
-
 def test_nothing_measured_is_nothing_claimed() -> None:
     text = render(bare())
     assert "Dice" not in text

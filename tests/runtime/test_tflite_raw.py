@@ -10,7 +10,7 @@ from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.runtime.tflite_raw import left_to_slow_kernels, open_bare
+from u3p_edge.runtime.tflite_raw import left_to_slow_kernels, open_raw
 
 
 def lone_relu() -> Graph:
@@ -39,4 +39,4 @@ def test_a_lone_relu_is_left_behind_in_int8_alone() -> None:
 
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(ModelError, match="LiteRT cannot run"):
-        open_bare(b"nothing of the kind")
+        open_raw(b"nothing of the kind")

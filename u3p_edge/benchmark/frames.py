@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark.result import Frames
-from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
 from u3p_edge.config import Preprocessing
 from u3p_edge.data.fit_notes import Original
+from u3p_edge.latency.clock import Clock, interleave
 from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.segment import predict_frame
@@ -26,7 +27,7 @@ def time_frames(
     rounds: int,
     seconds: float = float("inf"),
     step: Step = idle,
-    clock: Callable[[], int] = time.perf_counter_ns,
+    clock: Clock = time.perf_counter_ns,
 ) -> tuple[Frames, ...]:
     """Time whole frames with each session, one sample per round; sessions take turns, starting with another in each round.
 
@@ -37,22 +38,24 @@ def time_frames(
         rounds: number of rounds at most, after one warm-up round that is discarded.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
         step: called after each round.
-        clock: returns nanoseconds that never decrease.
+        clock: see `Clock`.
     """
-    kept: list[list[tuple[float, float, float]]] = [[] for _ in sessions]
     for session in sessions:
         predict_frame(session, pixels)
-    begin = clock()
-    for number in range(rounds):
-        if number >= MINIMUM_ROUNDS and clock() - begin >= seconds * 1e9:
-            break
-        for turn in range(len(sessions)):
-            which = (turn + number) % len(sessions)
-            frame = predict_frame(sessions[which], pixels, clock)
-            kept[which].append((frame.prepare_ms, frame.network_ms, frame.restore_ms))
-        step()
+    taken = interleave(
+        [partial(_sample, session, pixels, clock) for session in sessions],
+        lambda done: len(done) < rounds,
+        seconds=seconds,
+        clock=clock,
+        step=step,
+    )
     size = (pixels.shape[0], pixels.shape[1])
-    return tuple(Frames(threads, size, *zip(*samples, strict=True)) for samples in kept)
+    return tuple(Frames(threads, size, *zip(*samples, strict=True)) for samples in taken)
+
+
+def _sample(session: Session, pixels: npt.NDArray[np.uint8], clock: Clock) -> tuple[float, float, float]:
+    frame = predict_frame(session, pixels, clock)
+    return frame.prepare_ms, frame.network_ms, frame.restore_ms
 
 
 def frame_pixels(originals: Sequence[Original], preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:

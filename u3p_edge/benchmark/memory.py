@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
-from u3p_edge.benchmark import child
+import u3p_edge
 from u3p_edge.benchmark.result import Memory
 from u3p_edge.errors import ModelError
 from u3p_edge.progress import Step, idle
@@ -31,11 +33,14 @@ def peak_memory(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = 
 
 
 def _probe(path: Path, threads: int) -> dict[str, float] | None:
-    command = child.command("memory_probe", path, threads)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=child.environment())
+    command = [sys.executable, "-m", "u3p_edge.benchmark.memory_probe", str(path), str(threads)]
+    # The child then finds this very package, installed or not.
+    search = os.pathsep.join(filter(None, (str(Path(u3p_edge.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+    variables = {**os.environ, "PYTHONPATH": search}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode == 0:
-        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        sample: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return sample
     reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     if "does not tell the peak memory" in reason:
         return None

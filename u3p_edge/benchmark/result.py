@@ -1,24 +1,20 @@
 """The result of one benchmark run: raw samples together with the machine they come from, never a lone number.
 
-MB is 10^6 bytes throughout. The JSON form is strict: an unknown, missing or non-finite value is an error.
+MB is 10^6 bytes throughout. `u3p_edge.benchmark.result_file` writes and reads a result as JSON.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from u3p_edge.artifact import read_json, write_json
-from u3p_edge.config import from_dict
-from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.errors import ConfigError
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of the JSON form. `read_result` also reads version 1, in which `Latency.covariate` is called `handoff_ns`."""
 
 Scores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
@@ -54,18 +50,20 @@ class Latency:
     """Milliseconds of the network alone, one sample per round; the rounds of all artifacts of a run are interleaved.
 
     Args:
-        handoff_ns: core-to-core latency in nanoseconds, measured next to each sample, see `benchmark.core_distance`; empty if
-            it was not measured.
+        threads: number of threads of the runtime.
+        samples_ms: the samples, in the order of the rounds.
+        covariate: a value read next to each sample that may explain it, such as the core-to-core latency in nanoseconds; the
+            benchmark that reads it says what it is. Empty if there is none.
     """
 
     threads: int
     samples_ms: tuple[float, ...]
-    handoff_ns: tuple[float, ...] = ()
+    covariate: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _finite("latency", (*self.samples_ms, *self.handoff_ns))
-        if self.handoff_ns and len(self.handoff_ns) != len(self.samples_ms):
-            raise ConfigError("a latency has one time of a message between the cores a sample, or none")
+        _finite("latency", (*self.samples_ms, *self.covariate))
+        if self.covariate and len(self.covariate) != len(self.samples_ms):
+            raise ConfigError("a latency must have one covariate for each sample, or none")
         if not self.samples_ms or min(self.samples_ms) <= 0:
             raise ConfigError("a latency must have samples, all above 0 ms")
 
@@ -250,26 +248,6 @@ class RunResult:
         """Latency of the float reference at that number of threads."""
         reference = self.get(self.reference)
         return None if reference is None else reference.latency(threads)
-
-
-def save_result(path: Path, result: RunResult) -> None:
-    """Write a result as JSON, whole or not at all. Raises ArtifactError."""
-    write_json(path, dataclasses.asdict(result))
-
-
-def to_json(result: RunResult) -> str:
-    """Return a result as indented JSON text, as `save_result` writes it."""
-    return json.dumps(dataclasses.asdict(result), indent=2, sort_keys=True, allow_nan=False)
-
-
-def read_result(path: Path) -> RunResult:
-    """Read a result that `save_result` wrote. Raises ArtifactError that names the file."""
-    try:
-        return from_dict(RunResult, read_json(path))
-    except ConfigError as error:
-        raise ArtifactError(
-            f"{path} is not a benchmark result: {error}", mend="Make one with `u3p-edge bench --save`."
-        ) from error
 
 
 def _finite(what: str, values: Iterable[float | None]) -> None:

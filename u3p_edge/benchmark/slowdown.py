@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from u3p_edge.benchmark.ceilings import thread_count
 from u3p_edge.benchmark.checks import Check, Outcome
-from u3p_edge.benchmark.core_distance import shares_cache, shortest_time
 from u3p_edge.benchmark.matching import Pair
-from u3p_edge.benchmark.result import ArtifactResult, Latency
+from u3p_edge.benchmark.result import ArtifactResult
 from u3p_edge.benchmark.statistics import Interval, ratio_change, rounds_to_decide
-from u3p_edge.benchmark.timing import MINIMUM_ROUNDS
+from u3p_edge.latency.clock import MINIMUM_ROUNDS
 
 
 def check_latency(
@@ -42,12 +41,8 @@ def _compare(
         return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
     if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
         return "inconclusive", f"fewer than {MINIMUM_ROUNDS} rounds say nothing of the spread"
-    shortest = shortest_time((old, old_float, new, new_float))
-    before_ms, after_ms = (_alike(pair, shortest) for pair in ((old, old_float), (new, new_float)))
-    rounds = min(len(before_ms[0]), len(after_ms[0]))
-    if rounds < MINIMUM_ROUNDS:
-        return "incomparable", f"in fewer than {MINIMUM_ROUNDS} rounds of one of the runs did the two cores share a cache"
-    return _decide(ratio_change(before_ms, after_ms), limit, rounds)
+    change = ratio_change((old.samples_ms, old_float.samples_ms), (new.samples_ms, new_float.samples_ms))
+    return _decide(change, limit, min(len(old.samples_ms), len(new.samples_ms)))
 
 
 def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
@@ -63,12 +58,3 @@ def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
     wanted = rounds_to_decide(rounds, change, limit)
     more = "the median is at the limit itself" if wanted is None else f"about {wanted} rounds in both runs would decide"
     return "inconclusive", f"{measured}: {rounds} rounds do not decide, {more}"
-
-
-def _alike(pair: tuple[Latency, Latency], shortest: float | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the samples of two artifacts from the rounds with a shared cache; from all rounds if that was not measured."""
-    own, other = (entry.samples_ms for entry in pair)
-    if shortest is None:
-        return own, other
-    rounds = shares_cache(pair, shortest)
-    return tuple(own[i] for i in rounds), tuple(other[i] for i in rounds)

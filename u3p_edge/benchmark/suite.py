@@ -18,6 +18,7 @@ from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS, Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
+from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.progress import Progress, silent
 from u3p_edge.runtime import Session, open_session
 
@@ -48,10 +49,8 @@ class Settings:
     max_memory_mb: float | None = MAX_MEMORY_MB
 
     def __post_init__(self) -> None:
-        if self.rounds < timing.MINIMUM_ROUNDS:
-            raise ConfigError(
-                f"{self.rounds} rounds are too few to tell a spread", mend=f"Use {timing.MINIMUM_ROUNDS} or more."
-            )
+        if self.rounds < MINIMUM_ROUNDS:
+            raise ConfigError(f"{self.rounds} rounds are too few to tell a spread", mend=f"Use {MINIMUM_ROUNDS} or more.")
         if any(not 1 <= threads <= MAX_THREADS for threads in self.threads):
             raise ConfigError(f"threads {self.threads} must be 1 to {MAX_THREADS}")
 
@@ -238,7 +237,7 @@ def _with_latency(
     sessions = [open_session(path, threads, max_memory_mb=None) for path in paths.values()]
     image = _timing_image(sessions[0], data)
     stage = f"Time at {threads} thread{'s' if threads > 1 else ''}"
-    latencies = timing.latencies(
+    latencies = timing.time_sessions(
         sessions,
         image,
         threads,

@@ -74,7 +74,7 @@ def bench(
         u3p-edge bench model.float32.tflite model.int8.tflite --data FOLDER --save result.json
     """
     from u3p_edge.artifact import write_text
-    from u3p_edge.benchmark.result import save_result, to_json
+    from u3p_edge.benchmark.result_file import save_result, to_json
     from u3p_edge.benchmark.suite import Settings, default_threads, measure
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.labels import LabelRule, parse_mapping

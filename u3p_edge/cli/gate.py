@@ -84,7 +84,7 @@ def gate(
     from u3p_edge.benchmark import compare
     from u3p_edge.benchmark.ceilings import Ceilings
     from u3p_edge.benchmark.checks import EVERYTHING, Tolerances
-    from u3p_edge.benchmark.result import read_result
+    from u3p_edge.benchmark.result_file import read_result
     from u3p_edge.report import verdict as reports
     from u3p_edge.report.github import append_summary
 

@@ -13,23 +13,25 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from statistics import median
 
 from u3p_edge.errors import ConfigError
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.clock import Clock, interleave, milliseconds
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.substitutes import make_timeable
-from u3p_edge.runtime.tflite_raw import PACKAGE, open_bare
+from u3p_edge.runtime.tflite_raw import open_raw
 
 NUMBERS = ("int8", "float32")
-RUNTIMES = {"tflite": PACKAGE}
+PACKAGES = {"tflite": "ai-edge-litert"}
 """Runtimes that a graph can be timed in, and the package of each."""
 
-MINIMUM_ROUNDS, MAXIMUM_ROUNDS = 5, 25
+MAXIMUM_ROUNDS = 25
 SECONDS = 0.4
-"""Time budget for the rounds, per graph; `MINIMUM_ROUNDS` are taken in any case."""
+"""Time budget for the rounds, per graph; see `interleave`."""
 
 NEAR = 2.0
 """A graph that takes at least this many times the fastest graph's time is not timed any further."""
@@ -42,9 +44,6 @@ LONG_MS = 20.0
 
 Statistic = Callable[[Sequence[float]], float]
 
-Clock = Callable[[], int]
-"""Returns nanoseconds that never decrease."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -53,7 +52,7 @@ class Target:
     Args:
         number: number type of the arithmetic, "int8" or "float32".
         threads: at least 1.
-        runtime: a key of `RUNTIMES`.
+        runtime: a key of `PACKAGES`.
 
     Raises:
         ConfigError: a value is not allowed.
@@ -64,7 +63,7 @@ class Target:
     runtime: str = "tflite"
 
     def __post_init__(self) -> None:
-        for what, value, known in (("number type", self.number, NUMBERS), ("runtime", self.runtime, tuple(RUNTIMES))):
+        for what, value, known in (("number type", self.number, NUMBERS), ("runtime", self.runtime, tuple(PACKAGES))):
             if value not in known:
                 raise ConfigError(f"graphs cannot be timed in the {what} {value!r}", mend=f"Use {' or '.join(known)}.")
         if self.threads < 1:
@@ -74,7 +73,7 @@ class Target:
     def version(self) -> str:
         """Version of the runtime's package; empty if it is not installed."""
         try:
-            return metadata.version(RUNTIMES[self.runtime])
+            return metadata.version(PACKAGES[self.runtime])
         except metadata.PackageNotFoundError:
             return ""
 
@@ -107,54 +106,35 @@ def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = medi
     """Measure the milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure_graphs` does."""
     rough: list[float] = []
     for file in files:
-        rough.append(_rough(open_bare(file, threads).run, min(rough, default=math.inf)))
-    near = [place for place, took in enumerate(rough) if took < NEAR * min(rough)]
-    models = [open_bare(files[place], threads) for place in near]
-    samples = interleave_calls([model.run for model in models], [rough[place] for place in near])
-    timed = dict(zip(near, map(statistic, samples), strict=True))
-    return tuple(timed.get(place, took) for place, took in enumerate(rough))
+        rough.append(_rough(open_raw(file, threads).run, min(rough, default=math.inf)))
+    close = [index for index, ms in enumerate(rough) if ms < NEAR * min(rough)]
+    models = [open_raw(files[index], threads) for index in close]
+    samples = time_calls([model.run for model in models], [rough[index] for index in close])
+    timed = dict(zip(close, map(statistic, samples), strict=True))
+    return tuple(timed.get(index, ms) for index, ms in enumerate(rough))
 
 
-def interleave_calls(
+def time_calls(
     calls: Sequence[Callable[[], None]], rough: Sequence[float], clock: Clock = time.perf_counter_ns
 ) -> tuple[tuple[float, ...], ...]:
-    """Measure the milliseconds of each call, one sample per round. The calls take turns; each round starts with another one.
+    """Measure the milliseconds of each call in interleaved rounds: one sample per round, of one or more runs.
 
     Args:
         calls: the calls to time, at least one.
         rough: about how many milliseconds each call takes.
         clock: see `Clock`.
     """
-    repeats = [max(1, round(SAMPLE_MS / took)) for took in rough]
-    for call, took in zip(calls, rough, strict=True):
-        _settle(call, took)
-    rounds: list[list[float]] = []
-    end = clock() + SECONDS * 1e9 * len(calls)
-    while len(rounds) < MAXIMUM_ROUNDS and (len(rounds) < MINIMUM_ROUNDS or clock() < end):
-        samples = [0.0] * len(calls)
-        for turn in range(len(calls)):
-            place = (turn + len(rounds)) % len(calls)
-            _settle(calls[place], rough[place])
-            samples[place] = _milliseconds(calls[place], repeats[place], clock)
-        rounds.append(samples)
-    return tuple(zip(*rounds, strict=True))
+    for call, ms in zip(calls, rough, strict=True):
+        if ms < LONG_MS:
+            call()
+    candidates = [
+        partial(milliseconds, call, clock, repeats=max(1, round(SAMPLE_MS / ms)), warm_up=ms < LONG_MS)
+        for call, ms in zip(calls, rough, strict=True)
+    ]
+    return interleave(candidates, lambda done: len(done) < MAXIMUM_ROUNDS, seconds=SECONDS * len(calls), clock=clock)
 
 
 def _rough(call: Callable[[], None], best: float) -> float:
     """Return the shorter of two runs, as the first also touches all memory for the first time; the first alone if too slow."""
-    first = _milliseconds(call, 1, time.perf_counter_ns)
-    return first if first > 2 * NEAR * best else min(first, _milliseconds(call, 1, time.perf_counter_ns))
-
-
-def _settle(call: Callable[[], None], took: float) -> None:
-    """Warm up: one untimed run refills the caches and outlasts the previous network's threads, which spin for a while."""
-    if took < LONG_MS:
-        call()
-
-
-def _milliseconds(call: Callable[[], None], repeats: int, clock: Clock) -> float:
-    begin = clock()
-    for _ in range(repeats):
-        call()
-    # If the clock is too coarse to see the calls, count 1 ns: zero would make a ratio infinite.
-    return max(clock() - begin, 1) / 1e6 / repeats
+    first = milliseconds(call)
+    return first if first > 2 * NEAR * best else min(first, milliseconds(call))

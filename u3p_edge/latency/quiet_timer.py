@@ -22,9 +22,10 @@ import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.cache import FILE, Measure, cached, default_folder
-from u3p_edge.latency.probe import Clock, Target, interleave_calls, to_file
+from u3p_edge.latency.clock import Clock, milliseconds
+from u3p_edge.latency.probe import Target, time_calls, to_file
 from u3p_edge.progress import Step
-from u3p_edge.runtime.tflite_raw import BareModel, open_bare
+from u3p_edge.runtime.tflite_raw import RawModel, open_raw
 
 FOLDER = "device"
 """Subfolder of the cache; a number is appended for each later pass that takes times again."""
@@ -39,7 +40,7 @@ PATIENCE = 30.0
 WAIT, NAP = 2.0, 0.1
 """Seconds to wait at most for a quiet moment before a time is taken again, and seconds between two attempts."""
 
-YARD_MS = 15.0
+REFERENCE_MS = 15.0
 """The reference kernel runs repeatedly until it took this many milliseconds in total."""
 
 FINE = 1e-6
@@ -71,35 +72,35 @@ class QuietTimer:
     folder: Path | None = None
     patience: float = PATIENCE
     _best: float = field(init=False, default=float("inf"))
-    _yardstick: BareModel | None = field(init=False, default=None)
+    _reference: RawModel | None = field(init=False, default=None)
 
     def times(self, builds: Sequence[Build], step: Step) -> tuple[Timing, ...]:
         """Time each graph; `step` is called once for each.
 
         Raises ModelError and RuntimeMissingError as `probe.measure_graphs` does.
         """
-        found: list[tuple[float, float]] = []
+        measured: list[tuple[float, float]] = []
         for build in builds:
-            found.append(self._pass(0, build()))
+            measured.append(self._pass(0, build()))
             step()
         end = time.monotonic() + self.patience
         for number in range(1, PASSES):
-            for place, (ms, yard) in enumerate(found):
-                if self._slowed(yard) and time.monotonic() < end:
-                    other, calmer = self._pass(number, builds[place]())
-                    found[place] = min(ms, other), min(yard, calmer)
-        return tuple(Timing(ms, self._slowed(yard)) for ms, yard in found)
+            for index, (ms, reference_ms) in enumerate(measured):
+                if self._slowed(reference_ms) and time.monotonic() < end:
+                    again = self._pass(number, builds[index]())
+                    measured[index] = min(ms, again[0]), min(reference_ms, again[1])
+        return tuple(Timing(ms, self._slowed(reference_ms)) for ms, reference_ms in measured)
 
-    def _slowed(self, yard: float) -> bool:
-        return yard > SLOWER * self._best
+    def _slowed(self, reference_ms: float) -> bool:
+        return reference_ms > SLOWER * self._best
 
     def _pass(self, number: int, graph: Graph) -> tuple[float, float]:
         """Return the milliseconds of the graph, and of the reference kernel before or after it, whichever is greater."""
         part = f"{FOLDER}-{number}" if number else FOLDER
         known: Measure = cached(partial(self._beside, bool(number)), self.target, self._root / part)
-        ms, yard = known((graph, reference_kernel()))
-        self._best = min(self._best, yard)
-        return ms, yard
+        ms, reference_ms = known((graph, reference_kernel()))
+        self._best = min(self._best, reference_ms)
+        return ms, reference_ms
 
     @property
     def _root(self) -> Path:
@@ -107,34 +108,30 @@ class QuietTimer:
 
     def _beside(self, patient: bool, graphs: Sequence[Graph]) -> tuple[float, float]:
         file = to_file(graphs[0], self.target.number)
-        before = self._yard()
+        before = self._reference_ms()
         end = time.monotonic() + (WAIT if patient else 0.0)
         while self._slowed(before) and time.monotonic() < end:
             time.sleep(NAP)
-            before = self._yard()
+            before = self._reference_ms()
         ms = self._fastest(file)
-        return ms, max(before, self._yard())
+        return ms, max(before, self._reference_ms())
 
     def _fastest(self, file: bytes) -> float:
-        model = open_bare(file, self.target.threads)
-        rough = min(self._once(model), self._once(model))  # the first run also touches all memory for the first time
-        (samples,) = interleave_calls((model.run,), (rough,), self._clock)
+        model = open_raw(file, self.target.threads)
+        # The first run also touches all memory for the first time.
+        rough = min(milliseconds(model.run, self._clock), milliseconds(model.run, self._clock))
+        (samples,) = time_calls((model.run,), (rough,), self._clock)
         return min(samples)
 
-    def _yard(self) -> float:
+    def _reference_ms(self) -> float:
         """Measure the milliseconds of the reference kernel: the mean of some consecutive runs."""
-        if self._yardstick is None:
-            self._yardstick = open_bare(to_file(reference_kernel(), self.target.number), self.target.threads)
-        self._yardstick.run()  # warm-up: the caches hold other data
-        took: list[float] = []
-        while sum(took) < YARD_MS:
-            took.append(self._once(self._yardstick))
-        return mean(took)
-
-    def _once(self, model: BareModel) -> float:
-        begin = self._clock()
-        model.run()
-        return max(self._clock() - begin, 1) / 1e6
+        if self._reference is None:
+            self._reference = open_raw(to_file(reference_kernel(), self.target.number), self.target.threads)
+        run = self._reference.run
+        ms = [milliseconds(run, self._clock, warm_up=True)]
+        while sum(ms) < REFERENCE_MS:
+            ms.append(milliseconds(run, self._clock))
+        return mean(ms)
 
     @property
     def _clock(self) -> Clock:

@@ -27,7 +27,8 @@ from u3p_edge.artifact import (
     is_whole,
     write_manifest,
 )
-from u3p_edge.benchmark.result import RunResult, read_result
+from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.errors import ArtifactError
 from u3p_edge.pipeline.report_names import REPORTS, RESULT
 from u3p_edge.pipeline.staging import PREFIX, Staging

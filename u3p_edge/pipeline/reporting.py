@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from u3p_edge.artifact import write_bytes, write_json, write_text
-from u3p_edge.benchmark.result import save_result
+from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.pruning_result import PruningResult, milliseconds

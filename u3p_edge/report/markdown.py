@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from u3p_edge.benchmark.core_distance import near, shortest_time
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.report.distances import DISTANCES, distance_table
@@ -187,7 +186,6 @@ def _circumstances(result: RunResult) -> list[str]:
     rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
     if rounds:
         said.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(threads_in_words(n) for n in result.threads)}.")
-    said += [text for threads in result.threads if (text := _cores_apart(result, threads))]
     baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
     if baselines:
         low, high = min(baselines), max(baselines)
@@ -199,21 +197,6 @@ def _identities(result: RunResult) -> list[str]:
     """Return the sha256 of every file, and the command, in Markdown."""
     found = [f"{to_markdown(a.name)}: sha256 {to_code(a.sha256)}." for a in result.artifacts]
     return [*found, f"Command: {to_code(result.command)}."] if result.command else found
-
-
-def _cores_apart(result: RunResult, threads: int) -> str:
-    """Say in how many samples the two cores shared no cache; empty if they always did, or if that was not measured."""
-    latencies = result.latencies(threads)
-    shortest = shortest_time(latencies)
-    if shortest is None:
-        return ""
-    shared = [is_near for entry in latencies for is_near in near(entry, shortest)]
-    if all(shared):
-        return ""
-    return (
-        f"Cores: at {threads_in_words(threads)} the two shared no cache in {shared.count(False)} of {len(shared)} samples. "
-        "A virtual machine's host may place them so; what moves much data is slower then."
-    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

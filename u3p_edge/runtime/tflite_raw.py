@@ -16,12 +16,11 @@ from u3p_edge.errors import ModelError
 from u3p_edge.runtime.registry import RUNTIMES
 from u3p_edge.runtime.tflite import quiet_stderr
 
-PACKAGE = "ai-edge-litert"
 _DELEGATE = "DELEGATE"
 
 
 @dataclass(frozen=True)
-class BareModel:
+class RawModel:
     """A network loaded in a raw interpreter; its memory is freed with the last reference to it."""
 
     _interpreter: Any
@@ -31,7 +30,7 @@ class BareModel:
         self._interpreter.invoke()
 
 
-def open_bare(data: bytes, threads: int = 1) -> BareModel:
+def open_raw(data: bytes, threads: int = 1) -> RawModel:
     """Load a TFLite file's bytes in a raw interpreter; its inputs are random, so that no kernel meets denormal numbers.
 
     Raises:
@@ -42,7 +41,7 @@ def open_bare(data: bytes, threads: int = 1) -> BareModel:
     rng = np.random.default_rng(0)
     for port in interpreter.get_input_details():
         interpreter.set_tensor(port["index"], _random(rng, tuple(port["shape"]), np.dtype(port["dtype"])))
-    return BareModel(interpreter)
+    return RawModel(interpreter)
 
 
 def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:

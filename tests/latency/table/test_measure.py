@@ -117,10 +117,9 @@ def test_narrower_networks_are_whole_and_can_be_written(number: str) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and short samples: nothing here looks at what they say."""
     monkeypatch.setattr(probe, "MAXIMUM_ROUNDS", 2)
-    monkeypatch.setattr(probe, "MINIMUM_ROUNDS", 1)
     monkeypatch.setattr(probe, "SAMPLE_MS", 0.05)
     monkeypatch.setattr(quiet_timer, "PASSES", 1)
-    monkeypatch.setattr(quiet_timer, "YARD_MS", 0.1)
+    monkeypatch.setattr(quiet_timer, "REFERENCE_MS", 0.1)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -146,15 +145,15 @@ def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Pat
 
 
 class Office(QuietTimer):
-    """A stopwatch whose machine is slow at given looks at the yardstick; each graph takes 1 ms, or 2 on the slow machine."""
+    """A timer whose machine is slow at given runs of the reference kernel; each graph takes 1 ms, or 2 on the slow machine."""
 
     def __init__(self, slow: Sequence[bool], folder: Path, **options: float) -> None:
         super().__init__(Target(), folder, **options)
-        self.looks = iter(slow)
+        self.readings = iter(slow)
         self.slow, self.timed = False, 0
 
-    def _yard(self) -> float:
-        self.slow = next(self.looks, False)
+    def _reference_ms(self) -> float:
+        self.slow = next(self.readings, False)
         return 2.0 if self.slow else 1.0
 
     def _fastest(self, _file: bytes) -> float:
@@ -167,7 +166,8 @@ GRAPHS = [lambda: reference_kernel(1, 1, 8), lambda: reference_kernel(1, 2, 8), 
 
 def test_what_was_disturbed_is_timed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quiet_timer, "NAP", 0.0)
-    # Looks before and after each graph: the second graph begins on a slow machine, and again waits for a look that is calm.
+    # The reference kernel runs before and after each graph. The machine is slow when the second graph begins, and quiet again
+    # after two more runs of the kernel.
     watch = Office((False, False, True, True, False, False, True, False, False), tmp_path)
     found = watch.times(GRAPHS, lambda: None)
     assert [(timing.ms, timing.disturbed) for timing in found] == [(1.0, False)] * 3
@@ -177,7 +177,7 @@ def test_what_was_disturbed_is_timed_again(tmp_path: Path, monkeypatch: pytest.M
 def test_a_slow_beginning_is_noticed_afterwards(tmp_path: Path) -> None:
     watch = Office((True, True, True, True, False, False), tmp_path)
     assert {timing.ms for timing in watch.times(GRAPHS, lambda: None)} == {1.0}
-    assert watch.timed == 5, "the first two were thought calm until the machine was seen to be faster"
+    assert watch.timed == 5, "the first two were taken for quiet until the machine was seen to be faster"
 
 
 def test_patience_ends(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _description(description: Path) -> None:
 
 
 def _result(path: Path) -> None:
-    from u3p_edge.benchmark.result import read_result
+    from u3p_edge.benchmark.result_file import read_result
     from u3p_edge.report.markdown import render
 
     render(read_result(path), title="fuzz")

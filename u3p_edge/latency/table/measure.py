@@ -18,7 +18,8 @@ from pathlib import Path
 
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.probe import MAXIMUM_ROUNDS, MINIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
+from u3p_edge.latency.clock import MINIMUM_ROUNDS
+from u3p_edge.latency.probe import MAXIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, reference_kernel
 from u3p_edge.latency.table.calibrate import check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.layers import MOVED, MOVES, TimedLayer, isolate_layer, list_layers

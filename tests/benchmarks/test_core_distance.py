@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from u3p_edge.benchmark.core_distance import FAR, near, shares_cache, shortest_time, time_messages
-from u3p_edge.benchmark.core_distance_echo import SIZE, await_byte
+from benchmarks.lib.core_distance import FAR, near, shortest_time, time_messages
+from benchmarks.lib.core_distance_echo import SIZE, await_byte
 from u3p_edge.benchmark.result import Latency
 
 ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
@@ -36,19 +36,19 @@ def cores(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("cores")
 @pytest.mark.parametrize("cores", [2], indirect=True)
 def test_messages_are_timed_between_two_cores() -> None:
-    with time_messages(2) as handoff:
-        assert handoff is not None
-        took = [handoff() for _ in range(3)]
+    with time_messages(2) as measure:
+        assert measure is not None
+        took = [measure() for _ in range(3)]
     assert all(math.isfinite(ns) and ns > 0 for ns in took)
     with pytest.raises(ValueError, match="closed"):
-        handoff()  # the echo and the shared memory are gone
+        measure()  # the echo and the shared memory are gone
 
 
 @pytest.mark.usefixtures("cores")
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (1, 2), (2, 1), (2, 3)], indirect=["cores"])
 def test_nothing_is_timed_where_it_says_nothing_of_the_threads(threads: int) -> None:
-    with time_messages(threads) as handoff:
-        assert handoff is None
+    with time_messages(threads) as measure:
+        assert measure is None
 
 
 def test_who_waits_for_a_byte_learns_that_the_other_side_is_gone() -> None:
@@ -64,7 +64,7 @@ def test_the_echo_ends_with_its_input() -> None:
         pytest.skip("needs Linux")
     shared = os.memfd_create("test")
     os.ftruncate(shared, SIZE)
-    command = [sys.executable, "-m", "u3p_edge.benchmark.core_distance_echo", str(shared), str(min(ALLOWED))]
+    command = [sys.executable, "-m", "benchmarks.lib.core_distance_echo", str(shared), str(min(ALLOWED))]
     try:
         done = subprocess.run(command, input="", text=True, pass_fds=(shared,), timeout=60, check=False, capture_output=True)
     finally:
@@ -79,10 +79,8 @@ def test_the_shortest_message_is_known_if_all_were_timed() -> None:
     assert shortest_time(()) is None
 
 
-def test_rounds_count_where_the_cores_shared_a_cache_beside_all() -> None:
+def test_samples_whose_cores_shared_a_cache_are_told_apart() -> None:
     one = Latency(2, (5.0, 6.0, 5.0, 5.0), (NEAR_NS, FAR_NS, NEAR_NS, FAR * NEAR_NS - 1))
-    other = Latency(2, (7.0, 8.0, 9.0, 9.0), (NEAR_NS, NEAR_NS, FAR_NS, NEAR_NS))
     assert near(one, NEAR_NS) == (True, False, True, True)
-    assert shares_cache((one, other), NEAR_NS) == (0, 3)
     # Where all messages take long there is nothing to tell apart.
     assert near(one, FAR_NS) == (True,) * 4

@@ -1,6 +1,6 @@
 """A process that echoes bytes from another core.
 
-Run as `python -m u3p_edge.benchmark.core_distance_echo DESCRIPTOR CORE`; each line of its input is a number of echoes to make.
+Run as `python -m benchmarks.lib.core_distance_echo DESCRIPTOR CORE`; each line of its input is a number of echoes to make.
 It ends when its input ends.
 """
 
@@ -20,9 +20,9 @@ PATIENCE = 1_000_000
 """Reads of a byte before checking whether the other process is alive: some 50 ms, where a message takes a microsecond."""
 
 
-def await_byte(memory: mmap.mmap, place: int, value: int, alive: Callable[[], bool]) -> None:
+def await_byte(memory: mmap.mmap, index: int, value: int, alive: Callable[[], bool]) -> None:
     """Wait with pauses until a byte is `value`. Raises ChildProcessError once the other process is gone."""
-    while memory[place] != value:
+    while memory[index] != value:
         if not alive():
             raise ChildProcessError("the process that timed messages between the cores has ended")
         time.sleep(0.001)
