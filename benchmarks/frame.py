@@ -1,8 +1,8 @@
 """What preparing an image and restoring its mask take against Pillow's resize alone, in one run.
 
-    python benchmarks/frame.py
+    python -m benchmarks.frame
 
-Each round times the resize of the same planes (float32, one a channel, already in memory) and right after it what `predict`
+Each round times the resize of the same planes (float32, one a channel, already in memory) and, next to it, what `predict`
 does around the network: measure and normalise the intensities, resize, and in the end resize the probabilities and choose a
 label for each pixel. Both run in one thread, whose processor time is taken: on a shared machine, waiting for a core would be
 most of a time this short. Kept in benchmarks/results/<processor>/frame/: frame.json with all raw samples, report.md with the
@@ -11,21 +11,23 @@ ratios.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from real_data import results_folder
 
-from u3p_edge.artifact import make_folder, write_json, write_text
+from benchmarks.lib.commands import make_parser, typed_command
+from benchmarks.lib.environment import results_folder
+from u3p_edge.artifact import write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.config import Preprocessing
 from u3p_edge.data.preprocess import inputs, restore
+from u3p_edge.latency.clock import interleave, milliseconds
 
 NETWORK = (256, 256)
 IMAGES = (
@@ -37,7 +39,8 @@ MASKS = (("1 channel", (512, 512), 1), ("3 channels", (480, 640), 3))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Time both and write the report."""
+    parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     rounds = parser.parse_args().rounds
     rng = np.random.default_rng(0)
@@ -46,10 +49,11 @@ def main() -> None:
     samples = {name: _time(alone, ours, rounds) for name, (alone, ours) in pairs.items()}
     environment = describe_environment()
     folder = results_folder("frame")
-    make_folder(folder)
     kept = {name: {"resize_ms": alone, "whole_ms": ours} for name, (alone, ours) in samples.items()}
-    command = f"python benchmarks/frame.py --rounds {rounds}"
-    write_json(folder / "frame.json", {"command": command, "environment": dataclasses.asdict(environment), "samples": kept})
+    write_json(
+        folder / "frame.json",
+        {"command": typed_command("frame"), "environment": dataclasses.asdict(environment), "samples": kept},
+    )
     text = _report(samples)
     write_text(folder / "report.md", text)
     print(text)
@@ -80,15 +84,10 @@ def _restoring(
 
 
 def _time(alone: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of processor time of both in each round, after one that is not kept."""
-    found: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for call, samples in zip((alone, ours), found, strict=True):
-            begin = time.thread_time_ns()
-            call()
-            if number:
-                samples.append((time.thread_time_ns() - begin) / 1e6)
-    return found
+    """Return the milliseconds of processor time of both in each round, after one that is not kept."""
+    candidates = [partial(milliseconds, call, time.thread_time_ns) for call in (alone, ours)]
+    first, second = interleave(candidates, lambda done: len(done) <= rounds)
+    return list(first[1:]), list(second[1:])
 
 
 def _report(samples: dict[str, tuple[list[float], list[float]]]) -> str:
@@ -98,10 +97,10 @@ def _report(samples: dict[str, tuple[list[float], list[float]]]) -> str:
         "| what | resize alone | whole step | times |", "|---|---:|---:|---:|",
     ]  # fmt: skip
     for name, (alone, ours) in samples.items():
-        found = ratio(ours, alone)
+        times = ratio(ours, alone)
         lines.append(
             f"| {name} | {np.median(alone):.2f} | {np.median(ours):.2f} | "
-            f"{found.median:.2f} ({found.low:.2f}–{found.high:.2f}) |"
+            f"{times.median:.2f} ({times.low:.2f}–{times.high:.2f}) |"
         )
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
-"""Which measure of importance keeps most: the same cut by each, from one trained model, fine-tuned for as many epochs.
+"""The same cut of one trained model by each measure of importance, each fine-tuned for the same number of gradient steps.
 
-    python benchmarks/importance.py ../shared/data/acdc_ed224 --epochs 6
+    python -m benchmarks.importance ../shared/data/acdc_ed224 --updates 600
 
 The model is the one that benchmarks/pruning.py trains. Scores are of the validation split. Kept in
 benchmarks/results/<processor>/importance_<data>/. Finished epochs are not trained again.
@@ -8,15 +8,12 @@ benchmarks/results/<processor>/importance_<data>/. Finished epochs are not train
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import shlex
-import sys
 from pathlib import Path
 from typing import get_args
 
-from real_data import machine_of, results_folder
-
+from benchmarks.lib.commands import make_parser, typed_command
+from benchmarks.lib.environment import describe_machine, results_folder
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.cli.progress import stages
@@ -31,7 +28,7 @@ from u3p_edge.recipes.recipe import ExportRecipe, Measure
 
 
 def recipe_for(measure: Measure, updates: int, speedup: float) -> ExportRecipe:
-    """The balanced recipe's cut by another measure, kept whatever it loses; the file's size is not bound."""
+    """Return the balanced recipe's cut by another measure, kept whatever it loses; the file's size is not bound."""
     balanced = read_export_recipe("balanced").pruning
     if balanced is None:
         raise SystemExit("the balanced recipe prunes nothing")
@@ -39,13 +36,13 @@ def recipe_for(measure: Measure, updates: int, speedup: float) -> ExportRecipe:
     return ExportRecipe(pruning=cut, max_drop=100.0)
 
 
-def table(found: dict[str, PruningResult]) -> str:
-    """One row a measure, the best first."""
+def table(results: dict[str, PruningResult]) -> str:
+    """Return a table with one row for each measure, the best first."""
     rows = [
-        "| importance | Dice as it came | just after the cut | fine-tuned | points lost | ms | MB | GMAC | parameters |",
+        "| importance | original Dice | just after the cut | fine-tuned | points lost | ms | MB | GMAC | parameters |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, one in sorted(found.items(), key=lambda item: -item[1].steps[0].dice):
+    for name, one in sorted(results.items(), key=lambda item: -item[1].steps[0].dice):
         step, whole = one.steps[0], one.float_dice or 0.0
         ms, size = (step.reached.get(key, float("nan")) for key in ("latency, ms", "file, MB"))
         rows.append(
@@ -57,8 +54,8 @@ def table(found: dict[str, PruningResult]) -> str:
 
 
 def main() -> None:
-    """Every measure on one data set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run every measure on one data set."""
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path, help="data folder")
     parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs are (default: %(default)s)")
     parser.add_argument("--updates", type=int, default=600, help="gradient steps of fine-tuning (default: %(default)s)")
@@ -66,27 +63,26 @@ def main() -> None:
     given = parser.parse_args()
     trained = given.runs / given.data.name / "train"
     source = read_source(trained, ExportRecipe())
-    found: dict[str, PruningResult] = {}
+    results: dict[str, PruningResult] = {}
     with stages() as progress:
         data = read_export_data(given.data, source.metadata, progress)
         for measure in get_args(Measure):
             folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.updates}" / measure
             make_folder(folder)
             recipe = recipe_for(measure, given.updates, given.speedup)
-            found[measure] = prune_source(Context(source, data, recipe, Staging(folder), progress))
+            results[measure] = prune_source(Context(source, data, recipe, Staging(folder), progress))
     kept = results_folder(f"importance_{given.data.name}")
-    make_folder(kept)
-    write_json(kept / "steps.json", {name: [dataclasses.asdict(step) for step in one.steps] for name, one in found.items()})
-    said = (
+    write_json(kept / "steps.json", {name: [dataclasses.asdict(step) for step in one.steps] for name, one in results.items()})
+    explanation = (
         f"The same cut by each measure, {given.updates} gradient steps of distillation after it, one run each (seed 0): "
         "differences of a few tenths of a point are within what another seed would give. Milliseconds are of int8 TFLite at "
-        "one thread, before rewriting, each measured in a calm moment."
+        "one thread, before rewriting, each measured while the machine was quiet."
     )
-    ran = (
-        f"{machine_of(describe_environment())}. Command: `{shlex.join(['python', 'benchmarks/importance.py', *sys.argv[1:]])}`."
+    ran = f"{describe_machine(describe_environment())}. Command: `{typed_command('importance')}`."
+    write_text(
+        kept / "report.md", f"# Measures of importance, {given.data.name}\n\n{explanation}\n\n{table(results)}\n\n{ran}\n"
     )
-    write_text(kept / "report.md", f"# Measures of importance, {given.data.name}\n\n{said}\n\n{table(found)}\n\n{ran}\n")
-    print(table(found))
+    print(table(results))
 
 
 if __name__ == "__main__":

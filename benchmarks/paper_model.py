@@ -1,25 +1,23 @@
-"""The paper's model (base 64, 320x320) in the shape that pruning found on a smaller one: latency and memory alone.
+"""The paper's model (base 64, 320x320) in the shape that pruning gave a smaller one: latency and memory alone.
 
-    python benchmarks/paper_model.py benchmarks/results/amd-epyc-2-cores/paper_model/plan.json
+    python -m benchmarks.paper_model benchmarks/results/amd-epyc-2-cores/paper_model/plan.json
 
 Every channel group keeps the share that the plan keeps of the same group there, in whole steps of the kernels. The network is
-rewritten, cut into strips and written as `export` does it; the float32 TFLite file of the whole network is timed beside it in
+rewritten, cut into tiles and written as `export` does it; the float32 TFLite file of the whole network is timed beside it in
 one run. Kept in benchmarks/results/<processor>/paper_model/.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
-from networks import MB, network, weighing
-from real_data import machine_of, results_folder
 
+from benchmarks.lib.commands import make_parser, typed_command
+from benchmarks.lib.environment import describe_machine, results_folder
+from benchmarks.lib.networks import MB, memory_of, network
 from u3p_edge.artifact import make_folder, read_json, sha256_of, write_bytes, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import peak_memory
@@ -49,7 +47,7 @@ STEP = 8
 
 
 def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
-    """The plan for a wider network of the same architecture that keeps the same share of every group."""
+    """Return the plan for a wider network of the same architecture that keeps the same share of every group."""
     shares = {group.name: len(plan.of(group)) / group.size for group in find_groups(small) if not group.frozen}
     kept = {}
     for group in find_groups(large):
@@ -59,16 +57,16 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
     return PruningPlan(kept)
 
 
-def rewritten_and_strips(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
-    """The graph rewritten, and that in strips."""
-    choices = choices_for(graph, Target("int8"), progress("Choose forms", len(engine.find_sites(graph))))
+def rewrite_and_tile(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
+    """Return the graph rewritten, and that in tiles of rows."""
+    choices = choices_for(graph, Target("int8"), progress("Select candidates", len(engine.find_sites(graph))))
     new = fuse_interpolated_sums(engine.apply_selections(graph, choices))
-    return new, choose.choose_tiling(new, bytes_per_element=1, weigh=weighing("int8")).graph
+    return new, choose.choose_tiling(new, bytes_per_element=1, weigh=memory_of("int8")).graph
 
 
 def main() -> None:
-    """One plan."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Time one plan."""
+    parser = make_parser(__doc__)
     parser.add_argument("plan", type=Path, help="plan.json of paper_plan.py, or pruning.json of an export")
     parser.add_argument("--base", type=int, default=16, help="base width of that network before pruning (default: %(default)s)")
     parser.add_argument("--size", type=int, default=128, help="its image size (default: %(default)s)")
@@ -82,8 +80,8 @@ def main() -> None:
     make_folder(given.runs)
     reference, int8 = given.runs / "reference.float32.tflite", given.runs / "pruned.int8.tflite"
     with stages() as progress:
-        rewritten, strips = rewritten_and_strips(cut, progress)
-        made = make_dummy_quantized(strips)
+        rewritten, tiled = rewrite_and_tile(cut, progress)
+        made = make_dummy_quantized(tiled)
         write_bytes(int8, write_tflite(made, metadata))
         write_bytes(reference, write_tflite(large, metadata, layouts=False))
         paths = {path.name: path for path in (reference, int8)}
@@ -92,29 +90,28 @@ def main() -> None:
         taken = time_sessions(
             sessions, image, 1, rounds=given.rounds, warmup=1, step=progress("Time at 1 thread", given.rounds)
         )
-        step = progress("Weigh in fresh processes", 3 * len(paths))
+        step = progress("Measure memory in fresh processes", 3 * len(paths))
         results = []
         for (name, path), session, latency in zip(paths.items(), sessions, taken, strict=True):
-            found = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
+            artifact = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
             memory_mb = peak_memory(path, repeats=3, step=step)
-            results.append(dataclasses.replace(found, latencies=(latency,), memory=memory_mb))
-    said = shlex.join(["python", "benchmarks/paper_model.py", *sys.argv[1:]])
-    result = RunResult(said, describe_environment(), ("background", "class 1"), reference.name, tuple(results), None)
+            results.append(dataclasses.replace(artifact, latencies=(latency,), memory=memory_mb))
+    command = typed_command("paper_model")
+    result = RunResult(command, describe_environment(), ("background", "class 1"), reference.name, tuple(results), None)
     kept = results_folder("paper_model")
-    make_folder(kept)
     save_result(kept / "result.json", result)
     first, second = (r.latencies[0].samples_ms for r in results)
-    gain, peak = ratio(first, second), memory.plan_memory(strips, bytes_per_element=1).peak
+    gain, peak = ratio(first, second), memory.plan_memory(tiled, bytes_per_element=1).peak
     whole = memory.plan_memory(large, bytes_per_element=4).peak
     lines = [
         "# The paper's model, base 64, 320x320, in a pruned shape",
-        "**The weights are not trained**: latency and memory alone, nothing here says anything of accuracy.",
+        "**The weights are not trained**: latency and memory alone, nothing here is about accuracy.",
         "| file | GMAC | ms, 1 thread | times faster (95 %) | file, MB | arena plan, MB |\n|---|---:|---:|---:|---:|---:|\n"
         f"| {reference.name} | {cost(large).total_macs / 1e9:.1f} | {quartiles(first).median:.0f} | 1 | "
         f"{results[0].bytes / MB:.1f} | {whole / MB:.1f} |\n"
         f"| {int8.name} | {cost(rewritten).total_macs / 1e9:.1f} | {quartiles(second).median:.1f} | {gain.median:.1f} "
         f"({gain.low:.1f}–{gain.high:.1f}) | {results[1].bytes / MB:.2f} | {peak / MB:.2f} |",
-        f"{machine_of(result.environment)}. Command: `{said}`.",
+        f"{describe_machine(result.environment)}. Command: `{command}`.",
     ]
     write_text(kept / "report.md", "\n\n".join(lines) + "\n")
     print("\n".join(lines))

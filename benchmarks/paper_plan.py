@@ -1,11 +1,11 @@
 """Find on real images which channels the paper's model (base 64, 320x320) needs for a given time, and what they cost in Dice.
 
-    python benchmarks/paper_plan.py ../shared/data/acdc_ed224 --ms 64 --updates 6000
+    python -m benchmarks.paper_plan ../shared/data/acdc_ed224 --ms 64 --updates 6000
 
-The paper's model itself is too large to be trained here. So the base-16 network of benchmarks/recipes/base16 is pruned, by its
-own importances and fine-tuned on its own images, but what a plan costs is the time of the paper's model in the same shape, from
-a table of that model's layers: every convolution with as many times the channels as the whole networks differ by, over maps as
-much larger. A plan for the small network's own time would keep channels that cost it next to nothing, as those of its encoder.
+The paper's model itself is too large to be trained here. So the base-16 network of benchmarks/recipes/base16 is pruned by its
+importances and fine-tuned on its images, but what a plan costs is the time of the paper's model in the same shape, from a table
+of that model's layers: every convolution with as many times the channels as the whole networks differ by, over maps as
+much larger. A plan for the time of the small network would keep channels that cost it next to nothing, as those of its encoder.
 
 The int8 file of the pruned base-16 network is scored beside its float reference; kept in
 benchmarks/results/<processor>/paper_model/ as plan.json, plan_result.json and plan.md. `paper_model.py` times the shape.
@@ -13,20 +13,18 @@ benchmarks/results/<processor>/paper_model/ as plan.json, plan_result.json and p
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from networks import network
-from pruning import case, side_by_side, table
-from pruning_controls import Case, pruning_of, told
-from real_data import machine_of, results_folder
 
+from benchmarks.lib.commands import make_parser, typed_command
+from benchmarks.lib.controls import Case, model_options, pruning_of
+from benchmarks.lib.environment import describe_machine, results_folder
+from benchmarks.lib.networks import network
+from benchmarks.lib.side_by_side import compare, table, train_case
 from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.cli.progress import stages
@@ -50,9 +48,9 @@ BASE, SIZE = 64, 320
 
 
 def enlarged(graph: Graph, times: int, size: int) -> Graph:
-    """A network of the same shape with so many times the channels, over images of another size; its weights are zeros.
+    """Return a network of the same shape with so many times the channels, over images of another size; its weights are zeros.
 
-    The image's own channels, and those of the mask, stay as they are.
+    The channels of the image and of the mask do not change.
     """
     last = next(node.name for node in reversed(graph.nodes) if node.op == "conv")
 
@@ -72,7 +70,7 @@ def enlarged(graph: Graph, times: int, size: int) -> Graph:
 
 
 def cost(one: Case, graph: Graph, progress: Progress) -> Callable[[Graph], float]:
-    """Milliseconds of the paper's model in the shape of a pruned, folded base-16 graph: int8, before rewriting."""
+    """Return a function from a pruned, folded base-16 graph to the int8 milliseconds of the paper's model in its shape."""
     times = BASE // one.recipe.base_width
     whole = enlarged(graph, times, SIZE)
     paper = {name: shape for name, shape in network(BASE, SIZE)[0].shapes.items() if "head" not in name and name != "mask"}
@@ -83,52 +81,51 @@ def cost(one: Case, graph: Graph, progress: Progress) -> Callable[[Graph], float
 
 
 def planned(one: Case, folder: Path, ms: float, updates: int, progress: Progress) -> PruningResult:
-    """The base-16 network in the shape with which the paper's model takes so many milliseconds, also as pruned.h5."""
+    """Return the base-16 network in the shape with which the paper's model takes so many milliseconds, also as pruned.h5."""
     source = read_source(one.trained, ExportRecipe())
     graph = fold_batch_norm(source.graph)
     estimate = cost(one, graph, progress)
     budget = Budget("latency of the paper's model, ms", ms, estimate, None, estimate(graph))
-    print(f"{budget.start:.0f} ms as it is, by the table; {ms:g} asked for")
+    print(f"{budget.start:.0f} ms before pruning, by the table; the budget is {ms:g} ms")
     pruning = dataclasses.replace(pruning_of(one.against), final_updates=updates, most_epochs=200)
     make_folder(folder / "steps")
     data = read_export_data(one.data, source.metadata, progress)
     recipe = ExportRecipe(pruning=pruning, max_drop=100)
-    found = prune_to([budget], Context(source, data, recipe, Staging(folder / "steps"), progress))
-    found.source.model.save(folder / "pruned.h5")
-    return found
+    result = prune_to([budget], Context(source, data, recipe, Staging(folder / "steps"), progress))
+    result.source.model.save(folder / "pruned.h5")
+    return result
 
 
 def main() -> None:
-    """One data set and one time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Plan for one data set and one time."""
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path, help="data folder that has a recipe of its name")
     parser.add_argument("--ms", type=float, required=True, help="of the paper's model before rewriting, by the table")
     parser.add_argument("--updates", type=int, default=4000, help="of fine-tuning after the last cut (default: %(default)s)")
     parser.add_argument("--runs", type=Path, default=Path("runs/base16"), help="where the runs go (default: %(default)s)")
     given = parser.parse_args()
-    one = case(given.data, given.runs, "balanced")
+    one = train_case(given.data, given.runs, "balanced")
     with stages() as progress:
         folder = one.runs / f"paper_plan_{given.ms:g}ms_{given.updates}"
-        found = planned(one, folder, given.ms, given.updates, progress)
+        plan = planned(one, folder, given.ms, given.updates, progress)
         made = {
             "exact": one.export(one.trained, "exact", "exact"),
-            "paper_shape": one.export(folder / "pruned.h5", "exact", f"{folder.name}_int8", *told(one, "unet")),
+            "paper_shape": one.export(folder / "pruned.h5", "exact", f"{folder.name}_int8", *model_options(one, "unet")),
         }
-        said = shlex.join(["python", "benchmarks/paper_plan.py", *sys.argv[1:]])
-        compared, losses = side_by_side(one, made, 40, said, progress)
+        command = typed_command("paper_plan")
+        compared, losses = compare(one, made, 40, command, progress)
     kept = results_folder("paper_model")
-    make_folder(kept)
-    steps = list(map(dataclasses.asdict, found.steps))
-    write_json(kept / "plan.json", {"plan": json.loads(found.plan.to_json()), "steps": steps})
+    steps = list(map(dataclasses.asdict, plan.steps))
+    write_json(kept / "plan.json", {"plan": json.loads(plan.plan.to_json()), "steps": steps})
     save_result(kept / "plan_result.json", compared.result)
     text = [
-        f"# A shape for the paper's model, found and trained on {one.data.name} at base {one.recipe.base_width}, "
+        f"# A shape for the paper's model, chosen and trained on {one.data.name} at base {one.recipe.base_width}, "
         f"{one.recipe.size[0]}x{one.recipe.size[1]}",
         f"Planned for {given.ms:g} ms of the paper's model before rewriting, by a table of its layers. Dice is of the base-"
         f"{one.recipe.base_width} network in that shape, the mean over the foreground classes on the validation split; what is "
         "lost is against the float model in float32 TFLite, with a bootstrap over patients. One thread, one run.",
         table(compared.result, losses, one.runs / "compared"),
-        f"{machine_of(compared.result.environment)}. Command: `{said}`.",
+        f"{describe_machine(compared.result.environment)}. Command: `{command}`.",
     ]
     write_text(kept / "plan.md", "\n\n".join(text) + "\n")
     print("\n\n".join(text))

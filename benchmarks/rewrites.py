@@ -1,28 +1,26 @@
 """Measure exact rewrites against the network as the paper has it, side by side in one run, in three runtimes.
 
-    python benchmarks/rewrites.py 64:320 32:256
+    python -m benchmarks.rewrites 64:320 32:256
 
 Each WIDTH:SIZE is a UNet 3+ of that base width for SIZE x SIZE images, of random weights: the figures are latency and memory,
 never accuracy. Integers are made up too; the time of integer arithmetic does not depend on their values. Kept in
 benchmarks/results/<processor>/rewrites_<width>_<size>/: report.md with times and memory, result.json with all raw
-samples, per_op.md with the time of every kind of operator and its floor, and the choice of forms.
+samples, per_op.md with the time of every kind of operator and its floor, and the selected rewrites.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, write_files
-from real_data import machine_of, results_folder
 
+from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.core_distance import near, shortest_time, time_messages
+from benchmarks.lib.environment import describe_machine, results_folder
+from benchmarks.lib.networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, write_files
 from u3p_edge.artifact import make_folder, sha256_of, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import peak_memory
@@ -43,18 +41,18 @@ from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.openvino import open_file as open_openvino
 
-LABEL = "Random weights and made-up integers: latency and memory only, nothing here says anything of accuracy."
+LABEL = "Random weights and made-up integers: latency and memory only, nothing here is about accuracy."
 
 
 def openers(files: Mapping[str, Path]) -> dict[str, tuple[Path, Callable[[Path, int], Session]]]:
-    """Every file in its runtime, and every ONNX file in OpenVINO as well."""
-    own = {name: (path, open_session) for name, path in files.items()}
+    """Return how to open every file in its runtime, and every ONNX file in OpenVINO as well."""
+    sessions = {name: (path, open_session) for name, path in files.items()}
     more = {name.replace(".onnx", ".openvino"): (path, open_openvino) for name, path in files.items() if path.suffix == ".onnx"}
-    return {**own, **more}
+    return {**sessions, **more}
 
 
 def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, progress: Progress) -> RunResult:
-    """Latency at one and at two threads, all files and runtimes interleaved; peak memory of the int8 and float TFLite files."""
+    """Measure latency at one and two threads, all files and runtimes interleaved, and the peak memory of the TFLite files."""
     opened = openers(files)
     image = np.random.default_rng(0).random((size, size, 1), dtype=np.float32)
     results: dict[str, ArtifactResult] = {}
@@ -70,21 +68,21 @@ def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, pro
             fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
             before = results.get(name, fresh)
             results[name] = dataclasses.replace(before, latencies=(*before.latencies, latency))
-    weighed = [name for name, path in files.items() if path.suffix == ".tflite"]
-    step = progress("Weigh in fresh processes", 3 * len(weighed))
-    for name in weighed:
-        found = peak_memory(files[name], repeats=3, step=step)
-        results[name] = dataclasses.replace(results[name], memory=found)
+    measured = [name for name, path in files.items() if path.suffix == ".tflite"]
+    step = progress("Measure memory in fresh processes", 3 * len(measured))
+    for name in measured:
+        peaks = peak_memory(files[name], repeats=3, step=step)
+        results[name] = dataclasses.replace(results[name], memory=peaks)
     return RunResult(
         command, describe_environment(), ("background", "class 1"), "reference.float32.tflite", tuple(results.values()), None
     )
 
 
 def speed_table(result: RunResult) -> str:
-    """Rewritten against reference, by runtime, number type and threads: the median ratio of the same rounds.
+    """Compare rewritten with reference, by runtime, number type and threads: the median ratio of the same rounds.
 
-    At two threads, samples whose cores shared a cache and others stand apart, and each has the ratio of its medians: see
-    `benchmarks.lib.core_distance`. Too few of them for a spread are counted instead.
+    At two threads, samples whose cores shared a cache have one row and the others another (see `benchmarks.lib.core_distance`);
+    each row has the ratio of its medians. Samples too few for a spread are counted instead.
     """
     rows = [
         "| runtime | number | threads | reference, ms | rewritten, ms | times faster (95 %) |",
@@ -98,8 +96,8 @@ def speed_table(result: RunResult) -> str:
                 for placed, before, after, gain in _gains(pair[0], pair[1], shortest[threads]):
                     few = min(len(before), len(after)) < MINIMUM_ROUNDS
                     bounds = f"of {len(before)} and {len(after)} samples" if few else f"{gain.low:.2f}–{gain.high:.2f}"
-                    spread = f"{gain.median:.2f} ({bounds})"
-                    figures = f"{quartiles(before).median:.0f} | {quartiles(after).median:.0f} | {spread}"
+                    times = f"{gain.median:.2f} ({bounds})"
+                    figures = f"{quartiles(before).median:.0f} | {quartiles(after).median:.0f} | {times}"
                     rows.append(f"| {runtime} | {number} | {threads}{placed} | {figures} |")
     return "\n".join(rows)
 
@@ -115,7 +113,7 @@ def _latency(result: RunResult, name: str, threads: int) -> Latency:
 def _gains(
     before: Latency, after: Latency, shortest: float | None
 ) -> Iterator[tuple[str, tuple[float, ...], tuple[float, ...], Interval]]:
-    """How the cores lay, the samples of both, and how many times faster the second is."""
+    """Yield where the cores were, the samples of both, and how many times faster the second is."""
     if shortest is None:
         yield "", before.samples_ms, after.samples_ms, ratio(before.samples_ms, after.samples_ms)
         return
@@ -129,7 +127,7 @@ def _gains(
 
 
 def memory_table(made: Mapping[str, Mapping[str, Variant]], result: RunResult) -> str:
-    """Arena plans and measured memory, rewritten against reference."""
+    """Return a table of arena plans and measured memory, rewritten against reference."""
     rows = [
         "| number | form | arena plan, MB | of reference | process above its runtime, MB | of reference |",
         "|---|---|---:|---:|---:|---:|",
@@ -153,7 +151,7 @@ def _grown(artifact: ArtifactResult | None) -> float:
 
 
 def where_time_goes(graph: Graph, layouts: bool, progress: Progress) -> tuple[Profile, str]:
-    """Milliseconds by operator and by part of the network, beside the floor of their arithmetic, in the int8 file."""
+    """Profile the int8 file: milliseconds by operator and by part of the network, beside the floor of their arithmetic."""
     made = make_dummy_quantized(graph)
     profile = per_operator(lower_graph(made, layouts=layouts), progress=progress)
     total = sum(row.ms for row in profile.rows)
@@ -175,14 +173,14 @@ def _grouped(rows: Sequence[OpTime], key: Callable[[OpTime], str], total: float)
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     lines = []
-    for name, own in sorted(groups.items(), key=lambda item: -sum(row.ms for row in item[1])):
-        ms, floor, macs = (sum(getattr(row, what) for row in own) for what in ("ms", "floor_ms", "macs"))
-        lines.append(f"| {name} | {len(own)} | {macs / 1e9:.2f} | {ms:.1f} | {100 * ms / total:.1f} % | {floor:.1f} |")
+    for name, members in sorted(groups.items(), key=lambda item: -sum(row.ms for row in item[1])):
+        ms, floor, macs = (sum(getattr(row, what) for row in members) for what in ("ms", "floor_ms", "macs"))
+        lines.append(f"| {name} | {len(members)} | {macs / 1e9:.2f} | {ms:.1f} | {100 * ms / total:.1f} % | {floor:.1f} |")
     return lines
 
 
 def _part(name: str) -> str:
-    """E.g. "dec1_from_enc5" of dec1_from_enc5_conv_tap00_strip2: what stands before the layer's own word."""
+    """E.g. "dec1_from_enc5" of a node dec1_from_enc5_conv_tap00."""
     words = name.split("_")
     return "_".join(words[:3]) if "from" in words[:2] else "_".join(words[:2]) if words[0].startswith("dec") else words[0]
 
@@ -193,15 +191,14 @@ def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], res
     save_result(folder / "result.json", result)
     lines = [title, speed_table(result), "## Memory", memory_table(made, result), "## Circumstances"]
     lines.append(
-        f"{machine_of(result.environment)}. All files of a thread count interleaved "
+        f"{describe_machine(result.environment)}. All files of a thread count interleaved "
         f"in one run; raw samples in result.json. Command: `{result.command}`."
     )
     for number in NUMBERS:
         variant = made[number]["rewritten"]
         before, after = (cost(made[number][form].graph).total_macs / 1e9 for form in FORMS)
-        strips = variant.strips
-        said = "" if strips is None else f"; strips: {json.dumps(dict(strips.counts))}"
-        lines.append(f"{number}: {before:.1f} GMAC as it is, {after:.1f} rewritten{said}.")
+        tiles = "" if variant.tiling is None else f"; tiles: {json.dumps(dict(variant.tiling.counts))}"
+        lines.append(f"{number}: {before:.1f} GMAC before, {after:.1f} rewritten{tiles}.")
         write_text(folder / f"rewrites_{number}.json", to_json(variant.choices))
     write_text(folder / "report.md", "\n\n".join(lines) + "\n")
     keep_operators(folder, name, {form: made["int8"][form].graph for form in FORMS}, progress)
@@ -215,14 +212,14 @@ def keep_operators(folder: Path, name: str, graphs: Mapping[str, Graph], progres
 
 
 def main() -> None:
-    """Every WIDTH:SIZE named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure every WIDTH:SIZE named on the command line."""
+    parser = make_parser(__doc__)
     parser.add_argument("models", nargs="+", metavar="WIDTH:SIZE", help="base width and image size, e.g. 64:320")
     parser.add_argument("--runs", type=Path, default=Path("runs/rewrites"), help="where the files go (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds a thread count (default: %(default)s)")
     parser.add_argument("--no-keep", action="store_true", help="write reports beside the files, not into benchmarks/results")
     given = parser.parse_args()
-    command = shlex.join(["python", "benchmarks/rewrites.py", *sys.argv[1:]])
+    command = typed_command("rewrites")
     for name in given.models:
         width, size = (int(part) for part in name.split(":"))
         folder = given.runs / f"{width}_{size}"
@@ -236,7 +233,6 @@ def main() -> None:
                     files |= write_files(made[number][form], form, number, metadata, folder)
             result = measure(files, size, given.rounds, command, progress)
             kept = folder if given.no_keep else results_folder(f"rewrites_{width}_{size}")
-            make_folder(kept)
             keep(kept, f"base {width}, {size}x{size}", made, result, progress)
         print(f"{kept.name}:\n{speed_table(result)}\n{memory_table(made, result)}")
 

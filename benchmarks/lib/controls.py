@@ -1,4 +1,4 @@
-"""What pruning has to beat: networks of the same latency that were cut by chance, built narrower, or built otherwise."""
+"""The controls that pruning has to beat: networks of the same latency, cut by chance, built narrower, or built otherwise."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import plain_unet
 import tf_keras
-from real_data import command
 
+from benchmarks.lib import plain_unet
+from benchmarks.lib.commands import run_program
 from u3p_edge.artifact import make_folder, read_json, write_text
-from u3p_edge.distill.loop import Recovery, finetune
+from u3p_edge.distill.loop import finetune
+from u3p_edge.distill.student import FinetuneConfig
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras
@@ -44,27 +45,29 @@ class Case:
         return self.runs / "train"
 
     def export(self, model: Path, recipe: str | Path, name: str, *more: str) -> Path:
-        """The run folder of an export, made if it is not there."""
+        """Return the run folder of an export, made if it is not there."""
         out = self.runs / name
-        command("export", model, "--int8", "--data", self.data, "--recipe", recipe, "--formats", "tflite", "--out", out, *more)
+        run_program(
+            "export", model, "--int8", "--data", self.data, "--recipe", recipe, "--formats", "tflite", "--out", out, *more
+        )
         return out
 
 
 def pruning_of(name: str) -> Pruning:
-    """How a recipe prunes."""
-    found = read_export_recipe(name).pruning
-    if found is None:
+    """Return the pruning options of a recipe."""
+    pruning = read_export_recipe(name).pruning
+    if pruning is None:
         raise SystemExit(f"the recipe {name} prunes nothing that controls could be held against")
-    return found
+    return pruning
 
 
 def trained_for(one: Case, run: Path) -> int:
-    """Epochs of a pruned network: of the reference it came from, and of fine-tuning after every cut."""
+    """Return the epochs of a pruned network: of the reference it came from, and of fine-tuning after every cut."""
     return one.recipe.epochs + sum(int(step["epochs"]) for step in read_json(run / "pruning.json")["steps"])
 
 
 def by_chance(one: Case) -> Path:
-    """The recipe with channels chosen at random, kept whatever it loses."""
+    """Write and return the recipe with channels chosen at random, kept whatever it loses."""
     text = re.sub(r'importance = ".*?"', 'importance = "random"', path_of(one.against).read_text(encoding="utf-8"))
     path = one.runs / f"random_{one.against}.toml"
     write_text(path, re.sub(r"max_drop = .*", "max_drop = 100", text))
@@ -72,17 +75,17 @@ def by_chance(one: Case) -> Path:
 
 
 def narrow(one: Case, budget: float, epochs: int, source: Source) -> Path:
-    """A narrower UNet 3+ of that int8 latency, trained on labels alone."""
+    """Return the run folder of a narrower UNet 3+ of that int8 latency, trained on labels alone."""
     width = fitting(budget, lambda width: build(dataclasses.replace(_config(one, source), base_width=width)))
     recipe = dataclasses.replace(one.recipe, base_width=width, epochs=epochs)
     folder = one.runs / f"narrow{width}"
     write_text(one.runs / f"narrow{width}.toml", recipe.to_toml())
-    command("train", one.data, "--out", folder, "--recipe", one.runs / f"narrow{width}.toml")
+    run_program("train", one.data, "--out", folder, "--recipe", one.runs / f"narrow{width}.toml")
     return folder
 
 
 def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data: Any, soft: Any, progress: Progress) -> Path:
-    """A network built at that int8 latency with fresh weights and taught by the float model: a model that `export` reads."""
+    """Return a model file that `export` reads: a new network of that int8 latency, taught by the float model."""
     p, classes = source.metadata.preprocessing, source.metadata.channels_out
 
     def fresh(width: int) -> tf_keras.Model:
@@ -93,14 +96,14 @@ def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data
 
     width = fitting(budget, fresh)
     pruning = pruning_of(one.against)
-    recovery = Recovery(
+    tuning = FinetuneConfig(
         epochs=epochs, batch_size=pruning.batch_size, learning_rate=pruning.learning_rate,
         distillation=pruning.distillation, augmentation=augmentation_of(source),
     )  # fmt: skip
     folder = one.runs / f"{name}{width}"
     make_folder(folder)
     done = finetune(
-        fresh(width), data.train, soft, recovery, folder=folder, progress=progress,
+        fresh(width), data.train, soft, tuning, folder=folder, progress=progress,
         validate=lambda model: float_model_dice(dataclasses.replace(source, model=model), data.val),
     )  # fmt: skip
     if name == "unet":
@@ -114,7 +117,7 @@ def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data
 
 
 def fitting(budget: float, make: Callable[[int], tf_keras.Model]) -> int:
-    """The width whose network, in int8 and not rewritten, takes as long as the budget, as near as whole widths come."""
+    """Return the width whose network, in int8 and not rewritten, takes as long as the budget, as near as whole widths come."""
     clock = int8_milliseconds()
 
     def off(width: int) -> float:
@@ -128,8 +131,8 @@ def _config(one: Case, source: Source) -> Any:
     return recipe.model_config()
 
 
-def told(one: Case, name: str) -> tuple[str, ...]:
-    """What a Keras file cannot say itself."""
+def model_options(one: Case, name: str) -> tuple[str, ...]:
+    """Return the options of `export` for what a Keras file does not hold."""
     if name != "unet":
         return ()
     return ("--fit", one.recipe.fit, "--normalize", one.recipe.normalization, "--class-names", ",".join(one.recipe.class_names))

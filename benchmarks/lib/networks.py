@@ -35,16 +35,16 @@ MB = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One network in one number type: its graph, in strips and whole, the choice that made it, and what strips do."""
+    """One network in one number type: its graph in tiles of rows and whole, what made it, and the plan of the tiles."""
 
     graph: Graph
     whole: Graph
     choices: tuple[Selection, ...]
-    strips: choose.TilingPlan | None
+    tiling: choose.TilingPlan | None
 
 
 def network(width: int, size: int) -> tuple[Graph, Metadata]:
-    """The folded inference graph of the paper's model without its training heads, and its metadata."""
+    """Return the folded inference graph of the paper's model without its training heads, and its metadata."""
     tf_keras.utils.set_random_seed(0)
     config = dataclasses.replace(
         preset("paper"), base_width=width, input_shape=(size, size, 1), deep_supervision=False, cgm=False
@@ -54,33 +54,36 @@ def network(width: int, size: int) -> tuple[Graph, Metadata]:
 
 
 def variants(graph: Graph, number: str, progress: Progress) -> dict[str, Variant]:
-    """The network as it is, and rewritten for a number type: forms by timing, strips by the memory plan."""
-    choices = choices_for(graph, Target(number), progress(f"Choose forms, {number}", len(find_sites(graph))))
+    """Return the network unchanged, and rewritten for a number type: by timing, and in tiles by the memory plan."""
+    choices = choices_for(graph, Target(number), progress(f"Select candidates, {number}", len(find_sites(graph))))
     new = apply_selections(graph, choices)
-    plan = choose.choose_tiling(fuse_interpolated_sums(new), bytes_per_element=bytes_of(number), weigh=weighing(number))
+    plan = choose.choose_tiling(fuse_interpolated_sums(new), bytes_per_element=bytes_of(number), weigh=memory_of(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
 
 
-def weighing(number: str) -> choose.MeasureMemory:
-    """What the TFLite file of a graph in strips needs to run, as `export` asks; integers are made up."""
+def memory_of(number: str) -> choose.MeasureMemory:
+    """Return a function that gives the bytes which the TFLite file of a graph in tiles needs to run; integers are dummies."""
 
-    def weigh(graph: Graph, _origin: Mapping[str, str]) -> int:
+    def measure(graph: Graph, _origin: Mapping[str, str]) -> int:
         if number == "float32":
             return estimate_memory(lower_graph(graph))
         made = make_dummy_quantized(graph)
         return estimate_memory(lower_graph(made))
 
-    return weigh
+    return measure
 
 
 def bytes_of(number: str) -> int:
-    """Bytes of an activation."""
+    """Return the bytes of an activation."""
     return 1 if number == "int8" else 4
 
 
 def write_files(variant: Variant, name: str, number: str, metadata: Metadata, folder: Path) -> dict[str, Path]:
-    """The variant as a TFLite and as an ONNX file, by name: the reference with the plain operators that a converter writes, the
-    rewritten one as `export` does it, the float ONNX file without strips."""
+    """Write the variant as a TFLite and as an ONNX file, and return their paths by name.
+
+    The reference is written with the plain operators that a converter writes, the rewritten network as `export` writes it, and
+    the float ONNX file without tiles.
+    """
     stem, layouts = f"{name}.{number}", name != "reference"
     paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
     if number == "int8":

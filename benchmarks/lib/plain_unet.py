@@ -8,13 +8,14 @@ from tf_keras import layers
 
 
 def build(size: tuple[int, int], channels: int, classes: int, width: int, scales: int = 5) -> tf_keras.Model:
-    """A network with fresh weights: `image` [N, H, W, C] to `mask` [N, H, W, K] of probabilities.
+    """Return a network with fresh weights: `image` [N, H, W, C] to `mask` [N, H, W, K] of probabilities.
 
     Args:
         size: height and width, multiples of 2 ** (scales - 1).
-        channels: of the image. classes: channels of the mask; 1 is a sigmoid, more a softmax.
-        width: channels of the first scale, doubled at each.
-        scales: levels.
+        channels: channels of the image.
+        classes: channels of the mask; 1 is a sigmoid, more a softmax.
+        width: channels of the first scale; every further scale has twice as many.
+        scales: number of scales.
     """
     x = image = layers.Input((*size, channels), name="image")
     skips = []

@@ -1,0 +1,81 @@
+"""The trained reference of a data set, and the comparison of networks that were made from it, side by side in one run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.lib.commands import run_program
+from benchmarks.lib.controls import Case
+from benchmarks.lib.environment import BENCHMARKS
+from benchmarks.lib.networks import MB
+from u3p_edge.artifact import make_folder
+from u3p_edge.benchmark.paired import paired_loss
+from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
+from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, measure
+from u3p_edge.graph import memory
+from u3p_edge.pipeline.data import read_export_data
+from u3p_edge.pipeline.source import read_source
+from u3p_edge.progress import Progress
+from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.tools.device_profile import read_networks
+from u3p_edge.training.recipe import read_train_recipe
+
+REFERENCE = "reference.float32.tflite"
+
+
+def train_case(data: Path, runs: Path, against: str) -> Case:
+    """Train the reference of a data set, if that is not done yet."""
+    recipe = BENCHMARKS / "recipes" / "base16" / f"{data.name}.toml"
+    folder = runs / data.name
+    run_program("train", data, "--out", folder / "train", "--recipe", recipe)
+    return Case(data, folder, read_train_recipe(recipe), against)
+
+
+def compare(
+    one: Case, made: Mapping[str, Path], rounds: int, command: str, progress: Progress
+) -> tuple[Measured, dict[str, Interval]]:
+    """Measure all int8 files and the float reference in one run, on the validation split; also return what each loses."""
+    folder = one.runs / "compared"
+    make_folder(folder)
+    shutil.copyfile(made["exact"] / REFERENCE, folder / REFERENCE)
+    for name, run in made.items():
+        shutil.copyfile(run / "model.int8.tflite", folder / f"{name}.int8.tflite")
+    source = read_source(one.trained, ExportRecipe())
+    data = read_export_data(one.data, source.metadata, progress)
+    paths = [folder / REFERENCE, *(folder / f"{name}.int8.tflite" for name in made)]
+    measured = measure(
+        paths, reference=REFERENCE, data=EvaluationData(one.data.name, "val", data.val), command=command,
+        settings=Settings(threads=(1,), rounds=rounds), progress=progress,
+    )  # fmt: skip
+    truth, groups, labels = data.val.labels, data.val.groups, source.metadata.labels
+    before = measured.predictions[REFERENCE]
+    losses = {name: paired_loss(truth, before, after, groups, labels) for name, after in measured.predictions.items()}
+    return measured, losses
+
+
+def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> str:
+    """Return a table with one row for each network; `folder` holds the compared files."""
+    rows = [
+        "| network | Dice | points lost (95 %) | ms | times faster (95 %) | file, MB | of float | arena, MB | of float |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    first = result.artifacts[0]
+    peaks = {a.name: arena_bytes(folder / a.name, 1 if "int8" in a.name else 4) for a in result.artifacts}
+    for a in result.artifacts:
+        ms, loss = a.latencies[0].samples_ms, losses[a.name]
+        gain, peak = ratio(first.latencies[0].samples_ms, ms), peaks[a.name]
+        dice = 0.0 if a.accuracy is None else 100 * (a.accuracy.mean_dice or 0.0)
+        rows.append(
+            f"| {a.name.removesuffix('.tflite')} | {dice:.2f} | {loss.median:+.2f} ({loss.low:+.2f} to {loss.high:+.2f}) "
+            f"| {quartiles(ms).median:.2f} | {gain.median:.1f} ({gain.low:.1f}–{gain.high:.1f}) "
+            f"| {a.bytes / MB:.3f} | 1/{first.bytes / a.bytes:.0f} | {peak / MB:.3f} | 1/{peaks[first.name] / peak:.1f} |"
+        )
+    return "\n".join(rows)
+
+
+def arena_bytes(path: Path, bytes_per_element: int) -> int:
+    """Return the peak of the arena plan of a TFLite file."""
+    return memory.plan_memory(read_networks(path), bytes_per_element=bytes_per_element).peak
