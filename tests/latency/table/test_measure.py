@@ -102,13 +102,19 @@ def test_held_out_networks_are_uneven_and_the_same_every_time() -> None:
     assert all(4 <= fine <= 16 and 8 <= coarse <= 32 for fine, coarse in widths)
 
 
+def as_int8(node: Node) -> Node:
+    """The node with the weights of a network that was read from an int8 file."""
+    return replace(node, weights={key: array.astype(np.int8) for key, array in node.weights.items()})
+
+
 @pytest.mark.parametrize("number", ["int8", "float32"])
 def test_narrower_networks_are_whole_and_can_be_written(number: str) -> None:
     half = measure_samples(two_scales())[1].graph
     assert {name: shape[-1] for name, shape in half.shapes.items()} == {
         "image": 1, "fine": 8, "down": 8, "coarse": 16, "relu": 16, "up": 16, "both": 24, "logits": 1, "mask": 1,
     }  # fmt: skip
-    for sample in (*measure_samples(every_kind()), *hold_out(every_kind(), 3)):
+    stored = replace(every_kind(), nodes=tuple(map(as_int8, every_kind().nodes)))
+    for sample in (*measure_samples(every_kind()), *hold_out(every_kind(), 3), *measure_samples(stored)):
         assert [layer.node for layer in list_layers(sample.graph)] == [layer.node for layer in list_layers(every_kind())]
         assert to_file(sample.graph, number)
 

@@ -83,6 +83,9 @@ def _random(graph: Graph, seed: int) -> Graph:
 
 
 def _narrow(graph: Graph, share: Callable[[], float]) -> Graph:
-    """Return the graph with a share of the channels of every group that may lose some; its weights are zeros."""
+    """Return the graph with a share of the channels of every group that may lose some; its weights are float32 zeros."""
     sizes = ShapeOnlyGraph(graph)
-    return sizes.sized({group.name: max(1, round(share() * group.size)) for group in sizes.groups if not group.frozen})
+    narrow = sizes.sized({group.name: max(1, round(share() * group.size)) for group in sizes.groups if not group.frozen})
+    zero = np.zeros((), np.float32)
+    nodes = (replace(n, weights={k: np.broadcast_to(zero, a.shape) for k, a in n.weights.items()}) for n in narrow.nodes)
+    return replace(narrow, nodes=tuple(nodes))
