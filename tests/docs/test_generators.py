@@ -11,7 +11,8 @@ import pytest
 from docs.gen import api, commands, results, schemas
 from tests.support.pages import DOCS, PAGES, name_of
 from tests.support.paths import REPOSITORY
-from u3p_edge.benchmark.result import RunResult, read_result
+from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.report.markdown import summary_rows
 
 DIRECTIVE = re.compile(r"^<!-- (\w+)(: .*)? -->$", re.MULTILINE)
