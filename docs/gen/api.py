@@ -4,6 +4,7 @@
     <!-- docstring: u3p_edge -->    a module's docstring as it is written
     <!-- modules -->                every package and module with the first sentence of its docstring
     <!-- layers -->                 the layers that import-linter checks, the highest first
+    <!-- example: tests/runtime/test_new_runtime.py TOY -->    code that a test holds as text and runs
 
 MkDocs calls `on_page_markdown` as one of the hooks that mkdocs.yml names.
 """
@@ -20,6 +21,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "u3p_edge"
 DOCSTRING = re.compile(r"^<!-- docstring: ([\w.]+) -->$", re.MULTILINE)
 API = re.compile(r"^<!-- api -->$", re.MULTILINE)
 MODULES = re.compile(r"^<!-- modules -->$", re.MULTILINE)
+EXAMPLE = re.compile(r"^<!-- example: (\S+) (\w+) -->$", re.MULTILINE)
 LAYERS = re.compile(r"^<!-- layers -->$", re.MULTILINE)
 
 
@@ -62,8 +64,26 @@ def layers() -> str:
     return "\n".join(f"1. {', '.join(f'`{name.strip()}`' for name in layer.split('|'))}" for layer in contract["layers"])
 
 
+def example(file: str, name: str) -> str:
+    """Return the text that a file of the repository assigns to `name`.
+
+    Raises:
+        KeyError: it assigns no text to that name.
+    """
+    tree = ast.parse((PACKAGE.parent / file).read_text(encoding="utf-8"))
+    assigned = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return assigned[name].strip()
+
+
 def expand(markdown: str) -> str:
     """Return a page with its directives replaced by what they ask for."""
+    markdown = EXAMPLE.sub(lambda match: f"```python\n{example(match[1], match[2])}\n```", markdown)
     markdown = LAYERS.sub(lambda _: layers(), markdown)
     markdown = DOCSTRING.sub(lambda match: f"```text\n{docstring(match[1])}\n```", markdown)
     markdown = MODULES.sub(lambda _: module_list(), markdown)

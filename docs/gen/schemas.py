@@ -24,7 +24,16 @@ DIRECTIVE = re.compile(r"^<!-- schema: ([\w.]+)\.(\w+) -->$", re.MULTILINE)
 
 def schema(cls: type) -> str:
     """Return a table of the fields of a dataclass, and one of each dataclass that it holds."""
-    return "\n\n".join(_section(one) for one in _held(cls, set()))
+    return "\n\n".join(map(_section, held_classes(cls)))
+
+
+def held_classes(cls: type) -> tuple[type, ...]:
+    """Return a dataclass and those in its fields, and in theirs, each once."""
+    classes = [cls]
+    for one in classes:  # grows on the way
+        parts = (part for hint in typing.get_type_hints(one).values() for part in _parts(hint))
+        classes += [part for part in dict.fromkeys(parts) if dataclasses.is_dataclass(part) and part not in classes]
+    return tuple(classes)
 
 
 def meanings(cls: type) -> dict[str, str]:
@@ -52,18 +61,6 @@ def _section(cls: type) -> str:
     summary = _plain(" ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split()))
     header = ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
     return "\n".join([f"**{cls.__name__}**: {summary}", "", *header, *rows])
-
-
-def _held(cls: type, seen: set[type]) -> Iterator[type]:
-    """Yield a dataclass and those in its fields, each once."""
-    if cls in seen:
-        return
-    seen.add(cls)
-    yield cls
-    for hint in typing.get_type_hints(cls).values():
-        for part in _parts(hint):
-            if dataclasses.is_dataclass(part) and isinstance(part, type):
-                yield from _held(part, seen)
 
 
 def _parts(hint: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 from docs.gen import api, commands, results, schemas
 from tests.support.pages import DOCS, PAGES, name_of
 from tests.support.paths import REPOSITORY
-from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.report.markdown import summary_rows
 
@@ -97,7 +97,17 @@ def test_every_directive_of_a_page_is_expanded(page: Path) -> None:
 
 
 def test_every_field_of_a_documented_file_has_a_meaning() -> None:
-    assert schemas.meanings(RunResult).keys() == {field.name for field in dataclasses.fields(RunResult)}
+    """Of the dataclass that a page names, and of those that it holds."""
+    named = {match.groups() for page in PAGES for match in schemas.DIRECTIVE.finditer(_text(page))}
+    classes = {held for module, name in named for held in schemas.held_classes(getattr(importlib.import_module(module), name))}
+    assert len(classes) > len(named) > 5
+    silent = [
+        f"{cls.__name__}.{field.name}"
+        for cls in classes
+        for field in dataclasses.fields(cls)
+        if field.init and field.name not in schemas.meanings(cls)
+    ]
+    assert not silent, f"the `Args:` of its class say nothing of {silent}"
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -171,6 +171,10 @@ class ArtifactResult:
         format: e.g. "tflite-int8".
         sha256, bytes: checksum and size of the file.
         input_shape: (H, W, C) of the network's input.
+        latencies: the network alone, one entry per number of threads.
+        memory: peak memory of fresh processes.
+        accuracy: overlap with the truth.
+        frames: whole frames, from pixels to mask.
     """
 
     name: str
@@ -190,7 +194,14 @@ class ArtifactResult:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What accuracy was measured on: name of the folder, split, counts, and the sha256 of the preprocessed arrays."""
+    """What accuracy was measured on.
+
+    Args:
+        name: name of the data folder.
+        split: "test", or "val" where the folder has no test split.
+        images, groups: how many.
+        sha256: checksum of the preprocessed arrays.
+    """
 
     name: str
     split: str

@@ -73,7 +73,12 @@ class Steps:
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """The times of one layer key: entries in rising order, each channel pair once, milliseconds above 0."""
+    """The times of one layer key.
+
+    Args:
+        key: the layer, see `u3p_edge.latency.table.layers`.
+        entries: in rising order, each channel pair once, milliseconds above 0.
+    """
 
     key: str
     entries: tuple[Entry, ...]
@@ -92,6 +97,10 @@ class Correction:
 
     A layer alone finds its maps in the caches, so factor is above 1. It also pays for a call of the runtime, so each_ms is
     below 0.
+
+    Args:
+        factor: of the sum of the layers.
+        each_ms: milliseconds for each layer.
     """
 
     factor: float = 1.0
@@ -104,7 +113,12 @@ class Correction:
 
 @dataclass(frozen=True)
 class TableCheck:
-    """A whole network that the table was not fitted to: its predicted and its measured milliseconds."""
+    """A whole network that the table was not fitted to.
+
+    Args:
+        name: which network.
+        predicted_ms, measured_ms: milliseconds by the table, and as it was timed.
+    """
 
     name: str
     predicted_ms: float
