@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from u3p_edge.config import MAX_SIDE, Metadata, Preprocessing, default_metadata, from_dict
+from u3p_edge.config.limits import MAX_SIDE
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.plain import from_dict
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ConfigError
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.config import MAX_INTEGER, Metadata, Preprocessing, default_metadata, from_dict
+from u3p_edge.config.limits import MAX_INTEGER
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.plain import from_dict
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
 from u3p_edge.quantize.zeros import Zeros

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.config import from_dict
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.files.json_toml import parse_json
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import tf_keras
 
 from u3p_edge.artifact import write_bytes
-from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.onnx import float_writer, int8_writer
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite

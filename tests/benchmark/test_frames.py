@@ -8,7 +8,7 @@ import pytest
 from tests.support.small_artifacts import Zoo
 from u3p_edge.benchmark.frames import frame_pixels, time_frames
 from u3p_edge.benchmark.result import Frames
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.fit_notes import Original
 from u3p_edge.errors import ConfigError
 from u3p_edge.runtime import open_session

@@ -21,7 +21,8 @@ from PIL import Image
 from tests.support.command_line import QUICK, Program, command, left_in, make_pictures, refusal
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.artifact import read_manifest, sha256_of
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 
 MODEL_FILES = (
     *("model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"),

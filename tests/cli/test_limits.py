@@ -10,7 +10,9 @@ from PIL import Image
 from tests.support.command_line import Program, refusal, run_process
 from tests.support.small_artifacts import Zoo
 from tests.support.tflite_models import graph
-from u3p_edge.config import MAX_THREADS, Preprocessing, default_metadata
+from u3p_edge.config.limits import MAX_THREADS
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Node
 

@@ -13,7 +13,7 @@ from tests.support.sample_results import result
 from tests.support.small_artifacts import Zoo
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import save_result
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.report import pareto
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.report.markdown import render

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.check import check_folder
 from u3p_edge.data.fit_notes import Original, check_foreground, fit_notes
 from u3p_edge.data.folder import read_folder

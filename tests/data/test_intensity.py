@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from u3p_edge.config import Normalization, Preprocessing
+from u3p_edge.config.preprocessing import Normalization, Preprocessing
 from u3p_edge.data import intensity
 from u3p_edge.data.intensity import histogram, percentiles
 from u3p_edge.data.preprocess import normalise

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import load_samples
 from u3p_edge.data.memory import array_bytes, available_bytes

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from u3p_edge.config import Fit, Normalization, Preprocessing
+from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
 from u3p_edge.data.folder import Sample, read_folder
 from u3p_edge.data.load import load_samples
 from u3p_edge.data.preprocess import fit_mask, inputs, normalise, preprocess, restore, score_tiles, to_labels

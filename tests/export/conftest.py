@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.models.config import preset
 
 SIZE = (48, 64)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ModelError
 from u3p_edge.export.failing_layer import name_failing_layer
 from u3p_edge.export.onnx import float_writer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from u3p_edge.config import from_dict
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig, preset, to_dict
 

@@ -14,7 +14,8 @@ import onnxruntime
 import pytest
 import tf_keras
 
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ModelError
 from u3p_edge.export.onnx import float_writer, int8_writer
 from u3p_edge.export.tflite import converter, schema

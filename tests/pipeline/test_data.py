@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.data_folders import make_folder
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import open_folder, read_folder
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.load import infer_labels

@@ -18,7 +18,8 @@ from tests.support.command_line import QUICK, ROUNDS, Program, left_in, refusal,
 from tests.support.small_artifacts import SHAPE, picture, truth
 from u3p_edge.artifact import is_whole, read_manifest, sha256_of
 from u3p_edge.benchmark.result_file import read_result
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.load import Arrays
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.export import export

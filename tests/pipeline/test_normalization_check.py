@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command_line import QUICK, Program
 from tests.support.small_artifacts import Zoo, truth
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.load import Arrays
 from u3p_edge.pipeline.normalization_check import NormalizationCheck, compare_normalizations, options_of
 

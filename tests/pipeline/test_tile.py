@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.tflite_models import STEP, graph, integers, random_image, run
-from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.export.structure import tflite_faults
 from u3p_edge.export.tflite import converter, schema

@@ -11,7 +11,8 @@ import tf_keras
 from tf_keras import layers
 
 from tests.support.int8_models import Int8File, assert_near, blobs, ranges
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.structure import tflite_faults
 from u3p_edge.export.tflite.converter import convert_int8
 from u3p_edge.export.tflite.schema import TFLiteGraph, parse_tflite

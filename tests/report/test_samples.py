@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.support.small_artifacts import SHAPE, picture, truth
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.report.colour import colourise, difference, overlay, to_rgb
 from u3p_edge.report.samples import GAP, LINE, MARGIN, PictureRow, choose_pictures, draw_samples, write_samples
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 
 import u3p_edge
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 
 TOY = '''
 """A file is the metadata alone, and the network gives its image back as the probability of the one foreground class."""
 
 from dataclasses import dataclass
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.runtime.base import decode, encode
 
 

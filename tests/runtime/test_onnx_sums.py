@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import tf_keras as keras
 
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.onnx import int8_writer
 from u3p_edge.export.tflite.converter import convert_int8
 from u3p_edge.export.tflite.schema import parse_tflite

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.missing_packages import run_without
 from tests.support.small_artifacts import Zoo
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.pack import pack

@@ -12,7 +12,8 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.tflite.converter import convert_int8
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.runtime.onnx_options import session_options
 
 METADATA = default_metadata(Preprocessing(32, 32), 3)

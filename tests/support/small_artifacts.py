@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config import Metadata, Preprocessing, default_metadata
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 
 SHAPE = (48, 64, 1)
 

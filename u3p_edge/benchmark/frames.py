@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark.result import Frames
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.fit_notes import Original
 from u3p_edge.latency.clock import Clock, interleave
 from u3p_edge.progress import Step, idle

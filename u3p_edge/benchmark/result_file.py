@@ -10,7 +10,7 @@ from typing import Any
 
 from u3p_edge.artifact import read_json, write_json
 from u3p_edge.benchmark.result import SCHEMA, RunResult
-from u3p_edge.config import from_dict
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
 
 

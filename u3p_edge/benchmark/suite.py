@@ -15,7 +15,8 @@ from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
 from u3p_edge.benchmark.matching import is_original
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
-from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS, Metadata
+from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
 from u3p_edge.latency.clock import MINIMUM_ROUNDS

@@ -10,7 +10,7 @@ import typer
 
 from u3p_edge.cli.effect import refuse
 from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, print_table, say
-from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
+from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 
 from u3p_edge.cli.command import Command
 from u3p_edge.cli.terminal import print_list, print_table
-from u3p_edge.config import MAX_THREADS
+from u3p_edge.config.limits import MAX_THREADS
 
 if TYPE_CHECKING:
     from u3p_edge.latency.table.table import LatencyTable

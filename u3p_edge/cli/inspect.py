@@ -9,7 +9,7 @@ import typer
 
 from u3p_edge.cli.effect import refuse
 from u3p_edge.cli.terminal import print_list, print_table
-from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
+from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 
 if TYPE_CHECKING:
     from u3p_edge.report.inspection import Inspection, Table

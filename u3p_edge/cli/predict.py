@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import print_table, say
-from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
+from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
 
 if TYPE_CHECKING:
-    from u3p_edge.config import Metadata
+    from u3p_edge.config.metadata import Metadata
     from u3p_edge.pipeline.predict import Failed, Predicted
 
 SOME_FAILED = 1

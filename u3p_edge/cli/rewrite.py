@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import plain_text, print_table, say
-from u3p_edge.config import MAX_THREADS
+from u3p_edge.config.limits import MAX_THREADS
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -162,7 +162,7 @@ def choose(
     Raises:
         ConfigError: a value that cannot be, or a flip where images do not vary at all.
     """
-    from u3p_edge.config import from_dict
+    from u3p_edge.config.plain import from_dict
     from u3p_edge.data.augment import Augmentation
     from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config import DEFAULT_SIZE, Preprocessing
+from u3p_edge.config.limits import DEFAULT_SIZE
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.classes import MaskValues, check_count, count_classes
 from u3p_edge.data.fit_notes import shrink_notes
 from u3p_edge.data.folder import Sample, scan, with_options

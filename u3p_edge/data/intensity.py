@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import DataError
 
 Pixels = npt.NDArray[Any]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.classes import MaskValues, check_count, count_classes, distinct
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.file_errors import name_file

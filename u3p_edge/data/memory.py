@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import DataError
 
 CGROUP = Path("/sys/fs/cgroup")

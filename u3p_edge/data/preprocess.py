@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.intensity import PlaneMap, plane_map
 from u3p_edge.data.resample import resize, resize_columns
 from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, own_part, tile_grid

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from u3p_edge.config import check_size
+from u3p_edge.config.limits import check_size
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.fold import drop_identities
 from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute

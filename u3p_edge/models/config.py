@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from u3p_edge.config import MAX_LABELS, check_range, check_size, from_dict
+from u3p_edge.config.limits import MAX_LABELS, check_range, check_size
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError
 
 SCALES = 5
@@ -148,7 +149,7 @@ def preset(name: str, **overrides: Any) -> UNet3PlusConfig:
 
 
 def to_dict(config: UNet3PlusConfig) -> dict[str, Any]:
-    """Plain values that JSON can hold; `u3p_edge.config.from_dict` reads them back."""
+    """Plain values that JSON can hold; `u3p_edge.config.plain.from_dict` reads them back."""
     return dataclasses.asdict(config)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from u3p_edge.artifact import read_json
-from u3p_edge.config import from_dict
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.rewrite.engine import Selection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.fit_notes import fit_notes
 from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder

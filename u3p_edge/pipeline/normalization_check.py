@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from u3p_edge.benchmark.accuracy import score
 from u3p_edge.benchmark.paired import paired_loss
-from u3p_edge.config import Preprocessing
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import Arrays, load_samples
 from u3p_edge.data.preprocess import to_labels

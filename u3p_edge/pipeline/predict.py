@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from u3p_edge.artifact import atomic_path, sync_folders
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import shrink_notes
 from u3p_edge.data.formats import FORMATS, MAX_PIXELS, SUFFIXES

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.reader import read_graph

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from u3p_edge.config import check_range
+from u3p_edge.config.limits import check_range
 from u3p_edge.errors import ConfigError
 
 Pattern = Literal["unstructured", "2:4"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge.artifact import read_json
-from u3p_edge.config import from_dict, from_table, parse_toml, read_recipe_text
+from u3p_edge.config.plain import from_dict, from_table, parse_toml, read_recipe_text
 from u3p_edge.errors import ConfigError
 from u3p_edge.quantize.zeros import Zeros
 from u3p_edge.recipes.recipe import ExportRecipe, Pruning

@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from u3p_edge.config import MAX_SEED, MAX_SIDE, Fit, Normalization, check_mean_std, check_range
+from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_range
+from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
 from u3p_edge.quantize.zeros import Zeros

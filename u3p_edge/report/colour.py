@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config import Colour
+from u3p_edge.config.metadata import Colour
 from u3p_edge.data.intensity import percentiles, row_slices
 
 Picture = npt.NDArray[np.uint8]

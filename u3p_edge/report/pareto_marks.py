@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from u3p_edge.config import PALETTE, Colour
+from u3p_edge.config.metadata import PALETTE, Colour
 
 Spot = tuple[float, float]
 """(x, y) in pixels, y downwards."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from u3p_edge.config import MAX_MEMORY_MB, MAX_THREADS
+from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.registry import RUNTIMES, Runtime, runtime_of

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config import QUANTIZATION_KEY, Metadata
+from u3p_edge.config.metadata import QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ConfigError, DataError, ModelError
 from u3p_edge.files import onnx_check
 from u3p_edge.files.json_toml import MAX_METADATA, parse_json

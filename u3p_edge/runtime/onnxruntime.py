@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.config import MAX_MEMORY_MB, METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.config.limits import MAX_MEMORY_MB
+from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
     FloatArray,

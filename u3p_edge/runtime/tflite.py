@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from u3p_edge.config import MAX_MEMORY_MB, METADATA_KEY, Metadata
+from u3p_edge.config.limits import MAX_MEMORY_MB
+from u3p_edge.config.metadata import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.files.json_toml import MAX_METADATA
 from u3p_edge.runtime.base import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.config import MAX_MEMORY_MB
+from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.errors import ModelError, about
 from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.files.tflite import check

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from u3p_edge.config import MAX_MEMORY_MB
+from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.errors import ModelError, about
 from u3p_edge.export.tflite.names import list_names
 from u3p_edge.export.tflite.pack import pack

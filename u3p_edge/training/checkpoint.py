@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from u3p_edge.artifact import write_bytes
-from u3p_edge.config import from_dict
+from u3p_edge.config.plain import from_dict
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import CheckpointError, ConfigError
 from u3p_edge.files.json_toml import parse_json

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from u3p_edge.artifact import make_folder, write_json, write_text
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ArtifactError
 from u3p_edge.metrics import Scores

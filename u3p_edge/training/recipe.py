@@ -10,20 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from u3p_edge import __version__
-from u3p_edge.config import (
-    DEFAULT_SIZE,
-    MAX_LABELS,
-    MAX_SEED,
-    Fit,
-    Metadata,
-    Normalization,
-    Preprocessing,
-    check_range,
-    default_metadata,
-    from_table,
-    parse_toml,
-    read_recipe_text,
-)
+from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED, check_range
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.plain import from_table, parse_toml, read_recipe_text
+from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.options import DataOptions
@@ -55,7 +45,7 @@ class TrainRecipe:
         channels: 1 (grey) or 3 (RGB); None takes what the images have.
         labels: number of classes, background included; None takes what the masks have. Two make a sigmoid model.
         class_names: one per label, background first; empty for "background", "class 1", ...
-        fit, normalization, mean, std: see `u3p_edge.config.Preprocessing`.
+        fit, normalization, mean, std: see `u3p_edge.config.preprocessing.Preprocessing`.
         deep_supervision: a loss at each of the five scales; dropped at export, so it costs nothing there.
         cgm: train the classification-guided module on the classes' presence.
         loss: "dice_ce" (Dice + cross-entropy) or "hybrid" (focal + MS-SSIM + IoU), the mean over the supervised scales.

@@ -9,7 +9,8 @@ import onnx
 import tf_keras
 from onnx import TensorProto, helper, numpy_helper
 
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.onnx import float_writer
 from u3p_edge.export.onnx.names import name_by_content
 

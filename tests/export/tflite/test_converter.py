@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.structure import tflite_faults
 from u3p_edge.export.tflite import converter, schema

@@ -14,7 +14,8 @@ from tf_keras import layers
 from tests.support.int8_models import blobs, convert, unet
 from tests.support.rewritten_model import rewritten
 from tests.support.tflite_models import run
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import converter, schema
 from u3p_edge.export.tflite.reader import read_graph

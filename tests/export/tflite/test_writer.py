@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.missing_packages import run_without
 from tests.support.tflite_models import STEP, graph, integers, not_delegated, random_image, run
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema as flatbuffer
 from u3p_edge.export.tflite.reader import read_graph

@@ -13,7 +13,8 @@ from tests.support.sample_results import result
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.artifact import Artifact, Manifest, write_json
 from u3p_edge.benchmark.result_file import save_result
-from u3p_edge.config import Preprocessing, default_metadata
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.prune.plan import PruningPlan

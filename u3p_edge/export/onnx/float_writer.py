@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf2onnx
 from onnx import helper
 
-from u3p_edge.config import METADATA_KEY, Metadata
+from u3p_edge.config.metadata import METADATA_KEY, Metadata
 from u3p_edge.export.failing_layer import name_failing_layer
 from u3p_edge.export.onnx.int8_writer import OPSET
 from u3p_edge.export.onnx.names import name_by_content

@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from u3p_edge.config import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.onnx.moves import MOVES, keeps_integers
 from u3p_edge.export.onnx.operators import OPERATORS, resize_node

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.export.failing_layer import name_failing_layer
 from u3p_edge.export.tflite import schema
 from u3p_edge.progress import Step, idle

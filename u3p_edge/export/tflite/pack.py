@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.export.tflite import schema as flatbuffer
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from u3p_edge.config import METADATA_KEY, Metadata
+from u3p_edge.config.metadata import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.files.tflite import check
 from u3p_edge.files.tflite.graph import Operator, Tensor, TFLiteGraph

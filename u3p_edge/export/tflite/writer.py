@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from u3p_edge.config import Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.layout_ops import apply_layout
 from u3p_edge.export.tflite.layout_phases import content, pack_phases
