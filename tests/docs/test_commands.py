@@ -75,3 +75,5 @@ def test_options_and_commands_in_sentences_are_those_of_the_program(page: Path) 
         if command := re.match(r"u3p-edge ([a-z]+(?: [a-z]+)?)", code):
             names = {f"u3p-edge {command[1]}", f"u3p-edge {command[1].split()[0]}"}
             assert names & COMMANDS.keys() or any(name.startswith(f"u3p-edge {command[1]} ") for name in COMMANDS), code
+        if script := re.match(r"python -m benchmarks\.(\w+)", code):
+            assert (REPOSITORY / "benchmarks" / f"{script[1]}.py").is_file(), code
