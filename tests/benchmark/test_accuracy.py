@@ -74,13 +74,15 @@ def test_the_cost_of_scoring_does_not_depend_on_how_images_are_grouped() -> None
 def test_labels_of_a_session(zoo: Zoo, kind: str) -> None:
     told: list[int] = []
     images = np.stack([picture(seed) for seed in (20, 21)])
-    found = predict_labels(open_session(zoo.path(kind)), images, lambda: told.append(1))
+    found = predict_labels(open_session(zoo.path(kind)), images, lambda *_: told.append(1))
     assert found.shape == (2, 48, 64)
     assert found.dtype == np.uint8
     assert len(told) == 2
     t = np.stack([truth(seed) for seed in (20, 21)])
     # The suite's network segments these pictures; a swapped axis or class would fall far below.
-    assert score(t, found, found, ["a", "b"], labels=3).mean_dice > 0.95
+    dice = score(t, found, found, ["a", "b"], labels=3).mean_dice
+    assert dice is not None
+    assert dice > 0.95
 
 
 def test_the_digest_knows_every_part_of_the_data() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def outcomes(verdict: Verdict, what: str, name: str = INT8) -> set[str]:
     return {check.outcome for check in verdict.checks if (check.what, check.artifact) == (what, name)}
 
 
-def change_environment(value: RunResult, **changes: object) -> RunResult:
+def change_environment(value: RunResult, **changes: Any) -> RunResult:
     return dataclasses.replace(value, environment=dataclasses.replace(ENVIRONMENT, **changes))
 
 
@@ -95,8 +96,8 @@ def test_a_real_slowdown_never_passes(slower: float, rounds: int) -> None:
     """With the spread of a busy machine, +-25 %, at the rounds of `export` and `bench`."""
     verdicts = []
     for seed in range(20):
-        runs = [scattered(seed + 100 * k, rounds, slower if k else 1.0) for k in (0, 1)]
-        verdicts.append(gate(*runs, scope=Scope(("latency",))).outcome)
+        before, after = (scattered(seed + 100 * k, rounds, slower if k else 1.0) for k in (0, 1))
+        verdicts.append(gate(before, after, scope=Scope(("latency",))).outcome)
     # Of intervals of 95 %, one side misses 2.5 % of the time: of 20 tries one pass may be, and on the usual run none.
     assert verdicts.count("passed") <= 1
     assert set(verdicts) <= {"regressed", "inconclusive", "passed"}

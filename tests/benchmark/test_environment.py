@@ -6,7 +6,8 @@ import dataclasses
 import getpass
 import platform
 
-from u3p_edge.benchmark.environment import available_cores, describe_environment, parse_cpuinfo
+from u3p_edge.benchmark.environment import available_cores, describe_environment
+from u3p_edge.runtime.processor import parse_cpuinfo
 
 CPUINFO = """processor\t: 0
 model name\t: Some CPU @ 2.0GHz

@@ -20,7 +20,7 @@ from u3p_edge.errors import ModelError
 @pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])
 def test_an_artifact_is_weighed(zoo: Zoo, kind: str) -> None:
     told: list[int] = []
-    found = peak_memory(zoo.path(kind), repeats=2, step=lambda: told.append(1))
+    found = peak_memory(zoo.path(kind), repeats=2, step=lambda *_: told.append(1))
     assert found is not None
     assert len(found.peak_mb) == len(told) == 2
     for baseline, peak in zip(found.baseline_mb, found.peak_mb, strict=True):

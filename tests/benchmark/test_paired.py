@@ -1,5 +1,7 @@
 """The difference of two networks' Dice, with its uncertainty over patients."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -7,35 +9,37 @@ from u3p_edge.benchmark.accuracy import score
 from u3p_edge.benchmark.paired import paired_loss
 
 
-def _case(patients: int, spoilt: float):
+def _case(patients: int, spoilt: float) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 3, (3 * patients, 16, 16)).astype(np.uint8)
     worse = np.where(rng.random(truth.shape) < spoilt, 0, truth).astype(np.uint8)
     return truth, worse, tuple(f"p{i // 3}" for i in range(len(truth)))
 
 
-def test_the_difference_is_that_of_the_scores_of_a_report():
+def test_the_difference_is_that_of_the_scores_of_a_report() -> None:
     truth, worse, groups = _case(6, 0.2)
     better = np.where(np.random.default_rng(2).random(truth.shape) < 0.05, 0, truth).astype(np.uint8)
     found = paired_loss(truth, better, worse, groups, 3)
-    means = [score(truth, p, p, groups, 3).mean_dice for p in (better, worse)]
+    first, second = (score(truth, p, p, groups, 3).mean_dice for p in (better, worse))
+    assert first is not None
+    assert second is not None
     # Sums of some thousand pixels in float64: off by less than 1e-12 of 100 points.
-    assert found.median == pytest.approx(100 * (means[0] - means[1]), abs=1e-9)
+    assert found.median == pytest.approx(100 * (first - second), abs=1e-9)
     assert found.low < found.median < found.high
 
 
-def test_the_same_prediction_loses_nothing_for_sure():
+def test_the_same_prediction_loses_nothing_for_sure() -> None:
     truth, worse, groups = _case(4, 0.3)
     assert paired_loss(truth, worse, worse, groups, 3) == paired_loss(truth, worse, worse.copy(), groups, 3)
     assert (paired_loss(truth, worse, worse, groups, 3).low, paired_loss(truth, worse, worse, groups, 3).high) == (0.0, 0.0)
 
 
-def test_a_gain_is_negative():
+def test_a_gain_is_negative() -> None:
     truth, worse, groups = _case(4, 0.3)
     assert paired_loss(truth, worse, truth, groups, 3).high < 0
 
 
-def test_more_patients_narrow_the_interval():
+def test_more_patients_narrow_the_interval() -> None:
     def width(patients: int) -> float:
         truth, _, groups = _case(patients, 0.2)
         spoilt = np.repeat(np.linspace(0, 0.5, patients), 3)[:, None, None]  # from a patient without fault to a hard one
@@ -46,7 +50,7 @@ def test_more_patients_narrow_the_interval():
     assert width(40) < width(5)
 
 
-def test_a_class_that_some_patients_lack_counts_where_it_is():
+def test_a_class_that_some_patients_lack_counts_where_it_is() -> None:
     truth = np.zeros((2, 8, 8), np.uint8)
     truth[0, :4] = 1
     truth[1, :4] = 2

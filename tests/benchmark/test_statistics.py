@@ -75,7 +75,10 @@ def test_a_change_is_seen_across_machines_of_other_speed(factor: float) -> None:
     rng = np.random.default_rng(1)
     slow, fast = rng.lognormal(5, 0.4, 30), rng.lognormal(2, 0.4, 30)
     noise = [rng.lognormal(0, 0.01, 30) for _ in range(2)]
-    found = ratio_change((0.3 * slow * noise[0], slow), (0.3 * factor * fast * noise[1], fast))
+    before, after = (
+        (list(share * times), list(times)) for share, times in ((0.3 * noise[0], slow), (0.3 * factor * noise[1], fast))
+    )
+    found = ratio_change(before, after)
     # The median of 30 values with a spread of 1 % has a standard error of 0.01 * 1.25 / sqrt(30) = 0.23 %, twice that squared
     # and rooted is 0.33 %; four of these are 1.3 %.
     assert found.median == pytest.approx(factor, rel=0.013)

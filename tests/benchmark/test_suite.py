@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import Zoo, picture, truth
 from u3p_edge.benchmark.result_file import read_result, save_result
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure, short_names
@@ -21,18 +22,13 @@ FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
 @pytest.fixture(scope="module")
 def data() -> EvaluationData:
     seeds = (20, 21, 22)
-    images, labels = (np.stack([make(seed) for seed in seeds]) for make in (picture, truth))
+    images, labels = np.stack([picture(seed) for seed in seeds]), np.stack([truth(seed) for seed in seeds])
     originals = (Original((48, 64)), Original((96, 80)), Original((96, 80)))
     return EvaluationData("pictures", "test", Arrays(images, labels, ("a", "b", "c"), ("p", "p", "q"), originals))
 
 
 def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp_path: Path) -> None:
-    stages: list[str] = []
-
-    def progress(stage: str, steps: int) -> object:
-        stages.append(f"{stage}: {steps}")
-        return lambda: None
-
+    progress = RecordedProgress()
     measured = measure(
         [zoo.path(kind) for kind in FILES],
         data=data,
@@ -57,8 +53,8 @@ def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp
         assert a.frames is not None
         assert (a.frames.threads, a.frames.size) == (2, (96, 80))
         assert len(a.frames.prepare_ms) == len(a.frames.network_ms) == len(a.frames.restore_ms) == 5
-    assert stages[-1] == "Measure memory in fresh processes: 4"
-    assert "Time at 2 threads: 5" in stages
+    assert progress.stages[-1] == ("Measure memory in fresh processes", 4)
+    assert ("Time at 2 threads", 5) in progress.stages
     save_result(tmp_path / "r.json", run)
     assert read_result(tmp_path / "r.json") == run
 

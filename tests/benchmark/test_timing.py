@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.benchmark.timing import CHECKED, time_sessions
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.runtime import open_session
-from u3p_edge.runtime.base import FloatArray
+from u3p_edge.runtime.base import FloatArray, Session
 
 
 @dataclass
@@ -47,8 +48,9 @@ class Worker:
         return invoke
 
 
-def workers(clock: Clock, log: list[str], **milliseconds: list[float]) -> list[Worker]:
-    return [Worker(clock, ms, log, name) for name, ms in milliseconds.items()]
+def workers(clock: Clock, log: list[str], **milliseconds: list[float]) -> list[Session]:
+    """Of a session, only what is timed."""
+    return [cast(Session, Worker(clock, ms, log, name)) for name, ms in milliseconds.items()]
 
 
 IMAGE = np.zeros((16, 16, 1), np.float32)
@@ -63,7 +65,8 @@ def test_the_second_run_of_a_pair_is_the_sample() -> None:
 
 
 def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> None:
-    clock, log = Clock(), []
+    clock = Clock()
+    log: list[str] = []
     readings = iter([1.0, 5.0, 4.0, 3.0] + 16 * [2.0])
 
     def read() -> float:
@@ -78,18 +81,20 @@ def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> No
 
 
 def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
-    clock, log = Clock(), []
+    clock = Clock()
+    log: list[str] = []
     time_sessions(workers(clock, log, a=[1], b=[1], c=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock)
     assert "".join(log) == "abc" + "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc" + "bbccaa"
 
 
 def test_a_budget_ends_it_but_not_before_a_spread_can_be_told() -> None:
-    clock, told = Clock(), []
+    clock = Clock()
+    told: list[int] = []
     sessions = workers(clock, [], a=[500.0])
     # A round is two calls of half a second.
     assert len(time_sessions(sessions, IMAGE, 1, rounds=100, warmup=0, seconds=8, clock=clock)[0].samples_ms) == 8
     assert len(time_sessions(sessions, IMAGE, 1, rounds=100, warmup=0, seconds=0, clock=clock)[0].samples_ms) == MINIMUM_ROUNDS
-    time_sessions(sessions, IMAGE, 1, rounds=6, clock=clock, step=lambda: told.append(1))
+    time_sessions(sessions, IMAGE, 1, rounds=6, clock=clock, step=lambda *_: told.append(1))
     assert len(told) == 6
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import typer
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.support.sample_results import result
 from tests.support.small_artifacts import Zoo, picture, truth
@@ -24,7 +25,7 @@ from u3p_edge.report.github import VARIABLE
 QUICK = ("--threads", "1", "--rounds", "5", "--memory", "0")
 
 
-def run(command: object, *arguments: object) -> Result:
+def run(command: Callable[..., object], *arguments: object) -> Result:
     app = typer.Typer()
     app.command()(command)
     # Wide enough that rich folds no cell in two.
@@ -119,7 +120,7 @@ def baseline(tmp_path: Path) -> Path:
     return path
 
 
-def kept(tmp_path: Path, **changes: float) -> Path:
+def kept(tmp_path: Path, **changes: Any) -> Path:
     path = tmp_path / "current.json"
     save_result(path, result(**changes))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_flips_are_along_their_axis(change: dict[str, bool], axis: int) -> None:
 
 
 @pytest.mark.parametrize("change", [{"rotation": 40.0}, {"scaling": 0.5}, {"shift": 0.2}], ids=str)
-def test_labels_move_with_the_image(change: dict[str, float]) -> None:
+def test_labels_move_with_the_image(change: dict[str, Any]) -> None:
     """A disc that is its own label stays so: bilinear and nearest cross one half on the same outline, to one pixel."""
     y, x = np.mgrid[:64, :64]
     disc = ((y - 25) ** 2 + (x - 38) ** 2 < 12**2).astype(np.uint8)
@@ -100,7 +101,7 @@ def test_scaling_is_by_its_factor_and_about_the_centre() -> None:
 @pytest.mark.parametrize("name", ["gain", "gamma", "noise", "bias"])
 def test_each_intensity_change_acts_on_the_image_alone(name: str) -> None:
     image, labels = pair()
-    new, mask = augment(image, labels, np.random.default_rng(3), dataclasses.replace(STILL, **{name: 0.3}))
+    new, mask = augment(image, labels, np.random.default_rng(3), dataclasses.replace(STILL, **dict[str, Any]({name: 0.3})))
     np.testing.assert_array_equal(mask, labels)
     assert np.abs(new - image).max() > 1e-3
 
@@ -111,7 +112,7 @@ def test_a_constant_image_stays_constant() -> None:
 
 
 @pytest.mark.parametrize("change", [{"noise": -0.1}, {"probability": 1.5}, {"bias": 2.0}], ids=str)
-def test_strengths_that_cannot_be_are_refused(change: dict[str, float]) -> None:
+def test_strengths_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         Augmentation(**change)
 

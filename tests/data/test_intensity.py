@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -18,8 +20,10 @@ TYPES = (np.uint8, np.uint16, np.float32)
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3]))
 
 
-def images(dtype: type) -> st.SearchStrategy[npt.NDArray[np.generic]]:
-    finite = {"allow_nan": False, "allow_infinity": False, "allow_subnormal": False} if dtype == np.float32 else {}
+def images(dtype: npt.DTypeLike) -> st.SearchStrategy[npt.NDArray[np.generic]]:
+    finite: dict[str, Any] = (
+        {"allow_nan": False, "allow_infinity": False, "allow_subnormal": False} if dtype == np.float32 else {}
+    )
     return hnp.arrays(dtype, SHAPES, elements=hnp.from_dtype(np.dtype(dtype), **finite))
 
 
@@ -53,8 +57,8 @@ def test_a_large_image_is_normalised_as_its_definition_says(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_histogram_counts_every_pixel(dtype: type) -> None:
-    image = np.array([[[0, 0, 7]], [[255, 1, 7]]], dtype)
+def test_a_histogram_counts_every_pixel(dtype: npt.DTypeLike) -> None:
+    image: np.ndarray = np.array([[[0, 0, 7]], [[255, 1, 7]]], dtype)
     counts = histogram(image)
     assert counts.dtype == np.int64
     assert len(counts) == np.iinfo(dtype).max + 1

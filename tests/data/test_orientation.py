@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,14 @@ from u3p_edge.data.folder import read_folder
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.errors import DataError
 
-TURNS = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose, 6: lambda a: np.rot90(a, -1), 8: np.rot90}
+TURNS: dict[int, Callable[[Any], Any]] = {
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda a: np.rot90(a, -1),
+    8: np.rot90,
+}
 """EXIF orientation to what makes the stored picture upright."""
 
 

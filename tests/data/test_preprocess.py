@@ -85,8 +85,8 @@ def test_range_divides_by_the_range_of_the_type() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_none_keeps_raw_pixel_values(dtype: type) -> None:
-    image = np.array([[[0], [51], [255]], [[7], [8], [9]]], dtype)
+def test_none_keeps_raw_pixel_values(dtype: npt.DTypeLike) -> None:
+    image: np.ndarray = np.array([[[0], [51], [255]], [[7], [8], [9]]], dtype)
     out = normalise(image, spec(normalization="none"))
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, image.astype(np.float32))
@@ -221,7 +221,7 @@ def test_load_stacks_what_apply_and_fit_give(tmp_path: Path) -> None:
     make_pair(tmp_path, "bb", (16, 40))
     steps: list[int] = []
     samples = read_folder(tmp_path).samples
-    arrays = load_samples(samples, spec("pad"), 2, step=lambda: steps.append(1))
+    arrays = load_samples(samples, spec("pad"), 2, step=lambda *_: steps.append(1))
     assert arrays.images.shape == (2, 16, 32, 1)
     assert arrays.labels.shape == (2, 16, 32)
     assert arrays.stems == arrays.groups == ("a", "bb")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 from safetensors import safe_open
 
+from tests.support.recorded_progress import RecordedProgress
 from tests.support.tiny_run import discs, tiny_recipe
 from u3p_edge.artifact import sha256_of
 from u3p_edge.data.augment import Augmentation
@@ -28,6 +28,7 @@ from u3p_edge.prune.importance import magnitude
 from u3p_edge.prune.plan import PruningPlan
 
 TRAIN, VALIDATION = discs(16, 1), discs(8, 2)
+STAGE = "Fine-tune by distillation"
 # All that draws at random, and a decay.
 CONFIG = FinetuneConfig(epochs=3, batch_size=4, learning_rate=5e-3, augmentation=Augmentation())
 
@@ -50,18 +51,9 @@ def half(model: tf_keras.Model) -> tf_keras.Model:
     graph = from_keras(model)
     scores = magnitude(graph)
     free = [group for group in find_groups(graph) if not group.frozen]
-    return to_keras(apply_plan(graph, PruningPlan({g.name: np.argsort(-scores[g.name])[: (g.size + 1) // 2] for g in free})))
-
-
-def killed_at(count: int) -> Callable[[str, int], Callable[[], object]]:
-    """A progress bar that interrupts as Ctrl-C would at step `count`."""
-    done = iter(range(count - 1))
-
-    def step() -> None:
-        if next(done, None) is None:
-            raise KeyboardInterrupt
-
-    return lambda _stage, _total: step
+    return to_keras(
+        apply_plan(graph, PruningPlan({g.name: np.argsort(-scores[g.name])[: (g.size + 1) // 2].tolist() for g in free}))
+    )
 
 
 def never(*_: object) -> float:
@@ -127,15 +119,11 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
 ) -> None:
     # Sixteen images are four steps: this is in the second epoch.
     with pytest.raises(KeyboardInterrupt):
-        finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, progress=killed_at(6))
-    steps: list[int] = []
-
-    def progress(_stage: str, total: int) -> Callable[[], object]:
-        steps.append(total)
-        return lambda: None
+        finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, progress=RecordedProgress((STAGE, 6)))
+    progress = RecordedProgress()
 
     again = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=tmp_path, progress=progress)
-    assert steps == [4 * (CONFIG.epochs - 1)]
+    assert [steps for _, steps in progress.stages] == [4 * (CONFIG.epochs - 1)]
     assert (again.losses, again.scores, again.best_epoch) == (whole.losses, whole.scores, whole.best_epoch)
     assert_same_weights(again.model, whole.model)
     one, other = (safe_open(path / CHECKPOINT, framework="numpy") for path in (tmp_path, folder))
@@ -148,7 +136,9 @@ def test_a_finished_run_comes_from_its_file(
     whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, folder: Path
 ) -> None:
     before = sha256_of(folder / CHECKPOINT)
-    again = finetune(student, TRAIN, soft, CONFIG, validate=never, folder=folder, progress=never)
+    progress = RecordedProgress()
+    again = finetune(student, TRAIN, soft, CONFIG, validate=never, folder=folder, progress=progress)
+    assert not progress.stages
     assert_same_weights(again.model, whole.model)
     assert dataclasses.replace(again, model=whole.model) == whole
     assert sha256_of(folder / CHECKPOINT) == before
@@ -237,7 +227,7 @@ def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray,
 
 def test_soft_masks_are_what_the_teacher_says(teacher: tf_keras.Model) -> None:
     images, seen = np.concatenate([TRAIN.images, TRAIN.images[:3]]), []
-    masks = teacher_probabilities(teacher, images, lambda: seen.append(1))
+    masks = teacher_probabilities(teacher, images, lambda *_: seen.append(1))
     assert (masks.dtype, masks.shape, len(seen)) == (np.float16, (19, 32, 32, 1), 19)
     # float16 has 11 bits of mantissa: half a step below 1 is 2^-12, and half of the smallest subnormal is 2^-25.
     np.testing.assert_allclose(masks, teacher(images), rtol=2**-11, atol=2**-12)

@@ -289,7 +289,7 @@ def test_inputs_must_be_one_image_of_a_fixed_size() -> None:
 def test_a_deeper_decoder_outranks_its_side_outputs_without_concatenation() -> None:
     # A decoder that adds its skips, side outputs first: the mask is the one whose way joins the skip.
     kernel = np.ones((1, 1, 1, 1), np.float32)
-    conv = {"op": "conv", "weights": {"kernel": kernel}}
+    conv: dict[str, Any] = {"op": "conv", "weights": {"kernel": kernel}}
     graph = Graph(
         (
             Node("x", "input", attrs={"shape": (None, 32, 32, 1)}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ ONE = {
     "GaussianDropout": lambda: L.GaussianDropout(0.3),
     "GaussianNoise": lambda: L.GaussianNoise(0.3),
 }
-OWN = {
+OWN: dict[str, Callable[[], Any]] = {
     "CropMaps": lambda: keras_own.CropMaps(((1, 2), (0, 3)), (1, 3)),
     "SpaceToDepth": lambda: keras_own.SpaceToDepth(2),
     "DepthToSpace": lambda: keras_own.DepthToSpace(2),
@@ -192,7 +193,7 @@ class Conv2D(tf_keras.layers.Conv2D):  # a custom class in a known name
     pass
 
 
-class SpaceToDepth(L.Layer):  # a class that is not ours in the name of one that is
+class SpaceToDepth(tf_keras.layers.Layer):  # a class that is not ours in the name of one that is
     pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from u3p_edge.errors import ModelError
@@ -13,7 +14,7 @@ STEP = Quantization(0.5, -3)
 SCALES = np.asarray([0.25, 0.5, 1.0], np.float32)
 
 
-def network(kernel: type = np.int8, bias: type = np.int32) -> Graph:
+def network(kernel: npt.DTypeLike = np.int8, bias: npt.DTypeLike = np.int32) -> Graph:
     """image -> conv (3 channels) -> sum with itself -> ReLU."""
     weights = {"kernel": np.ones((1, 1, 2, 3), kernel), "bias": np.zeros(3, bias)}
     return Graph(

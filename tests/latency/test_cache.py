@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_figures_of_two_calls_are_never_mixed(watch: Stopwatch, tmp_path: Path) 
     assert measure(PAIR) == (1.0, 2.0)
 
 
-def changed(change: Callable[[dict[str, object]], object]) -> Callable[[str], str]:
+def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
     def applied(text: str) -> str:
         value = json.loads(text)
         change(value)

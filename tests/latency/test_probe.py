@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_an_op_that_the_writer_lacks_is_timed_by_a_substitute() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"number": "int4"}, {"threads": 0}, {"runtime": "abacus"}])
-def test_a_target_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+def test_a_target_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Target(**wrong)
 

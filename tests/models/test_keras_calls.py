@@ -13,7 +13,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.models.keras_calls import MAX_CALLS, read_calls
 
 
-def layer(name: str, *calls: list[Any], kind: str = "ReLU") -> dict[str, Any]:
+def layer(name: str, *calls: Any, kind: str = "ReLU") -> dict[str, Any]:
     return {"class_name": kind, "name": name, "config": {"name": name}, "inbound_nodes": list(calls)}
 
 

@@ -92,7 +92,7 @@ def flip_a_bit(folder: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-def change_tensors(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Path], None]:
+def change_tensors(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Path], None]:
     """A well-formed safetensors file, rightly described, with other tensors in it."""
 
     def damage(folder: Path) -> None:

@@ -123,6 +123,7 @@ def test_the_result_and_the_report_say_the_same(done: Done) -> None:
         assert artifact.latencies
         # Three easy pictures, and int8 probabilities in steps of 1/256: more than 2 % of other pixels would be a fault.
         assert artifact.accuracy.agreement > 0.98
+        assert artifact.accuracy.mean_dice is not None
         assert f"{100 * artifact.accuracy.mean_dice:.2f}" in text
         assert artifact.sha256 in text
     assert "](samples.png)" in text

@@ -482,7 +482,7 @@ def test_a_table_without_one_of_the_layers_is_refused_by_its_name(
 ) -> None:
     lacking = tmp_path / "lacking.json"
     write_latency_table(
-        lacking, dataclasses.replace(table, layers=[t for t in table.layers if not t.key.startswith("upsample")])
+        lacking, dataclasses.replace(table, layers=tuple(t for t in table.layers if not t.key.startswith("upsample")))
     )
     with pytest.raises(ModelError, match=r"dec1_from_enc2_up.*u3p-edge device profile"):
         prune_source(Context(source, data, recipe(to(1e-3)), open_staging(tmp_path, "key"), device=lacking))

@@ -213,9 +213,9 @@ def test_groups_part_all_channels_of_all_tensors_and_weights(graph: Graph) -> No
             weights[member.node, member.weight, member.axis] += member.positions.ravel().tolist()
         for name, places in found.tensors.items():
             tensors[name] += places.ravel().tolist()
-    for (node, key, axis), places in weights.items():
-        assert sorted(places) == list(range(graph[node].weights[key].shape[axis]))
-    assert {name: sorted(places) for name, places in tensors.items()} == {
+    for (node, key, axis), indices in weights.items():
+        assert sorted(indices) == list(range(graph[node].weights[key].shape[axis]))
+    assert {name: sorted(indices) for name, indices in tensors.items()} == {
         name: list(range(shape[-1])) for name, shape in graph.shapes.items()
     }
     assert len({found.name for found in find_groups(graph)}) == len(find_groups(graph))

@@ -27,7 +27,7 @@ def chain() -> Graph:
 def scaled(graph: Graph, node: str, weight: str, factors: list[float]) -> Graph:
     """The graph with a weight's last axis scaled."""
     nodes = tuple(
-        replace(n, weights={**n.weights, weight: n.weights[weight] * np.float32(factors)}) if n.name == node else n
+        replace(n, weights={**n.weights, weight: n.weights[weight] * np.array(factors, np.float32)}) if n.name == node else n
         for n in graph.nodes
     )
     return replace(graph, nodes=nodes)

@@ -49,7 +49,8 @@ def model(name: str) -> Graph:
     def weight(key: str, array: Array) -> Array:
         if key == "kernel":
             return rng.standard_normal(array.shape) * np.sqrt(2 / array[..., 0].size)
-        return rng.uniform(0.5, 1.5, array.shape) if key in ("gamma", "variance") else rng.uniform(-0.5, 0.5, array.shape)
+        low, high = (0.5, 1.5) if key in ("gamma", "variance") else (-0.5, 0.5)
+        return np.asarray(rng.uniform(low, high, array.shape))
 
     def drawn_anew(node: Node) -> Node:
         return replace(node, weights={key: weight(key, array).astype(np.float32) for key, array in node.weights.items()})

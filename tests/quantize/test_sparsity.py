@@ -212,7 +212,7 @@ def int8_kernels(content: bytes, zeros: Mapping[str, np.ndarray]) -> dict[str, n
         assert len(own) == 1, (name, [t.name for t in tensors])
         assert own[0].dtype == np.int8
         assert own[0].shape == (mask.shape[3], *mask.shape[:3])
-        found[name] = own[0].data
+        found[name] = np.asarray(own[0].data)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_named_recipe_is_one_of_an_export(name: str) -> None:
     recipe = read_export_recipe(name)
-    told = ExportRecipe(**recipe.options())
+    told = ExportRecipe(**dict[str, Any](recipe.options()))
     assert (told.pruning, told.max_drop) == (recipe.pruning, recipe.max_drop)
     assert recipe.description
 
@@ -34,7 +35,7 @@ def test_every_recipe_file_of_the_package_has_a_name() -> None:
 
 
 def test_exact_drops_nothing_and_is_what_an_export_does_by_itself() -> None:
-    assert ExportRecipe(**read_export_recipe("exact").options()) == ExportRecipe()
+    assert ExportRecipe(**dict[str, Any](read_export_recipe("exact").options())) == ExportRecipe()
 
 
 def test_the_recipes_go_from_the_most_careful_to_the_smallest() -> None:
@@ -123,7 +124,7 @@ def test_pruning_is_for_int8_files() -> None:
 
 
 def test_any_one_budget_is_enough() -> None:
-    assert all(getattr(Pruning(**{name: 2.0}), name) == 2 for name in BUDGETS)
+    assert all(getattr(Pruning(**dict[str, Any]({name: 2.0})), name) == 2 for name in BUDGETS)
 
 
 def test_of_what_a_pruned_network_may_lose_its_integers_get_little() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,6 @@ def test_the_text_holds_every_option_in_one_order() -> None:
         ({"max_drop": -0.1}, "max_drop"),
     ],
 )
-def test_what_cannot_be_is_named(options: dict[str, object], named: str) -> None:
+def test_what_cannot_be_is_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         ExportRecipe(**options)

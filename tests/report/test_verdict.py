@@ -38,7 +38,9 @@ def test_junit_counts_what_it_lists(strict: bool, failures: str, skipped: str) -
     }
     assert len(suite.findall("testcase/failure")) == int(failures)
     assert len(suite.findall("testcase/skipped")) == int(skipped)
-    assert suite.find("testcase/failure").get("message") == "regressed: 90 -> 80 <&>"
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == "regressed: 90 -> 80 <&>"
     assert suite.findtext("testcase/system-out") == "1 -> 1 MB"
 
 

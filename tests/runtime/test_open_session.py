@@ -47,9 +47,9 @@ def test_a_file_whose_operators_cannot_run_is_refused(zoo: Zoo, tmp_path: Path) 
     operators = tuple(
         replace(op, options={**op.options, "axis": 9}) if op.code == "CONCATENATION" else op for op in file.operators
     )
-    size = file.tensors[file.inputs[0]].shape[1:3]
+    height, width = file.tensors[file.inputs[0]].shape[1:3]
     path = tmp_path / "wide.tflite"
-    path.write_bytes(pack(replace(file, operators=operators), default_metadata(Preprocessing(*size), 2)))
+    path.write_bytes(pack(replace(file, operators=operators), default_metadata(Preprocessing(height, width), 2)))
     with pytest.raises(ModelError, match=r"wide\.tflite cannot be used: .*its axis 9 is not one of 4"):
         open_session(path)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from u3p_edge.data.load import Arrays, Original
+from u3p_edge.data.fit_notes import Original
+from u3p_edge.data.load import Arrays
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.source import Source

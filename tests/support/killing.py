@@ -72,9 +72,9 @@ def _work_until_killed(work: Callable[[], object], number: int, counted: int | N
 
     synchronize = os.fsync
 
-    def fsync(handle: int) -> None:  # the one that Python tells no hook of
+    def fsync(fd: Any) -> None:  # the one that Python tells no hook of
         count()
-        synchronize(handle)
+        synchronize(fd)
 
     code = 1
     try:

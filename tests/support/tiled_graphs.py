@@ -116,7 +116,7 @@ class Maps:
         return self._rng.normal(size=shape).astype(np.float32)
 
 
-def steps(maps: Maps, draw: st.DrawFn) -> dict[str, Callable[[str, str], str]]:
+def steps(maps: Maps, draw: Callable[[Any], Any]) -> dict[str, Callable[[str, str], str]]:
     """Every kind of step from two maps of full height to another."""
     kinds = st.sampled_from(("bilinear", "nearest"))
     few = st.integers(-3, 3)

@@ -55,7 +55,7 @@ def loss(graph: Graph, part: slice) -> float:
 
 def test_gradients_are_the_loss_differences(model: tf_keras.Model) -> None:
     graph, seen = from_keras(model), []
-    found = gradients(model, IMAGES, LABELS, batch_size=3, step=lambda: seen.append(1))
+    found = gradients(model, IMAGES, LABELS, batch_size=3, step=lambda *_: seen.append(1))
     assert (len(found), len(seen)) == (2, 5)
     expected = {(n.name, key) for n in graph.nodes for key in n.weights} - {("norm", "mean"), ("norm", "variance")}
     for batch, part in zip(found, (slice(0, 3), slice(3, 5)), strict=True):
@@ -79,7 +79,7 @@ def moved(graph: Graph, name: str, key: str, place: tuple[np.intp, ...], step: f
 
 def test_mean_squares_are_those_of_the_reference(model: tf_keras.Model) -> None:
     graph, seen = from_keras(model), []
-    found = mean_squares(model, IMAGES, lambda: seen.append(1))
+    found = mean_squares(model, IMAGES, lambda *_: seen.append(1))
     assert len(seen) == 5
     names = [node.name for node in graph.nodes]
     assert list(found) == names

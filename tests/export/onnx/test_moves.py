@@ -16,7 +16,7 @@ from u3p_edge.export.tflite import converter, schema
 from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.ir import Node
-from u3p_edge.graph.scheme import Quantization
+from u3p_edge.graph.scheme import Quantization, Quantized
 from u3p_edge.runtime.onnx_fusion import optimized_operators
 
 COARSE = Quantization(0.11, -7)
@@ -96,12 +96,14 @@ def test_a_fused_relu_is_the_saturation_or_a_node(limit: float | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Quantized:
     images, _ = blobs(4)
-    return read_graph(schema.parse_tflite(converter.convert_int8(rewritten(), METADATA, calibration=images)))
+    network = read_graph(schema.parse_tflite(converter.convert_int8(rewritten(), METADATA, calibration=images)))
+    assert isinstance(network, Quantized)
+    return network
 
 
-def test_the_rewritten_network_agrees(network) -> None:
+def test_the_rewritten_network_agrees(network: Quantized) -> None:
     image = random_image((32, 32, 1), np.int8)
     twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
     data = write_tflite(network)
@@ -113,7 +115,7 @@ def test_the_rewritten_network_agrees(network) -> None:
     assert np.abs(expected - expected.mean()).mean() > 10 * difference
 
 
-def test_every_convolution_still_runs_on_integers(network, tmp_path: Path) -> None:
+def test_every_convolution_still_runs_on_integers(network: Quantized, tmp_path: Path) -> None:
     file = lower_graph(network)
     path = tmp_path / "twin.onnx"
     path.write_bytes(int8_writer.write_int8_onnx(file, METADATA).SerializeToString())

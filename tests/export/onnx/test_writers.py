@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,13 +13,14 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from onnx import numpy_helper
 
+from tests.support.unets import make_unet
 from u3p_edge.errors import ModelError
 from u3p_edge.export.onnx import float_writer, int8_writer
 from u3p_edge.export.structure import onnx_faults
 from u3p_edge.export.tflite import converter, schema
 from u3p_edge.runtime.onnx_options import session_options
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "binary": {},
     "multi-class": {"classes": 4},
     "average pooling": {"down_pattern": "average"},
@@ -45,8 +48,8 @@ def lite(data: bytes, image: np.ndarray, reference: bool = False) -> np.ndarray:
     return runner(image=image)["mask"]
 
 
-def test_the_float_file_computes_what_the_model_computes(network, images):
-    model, metadata = network(classes=4)
+def test_the_float_file_computes_what_the_model_computes(images: np.ndarray) -> None:
+    model, metadata = make_unet(classes=4)
     converted = float_writer.write_float_onnx(model, metadata)
     assert onnx_faults(converted) == ()
     # As for TFLite: 35 convolutions of up to 576 terms, each off by sqrt(n) * eps, logits below 32, slope 1/4.
@@ -54,14 +57,14 @@ def test_the_float_file_computes_what_the_model_computes(network, images):
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda name: name.replace(" ", "-"))
-def pair(request, network, images):
+def pair(request: pytest.FixtureRequest, images: np.ndarray) -> tuple[bytes, onnx.ModelProto]:
     """The int8 TFLite file of a variant and its ONNX twin."""
-    model, metadata = network(**VARIANTS[request.param])
+    model, metadata = make_unet(**VARIANTS[request.param])
     data = converter.convert_int8(model, metadata, calibration=images)
     return data, int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
 
 
-def test_both_formats_give_the_same_integers(pair, images):
+def test_both_formats_give_the_same_integers(pair: tuple[bytes, onnx.ModelProto], images: np.ndarray) -> None:
     data, twin = pair
     graph = schema.parse_tflite(data)
     scale, zero = graph.tensors[graph.inputs[0]].scale[0], graph.tensors[graph.inputs[0]].zero_point[0]
@@ -76,7 +79,7 @@ def test_both_formats_give_the_same_integers(pair, images):
 
 
 @pytest.mark.parametrize("pair", [name for name in VARIANTS if name not in COARSE], indirect=True)
-def test_optimization_does_not_change_the_numbers(pair, images):
+def test_optimization_does_not_change_the_numbers(pair: tuple[bytes, onnx.ModelProto], images: np.ndarray) -> None:
     _, twin = pair
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
     difference = np.abs(run(twin, image).astype(int) - run(twin, image, optimize=False).astype(int))
@@ -84,12 +87,12 @@ def test_optimization_does_not_change_the_numbers(pair, images):
     assert difference.mean() < 0.05
 
 
-def test_optimization_rounds_averages_to_a_neighbour(network, images):
+def test_optimization_rounds_averages_to_a_neighbour(images: np.ndarray) -> None:
     import tf_keras
 
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.AveragePooling2D(2, name="mask")(inputs)
-    metadata = network()[1]
+    metadata = make_unet()[1]
     data = converter.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
     twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
@@ -100,12 +103,12 @@ def test_optimization_rounds_averages_to_a_neighbour(network, images):
     assert difference.mean() <= 1 / 8 + 4 * np.sqrt(1 / 8 * 7 / 8 / 768)
 
 
-def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(network, images):
+def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(images: np.ndarray) -> None:
     import tf_keras
 
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.UpSampling2D(4, interpolation="bilinear", name="mask")(inputs)
-    metadata = network()[1]
+    metadata = make_unet()[1]
     data = converter.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
     twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
@@ -116,7 +119,7 @@ def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(network, images):
     np.testing.assert_array_equal(optimized, lite(data, image).astype(int))
 
 
-def test_every_convolution_runs_on_integers(pair, tmp_path):
+def test_every_convolution_runs_on_integers(pair: tuple[bytes, onnx.ModelProto], tmp_path: Path) -> None:
     data, twin = pair
     options = session_options(onnxruntime)
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
@@ -126,23 +129,23 @@ def test_every_convolution_runs_on_integers(pair, tmp_path):
     assert operators["Conv"] == 0
 
 
-def test_weights_scales_and_biases_are_the_tflite_files_own(network, images):
-    model, metadata = network()
+def test_weights_scales_and_biases_are_the_tflite_files_own(images: np.ndarray) -> None:
+    model, metadata = make_unet()
     data = converter.convert_int8(model, metadata, calibration=images)
     graph = schema.parse_tflite(data)
     constants = {t.name: numpy_helper.to_array(t) for t in int8_writer.write_int8_onnx(graph, metadata).graph.initializer}
     for index, op in enumerate(graph.operators):
         if op.code == "CONV_2D":
             weights, bias, output = (graph.tensors[t] for t in (*op.inputs[1:], op.outputs[0]))
-            np.testing.assert_array_equal(constants[f"w{index}_q"], weights.data.transpose(0, 3, 1, 2))
+            np.testing.assert_array_equal(constants[f"w{index}_q"], np.transpose(np.asarray(weights.data), (0, 3, 1, 2)))
             np.testing.assert_array_equal(constants[f"w{index}_scale"], weights.scale)
             np.testing.assert_array_equal(constants[f"b{index}_q"], bias.data)
             assert constants[f"q{op.outputs[0]}_scale"] == output.scale[0]
             assert constants[f"q{op.outputs[0]}_zero"] == output.zero_point[0] + 128
 
 
-def test_float_io_is_carried_over(network, images):
-    model, metadata = network()
+def test_float_io_is_carried_over(images: np.ndarray) -> None:
+    model, metadata = make_unet()
     data = converter.convert_int8(model, metadata, calibration=images, float_io=True)
     twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
     mask = run(twin, images[:1])
@@ -151,11 +154,11 @@ def test_float_io_is_carried_over(network, images):
     assert np.abs(mask - lite(data, images[:1])).mean() < 4 / 256
 
 
-def test_an_unknown_operator_is_refused_by_name(network, images):
+def test_an_unknown_operator_is_refused_by_name(images: np.ndarray) -> None:
     import tf_keras
 
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.Conv2DTranspose(1, 2, activation="sigmoid")(inputs)
-    data = converter.convert_int8(tf_keras.Model(inputs, outputs), network()[1], calibration=images)
+    data = converter.convert_int8(tf_keras.Model(inputs, outputs), make_unet()[1], calibration=images)
     with pytest.raises(ModelError, match="TRANSPOSE_CONV has no ONNX form"):
-        int8_writer.write_int8_onnx(schema.parse_tflite(data), network()[1])
+        int8_writer.write_int8_onnx(schema.parse_tflite(data), make_unet()[1])

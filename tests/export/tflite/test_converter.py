@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from tests.support.unets import make_unet
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.structure import tflite_faults
@@ -13,17 +17,19 @@ from u3p_edge.runtime import open_session
 
 
 @pytest.fixture(scope="module")
-def plain(network):
-    return network(classes=4)
+def plain() -> tuple[Any, Metadata]:
+    return make_unet(classes=4)
 
 
 @pytest.fixture(scope="module")
-def int8_file(plain, images):
+def int8_file(plain: tuple[Any, Metadata], images: np.ndarray) -> bytes:
     model, metadata = plain
     return converter.convert_int8(model, metadata, calibration=images)
 
 
-def test_the_float_file_computes_what_the_model_computes(plain, images, tmp_path):
+def test_the_float_file_computes_what_the_model_computes(
+    plain: tuple[Any, Metadata], images: np.ndarray, tmp_path: Path
+) -> None:
     model, metadata = plain
     path = tmp_path / "model.float32.tflite"
     path.write_bytes(converter.convert_float(model, metadata))
@@ -34,7 +40,7 @@ def test_the_float_file_computes_what_the_model_computes(plain, images, tmp_path
     assert mask.std() > 0.01  # and it is not a constant
 
 
-def test_float16_weights_halve_the_file(plain, images, tmp_path):
+def test_float16_weights_halve_the_file(plain: tuple[Any, Metadata], images: np.ndarray, tmp_path: Path) -> None:
     model, metadata = plain
     whole, half = converter.convert_float(model, metadata), converter.convert_float(model, metadata, half=True)
     weights = 4 * model.count_params()
@@ -45,20 +51,20 @@ def test_float16_weights_halve_the_file(plain, images, tmp_path):
     np.testing.assert_allclose(open_session(path).run(images[0]), model(images[:1]).numpy()[0], atol=35 * 2**-11 * 8 / 4)
 
 
-def test_the_metadata_travels_inside(plain, int8_file, tmp_path):
+def test_the_metadata_travels_inside(plain: tuple[Any, Metadata], int8_file: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.int8.tflite"
     path.write_bytes(int8_file)
     assert open_session(path).metadata == plain[1]
     assert Metadata.from_json(plain[1].to_json()) == plain[1]
 
 
-def test_every_tensor_of_an_int8_file_is_an_integer(int8_file):
+def test_every_tensor_of_an_int8_file_is_an_integer(int8_file: bytes) -> None:
     graph = schema.parse_tflite(int8_file)
     assert tflite_faults(graph, int8=True, float_io=False) == ()
     assert [graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)] == [np.int8, np.int8]
 
 
-def test_float_io_keeps_floats_at_the_ends_alone(plain, images):
+def test_float_io_keeps_floats_at_the_ends_alone(plain: tuple[Any, Metadata], images: np.ndarray) -> None:
     model, metadata = plain
     graph = schema.parse_tflite(converter.convert_int8(model, metadata, calibration=images, float_io=True))
     assert tflite_faults(graph, int8=True, float_io=True) == ()
@@ -66,20 +72,20 @@ def test_float_io_keeps_floats_at_the_ends_alone(plain, images):
     assert tflite_faults(graph, int8=True, float_io=False) != ()
 
 
-def test_a_float_file_is_not_taken_for_integers(plain):
+def test_a_float_file_is_not_taken_for_integers(plain: tuple[Any, Metadata]) -> None:
     model, metadata = plain
     faults = tflite_faults(schema.parse_tflite(converter.convert_float(model, metadata)), int8=True, float_io=False)
     assert any("not an integer" in fault for fault in faults)
 
 
-def test_calibration_images_are_counted_as_they_are_seen(plain, images):
+def test_calibration_images_are_counted_as_they_are_seen(plain: tuple[Any, Metadata], images: np.ndarray) -> None:
     model, metadata = plain
     seen: list[int] = []
-    converter.convert_int8(model, metadata, calibration=images[:3], seen=seen.append)
-    assert seen[-1] == 3
+    converter.convert_int8(model, metadata, calibration=images[:3], step=lambda *_: seen.append(1))
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"\0\0\0\0ONNX" + bytes(100)])
-def test_what_is_not_a_tflite_file_is_refused(data):
+def test_what_is_not_a_tflite_file_is_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="not a TFLite model"):
         schema.parse_tflite(data)

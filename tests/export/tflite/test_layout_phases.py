@@ -27,9 +27,11 @@ OUT = Quantization(0.07, -9)
 
 def summed(height: int, width: int, channels: int = 3, **attrs: Any) -> Graph:
     """An interpolated sum `y` of maps that stand side by side in the image."""
-    size = [height, width, channels]
-    size[attrs["axis"]] *= attrs.get("taps", 3)
-    return behind_image([Node("y", "interpolated_sum", ("image",), attrs)], tuple(size))
+    times = [1, 1, 1]
+    times[attrs["axis"]] = attrs.get("taps", 3)
+    return behind_image(
+        [Node("y", "interpolated_sum", ("image",), attrs)], (height * times[0], width * times[1], channels * times[2])
+    )
 
 
 @st.composite

@@ -18,8 +18,8 @@ from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.rewrite.engine import Match
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import OneInterpolation, Separable, Winograd
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tf_keras import layers
 from tests.support.int8_models import blobs, convert, unet
 from tests.support.rewritten_model import rewritten
 from tests.support.tflite_models import run
-from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import converter, schema
@@ -28,11 +29,11 @@ from u3p_edge.quantize.qat import quantize_aware
 IMAGES, _ = blobs(4)
 
 
-def metadata(channels: int):
+def metadata(channels: int) -> Metadata:
     return default_metadata(Preprocessing(32, 32), max(2, channels))
 
 
-def ptq(model: tf_keras.Model, **options: bool) -> bytes:
+def ptq(model: tf_keras.Model, **options: Any) -> bytes:
     return converter.convert_int8(model, metadata(model.output_shape[-1]), calibration=IMAGES, **options)
 
 
@@ -52,13 +53,19 @@ def file_of(name: str) -> bytes:
 
 
 @pytest.fixture(scope="module", params=FILES, ids=lambda name: name.replace(" ", "-"))
-def data(request) -> bytes:
+def data(request: pytest.FixtureRequest) -> bytes:
     return file_of(request.param)
 
 
 @pytest.fixture(scope="module")
 def int8_rewritten() -> bytes:
     return file_of("rewritten")
+
+
+def read_integers(file: TFLiteGraph) -> Quantized:
+    network = read_graph(file)
+    assert isinstance(network, Quantized)
+    return network
 
 
 def written(data: bytes) -> bytes:
@@ -98,18 +105,19 @@ def _pads_columns(file: TFLiteGraph, op: Operator) -> bool:
 
 def test_every_integer_and_scale_is_the_files_own(int8_rewritten: bytes) -> None:
     file = schema.parse_tflite(int8_rewritten)
-    network = read_graph(file)
-    assert isinstance(network, Quantized)
+    network = read_integers(file)
     first = next(op for op in file.operators if op.code == "CONV_2D")
     kernel, bias, output = (file.tensors[index] for index in (*first.inputs[1:], first.outputs[0]))
-    np.testing.assert_array_equal(network.graph["first"].weights["kernel"], kernel.data.transpose(1, 2, 3, 0))  # OHWI to HWIO
+    np.testing.assert_array_equal(
+        network.graph["first"].weights["kernel"], np.transpose(np.asarray(kernel.data), (1, 2, 3, 0))
+    )  # OHWI to HWIO
     np.testing.assert_array_equal(network.graph["first"].weights["bias"], bias.data)
     np.testing.assert_array_equal(network.scheme.kernels["first"], kernel.scale)
     assert network.scheme.tensors["first"] == Quantization(float(output.scale[0]), int(output.zero_point[0]))
 
 
 def test_nodes_are_named_after_layers_and_say_what_they_do(int8_rewritten: bytes) -> None:
-    network = read_graph(schema.parse_tflite(int8_rewritten))
+    network = read_integers(schema.parse_tflite(int8_rewritten))
     graph = network.graph
     assert (graph.inputs, graph.outputs) == (("image",), ("mask",))
     assert graph["first"].attrs["activation"] == "relu"
@@ -125,7 +133,7 @@ def test_nodes_are_named_after_layers_and_say_what_they_do(int8_rewritten: bytes
 
 
 def test_a_fused_relu_is_a_node_and_the_sum_before_it_is_never_stored(int8_rewritten: bytes) -> None:
-    network = read_graph(schema.parse_tflite(int8_rewritten))
+    network = read_integers(schema.parse_tflite(int8_rewritten))
     assert [network.graph[name].op for name in ("rows", "rows_add", "difference", "difference_subtract")] == [
         "relu", "add", "relu", "subtract",
     ]  # fmt: skip
@@ -135,14 +143,13 @@ def test_a_fused_relu_is_a_node_and_the_sum_before_it_is_never_stored(int8_rewri
 
 
 def test_zeros_joined_on_are_padding(int8_rewritten: bytes) -> None:
-    network = read_graph(schema.parse_tflite(int8_rewritten))
-    again = read_graph(schema.parse_tflite(write_tflite(network)))
+    network = read_integers(schema.parse_tflite(int8_rewritten))
+    again = read_integers(schema.parse_tflite(write_tflite(network)))
     assert again.graph["right_pad"] == network.graph["right_pad"]
 
 
 def test_the_ends_of_a_float_io_file_are_left_out() -> None:
-    network = read_graph(schema.parse_tflite(file_of("float ends")))
-    assert isinstance(network, Quantized)
+    network = read_integers(schema.parse_tflite(file_of("float ends")))
     assert not {"identity"} & {node.op for node in network.graph.nodes}
     assert network.scheme.tensors.keys() >= {"image", "mask"}
 
@@ -157,7 +164,7 @@ def test_a_cut_of_channels_is_a_crop() -> None:
 
 def test_a_rescaling_inside_is_an_identity_with_another_scale() -> None:
     file = schema.parse_tflite(file_of("UNet 3+ trained in integers"))
-    network = read_graph(file)
+    network = read_integers(file)
     rescaled = [node for node in network.graph.nodes if node.op == "identity"]
     assert len(rescaled) == sum(op.code == "QUANTIZE" for op in file.operators)
     assert all(network.scheme.tensors[n.name] != network.scheme.tensors[n.inputs[0]] for n in rescaled)
@@ -184,7 +191,9 @@ def changed(file: TFLiteGraph, code: str, **options: object) -> TFLiteGraph:
         ("ADD", {"fusedActivationFunction": 4}, "its fused activation is 4"),
     ],
 )
-def test_options_that_a_graph_cannot_say_are_refused(int8_rewritten: bytes, code: str, options: dict, reason: str) -> None:
+def test_options_that_a_graph_cannot_say_are_refused(
+    int8_rewritten: bytes, code: str, options: dict[str, object], reason: str
+) -> None:
     with pytest.raises(ModelError, match=f"{code}.*{reason}"):
         read_graph(changed(schema.parse_tflite(int8_rewritten), code, **options))
 
@@ -224,9 +233,9 @@ def test_weights_alone_in_integers_are_refused() -> None:
 
 
 def test_constants_joined_that_are_not_zero_are_refused(int8_rewritten: bytes) -> None:
-    network = read_graph(schema.parse_tflite(int8_rewritten))
+    network = read_integers(schema.parse_tflite(int8_rewritten))
     file = schema.parse_tflite(write_tflite(network))
-    tensors = tuple(replace(t, data=t.data + 1) if t.name.startswith("zeros_") else t for t in file.tensors)
+    tensors = tuple(replace(t, data=np.asarray(t.data) + 1) if t.name.startswith("zeros_") else t for t in file.tensors)
     with pytest.raises(ModelError, match="the constants joined to it are not zeros"):
         read_graph(replace(file, tensors=tensors))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def test_weights_and_names_do_not_count() -> None:
     assert first == layer_key(conv_and_pool(seed=1))
     assert first == layer_key(conv_and_pool(names="_other"))
     assert first == layer_key(replace(conv_and_pool(), name="another"))
-    assert first == layer_key(conv_and_pool(**{KERAS: {"trainable": False}}))
+    assert first == layer_key(conv_and_pool(**dict[str, Any]({KERAS: {"trainable": False}})))
 
 
 def test_an_open_batch_is_one_image() -> None:

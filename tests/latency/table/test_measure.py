@@ -19,6 +19,7 @@ from u3p_edge.latency.table.layers import list_layers
 from u3p_edge.latency.table.measure import find_steps, list_points, measure_table
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LayerTimes, Steps
+from u3p_edge.progress import idle
 
 STEPS = Steps(8, 16)
 
@@ -175,29 +176,29 @@ def test_what_was_disturbed_is_timed_again(tmp_path: Path, monkeypatch: pytest.M
     # The reference kernel runs before and after each graph. The machine is slow when the second graph begins, and quiet again
     # after two more runs of the kernel.
     watch = Office((False, False, True, True, False, False, True, False, False), tmp_path)
-    found = watch.times(GRAPHS, lambda: None)
+    found = watch.times(GRAPHS, idle)
     assert [(timing.ms, timing.disturbed) for timing in found] == [(1.0, False)] * 3
     assert watch.timed == 4
 
 
 def test_a_slow_beginning_is_noticed_afterwards(tmp_path: Path) -> None:
     watch = Office((True, True, True, True, False, False), tmp_path)
-    assert {timing.ms for timing in watch.times(GRAPHS, lambda: None)} == {1.0}
+    assert {timing.ms for timing in watch.times(GRAPHS, idle)} == {1.0}
     assert watch.timed == 5, "the first two were taken for quiet until the machine was seen to be faster"
 
 
 def test_patience_ends(tmp_path: Path) -> None:
     watch = Office((False, False, True, True, True, True), tmp_path, patience=0.0)
-    assert [timing.disturbed for timing in watch.times(GRAPHS, lambda: None)] == [False, True, True]
+    assert [timing.disturbed for timing in watch.times(GRAPHS, idle)] == [False, True, True]
     assert watch.timed == 3
 
 
 def test_an_interrupted_run_goes_on_and_a_fresh_one_begins_again(tmp_path: Path) -> None:
-    Office((), tmp_path).times(GRAPHS[:2], lambda: None)
+    Office((), tmp_path).times(GRAPHS[:2], idle)
     rest = Office((), tmp_path)
-    assert np.mean([timing.ms for timing in rest.times(GRAPHS, lambda: None)]) == 1.0
+    assert np.mean([timing.ms for timing in rest.times(GRAPHS, idle)]) == 1.0
     assert rest.timed == 1
     forget(tmp_path)
     anew = Office((), tmp_path)
-    anew.times(GRAPHS, lambda: None)
+    anew.times(GRAPHS, idle)
     assert anew.timed == 3

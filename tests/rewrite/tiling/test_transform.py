@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given, reject, settings
 from hypothesis import strategies as st
 
 from tests.support.tiled_graphs import CHANNELS, Maps, graphs, headed, level, steps
@@ -63,7 +63,8 @@ def test_strips_of_random_graphs_give_the_same_bits(graph: Graph, data: st.DataO
     count = data.draw(st.integers(2, graph.shapes[out][1] // 2))
     found = tile_node(graph, out, count)
     event(type(found).__name__)
-    assume(isinstance(found, TiledGraph))
+    if isinstance(found, Refusal):
+        reject()
     assert_same_bits(graph, found.graph)
 
 
@@ -73,7 +74,8 @@ def test_every_strip_and_every_cut_holds_rows_of_its_origin(data: st.DataObject)
     """The last step of each strip, before it is cut, holds wrong rows only next to a cut: what readers get is exact."""
     graph = data.draw(graphs())
     found = tile_node(graph, graph.outputs[0], 2)
-    assume(isinstance(found, TiledGraph))
+    if isinstance(found, Refusal):
+        reject()
     images = feeds(graph, 1)
     old = run(graph, images, outputs=[node.name for node in graph.nodes])
     cuts = [node for node in found.graph.nodes if "_rows" in node.name]
@@ -83,7 +85,7 @@ def test_every_strip_and_every_cut_holds_rows_of_its_origin(data: st.DataObject)
         np.testing.assert_array_equal(new[node.name], old[found.origin[node.name]][:, first:last])
 
 
-@pytest.mark.parametrize("kind", sorted(steps(Maps(8, 4, 1, 0), st.none)))
+@pytest.mark.parametrize("kind", sorted(steps(Maps(8, 4, 1, 0), lambda _: None)))
 def test_every_kind_of_step_is_cut(kind: str) -> None:
     """Behind a convolution, in strips that do not divide the rows: everything at full height joins."""
 
