@@ -8,7 +8,8 @@ import tf_keras
 from tf_keras import layers
 
 from tests.support.int8_models import blobs, every_op, unet, with_statistics
-from u3p_edge.graph.fold import fold_batch_norm, function
+from u3p_edge.graph.activation import function
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 

@@ -205,7 +205,7 @@ class SpaceToDepth(tf_keras.layers.Layer):  # a class that is not ours in the na
         (lambda: single(L.GroupNormalization(1, name="odd")), "'odd' of class GroupNormalization"),
         (lambda: single(Conv2D(2, 3, name="odd")), "'odd' of class Conv2D"),
         (lambda: single(L.Conv2D(2, 3, name="odd", activation=lambda x: x)), "'odd' of class Conv2D.*activation"),
-        (lambda: single(L.Activation(relu, name="odd")), "'odd' of class Activation.*function of its own"),
+        (lambda: single(L.Activation(relu, name="odd")), "'odd' of class Activation.*custom function"),
         (lambda: single(L.UpSampling2D(2, interpolation="bicubic", name="odd")), "'odd'.*interpolation"),
         (lambda: single(L.MaxPooling2D(2, data_format="channels_first", name="odd")), "'odd'.*channels_first"),
         (lambda: single(L.Dropout(0.1, name="odd"), training=True), "'odd'.*training=True"),

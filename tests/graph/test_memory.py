@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.memory import ALIGNMENT, MemoryPlan, Placement, fused_nodes, plan_memory
-from u3p_edge.graph.ops import TRAINING_ONLY
+from u3p_edge.graph.ops import OPS
 
 
 def image(height: int = 8, width: int = 8, channels: int = 1) -> Node:
@@ -94,7 +94,7 @@ def test_sizes_are_rounded_up_to_the_alignment() -> None:
     assert plan_memory(graph, alignment=1).peak == 2 * 25
 
 
-@pytest.mark.parametrize("op", ["reshape", "flatten", *sorted(TRAINING_ONLY)])
+@pytest.mark.parametrize("op", [op for op, kind in OPS.items() if kind.view])
 def test_a_view_shares_its_sources_buffer_and_prolongs_its_life(op: str) -> None:
     attrs: dict[str, Any] = {"target_shape": (64,)} if op == "reshape" else {}
     graph = graph_of(

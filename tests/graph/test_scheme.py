@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.activation import is_relu
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu, out_channels
+from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
 STEP = Quantization(0.5, -3)
 SCALES = np.asarray([0.25, 0.5, 1.0], np.float32)

@@ -15,7 +15,6 @@ from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import OPS
 from u3p_edge.prune.dependency import find_groups, least_connected
-from u3p_edge.prune.index_maps import PASSAGES
 
 
 def members(graph: Graph, name: str) -> dict[tuple[str, str, int], list[list[int]]]:
@@ -186,8 +185,7 @@ def test_a_view_that_mixes_channels_freezes_both_sides() -> None:
 
 
 def test_an_op_that_is_not_known_freezes_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {kind: passage for kind, passage in PASSAGES.items() if kind != "elu"}
-    monkeypatch.setattr("u3p_edge.prune.index_maps.PASSAGES", known)
+    monkeypatch.setattr("u3p_edge.graph.ir.OPS", {**OPS, "elu": replace(OPS["elu"], channelwise=False)})
     graph = of(conv("a", "x", 3, 2), op("z", "elu", "a"), conv("y", "z", 2, 1))
     assert frozen(graph, "a") == frozen(graph, "z") == "'z' (elu) is not known to keep channels apart"
 
@@ -195,10 +193,6 @@ def test_an_op_that_is_not_known_freezes_what_it_reads(monkeypatch: pytest.Monke
 def test_a_softmax_over_places_is_not_in_the_way() -> None:
     graph = of(conv("a", "x", 3, 2), op("z", "softmax", "a", axis=1), conv("y", "z", 2, 1))
     assert frozen(graph, "a") == ""
-
-
-def test_every_op_has_its_place_in_the_table() -> None:
-    assert set(OPS) <= set(PASSAGES)
 
 
 @given(networks())

@@ -31,7 +31,6 @@ from u3p_edge.distill.student import FinetuneConfig, Student, assign
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.graph.ops import TRAINING_ONLY
 from u3p_edge.metrics import ranked
 from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.training.checkpoint import Tensors
@@ -199,7 +198,7 @@ def _graph(student: tf_keras.Model) -> Graph:
             mend="Hand over its inference graph.",
         )
     for node in graph.nodes:
-        if node.op in TRAINING_ONLY and node.op != "identity":
+        if node.kind.is_identity and node.op != "identity":
             # Keras counts the calls of such layers, and a resumed run could not continue the count.
             raise ModelError(f"{node.name!r} ({node.op}) draws at random in training", mend="Hand over the inference graph.")
     return graph

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import Shape
+from u3p_edge.graph.ops.op import Shape, no_macs
 
 _WIDE = 4
 """Bytes of each number that stays float32 or int32 beside an int8 kernel: biases, and all weights of a normalisation."""
@@ -51,13 +51,13 @@ def cost(graph: Graph, *, bytes_per_element: int = 4) -> Cost:
     Raises:
         ModelError: as `shapes` does.
     """
-    found = graph.shapes
+    sizes = graph.shapes
     weighted = [node for node in graph.nodes if node.weights]
     return Cost(
-        macs=MappingProxyType({node.name: _macs(node, found) for node in graph.nodes if _multiplies(node)}),
+        macs=MappingProxyType({node.name: _macs(node, sizes) for node in graph.nodes if node.kind.macs is not no_macs}),
         parameters=sum(array.size for node in weighted for array in node.weights.values()),
         weight_bytes=MappingProxyType({node.name: _weight_bytes(node, bytes_per_element) for node in weighted}),
-        activation_bytes=MappingProxyType({name: math.prod(shape) * bytes_per_element for name, shape in found.items()}),
+        activation_bytes=MappingProxyType({name: math.prod(shape) * bytes_per_element for name, shape in sizes.items()}),
     )
 
 
@@ -65,17 +65,5 @@ def _weight_bytes(node: Node, bytes_per_element: int) -> int:
     return sum(array.size * (bytes_per_element if key == "kernel" else _WIDE) for key, array in node.weights.items())
 
 
-def _multiplies(node: Node) -> bool:
-    return "kernel" in node.weights or node.op == "interpolated_sum"
-
-
-def _macs(node: Node, found: Mapping[str, Shape]) -> int:
-    """Return the number of positions times the kernel's size: every weight is used once at each position of the output.
-
-    A transposed convolution uses every weight once at each position of its input. An interpolated sum counts three
-    multiply-accumulates of every tap for each value. Borders count as if they were inside.
-    """
-    if node.op == "interpolated_sum":
-        return math.prod(found[node.name][1:]) * 3 * int(node.attrs["taps"])
-    at = found[node.inputs[0] if node.op == "conv_transpose" else node.name]
-    return math.prod(at[1:-1]) * int(node.weights["kernel"].size)
+def _macs(node: Node, sizes: Mapping[str, Shape]) -> int:
+    return node.kind.macs(node.attrs, node.weights, tuple(sizes[name] for name in node.inputs), sizes[node.name])

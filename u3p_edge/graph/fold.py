@@ -19,13 +19,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.graph.activation import function, is_plain_relu
 from u3p_edge.graph.ir import Graph, Node, substitute
-from u3p_edge.graph.ops import TRAINING_ONLY
 
 Array = npt.NDArray[np.float32]
-
-CONVOLUTIONS = frozenset(("conv", "depthwise_conv", "conv_transpose"))
-"""Ops that are linear in their input map, and may end in an activation."""
 
 _CHANNELS = (-1, 3, (-1,), (3,))
 
@@ -38,7 +35,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
     """
     graph = drop_identities(graph)
     for node in graph.nodes:
-        if node.op in CONVOLUTIONS and function(node) not in ("linear", "relu"):
+        if is_convolution(node) and function(node) not in ("linear", "relu"):
             graph = _split(graph, node)
     for node in graph.nodes:
         if node.op == "activation" and function(node) == "swish":
@@ -55,26 +52,9 @@ def fold_batch_norm(graph: Graph) -> Graph:
 def drop_identities(graph: Graph) -> Graph:
     """Return the graph without nodes that give back their input at inference: ops for training alone, linear activations."""
     for node in graph.nodes:
-        if node.op in TRAINING_ONLY or (node.op == "activation" and function(node) == "linear"):
+        if node.kind.is_identity or (node.op == "activation" and function(node) == "linear"):
             graph = substitute(graph, node.name, (), result=graph[node.name].inputs[0])
     return graph
-
-
-def function(node: Node) -> str:
-    """Return the activation that a node applies, "linear" for none.
-
-    It is "relu" also for a ReLU with a slope, a threshold or a ceiling.
-    """
-    if node.op in ("relu", "softmax"):
-        return node.op
-    return str(node.attrs.get("function", node.attrs.get("activation", "linear")))
-
-
-def is_plain_relu(node: Node) -> bool:
-    """Return whether a node is max(x, 0) and nothing else."""
-    if node.op == "relu":
-        return node.attrs["max_value"] is None and not node.attrs["negative_slope"] and not node.attrs["threshold"]
-    return node.op == "activation" and function(node) == "relu"
 
 
 def never_pads(conv: Node, size: Sequence[int]) -> bool:
@@ -116,7 +96,7 @@ def _fold_norm(graph: Graph, norm: Node) -> Graph:
     if norm.attrs["axis"] not in _CHANNELS:
         return graph
     before, after = graph[norm.inputs[0]], [graph[name] for name in graph.consumers[norm.name]]
-    if before.op in CONVOLUTIONS and function(before) == "linear" and _only_reader(graph, before, norm):
+    if is_convolution(before) and function(before) == "linear" and _only_reader(graph, before, norm):
         return substitute(_put(graph, _scale_output(before, norm)), norm.name, (), result=before.name)
     shape = graph.shapes[norm.name]
     if len(shape) != 4:
@@ -126,6 +106,11 @@ def _fold_norm(graph: Graph, norm: Node) -> Graph:
             graph = _put(graph, _scale_input(conv, norm))
         return substitute(graph, norm.name, (), result=before.name)
     return _put(graph, _as_convolution(norm))
+
+
+def is_convolution(node: Node) -> bool:
+    """Return whether a node is linear in its input map, and may end in an activation."""
+    return "kernel" in node.weights and "strides" in node.attrs
 
 
 def _only_reader(graph: Graph, before: Node, reader: Node) -> bool:
@@ -165,7 +150,7 @@ def _as_convolution(norm: Node) -> Node:
 def _fuse_relu(graph: Graph, relu: Node) -> Graph:
     """Fuse a ReLU into a convolution that no other node reads; the convolution's integer kernel clamps for free."""
     before = graph[relu.inputs[0]]
-    if before.op not in CONVOLUTIONS or function(before) != "linear" or not _only_reader(graph, before, relu):
+    if not is_convolution(before) or function(before) != "linear" or not _only_reader(graph, before, relu):
         return graph
     fused = replace(before, attrs={**before.attrs, "activation": "relu"})
     return substitute(_put(graph, fused), relu.name, (), result=before.name)

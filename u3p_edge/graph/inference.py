@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from u3p_edge.config.limits import check_size
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.activation import function, is_channelwise
 from u3p_edge.graph.fold import drop_identities
 from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute
 from u3p_edge.graph.mask_size import fit_mask
@@ -20,10 +21,6 @@ from u3p_edge.graph.roles import Roles, roles
 
 IMAGE = "image"
 MASK = "mask"
-
-_WEIGHTED = ("conv", "conv_transpose", "depthwise_conv", "dense")
-_KEEP_RANGE = ("upsample", "crop", "max_pool", "global_max_pool", "reshape", "flatten")
-_CHANNELWISE = ("global_max_pool", "global_average_pool", "max_pool", "relu", "leaky_relu")
 
 
 @dataclass(frozen=True)
@@ -115,11 +112,9 @@ def ending(graph: Graph, name: str) -> str:
     If the node shows neither, return its op.
     """
     node = graph[name]
-    if node.op in _WEIGHTED:
-        return str(node.attrs["activation"])
-    if node.op == "activation":
-        return str(node.attrs["function"])
-    if node.op in _KEEP_RANGE:
+    if "activation" in node.attrs or node.op == "activation":
+        return function(node)
+    if node.kind.keeps_range:
         return ending(graph, node.inputs[0])
     if node.op == "softmax":
         last = node.attrs["axis"] == -1 or node.attrs["axis"] == len(graph.shapes[name]) - 1
@@ -178,7 +173,7 @@ def _one_unit(graph: Graph, unit: int, role: Roles) -> Graph:
         return len(readers[node.name]) + graph.outputs.count(node.name)
 
     node = graph[graph.outputs[1]]
-    while uses(node) == 1 and (node.op in _CHANNELWISE or (node.op == "activation" and node.attrs["function"] != "softmax")):
+    while uses(node) == 1 and is_channelwise(node):
         node = graph[node.inputs[0]]
     whole = node.op == "dense" or (node.op == "conv" and node.attrs["groups"] == 1)
     if uses(node) != 1 or not whole or node.attrs["activation"] == "softmax":

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ops import OPS, REQUIRED, Attrs, Shape, Weights
+from u3p_edge.graph.ops import OPS, REQUIRED, Attrs, Op, Shape, Weights
 
 KERAS = "keras"
 """The attribute that every node may have: the options of its Keras layer that inference does not need (initialisers, ...)."""
@@ -64,7 +64,7 @@ class Node:
     def __post_init__(self) -> None:
         if self.op not in OPS:
             raise ValueError(f"node {self.name!r}: there is no op {self.op!r}")
-        kind = OPS[self.op]
+        kind = self.kind
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "attrs", freeze({**kind.attrs, **self.attrs}))
         object.__setattr__(self, "weights", MappingProxyType({k: _read_only(v) for k, v in self.weights.items()}))
@@ -82,6 +82,11 @@ class Node:
             raise ValueError(f"node {self.name!r}: {self.op} has no {what} {unknown[0]!r}")
         if missing:
             raise ValueError(f"node {self.name!r} ({self.op}) lacks the {what} {missing[0]!r}")
+
+    @property
+    def kind(self) -> Op:
+        """The record of the node's op."""
+        return OPS[self.op]
 
     def __eq__(self, other: object) -> bool:
         """Return whether both are equal in everything, weights bit by bit."""
@@ -157,7 +162,7 @@ class Graph:
         known: dict[str, Shape] = {}
         for node in self.nodes:
             try:
-                known[node.name] = OPS[node.op].shape(node.attrs, node.weights, tuple(known[name] for name in node.inputs))
+                known[node.name] = node.kind.shape(node.attrs, node.weights, tuple(known[name] for name in node.inputs))
             except (ValueError, IndexError) as error:
                 raise ModelError(f"node {node.name!r} ({node.op}): {error}", mend=_mend(node)) from error
         return MappingProxyType(known)

@@ -1,6 +1,6 @@
 """Convert tf_keras models to graphs and back, exactly: `to_keras(from_keras(model))` has the same configs, weights and outputs.
 
-`u3p_edge.graph.keras_layers` says which layer becomes which op. What a layer's config has beyond the op's own attributes
+`u3p_edge.graph.keras_layers` lists which layer becomes which op. What a layer's config has beyond the op's attributes
 (initialisers, regularisers, dtype, ...) is kept in the node's attribute "keras" and written back. A node made by a rewrite has
 no such attribute and gets Keras' defaults.
 """
@@ -17,23 +17,28 @@ import tf_keras
 from u3p_edge.errors import ModelError
 from u3p_edge.graph import keras_own
 from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
-from u3p_edge.graph.keras_layers import LAYERS, REFUSED, Layer
+from u3p_edge.graph.keras_layers import LAYERS, REFUSED
 from u3p_edge.graph.ops import Attrs, Weights
+from u3p_edge.graph.ops.op import Layer
 
 Array = npt.NDArray[Any]
-
-_CLASS_OF = {layer.op: name for name, layer in LAYERS.items()}
 
 
 def _class(name: str) -> Any:
     """Return a layer class by its name."""
+    if LAYERS[name].function:
+        return keras_own.layer_of(name, LAYERS[name].function)
     return getattr(keras_own, name, None) or getattr(tf_keras.layers, name)
 
 
-def _class_name(node: Node) -> str:
-    if node.op == "crop" and node.attrs["channels"] is None:
-        return "Cropping2D"
-    return _CLASS_OF[node.op]
+def _layer_kind(node: Node) -> Layer:
+    """Return the first of the op's layers that can say all the node's attributes."""
+    for layer in node.kind.layers:
+        if all(name in layer.attrs or node.attrs[name] == default for name, default in node.kind.attrs.items()):
+            return layer
+    raise ModelError(
+        f"the node {node.name!r} ({node.op}) has no Keras layer", mend="A rewrite made it: take the graph before that."
+    )
 
 
 def from_keras(model: tf_keras.Model) -> Graph:
@@ -93,7 +98,7 @@ def _functional(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def _call_names(entries: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
-    """Return a node name for every (layer, call): the layer's own name for its first call."""
+    """Return a node name for every (layer, call): the layer's name for its first call."""
     names = {(entry["name"], 0): entry["name"] for entry in entries}
     for entry in entries:
         for call in range(1, len(entry["inbound_nodes"])):
@@ -160,7 +165,9 @@ def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], di
             raise _refusal(layer, why)
     function = getattr(layer, "activation", None)
     if function is not None and not function.__module__.startswith(("tf_keras.", "tensorflow.")):
-        raise _refusal(layer, "its activation is a function of its own in a name of Keras'")  # the config says only the name
+        raise _refusal(
+            layer, "its activation is a custom function with the name of one of Keras'"
+        )  # the config says only the name
     weights = {
         name: _swapped(getattr(layer, attribute).numpy(), kind, name)
         for name, attribute in kind.weights.items()
@@ -190,14 +197,14 @@ def _sorted(nodes: list[Node]) -> tuple[Node, ...]:
 
 def _layer(node: Node) -> tf_keras.layers.Layer:
     """Return the node's layer, not yet built."""
-    kind = LAYERS[_class_name(node)]
+    kind = _layer_kind(node)
     rest = {key: value for key, value in thaw(node.attrs.get(KERAS, {})).items() if key != "call"}
-    own = {key: thaw(node.attrs[name]) for name, key in kind.attrs.items()}
-    config = {**rest, **own, **kind.derived(node.weights), "name": node.name}
-    return _class(_class_name(node)).from_config(config)
+    named = {key: thaw(node.attrs[name]) for name, key in kind.attrs.items()}
+    config = {**rest, **named, **kind.derived(node.weights), "name": node.name}
+    return _class(kind.name).from_config(config)
 
 
 def _assign(layer: tf_keras.layers.Layer, node: Node) -> None:
-    kind = LAYERS[_class_name(node)]
+    kind = _layer_kind(node)
     for name, array in node.weights.items():
         getattr(layer, kind.weights[name]).assign(_swapped(array, kind, name))

@@ -1,12 +1,24 @@
-"""Layers that a graph needs and tf_keras lacks. They only move values, and every converter knows their one operation."""
+"""Layers that a graph needs and tf_keras lacks. Each is one operation that every converter knows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, reduce
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
+
+
+@cache
+def layer_of(name: str, function: str) -> type[tf_keras.layers.Layer]:
+    """Return a layer class that applies one function of TensorFlow to its input or inputs, such as "math.abs"."""
+    operation = reduce(getattr, function.split("."), tf)
+
+    def call(_self: Any, inputs: Any) -> tf.Tensor:
+        return operation(*inputs) if isinstance(inputs, (list, tuple)) else operation(inputs)
+
+    return type(name, (tf_keras.layers.Layer,), {"call": call, "__module__": __name__})
 
 
 class CropMaps(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is not followed

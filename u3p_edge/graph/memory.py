@@ -14,15 +14,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import TRAINING_ONLY
-from u3p_edge.graph.scheme import is_relu
+from u3p_edge.graph.activation import fused_relu
+from u3p_edge.graph.ir import Graph
 
 ALIGNMENT = 64
 """Offsets and sizes are multiples of this many bytes, as in TensorFlow Lite's arena."""
-
-_VIEWS = TRAINING_ONLY | {"reshape", "flatten"}
-_FUSING = ("add", "subtract", "multiply", "interpolated_sum")
 
 
 @dataclass(frozen=True)
@@ -106,14 +102,8 @@ def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:
 
 
 def fused_nodes(graph: Graph) -> frozenset[str]:
-    """Return the sums and products that only a ReLU reads: runtimes compute both in one kernel and store only the ReLU."""
-    readers = graph.consumers
-
-    def hidden(node: Node) -> bool:
-        after = readers[node.name]
-        return node.op in _FUSING and len(after) == 1 and is_relu(graph[after[0]]) and node.name not in graph.outputs
-
-    return frozenset(node.name for node in graph.nodes if hidden(node))
+    """Return the nodes that only a ReLU reads where runtimes compute both in one kernel and store only the ReLU."""
+    return frozenset(node.name for node in graph.nodes if fused_relu(graph, node))
 
 
 def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[Life]:
@@ -122,7 +112,7 @@ def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> 
     owner: dict[str, str] = {}
     last: dict[str, int] = {}
     for node in graph.nodes:
-        view = node.op in _VIEWS and node.inputs[0] not in hidden
+        view = node.kind.view and node.inputs[0] not in hidden
         owner[node.name] = owner[node.inputs[0]] if view else node.name
         for name in (node.name, *node.inputs):
             last[owner[name]] = max(last.get(owner[name], 0), places[node.name])

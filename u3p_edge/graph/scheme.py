@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.activation import is_relu
 from u3p_edge.graph.ir import Graph, Node
 
 LOWEST, HIGHEST = -128, 127
@@ -105,14 +106,6 @@ class Quantized:
             alone = len(fused) == len(readers[node.name]) == 1 and node.name not in self.graph.outputs
             if node.name not in self.scheme.tensors and not alone:
                 raise ModelError(f"the node {node.name!r} has no quantization, and not just one ReLU reads it")
-
-
-def is_relu(node: Node) -> bool:
-    """Return whether a node is a ReLU, bounded above or not, that a runtime can fuse into the operator before it."""
-    if node.op == "activation":
-        return bool(node.attrs["function"] == "relu")
-    plain = node.op == "relu" and node.attrs["negative_slope"] == 0 and node.attrs["threshold"] == 0
-    return plain and node.attrs["max_value"] in (None, 6)
 
 
 def out_channels(node: Node) -> int:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.export.tflite.pieces import context
+from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import SAME_SCALE
+from u3p_edge.graph.ops import FUNCTIONS
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
 PLAIN = Quantization(0.05, 0)
@@ -23,22 +24,13 @@ PLAIN = Quantization(0.05, 0)
 
 KERNEL_SCALE = 0.01
 
-_FIXED: Mapping[str, Quantization] = {
-    "sigmoid": Quantization(1 / 256, -128),
-    "softmax": Quantization(1 / 256, -128),
-    "tanh": Quantization(1 / 128, 0),
-}
-"""Scale and zero point that TFLite's int8 kernels require for the result of a function."""
-
-_KEEPS = SAME_SCALE | {"concat", "flatten"}
-
 
 def make_dummy_quantized(graph: Graph) -> Quantized:
     """Return the graph with dummy integers. Raises ModelError as `shapes` does, or for weights that have no int8 form."""
     fused = context(graph, None).fused
     tensors: dict[str, Quantization] = {}
     for node in graph.nodes:
-        tensors[node.name] = tensors[node.inputs[0]] if node.op in _KEEPS else _FIXED.get(_function(node), PLAIN)
+        tensors[node.name] = tensors[node.inputs[0]] if node.kind.keeps_scale else _own_scale(node)
     drawn = _kernels(graph)
     scales = {n.name: np.full(out_channels(n), KERNEL_SCALE, np.float32) for n in graph.nodes if "kernel" in n.weights}
     nodes = tuple(replace(node, weights=_integers(node, drawn)) for node in graph.nodes)
@@ -46,8 +38,9 @@ def make_dummy_quantized(graph: Graph) -> Quantized:
     return Quantized(replace(graph, nodes=nodes), Scheme(kept, scales))
 
 
-def _function(node: Node) -> str:
-    return node.op if node.op == "softmax" else str(node.attrs.get("function", ""))
+def _own_scale(node: Node) -> Quantization:
+    fixed = FUNCTIONS[function(node)].fixed
+    return PLAIN if fixed is None else Quantization(*fixed)
 
 
 def _kernels(graph: Graph) -> Mapping[int, npt.NDArray[np.int8]]:

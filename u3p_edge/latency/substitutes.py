@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from u3p_edge.export.tflite.lower_weights import FUNCTIONS
+from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ops import FUNCTIONS
 
-_SUMS = ("add", "multiply", "maximum", "minimum", "average")
 _TWO = 2
 
 
@@ -27,13 +27,13 @@ def make_timeable(graph: Graph) -> Graph:
 
 
 def _make_timeable(node: Node, rank: int) -> Sequence[Node]:
-    function = node.attrs.get("function", node.attrs.get("activation", "linear"))
-    if node.op == "dense" and function not in ("linear", "relu"):
+    name = function(node)
+    if node.op == "dense" and name not in ("linear", "relu"):
         logits = replace(node, name=f"{node.name}/logits", attrs={**node.attrs, "activation": "linear"})
-        return [logits, *_make_timeable(Node(node.name, "activation", (logits.name,), {"function": function}), rank)]
-    if node.op in _SUMS and (len(node.inputs) > _TWO or node.op == "average"):
+        return [logits, *_make_timeable(Node(node.name, "activation", (logits.name,), {"function": name}), rank)]
+    if node.kind.merges and (len(node.inputs) > _TWO or node.op == "average"):
         return _pairs(node, "add" if node.op == "average" else node.op)
-    if node.op in ("layer_norm", "rescale") or (node.op == "activation" and function not in ("linear", *FUNCTIONS)):
+    if node.op in ("layer_norm", "rescale") or (node.op == "activation" and name != "linear" and not FUNCTIONS[name].tflite):
         return [Node(node.name, "activation", node.inputs, {"function": "sigmoid"})]
     if node.op == "prelu" or (node.op == "relu" and not _is_known_relu(node)):
         return [Node(node.name, "leaky_relu", node.inputs)]

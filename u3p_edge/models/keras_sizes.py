@@ -6,9 +6,7 @@ A config of a few kilobytes can ask for gigabytes: Keras allocates every weight 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -92,8 +90,7 @@ def _weights(call: Call, given: tuple[Shape, ...]) -> Shapes:
     """Return the shapes of a layer's weights, at its first call."""
     if call.config.get("data_format") == "channels_first":
         raise ModelError(f"layer {call.layer!r} of class {call.kind} cannot be exported: its data format is channels_first")
-    rule = _WEIGHTS.get(LAYERS[call.kind].op)
-    shapes = {} if rule is None else rule(call.config, given[0])
+    shapes = LAYERS[call.kind].sizes(call.config, given[0] if given else ())
     for name, shape in shapes.items():
         if not _positive(shape):
             raise ValueError(f"its {name} has the shape {list(shape)}")
@@ -102,56 +99,3 @@ def _weights(call: Call, given: tuple[Shape, ...]) -> Shapes:
 
 def _positive(shape: Shape) -> bool:
     return all(type(size) is int and size > 0 for size in shape)
-
-
-def _kernel_size(config: Mapping[str, Any]) -> tuple[int, int]:
-    size = config["kernel_size"]
-    height, width = (size, size) if type(size) is int else size
-    return height, width
-
-
-def _bias(config: Mapping[str, Any], channels: int) -> Shapes:
-    return {"bias": (channels,)} if config.get("use_bias", True) else {}
-
-
-def _conv(config: Mapping[str, Any], given: Shape) -> Shapes:
-    filters, groups = config["filters"], config.get("groups", 1)
-    return {"kernel": (*_kernel_size(config), given[3] // groups, filters), **_bias(config, filters)}
-
-
-def _depthwise(config: Mapping[str, Any], given: Shape) -> Shapes:
-    multiplier = config.get("depth_multiplier", 1)
-    return {"kernel": (*_kernel_size(config), given[3], multiplier), **_bias(config, given[3] * multiplier)}
-
-
-def _dense(config: Mapping[str, Any], given: Shape) -> Shapes:
-    return {"kernel": (given[-1], config["units"]), **_bias(config, config["units"])}
-
-
-def _norm(names: Sequence[str]) -> Callable[[Mapping[str, Any], Shape], Shapes]:
-    def rule(config: Mapping[str, Any], given: Shape) -> Shapes:
-        axes = config.get("axis", -1)
-        shape = tuple(given[axis] for axis in ([axes] if type(axes) is int else axes))
-        absent = {name for name, key in (("gamma", "scale"), ("beta", "center")) if not config.get(key, True)}
-        return {name: shape for name in names if name not in absent}
-
-    return rule
-
-
-def _prelu(config: Mapping[str, Any], given: Shape) -> Shapes:
-    shared = config.get("shared_axes") or ()
-    return {"alpha": tuple(1 if axis in shared else size for axis, size in enumerate(given) if axis)}
-
-
-_WEIGHTS: Mapping[str, Callable[[Mapping[str, Any], Shape], Shapes]] = MappingProxyType(
-    {
-        "conv": _conv,
-        "conv_transpose": _conv,
-        "depthwise_conv": _depthwise,
-        "dense": _dense,
-        "batch_norm": _norm(("gamma", "beta", "mean", "variance")),
-        "layer_norm": _norm(("gamma", "beta")),
-        "prelu": _prelu,
-    }
-)
-"""By op, the rule from a layer's configuration and the shape it reads to its weights' shapes; any other op has no weights."""

@@ -23,8 +23,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.graph.activation import function, is_channelwise
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import TRAINING_ONLY, Shape
+from u3p_edge.graph.ops import FUNCTIONS, Shape
+from u3p_edge.graph.ops.op import norm_axes
 
 Index = npt.NDArray[np.intp]
 Role = Literal["producer", "consumer"]
@@ -98,10 +100,18 @@ def trace_channels(graph: Graph) -> Trace:
     """Return the index maps of a graph, and what else tracing it finds. Raises ModelError as `shapes` does."""
     trace = Trace(graph.shapes)
     for node in graph.nodes:
-        trace.maps[node.name] = PASSAGES.get(node.op, _unknown)(trace, node, [trace.maps[name] for name in node.inputs])
+        trace.maps[node.name] = _passage(node)(trace, node, [trace.maps[name] for name in node.inputs])
     for name in graph.outputs:
         trace.freeze(trace.maps[name], f"{name!r} is an output of the model")
     return trace
+
+
+def _passage(node: Node) -> Passage:
+    if node.op in PASSAGES:
+        return PASSAGES[node.op]
+    if node.kind.merges:
+        return _merge
+    return _same if is_channelwise(node) else _unknown
 
 
 def _input(trace: Trace, node: Node, _maps: Sequence[Index]) -> Index:
@@ -144,8 +154,8 @@ def _depthwise(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
 
 
 def _activated(trace: Trace, node: Node, index: Index) -> Index:
-    if "softmax" in (node.attrs.get("activation"), node.attrs.get("function")):
-        trace.freeze(index, f"{node.name!r} takes a softmax over the channels")
+    if not FUNCTIONS[function(node)].channelwise:
+        trace.freeze(index, f"{node.name!r} takes a {function(node)} over the channels")
     return index
 
 
@@ -164,8 +174,7 @@ def _last(trace: Trace, node: Node) -> int:
 
 
 def _axes(trace: Trace, node: Node) -> tuple[int, ...]:
-    axis, rank = node.attrs["axis"], len(trace.shapes[node.inputs[0]])
-    return tuple(a % rank for a in (axis if isinstance(axis, tuple) else (axis,)))
+    return norm_axes(node.attrs, len(trace.shapes[node.inputs[0]]))
 
 
 def _batch_norm(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
@@ -247,12 +256,9 @@ PASSAGES: Mapping[str, Passage] = MappingProxyType(
         "prelu": _prelu,
         "rescale": _rescale,
         "concat": _concat,
-        **dict.fromkeys(("add", "subtract", "multiply", "maximum", "minimum", "average"), _merge),
         **dict.fromkeys(("reshape", "flatten", "space_to_depth", "depth_to_space"), _view),
         "crop": _crop,
-        **dict.fromkeys(("relu", "leaky_relu", "elu", "upsample", "pad", *TRAINING_ONLY), _same),
         "interpolated_sum": _interpolated_sum,
-        **dict.fromkeys(("max_pool", "average_pool", "global_max_pool", "global_average_pool"), _same),
     }
 )
-"""The function of every op that says what the op does to channels."""
+"""What ops do to channels that are neither channelwise nor a merge, by the op's record: one function each."""

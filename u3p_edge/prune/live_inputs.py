@@ -13,17 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.activation import keeps_zero
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import TRAINING_ONLY, Shape
-
-_LINEAR = frozenset(("conv", "conv_transpose", "dense"))
-_ZERO_STAYS = frozenset(
-    (
-        "add", "subtract", "multiply", "relu", "upsample", "interpolated_sum", "crop", "pad", "max_pool", "average_pool",
-        "reshape", *TRAINING_ONLY,
-    )
-)  # fmt: skip
-"""Ops that give zeros for zeros. A ReLU with a threshold may not do so."""
+from u3p_edge.graph.ops import Shape
 
 
 def find_live_inputs(graph: Graph, kept: Mapping[str, npt.NDArray[np.bool_]]) -> Mapping[str, tuple[str, ...]]:
@@ -64,21 +56,8 @@ def _reads(node: Node, gone: Set[str], zero: Set[str], found: Mapping[str, Shape
 
 def _zeros(graph: Graph, gone: Set[str]) -> frozenset[str]:
     """Return the nodes that are left with channels, but whose channels are all zero everywhere."""
-    found: set[str] = set()
+    empty = set(gone)
     for node in graph.nodes:
-        if node.name in gone or not node.inputs:
-            continue
-        if node.op in _LINEAR:
-            empty = node.inputs[0] in gone or node.inputs[0] in found
-            zero = empty and "bias" not in node.weights and node.attrs["activation"] in ("linear", "relu")
-        else:
-            zero = _keeps_zero(node) and all(name in found for name in node.inputs)
-        if zero:
-            found.add(node.name)
-    return frozenset(found)
-
-
-def _keeps_zero(node: Node) -> bool:
-    if node.op == "activation":
-        return node.attrs["function"] in ("linear", "relu")
-    return node.op in _ZERO_STAYS and not node.attrs.get("threshold")
+        if node.inputs and keeps_zero(node) and empty.issuperset(node.inputs):
+            empty.add(node.name)
+    return frozenset(empty - gone)

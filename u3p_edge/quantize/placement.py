@@ -27,16 +27,13 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from u3p_edge.graph.fold import function
+from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import SAME_SCALE
 from u3p_edge.quantize.support import UntrainableError
 
 Readers = Mapping[str, tuple[str, ...]]
 
 _SUMS = ("add", "subtract")
-_RESCALING = (*_SUMS, "conv", "multiply", "concat")
-"""Ops whose integer kernels can write their output in any scale."""
 
 
 class Placement(Enum):
@@ -69,13 +66,22 @@ def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
 
 def source(graph: Graph, name: str) -> str:
     """Return the node that decides a tensor's scale: its own node, or the one before any ops that keep their input's scale."""
-    return source(graph, graph[name].inputs[0]) if graph[name].op in SAME_SCALE else name
+    return source(graph, graph[name].inputs[0]) if _passes_scale(graph[name]) else name
+
+
+def _passes_scale(node: Node) -> bool:
+    """Return whether a node's one input decides its scale."""
+    return node.kind.keeps_scale and node.kind.arity == 1
+
+
+def _rescales(node: Node) -> bool:
+    return node.kind.rescales or node.op == "concat"
 
 
 def _place(graph: Graph, readers: Readers, placed: Mapping[str, Placement], node: Node) -> Placement | None:
     if node.op == "input":
         return None  # the identity behind it has the range
-    if node.op in SAME_SCALE:
+    if _passes_scale(node):
         return None
     if function(node) in ("sigmoid", "softmax"):
         return Placement.PROBABILITY
@@ -92,7 +98,7 @@ def _place_range(graph: Graph, readers: Readers, node: Node) -> Placement | None
     if len(ends) == 1 and next(iter(ends.values())).op == "concat" and _ends_a_kernel(graph, readers, node):
         return None
     functions = {function(end) for end in ends.values()}
-    return Placement.LOGITS if node.op in _RESCALING and functions == {"sigmoid"} else Placement.RANGE
+    return Placement.LOGITS if _rescales(node) and functions == {"sigmoid"} else Placement.RANGE
 
 
 def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:
@@ -100,16 +106,16 @@ def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:
 
     None can for the input, nor for a ReLU that is not fused into a sum.
     """
-    if node.op not in _RESCALING and function(node) == "relu":
+    if not _rescales(node) and function(node) == "relu":
         before = graph[node.inputs[0]]
         return before.op in _SUMS and readers[before.name] == (node.name,)
-    return node.op in _RESCALING
+    return _rescales(node)
 
 
 def _ends(graph: Graph, readers: Readers, name: str) -> Iterator[Node]:
     """Yield the nodes that read a tensor's values, looking through ops that only move them."""
     for reader in readers[name]:
-        if graph[reader].op in SAME_SCALE:
+        if _passes_scale(graph[reader]):
             yield from _ends(graph, readers, reader)
         else:
             yield graph[reader]

@@ -43,7 +43,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
-from u3p_edge.graph.fold import CONVOLUTIONS
+from u3p_edge.graph.fold import is_convolution
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import ranked
@@ -158,7 +158,7 @@ def sparsify(
 
 def prunable(graph: Graph, sparsity: Sparsity) -> tuple[str, ...]:
     """Return the convolutions whose kernels are pruned, in the graph's order; the module docstring says which are not."""
-    convs = [node for node in graph.nodes if node.op in CONVOLUTIONS]
+    convs = [node for node in graph.nodes if is_convolution(node)]
     # A first convolution has no other convolution in its past; a head is in the past of no other convolution.
     past = {node.name: {conv.name for conv in convs} & ancestors(graph, *node.inputs) for node in convs}
     read = frozenset[str]().union(*past.values())
@@ -172,7 +172,7 @@ def prunable(graph: Graph, sparsity: Sparsity) -> tuple[str, ...]:
 def masks(model: tf_keras.Model) -> Mapping[str, npt.NDArray[np.bool_]]:
     """Return where the kernels of a plain model's convolutions are zero: bool [h, w, I, O] by layer."""
     return MappingProxyType(
-        {node.name: node.weights["kernel"] == 0 for node in from_keras(model).nodes if node.op in CONVOLUTIONS}
+        {node.name: node.weights["kernel"] == 0 for node in from_keras(model).nodes if is_convolution(node)}
     )
 
 

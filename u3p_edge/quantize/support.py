@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.fold import function, is_plain_relu
+from u3p_edge.graph.activation import function, is_plain_relu
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import SAME_SCALE, TRAINING_ONLY
 
-_MERGES = frozenset(("concat", "add", "subtract", "multiply"))
-_KNOWN = SAME_SCALE | _MERGES | TRAINING_ONLY | {"input", "conv", "batch_norm", "activation", "relu", "softmax"}
 _FUNCTIONS = frozenset(("linear", "relu", "sigmoid", "softmax"))
 _LAST = (-1, 3, (-1,), (3,))
 
@@ -37,7 +34,7 @@ def _check(node: Node) -> None:
             mend="Use post-training quantization, or train with batch normalisation.",
         )
     reason = ""
-    if node.op not in _KNOWN:
+    if not node.kind.trains_int8:
         reason = f"does not know layers of kind {node.op}"
     elif function(node) not in _FUNCTIONS:
         reason = f"does not know the activation {function(node)!r}"

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.activation import fused_relu, is_relu
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ir import Graph
 from u3p_edge.progress import Step, idle
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
 from u3p_edge.rewrite.rules import RULES, rule_named
@@ -178,19 +179,8 @@ def find_lone_relus(graph: Graph) -> tuple[str, ...]:
 
     XNNPACK does not accept a separate int8 ReLU at all; there such a ReLU is 25 times slower than an addition.
     """
-    readers = graph.consumers
-
-    def fused(node: Node) -> bool:
-        source = graph[node.inputs[0]]
-        return source.op in ("conv", "depthwise_conv", "dense", "add", "subtract", "multiply") and readers[source.name] == (
-            node.name,
-        )
-
-    return tuple(node.name for node in graph.nodes if _is_relu(node) and not fused(node))
-
-
-def _is_relu(node: Node) -> bool:
-    return node.op == "relu" or (node.op == "activation" and node.attrs["function"] == "relu")
+    fused = {fused_relu(graph, node) for node in graph.nodes}
+    return tuple(node.name for node in graph.nodes if is_relu(node) and node.name not in fused)
 
 
 def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) -> Selection:

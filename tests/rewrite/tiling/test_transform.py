@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from tests.support.tiled_graphs import CHANNELS, Maps, graphs, headed, level, steps
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
+from u3p_edge.graph.activation import is_relu
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.reference import run
-from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, is_relu
+from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
 from u3p_edge.rewrite.rule import Match, Refusal
 from u3p_edge.rewrite.rules.concat import SplitConcat

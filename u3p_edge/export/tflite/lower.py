@@ -182,4 +182,13 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "gaussian_noise": _copy,
     }
 )
-"""The function of every op that has a TFLite form."""
+"""The function of every op that needs one of its own."""
+
+
+def lowering_of(node: Node) -> Lowering | None:
+    """Return how a node is lowered: by its op's function, or to the operator that the op's record names; None for neither."""
+    return LOWERINGS.get(node.op) or (_operator if node.kind.tflite else None)
+
+
+def _operator(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return (Call(node.kind.tflite, at.sources(node), out),)

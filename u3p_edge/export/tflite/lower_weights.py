@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.pieces import RELU, SAME, VALID, Call, Context, constant, integers, quantized
 from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ir import Node
+from u3p_edge.graph.ops import FUNCTIONS
 
 
 def lower_convolution(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
@@ -67,20 +66,6 @@ def _weights(at: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tu
     return quantized(name, kernel, scales, axis), quantized(f"{node.name}/bias", bias, source.scale[0] * scales, 0)
 
 
-FUNCTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        "relu": ("RELU", {}),
-        "sigmoid": ("LOGISTIC", {}),
-        "softmax": ("SOFTMAX", {"beta": 1.0}),
-        "tanh": ("TANH", {}),
-        "elu": ("ELU", {}),
-        "gelu": ("GELU", {}),
-        "exponential": ("EXP", {}),
-    }
-)
-"""Activation functions that are a single operator in TFLite, with its options."""
-
-
 def _activated(at: Context, node: Node, out: Tensor, fused: int, call: Call) -> tuple[Call, ...]:
     """Return the call with the node's own activation: fused if TFLite can do that, otherwise as an operator after it."""
     own = node.attrs["activation"]
@@ -98,7 +83,7 @@ def lower_function(name: str, source: Tensor, out: Tensor) -> tuple[Call, ...]:
     if name == "swish" and not source.scale.size:
         gate = Tensor(f"{out.name}/gate", out.shape, out.dtype, None, out.scale, out.zero_point, 0)
         return Call("LOGISTIC", (source.name,), gate), Call("MUL", (source.name, gate.name), out)
-    if name not in FUNCTIONS:
+    record = FUNCTIONS[name]
+    if not record.tflite:
         raise ModelError(f"the activation {name} of {out.name!r} has no TFLite form here")
-    code, options = FUNCTIONS[name]
-    return (Call(code, (source.name,), out, options),)
+    return (Call(record.tflite, (source.name,), out, record.options),)

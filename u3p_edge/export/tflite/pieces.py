@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.schema import Tensor
+from u3p_edge.graph.activation import fused_relu, is_plain_relu
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import TRAINING_ONLY, Shape
-from u3p_edge.graph.scheme import Scheme, is_relu
+from u3p_edge.graph.ops import Shape
+from u3p_edge.graph.scheme import Scheme
 
 _T = TypeVar("_T")
 
@@ -24,12 +25,6 @@ SAME, VALID = 0, 1  # schema.Padding
 CONCAT_OPERANDS = 5
 """The most operands that XNNPACK accepts in a concatenation."""
 
-_FUSES_RELU = frozenset(
-    (
-        "conv", "depthwise_conv", "conv_transpose", "dense", "add", "subtract", "multiply", "interpolated_sum", "max_pool",
-        "average_pool",
-    )
-)  # fmt: skip
 _NO_SCALES = np.zeros(0, np.float32)
 _NO_ZEROS = np.zeros(0, np.int64)
 
@@ -95,7 +90,7 @@ def _aliases(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
     def nothing(node: Node) -> bool:
         if node.op == "activation":
             return bool(node.attrs["function"] == "linear")
-        return node.op in TRAINING_ONLY
+        return node.kind.is_identity
 
     def same(node: Node) -> bool:
         return scheme is None or scheme.tensors.get(node.name) == scheme.tensors.get(node.inputs[0])
@@ -110,19 +105,13 @@ def _fused(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
     In a float graph every ReLU that can be fused is. In an integer graph those are whose input has no quantization in the
     scheme.
     """
-    readers, found = graph.consumers, {}
-    for node in graph.nodes:
-        alone = len(readers[node.name]) == 1 and node.name not in graph.outputs
-        fuses = node.op in _FUSES_RELU and node.attrs.get("activation", "linear") == "linear"
-        free = scheme is None or node.name not in scheme.tensors
-        if alone and fuses and free and is_relu(graph[readers[node.name][0]]):
-            found[node.name] = readers[node.name][0]
-    return MappingProxyType(found)
+    relus = {node.name: fused_relu(graph, node) for node in graph.nodes if scheme is None or node.name not in scheme.tensors}
+    return MappingProxyType({name: relu for name, relu in relus.items() if relu is not None})
 
 
 def relu_kind(node: Node) -> int:
-    """Return the fused activation that a ReLU node becomes; see `scheme.is_relu`."""
-    return RELU6 if node.attrs.get("max_value") == 6 else RELU
+    """Return the fused activation that a ReLU node becomes; see `graph.activation.is_relu`."""
+    return RELU if is_plain_relu(node) else RELU6
 
 
 def constant(name: str, values: npt.NDArray[Any], like: Tensor | None = None) -> Tensor:

@@ -249,13 +249,11 @@ READERS: Mapping[str, Reader] = MappingProxyType(
 )
 """The function of every operator that has a node."""
 
-CARRIES_RELU = frozenset(("conv", "depthwise_conv", "conv_transpose", "dense"))
-
 
 def fused(at: Reading, node: Node) -> Node | None:
     """Return the node of the activation fused after an operator, which reads the operator's node; None where there is none."""
     kind = int(at.op.options.get("fusedActivationFunction", NONE))
-    if kind == NONE or (kind == RELU and node.op in CARRIES_RELU):
+    if kind == NONE or (kind == RELU and "activation" in node.attrs):
         return None
     if kind not in (RELU, RELU6):
         raise at.refusal(f"its fused activation is {kind}")

@@ -18,15 +18,12 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.layout_ops import apply_layout
 from u3p_edge.export.tflite.layout_phases import content, pack_phases
 from u3p_edge.export.tflite.layout_rows import rows_as_images
-from u3p_edge.export.tflite.lower import LOWERINGS
+from u3p_edge.export.tflite.lower import lowering_of
 from u3p_edge.export.tflite.pack import pack
 from u3p_edge.export.tflite.pieces import NONE, Call, Context, context, relu_kind, resolve
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.ops import SAME_SCALE
 from u3p_edge.graph.scheme import Quantized
-
-_KEEPS_SCALE = SAME_SCALE | {"concat", "flatten"}
 
 
 def write_tflite(
@@ -80,12 +77,13 @@ def _with_layouts(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[
 
 
 def _lowered(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-    if node.op not in LOWERINGS:
+    lowering = lowering_of(node)
+    if lowering is None:
         mend = "Fold it into the convolution before it." if node.op == "batch_norm" else ""
         raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form here", mend=mend)
-    if at.scheme is not None and node.op in _KEEPS_SCALE:
+    if at.scheme is not None and node.kind.keeps_scale:
         _check_scale(at, node, out)
-    return LOWERINGS[node.op](at, node, out, fused)
+    return lowering(at, node, out, fused)
 
 
 def _check_scale(at: Context, node: Node, out: Tensor) -> None:

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.lower import LOWERINGS
+from u3p_edge.export.tflite.lower import lowering_of
 from u3p_edge.export.tflite.pieces import Context, context
 from u3p_edge.graph.ir import KERAS, Graph, Node
-from u3p_edge.graph.ops import OPS, Shape
+from u3p_edge.graph.ops import Shape
 
 MOVES = "moves"
 MOVED = 1024
@@ -32,15 +32,6 @@ MOVED = 1024
 
 KERNELS = frozenset(("conv", "conv_transpose", "dense"))
 """Ops with two axes: input channels and output channels."""
-
-_MERGES = frozenset(("add", "subtract", "multiply", "maximum", "minimum"))
-_ALIKE = frozenset(
-    (
-        "activation", "relu", "leaky_relu", "elu", "softmax", "max_pool", "average_pool", "global_max_pool",
-        "global_average_pool", "upsample", "crop", "pad", "depthwise_conv", "concat",
-    )
-)  # fmt: skip
-"""Ops with one axis, whose attributes do not refer to channels."""
 
 
 @dataclass(frozen=True)
@@ -105,29 +96,37 @@ def joins_channels(node: Node, shape: Shape) -> bool:
 
 
 def _layer(at: Context, node: Node) -> TimedLayer:
-    if node.op not in LOWERINGS:
+    if lowering_of(node) is None:
         mend = "Fold the graph first." if node.op == "batch_norm" else ""
         raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form whose time could be told", mend=mend)
     shapes, given = [at.shapes[name] for name in node.inputs], at.shapes[node.name]
     if node.op in KERNELS:
         return TimedLayer(node.name, _key(node, shapes, given), shapes[0][-1], given[-1])
-    if node.op in _MERGES:
+    if node.kind.merges:
         return TimedLayer(node.name, _key(node, shapes, given), given[-1])
-    if node.op in _ALIKE and node.attrs.get("channels") is None:
+    if _has_one_axis(node):
         joined = sum(shape[-1] for shape in shapes) if joins_channels(node, given) else shapes[0][-1]
         return TimedLayer(node.name, _key(node, shapes, given), joined)
     return TimedLayer(node.name, MOVES, (sum(map(math.prod, shapes)) + math.prod(given)) // 2)
 
 
+def _has_one_axis(node: Node) -> bool:
+    """Return whether a node has one axis, and attributes that do not refer to channels."""
+    if node.op == "crop":
+        return node.attrs["channels"] is None
+    computes = node.kind.channelwise and not node.kind.is_identity
+    return computes or node.op in ("softmax", "depthwise_conv", "concat")
+
+
 def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
     # The number of maps that a concatenation joins hardly matters next to their total size, and pruning may remove one.
     sizes = shapes[:1] if joins_channels(node, given) else shapes
-    told = [node.op, _sizes(sizes, given, node.op in _MERGES)]
+    told = [node.op, _sizes(sizes, given, node.kind.merges)]
     if "kernel" in node.weights and node.op != "dense":
         told.append(f"kernel={_text(node.weights['kernel'].shape[:2])}")
     if node.op == "depthwise_conv":
         told.append(f"multiplier={node.weights['kernel'].shape[3]}")
-    usual = OPS[node.op].attrs
+    usual = node.kind.attrs
     for name, value in node.attrs.items():
         clamps = name == "activation" and value in ("linear", "relu")
         axis = name == "axis" and value % len(given) == len(given) - 1
@@ -155,7 +154,7 @@ def _channels(node: Node, shapes: Sequence[Shape], inputs: int) -> list[int]:
     if joins_channels(node, shapes[0]):
         whole = max(inputs, len(shapes))
         return [whole * (place + 1) // len(shapes) - whole * place // len(shapes) for place in range(len(shapes))]
-    if node.op in _MERGES:
+    if node.kind.merges:
         return [1 if shape[-1] == 1 != max(s[-1] for s in shapes) else inputs for shape in shapes]
     groups = node.attrs.get("groups", 1)
     return [-(-inputs // groups) * groups] * len(shapes)

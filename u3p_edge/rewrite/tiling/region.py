@@ -13,12 +13,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from u3p_edge.graph.activation import is_relu
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import Shape
-from u3p_edge.graph.scheme import is_relu
 from u3p_edge.rewrite.rule import Refusal
 from u3p_edge.rewrite.tiling.order import list_orders
-from u3p_edge.rewrite.tiling.row_ranges import MERGES, Geometry, broadcasts, row_geometry
+from u3p_edge.rewrite.tiling.row_ranges import Geometry, broadcasts, row_geometry
 
 NARROW = 8
 """A map of at most an eighth of its region's widest is narrow."""
@@ -29,8 +29,6 @@ SLIM = 4
 KERNELS = 16
 """A convolution below an upsampling joins if its map has at least this many times the bytes of its kernel: every tile packs the
 kernel again and computes some rows twice, which for a small map costs more than keeping the map."""
-
-_CHEAP = frozenset(("upsample", "interpolated_sum", "crop", "pad", "add", "subtract", "concat"))
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,9 @@ def _ends(node: Node, reader: Node, low: bool, found: Mapping[str, Shape]) -> bo
     This holds for a single row that is used for all rows, for a map with more rows than the pooling that reads it, and for the
     input of a cheap convolution.
     """
-    if reader.op in MERGES:
+    if reader.kind.merges:
         return broadcasts(found[node.name], found[reader.name])
-    if reader.op in ("max_pool", "average_pool"):
+    if "pool_size" in reader.attrs:
         return bool(reader.attrs["strides"][0] > 1)
     return low and reader.op == "conv"
 
@@ -144,7 +142,7 @@ def _is_cheap(node: Node, shape: Shape) -> bool:
     if node.op == "conv":
         kernel = node.weights["kernel"]
         return bool(kernel.shape[0] == 1 and math.prod(shape) >= KERNELS * kernel.size)
-    return node.op in _CHEAP or is_relu(node)
+    return node.kind.cheap or is_relu(node)
 
 
 def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str, Shape]) -> frozenset[str]:

@@ -14,14 +14,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from u3p_edge.graph.ir import Node
-from u3p_edge.graph.ops import TRAINING_ONLY, Shape
+from u3p_edge.graph.ops import Shape
+from u3p_edge.graph.ops.op import norm_axes
 
 Rows = tuple[int, int]
 
-MERGES = frozenset(("add", "subtract", "multiply", "maximum", "minimum", "average"))
-_POINTWISE = TRAINING_ONLY | {"activation", "relu", "leaky_relu", "elu", "dense", "rescale", "softmax", "prelu"}
-_NORMS = ("batch_norm", "layer_norm")
-_POOLS = ("max_pool", "average_pool")
 _HEIGHT = 1
 _CUTS = {16: 1.1, 8: 1.1, 4: 1.1, 2: 1.25}
 """Multiples of rows to cut at, and how many times the mean height a tile may then have: the tallest determines the memory."""
@@ -52,17 +49,13 @@ def row_geometry(node: Node, before: tuple[Shape, ...], after: Shape) -> Geometr
     """Return the geometry of a node with inputs of shapes `before` and the shape `after`, all [N, H, W, C]."""
     if len(after) != 4:
         return Geometry("it is not a map with rows")
-    if node.op in MERGES:
+    if node.kind.merges:
         return _SAME
     if not before or len(before[0]) != 4:
         return Geometry("it is not computed from a map with rows")
-    if node.op == "concat":
-        return _along(node, (node.attrs["axis"],))
-    if node.op in _NORMS:
-        return _along(node, node.attrs["axis"])
-    if node.op in _POINTWISE:
-        return _pointwise(node)
-    return _KINDS[node.op](node, before[0], after) if node.op in _KINDS else Geometry(f"{node.op} needs the whole map")
+    if node.op in _KINDS:
+        return _KINDS[node.op](node, before[0], after)
+    return _SAME if node.kind.pixelwise else Geometry(f"{node.op} needs the whole map")
 
 
 def clip_rows(rows: Rows, height: int) -> Rows:
@@ -96,16 +89,12 @@ def broadcasts(shape: Shape, after: Shape) -> bool:
     return len(shape) != 4 or (shape[_HEIGHT] == 1 < after[_HEIGHT])
 
 
-def _along(node: Node, axes: tuple[int, ...]) -> Geometry:
-    return Geometry(f"its {node.op} works along the rows") if _HEIGHT in {axis % 4 for axis in axes} else _SAME
+def _along(node: Node, _before: Shape, after: Shape) -> Geometry:
+    return Geometry(f"its {node.op} works along the rows") if _HEIGHT in norm_axes(node.attrs, len(after)) else _SAME
 
 
-def _pointwise(node: Node) -> Geometry:
-    if node.op == "softmax" and node.attrs["axis"] % 4 == _HEIGHT:
-        return Geometry("its softmax runs along the rows")
-    if node.op == "prelu" and node.weights["alpha"].shape[0] != 1:
-        return Geometry("its slopes differ from row to row")
-    return _SAME
+def _prelu(node: Node, _before: Shape, _after: Shape) -> Geometry:
+    return _SAME if node.weights["alpha"].shape[0] == 1 else Geometry("its slopes differ from row to row")
 
 
 def _conv(node: Node, before: Shape, _after: Shape) -> Geometry:
@@ -232,7 +221,10 @@ def _reshape(_node: Node, before: Shape, after: Shape) -> Geometry:
 _KINDS: Mapping[str, Callable[[Node, Shape, Shape], Geometry]] = {
     "conv": _conv,
     "depthwise_conv": _conv,
-    **dict.fromkeys(_POOLS, _pool),
+    **dict.fromkeys(("concat", "batch_norm", "layer_norm", "softmax"), _along),
+    "prelu": _prelu,
+    "max_pool": _pool,
+    "average_pool": _pool,
     "upsample": _upsample,
     "interpolated_sum": _interpolated_sum,
     "crop": _crop,

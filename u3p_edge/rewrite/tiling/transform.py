@@ -19,12 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from u3p_edge.graph import memory
+from u3p_edge.graph.activation import is_relu
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.scheme import Scheme, is_relu
+from u3p_edge.graph.scheme import Scheme
 from u3p_edge.rewrite.rule import Refusal
 from u3p_edge.rewrite.tiling.region import Region, find_region
-from u3p_edge.rewrite.tiling.row_ranges import MERGES, Rows, broadcasts, cut_rows, join_rows
+from u3p_edge.rewrite.tiling.row_ranges import Rows, broadcasts, cut_rows, join_rows
 
 _NOTHING = ((0, 0), (0, 0))
 
@@ -265,7 +266,7 @@ def _wanted(graph: Graph, found: Region, rows: Rows) -> Mapping[str, Rows]:
 
 def _whole(found: Region, node: Node, source: str) -> bool:
     """Return whether a node reads all of an input, whichever of its own rows it computes."""
-    return node.op in MERGES and broadcasts(found.shapes[source], found.shapes[node.name])
+    return node.kind.merges and broadcasts(found.shapes[source], found.shapes[node.name])
 
 
 def _height(found: Region, name: str) -> int:

@@ -1,0 +1,71 @@
+"""Normalisations with learned or fixed numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from u3p_edge.graph.ops.op import Array, Attrs, Layer, Op, Shape, SizeRule, Weights, norm_axes, own_names, same_shape
+
+
+def _along(array: Any, axes: tuple[int, ...], shape: Shape) -> Any:
+    """Return a weight of the normalised axes, reshaped so that it broadcasts."""
+    return np.reshape(array, [n if i in axes else 1 for i, n in enumerate(shape)])
+
+
+def _batch_norm(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
+    axes = norm_axes(attrs, x[0].ndim)
+    parts = {key: _along(value, axes, x[0].shape) for key, value in weights.items()}
+    scale = parts.get("gamma", 1) / np.sqrt(parts["variance"] + np.asarray(attrs["epsilon"], x[0].dtype))
+    return np.asarray((x[0] - parts["mean"]) * scale + parts.get("beta", 0))
+
+
+def _layer_norm(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
+    axes = norm_axes(attrs, x[0].ndim)
+    mean = x[0].mean(axis=axes, keepdims=True)
+    variance = np.square(x[0] - mean).mean(axis=axes, keepdims=True)
+    normal = (x[0] - mean) / np.sqrt(variance + np.asarray(attrs["epsilon"], x[0].dtype))
+    parts = {key: _along(value, axes, x[0].shape) for key, value in weights.items()}
+    return np.asarray(normal * parts.get("gamma", 1) + parts.get("beta", 0))
+
+
+def _rescale(attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
+    scale, offset = (np.asarray(attrs[key], x[0].dtype) for key in ("scale", "offset"))
+    return np.asarray(x[0] * scale + offset)
+
+
+def _config(weights: Weights) -> dict[str, Any]:
+    return {"scale": "gamma" in weights, "center": "beta" in weights}
+
+
+def _sizes(*names: str) -> SizeRule:
+    def rule(config: Mapping[str, Any], given: Shape) -> Mapping[str, Shape]:
+        axes = config.get("axis", -1)
+        shape = tuple(given[axis] for axis in ([axes] if type(axes) is int else axes))
+        absent = {name for name, key in (("gamma", "scale"), ("beta", "center")) if not config.get(key, True)}
+        return {name: shape for name in names if name not in absent}
+
+    return rule
+
+
+_ATTRS: Attrs = {"axis": (-1,), "epsilon": 1e-3}
+_GAMMA_BETA = own_names("gamma", "beta")
+_MOVING = {**_GAMMA_BETA, "mean": "moving_mean", "variance": "moving_variance"}
+
+NORMALIZATION: tuple[Op, ...] = (
+    Op(
+        "batch_norm", same_shape, _batch_norm, weights=("mean", "variance"), optional=("gamma", "beta"), attrs=_ATTRS,
+        layers=(Layer("BatchNormalization", own_names("axis", "epsilon"), _MOVING, _config, _sizes(*_MOVING)),),
+        trains_int8=True,
+    ),
+    Op(
+        "layer_norm", same_shape, _layer_norm, optional=("gamma", "beta"), attrs=_ATTRS,
+        layers=(Layer("LayerNormalization", own_names("axis", "epsilon"), _GAMMA_BETA, _config, _sizes(*_GAMMA_BETA)),),
+    ),
+    Op(
+        "rescale", same_shape, _rescale, attrs={"scale": 1.0, "offset": 0.0}, pixelwise=True,
+        layers=(Layer("Rescaling", own_names("scale", "offset")),),
+    ),
+)  # fmt: skip
