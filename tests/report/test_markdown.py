@@ -90,7 +90,7 @@ def test_a_pruned_file_is_compared_with_the_model_that_it_comes_from_and_with_it
     said = [line for line in findings(exported()) if "faster than float" in line and "1 thread" in line]
     # The samples scatter by 1 %, their medians by less.
     assert "int8 is faster than float: 25." in said[0] or "int8 is faster than float: 24.9" in said[0]
-    assert "against reference.float32.tflite, the float model that it comes from" in said[0]
+    assert "against reference.float32.tflite, the original float model" in said[0]
     assert "int8 is faster than float: 2.5" in said[1] or "int8 is faster than float: 2.49" in said[1]
     assert "against model.float32.tflite, the same network in float32" in said[1]
 

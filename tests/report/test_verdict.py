@@ -21,7 +21,7 @@ MIXED = Verdict(
         Check("accuracy", "a.tflite", "regressed", "90 -> 80 <&>"),
         Check("latency", "a.tflite", "incomparable", "the processors differ (x|y)", "1 thread"),
         Check("latency", "a.tflite", "inconclusive", "x1.05 (0.95 to 1.2)", "2 threads"),
-        Check("file", "b.tflite", "missing", "it is in the baseline alone"),
+        Check("file", "b.tflite", "missing", "only the baseline has it"),
     ),
     ("c.tflite is compared with a_.tflite",),
 )

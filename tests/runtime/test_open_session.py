@@ -116,7 +116,7 @@ def test_an_int8_onnx_file_without_its_scales_is_refused(zoo: Zoo, tmp_path: Pat
     del proto.metadata_props[:]
     proto.metadata_props.extend(kept)
     onnx.save(proto, str(tmp_path / "noscale.onnx"))
-    with pytest.raises(ModelError, match="without a scale of ours"):
+    with pytest.raises(ModelError, match="without a scale from u3p_edge"):
         open_session(tmp_path / "noscale.onnx")
 
 

@@ -92,7 +92,7 @@ def test_what_is_not_ours_or_lost_its_scales_is_refused(zoo: Zoo, tmp_path: Path
     path = tmp_path / "odd.onnx"
     proto = onnx.load(str(zoo.path("int8.onnx")))
     own = [entry for entry in proto.metadata_props if entry.key != "u3p_edge.quantization"]
-    for kept, said in ((own, "`image` of .* is int8 without a scale of ours"), ([], "no u3p_edge metadata")):
+    for kept, said in ((own, "`image` of .* is int8 without a scale from u3p_edge"), ([], "no u3p_edge metadata")):
         del proto.metadata_props[:]
         proto.metadata_props.extend(kept)
         onnx.save(proto, str(path))

@@ -21,18 +21,18 @@ Labels = npt.NDArray[np.uint8]
 
 def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step = idle) -> Labels:
     """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
-    found = []
+    labels = []
     for image in images:
-        found.append(to_labels(session.run(image)))
+        labels.append(to_labels(session.run(image)))
         step()
-    return np.stack(found)
+    return np.stack(labels)
 
 
 def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence[str], labels: int) -> Accuracy:
     """Return the accuracy of predicted labels.
 
-    Pixels are pooled over the images of a group (a patient, a volume). So slices with a few pixels of a class do not weigh as
-    much as those with most of it. The scores of each class are then averaged over the groups that have it.
+    Pixels are pooled over the images of a group (a patient, a volume). So a slice with a few pixels of a class counts less than
+    one with many. The scores of each class are then averaged over the groups that have it.
 
     Args:
         truth, prediction, reference: labels uint8 [N, H, W]; `reference` is the float model's prediction.

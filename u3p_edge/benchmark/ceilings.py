@@ -63,10 +63,11 @@ def _latency(artifact: ArtifactResult, limit: float, threads: Sequence[int]) -> 
     return _check("latency", artifact, median(timed[0].samples_ms), limit, "ms", f" at {thread_count(timed[0].threads)}")
 
 
-def _check(what: What, artifact: ArtifactResult, found: Interval, limit: float, unit: str, where: str = "") -> Check:
-    outcome: Outcome = "regressed" if found.low > limit else "passed" if found.high <= limit else "inconclusive"
-    spread = "" if found.low == found.high else f" ({found.low:.3g} to {found.high:.3g})"
-    return Check(what, artifact.name, outcome, f"{found.median:.3g} {unit}{spread}{where}, {limit:g} may be", "budget")
+def _check(what: What, artifact: ArtifactResult, measured: Interval, limit: float, unit: str, where: str = "") -> Check:
+    outcome: Outcome = "regressed" if measured.low > limit else "passed" if measured.high <= limit else "inconclusive"
+    bounds = "" if measured.low == measured.high else f" ({measured.low:.3g} to {measured.high:.3g})"
+    reason = f"{measured.median:.3g} {unit}{bounds}{where}, at most {limit:g} is allowed"
+    return Check(what, artifact.name, outcome, reason, "budget")
 
 
 def thread_count(count: int) -> str:

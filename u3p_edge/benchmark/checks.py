@@ -67,8 +67,8 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """The first of `OUTCOMES` that any check has; "missing" does not count. "incomparable" if nothing was compared."""
-        found = {check.outcome for check in self.checks}
-        return next((outcome for outcome in OUTCOMES if outcome in found), "incomparable")
+        present = {check.outcome for check in self.checks}
+        return next((outcome for outcome in OUTCOMES if outcome in present), "incomparable")
 
     def exit_code(self, *, strict: bool = False) -> int:
         """Return 0 passed, 1 regressed, 3 incomparable, 4 inconclusive. Strict: 1 if anything is inconclusive or missing."""

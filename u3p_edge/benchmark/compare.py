@@ -2,7 +2,7 @@
 
 Latency is compared as the ratio to a float file of the same run, never as absolute time. It regressed only if the whole
 bootstrap interval of its change lies beyond the tolerance. It passed only if the whole interval lies within the tolerance.
-Otherwise the samples do not decide, which is an outcome of its own. What cannot be compared has neither passed nor failed.
+Otherwise the samples do not decide: the outcome is inconclusive. What cannot be compared has neither passed nor failed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _pair(
     before, after, what = pair.before, pair.after, scope.what
     if before is None or after is None:
         where = "current run" if before is None else "baseline"
-        yield Check("file", pair.name, "missing", f"it is in the {where} alone")
+        yield Check("file", pair.name, "missing", f"only the {where} has it")
         return
     difference = _different_task(baseline, current, before, after)
     if difference:
@@ -119,7 +119,7 @@ def _accuracy(
     if before.accuracy is None and after.accuracy is None:
         return
     if before.accuracy is None or after.accuracy is None or baseline.data is None or current.data is None:
-        yield Check("accuracy", name, "missing", "it was scored in one of the two runs alone")
+        yield Check("accuracy", name, "missing", "only one of the two runs scored it")
         return
     if baseline.data.sha256 != current.data.sha256:
         yield Check("accuracy", name, "incomparable", "the two runs were scored on different images")
@@ -131,9 +131,8 @@ def _accuracy(
     drop = 100 * (old - new)
     # A drop of exactly the tolerance passes; 1e-9 covers the rounding error of the subtraction.
     outcome: Outcome = "regressed" if drop > limits.drop + 1e-9 else "passed"
-    yield Check(
-        "accuracy", name, outcome, f"mean Dice {100 * old:.2f} -> {100 * new:.2f} ({-drop:+.2f} points, {limits.drop:g} may go)"
-    )
+    change = f"{100 * old:.2f} -> {100 * new:.2f} ({-drop:+.2f} points, a drop of {limits.drop:g} is allowed)"
+    yield Check("accuracy", name, outcome, f"mean Dice {change}")
 
 
 def _latency(
@@ -149,7 +148,7 @@ def _latency(
         return
     difference = _different_machine(baseline.environment, current.environment)
     if reference is None:
-        difference = "no float file is in both runs, so there is nothing that times can be a ratio of"
+        difference = "no float file is in both runs, so there are no ratios to compare"
     cores = baseline.environment.cores, current.environment.cores
     checks = () if reference is None else check_latency(before, after, reference, cores, 1 + limits.slowdown, threads)
     if difference:
@@ -164,7 +163,7 @@ def _memory(
     if before.memory is None and after.memory is None:
         return
     if before.memory is None or after.memory is None:
-        yield Check("memory", after.name, "missing", "it was measured in one of the two runs alone")
+        yield Check("memory", after.name, "missing", "only one of the two runs measured it")
     elif difference := _different_machine(old, new):
         yield Check("memory", after.name, "incomparable", difference)
     else:
@@ -178,7 +177,7 @@ def _growth(what: What, name: str, old: Sequence[float], new: Sequence[float], l
         least = most = 0.0
     outcome: Outcome = "regressed" if least > limit else "passed" if most <= limit else "inconclusive"
     share = f"{least:+.1%}" if least == most else f"{least:+.1%} to {most:+.1%}"
-    return Check(what, name, outcome, f"{max(old):.2f} -> {max(new):.2f} MB ({share}, {limit:.1%} may be added)")
+    return Check(what, name, outcome, f"{max(old):.2f} -> {max(new):.2f} MB ({share}, growth of {limit:.1%} is allowed)")
 
 
 def _share(new: float, old: float) -> float:
@@ -197,8 +196,8 @@ def _different_machine(old: Environment, new: Environment) -> str:
         ("processor features", old.features, new.features),
     ):
         if a != b:
-            said = ["+".join(x) if isinstance(x, tuple) else x for x in (a, b)]
-            return f"the {label} differ ({said[0] or 'none'}, {said[1] or 'none'})"
+            before, after = ("+".join(value) if isinstance(value, tuple) else value for value in (a, b))
+            return f"the {label} differ ({before or 'none'}, {after or 'none'})"
     return ""
 
 

@@ -24,8 +24,8 @@ class Pair:
     @property
     def name(self) -> str:
         """The name in the current run, else in the baseline."""
-        found = self.after or self.before
-        return "" if found is None else found.name
+        either = self.after or self.before
+        return "" if either is None else either.name
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,15 +60,15 @@ def match(baseline: RunResult, current: RunResult) -> tuple[Pair, ...]:
         lambda before, after: role(before) == role(after) and role(before) in alone,
         lambda before, after: before.name == after.name,
     )
-    found: dict[str, ArtifactResult] = {}
+    partners: dict[str, ArtifactResult] = {}
     for belong_together in rules:
         for before in baseline.artifacts:
-            free = [after for after in current.artifacts if after not in found.values()]
+            free = [after for after in current.artifacts if after not in partners.values()]
             partner = next((after for after in free if belong_together(before, after)), None)
-            if partner is not None and before.name not in found:
-                found[before.name] = partner
-    pairs = [Pair(before, found.get(before.name)) for before in baseline.artifacts]
-    return (*pairs, *(Pair(None, after) for after in current.artifacts if after not in found.values()))
+            if partner is not None and before.name not in partners:
+                partners[before.name] = partner
+    pairs = [Pair(before, partners.get(before.name)) for before in baseline.artifacts]
+    return (*pairs, *(Pair(None, after) for after in current.artifacts if after not in partners.values()))
 
 
 def choose_reference(pairs: Sequence[Pair], baseline: RunResult, current: RunResult, wanted: str = "") -> Pair | None:
@@ -101,7 +101,7 @@ def select(pairs: Sequence[Pair], patterns: Sequence[str]) -> tuple[Pair, ...]:
     for pattern in patterns:
         if not any(_matches(pair, pattern) for pair in pairs):
             names = ", ".join(pair.name for pair in pairs)
-            raise ConfigError(f"--file {pattern}: no file of either run is called so", mend=f"They have {names}.")
+            raise ConfigError(f"--file {pattern}: no file of either run has such a name", mend=f"They have {names}.")
     return tuple(pair for pair in pairs if not patterns or any(_matches(pair, pattern) for pattern in patterns))
 
 

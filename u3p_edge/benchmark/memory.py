@@ -42,6 +42,6 @@ def _probe(path: Path, threads: int) -> dict[str, float] | None:
         sample: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return sample
     reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    if "does not tell the peak memory" in reason:
+    if "does not report the peak memory" in reason:
         return None
-    raise ModelError(f"{path} cannot be run in a process of its own: {reason}", mend="Is there memory enough for it?")
+    raise ModelError(f"{path} cannot be run in a fresh process: {reason}", mend="Does the machine have enough memory?")

@@ -27,7 +27,7 @@ def peak_mb() -> float:
     try:
         resource = importlib.import_module("resource")
     except ImportError as error:
-        raise OSError("this system does not tell the peak memory of a process") from error
+        raise OSError("this system does not report the peak memory of a process") from error
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1e6  # macOS counts bytes
 
 

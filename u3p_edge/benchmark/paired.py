@@ -1,6 +1,6 @@
 """Paired comparison of two networks on the same images: the difference of mean Dice, with a bootstrap over the groups.
 
-Patients (or images, if each is a group of its own) are resampled with replacement, and both networks' predictions of a drawn
+Patients (or images, if every image is a group) are resampled with replacement, and both networks' predictions of a drawn
 patient are taken together (Efron 1979). So what is hard for both networks cancels.
 """
 
@@ -30,7 +30,8 @@ def paired_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Se
         labels: number of classes, background included.
     """
     before, after = (
-        metrics.dice(metrics.confusion_by_group(truth, found, groups, labels))[:, 1:] for found in (reference, prediction)
+        metrics.dice(metrics.confusion_by_group(truth, predicted, groups, labels))[:, 1:]
+        for predicted in (reference, prediction)
     )
     draws = 100 * np.concatenate([_mean(before[drawn]) - _mean(after[drawn]) for drawn in resamples(len(before), seed=0)])
     tail = 100 * (1 - CONFIDENCE) / 2
@@ -42,5 +43,5 @@ def _mean(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Average over groups, then over classes: [draws, G, K] to [draws]."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a class that no drawn group has
-        found: npt.NDArray[np.float64] = np.nanmean(np.nanmean(scores, axis=1), axis=1)
-    return found
+        means: npt.NDArray[np.float64] = np.nanmean(np.nanmean(scores, axis=1), axis=1)
+    return means

@@ -36,11 +36,11 @@ def _compare(
     old, new = before.latency(threads), after.latency(threads)
     old_float, new_float = (a.latency(threads) if a else None for a in (reference.before, reference.after))
     if old is None or new is None or old_float is None or new_float is None:
-        return "missing", "it was timed in one of the two runs alone"
+        return "missing", "only one of the two runs timed it"
     if threads > 1 and cores[0] != cores[1]:
         return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
     if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
-        return "inconclusive", f"fewer than {MINIMUM_ROUNDS} rounds say nothing of the spread"
+        return "inconclusive", f"fewer than {MINIMUM_ROUNDS} rounds do not show the spread"
     change = ratio_change((old.samples_ms, old_float.samples_ms), (new.samples_ms, new_float.samples_ms))
     return _decide(change, limit, min(len(old.samples_ms), len(new.samples_ms)))
 
@@ -49,7 +49,7 @@ def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
     """Decide: regressed only if the whole interval is beyond the limit, passed only if the whole interval is within it."""
     measured = (
         f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
-        f"{limit:.3f} may be)"
+        f"at most {limit:.3f} is allowed)"
     )
     if change.low > limit:
         return "regressed", measured

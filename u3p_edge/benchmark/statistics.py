@@ -71,9 +71,9 @@ def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:
 
 def ratio_of_medians(samples: Sequence[float], reference: Sequence[float]) -> Interval:
     """Return median of samples / median of reference, with its 95 % bootstrap interval, for samples of different rounds."""
-    own, other = (np.asarray(values, np.float64) for values in (samples, reference))
-    draws = _bootstrap(own, seed=0) / _bootstrap(other, seed=1)
-    return _interval(float(np.median(own) / np.median(other)), draws)
+    values, others = (np.asarray(each, np.float64) for each in (samples, reference))
+    draws = _bootstrap(values, seed=0) / _bootstrap(others, seed=1)
+    return _interval(float(np.median(values) / np.median(others)), draws)
 
 
 def ratio_change(
@@ -90,7 +90,7 @@ def ratio_change(
     before, after = _paired(*baseline), _paired(*current)
     if np.array_equal(before, after):
         return Interval(1.0, 1.0, 1.0)
-    # The two runs are independent, so each is resampled with its own seed.
+    # The two runs are independent, so each is resampled with another seed.
     draws = _bootstrap(after, seed=1) / _bootstrap(before, seed=0)
     return _interval(float(np.median(after) / np.median(before)), draws)
 

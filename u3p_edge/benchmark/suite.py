@@ -31,7 +31,7 @@ class Settings:
     """What to measure, and for how long.
 
     Args:
-        threads: thread counts to time at, each in interleaved rounds of its own; empty to skip latency.
+        threads: thread counts to time at, each in separate interleaved rounds; empty to skip latency.
         rounds: samples per artifact and thread count.
         warmup: warm-up rounds, which are discarded.
         seconds: no further round starts after this many seconds, for each thread count.
@@ -51,7 +51,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.rounds < MINIMUM_ROUNDS:
-            raise ConfigError(f"{self.rounds} rounds are too few to tell a spread", mend=f"Use {MINIMUM_ROUNDS} or more.")
+            raise ConfigError(f"{self.rounds} rounds are too few to show a spread", mend=f"Use {MINIMUM_ROUNDS} or more.")
         if any(not 1 <= threads <= MAX_THREADS for threads in self.threads):
             raise ConfigError(f"threads {self.threads} must be 1 to {MAX_THREADS}")
 

@@ -6,8 +6,8 @@ from u3p_edge.benchmark.result import Accuracy, RunResult
 
 DISTANCES = (
     "HD95 (95th percentile Hausdorff distance) / average surface distance between the outlines of prediction and truth, in "
-    "pixels of the network's input: the mean over the images of a group, then over groups. A class that one of the two masks "
-    "alone has counts as the diagonal of the image. report.json has each group's."
+    "pixels of the network's input: the mean over the images of a group, then over groups. A class that only one of "
+    "the two masks has counts as the diagonal of the image. report.json has the values of each group."
 )
 
 
@@ -15,8 +15,8 @@ def distance_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of HD95 and surface distance of every foreground class, in pixels."""
 
     def pair(accuracy: Accuracy, index: int) -> str:
-        found = accuracy.distances
-        values = (None, None) if found is None else (found.hd95[index], found.surface[index])
+        distances = accuracy.distances
+        values = (None, None) if distances is None else (distances.hd95[index], distances.surface[index])
         return " / ".join("–" if value is None else f"{value:.2f}" for value in values)
 
     classes = range(1, len(result.class_names))

@@ -17,12 +17,12 @@ WIDE = 0.25
 
 def findings(result: RunResult) -> list[str]:
     """List one sentence per finding: Dice and size against float, and speed against float in the same runtime, with losses."""
-    found = []
+    sentences = []
     for artifact in result.artifacts:
         if artifact.name == result.reference:
             continue
-        found += [*_accuracy_finding(result, artifact), *_speed_findings(result, artifact)]
-    return found
+        sentences += [*_accuracy_finding(result, artifact), *_speed_findings(result, artifact)]
+    return sentences
 
 
 def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
@@ -47,10 +47,10 @@ def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
         return
     for threads in result.threads:
         for peer, role in _float_peers(result, a):
-            own, other = a.latency(threads), peer.latency(threads)
-            if own and other:
+            timed, float_timed = a.latency(threads), peer.latency(threads)
+            if timed and float_timed:
                 where = f"in {_title(runtime)} here, at {threads_in_words(threads)}"
-                compared = _compare(number, own.samples_ms, other.samples_ms)
+                compared = _compare(number, timed.samples_ms, float_timed.samples_ms)
                 yield f"{compared} {where} ({a.name} against {peer.name}{role})."
 
 
@@ -62,7 +62,7 @@ def _float_peers(result: RunResult, a: ArtifactResult) -> list[tuple[ArtifactRes
     twin = next((p for p in floats if p.name == a.name.replace(number, "float32")), None)
     origin = next((p for p in floats if p.name == result.reference), None)
     if twin and origin and twin is not origin:
-        return [(origin, ", the float model that it comes from"), (twin, ", the same network in float32")]
+        return [(origin, ", the original float model"), (twin, ", the same network in float32")]
     return [(peer, "") for peer in (origin or twin or next(iter(floats), None),) if peer]
 
 
@@ -70,19 +70,19 @@ def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) 
     if len(samples) < ROUNDS_FOR_A_RATIO:
         rounds = f"{len(samples)} rounds are too few to compare {number} with float"
         return f"{rounds} ({ROUNDS_FOR_A_RATIO} or more give a ratio, see --rounds)"
-    found = ratio(samples, reference)
-    if found.low <= 1 <= found.high:
-        bounds = f"95 % interval {found.low:.3f} to {found.high:.3f} of its time"
+    change = ratio(samples, reference)
+    if change.low <= 1 <= change.high:
+        bounds = f"95 % interval {change.low:.3f} to {change.high:.3f} of its time"
         return f"{number} is neither clearly faster nor slower than float ({bounds})"
-    if found.median > 1:
-        said = f"**{number} is slower than float**: it takes {found.median:.2f} times as long"
-        bounds = f"{found.low:.2f} to {found.high:.2f}"
+    if change.median > 1:
+        comparison = f"**{number} is slower than float**: it takes {change.median:.2f} times as long"
+        bounds = f"{change.low:.2f} to {change.high:.2f}"
     else:
-        said = f"{number} is faster than float: {1 / found.median:.2f} times as fast"
-        bounds = f"{1 / found.high:.2f} to {1 / found.low:.2f}"
-    if found.uncertainty > WIDE:
-        return f"**Uncertain, the timings vary: {bounds} times (95 % interval).** {said}"
-    return f"{said} (95 % interval {bounds})"
+        comparison = f"{number} is faster than float: {1 / change.median:.2f} times as fast"
+        bounds = f"{1 / change.high:.2f} to {1 / change.low:.2f}"
+    if change.uncertainty > WIDE:
+        return f"**Uncertain, the timings vary: {bounds} times (95 % interval).** {comparison}"
+    return f"{comparison} (95 % interval {bounds})"
 
 
 def _title(runtime: str) -> str:

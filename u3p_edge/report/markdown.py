@@ -126,11 +126,11 @@ def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
     entry, reference = a.latency(threads), result.reference_latency(threads)
     if entry is None:
         return "–"
-    spread = quartiles(entry.samples_ms)
-    said = f"{_ms(spread.median)} ms ({_ms(spread.low)}–{_ms(spread.high)})"
+    ms = quartiles(entry.samples_ms)
+    text = f"{_ms(ms.median)} ms ({_ms(ms.low)}–{_ms(ms.high)})"
     if a.name == result.reference or reference is None:
-        return said
-    return f"{said}, ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
+        return text
+    return f"{text}, ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
 
 
 def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
@@ -143,20 +143,20 @@ def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
 
 
 def _legend(result: RunResult) -> str:
-    said = []
+    sentences = []
     if any(a.accuracy for a in result.artifacts):
-        said.append(
+        sentences.append(
             "Dice and IoU in points of 100, pooled over the images of a group, then averaged over groups; means are over the "
             "foreground classes. “Labels as float” is the share of pixels with the float model's label."
         )
     if result.threads:
-        said.append(
+        sentences.append(
             "Latency is the network alone: median (first to third quartile), and × its median ratio to "
             f"{result.reference} of the same round; the rounds of all files are interleaved in one run."
         )
     if any(a.memory for a in result.artifacts):
-        said.append("Peak memory is that of a fresh process with Python that loads and runs the file at 1 thread.")
-    return " ".join([*said, "MB is 10⁶ bytes."])
+        sentences.append("Peak memory is that of a fresh process with Python that loads and runs the file at 1 thread.")
+    return " ".join([*sentences, "MB is 10⁶ bytes."])
 
 
 def _class_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
@@ -176,27 +176,27 @@ def _circumstances(result: RunResult) -> list[str]:
     e, d = result.environment, result.data
     features = f" ({', '.join(e.features)})" if e.features else ""
     memory = f", {e.memory_mb / 1000:.1f} GB" if e.memory_mb else ""
-    said = [
+    sentences = [
         f"Machine: {e.cpu}{features}, {e.cores} core{'s' if e.cores != 1 else ''}{memory}, {e.machine}, {e.system}.",
         f"Versions: Python {e.python}, {', '.join(f'{name} {version}' for name, version in e.libraries)}.",
     ]
     if d is not None:
         groups = "" if d.groups == d.images else f" in {d.groups} group{'s' if d.groups != 1 else ''}"
-        said.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
+        sentences.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
     rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
     if rounds:
-        said.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(threads_in_words(n) for n in result.threads)}.")
+        sentences.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(threads_in_words(n) for n in result.threads)}.")
     baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
     if baselines:
         low, high = min(baselines), max(baselines)
-        said.append(f"Of the peak memory, {low:.0f} to {high:.0f} MB are Python and the runtime without a model.")
-    return said
+        sentences.append(f"Of the peak memory, Python and the runtime without a model take {low:.0f} to {high:.0f} MB.")
+    return sentences
 
 
 def _identities(result: RunResult) -> list[str]:
     """Return the sha256 of every file, and the command, in Markdown."""
-    found = [f"{to_markdown(a.name)}: sha256 {to_code(a.sha256)}." for a in result.artifacts]
-    return [*found, f"Command: {to_code(result.command)}."] if result.command else found
+    files = [f"{to_markdown(a.name)}: sha256 {to_code(a.sha256)}." for a in result.artifacts]
+    return [*files, f"Command: {to_code(result.command)}."] if result.command else files
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -211,7 +211,7 @@ def sentence(text: str) -> str:
     parts = text.split("**")
     if len(parts) % 2 == 0:
         return to_markdown(text)
-    return "".join(f"**{to_markdown(part)}**" if place % 2 else _spaced(part) for place, part in enumerate(parts))
+    return "".join(f"**{to_markdown(part)}**" if index % 2 else _spaced(part) for index, part in enumerate(parts))
 
 
 def _spaced(text: str) -> str:

@@ -1,8 +1,8 @@
 """pareto.svg: mean Dice against latency, and the Pareto front: the networks that no other one beats in both.
 
 The picture is written directly as SVG. That is text that a diff can show, gives the same bytes for the same run, and needs no
-plotting library, which would be the report's largest dependency by far. It has its own background, light or dark as the
-reader's system requests, so it is readable on any page. The colour shows the number type and the shape shows the file format.
+plotting library, which would be the report's largest dependency by far. Its background is light or dark as the reader's system
+requests, so it is readable on any page. The colour shows the number type and the shape shows the file format.
 Every mark has a number, and the legend below the plot says which network that is.
 """
 

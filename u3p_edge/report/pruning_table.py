@@ -41,14 +41,14 @@ def parts(graph: Graph) -> Mapping[str, str]:
     for node in reversed(graph.nodes):
         each = (frozenset((name,)) if "kernel" in graph[name].weights else readers[name] for name in graph.consumers[node.name])
         readers[node.name] = frozenset().union(*each)
-    found: dict[str, str] = {}
+    belongs: dict[str, str] = {}
     for node in graph.nodes:
-        before = next((found[name] for name in node.inputs if name in found), None)
+        before = next((belongs[name] for name in node.inputs if name in belongs), None)
         only = next(iter(readers[node.name])) if len(readers[node.name]) == 1 else before
         part = node.name if "kernel" in node.weights else only
         if part is not None:
-            found[node.name] = part
-    return found
+            belongs[node.name] = part
+    return belongs
 
 
 def pruning_rows(

@@ -46,8 +46,8 @@ def choose_pictures(first: Labels, second: Labels, count: int = 4) -> tuple[int,
     """
     worst = int((first != second).reshape(len(first), -1).sum(axis=1).argmax())
     filled = [i for i in range(len(first)) if i != worst and first[i].any()] or [i for i in range(len(first)) if i != worst]
-    places = np.linspace(0, len(filled) - 1, min(count - 1, len(filled))).round().astype(int) if filled else []
-    return (worst, *dict.fromkeys(filled[int(i)] for i in places))
+    chosen = np.linspace(0, len(filled) - 1, min(count - 1, len(filled))).round().astype(int) if filled else []
+    return (worst, *dict.fromkeys(filled[int(i)] for i in chosen))
 
 
 def draw_samples(samples: Sequence[PictureRow], metadata: Metadata, names: tuple[str, str] = ("float", "int8")) -> Image.Image:

@@ -107,7 +107,7 @@ def decode(batch: npt.NDArray[Any], quantization: Quantization | None) -> FloatA
 
 
 def parse_metadata(text: str | None, path: Path) -> Metadata:
-    """Parse the metadata text found in an artifact.
+    """Parse the metadata text of an artifact.
 
     Raises:
         ModelError: there is none, or it is not u3p_edge metadata.
@@ -141,7 +141,7 @@ def port_scale(name: str, kind: str, scales: Mapping[str, Quantization], path: P
 
     Args:
         name: "image" or "mask".
-        kind: NumPy's name of its element type, or the runtime's own name for a type that no exported file has.
+        kind: NumPy's name of its element type, or the runtime's name for a type that no exported file has.
         scales: from `parse_scales`.
         path: path of the file, for messages.
 
@@ -153,20 +153,20 @@ def port_scale(name: str, kind: str, scales: Mapping[str, Quantization], path: P
     if kind == "int8" and name in scales:
         return scales[name]
     raise ModelError(
-        f"`{name}` of {path} is {kind} without a scale of ours, not float32 or int8", mend="Export the model again."
+        f"`{name}` of {path} is {kind} without a scale from u3p_edge, not float32 or int8", mend="Export the model again."
     )
 
 
 def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:
     """Return (H, W, C) of the input. Raises ModelError unless [1, H, W, C] and [1, H, W, K] are as in the metadata."""
     p = metadata.preprocessing
-    for port, found, expected in (
+    for port, actual, expected in (
         ("input `image`", image, (1, p.height, p.width, p.channels)),
         ("output `mask`", mask, (1, p.height, p.width, metadata.channels_out)),
     ):
-        if tuple(found) != expected:
+        if tuple(actual) != expected:
             raise ModelError(
-                f"the {port} of {path} has the shape {list(found)}, but its metadata says {list(expected)}",
+                f"the {port} of {path} has the shape {list(actual)}, but its metadata says {list(expected)}",
                 mend="Export the model again.",
             )
     return (p.height, p.width, p.channels)

@@ -15,7 +15,7 @@ from u3p_edge.runtime.base import FloatArray, Shape, decode, encode
 
 @dataclass(frozen=True)
 class KerasSession:
-    """A `Session` over a compiled call of a tf_keras model; TensorFlow uses its own threads."""
+    """A `Session` over a compiled call of a tf_keras model; TensorFlow chooses its threads."""
 
     name: str
     format: str

@@ -1,4 +1,4 @@
-"""The operators that ONNX Runtime really runs for a file, after its own optimizations."""
+"""The operators that ONNX Runtime really runs for a file, after it has optimized the graph."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class ONNXSession:
         def invoke() -> None:
             try:
                 self._session.run(["mask"], feed)
-            except Exception as error:  # of its own classes, as in `_load`
+            except Exception as error:  # see `_load`
                 raise _unable(self.name, error) from error
 
         return invoke
@@ -61,10 +61,10 @@ class ONNXSession:
         """See `Session.run`."""
         feed = {"image": encode(image, self.input_shape, self._image, self.name)}
         try:
-            found = self._session.run(["mask"], feed)[0]
-        except Exception as error:  # of its own classes, as in `_load`
+            mask = self._session.run(["mask"], feed)[0]
+        except Exception as error:  # see `_load`
             raise _unable(self.name, error) from error
-        return decode(found, self._mask)
+        return decode(mask, self._mask)
 
 
 def _unable(name: str, error: Exception) -> ModelError:
@@ -114,7 +114,7 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
         _bound_memory(library, options, max_memory_mb)
     try:
         return library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # each status has its own exception class, derived directly from Exception
+    except Exception as error:  # each status has another exception class, derived directly from Exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{path} is not an ONNX file that ONNX Runtime can run: truncated, damaged or of another kind ({reason})",
@@ -124,10 +124,10 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
 
 def _bound_memory(library: Any, options: Any, max_memory_mb: float) -> None:
     """Make the session use the process's arena, with this limit, for its maps; ONNX Runtime cannot limit a single session."""
-    place = library.OrtMemoryInfo("Cpu", library.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, library.OrtMemType.DEFAULT)
+    memory = library.OrtMemoryInfo("Cpu", library.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, library.OrtMemType.DEFAULT)
     usual = {"arena_extend_strategy": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
     arena = library.OrtArenaCfg({"max_mem": int(max_memory_mb * 1e6), **usual})
-    library.create_and_register_allocator(place, arena)
+    library.create_and_register_allocator(memory, arena)
     options.add_session_config_entry("session.use_env_allocators", "1")
 
 

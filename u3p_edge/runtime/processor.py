@@ -12,8 +12,8 @@ CPUINFO = Path("/proc/cpuinfo")
 def identity() -> str:
     """Return a text that two processors share only if runtimes select the same kernels on both: model and instruction sets."""
     entries = parse_cpuinfo(text_of(CPUINFO))
-    told = ("vendor_id", "cpu family", "model", "stepping", "model name", "CPU implementer", "CPU part", "flags", "Features")
-    known = "; ".join(entries[key] for key in told if key in entries)
+    keys = ("vendor_id", "cpu family", "model", "stepping", "model name", "CPU implementer", "CPU part", "flags", "Features")
+    known = "; ".join(entries[key] for key in keys if key in entries)
     return "; ".join((platform.system(), platform.machine(), known or platform.processor()))
 
 

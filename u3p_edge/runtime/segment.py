@@ -1,4 +1,4 @@
-"""Predict the mask of a whole image with a session, at the image's own size: prepare, run the network, restore."""
+"""Predict the mask of a whole image with a session, at the size of the image: prepare, run the network, restore."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) 
         max_pixels: height x width that an image file may have.
 
     Returns:
-        Labels uint8 [H, W] of the image's own size.
+        Labels uint8 [H, W] at the size of the image.
 
     Raises:
         DataError: the image cannot be read or prepared; the message names the file, if there is one.
@@ -95,17 +95,17 @@ def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[]
     network: list[int] = []
 
     def outputs() -> Iterator[tuple[FloatArray, ...]]:
-        begin = clock()
+        start = clock()
         for row in inputs(pixels, preprocessing):
             ready = clock()
             masks = tuple(session.run(image) for image in row)
             done = clock()
-            prepare.append(ready - begin)
+            prepare.append(ready - start)
             network.append(done - ready)
             yield masks
-            begin = clock()
+            start = clock()
 
-    begin = clock()
+    start = clock()
     labels = restore(outputs(), size, preprocessing)
-    total, *parts = clock() - begin, sum(prepare), sum(network)
+    total, *parts = clock() - start, sum(prepare), sum(network)
     return Frame(labels, parts[0] / 1e6, parts[1] / 1e6, (total - sum(parts)) / 1e6)

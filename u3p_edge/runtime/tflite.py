@@ -165,11 +165,11 @@ def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        found = check.read(view, max_memory_mb)
+        contents = check.read(view, max_memory_mb)
     except ModelError as error:
         raise unusable(path, error) from error
-    text = found.metadata.get(METADATA_KEY)
-    return None if text is None else bytes(text[: MAX_METADATA + 1]).decode("utf-8", "replace"), _number_type(found.graph)
+    text = contents.metadata.get(METADATA_KEY)
+    return None if text is None else bytes(text[: MAX_METADATA + 1]).decode("utf-8", "replace"), _number_type(contents.graph)
 
 
 def _number_type(graph: TFLiteGraph) -> str:

@@ -45,7 +45,7 @@ def open_raw(data: bytes, threads: int = 1) -> RawModel:
 
 
 def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
-    """Return the indices, in the file's order, of the operators that XNNPACK does not take: TFLite's own kernels run them.
+    """Return the indices, in the file's order, of the operators that XNNPACK does not take: the kernels of TFLite run them.
 
     LiteRT lists the file's operators, then one DELEGATE for each sequence of operators that went to XNNPACK, with its input and
     output tensors. XNNPACK took the operators between those tensors.
@@ -55,20 +55,20 @@ def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
         RuntimeMissingError: LiteRT is not installed.
     """
     details = _load(data, 1)._get_ops_details()
-    own = [op for op in details if op["op_name"] != _DELEGATE]
-    makers = {int(tensor): place for place, op in enumerate(own) for tensor in op["outputs"]}
-    taken = {place for op in details if op["op_name"] == _DELEGATE for place in _between(op, own, makers)}
-    return tuple(place for place in range(len(own)) if place not in taken)
+    operators = [op for op in details if op["op_name"] != _DELEGATE]
+    makers = {int(tensor): index for index, op in enumerate(operators) for tensor in op["outputs"]}
+    taken = {index for op in details if op["op_name"] == _DELEGATE for index in _between(op, operators, makers)}
+    return tuple(index for index in range(len(operators)) if index not in taken)
 
 
-def _between(delegate: Mapping[str, Any], own: list[Mapping[str, Any]], makers: Mapping[int, int]) -> Iterator[int]:
+def _between(delegate: Mapping[str, Any], operators: list[Mapping[str, Any]], makers: Mapping[int, int]) -> Iterator[int]:
     """Yield the indices of the operators that compute a delegate's outputs from its inputs."""
     seen, waiting = {int(tensor) for tensor in delegate["inputs"]}, [int(tensor) for tensor in delegate["outputs"]]
     while waiting:
         tensor = waiting.pop()
         if tensor not in seen and tensor in makers:
             yield makers[tensor]
-            waiting += [int(read) for read in own[makers[tensor]]["inputs"]]
+            waiting += [int(read) for read in operators[makers[tensor]]["inputs"]]
         seen.add(tensor)
 
 
