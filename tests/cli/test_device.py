@@ -20,7 +20,7 @@ from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.table.measure import list_points
+from u3p_edge.latency.table.measure import list_channel_points
 from u3p_edge.latency.table.predict import predict_latency
 from u3p_edge.latency.table.table import LatencyTable, TableCheck, read_latency_table
 
@@ -84,9 +84,9 @@ def test_number_threads_and_quick_are_taken(program: Program, zoo: Zoo, tmp_path
     assert len(table.checks) == 2
     # How far apart the counts may be hangs on the steps that were found: they are the machine's, and the two may differ.
     graph = network(zoo.path("float32.tflite"))
-    assert entries(table) == [(p.inputs, p.outputs) for p in list_points(graph, table.steps, quick=True)]
+    assert entries(table) == [(p.inputs, p.outputs) for p in list_channel_points(graph, table.steps, quick=True)]
     assert entries(read_latency_table(whole)) == [
-        (p.inputs, p.outputs) for p in list_points(graph, read_latency_table(whole).steps)
+        (p.inputs, p.outputs) for p in list_channel_points(graph, read_latency_table(whole).steps)
     ]
 
 

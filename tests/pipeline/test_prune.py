@@ -41,7 +41,7 @@ from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData, read_export_data
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.prune import prune_source
-from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, milliseconds
+from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, node_milliseconds
 from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, read_source
@@ -429,7 +429,7 @@ def test_for_another_device_nothing_is_timed_here(
     # What the plan's network was said to take, and the trained one's of the same shapes: the same sum.
     assert step.reached == {LATENCY: pytest.approx(predicted.total_ms)}
     assert step.reached[LATENCY] <= told_ms / 2 * (1 + CLOSE)
-    assert sum(milliseconds(found)[1].values()) == pytest.approx(predicted.total_ms)
+    assert sum(node_milliseconds(found)[1].values()) == pytest.approx(predicted.total_ms)
 
 
 def test_a_size_is_that_of_the_int8_file(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from u3p_edge.report.pareto import (
     log_ticks,
     ticks,
 )
-from u3p_edge.report.pareto_marks import NEAR
+from u3p_edge.report.pareto_marks import CLOSE
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -200,7 +200,7 @@ def test_every_number_is_beside_its_mark_or_in_the_text_of_one_nearby(networks: 
     for number, (x, y, _) in enumerate(centres, 1):
         across, up = texts[number][0] - x, y - texts[number][1]
         # A text begins 8 pixels to the right of a mark and 8 above it; positions are rounded to tenths.
-        assert max(abs(across - 8), abs(up - 8)) < NEAR + 0.2
+        assert max(abs(across - 8), abs(up - 8)) < CLOSE + 0.2
 
 
 @given(st.floats(1e-3, 1e5), st.floats(1.5, 1e6))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge import metrics
-from u3p_edge.benchmark.result import Accuracy, Distances, Scores
+from u3p_edge.benchmark.result import Accuracy, ClassScores, Distances
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
@@ -87,6 +87,6 @@ def _mean_over(images: metrics.Scores) -> metrics.Scores:
     return metrics.mean_over_groups(images.reshape(count, -1)).reshape(images.shape[1:])
 
 
-def _optional(scores: metrics.Scores) -> Scores:
+def _optional(scores: metrics.Scores) -> ClassScores:
     """Return the scores with None for NaN."""
     return tuple(None if math.isnan(score) else float(score) for score in scores)

@@ -16,7 +16,7 @@ from u3p_edge.errors import ConfigError
 SCHEMA = 2
 """Version of the JSON form. `read_result` also reads version 1, in which `Latency.covariate` is called `handoff_ns`."""
 
-Scores = tuple[float | None, ...]
+ClassScores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
 
 
@@ -122,10 +122,10 @@ class Distances:
         group_hd95, group_surface: the same for each group, in the order of their first image.
     """
 
-    hd95: Scores
-    surface: Scores
-    group_hd95: tuple[Scores, ...]
-    group_surface: tuple[Scores, ...]
+    hd95: ClassScores
+    surface: ClassScores
+    group_hd95: tuple[ClassScores, ...]
+    group_surface: tuple[ClassScores, ...]
 
     def __post_init__(self) -> None:
         rows = (self.hd95, self.surface, *self.group_hd95, *self.group_surface)
@@ -143,8 +143,8 @@ class Accuracy:
         distances: distances of the outlines; None if they were not measured.
     """
 
-    dice: Scores
-    iou: Scores
+    dice: ClassScores
+    iou: ClassScores
     agreement: float
     distances: Distances | None = None
 
@@ -266,6 +266,6 @@ def _finite(what: str, values: Iterable[float | None]) -> None:
         raise ConfigError(f"a {what} holds NaN or infinity")
 
 
-def _mean(scores: Scores) -> float | None:
+def _mean(scores: ClassScores) -> float | None:
     present = [score for score in scores if score is not None]
     return float(np.mean(present)) if present else None

@@ -98,7 +98,8 @@ def measure(
 
     Args:
         paths: .tflite and .onnx files, for images of one shape, with one set of classes.
-        reference: name of the artifact that ratios and agreement refer to; empty for a float32 one (see `choose_reference`).
+        reference: name of the artifact that ratios and agreement refer to; empty for that of
+            `choose_float_reference`.
         data: images with truth; None skips accuracy.
         reference_labels: labels uint8 [N, H, W] that agreement refers to instead, e.g. of the tf_keras model.
         settings: what to measure, and for how long; None for the defaults at 1 thread and at all threads.
@@ -142,7 +143,7 @@ def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
     raise AssertionError("distinct paths have distinct parts")
 
 
-def choose_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
+def choose_float_reference(sessions: Mapping[str, Session], wanted: str = "") -> str:
     """Return the requested name; else a float32 artifact, whatever the order of the files; else the first.
 
     Among float32 artifacts the original model (before pruning and rewriting) is preferred, and TFLite to the other formats.
@@ -199,7 +200,7 @@ def _assess(
         name: open_session(path, environment.available_cores(), max_memory_mb=settings.max_memory_mb)
         for name, path in named.items()
     }
-    metadata, reference = _one_task(list(sessions.values())), choose_reference(sessions, wanted)
+    metadata, reference = _one_task(list(sessions.values())), choose_float_reference(sessions, wanted)
     results = {name: _identity(name, path, sessions[name]) for name, path in named.items()}
     if data is None:
         return _Assessed(reference, metadata, results, {})

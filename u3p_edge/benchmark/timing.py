@@ -15,7 +15,7 @@ from u3p_edge.runtime.base import FloatArray, Session
 CHECKED = 10
 """Rounds between two checks of how certain the ratios are, as a check takes milliseconds."""
 
-Pair = tuple[float, float]
+TimedSample = tuple[float, float]
 """Milliseconds of a sample, and the covariate read with it."""
 
 
@@ -68,14 +68,14 @@ def time_sessions(
     return tuple(Latency(threads, ms, beside if covariate else ()) for ms, beside in pairs)
 
 
-def _sample(call: Callable[[], None], covariate: Callable[[], float] | None, clock: Clock) -> Pair:
+def _sample(call: Callable[[], None], covariate: Callable[[], float] | None, clock: Clock) -> TimedSample:
     read = covariate or (lambda: 0.0)
     before = read()
     ms = milliseconds(call, clock, warm_up=True)
     return ms, max(before, read())
 
 
-def _wants_more(done: Rounds[Pair], rounds: int, until: float | None, reference: int) -> bool:
+def _wants_more(done: Rounds[TimedSample], rounds: int, until: float | None, reference: int) -> bool:
     """Return whether another round is due, apart from the time budget."""
     count = len(done)
     if count < rounds or until is None:

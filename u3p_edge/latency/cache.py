@@ -51,9 +51,9 @@ def cached(measure: Measure, target: Target, folder: Path | None = None) -> Meas
 
     def remembered(graphs: Sequence[Graph]) -> Sequence[float]:
         key = _key(graphs, target)
-        found = _read(path).get(key, ())
-        if found and len(found) == len(graphs):
-            return found
+        known = _read(path).get(key, ())
+        if known and len(known) == len(graphs):
+            return known
         measured = tuple(measure(graphs))
         # Read again: another process may have written while this one measured.
         _write(path, {**_read(path), key: measured})
@@ -81,8 +81,8 @@ def _user_folder() -> Path:
 
 
 def _key(graphs: Sequence[Graph], target: Target) -> str:
-    told = [identity(), target.runtime, target.version, target.number, target.threads, *map(layer_key, graphs)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    parts = [identity(), target.runtime, target.version, target.number, target.threads, *map(layer_key, graphs)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _read(path: Path) -> Calls:

@@ -19,8 +19,8 @@ MINIMUM_ROUNDS = 5
 Clock = Callable[[], int]
 """Returns nanoseconds that never decrease."""
 
-Sample = TypeVar("Sample")
-Rounds = Sequence[tuple[Sample, ...]]
+SampleT = TypeVar("SampleT")
+Rounds = Sequence[tuple[SampleT, ...]]
 """The rounds so far: one sample of each candidate in each."""
 
 
@@ -46,13 +46,13 @@ def milliseconds(
 
 
 def interleave(
-    candidates: Sequence[Callable[[], Sample]],
-    wants_more: Callable[[Rounds[Sample]], bool],
+    candidates: Sequence[Callable[[], SampleT]],
+    wants_more: Callable[[Rounds[SampleT]], bool],
     *,
     seconds: float = float("inf"),
     clock: Clock = time.perf_counter_ns,
     step: Step = idle,
-) -> tuple[tuple[Sample, ...], ...]:
+) -> tuple[tuple[SampleT, ...], ...]:
     """Take samples of several candidates, which take turns; each round begins with another of them.
 
     Args:
@@ -65,7 +65,7 @@ def interleave(
     Returns:
         The samples of each candidate, one a round.
     """
-    rounds: list[tuple[Sample, ...]] = []
+    rounds: list[tuple[SampleT, ...]] = []
     end = clock() + seconds * 1e9
     while wants_more(rounds) and (len(rounds) < MINIMUM_ROUNDS or clock() < end):
         samples = {}

@@ -1,6 +1,6 @@
 """Per-operator profile: every operator of a network timed alone, next to the least time its arithmetic could take.
 
-Each operator is cut out of the TFLite file as a network of its own, together with the ReLU that is fused into it. Operators
+Each operator is cut out of the TFLite file as a separate network, together with the ReLU that is fused into it. Operators
 that differ only in their weights are timed once. An operator that runs alone finds its input still in the caches, so the sum
 of the operators is a little less than the time of the whole network. Both are reported.
 
@@ -155,9 +155,9 @@ def _seen(tensor: Tensor) -> object:
 def _alone(file: TFLiteGraph, op: Operator) -> TFLiteGraph:
     """Return a graph of this operator alone; the maps that it reads become the inputs."""
     used = list(dict.fromkeys(index for index in (*op.inputs, *op.outputs) if index >= 0))
-    places = {index: place for place, index in enumerate(used)}
+    new = {index: position for position, index in enumerate(used)}
     tensors = tuple(file.tensors[index] for index in used)
-    inputs = tuple(places[i] for i in used if file.tensors[i].data is None and i not in op.outputs)
-    outputs = tuple(places[i] for i in op.outputs)
-    alone = Operator(op.code, tuple(places.get(i, -1) for i in op.inputs), outputs, op.options)
+    inputs = tuple(new[i] for i in used if file.tensors[i].data is None and i not in op.outputs)
+    outputs = tuple(new[i] for i in op.outputs)
+    alone = Operator(op.code, tuple(new.get(i, -1) for i in op.inputs), outputs, op.options)
     return TFLiteGraph(tensors, (alone,), inputs, outputs)

@@ -80,7 +80,7 @@ def notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float, float_
     return tuple(said)
 
 
-def milliseconds(found: PruningResult) -> tuple[Mapping[str, float], Mapping[str, float]]:
+def node_milliseconds(found: PruningResult) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """Return the milliseconds of every node, before and after pruning; none where the plans are not based on latency."""
     if found.table is None:
         return {}, {}

@@ -10,7 +10,7 @@ from u3p_edge.artifact import write_bytes, write_json, write_text
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.pruning_result import PruningResult, milliseconds
+from u3p_edge.pipeline.pruning_result import PruningResult, node_milliseconds
 from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning_table
@@ -25,13 +25,13 @@ def write_report(
     """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
     result, sections = measured.result, {}
     if found.steps:
-        rows = pruning_table.pruning_rows(found.before, found.after, *milliseconds(found))
+        rows = pruning_table.pruning_rows(found.before, found.after, *node_milliseconds(found))
         sections["Pruning"] = pruning_table.pruning_table(rows)
         write_json(folder / PRUNING, _pruning(found, rows))
     plot = pareto.draw_pareto(result)
     if plot is not None:
         write_bytes(folder / PARETO, plot)
-        sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
+        sections["Dice against latency"] = f"![mean Dice against node_milliseconds of every file]({PARETO})"
     _samples(folder / SAMPLES, measured, data, source)
     text = render(result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
     write_text(folder / REPORT, text)
@@ -53,7 +53,7 @@ def _short(name: str) -> str:
 
 
 def _pruning(found: PruningResult, rows: tuple[pruning_table.PruningRow, ...]) -> dict[str, object]:
-    """Return every step, the channels that are kept, and channels and milliseconds of every part before and after."""
+    """Return every step, the channels that are kept, and channels and node_milliseconds of every part before and after."""
     return {
         "float_dice": found.float_dice,
         "steps": [dataclasses.asdict(step) for step in found.steps],

@@ -22,7 +22,7 @@ from u3p_edge.text import to_xml
 
 WIDTH = 760
 LEFT, RIGHT, TOP, BOTTOM = 64, 736, 64, 404
-"""The plot's frame in the picture, in pixels."""
+"""The edges of the plot in the picture, in pixels."""
 
 LEGEND = BOTTOM + 58
 """Vertical position of the legend's upper edge, in pixels."""
@@ -96,15 +96,15 @@ def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: i
     if len({point.name for point in shown}) < len(shown):
         raise ConfigError("two points of the Pareto plot have one name")
     best = front(shown)
-    frame = Frame.around(shown)
+    axes = Axes.around(shown)
     svg = _page(LEGEND + ROW * len(shown) + 12)
     _titles(svg, threads)
-    _axes(svg, frame)
-    stairs = _stairs([next(point for point in shown if point.name == name) for name in best], frame)
+    _draw_axes(svg, axes)
+    stairs = _stairs([next(point for point in shown if point.name == name) for name in best], axes)
     add(svg, "polyline", "front", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in stairs))
     for point in shown:
-        _mark(svg, point, frame, point.name in best)
-    draw_numbers(svg, [(frame.x(point.latency.median), frame.y(point.dice)) for point in shown])
+        _mark(svg, point, axes, point.name in best)
+    draw_numbers(svg, [(axes.x(point.latency.median), axes.y(point.dice)) for point in shown])
     draw_legend(svg, [(p.name, _values(p), p.format, p.name in best) for p in shown], LEFT, RIGHT, LEGEND)
     ElementTree.indent(svg)
     return bytes(ElementTree.tostring(svg, encoding="utf-8", xml_declaration=True)) + b"\n"
@@ -119,7 +119,7 @@ def _page(height: float) -> ElementTree.Element:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Axes:
     """The values at the plot's edges: milliseconds, on a logarithmic axis, and Dice."""
 
     fastest: float
@@ -128,8 +128,8 @@ class Frame:
     best: float
 
     @classmethod
-    def around(cls, shown: Sequence[ParetoPoint]) -> Frame:
-        """Return the frame around the points, with a margin on all sides."""
+    def around(cls, shown: Sequence[ParetoPoint]) -> Axes:
+        """Return the axes around the points, with a margin on all sides."""
         logs = [math.log(ms) for point in shown for ms in (point.latency.low, point.latency.high)]
         dice = [value for point in shown for value in (point.dice, *(point.interval or ()))]
         left, right = _widened(min(logs), max(logs), math.log(LEAST_RATIO))
@@ -179,34 +179,34 @@ def _titles(svg: ElementTree.Element, threads: int) -> None:
     add(svg, "text", "quiet", "↖ better", x=LEFT + 8, y=TOP + 18)
 
 
-def _axes(svg: ElementTree.Element, frame: Frame) -> None:
-    for ms in log_ticks(frame.fastest, frame.slowest):
-        x = frame.x(ms)
+def _draw_axes(svg: ElementTree.Element, axes: Axes) -> None:
+    for ms in log_ticks(axes.fastest, axes.slowest):
+        x = axes.x(ms)
         add(svg, "line", "grid", x1=x, x2=x, y1=TOP, y2=BOTTOM)
         add(svg, "text", "quiet x-tick", f"{ms:.6g}", x=x, y=BOTTOM + 18, text_anchor="middle")
-    for dice in ticks(100 * frame.worst, 100 * frame.best):
+    for dice in ticks(100 * axes.worst, 100 * axes.best):
         if 0 <= dice <= 100:
-            y = frame.y(dice / 100)
+            y = axes.y(dice / 100)
             add(svg, "line", "grid", x1=LEFT, x2=RIGHT, y1=y, y2=y)
             add(svg, "text", "quiet y-tick", f"{dice:.6g}", x=LEFT - 8, y=y + 4, text_anchor="end")
 
 
-def _stairs(best: Sequence[ParetoPoint], frame: Frame) -> list[Spot]:
+def _stairs(best: Sequence[ParetoPoint], axes: Axes) -> list[Spot]:
     """Return the corners of the front's line: the best Dice that can be reached in at most that time."""
-    corners = [(frame.x(best[0].latency.median), float(BOTTOM))]
+    corners = [(axes.x(best[0].latency.median), float(BOTTOM))]
     for point in best:
-        corners += [(frame.x(point.latency.median), corners[-1][1]), (frame.x(point.latency.median), frame.y(point.dice))]
+        corners += [(axes.x(point.latency.median), corners[-1][1]), (axes.x(point.latency.median), axes.y(point.dice))]
     return [*corners[1:], (float(RIGHT), corners[-1][1])]
 
 
-def _mark(svg: ElementTree.Element, point: ParetoPoint, frame: Frame, filled: bool) -> None:
+def _mark(svg: ElementTree.Element, point: ParetoPoint, axes: Axes, filled: bool) -> None:
     container, _, number = point.format.partition("-")
-    x, y = frame.x(point.latency.median), frame.y(point.dice)
+    x, y = axes.x(point.latency.median), axes.y(point.dice)
     group = ElementTree.SubElement(svg, "g", {"class": f"point {number}".strip(), "data-name": point.name})
     ElementTree.SubElement(group, "title").text = f"{point.name}: {_values(point)}"
-    add(group, "line", "bar", x1=frame.x(point.latency.low), x2=frame.x(point.latency.high), y1=y, y2=y)
+    add(group, "line", "bar", x1=axes.x(point.latency.low), x2=axes.x(point.latency.high), y1=y, y2=y)
     if point.interval:
-        add(group, "line", "bar", x1=x, x2=x, y1=frame.y(point.interval[0]), y2=frame.y(point.interval[1]))
+        add(group, "line", "bar", x1=x, x2=x, y1=axes.y(point.interval[0]), y2=axes.y(point.interval[1]))
     draw_shape(group, container, (x, y), filled)
 
 

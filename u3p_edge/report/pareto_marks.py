@@ -19,7 +19,7 @@ FONT = 12.0
 ROW = 20.0
 """Height of a line of the legend, in pixels."""
 
-NEAR = 2.5 * MARK
+CLOSE = 2.5 * MARK
 """Marks that are closer than this on both axes share one text with all their numbers."""
 
 
@@ -67,7 +67,7 @@ def draw_numbers(svg: ElementTree.Element, centres: Sequence[Spot]) -> None:
     """Write the number of each mark, counted from 1, above it and to its right; marks that are near each other share a text."""
     shared: dict[Spot, list[str]] = {}
     for number, (x, y) in enumerate(centres, 1):
-        anchor = next(((u, v) for u, v in shared if max(abs(u - x), abs(v - y)) < NEAR), (x, y))
+        anchor = next(((u, v) for u, v in shared if max(abs(u - x), abs(v - y)) < CLOSE), (x, y))
         shared.setdefault(anchor, []).append(str(number))
     for (x, y), numbers in shared.items():
         add(svg, "text", "number", ", ".join(numbers), x=x + MARK + 2, y=y - MARK - 2)

@@ -27,7 +27,7 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Quantization:
+class PortQuantization:
     """Scale and zero point of one int8 tensor: real = scale * (integer - zero_point)."""
 
     scale: float
@@ -71,20 +71,20 @@ class Session(Protocol):
         """
 
 
-def quantize(values: FloatArray, quantization: Quantization) -> npt.NDArray[np.int8]:
+def quantize_array(values: FloatArray, quantization: PortQuantization) -> npt.NDArray[np.int8]:
     """Return the nearest int8 of each value of any shape; values out of range are clipped to -128 or 127."""
     steps: FloatArray = np.rint(values / np.float32(quantization.scale)) + np.float32(quantization.zero_point)
     return np.clip(steps, -128, 127).astype(np.int8)
 
 
-def dequantize(integers: npt.NDArray[np.int8], quantization: Quantization) -> FloatArray:
+def dequantize_array(integers: npt.NDArray[np.int8], quantization: PortQuantization) -> FloatArray:
     """Return the real values, float32, of int8 integers of any shape."""
     # int8 minus a zero point of -128 overflows int8, so widen first.
     real: FloatArray = (integers.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
     return real
 
 
-def encode(image: FloatArray, shape: Shape, quantization: Quantization | None, name: str) -> npt.NDArray[Any]:
+def encode(image: FloatArray, shape: Shape, quantization: PortQuantization | None, name: str) -> npt.NDArray[Any]:
     """Return the batch [1, H, W, C] that an artifact takes, float32 or int8; the image is checked, and never changed.
 
     Raises:
@@ -98,12 +98,12 @@ def encode(image: FloatArray, shape: Shape, quantization: Quantization | None, n
     if not np.isfinite(image).all():
         raise DataError(f"an image for {name} holds pixels that are NaN or infinite", mend="Mend the image file.")
     batch = np.ascontiguousarray(image[None], dtype=np.float32)
-    return batch if quantization is None else quantize(batch, quantization)
+    return batch if quantization is None else quantize_array(batch, quantization)
 
 
-def decode(batch: npt.NDArray[Any], quantization: Quantization | None) -> FloatArray:
+def decode(batch: npt.NDArray[Any], quantization: PortQuantization | None) -> FloatArray:
     """Return the probabilities float32 [H, W, K] of an artifact's output batch [1, H, W, K], as a copy."""
-    return np.array(batch[0], dtype=np.float32) if quantization is None else dequantize(batch[0], quantization)
+    return np.array(batch[0], dtype=np.float32) if quantization is None else dequantize_array(batch[0], quantization)
 
 
 def parse_metadata(text: str | None, path: Path) -> Metadata:
@@ -123,7 +123,7 @@ def parse_metadata(text: str | None, path: Path) -> Metadata:
         raise ModelError(f"the metadata in {path} is not readable: {error}", mend="Export the model again.") from error
 
 
-def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
+def parse_scales(text: str | None, path: Path) -> dict[str, PortQuantization]:
     """Parse scale and zero point of an ONNX file's int8 ports by name, from the text of its `QUANTIZATION_KEY` property.
 
     Raises:
@@ -131,12 +131,12 @@ def parse_scales(text: str | None, path: Path) -> dict[str, Quantization]:
     """
     try:
         table = parse_json(text or "{}", MAX_METADATA)
-        return {name: Quantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
+        return {name: PortQuantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error
 
 
-def port_scale(name: str, kind: str, scales: Mapping[str, Quantization], path: Path) -> Quantization | None:
+def port_scale(name: str, kind: str, scales: Mapping[str, PortQuantization], path: Path) -> PortQuantization | None:
     """Return scale and zero point of an ONNX file's int8 port; None for a float32 one.
 
     Args:

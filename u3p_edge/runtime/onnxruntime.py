@@ -13,7 +13,7 @@ from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
     FloatArray,
-    Quantization,
+    PortQuantization,
     Shape,
     check_file,
     check_onnx,
@@ -42,8 +42,8 @@ class ONNXSession:
     threads: int
     input_shape: Shape
     _session: Any
-    _image: Quantization | None
-    _mask: Quantization | None
+    _image: PortQuantization | None
+    _mask: PortQuantization | None
 
     def prepare(self, image: FloatArray) -> Callable[[], None]:
         """See `Session.prepare`."""
@@ -142,5 +142,5 @@ def _bind(session: Any, path: Path) -> tuple[Any, Any]:
     return inputs["image"], outputs["mask"]
 
 
-def _scale(port: Any, scales: dict[str, Quantization], path: Path) -> Quantization | None:
+def _scale(port: Any, scales: dict[str, PortQuantization], path: Path) -> PortQuantization | None:
     return port_scale(port.name, KINDS.get(port.type, port.type), scales, path)

@@ -13,7 +13,7 @@ from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import (
     FloatArray,
-    Quantization,
+    PortQuantization,
     Shape,
     check_file,
     check_onnx,
@@ -42,8 +42,8 @@ class OpenVINOSession:
     threads: int
     input_shape: Shape
     _request: Any
-    _image: Quantization | None
-    _mask: Quantization | None
+    _image: PortQuantization | None
+    _mask: PortQuantization | None
 
     def prepare(self, image: FloatArray) -> Callable[[], None]:
         """See `Session.prepare`."""

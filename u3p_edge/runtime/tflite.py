@@ -20,7 +20,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.files.json_toml import MAX_METADATA
 from u3p_edge.runtime.base import (
     FloatArray,
-    Quantization,
+    PortQuantization,
     Shape,
     check_file,
     check_ports,
@@ -77,7 +77,7 @@ class _Port:
 
     index: int
     shape: tuple[int, ...]
-    quantization: Quantization | None
+    quantization: PortQuantization | None
 
 
 def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_MEMORY_MB) -> TFLiteSession:
@@ -146,7 +146,7 @@ def _port(details: Any, path: Path) -> _Port:
         return _Port(int(details["index"]), shape, None)
     scale, zero_point = details["quantization"]
     if details["dtype"] is np.int8 and scale > 0:
-        return _Port(int(details["index"]), shape, Quantization(float(scale), int(zero_point)))
+        return _Port(int(details["index"]), shape, PortQuantization(float(scale), int(zero_point)))
     raise ModelError(f"{details['name']} of {path} is neither float32 nor int8 with one scale", mend="Export the model again.")
 
 

@@ -17,7 +17,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency import quiet_timer
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.table.measure import CHECKS, QUICK_CHECKS, USUAL, list_points, measure_table, seconds
+from u3p_edge.latency.table.measure import CHECKS, QUICK_CHECKS, USUAL, estimate_seconds, list_channel_points, measure_table
 from u3p_edge.latency.table.table import LatencyTable, write_latency_table
 from u3p_edge.progress import Progress
 from u3p_edge.run_folder import check_output_file
@@ -42,8 +42,8 @@ class ProfilePlan:
 def plan_profile(model: Path, target: Target, *, quick: bool = False) -> ProfilePlan:
     """Count what `profile` would time, and estimate how long. Raises as `profile` does."""
     graph = read_networks(model)
-    found = list_points(graph, USUAL, quick)
-    return ProfilePlan(len({point.layer.key for point in found}), len(found), seconds(graph, found, target))
+    found = list_channel_points(graph, USUAL, quick)
+    return ProfilePlan(len({point.layer.key for point in found}), len(found), estimate_seconds(graph, found, target))
 
 
 def profile(

@@ -16,7 +16,7 @@ from u3p_edge.latency.probe import Target, to_file
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, reference_kernel
 from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.layers import list_layers
-from u3p_edge.latency.table.measure import find_steps, list_points, measure_table
+from u3p_edge.latency.table.measure import find_steps, list_channel_points, measure_table
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LayerTimes, Steps
 from u3p_edge.progress import idle
@@ -25,7 +25,7 @@ STEPS = Steps(8, 16)
 
 
 def counts(key: str, graph: Graph, quick: bool = False) -> list[tuple[int, int]]:
-    return [(p.inputs, p.outputs) for p in list_points(graph, STEPS, quick) if p.layer.key == key]
+    return [(p.inputs, p.outputs) for p in list_channel_points(graph, STEPS, quick) if p.layer.key == key]
 
 
 def test_channels_double_up_to_the_networks_own() -> None:
@@ -51,7 +51,7 @@ def test_a_wide_corner_that_no_layer_has_is_not_timed() -> None:
 @pytest.mark.parametrize("graph", [two_scales(), two_scales(24), two_scales(40, image=3)])
 def test_what_is_timed_tells_every_narrower_network(graph: Graph) -> None:
     times: dict[str, list[tuple[int, int, float]]] = {}
-    for p in list_points(graph, STEPS):
+    for p in list_channel_points(graph, STEPS):
         times.setdefault(p.layer.key, []).append((p.inputs, p.outputs, 1.0))
     table = made_up(steps=STEPS)
     filled = tuple(LayerTimes(key, tuple(entries)) for key, entries in times.items())

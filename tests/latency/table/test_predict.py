@@ -13,7 +13,7 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.table import predict as module
 from u3p_edge.latency.table.layers import MOVED, MOVES
 from u3p_edge.latency.table.predict import Predictor, predict_latency, round_up
-from u3p_edge.latency.table.table import Correction, LayerTimes, Steps, step
+from u3p_edge.latency.table.table import Correction, LayerTimes, Steps, channel_step
 
 ALONE = {
     "fine": 1 * 16 + 10 * 1,
@@ -124,5 +124,5 @@ def test_moves_are_told_by_what_they_move() -> None:
 
 
 def test_the_step_is_of_outputs() -> None:
-    assert step(made_up(steps=Steps(4, 8))) == 8
+    assert channel_step(made_up(steps=Steps(4, 8))) == 8
     assert FINE in {times.key for times in made_up().layers}

@@ -10,15 +10,15 @@ from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
 
 def layer_key(graph: Graph) -> str:
     """Return a hexadecimal sha256 that is equal for graphs that differ only in weights and names."""
-    places = {node.name: place for place, node in enumerate(graph.nodes)}
-    nodes = [_described(node, places) for node in graph.nodes]
-    ends = [[places[name] for name in names] for names in (graph.inputs, graph.outputs)]
+    numbers = {node.name: number for number, node in enumerate(graph.nodes)}
+    nodes = [_describe(node, numbers) for node in graph.nodes]
+    ends = [[numbers[name] for name in names] for names in (graph.inputs, graph.outputs)]
     return hashlib.sha256(json.dumps([nodes, ends], sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _described(node: Node, places: dict[str, int]) -> list[object]:
+def _describe(node: Node, numbers: dict[str, int]) -> list[object]:
     attrs = {key: thaw(value) for key, value in node.attrs.items() if key != KERAS}
     if node.op == "input":  # an unknown batch size is timed as one image
         attrs["shape"] = [attrs["shape"][0] or 1, *attrs["shape"][1:]]
     weights = {key: list(array.shape) for key, array in node.weights.items()}
-    return [node.op, [places[name] for name in node.inputs], attrs, weights]
+    return [node.op, [numbers[name] for name in node.inputs], attrs, weights]

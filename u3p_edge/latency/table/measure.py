@@ -2,9 +2,9 @@
 
 graph ─ layers ─ channel counts to time ─► each alone ─► whole networks, for the correction ─► others, to check it ─► Table
 
-The channel counts double from 8 up to the network's own, and those of its layers are among them. Between them the time is close
-to bilinear. Every time is the fastest of some runs in a quiet moment (`u3p_edge.latency.quiet_timer`): other programs can only
-add time.
+The channel counts double from 8 up to those of the network, and include the counts of its layers. Between them the time is
+close to bilinear. Every time is the fastest of some runs in a quiet moment (`u3p_edge.latency.quiet_timer`): other programs can
+only add time.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def measure_table(
     list_layers(graph)  # raises before anything is timed
     watch = QuietTimer(target, folder)
     steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, idle)])
-    wanted = list_points(graph, steps, quick)
+    wanted = list_channel_points(graph, steps, quick)
     builds = [partial(isolate_layer, graph, point.layer, point.inputs, point.outputs) for point in wanted]
     timed = watch.times(builds, progress("Time layers", len(wanted)))
     used, unseen = measure_samples(graph), hold_out(graph, checks)
     step = progress("Time whole networks", len(used) + len(unseen))
     whole = watch.times([sample.build for sample in (*used, *unseen)], step)
     table = LatencyTable(
-        device=device(target),
+        device=describe_device(target),
         steps=steps,
         layers=_by_key(wanted, timed),
         disturbed=sum(timing.disturbed for timing in (*timed, *whole)),
@@ -92,7 +92,7 @@ def measure_table(
     return replace(table, checks=tuple(map(partial(check_correction, table), unseen, taken[len(used) :])))
 
 
-def list_points(graph: Graph, steps: Steps, quick: bool = False) -> tuple[ChannelPoint, ...]:
+def list_channel_points(graph: Graph, steps: Steps, quick: bool = False) -> tuple[ChannelPoint, ...]:
     """Return all points that a graph and every narrower one need, key by key, in rising order of channels.
 
     A convolution is timed along both axes. A pair of counts is left out unless some layer of the graph reaches both counts.
@@ -116,25 +116,25 @@ def _points(alike: Sequence[TimedLayer], steps: Steps, ratio: int) -> Iterable[C
 
 def _axis(tops: set[int], least: int, ratio: int) -> tuple[int, ...]:
     """Return the counts from `least` up, each `ratio` times the one before, together with the tops."""
-    found, count = set(tops), least
+    counts, count = set(tops), least
     while count < max(tops):
-        found.add(count)
+        counts.add(count)
         count *= ratio
-    return tuple(sorted(found))
+    return tuple(sorted(counts))
 
 
 def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
     """Find the channel steps of a 3x3 convolution from milliseconds around multiples of each candidate."""
 
-    def found(build: Callable[[int], Graph]) -> int:
+    def find(build: Callable[[int], Graph]) -> int:
         taken = measure([partial(build, count) for s in CANDIDATES for count in (2 * s + 1, 3 * s)])
         flat = (s for s, above, upto in zip(CANDIDATES, taken[::2], taken[1::2], strict=True) if above > FLAT * upto)
         return next(flat, 1)
 
-    return Steps(found(lambda count: reference_kernel(count, 32)), found(lambda count: reference_kernel(32, count)))
+    return Steps(find(lambda count: reference_kernel(count, 32)), find(lambda count: reference_kernel(32, count)))
 
 
-def device(target: Target) -> Device:
+def describe_device(target: Target) -> Device:
     """Return the description of this machine."""
     board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
     cpu = parse_cpuinfo(text_of(CPUINFO)).get("model name") or board or platform.processor() or "unknown"
@@ -142,12 +142,12 @@ def device(target: Target) -> Device:
     return Device(system, cpu, os.cpu_count() or 1, target.runtime, target.version, target.threads, target.number)
 
 
-def seconds(graph: Graph, found: Sequence[ChannelPoint], target: Target) -> float:
+def estimate_seconds(graph: Graph, points: Sequence[ChannelPoint], target: Target) -> float:
     """Estimate how long timing the points takes on a quiet machine, from one convolution's multiply-accumulates per second."""
     one = reference_kernel()
     (timing,) = QuietTimer(target, patience=0).times([lambda: one], idle)
     rate = cost(one).total_macs / timing.ms
-    return sum(_seconds(cost(isolate_layer(graph, p.layer, p.inputs, p.outputs)).total_macs / rate) for p in found)
+    return sum(_seconds(cost(isolate_layer(graph, p.layer, p.inputs, p.outputs)).total_macs / rate) for p in points)
 
 
 def _seconds(ms: float) -> float:
@@ -157,7 +157,7 @@ def _seconds(ms: float) -> float:
 
 
 def _by_key(wanted: Sequence[ChannelPoint], timed: Sequence[Timing]) -> tuple[LayerTimes, ...]:
-    found: dict[str, list[Entry]] = {}
+    entries: dict[str, list[Entry]] = {}
     for point, timing in zip(wanted, timed, strict=True):
-        found.setdefault(point.layer.key, []).append((point.inputs, point.outputs, timing.ms))
-    return tuple(LayerTimes(key, tuple(entries)) for key, entries in found.items())
+        entries.setdefault(point.layer.key, []).append((point.inputs, point.outputs, timing.ms))
+    return tuple(LayerTimes(key, tuple(each)) for key, each in entries.items())

@@ -77,24 +77,24 @@ class Predictor:
         """Predict the milliseconds of one layer timed alone. Raises ModelError as `predict` does."""
         asked = layer.key, layer.inputs, layer.outputs
         if asked not in self._known:
-            self._known[asked] = self._looked_up(layer)
+            self._known[asked] = self._look_up(layer)
         return self._known[asked]
 
     def missing(self, graph: Graph) -> tuple[TimedLayer, ...]:
         """Return the layers of a graph that the table cannot predict. Raises ModelError for a node without TFLite form."""
-        return tuple(layer for layer in list_layers(graph) if self._found(layer) is None)
+        return tuple(layer for layer in list_layers(graph) if self._interpolate(layer) is None)
 
-    def _looked_up(self, layer: TimedLayer) -> float:
-        found = self._found(layer)
-        if found is not None:
-            return found
+    def _look_up(self, layer: TimedLayer) -> float:
+        ms = self._interpolate(layer)
+        if ms is not None:
+            return ms
         channels = f"{layer.inputs} to {layer.outputs} channels" if layer.outputs else f"{layer.inputs} channels"
         lacks = "of so many channels" if layer.key in self._grids else "of this kind and size"
         raise ModelError(f"the latency table has no layer {lacks}: {layer.node!r}, {layer.key}, {channels}", mend=_MEND)
 
-    def _found(self, layer: TimedLayer) -> float | None:
+    def _interpolate(self, layer: TimedLayer) -> float | None:
         grid = self._grids.get(layer.key)
-        return None if grid is None else _interpolated(grid, *round_to_step(layer, self.table.steps))
+        return None if grid is None else _interpolate(grid, *round_to_step(layer, self.table.steps))
 
 
 def predict_latency(graph: Graph, table: LatencyTable) -> Prediction:
@@ -131,7 +131,7 @@ def _grid(times: LayerTimes) -> _Grid:
     return _Grid(tuple(sorted(inputs)), tuple(sorted(outputs)), raised)
 
 
-def _interpolated(grid: _Grid, inputs: int, outputs: int) -> float | None:
+def _interpolate(grid: _Grid, inputs: int, outputs: int) -> float | None:
     """Return the interpolated milliseconds, or None outside the measured range."""
     across, down = _between(grid.inputs, inputs), _between(grid.outputs, outputs)
     total = 0.0
@@ -145,11 +145,11 @@ def _interpolated(grid: _Grid, inputs: int, outputs: int) -> float | None:
 
 def _between(axis: Sequence[int], count: int) -> tuple[tuple[int, float], ...]:
     """Return the neighbours of a count on an axis and their weights: the first below the range, none above it."""
-    place = bisect_left(axis, count)
-    if place == len(axis):
+    index = bisect_left(axis, count)
+    if index == len(axis):
         return ()
-    if place == 0 or axis[place] == count:
-        return ((axis[place], 1.0),)
-    low, high = axis[place - 1], axis[place]
+    if index == 0 or axis[index] == count:
+        return ((axis[index], 1.0),)
+    low, high = axis[index - 1], axis[index]
     share = (count - low) / (high - low)
     return (low, 1 - share), (high, share)

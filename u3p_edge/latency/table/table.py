@@ -158,7 +158,7 @@ class LatencyTable:
         keys = [layer.key for layer in self.layers]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise ConfigError(f"the layer {twice!r} stands there twice")
+            raise ConfigError(f"the table has the layer {twice!r} twice")
 
     @property
     def worst_error(self) -> float:
@@ -166,13 +166,13 @@ class LatencyTable:
         return max((abs(check.error) for check in self.checks), default=0.0)
 
 
-def step(table: LatencyTable) -> int:
+def channel_step(table: LatencyTable) -> int:
     """Return the step that a pruning plan rounds widths to: any width between two multiples takes the time of the upper one.
 
     For example, 3x3 convolutions of 32 channels over 64x64 were timed with LiteRT 2.3 on AVX-512 VNNI. In int8 1 to 16 output
     channels take 0.092 ms, 17 to 32 0.182 ms, 33 to 48 0.272 ms. In float32 1 to 16 take 0.36 ms, 17 to 32 0.71 ms, 33 to 64
     1.44 ms. Input channels step by 8 in int8, and not at all in float32. Other processors have other kernels, so the step is
-    found while a table is filled.
+    measured while a table is filled.
     """
     return table.steps.outputs
 
