@@ -58,5 +58,5 @@ def test_the_probe_needs_no_tensorflow(zoo: Zoo) -> None:
 
 def test_a_model_that_cannot_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"broken\.tflite cannot be run in a process of its own"):
+    with pytest.raises(ModelError, match=r"broken\.tflite cannot be run in a fresh process"):
         peak_memory(tmp_path / "broken.tflite")

@@ -21,7 +21,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import list_channel_points
-from u3p_edge.latency.table.predict import predict_latency
+from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable, TableCheck, read_latency_table
 
 HASTE = {"MAXIMUM_ROUNDS": 2, "SAMPLE_MS": 0.05}
@@ -71,7 +71,7 @@ def test_a_table_is_written_and_its_errors_are_shown(kind: str, program: Program
         assert f"{check.error:+.1%}" in row
     assert f"every {table.steps.outputs} output channels" in " ".join(done.out.split())
     assert left_in(tmp_path / "absent") == []
-    assert set(predict_latency(network(zoo.path("float32.tflite")), table).nodes)
+    assert set(Predictor(table).predict(network(zoo.path("float32.tflite"))).nodes)
 
 
 def test_number_threads_and_quick_are_taken(program: Program, zoo: Zoo, tmp_path: Path) -> None:

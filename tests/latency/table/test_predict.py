@@ -7,13 +7,13 @@ from itertools import pairwise, product
 
 import pytest
 
-from tests.support.latency_tables import COARSE, FINE, kernel, layer, made_up, times, two_scales
+from tests.support.latency_tables import COARSE, kernel, layer, made_up, times, two_scales
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.table import predict as module
 from u3p_edge.latency.table.layers import MOVED, MOVES
-from u3p_edge.latency.table.predict import Predictor, predict_latency, round_up
-from u3p_edge.latency.table.table import Correction, LayerTimes, Steps, channel_step
+from u3p_edge.latency.table.predict import Prediction, Predictor, round_up
+from u3p_edge.latency.table.table import Correction, LatencyTable, LayerTimes, Steps
 
 ALONE = {
     "fine": 1 * 16 + 10 * 1,
@@ -25,6 +25,10 @@ ALONE = {
     "mask": 1,
 }
 """Microseconds of the layers of `two_scales(16)`: a fused ReLU and the image take none."""
+
+
+def predict_latency(graph: Graph, table: LatencyTable) -> Prediction:
+    return Predictor(table).predict(graph)
 
 
 def test_a_network_takes_what_its_layers_take() -> None:
@@ -121,8 +125,3 @@ def test_moves_are_told_by_what_they_move() -> None:
     table = replace(made_up(), layers=(moves, times("conv 64x16 kernel=1x1", (6,), (1,))))
     found = predict_latency(Graph(nodes, ("image",), ("mask",)), table)
     assert found.nodes["flat"] == pytest.approx(32 * 32 * 6 * 1e-6)
-
-
-def test_the_step_is_of_outputs() -> None:
-    assert channel_step(made_up(steps=Steps(4, 8))) == 8
-    assert FINE in {times.key for times in made_up().layers}

@@ -97,11 +97,6 @@ class Predictor:
         return None if grid is None else _interpolate(grid, *round_to_step(layer, self.table.steps))
 
 
-def predict_latency(graph: Graph, table: LatencyTable) -> Prediction:
-    """Predict the milliseconds of one graph; `Predictor.predict` does the same and is faster for many graphs."""
-    return Predictor(table).predict(graph)
-
-
 def round_to_step(layer: TimedLayer, steps: Steps) -> tuple[int, int]:
     """Return the channel counts that a layer's kernel really works on, each rounded as `round_up` does.
 
