@@ -6,9 +6,7 @@ real = scale * (integer - zero_point).
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.config.metadata import QUANTIZATION_KEY, Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ConfigError, DataError, ModelError
-from u3p_edge.files import onnx_check
-from u3p_edge.files.json_toml import MAX_METADATA, parse_json
 from u3p_edge.text import to_terminal
 
 FloatArray = npt.NDArray[np.float32]
@@ -123,40 +119,6 @@ def parse_metadata(text: str | None, path: Path) -> Metadata:
         raise ModelError(f"the metadata in {path} is not readable: {error}", mend="Export the model again.") from error
 
 
-def parse_scales(text: str | None, path: Path) -> dict[str, PortQuantization]:
-    """Parse scale and zero point of an ONNX file's int8 ports by name, from the text of its `QUANTIZATION_KEY` property.
-
-    Raises:
-        ModelError: the text is not in the form that the export writes.
-    """
-    try:
-        table = parse_json(text or "{}", MAX_METADATA)
-        return {name: PortQuantization(float(scale), int(zero)) for name, (scale, zero) in table.items()}
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise ModelError(f"the {QUANTIZATION_KEY} property of {path} is damaged", mend="Export the model again.") from error
-
-
-def port_scale(name: str, kind: str, scales: Mapping[str, PortQuantization], path: Path) -> PortQuantization | None:
-    """Return scale and zero point of an ONNX file's int8 port; None for a float32 one.
-
-    Args:
-        name: "image" or "mask".
-        kind: NumPy's name of its element type, or the runtime's name for a type that no exported file has.
-        scales: from `parse_scales`.
-        path: path of the file, for messages.
-
-    Raises:
-        ModelError: the port has another type, or is int8 without a scale.
-    """
-    if kind == "float32":
-        return None
-    if kind == "int8" and name in scales:
-        return scales[name]
-    raise ModelError(
-        f"`{name}` of {path} is {kind} without a scale from u3p_edge, not float32 or int8", mend="Export the model again."
-    )
-
-
 def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:
     """Return (H, W, C) of the input. Raises ModelError unless [1, H, W, C] and [1, H, W, K] are as in the metadata."""
     p = metadata.preprocessing
@@ -189,22 +151,6 @@ def check_file(path: Path) -> None:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     if empty:
         raise ModelError(f"{path} is empty", mend="Export or copy the model again.")
-
-
-def contains(path: Path, needle: bytes) -> bool:
-    """Return whether the bytes of a file contain `needle`; the file is memory-mapped, so it is never read as a whole."""
-    with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as view:
-        return view.find(needle) >= 0
-
-
-def check_onnx(path: Path, max_memory_mb: float) -> None:
-    """Raise ModelError for an ONNX file that must not be given to a runtime, see `u3p_edge.files.onnx_check`."""
-    with path.open("rb") as file:
-        view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    try:
-        onnx_check.check(memoryview(view), max_memory_mb)
-    except ModelError as error:
-        raise unusable(path, error) from error
 
 
 def unusable(path: Path, error: ModelError) -> ModelError:

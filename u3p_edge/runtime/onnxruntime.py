@@ -9,22 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from u3p_edge.config.limits import MAX_MEMORY_MB
-from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.runtime.base import (
-    FloatArray,
-    PortQuantization,
-    Shape,
-    check_file,
-    check_onnx,
-    check_ports,
-    contains,
-    decode,
-    encode,
-    parse_metadata,
-    parse_scales,
-    port_scale,
-)
+from u3p_edge.runtime.base import FloatArray, PortQuantization, Shape, check_file, decode, encode
+from u3p_edge.runtime.onnx_file import check_onnx, describe_onnx
 from u3p_edge.runtime.onnx_options import session_options
 from u3p_edge.runtime.registry import RUNTIMES
 
@@ -94,13 +82,10 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
         image, mask = _bind(session, path)
     except UnicodeDecodeError as error:
         raise ModelError(f"{path} holds names that are no text", mend="Export or copy it again.") from error
-    metadata = parse_metadata(properties.get(METADATA_KEY), path)
-    scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
-    shape = check_ports(path, metadata, tuple(image.shape), tuple(mask.shape))
-    # An operator's name is plain text in the file, and ONNX Runtime does not list the operators.
-    number = "int8" if contains(path, b"QuantizeLinear") else "float32"
+    types = ((tuple(port.shape), KINDS.get(port.type, port.type)) for port in (image, mask))
+    file = describe_onnx(path, properties, *types)
     return ONNXSession(
-        path.name, f"onnx-{number}", metadata, threads, shape, session, _scale(image, scales, path), _scale(mask, scales, path)
+        path.name, f"onnx-{file.number}", file.metadata, threads, file.input_shape, session, file.image, file.mask
     )
 
 
@@ -140,7 +125,3 @@ def _bind(session: Any, path: Path) -> tuple[Any, Any]:
             f"{path} maps {list(inputs)} to {list(outputs)}, not `image` to `mask`", mend="Make it with `u3p-edge export`."
         )
     return inputs["image"], outputs["mask"]
-
-
-def _scale(port: Any, scales: dict[str, PortQuantization], path: Path) -> PortQuantization | None:
-    return port_scale(port.name, KINDS.get(port.type, port.type), scales, path)

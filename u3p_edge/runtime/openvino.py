@@ -9,22 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from u3p_edge.config.limits import MAX_MEMORY_MB
-from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.runtime.base import (
-    FloatArray,
-    PortQuantization,
-    Shape,
-    check_file,
-    check_onnx,
-    check_ports,
-    contains,
-    decode,
-    encode,
-    parse_metadata,
-    parse_scales,
-    port_scale,
-)
+from u3p_edge.runtime.base import FloatArray, PortQuantization, Shape, check_file, decode, encode
+from u3p_edge.runtime.onnx_file import check_onnx, describe_onnx
 from u3p_edge.runtime.registry import RUNTIMES
 
 OPTIONS = {"NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -83,21 +71,20 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
     except ImportError as error:
         raise RUNTIMES["openvino"].missing(path.name) from error
     properties = _properties(onnx, path)
-    metadata = parse_metadata(properties.get(METADATA_KEY), path)
     try:
         compiled = library.Core().compile_model(str(path), "CPU", {**OPTIONS, "INFERENCE_NUM_THREADS": threads})
     except RuntimeError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise ModelError(f"OpenVINO cannot run {path} ({reason})", mend="Export or copy it again.") from error
-    ports = {"image": compiled.input(0), "mask": compiled.output(0)}
-    image, mask = (tuple(int(n) for n in port.shape) for port in ports.values())
-    shape = check_ports(path, metadata, image, mask)
-    number = "int8" if contains(path, b"QuantizeLinear") else "float32"
-    scales = parse_scales(properties.get(QUANTIZATION_KEY), path)
-    kinds = {name: port.get_element_type().to_dtype().name for name, port in ports.items()}
-    image_scale, mask_scale = (port_scale(name, kind, scales, path) for name, kind in kinds.items())
+    types = (
+        (tuple(int(n) for n in port.shape), port.get_element_type().to_dtype().name)
+        for port in (compiled.input(0), compiled.output(0))
+    )
+    file = describe_onnx(path, properties, *types)
     request = compiled.create_infer_request()
-    return OpenVINOSession(path.name, f"openvino-{number}", metadata, threads, shape, request, image_scale, mask_scale)
+    return OpenVINOSession(
+        path.name, f"openvino-{file.number}", file.metadata, threads, file.input_shape, request, file.image, file.mask
+    )
 
 
 def _properties(onnx: Any, path: Path) -> dict[str, str]:
