@@ -29,7 +29,8 @@ def public_names() -> list[tuple[str, str]]:
     """Return the public names of the package, each with the module that defines it."""
     import u3p_edge
 
-    values = [(name, getattr(u3p_edge, name)) for name in u3p_edge.__all__ if not name.startswith("_")]
+    names: list[str] = getattr(u3p_edge, "__all__", [])
+    values = [(name, getattr(u3p_edge, name)) for name in names if not name.startswith("_")]
     return [(name, getattr(value, "__module__", "u3p_edge")) for name, value in values]
 
 

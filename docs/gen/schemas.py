@@ -32,8 +32,12 @@ def held_classes(cls: type) -> tuple[type, ...]:
     classes = [cls]
     for one in classes:  # grows on the way
         parts = (part for hint in typing.get_type_hints(one).values() for part in _parts(hint))
-        classes += [part for part in dict.fromkeys(parts) if dataclasses.is_dataclass(part) and part not in classes]
+        classes += [part for part in dict.fromkeys(parts) if isinstance(part, type) and _is_new(part, classes)]
     return tuple(classes)
+
+
+def _is_new(part: type, classes: list[type]) -> bool:
+    return dataclasses.is_dataclass(part) and part not in classes
 
 
 def meanings(cls: type) -> dict[str, str]:
@@ -89,9 +93,12 @@ def _plain(text: str) -> str:
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+    if field.default is not dataclasses.MISSING:
+        value = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    else:
         return "required"
-    value = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]  # one of both is there
     if dataclasses.is_dataclass(value):
         return "as below"
     return "none" if value is None else f"`{json.dumps(value)}`"
