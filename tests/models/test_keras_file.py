@@ -16,22 +16,13 @@ import pytest
 import tf_keras
 
 from tests.support.article_model import Builder
-from tests.support.keras_files import configure, entry, pack, save, small
+from tests.support.keras_files import SUFFIXES, assert_same, configure, entry, pack, save, small
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.models.keras_file import read_keras_file
-from u3p_edge.models.keras_names import layer_aliases
 
 L = tf_keras.layers
-SUFFIXES = pytest.mark.parametrize("suffix", [".keras", ".h5"])
-
-
-def assert_same(found: tf_keras.Model, model: tf_keras.Model) -> None:
-    assert [layer.name for layer in found.layers] == [layer.name for layer in model.layers]
-    assert [w.shape for w in found.get_weights()] == [w.shape for w in model.get_weights()]
-    for mine, theirs in zip(found.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
 
 
 @SUFFIXES
@@ -298,41 +289,6 @@ def test_members_with_paths_of_their_own_are_never_written(tmp_path: Path) -> No
     assert set(tmp_path.parent.rglob("escaped.txt")) == before == set()
 
 
-def many_layers() -> tf_keras.Model:
-    """A model of every layer that tf_keras knows under another name too."""
-    inputs = tf_keras.Input((16, 16, 2), name="pixels")
-    x = L.Conv2D(3, 3, padding="same", name="conv")(inputs)
-    x = L.BatchNormalization(name="norm")(x)
-    x = L.Conv2DTranspose(2, 2, 2, name="up")(x)
-    x = L.AveragePooling2D(name="mean")(L.MaxPooling2D(name="max")(x))
-    pooled = L.Multiply(name="product")([L.GlobalMaxPooling2D(name="gmax")(x), L.GlobalAveragePooling2D(name="gmean")(x)])
-    return tf_keras.Model(inputs, L.Dense(1, name="head")(pooled))
-
-
-@SUFFIXES
-@pytest.mark.parametrize("alias", sorted(layer_aliases()))
-def test_a_layer_under_an_older_or_shorter_name_is_the_same_layer(tmp_path: Path, suffix: str, alias: str) -> None:
-    model = many_layers()
-    own = layer_aliases()[alias]
-
-    def change(config: Any) -> None:
-        named = [layer for layer in config["config"]["layers"] if layer["class_name"] == own]
-        assert named
-        for layer in named:
-            layer["class_name"] = alias
-
-    found = read_keras_file(configure(save(model, tmp_path / f"m{suffix}"), change))
-    assert_same(found, model)
-    assert from_keras(found) == from_keras(model)
-
-
-def test_tf_keras_own_names_of_old_layers_are_known() -> None:
-    aliases = layer_aliases()
-    assert aliases["BatchNormalizationV1"] == aliases["BatchNormalizationV2"] == "BatchNormalization"
-    assert aliases["Convolution2D"] == "Conv2D"
-    assert not {"Lambda", "TFOpLambda", "function"} & {*aliases, *aliases.values()}
-
-
 @SUFFIXES
 def test_another_modules_class_under_an_alias_is_still_custom_code(tmp_path: Path, trap: Path, suffix: str) -> None:
     def change(config: Any) -> None:
@@ -342,9 +298,3 @@ def test_another_modules_class_under_an_alias_is_still_custom_code(tmp_path: Pat
     with pytest.raises(ModelError, match="layer 'norm' uses 'BatchNormalizationV1' from trap_module, which is custom code"):
         read_keras_file(path)
     assert not trap.exists()
-
-
-def test_a_model_saved_under_tensorflow_1_is_read(shared: Path) -> None:
-    found = read_keras_file(shared / "cases" / "bug09" / "BatchNormalizationV1.h5")
-    kinds = [node.op for node in from_keras(found).nodes]
-    assert kinds.count("batch_norm") == kinds.count("relu")

@@ -10,19 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.rewrite_sites import drawn, image, upsampled
+from tests.support.rule_checks import apply_rule
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.interpolated_sums import MOST, fuse_interpolated_sums
-from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import OneInterpolation, Separable
 
 
 def separable(graph: Graph, rule: Separable | OneInterpolation | None = None) -> Graph:
-    rule = rule or Separable()
-    match = rule.match(graph, "y")
-    assert isinstance(match, Match)
-    return rule.rewrite(graph, match)
+    return apply_rule(rule or Separable(), graph)
 
 
 def ops(graph: Graph) -> list[str]:

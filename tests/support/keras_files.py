@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+import pytest
 import tf_keras
 
 L = tf_keras.layers
@@ -51,3 +53,13 @@ def pack(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_S
 
 def entry(config: Any, name: str) -> Any:
     return next(layer for layer in config["config"]["layers"] if layer["config"]["name"] == name)
+
+
+SUFFIXES = pytest.mark.parametrize("suffix", [".keras", ".h5"])
+
+
+def assert_same(found: tf_keras.Model, model: tf_keras.Model) -> None:
+    assert [layer.name for layer in found.layers] == [layer.name for layer in model.layers]
+    assert [w.shape for w in found.get_weights()] == [w.shape for w in model.get_weights()]
+    for mine, theirs in zip(found.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)

@@ -11,6 +11,7 @@ import pytest
 from tests.support import rewrite_sites as sites
 from tests.support.onnx_models import METADATA, run_onnx
 from tests.support.rewrite_sites import conv, drawn
+from tests.support.rule_checks import apply_rule
 from tests.support.tflite_models import graph, integers, random_image, run
 from u3p_edge.export.onnx import int8_writer
 from u3p_edge.export.tflite import layout_ops
@@ -23,7 +24,7 @@ from u3p_edge.export.tflite.undo_layouts import undo_layouts
 from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
-from u3p_edge.rewrite.rule import Match, Rule
+from u3p_edge.rewrite.rule import Rule
 from u3p_edge.rewrite.rules import OneInterpolation, Separable, Winograd
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
 
@@ -53,18 +54,17 @@ FORMS = {
 """36 bytes for each of 64x32 places, 24 for 64x48, 72 for 150x12 and 320x4, 200 for 200x12: from 65536 on."""
 
 
-def rewritten(rule: Rule, of: Graph) -> Graph:
-    match = rule.match(of, "y")
-    assert isinstance(match, Match)
-    new = rule.rewrite(of, match)
+def pooled(rule: Rule, of: Graph) -> Graph:
+    """The graph after the rule, with a pooling behind."""
+    new = apply_rule(rule, of)
     return replace(new, nodes=(*new.nodes, Node("pooled", "max_pool", ("y",))), outputs=("pooled",))
 
 
 NETWORKS = {
-    "separable": rewritten(Separable(), sites.upsampled((32, 32), factor=(4, 4), filters=4, activation="linear")),
-    "separable once": rewritten(OneInterpolation(), sites.upsampled((32, 32), factor=(4, 4), filters=4, activation="linear")),
-    "winograd": rewritten(Winograd("rows"), sites.plain((128, 64))),
-    "winograd 2d": rewritten(Winograd("both"), sites.plain((128, 64))),
+    "separable": pooled(Separable(), sites.upsampled((32, 32), factor=(4, 4), filters=4, activation="linear")),
+    "separable once": pooled(OneInterpolation(), sites.upsampled((32, 32), factor=(4, 4), filters=4, activation="linear")),
+    "winograd": pooled(Winograd("rows"), sites.plain((128, 64))),
+    "winograd 2d": pooled(Winograd("both"), sites.plain((128, 64))),
     "cuts behind": graph(
         [
             FORMS["columns"]["t"],

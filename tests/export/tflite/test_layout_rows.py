@@ -9,6 +9,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.support.rewrite_sites import drawn, image, upsampled
+from tests.support.rule_checks import apply_rule
 from u3p_edge.export.tflite.layout_rows import undo_row_layout
 from u3p_edge.export.tflite.pack import pack
 from u3p_edge.export.tflite.reader import read_graph
@@ -19,7 +20,6 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
-from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import OneInterpolation, Separable, Winograd
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
 
@@ -41,12 +41,6 @@ def stretch() -> Graph:
         Node("out", "activation", ("y",), {"function": "sigmoid"}),
     )
     return Graph(nodes, ("x",), ("out",))
-
-
-def rewritten(rule: Separable | OneInterpolation | Winograd, graph: Graph) -> Graph:
-    match = rule.match(graph, "y")
-    assert isinstance(match, Match)
-    return rule.rewrite(graph, match)
 
 
 def batches(file: TFLiteGraph) -> list[str]:
@@ -88,10 +82,10 @@ def test_an_operator_that_gains_is_laid_alone_where_its_neighbours_would_need_mo
     "graph",
     [
         stretch(),
-        rewritten(Separable(), upsampled((16, 24), 4, 8, (4, 4))),
-        rewritten(OneInterpolation(), upsampled((16, 24), 4, 8, (4, 4))),
-        rewritten(Winograd("rows"), upsampled((32, 48), 4, 8, (2, 2))),
-        fuse_interpolated_sums(rewritten(Separable(), upsampled((16, 24), 4, 8, (4, 4)))),
+        apply_rule(Separable(), upsampled((16, 24), 4, 8, (4, 4))),
+        apply_rule(OneInterpolation(), upsampled((16, 24), 4, 8, (4, 4))),
+        apply_rule(Winograd("rows"), upsampled((32, 48), 4, 8, (2, 2))),
+        fuse_interpolated_sums(apply_rule(Separable(), upsampled((16, 24), 4, 8, (4, 4)))),
     ],
     ids=["stretch", "separable", "separable once", "winograd", "gathered"],
 )
@@ -114,7 +108,7 @@ def test_the_laid_file_gives_the_plain_files_bits_and_reads_as_the_same_graph(gr
 
 def test_small_maps_and_maps_that_no_operator_gains_from_stay_maps() -> None:
     small = upsampled((4, 6), 3, 2, (2, 2))
-    assert not batches(lower_graph(rewritten(Separable(), small)))
+    assert not batches(lower_graph(apply_rule(Separable(), small)))
     rows, columns = PLACES
     nodes = (
         image(rows, columns, 4),

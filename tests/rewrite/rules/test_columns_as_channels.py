@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.rewrite_sites import drawn, plain
+from tests.support.rule_checks import apply_rule
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run
@@ -16,15 +17,9 @@ from u3p_edge.rewrite.rules import rule_named
 from u3p_edge.rewrite.rules.columns_as_channels import ColumnsAsChannels
 
 
-def rewritten(rule: ColumnsAsChannels, graph: Graph) -> Graph:
-    match = rule.match(graph, "y")
-    assert isinstance(match, Match), match
-    return rule.rewrite(graph, match)
-
-
 def test_a_view_a_wider_convolution_and_a_view_take_its_place() -> None:
     graph = plain((6, 8), channels=1, filters=5)
-    new = rewritten(ColumnsAsChannels(4), graph)
+    new = apply_rule(ColumnsAsChannels(4), graph)
     assert [node.op for node in new.nodes] == ["input", "reshape", "conv", "reshape"]
     assert new.shapes["y_grouped"] == (1, 6, 8 // 4, 4 * 1)
     assert new["y_wide"].weights["kernel"].shape == (3, 3, 4 * 1, 4 * 5)
@@ -35,7 +30,7 @@ def test_a_view_a_wider_convolution_and_a_view_take_its_place() -> None:
 
 def test_a_head_is_made_one_of_few_channels_first() -> None:
     graph = plain((6, 8), channels=20, filters=1)
-    new = rewritten(ColumnsAsChannels(4, low_rank=True), graph)
+    new = apply_rule(ColumnsAsChannels(4, low_rank=True), graph)
     assert [node.op for node in new.nodes] == ["input", "conv", "reshape", "conv", "reshape"]
     assert new["y_small"].weights["kernel"].shape == (1, 1, 20, 9)
     assert new["y_wide"].weights["kernel"].shape == (3, 3, 4 * 9, 4 * 1)
