@@ -6,7 +6,7 @@
     ├── ModelError                a model file or a layer that cannot be read
     ├── ArtifactError             a file of a run that cannot be read or written
     │   └── CheckpointError       a checkpoint that cannot be resumed
-    ├── RuntimeMissingError       a runtime library that is not installed
+    ├── MissingPackageError       a package of an extra that is not installed
     └── VerificationError         an exported file that does not do what its float model does (exit code 1)
 
 Anything else that escapes is a bug and keeps its traceback.
@@ -15,7 +15,24 @@ Anything else that escapes is a bug and keeps its traceback.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+BASE = ""
+"""The extra of what every installation has."""
+
+_MODULES = {
+    BASE: ("ai_edge_litert", "filelock", "flatbuffers", "numpy", "PIL", "psutil", "rich", "tomli", "typer"),
+    "export": (
+        *("h5py", "onnx", "safetensors", "scipy", "tensorboard", "tensorflow", "tensorflow_model_optimization"),
+        *("tf2onnx", "tf_keras"),
+    ),
+    "onnx": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
+
+EXTRAS: Mapping[str, str] = MappingProxyType({module: extra for extra, modules in _MODULES.items() for module in modules})
+"""The extra of pyproject.toml that installs a module which this package imports."""
 
 
 class U3pEdgeError(Exception):
@@ -54,8 +71,8 @@ class CheckpointError(ArtifactError):
     """A checkpoint that is damaged, or of another run."""
 
 
-class RuntimeMissingError(U3pEdgeError):
-    """A runtime library that this command needs and that is not installed."""
+class MissingPackageError(U3pEdgeError):
+    """A package that is needed here and that is not installed, or that cannot be loaded."""
 
 
 class VerificationError(U3pEdgeError):
@@ -71,3 +88,37 @@ def about(subject: object) -> Iterator[None]:
         yield
     except U3pEdgeError as error:
         raise type(error)(f"{subject}: {error.symptom}", mend=error.mend) from error
+
+
+def missing_package(name: str, needed_by: str, extra: str, error: ImportError | None = None) -> MissingPackageError:
+    """Return the error for a package that is not installed, or that cannot be loaded.
+
+    Args:
+        name: the package.
+        needed_by: the command, function or file that needs it.
+        extra: the extra of u3p-edge that installs it, or `BASE`.
+        error: of the import; anything but a ModuleNotFoundError means that the package is there and does not work.
+    """
+    absent = error is None or isinstance(error, ModuleNotFoundError)
+    reason = "is not installed" if absent else f"cannot be loaded ({(str(error).splitlines() or ['no reason given'])[0]})"
+    requirement = f"'u3p-edge[{extra}]'" if extra else "u3p-edge"
+    return MissingPackageError(f"{name} {reason}, and {needed_by} needs it", mend=f"Run: python -m pip install {requirement}")
+
+
+@contextlib.contextmanager
+def require_packages(needed_by: str) -> Iterator[None]:
+    """Name the extra to install where the block, or the decorated function, imports a package of an extra in vain.
+
+    Args:
+        needed_by: the command or function.
+
+    Raises:
+        MissingPackageError: the package is not installed, or it cannot be loaded. Any other ImportError is a bug and passes.
+    """
+    try:
+        yield
+    except ImportError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise missing_package(module, needed_by, EXTRAS[module], error) from error

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tests.support.command_line import Program, refusal
-from tests.support.missing_packages import run_without
 from tests.support.small_artifacts import SHAPE, Zoo
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
@@ -147,15 +146,3 @@ def test_what_cannot_be_inspected_is_named(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert said in refusal(program("inspect", tmp_path / name))
-
-
-def test_a_tflite_file_needs_no_tensorflow(zoo: Zoo) -> None:
-    code = (
-        "import sys; sys.argv = "
-        f"['u3p-edge', 'inspect', {str(zoo.path('int8.tflite'))!r}, '--json']\n"
-        "from u3p_edge.cli.main import main; main()"
-    )
-    blocked = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tf2onnx", "onnxruntime")
-    done = run_without(blocked, code)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["macs"] == MACS

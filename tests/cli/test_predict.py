@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from tests.support.missing_packages import run_without
-from tests.support.paths import REPOSITORY
 from tests.support.small_artifacts import Zoo, picture, truth
 from u3p_edge.cli.predict import predict
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
-
-HEAVY = ("tensorflow", "tf_keras", "keras", "scipy", "onnx", "safetensors", "h5py", "tf2onnx")
 
 
 def run(*arguments: object) -> Result:
@@ -263,37 +258,3 @@ def test_an_out_folder_that_cannot_be_is_named(threshold: Path, tmp_path: Path) 
     (tmp_path / "file").write_text("")
     done = run(threshold, save(tmp_path / "a.png", grey(1)), "--out", tmp_path / "file" / "out")
     assert isinstance(done.exception, ArtifactError)
-
-
-COMMAND = """
-import typer
-from u3p_edge.cli.{command} import {command}
-app = typer.Typer()
-app.command()({command})
-app({arguments!r})
-"""
-
-
-def run_blocked(command: str, blocked: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process that cannot import `blocked`."""
-    code = COMMAND.format(command=command, arguments=[str(a) for a in arguments])
-    return run_without(blocked, code, cwd=REPOSITORY)
-
-
-@pytest.mark.parametrize(("kind", "other"), [("int8.tflite", "onnxruntime"), ("int8.onnx", "ai_edge_litert")])
-def test_a_device_needs_one_runtime_and_no_tensorflow(zoo: Zoo, tmp_path: Path, kind: str, other: str) -> None:
-    image = save(tmp_path / "a.png", grey(1))
-    done = run_blocked("predict", (*HEAVY, other), zoo.path(kind), image, "--out", tmp_path / "out", "--overlay")
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").iterdir())) == 2
-
-
-def test_bench_needs_no_tensorflow_either(zoo: Zoo, tmp_path: Path) -> None:
-    for kind, pixels in (("images", grey(1)), ("masks", truth(1))):
-        (tmp_path / kind).mkdir()
-        save(tmp_path / kind / "a.png", pixels)
-    (tmp_path / "split.csv").write_text("name,split\na,test\n")
-    options = ("--threads", 1, "--rounds", 5, "--memory", 1)
-    done = run_blocked("bench", HEAVY, zoo.path("int8.tflite"), zoo.path("int8.onnx"), "--data", tmp_path, *options)
-    assert done.returncode == 0, done.stderr
-    assert "model.int8.onnx" in done.stdout

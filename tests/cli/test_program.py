@@ -139,11 +139,3 @@ def test_a_bug_keeps_its_traceback(zoo: Zoo) -> None:
     done = run_process("inspect", zoo.path("int8.tflite"), code=code)
     assert done.code == 70
     assert "ZeroDivisionError" in done.err
-
-
-def test_a_device_without_tensorflow_is_told_what_export_needs(tmp_path: Path) -> None:
-    absent = "import sys; sys.modules['tensorflow'] = None; from u3p_edge.cli.main import main; main()"
-    done = run_process("export", "--int8", "--out", tmp_path / "run", code=absent)
-    assert done.code == 2
-    assert "this command needs tensorflow, which is not installed" in done.err
-    assert "Traceback" not in done.err

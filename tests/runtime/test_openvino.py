@@ -121,5 +121,5 @@ print(session.run(np.zeros(session.input_shape, np.float32)).shape)
     done = run_without(("tensorflow", "tf_keras", "keras", "onnxruntime", "ai_edge_litert"), code)
     assert done.stdout.strip() == "(48, 64, 3)", done.stderr
     done = run_without(("openvino",), code)
-    assert "RuntimeMissingError: OpenVINO is not installed" in done.stderr
+    assert "MissingPackageError: OpenVINO is not installed" in done.stderr
     assert "python -m pip install 'u3p-edge[openvino]'" in done.stderr

@@ -107,7 +107,7 @@ def measure(
         progress: called at the start of every stage.
 
     Raises:
-        ModelError, RuntimeMissingError: an artifact cannot be loaded.
+        ModelError, MissingPackageError: an artifact cannot be loaded.
         ConfigError: no artifact is given, the artifacts differ in task, or there is no such reference.
     """
     settings = settings or Settings(threads=default_threads())

@@ -26,7 +26,7 @@ from u3p_edge.cli.recipes import recipes
 from u3p_edge.cli.rewrite import rewrite
 from u3p_edge.cli.terminal import open_stderr, prepare_streams
 from u3p_edge.cli.train import train
-from u3p_edge.errors import U3pEdgeError
+from u3p_edge.errors import U3pEdgeError, require_packages
 from u3p_edge.text import to_terminal
 
 VERBOSE = "U3P_EDGE_VERBOSE"
@@ -61,7 +61,8 @@ class Program(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with require_packages("this command"):
+                return super().invoke(ctx)
         except U3pEdgeError as error:
             _end(str(error), error.exit_code)
         except OSError as error:
@@ -71,14 +72,6 @@ class Program(TyperGroup):
                 _bug()
             where = f"{error.filename}: " if error.filename else ""
             _end(f"{where}{error.strerror}", U3pEdgeError.exit_code)
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] == "u3p_edge":
-                _bug()
-            _end(
-                f"this command needs {error.name}, which is not installed. A device that only predicts does without; "
-                "elsewhere install u3p-edge with its dependencies.",
-                U3pEdgeError.exit_code,
-            )
         except MemoryError as error:
             # NumPy's says how much was wanted, and of what shape; Python's own says nothing.
             wanted = f": {error}" if str(error) else ""
@@ -112,7 +105,7 @@ app = typer.Typer(
     cls=Program,
     rich_markup_mode=None,  # rich's tables cut option names on a terminal of 80 columns
     help="UNet 3+ on small devices: train, quantize to int8, export to TFLite and ONNX, and prove what it cost.\n\n"
-    "Start with `u3p-edge export --int8`: it needs nothing but this package.",
+    "Start with `u3p-edge export --int8`: it needs no data and no model of yours.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -77,7 +77,7 @@ def per_op(network: Graph | Quantized, threads: int = 1, progress: Progress = si
 
     Raises:
         ModelError: a node that has no TFLite form.
-        RuntimeMissingError: LiteRT is not installed.
+        MissingPackageError: LiteRT is not installed.
     """
     return per_operator(lower_graph(network), threads, progress)
 

@@ -88,7 +88,7 @@ def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]
 
     Raises:
         ModelError: a graph that has no form in the runtime.
-        RuntimeMissingError: the runtime is not installed.
+        MissingPackageError: the runtime is not installed.
     """
     return time_files([to_file(graph, target.number) for graph in graphs], target.threads)
 

@@ -77,7 +77,7 @@ class QuietTimer:
     def times(self, builds: Sequence[Build], step: Step) -> tuple[Timing, ...]:
         """Time each graph; `step` is called once for each.
 
-        Raises ModelError and RuntimeMissingError as `probe.measure_graphs` does.
+        Raises ModelError and MissingPackageError as `probe.measure_graphs` does.
         """
         measured: list[tuple[float, float]] = []
         for build in builds:

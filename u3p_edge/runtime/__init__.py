@@ -30,7 +30,7 @@ def open_session(
 
     Raises:
         ModelError: the file is missing, damaged, of another kind or not made by `u3p-edge export`.
-        RuntimeMissingError: its runtime is not installed.
+        MissingPackageError: its runtime is not installed.
         ConfigError: `threads` is out of range, or there is no such runtime.
     """
     path = Path(path)

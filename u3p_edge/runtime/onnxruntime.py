@@ -71,7 +71,7 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
 
     Raises:
         ModelError: the file is missing, truncated, not ONNX, without u3p_edge metadata or port names, or not runnable.
-        RuntimeMissingError: onnxruntime is not installed.
+        MissingPackageError: onnxruntime is not installed.
     """
     check_file(path)
     if max_memory_mb is not None:
@@ -93,7 +93,7 @@ def _load(path: Path, threads: int, max_memory_mb: float | None) -> Any:
     try:
         library = importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise RUNTIMES["onnx"].missing(path.name) from error
+        raise RUNTIMES["onnx"].missing(path.name, error) from error
     options = session_options(library, threads)
     if max_memory_mb is not None:
         _bound_memory(library, options, max_memory_mb)

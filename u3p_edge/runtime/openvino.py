@@ -61,7 +61,7 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
 
     Raises:
         ModelError: the file is missing, not ONNX, without u3p_edge metadata, or not runnable.
-        RuntimeMissingError: OpenVINO is not installed.
+        MissingPackageError: OpenVINO is not installed.
     """
     check_file(path)
     if max_memory_mb is not None:
@@ -69,7 +69,7 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
     try:
         library, onnx = (importlib.import_module(name) for name in RUNTIMES["openvino"].imports)
     except ImportError as error:
-        raise RUNTIMES["openvino"].missing(path.name) from error
+        raise RUNTIMES["openvino"].missing(path.name, error) from error
     properties = _properties(onnx, path)
     try:
         compiled = library.Core().compile_model(str(path), "CPU", {**OPTIONS, "INFERENCE_NUM_THREADS": threads})

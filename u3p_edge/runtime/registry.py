@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
 
-from u3p_edge.errors import RuntimeMissingError
+from u3p_edge.errors import MissingPackageError, missing_package
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,9 @@ class Runtime:
         """Whether its library is installed; the library is not imported."""
         return find_spec(self.imports[0].partition(".")[0]) is not None
 
-    def missing(self, needed_by: str) -> RuntimeMissingError:
+    def missing(self, needed_by: str, error: ImportError | None = None) -> MissingPackageError:
         """Return the error for a library that is not installed; `needed_by` names the file or command that needs it."""
-        requirement = f"'u3p-edge[{self.extra}]'" if self.extra else "u3p-edge"
-        return RuntimeMissingError(
-            f"{self.title} is not installed, and {needed_by} needs it", mend=f"Run: python -m pip install {requirement}"
-        )
+        return missing_package(self.title, needed_by, self.extra, error)
 
 
 LITERT = ("ai_edge_litert.interpreter", "u3p_edge.files.tflite.check")

@@ -90,7 +90,7 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
 
     Raises:
         ModelError: the file is missing, truncated, not TFLite, without u3p_edge metadata or signature, or not runnable.
-        RuntimeMissingError: ai-edge-litert is not installed.
+        MissingPackageError: ai-edge-litert is not installed.
     """
     check_file(path)
     text, number = _read(path, max_memory_mb)  # before LiteRT, which trusts every index in the file
@@ -109,7 +109,7 @@ def _interpreter(path: Path, threads: int) -> Any:
     try:
         library = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise RUNTIMES["tflite"].missing(path.name) from error
+        raise RUNTIMES["tflite"].missing(path.name, error) from error
     with quiet_stderr():
         return library.Interpreter(model_path=str(path), num_threads=threads)
 
@@ -155,12 +155,12 @@ def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
 
     Raises:
         ModelError: the file is not safe to load.
-        RuntimeMissingError: ai-edge-litert is not installed.
+        MissingPackageError: ai-edge-litert is not installed.
     """
     try:
         from u3p_edge.files.tflite import check
     except ImportError as error:
-        raise RUNTIMES["tflite"].missing(path.name) from error
+        raise RUNTIMES["tflite"].missing(path.name, error) from error
     # Memory-mapped, not read: only the pages that are accessed count in the process's memory.
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

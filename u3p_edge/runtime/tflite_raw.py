@@ -35,7 +35,7 @@ def open_raw(data: bytes, threads: int = 1) -> RawModel:
 
     Raises:
         ModelError: LiteRT cannot run it.
-        RuntimeMissingError: LiteRT is not installed.
+        MissingPackageError: LiteRT is not installed.
     """
     interpreter = _load(data, threads)
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
 
     Raises:
         ModelError: LiteRT cannot run it.
-        RuntimeMissingError: LiteRT is not installed.
+        MissingPackageError: LiteRT is not installed.
     """
     details = _load(data, 1)._get_ops_details()
     operators = [op for op in details if op["op_name"] != _DELEGATE]
@@ -76,7 +76,7 @@ def _load(data: bytes, threads: int) -> Any:
     try:
         library = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise RUNTIMES["tflite"].missing("running this network") from error
+        raise RUNTIMES["tflite"].missing("running this network", error) from error
     try:
         with quiet_stderr():
             interpreter = library.Interpreter(model_content=data, num_threads=threads)

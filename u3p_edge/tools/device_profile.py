@@ -62,7 +62,7 @@ def profile(
     Raises:
         ModelError: the file is missing, damaged, or not a network that can be read and written.
         ArtifactError: the table cannot be written.
-        RuntimeMissingError: LiteRT is not installed.
+        MissingPackageError: LiteRT is not installed.
     """
     graph = read_networks(model)
     check_output_file(out)

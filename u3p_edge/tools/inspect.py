@@ -63,7 +63,7 @@ def inspect_file(
 
     Raises:
         ModelError: missing, damaged, or not a network that can be read.
-        RuntimeMissingError: LiteRT is not installed.
+        MissingPackageError: LiteRT is not installed.
     """
     subject = _read(path, int8, trust, max_memory_mb)
     graph, quantized = _parts(subject.network)

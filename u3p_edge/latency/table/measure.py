@@ -70,7 +70,7 @@ def measure_table(
 
     Raises:
         ModelError: a node that has no form in the runtime.
-        RuntimeMissingError: the runtime is not installed.
+        MissingPackageError: the runtime is not installed.
     """
     list_layers(graph)  # raises before anything is timed
     watch = QuietTimer(target, folder)
