@@ -18,10 +18,10 @@ import pytest
 from tests.support.paths import REPOSITORY
 from u3p_edge import __version__
 from u3p_edge.errors import BASE, EXTRAS, MissingPackageError, require_packages
-from u3p_edge.files.json_toml import tomllib
+from u3p_edge.files.json_toml import parse_toml
 from u3p_edge.runtime.registry import RUNTIMES
 
-PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT: dict[str, Any] = parse_toml((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OPTIONAL: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
 
@@ -34,7 +34,11 @@ def imported_modules(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.append(str(node.module))
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
-            names += [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            names += [
+                argument.value
+                for argument in node.args
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            ]
     return {name.partition(".")[0] for name in names}
 
 
