@@ -74,13 +74,10 @@ def _prose(text: str) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    lines = [f"| `{_cell(name)}` | {_plain(_cell(meaning))} |" for name, meaning in rows]
+    lines = [f"| `{' '.join(name.split())}` | {_plain(' '.join(meaning.split()))} |" for name, meaning in rows]
     return "\n".join(["| name | meaning |", "| --- | --- |", *lines])
 
 
 def _plain(text: str) -> str:
-    return text.replace("<", "&lt;").replace("[", "\\[")
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """Return a sentence in Markdown: what is not between backticks is plain text."""
+    return re.sub(r"(`[^`]*`)|([*\[|])|<", lambda match: match[1] or (f"\\{match[2]}" if match[2] else "&lt;"), text)

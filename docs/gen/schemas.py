@@ -36,10 +36,6 @@ def held_classes(cls: type) -> tuple[type, ...]:
     return tuple(classes)
 
 
-def _is_new(part: type, classes: list[type]) -> bool:
-    return dataclasses.is_dataclass(part) and part not in classes
-
-
 def meanings(cls: type) -> dict[str, str]:
     """Return the meaning of each field by the `Args:` section of the class's docstring; "a, b: text" is of both."""
     section = re.search(r"^Args:\n((?: +.*\n?|\n)+)", inspect.cleandoc(cls.__doc__ or ""), re.MULTILINE)
@@ -67,6 +63,10 @@ def _section(cls: type) -> str:
     return "\n".join([f"**{cls.__name__}**: {summary}", "", *header, *rows])
 
 
+def _is_new(part: type, classes: list[type]) -> bool:
+    return dataclasses.is_dataclass(part) and part not in classes
+
+
 def _parts(hint: Any) -> Iterator[Any]:
     yield hint
     for part in get_args(hint):
@@ -89,14 +89,15 @@ def _type_name(hint: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Return a sentence in Markdown: what is not between backticks is plain text."""
+    return re.sub(r"(`[^`]*`)|([*\[|])|<", lambda match: match[1] or (f"\\{match[2]}" if match[2] else "&lt;"), text)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
+    if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
+    elif field.default is not dataclasses.MISSING:
+        value = field.default
     else:
         return "required"
     if dataclasses.is_dataclass(value):
