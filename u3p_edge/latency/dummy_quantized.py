@@ -30,7 +30,7 @@ def make_dummy_quantized(graph: Graph) -> Quantized:
     fused = context(graph, None).fused
     tensors: dict[str, Quantization] = {}
     for node in graph.nodes:
-        tensors[node.name] = tensors[node.inputs[0]] if node.kind.keeps_scale else _own_scale(node)
+        tensors[node.name] = tensors[node.inputs[0]] if node.kind.keeps_scale else _fixed_scale(node)
     drawn = _kernels(graph)
     scales = {n.name: np.full(out_channels(n), KERNEL_SCALE, np.float32) for n in graph.nodes if "kernel" in n.weights}
     nodes = tuple(replace(node, weights=_integers(node, drawn)) for node in graph.nodes)
@@ -38,7 +38,7 @@ def make_dummy_quantized(graph: Graph) -> Quantized:
     return Quantized(replace(graph, nodes=nodes), Scheme(kept, scales))
 
 
-def _own_scale(node: Node) -> Quantization:
+def _fixed_scale(node: Node) -> Quantization:
     fixed = FUNCTIONS[function(node)].fixed
     return PLAIN if fixed is None else Quantization(*fixed)
 
@@ -49,7 +49,7 @@ def _kernels(graph: Graph) -> Mapping[int, npt.NDArray[np.int8]]:
     kernels = {id(node.weights["kernel"]): node.weights["kernel"].shape for node in graph.nodes if "kernel" in node.weights}
     drawn = {key: rng.integers(-127, 128, shape, np.int8) for key, shape in kernels.items()}
     for array in drawn.values():
-        array.flags.writeable = False  # otherwise every node would keep its own copy
+        array.flags.writeable = False  # otherwise every node would keep a copy of it
     return drawn
 
 

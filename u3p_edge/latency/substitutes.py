@@ -13,8 +13,6 @@ from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS
 
-_TWO = 2
-
 
 def make_timeable(graph: Graph) -> Graph:
     """Return the graph with each op that has no TFLite operator replaced by one with the same maps and about the same time.
@@ -31,7 +29,7 @@ def _make_timeable(node: Node, rank: int) -> Sequence[Node]:
     if node.op == "dense" and name not in ("linear", "relu"):
         logits = replace(node, name=f"{node.name}/logits", attrs={**node.attrs, "activation": "linear"})
         return [logits, *_make_timeable(Node(node.name, "activation", (logits.name,), {"function": name}), rank)]
-    if node.kind.merges and (len(node.inputs) > _TWO or node.op == "average"):
+    if node.kind.merges and (len(node.inputs) > 2 or node.op == "average"):
         return _pairs(node, "add" if node.op == "average" else node.op)
     if node.op in ("layer_norm", "rescale") or (node.op == "activation" and name != "linear" and not FUNCTIONS[name].tflite):
         return [Node(node.name, "activation", node.inputs, {"function": "sigmoid"})]
@@ -50,7 +48,7 @@ def _is_known_relu(node: Node) -> bool:
 
 
 def _pairs(node: Node, op: str) -> Sequence[Node]:
-    """Split a merge of several maps into merges of two: in int8 a partial result needs a scale, and so a node of its own."""
+    """Split a merge of several maps into merges of two: in int8 a partial result needs a scale, and so a node."""
     first, *rest = node.inputs
     names = [*(f"{node.name}/{count}" for count in range(1, len(rest))), node.name]
     lefts = [first, *names[:-1]]

@@ -6,7 +6,7 @@ case. The key is a text: op, height and width of the input, kernel, and attribut
 with a kernel between them, else one axis, the channels of all that is read. Nodes that compute nothing (inputs, identities,
 fused ReLUs) are not layers.
 
-An op that only moves data and has no key of its own here has the key "moves". Its axis is half the number of elements that it
+Any other op that only moves data has the key "moves". Its axis is half the number of elements that it
 reads and writes.
 """
 
@@ -54,13 +54,13 @@ class TimedLayer:
 
 def list_layers(graph: Graph) -> tuple[TimedLayer, ...]:
     """List a folded graph's layers, in its order. Raises ModelError for a node without TFLite form, or as `shapes` does."""
-    at = context(graph, None)
-    free = {*at.alias, *at.fused.values()}
-    return tuple(_layer(at, node) for node in graph.nodes if node.op != "input" and node.name not in free)
+    lowered = context(graph, None)
+    free = {*lowered.alias, *lowered.fused.values()}
+    return tuple(_layer(lowered, node) for node in graph.nodes if node.op != "input" and node.name not in free)
 
 
 def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) -> Graph:
-    """Return one layer of a graph as a network of its own, with other channels and dummy weights.
+    """Return one layer of a graph as a separate network, with other channels and dummy weights.
 
     Args:
         graph: the graph that contains the layer.
@@ -69,10 +69,10 @@ def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) ->
     """
     if layer.key == MOVES:
         return _copy(inputs)
-    at, node = context(graph, None), graph[layer.node]
-    shapes = [at.shapes[name] for name in node.inputs]
+    node = graph[layer.node]
+    shapes = [graph.shapes[name] for name in node.inputs]
     wide = _channels(node, shapes, inputs)
-    names = tuple(f"x{place}" for place in range(len(shapes)))
+    names = tuple(f"x{index}" for index in range(len(shapes)))
     given = [Node(name, "input", (), {"shape": (1, *s[1:-1], c)}) for name, s, c in zip(names, shapes, wide, strict=True)]
     made = replace(node, name="y", inputs=names, weights=make_dummy_weights(node, wide[0], outputs))
     return Graph((*given, made), names, ("y",))
@@ -95,11 +95,11 @@ def joins_channels(node: Node, shape: Shape) -> bool:
     return node.op == "concat" and node.attrs["axis"] % len(shape) == len(shape) - 1
 
 
-def _layer(at: Context, node: Node) -> TimedLayer:
+def _layer(lowered: Context, node: Node) -> TimedLayer:
     if lowering_of(node) is None:
         mend = "Fold the graph first." if node.op == "batch_norm" else ""
-        raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form whose time could be told", mend=mend)
-    shapes, given = [at.shapes[name] for name in node.inputs], at.shapes[node.name]
+        raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form that could be timed", mend=mend)
+    shapes, given = [lowered.shapes[name] for name in node.inputs], lowered.shapes[node.name]
     if node.op in KERNELS:
         return TimedLayer(node.name, _key(node, shapes, given), shapes[0][-1], given[-1])
     if node.kind.merges:
@@ -121,18 +121,18 @@ def _has_one_axis(node: Node) -> bool:
 def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
     # The number of maps that a concatenation joins hardly matters next to their total size, and pruning may remove one.
     sizes = shapes[:1] if joins_channels(node, given) else shapes
-    told = [node.op, _sizes(sizes, given, node.kind.merges)]
+    words = [node.op, _sizes(sizes, given, node.kind.merges)]
     if "kernel" in node.weights and node.op != "dense":
-        told.append(f"kernel={_text(node.weights['kernel'].shape[:2])}")
+        words.append(f"kernel={_text(node.weights['kernel'].shape[:2])}")
     if node.op == "depthwise_conv":
-        told.append(f"multiplier={node.weights['kernel'].shape[3]}")
+        words.append(f"multiplier={node.weights['kernel'].shape[3]}")
     usual = node.kind.attrs
     for name, value in node.attrs.items():
         clamps = name == "activation" and value in ("linear", "relu")
         axis = name == "axis" and value % len(given) == len(given) - 1
         if name != KERAS and value != usual[name] and not clamps and not axis:
-            told.append(f"{name}={_text(value)}")
-    return " ".join(told)
+            words.append(f"{name}={_text(value)}")
+    return " ".join(words)
 
 
 def _sizes(shapes: Sequence[Shape], given: Shape, merged: bool) -> str:
@@ -153,7 +153,7 @@ def _channels(node: Node, shapes: Sequence[Shape], inputs: int) -> list[int]:
     """Return the channels of each operand of a node that is timed alone."""
     if joins_channels(node, shapes[0]):
         whole = max(inputs, len(shapes))
-        return [whole * (place + 1) // len(shapes) - whole * place // len(shapes) for place in range(len(shapes))]
+        return [whole * (i + 1) // len(shapes) - whole * i // len(shapes) for i in range(len(shapes))]
     if node.kind.merges:
         return [1 if shape[-1] == 1 != max(s[-1] for s in shapes) else inputs for shape in shapes]
     groups = node.attrs.get("groups", 1)
