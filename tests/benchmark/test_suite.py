@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import Zoo, picture, truth
+from u3p_edge.benchmark.references import short_names
 from u3p_edge.benchmark.result_file import read_result, save_result
-from u3p_edge.benchmark.suite import EvaluationData, Settings, measure, short_names
+from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.data.fit_notes import Original
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
