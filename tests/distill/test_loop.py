@@ -15,11 +15,13 @@ from tests.support.recorded_progress import RecordedProgress
 from tests.support.tiny_run import discs, tiny_recipe
 from u3p_edge.artifact import sha256_of
 from u3p_edge.data.augment import Augmentation
+from u3p_edge.distill.decoder import decoder_maps
 from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, FinetuneResult, finetune, teacher_probabilities
 from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.ir import rename
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.unet3plus import build
 from u3p_edge.prune.apply import apply_plan
@@ -179,14 +181,32 @@ def test_a_loss_that_is_not_finite_stops_the_run(student: tf_keras.Model, soft: 
 
 
 def test_a_folded_network_learns_its_teachers_maps(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
-    """Without batch normalisation; its decoder's maps are still the plain layers' where the fold leaves them alone."""
+    """Without batch normalisation; its decoder's maps are those of convolutions that a ReLU was fused into."""
     student = to_keras(fold_batch_norm(from_keras(half(teacher))))
-    found = finetune(student, TRAIN, soft, FinetuneConfig(epochs=2, batch_size=4), validate=dice, folder=tmp_path)
-    assert found.losses[1] < found.losses[0]
-    with pytest.raises(ConfigError, match=r"dec1_fuse_relu.*in common"):
-        finetune(
-            student, TRAIN, soft, FinetuneConfig(1, features=1.0), validate=dice, folder=tmp_path / "maps", teacher=teacher
-        )
+    looking = FinetuneConfig(epochs=2, batch_size=4, features=1.0)
+    tuned = finetune(student, TRAIN, soft, looking, validate=dice, folder=tmp_path, teacher=teacher)
+    assert tuned.losses[1] < tuned.losses[0]
+
+
+def test_a_decoder_is_known_by_what_it_joins(teacher: tf_keras.Model) -> None:
+    sizes = [(32, 32), (16, 16), (8, 8), (4, 4)]
+    graph = from_keras(teacher)
+    expected = {size: f"dec{level}_fuse_relu" for level, size in enumerate(sizes, start=1)}
+    assert decoder_maps(graph) == expected
+    assert list(decoder_maps(graph)) == sizes, "the largest first"
+    renamed = rename(graph, {name: f"layer_{i}" for i, name in enumerate(expected.values())})
+    assert list(decoder_maps(renamed).values()) == [f"layer_{i}" for i in range(4)]
+    assert list(decoder_maps(fold_batch_norm(graph)).values()) == [f"dec{level}_fuse_conv" for level in range(1, 5)]
+
+
+def test_networks_without_a_decoder_map_in_common_are_refused(
+    student: tf_keras.Model, soft: np.ndarray, tmp_path: Path
+) -> None:
+    image = tf_keras.Input((32, 32, 1))
+    flat = tf_keras.Model(image, tf_keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(image))
+    looking = FinetuneConfig(1, features=1.0)
+    with pytest.raises(ConfigError, match="no map of one size in common"):
+        finetune(student, TRAIN, soft, looking, validate=never, folder=tmp_path, teacher=flat)
 
 
 def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
@@ -208,7 +228,7 @@ def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray,
         with pytest.raises(error, match=match):
             finetune(options.get("model", student), arrays, masks, CONFIG, validate=never, folder=tmp_path)  # type: ignore[arg-type]
 
-    refused(DataError, "soft masks must be floating .*they are none", masks=None)
+    refused(DataError, "teacher probabilities must be floating .*they are none", masks=None)
     refused(DataError, "they are float16", masks=soft[:, :16])
     refused(DataError, "up to 3", dataclasses.replace(TRAIN, labels=TRAIN.labels * 3))
     refused(DataError, "wants images", dataclasses.replace(TRAIN, images=TRAIN.images[:, :16]))

@@ -19,7 +19,8 @@ from u3p_edge.artifact import read_manifest, sha256_of
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.models.store import load_model
 from u3p_edge.training.checkpoint import RESUME, load_checkpoint
-from u3p_edge.training.loop import TrainResult, keep, train
+from u3p_edge.training.epoch import keep_gate
+from u3p_edge.training.loop import TrainResult, train
 from u3p_edge.training.prepare import TrainData
 from u3p_edge.training.recipe import read_train_recipe
 from u3p_edge.training.state import EpochRecord, RunState
@@ -165,12 +166,12 @@ def test_a_gate_that_overfits_gets_its_best_weights_back_for_good() -> None:
         return state.after(EpochRecord(number, 0.1, 1, 1, (1, 1), 0.1, loss, 0.5, gate_trained=state.gate_live))
 
     state = after(state, 0.5)
-    kept = keep(trainer, state, {})
+    gate = keep_gate(trainer, state, {})
     best = [v.numpy() for v in trainer.model.get_layer(GATE).weights]
     for variable in trainer.model.get_layer(GATE).weights:
         variable.assign_add(variable * 0 + 1)
     state = after(state, 0.6)
-    keep(trainer, state, kept)
+    keep_gate(trainer, state, gate)
     assert not state.gate_live
     for variable, array in zip(trainer.model.get_layer(GATE).weights, best, strict=True):
         np.testing.assert_array_equal(variable.numpy(), array)

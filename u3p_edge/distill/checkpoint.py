@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from u3p_edge.errors import CheckpointError
 from u3p_edge.graph.ir import Graph
+from u3p_edge.optim.fit import History
 from u3p_edge.training.checkpoint import Tensors, read_tensors, write_tensors
 
 CHECKPOINT = "recover.safetensors"
@@ -25,44 +26,32 @@ _MEND = "Delete it, or give another folder."
 
 
 @dataclass(frozen=True)
-class State:
-    """A run after its last finished epoch.
+class Saved:
+    """A fine-tuning run after its last finished epoch.
 
     Args:
-        key: hash of everything that decides the run.
-        losses: of each epoch.
-        scores: before training and after each epoch; -inf for one that is not a number.
+        history: its losses and scores.
+        weights, moments: of the student and of its optimizer, by name.
+        best: the student's weights after the best epoch.
     """
 
-    key: str
-    losses: tuple[float, ...]
-    scores: tuple[float, ...]
-
-    @property
-    def epoch(self) -> int:
-        """Number of finished epochs."""
-        return len(self.losses)
-
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch with the highest score; 0 is before training."""
-        return self.scores.index(max(self.scores))
-
-    def after(self, loss: float, score: float) -> State:
-        """Return the state one epoch later."""
-        return State(self.key, (*self.losses, loss), (*self.scores, score))
+    history: History
+    weights: Tensors
+    moments: Tensors
+    best: Tensors
 
 
-def save_state(folder: Path, state: State, parts: dict[str, Tensors]) -> None:
-    """Write state and tensors, those of each part as "PART/NAME", whole or not at all. Raises ArtifactError."""
-    tensors = {f"{part}/{name}": array for part, own in parts.items() for name, array in own.items()}
+def save_state(folder: Path, key: str, saved: Saved) -> None:
+    """Write a run's state whole or not at all; `key` is from `state_key`. Raises ArtifactError."""
+    parts = {"model": saved.weights, "adam": saved.moments, "best": saved.best}
+    tensors = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
     # JSON has no infinity.
-    scores = [score if math.isfinite(score) else None for score in state.scores]
-    write_tensors(folder / CHECKPOINT, tensors, {"key": state.key, "losses": state.losses, "scores": scores})
+    scores = [score if math.isfinite(score) else None for score in saved.history.scores]
+    write_tensors(folder / CHECKPOINT, tensors, {"key": key, "losses": saved.history.losses, "scores": scores})
 
 
-def load_state(folder: Path, key: str) -> tuple[State, dict[str, Tensors]] | None:
-    """Return what `save_state` wrote last for the run with that key; None where there is nothing.
+def load_state(folder: Path, key: str, epochs: int) -> Saved | None:
+    """Return what `save_state` wrote last for the run of `epochs` epochs with that key; None where there is nothing.
 
     Raises:
         CheckpointError: the file is of another run, or damaged.
@@ -73,12 +62,12 @@ def load_state(folder: Path, key: str) -> tuple[State, dict[str, Tensors]] | Non
     tensors, stored = read_tensors(path, _MEND)
     if not isinstance(stored, dict) or stored.get("key") != key:
         raise CheckpointError(f"{path} is of a run with other settings, images, masks or weights", mend=_MEND)
-    parts: dict[str, dict[str, npt.NDArray[Any]]] = {}
-    for name, array in tensors.items():
-        part, _, own = name.partition("/")
-        parts.setdefault(part, {})[own] = array
+
+    def part(name: str) -> Tensors:
+        return {key.removeprefix(f"{name}/"): array for key, array in tensors.items() if key.startswith(f"{name}/")}
+
     scores = tuple(-math.inf if score is None else score for score in stored["scores"])
-    return State(key, tuple(stored["losses"]), scores), dict(parts)
+    return Saved(History(epochs, scores, tuple(stored["losses"])), part("model"), part("adam"), part("best"))
 
 
 def state_key(settings: Any, graph: Graph, arrays: Iterable[npt.NDArray[Any]]) -> str:

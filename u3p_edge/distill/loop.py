@@ -14,7 +14,6 @@ A gate is a part of the inference graph, so the probabilities are the gated ones
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,23 +25,24 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.data.load import Arrays
-from u3p_edge.distill.checkpoint import CHECKPOINT, State, load_state, save_state, state_key
+from u3p_edge.distill.checkpoint import CHECKPOINT, Saved, load_state, save_state, state_key
 from u3p_edge.distill.student import FinetuneConfig, Student, assign
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import ranked
+from u3p_edge.optim.fit import History, fit
+from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import soft_batches, steps_per_epoch
-from u3p_edge.training.schedule import learning_rate
 
 __all__ = ["CHECKPOINT", "FinetuneConfig", "FinetuneResult", "finetune", "teacher_probabilities"]
 
 TEACHER_BATCH = 8
 """Images that the teacher sees at a time."""
 
-_Found = tuple[State, dict[str, Tensors]]
+_Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class _Run:
     graph: Graph
     arrays: Arrays
     soft: npt.NDArray[Any]
-    recovery: FinetuneConfig
+    config: FinetuneConfig
     validate: Callable[[tf_keras.Model], float]
     folder: Path
     key: str
@@ -103,7 +103,7 @@ def finetune(
     student: tf_keras.Model,
     arrays: Arrays,
     soft: npt.NDArray[Any] | None,
-    recovery: FinetuneConfig,
+    config: FinetuneConfig,
     *,
     validate: Callable[[tf_keras.Model], float],
     folder: Path,
@@ -119,12 +119,12 @@ def finetune(
         student: functional inference graph, one input [N, H, W, C], one output of probabilities [N, H, W, K] (K = 1 a sigmoid,
             else a softmax), batch normalisation and gate inside it or not; not changed.
         arrays: training images and labels.
-        soft: floating [N, H, W, K], from `teacher_probabilities`; None where `recovery.distillation` is 0.
-        recovery: the options of fine-tuning.
+        soft: floating [N, H, W, K], from `teacher_probabilities`; None where `config.distillation` is 0.
+        config: the options of fine-tuning.
         validate: score of a model on the validation split, larger is better; called before training and after every epoch.
         folder: of this run alone.
         progress: shows the steps.
-        teacher: needed where `recovery.features` is above 0, with the same input.
+        teacher: needed where `config.features` is above 0, with the same input.
 
     Raises:
         ModelError: a student of another form, one with a layer that draws at random, or a loss that is not finite.
@@ -132,61 +132,52 @@ def finetune(
         ArtifactError: `folder` holds another run, or cannot be read or written.
     """
     graph = _graph(student)
-    masks = _checked(student, arrays, soft, recovery)
-    asked = teacher.get_weights() if recovery.features and teacher is not None else []
-    key = state_key(recovery, graph, (arrays.images, arrays.labels, masks, *asked))
-    run = _Run(graph, arrays, masks, recovery, validate, folder, key)
-    found = load_state(folder, key)
-    if found is None or found[0].epoch < recovery.epochs:
-        found = _train(run, Student(graph, recovery, teacher), found, progress)
-    state, parts = found
-    model = to_keras(graph)
-    assign(model, parts["best"])
-    return FinetuneResult(model, state.losses, state.scores, state.best_epoch)
-
-
-def _train(run: _Run, student: Student, found: _Found | None, progress: Progress) -> _Found:
-    """Train all epochs that are left."""
-    if found is None:
-        state = State(run.key, (), (ranked(float(run.validate(student.model))),))
-        parts = _kept(run, student, state, {})
+    masks = _checked(student, arrays, soft, config)
+    teacher_weights = teacher.get_weights() if config.features and teacher is not None else []
+    key = state_key(config, graph, (arrays.images, arrays.labels, masks, *teacher_weights))
+    run = _Run(graph, arrays, masks, config, validate, folder, key)
+    saved = load_state(folder, key, config.epochs)
+    if saved is not None and saved.history.finished:
+        history, best = saved.history, saved.best
     else:
-        state, parts = found
-        student.restore(parts["model"], parts["adam"])
-    epochs, steps = run.recovery.epochs, steps_per_epoch(len(run.arrays.images), run.recovery.batch_size)
-    step = progress("Fine-tune by distillation", (epochs - state.epoch) * steps)
-    while state.epoch < epochs:
-        loss = _epoch(run, student, state.epoch + 1, steps, step)
-        state = state.after(loss, ranked(float(run.validate(student.model))))
-        parts = _kept(run, student, state, parts)
-    return state, parts
+        history, best = _train(run, Student(graph, config, teacher), saved, progress)
+    model = to_keras(graph)
+    assign(model, best)
+    return FinetuneResult(model, history.losses, history.scores, history.best_epoch)
 
 
-def _kept(run: _Run, student: Student, state: State, before: dict[str, Tensors]) -> dict[str, Tensors]:
-    """Save all tensors of a run after an epoch, and return them."""
-    weights = student.weights()
-    best = weights if state.best_epoch == state.epoch else before["best"]
-    parts = {"model": weights, "adam": student.moments(), "best": best}
-    save_state(run.folder, state, parts)
-    return parts
+def _train(run: _Run, student: Student, saved: Saved | None, progress: Progress) -> tuple[History, Tensors]:
+    """Train all epochs that are left; return the history and the best weights."""
+    config, steps = run.config, steps_per_epoch(len(run.arrays.images), run.config.batch_size)
 
+    def save(history: History, best: Tensors) -> None:
+        save_state(run.folder, run.key, Saved(history, student.weights(), student.moments(), best))
 
-def _epoch(run: _Run, student: Student, epoch: int, steps: int, step: Step) -> float:
-    """Train one epoch (from 1); return its mean loss."""
-    recovery, losses = run.recovery, []
-    warmup = round(recovery.warmup * steps)
-    batches = soft_batches(run.arrays, run.soft, recovery.augmentation, recovery.batch_size, recovery.seed, epoch)
-    for number, (images, labels, soft) in enumerate(batches, start=(epoch - 1) * steps):
-        rate = learning_rate(number, recovery.epochs * steps, warmup, recovery.learning_rate)
-        loss = student.step(images, labels, soft, rate, number)
-        if not math.isfinite(loss):
-            raise ModelError(
-                f"the loss of fine-tuning is not finite at epoch {epoch}, step {number % steps + 1}",
-                mend=f"Use a learning_rate below {recovery.learning_rate:g}.",
-            )
-        losses.append(loss)
-        step()
-    return float(np.mean(losses))
+    def step(_history: History, batch: _Batch, rate: float, number: int) -> float:
+        return student.train_step(*batch, rate, number)
+
+    if saved is None:
+        history, best = History(config.epochs, (ranked(float(run.validate(student.model))),)), student.weights()
+        save(history, best)
+    else:
+        history, best = saved.history, saved.best
+        student.restore(saved.weights, saved.moments)
+    show = progress("Fine-tune by distillation", (config.epochs - history.epoch) * steps)
+    return fit(
+        history,
+        best,
+        batches=lambda history: soft_batches(
+            run.arrays, run.soft, config.augmentation, config.batch_size, config.seed, history.epoch + 1
+        ),
+        steps=steps,
+        rate=lambda step: learning_rate(step, config.epochs * steps, round(config.warmup * steps), config.learning_rate),
+        step=step,
+        validate=lambda history, epoch: history.after(epoch.loss, run.validate(student.model)),
+        keep_best=student.weights,
+        save=save,
+        progress=lambda _epoch, _step, _loss: show(),
+        mend=f"Fine-tune with a learning_rate below {config.learning_rate:g}.",
+    )
 
 
 def _graph(student: tf_keras.Model) -> Graph:
@@ -211,7 +202,7 @@ def _check_images(model: tf_keras.Model, images: npt.NDArray[np.float32]) -> Non
 
 
 def _checked(
-    student: tf_keras.Model, arrays: Arrays, soft: npt.NDArray[Any] | None, recovery: FinetuneConfig
+    student: tf_keras.Model, arrays: Arrays, soft: npt.NDArray[Any] | None, config: FinetuneConfig
 ) -> npt.NDArray[Any]:
     """Check that the arguments fit; return the teacher probabilities, with no channel where they have no weight."""
     _check_images(student, arrays.images)
@@ -221,11 +212,12 @@ def _checked(
             f"the labels {arrays.labels.shape}, up to {arrays.labels.max()}, do not fit images {arrays.images.shape} and "
             f"a mask of {channels} channels"
         )
-    if not recovery.distillation:
+    if not config.distillation:
         return np.zeros((*size, 0), np.float16)
     if soft is None or soft.shape != (*size, channels) or not np.issubdtype(soft.dtype, np.floating):
         given = "none" if soft is None else f"{soft.dtype} {soft.shape}"
         raise DataError(
-            f"soft masks must be floating {(*size, channels)}, and they are {given}", mend="Make them by soft_masks."
+            f"the teacher probabilities must be floating {(*size, channels)}, and they are {given}",
+            mend="Make them by teacher_probabilities.",
         )
     return soft

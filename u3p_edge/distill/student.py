@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 import tf_keras
 
 from u3p_edge.data.augment import Augmentation
+from u3p_edge.distill.decoder import decoder_maps
 from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ConfigError
-from u3p_edge.graph.ir import Graph
-from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.graph.ir import Graph, subgraph
+from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.truth import counting_pixels
-from u3p_edge.training.adam import Adam
+from u3p_edge.optim.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import dice_cross_entropy
-
-DECODERS = tuple(f"dec{scale}_fuse_relu" for scale in (1, 2, 3, 4))
-"""Layers whose maps are compared, where student and teacher both have them."""
 
 MOMENTUM = 0.9
 """The highest momentum of batch normalisation's moving averages in fine-tuning: after some ten steps they must describe the
@@ -39,7 +36,7 @@ class FinetuneConfig:
         distillation: weight of the loss on the teacher probabilities, beside the labels' loss; 0 for none.
         features: weight of the loss on its decoder's attention maps; 0 for none. With it, the teacher runs at every step.
         augmentation: of training images; None for none.
-        weight_decay: of kernels (see `u3p_edge.training.adam.Adam`).
+        weight_decay: of kernels (see `u3p_edge.optim.adam.Adam`).
         seed: of order and augmentation.
 
     Raises:
@@ -71,36 +68,39 @@ class Student:
 
     Args:
         graph: one input, one output of probabilities.
-        recovery: the options of fine-tuning.
+        config: the options of fine-tuning.
         teacher: needed only for features.
 
     Raises:
-        ConfigError: features are asked for without a teacher, or for networks without a decoder map in common.
+        ConfigError: features are asked for without a teacher, or for networks whose decoders have no map of one size in common.
     """
 
-    def __init__(self, graph: Graph, recovery: FinetuneConfig, teacher: tf_keras.Model | None) -> None:
+    def __init__(self, graph: Graph, config: FinetuneConfig, teacher: tf_keras.Model | None) -> None:
         self.model = to_keras(graph)
         for layer in self.model.layers:
             if isinstance(layer, tf_keras.layers.BatchNormalization):
                 layer.momentum = min(layer.momentum, MOMENTUM)
-        self._recovery = recovery
-        names = _shared(self.model, teacher) if recovery.features else ()
-        self._maps = tf_keras.Model(self.model.input, [self.model.output, *_outputs(self.model, names)])
-        self._teacher = tf_keras.Model(teacher.input, _outputs(teacher, names)) if names and teacher is not None else None
+        self._config = config
+        names: tuple[str, ...] = ()
+        self._teacher: tf_keras.Model | None = None
+        if config.features:
+            names, self._teacher = _compared(graph, teacher)
+        maps = [self.model.get_layer(name).output for name in names]
+        self._maps = tf_keras.Model(self.model.input, [self.model.output, *maps])
         self._variables = self.model.trainable_variables
-        self._adam = Adam(self._variables, recovery.weight_decay)
+        self._adam = Adam(self._variables, config.weight_decay)
         # The batch's size is left open, or the last bits could differ from run to run: see `u3p_edge.training.trainer`.
         (_, height, width, channels), classes = self.model.input_shape, self.model.output_shape[-1]
         signature = (
             tf.TensorSpec((None, height, width, channels)),
             tf.TensorSpec((None, height, width), tf.uint8),
-            tf.TensorSpec((None, height, width, classes if recovery.distillation else 0)),
+            tf.TensorSpec((None, height, width, classes if config.distillation else 0)),
             tf.TensorSpec(()),
             tf.TensorSpec((), tf.int64),
         )
         self._step = tf.function(self._train_step, input_signature=signature)
 
-    def step(self, images: tf.Tensor, labels: tf.Tensor, soft: tf.Tensor, rate: float, step: int) -> float:
+    def train_step(self, images: tf.Tensor, labels: tf.Tensor, soft: tf.Tensor, rate: float, step: int) -> float:
         """Take one step of gradient descent; return the loss, mean over the images.
 
         Args:
@@ -116,10 +116,10 @@ class Student:
             predicted, *ours = tf.nest.flatten(self._maps(images, training=True))
             truth = one_hot(labels, predicted.shape[-1])
             losses = dice_cross_entropy(truth, predicted)
-            if self._recovery.distillation:
-                losses += self._recovery.distillation * divergence(soft, predicted, counting_pixels(truth))
-            for own, other in zip(ours, theirs, strict=True):
-                losses += self._recovery.features / len(ours) * attention_distance(own, other)
+            if self._config.distillation:
+                losses += self._config.distillation * divergence(soft, predicted, counting_pixels(truth))
+            for one, other in zip(ours, theirs, strict=True):
+                losses += self._config.features / len(ours) * attention_distance(one, other)
             loss = tf.reduce_mean(losses)
         self._adam.apply(tape.gradient(loss, self._variables), self._variables, rate, step)
         return loss
@@ -148,19 +148,16 @@ def assign(model: tf_keras.Model, weights: Tensors) -> None:
         variable.assign(weights[variable.name])
 
 
-def _shared(student: tf_keras.Model, teacher: tf_keras.Model | None) -> tuple[str, ...]:
-    """Return the decoder layers that both have."""
+def _compared(graph: Graph, teacher: tf_keras.Model | None) -> tuple[tuple[str, ...], tf_keras.Model]:
+    """Return the student's decoder maps of the sizes that both networks have, and the teacher up to its maps of these sizes."""
     if teacher is None:
         raise ConfigError("the decoder's maps are to be taught, and there is no teacher", mend="Give it, or set features to 0.")
-    names = {layer.name for layer in student.layers} & {layer.name for layer in teacher.layers}
-    found = tuple(name for name in DECODERS if name in names)
-    if not found:
+    teacher_graph = from_keras(teacher)
+    ours, theirs = decoder_maps(graph), decoder_maps(teacher_graph)
+    sizes = [size for size in ours if size in theirs]
+    if not sizes:
         raise ConfigError(
-            f"student and teacher have none of the layers {', '.join(DECODERS)} in common, whose maps are to be taught",
+            "the decoders of student and teacher have no map of one size in common, and such maps are to be taught",
             mend="Set features to 0.",
         )
-    return found
-
-
-def _outputs(model: tf_keras.Model, names: Sequence[str]) -> list[tf.Tensor]:
-    return [model.get_layer(name).output for name in names]
+    return tuple(ours[size] for size in sizes), to_keras(subgraph(teacher_graph, [theirs[size] for size in sizes]))

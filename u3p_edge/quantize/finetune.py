@@ -8,12 +8,16 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import ranked
 from u3p_edge.models.truth import counting_pixels
+from u3p_edge.optim.adam import Adam
+from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
+from u3p_edge.optim.schedule import learning_rate as cosine
 from u3p_edge.progress import Progress, silent
 from u3p_edge.quantize.qat import fake_quantize, settle_ranges
 
@@ -63,46 +67,52 @@ def train_qat(
     _check(images, labels, epochs, learning_rate, batch_size, distillation)
     start = fake_quantize(model, images[_spread(len(images))])
     student = start.model
-    best_score, best = ranked(float(validate(student))), student.get_weights()
     steps = math.ceil(len(images) / batch_size)
-    train_step = _train_step(student, model, loss, distillation, learning_rate, epochs * steps, keep_zeros)
-    rng = np.random.default_rng(seed)
-    step = progress("Train under fake quantization", epochs * steps)
-    for _ in range(epochs):
-        order = rng.permutation(len(images))
-        for number in range(steps):
-            batch = np.sort(order[number * batch_size : (number + 1) * batch_size])
-            # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
-            train_step(tf.constant(np.clip(images[batch], *start.input_range)), tf.constant(labels[batch]))
-            step()
+    update = _update(student, model, loss, distillation, keep_zeros)
+    show = progress("Train under fake quantization", epochs * steps)
+
+    def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
+        # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
+        clipped = np.clip(images[batch], *start.input_range)
+        return float(update(tf.constant(clipped), tf.constant(labels[batch]), tf.constant(rate), tf.constant(number, tf.int64)))
+
+    def score(history: History, epoch: TrainedEpoch) -> History:
         settle_ranges(student)
-        score = ranked(float(validate(student)))
-        if score > best_score:
-            best_score, best = score, student.get_weights()
+        return history.after(epoch.loss, validate(student))
+
+    _, best = fit(
+        History(epochs, (ranked(float(validate(student))),)),
+        student.get_weights(),
+        batches=lambda history: shuffled_batches(len(images), batch_size, seed, history.epoch + 1),
+        steps=steps,
+        rate=lambda number: cosine(number, epochs * steps, 0, learning_rate),
+        step=step,
+        validate=score,
+        keep_best=student.get_weights,
+        progress=lambda _epoch, _step, _loss: show(),
+    )
     student.set_weights(best)
     return student
 
 
-def _train_step(
+def _update(
     student: tf_keras.Model,
     teacher: tf_keras.Model,
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     distillation: float,
-    learning_rate: float,
-    steps: int,
     keep_zeros: bool,
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return one update of the student as a compiled function, from (images, labels) to the loss."""
-    schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=max(1, steps))
-    optimizer = tf_keras.optimizers.Adam(schedule)
-    optimizer.build(student.trainable_variables)
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return one update of the student as a compiled function, from (images, labels, learning rate, step) to the loss."""
+    variables = student.trainable_variables
+    adam = Adam(variables, weight_decay=0.0)
     kept = _nonzeros(student) if keep_zeros else []
     # The batch size is left open, so that one trace also serves the last, smaller batch. TensorFlow then also sums gradients of
     # several branches in a fixed order (with all shapes known it may sum them in the order in which they become ready).
     batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (student.input_shape, student.output_shape)]
+    position = [tf.TensorSpec(()), tf.TensorSpec((), tf.int64)]
 
-    @tf.function(input_signature=batch)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
-    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=batch + position)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def update(images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         soft = teacher(images, training=False) if distillation else None
         with tf.GradientTape() as tape:
             predicted = student(images, training=True)
@@ -110,13 +120,12 @@ def _train_step(
             if soft is not None:
                 squared = tf.reduce_sum(tf.math.squared_difference(predicted, soft), axis=-1)
                 value += distillation * tf.reduce_mean(squared * counting_pixels(labels)[..., 0])
-        variables = student.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        adam.apply(tape.gradient(value, variables), variables, rate, number)
         for kernel, mask in kept:
             kernel.assign(kernel * mask)
         return value
 
-    return step  # type: ignore[no-any-return]  # TensorFlow is not followed
+    return update  # type: ignore[no-any-return]  # TensorFlow is not followed
 
 
 def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +47,9 @@ from u3p_edge.graph.fold import is_convolution
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import ranked
+from u3p_edge.optim.adam import Adam
+from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
+from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, silent
 from u3p_edge.quantize.zeros import Zeros
 
@@ -133,26 +136,40 @@ def sparsify(
             f"the model {model.name!r} has no convolution that can be pruned",
             mend=f"It needs one between its first and its head with {LEAST} weights, fewer than half of them zero.",
         )
-    steps = math.ceil(len(images) / sparsity.batch_size)
-    schedule, settled = _schedule(sparsity, sparsity.epochs * steps)
+    epochs, steps = sparsity.epochs, math.ceil(len(images) / sparsity.batch_size)
+    schedule, complete = _schedule(sparsity, epochs * steps)
     wrapped = _wrapped(graph, names, schedule, sparsity)
     plain = _tfmot.strip_pruning(wrapped)  # shares its weights
     callback = _tfmot.UpdatePruningStep()
     callback.set_model(wrapped)
     callback.on_train_begin()
     dense = wrapped.get_weights()
-    _prune_now(wrapped, settled)
-    best_score, best = ranked(float(validate(plain))), _weights(plain, names)
+    _prune_now(wrapped, complete)
+    untrained, best = History(epochs, (ranked(float(validate(plain))),)), _weights(plain, names)
     wrapped.set_weights(dense)
-    train_step = _train_step(wrapped, loss, sparsity.learning_rate, sparsity.epochs * steps)
-    step = progress("Train with zeros", sparsity.epochs * steps)
-    for epoch, batches in enumerate(_epochs(len(images), sparsity)):
-        for batch in batches:
-            train_step(tf.constant(images[batch]), tf.constant(labels[batch]))
-            step()
-        callback.on_epoch_end(epoch)
-        if (epoch + 1) * steps >= settled and (score := float(validate(plain))) > best_score:
-            best_score, best = score, _weights(plain, names)
+    update = _update(wrapped, loss)
+    show = progress("Train with zeros", epochs * steps)
+
+    def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
+        position = tf.constant(rate), tf.constant(number, tf.int64)
+        return float(update(tf.constant(images[batch]), tf.constant(labels[batch]), *position))
+
+    def score(history: History, epoch: TrainedEpoch) -> History:
+        callback.on_epoch_end(history.epoch)
+        whole = (history.epoch + 1) * steps >= complete
+        return history.after(epoch.loss, validate(plain) if whole else -math.inf)
+
+    _, best = fit(
+        untrained,
+        best,
+        batches=lambda history: shuffled_batches(len(images), sparsity.batch_size, sparsity.seed, history.epoch + 1),
+        steps=steps,
+        rate=lambda number: learning_rate(number, epochs * steps, 0, sparsity.learning_rate),
+        step=step,
+        validate=score,
+        keep_best=lambda: _weights(plain, names),
+        progress=lambda _epoch, _step, _loss: show(),
+    )
     return to_keras(replace(graph, nodes=tuple(_with_weights(node, best) for node in graph.nodes)))
 
 
@@ -227,36 +244,28 @@ def _prune_now(wrapped: tf_keras.Model, step: int) -> None:
             layer.pruning_obj.weight_mask_op()
 
 
-def _train_step(
-    wrapped: tf_keras.Model, loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], learning_rate: float, steps: int
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return one update as a compiled function.
+def _update(
+    wrapped: tf_keras.Model, loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return one update as a compiled function, from (images, labels, learning rate, step) to the loss.
 
     The wrappers count the step, grow their masks and apply them in the forward pass. So after an update, pruned weights are one
     update away from zero, until the next update or the end of the epoch.
     """
-    optimizer = tf_keras.optimizers.Adam(tf_keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps)))
     variables = wrapped.trainable_variables
-    optimizer.build(variables)
+    adam = Adam(variables, weight_decay=0.0)
     # The batch size is left open for the last, smaller batch, as in `finetune`.
     batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (wrapped.input_shape, wrapped.output_shape)]
+    position = [tf.TensorSpec(()), tf.TensorSpec((), tf.int64)]
 
-    @tf.function(input_signature=batch)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
-    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=batch + position)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def update(images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss(labels, wrapped(images, training=True)))
-        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        adam.apply(tape.gradient(value, variables), variables, rate, number)
         return value
 
-    return step  # type: ignore[no-any-return]  # TensorFlow is not followed
-
-
-def _epochs(count: int, sparsity: Sparsity) -> Iterator[list[npt.NDArray[np.intp]]]:
-    """Yield the indices of the images of each batch, epoch by epoch."""
-    rng = np.random.default_rng(sparsity.seed)
-    for _ in range(sparsity.epochs):
-        order = rng.permutation(count)
-        yield [np.sort(order[at : at + sparsity.batch_size]) for at in range(0, count, sparsity.batch_size)]
+    return update  # type: ignore[no-any-return]  # TensorFlow is not followed
 
 
 Weights = Mapping[str, Mapping[str, npt.NDArray[np.float32]]]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from u3p_edge.artifact import Manifest, describe, write_json, write_manifest, write_text
-from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
+from u3p_edge.errors import ArtifactError, ConfigError, DataError
 from u3p_edge.models.store import save_model
+from u3p_edge.optim.fit import fit
+from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, Step, silent
 from u3p_edge.run_folder import hold
 from u3p_edge.training.checkpoint import (
@@ -27,13 +25,13 @@ from u3p_edge.training.checkpoint import (
 )
 from u3p_edge.training.dataset import steps_per_epoch, training_batches
 from u3p_edge.training.device import training_device
+from u3p_edge.training.epoch import TrainingRun, gradient_step, validate
 from u3p_edge.training.evaluate import evaluate
-from u3p_edge.training.logs import Board, optional, scores, write_history
+from u3p_edge.training.logs import Board, scores, write_history
 from u3p_edge.training.output import FILES, FORMATS, NAMES, RECIPE, SCORES, open_run
 from u3p_edge.training.prepare import TrainData
 from u3p_edge.training.recipe import TrainRecipe
-from u3p_edge.training.schedule import learning_rate
-from u3p_edge.training.state import EpochRecord, RunState
+from u3p_edge.training.state import RunState
 from u3p_edge.training.trainer import Trainer
 
 OnEpoch = Callable[[RunState], object]
@@ -117,37 +115,49 @@ def _train(
     write_text(out / RECIPE, recipe.to_toml())
     write_history(out, start.state.history, names)
     board = Board(out, start.state.history, names)
-    kept: Tensors = {name: array for name, array in start.tensors.items() if not name.startswith(("model/", "adam/"))}
-    state = start.state
-    step = _show_start(state, data, out, progress)
-    while not state.finished:
-        live = state.gate_live
-        state = state.after(_epoch(trainer, state, data, step))
-        kept = keep(trainer, state, kept)
-        save_checkpoint(out, Checkpoint(state, {**trainer.tensors(), **kept}))
+    steps = steps_per_epoch(len(data.train.images), recipe.batch_size)
+    show = _show_start(start.state, steps, out, progress)
+
+    def save(run: TrainingRun, best: Tensors) -> None:
+        state, record = run.state, run.state.history[-1]
+        tensors = {**trainer.tensors(), **_with("gate/", run.gate), **_with("best/", best)}
+        save_checkpoint(out, Checkpoint(state, tensors))
         if state.best_epoch == state.epoch:
             save_model(out, trainer.model, trainer.config, metadata)
         write_history(out, state.history, names)
-        board.add(state.history[-1])
+        board.add(record)
         on_epoch(state)
-        if live and not state.gate_live:
+        if record.gate_trained and not state.gate_live:
             progress.note("The gate has begun to overfit: it is frozen at its best; segmentation goes on.")
+
+    run, best = fit(
+        TrainingRun(start.state, _without("gate/", start.tensors)),
+        _without("best/", start.tensors),
+        batches=lambda run: training_batches(data.train, recipe.augmentation, recipe.batch_size, recipe.seed, run.epoch + 1),
+        steps=steps,
+        rate=lambda step: learning_rate(step, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate),
+        step=gradient_step(trainer),
+        validate=lambda run, epoch: validate(trainer, run, epoch, data.validation),
+        keep_best=trainer.weights,
+        save=save,
+        progress=lambda epoch, step, loss: show(f"epoch {epoch}/{recipe.epochs}  step {step}/{steps}  loss {loss:.4f}"),
+        mend=f"Start anew with --restart and an --lr below {recipe.learning_rate:g}; the best model so far is kept.",
+    )
     board.close()
-    trainer.set_weights(_without("best/", kept))
+    trainer.set_weights(best)
     save_model(out, trainer.model, trainer.config, metadata)
-    return _finish(trainer, state, data, out, manifest)
+    return _finish(trainer, run.state, data, out, manifest)
 
 
-def _show_start(state: RunState, data: TrainData, out: Path, progress: Progress) -> Step:
-    """Begin the stage of all steps that are left, and note where a run continues."""
+def _show_start(state: RunState, steps: int, out: Path, progress: Progress) -> Step:
+    """Begin the stage of all epochs that are left, of `steps` steps each, and note where a run continues."""
     recipe = state.recipe
     if state.finished:
         progress.note(f"{out} is finished; --restart trains it anew.")
     elif state.epoch:
         progress.note(f"The run continues after epoch {state.epoch} (best so far: {state.best_epoch}).")
     epochs = 0 if state.finished else recipe.epochs - state.epoch
-    steps = epochs * steps_per_epoch(len(data.train.images), recipe.batch_size)
-    return progress(f"Train on {training_device()}, {recipe.epochs} epochs at most", steps)
+    return progress(f"Train on {training_device()}, {recipe.epochs} epochs at most", epochs * steps)
 
 
 def _check(recipe: TrainRecipe, data: TrainData) -> None:
@@ -165,89 +175,42 @@ def _check(recipe: TrainRecipe, data: TrainData) -> None:
 def _open(recipe: TrainRecipe, data: TrainData, out: Path, *, restart: bool) -> tuple[Trainer, Checkpoint]:
     """Return a fresh trainer, or the one that the run folder's checkpoint describes, and that checkpoint."""
     digest = fingerprint(data.train, data.validation)
-    found = None if restart else load_checkpoint(out)
-    if found is not None:
-        check_same_run(out, found.state, recipe, digest)
+    checkpoint = None if restart else load_checkpoint(out)
+    if checkpoint is not None:
+        check_same_run(out, checkpoint.state, recipe, digest)
     trainer = Trainer(recipe)
-    if found is None:
+    if checkpoint is None:
         return trainer, Checkpoint(RunState(recipe, digest), {})
     try:
-        trainer.restore(found.tensors)
+        trainer.restore(checkpoint.tensors)
     except (KeyError, ValueError) as error:
         raise ArtifactError(
-            f"{out / RESUME} does not fit the network of its own recipe ({error})", mend="Start anew with --restart."
+            f"{out / RESUME} does not fit the network that its recipe describes ({error})", mend="Start anew with --restart."
         ) from error
-    return trainer, found
-
-
-def _epoch(trainer: Trainer, state: RunState, data: TrainData, step: Step) -> EpochRecord:
-    """Train one epoch and evaluate it."""
-    began, recipe, epoch = time.monotonic(), trainer.recipe, state.epoch + 1
-    steps = steps_per_epoch(len(data.train.images), recipe.batch_size)
-    live, losses, rate = state.gate_live, [], 0.0
-    batches = training_batches(data.train, recipe.augmentation, recipe.batch_size, recipe.seed, epoch)
-    for number, (images, labels) in enumerate(batches, start=1):
-        done = state.epoch * steps + number - 1
-        rate = learning_rate(done, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate)
-        loss, gate_loss = trainer.train_step(images, labels, rate, done, train_gate=live)
-        if not math.isfinite(loss + gate_loss):
-            raise ModelError(
-                f"the loss is not finite at epoch {epoch}, step {number}",
-                mend=f"Start anew with --restart and an --lr below {recipe.learning_rate:g}; the best model so far is kept.",
-            )
-        losses.append(loss)
-        step(f"epoch {epoch}/{recipe.epochs}  step {number}/{steps}  loss {loss:.4f}")
-    found = evaluate(trainer, data.validation)
-    return EpochRecord(
-        epoch=epoch,
-        learning_rate=rate,
-        train_loss=float(np.mean(losses)),
-        validation_loss=found.loss,
-        dice=optional(found.dice),
-        mean_dice=found.mean_dice,
-        gate_loss=found.gate_loss,
-        gate_accuracy=found.gate_accuracy,
-        gate_trained=live,
-        seconds=time.monotonic() - began,
-    )
-
-
-def keep(trainer: Trainer, state: RunState, kept: Tensors) -> Tensors:
-    """Return weights to keep after an epoch: the best network's ("best/"), and the best gate's while it is trained ("gate/").
-
-    When the gate has just overfitted, its best weights are put back first, for good.
-    """
-    if state.history[-1].gate_trained:
-        if state.gate_best_epoch == state.epoch:
-            kept = {**kept, **_with("gate/", trainer.weights(gate_only=True))}
-        if not state.gate_live:
-            trainer.set_weights(_without("gate/", kept), gate_only=True)
-    if state.best_epoch == state.epoch:
-        kept = {**kept, **_with("best/", trainer.weights())}
-    return kept
+    return trainer, checkpoint
 
 
 def score_model(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, object]:
     """Score the trainer's present weights; return what scores.json holds."""
     metadata = state.recipe.metadata()
-    found: dict[str, object] = {"best_epoch": state.best_epoch, "epochs": state.epoch}
-    for name, arrays in (("validation", data.validation), ("test", data.test)):
-        if arrays is not None:
-            found[name] = scores(evaluate(trainer, arrays), arrays, metadata)
-    return found
+    splits = {"validation": data.validation, "test": data.test}
+    by_split = {
+        name: scores(evaluate(trainer, arrays), arrays, metadata) for name, arrays in splits.items() if arrays is not None
+    }
+    return {"best_epoch": state.best_epoch, "epochs": state.epoch, **by_split}
 
 
 def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path, manifest: Manifest) -> TrainResult:
     """Score the best weights and list what the run folder holds."""
-    found = score_model(trainer, state, data)
-    write_json(out / SCORES, found)
+    run_scores = score_model(trainer, state, data)
+    write_json(out / SCORES, run_scores)
     manifest = manifest.without(FORMATS)
     for file, kind in FORMATS.items():
         manifest = manifest.with_artifact(describe(out / file, kind, parent=state.data))
     # An export into the same folder has written its own options there.
     options = manifest.recipe if manifest.key else state.recipe.to_json()
     write_manifest(out, dataclasses.replace(manifest, recipe=options))
-    return TrainResult(out, state, found)
+    return TrainResult(out, state, run_scores)
 
 
 def _drop(out: Path) -> None:

@@ -15,7 +15,7 @@ import tf_keras
 
 from u3p_edge.models import cgm
 from u3p_edge.models.unet3plus import build
-from u3p_edge.training.adam import Adam
+from u3p_edge.optim.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import by_name, presence_cross_entropy

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from u3p_edge.training.schedule import learning_rate
+from u3p_edge.optim.schedule import learning_rate
 
 
 def test_warm_up_then_half_a_cosine_wave() -> None:

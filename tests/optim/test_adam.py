@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from u3p_edge.training.adam import BETA_1, BETA_2, EPSILON, Adam
+from u3p_edge.optim.adam import BETA_1, BETA_2, EPSILON, Adam
 
 
 def test_two_steps_by_hand() -> None:

@@ -20,9 +20,14 @@ class Adam:
         variables: to be trained.
         weight_decay: relative shrinking of kernels per step, times the learning rate; biases and normalisation (rank 1) have
             none. 0 is plain Adam.
+
+    Raises:
+        ValueError: two variables have the same name.
     """
 
     def __init__(self, variables: Sequence[tf.Variable], weight_decay: float) -> None:
+        if len({v.name for v in variables}) != len(variables):
+            raise ValueError("two variables have the same name")
         self.weight_decay = weight_decay
         self.moments = {
             name: {v.name: tf.Variable(tf.zeros_like(v), trainable=False, name=f"adam/{name}") for v in variables}

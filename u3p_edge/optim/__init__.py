@@ -1,0 +1,1 @@
+"""What every training shares: Adam, the learning rate, and the one loop over epochs."""
