@@ -27,6 +27,14 @@ ELSEWHERE = frozenset(("--strict", "--ms", "--updates", "--extra"))
 """Options of MkDocs and of scripts in benchmarks/, in sentences."""
 
 
+EXTRAS = frozenset(parse_toml((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+
+
+def extras_in(code: str) -> list[str]:
+    """The extras in what pip is to install, e.g. `.[export,onnx]`."""
+    return [extra for names in re.findall(r"\.\[([a-z,]+)\]", code) for extra in names.split(",")]
+
+
 def parse(words: tuple[str, ...]) -> None:
     """Parse a command line as the program does, without running it. Raises typer's error for what it does not know."""
     command: Any = typer.main.get_command(app)
@@ -48,9 +56,7 @@ def test_a_command_is_one_that_works(line: Line) -> None:
         case ("u3p-edge", *_):
             parse(line.words)
         case ("python", "-m", "pip", "install", *wanted):
-            extras = parse_toml((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-            asked = [extra for word in wanted for names in re.findall(r"^\.\[(.+)\]$", word) for extra in names.split(",")]
-            assert set(asked) <= set(extras)
+            assert {extra for word in wanted for extra in extras_in(word)} <= EXTRAS
         case ("python", "-m", "pytest", *_) | ("mkdocs", "build", "--strict"):
             pass
         case ("python", script, *options):
@@ -72,6 +78,7 @@ def test_options_and_commands_in_sentences_are_those_of_the_program(page: Path) 
     for code in inline_code(page):
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code):
             assert option in OPTIONS | GENERAL | ELSEWHERE, f"{code!r} names {option}"
+        assert set(extras_in(code)) <= EXTRAS, code
         if command := re.match(r"u3p-edge ([a-z]+(?: [a-z]+)?)", code):
             names = {f"u3p-edge {command[1]}", f"u3p-edge {command[1].split()[0]}"}
             assert names & COMMANDS.keys() or any(name.startswith(f"u3p-edge {command[1]} ") for name in COMMANDS), code
