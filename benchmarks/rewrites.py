@@ -10,7 +10,6 @@ samples, per_op.md with the time of every kind of operator and its floor, and th
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,16 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lib.commands import make_parser, typed_command
-from benchmarks.lib.core_distance import near, shortest_time, time_messages
+from benchmarks.lib.core_distance import near, shortest_time
 from benchmarks.lib.environment import describe_machine, results_folder
+from benchmarks.lib.measure import measure_files
 from benchmarks.lib.networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, write_files
-from u3p_edge.artifact import make_folder, sha256_of, write_text
-from u3p_edge.benchmark.environment import describe_environment
-from u3p_edge.benchmark.memory import peak_memory
+from u3p_edge.artifact import make_folder, write_text
 from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
-from u3p_edge.benchmark.timing import time_sessions
 from u3p_edge.cli.progress import stages
 from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph import memory
@@ -38,44 +35,15 @@ from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
 from u3p_edge.pipeline.choices import to_json
 from u3p_edge.progress import Progress
-from u3p_edge.runtime import Session, open_session
-from u3p_edge.runtime.openvino import open_file as open_openvino
 
 LABEL = "Random weights and made-up integers: latency and memory only, nothing here is about accuracy."
 
 
-def openers(files: Mapping[str, Path]) -> dict[str, tuple[Path, Callable[[Path, int], Session]]]:
-    """Return how to open every file in its runtime, and every ONNX file in OpenVINO as well."""
-    sessions = {name: (path, open_session) for name, path in files.items()}
-    more = {name.replace(".onnx", ".openvino"): (path, open_openvino) for name, path in files.items() if path.suffix == ".onnx"}
-    return {**sessions, **more}
-
-
-def measure(files: Mapping[str, Path], size: int, rounds: int, command: str, progress: Progress) -> RunResult:
-    """Measure latency at one and two threads, all files and runtimes interleaved, and the peak memory of the TFLite files."""
-    opened = openers(files)
-    image = np.random.default_rng(0).random((size, size, 1), dtype=np.float32)
-    results: dict[str, ArtifactResult] = {}
-    for threads in (1, 2):
-        sessions = {name: open_(path, threads) for name, (path, open_) in opened.items()}
-        step = progress(f"Time at {threads} thread{'s' if threads > 1 else ''}", rounds)
-        with time_messages(threads) as measure_distance:
-            timed = time_sessions(
-                list(sessions.values()), image, threads, rounds=rounds, warmup=1, step=step, covariate=measure_distance
-            )
-        for (name, session), latency in zip(sessions.items(), timed, strict=True):
-            path = opened[name][0]
-            fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
-            before = results.get(name, fresh)
-            results[name] = dataclasses.replace(before, latencies=(*before.latencies, latency))
-    measured = [name for name, path in files.items() if path.suffix == ".tflite"]
-    step = progress("Measure memory in fresh processes", 3 * len(measured))
-    for name in measured:
-        peaks = peak_memory(files[name], repeats=3, step=step)
-        results[name] = dataclasses.replace(results[name], memory=peaks)
-    return RunResult(
-        command, describe_environment(), ("background", "class 1"), "reference.float32.tflite", tuple(results.values()), None
-    )
+def runtimes_of(files: Mapping[str, Path]) -> dict[str, tuple[Path, str]]:
+    """Return every file with its runtime, and every ONNX file with OpenVINO as well."""
+    first = {name: (path, path.suffix[1:]) for name, path in files.items()}
+    onnx = {name: path for name, path in files.items() if path.suffix == ".onnx"}
+    return first | {name.replace(".onnx", ".openvino"): (path, "openvino") for name, path in onnx.items()}
 
 
 def speed_table(result: RunResult) -> str:
@@ -231,7 +199,7 @@ def main() -> None:
             for number in NUMBERS:
                 for form in FORMS:
                     files |= write_files(made[number][form], form, number, metadata, folder)
-            result = measure(files, size, given.rounds, command, progress)
+            result = measure_files(runtimes_of(files), size, given.rounds, (1, 2), command, progress)
             kept = folder if given.no_keep else results_folder(f"rewrites_{width}_{size}")
             keep(kept, f"base {width}, {size}x{size}", made, result, progress)
         print(f"{kept.name}:\n{speed_table(result)}\n{memory_table(made, result)}")

@@ -110,7 +110,7 @@ def test_missing_lists_all_of_them() -> None:
 def test_a_layer_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(made_up())
     first = predictor.predict(two_scales())
-    monkeypatch.delattr(module, "_interpolated")
+    monkeypatch.delattr(module, "_interpolate")
     assert predictor.predict(two_scales()) == first
     assert predictor == Predictor(made_up()), "what it remembers is no part of it"
 
