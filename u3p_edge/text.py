@@ -63,6 +63,11 @@ def to_xml(text: str) -> str:
     return "".join(c if c < "\ufffe" or c > "\uffff" else _escape(c) for c in to_terminal(text))
 
 
+def thread_count(count: int) -> str:
+    """Return the count in words, e.g. "1 thread" or "2 threads"."""
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 def to_encodable(error: UnicodeError) -> tuple[str, int]:
     """An error handler for `codecs.register_error`: readable ASCII for signs of ours, an escape for what others wrote."""
     if not isinstance(error, UnicodeEncodeError):

@@ -16,6 +16,7 @@ from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.timing import time_sessions
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import open_session
+from u3p_edge.text import thread_count
 
 
 def measure_files(
@@ -35,7 +36,7 @@ def measure_files(
     results: dict[str, ArtifactResult] = {}
     for count in threads:
         sessions = {name: open_session(path, count, runtime=runtime) for name, (path, runtime) in files.items()}
-        step = progress(f"Time at {count} thread{'s' if count > 1 else ''}", rounds)
+        step = progress(f"Time at {thread_count(count)}", rounds)
         with time_messages(count) as distance:
             timed = time_sessions(list(sessions.values()), image, count, rounds=rounds, warmup=1, step=step, covariate=distance)
         for (name, session), latency in zip(sessions.items(), timed, strict=True):

@@ -14,6 +14,7 @@ import numpy as np
 import u3p_edge
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.runtime.registry import RUNTIMES
 
 TOY = '''
 """A file is the metadata alone, and the network gives its image back as the probability of the one foreground class."""
@@ -92,3 +93,11 @@ def test_a_runtime_is_one_new_file_and_one_line(tmp_path: Path) -> None:
         "named": True,
         "missing": "Toy is not installed, and model.toy needs it. Run: python -m pip install 'u3p-edge[toy]'",
     }
+
+
+def test_a_runtime_that_no_line_names_is_told() -> None:
+    folder = Path(u3p_edge.__file__).parent / "runtime"
+    opening = {f"u3p_edge.runtime.{path.stem}" for path in folder.glob("*.py") if "\ndef open_file(" in path.read_text("utf-8")}
+    missing = sorted(opening - {runtime.module for runtime in RUNTIMES.values()})
+    assert len(opening) >= 3
+    assert not missing, f"RUNTIMES of u3p_edge/runtime/registry.py has no line for {', '.join(missing)}"

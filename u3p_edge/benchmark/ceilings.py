@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from u3p_edge.benchmark.checks import Check, Outcome, What
 from u3p_edge.benchmark.result import ArtifactResult
 from u3p_edge.benchmark.statistics import Interval, median
+from u3p_edge.text import thread_count
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,3 @@ def _check(what: What, artifact: ArtifactResult, measured: Interval, limit: floa
     bounds = "" if measured.low == measured.high else f" ({measured.low:.3g} to {measured.high:.3g})"
     reason = f"{measured.median:.3g} {unit}{bounds}{where}, at most {limit:g} is allowed"
     return Check(what, artifact.name, outcome, reason, "budget")
-
-
-def thread_count(count: int) -> str:
-    """Return the count in words, e.g. "2 threads"."""
-    return f"{count} thread{'s' if count > 1 else ''}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from u3p_edge.benchmark.ceilings import thread_count
 from u3p_edge.benchmark.checks import Check, Outcome
 from u3p_edge.benchmark.matching import Pair
 from u3p_edge.benchmark.result import ArtifactResult
 from u3p_edge.benchmark.statistics import Interval, ratio_change, rounds_to_decide
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
+from u3p_edge.text import thread_count
 
 
 def check_latency(

@@ -21,6 +21,7 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.progress import Progress, silent
 from u3p_edge.runtime import Session, open_session
+from u3p_edge.text import thread_count
 
 Labels = npt.NDArray[np.uint8]
 
@@ -188,7 +189,7 @@ def _with_latency(results: Mapping[str, ArtifactResult], run: _Run, threads: int
         seconds=settings.seconds,
         until=settings.until,
         reference=list(results).index(reference),
-        step=run.progress(f"Time at {threads} thread{'s' if threads > 1 else ''}", settings.rounds),
+        step=run.progress(f"Time at {thread_count(threads)}", settings.rounds),
     )
     return {
         name: dataclasses.replace(result, latencies=(*result.latencies, latency))

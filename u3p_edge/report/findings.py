@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.runtime.registry import RUNTIMES
+from u3p_edge.text import thread_count
 
 ROUNDS_FOR_A_RATIO = 10
 """Fewer rounds give no ratio in a sentence: with five on a busy machine, one file was once 3 and once 17 times as fast."""
@@ -49,7 +50,7 @@ def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
         for peer, role in _float_peers(result, a):
             timed, float_timed = a.latency(threads), peer.latency(threads)
             if timed and float_timed:
-                where = f"in {_title(runtime)} here, at {threads_in_words(threads)}"
+                where = f"in {_title(runtime)} here, at {thread_count(threads)}"
                 compared = _compare(number, timed.samples_ms, float_timed.samples_ms)
                 yield f"{compared} {where} ({a.name} against {peer.name}{role})."
 
@@ -87,8 +88,3 @@ def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) 
 
 def _title(runtime: str) -> str:
     return RUNTIMES[runtime].title if runtime in RUNTIMES else runtime
-
-
-def threads_in_words(count: int) -> str:
-    """Return the count in words, e.g. "1 thread" or "2 threads"."""
-    return f"{count} thread{'s' if count != 1 else ''}"

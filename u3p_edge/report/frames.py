@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark.result import RunResult
+from u3p_edge.text import thread_count
 
 HEADER = ("part", "median ms", "p90 ms", "p99 ms")
 PARTS = ("prepare", "network", "restore", "end to end")
@@ -41,7 +42,7 @@ def frame_title(result: RunResult) -> str:
     height, width = frames.size
     return (
         f"Milliseconds of a whole frame of {height}x{width} pixels, from memory to its mask (median / p90 / p99 of "
-        f"{len(frames.prepare_ms)}, {frames.threads} thread{'s' if frames.threads > 1 else ''})"
+        f"{len(frames.prepare_ms)}, {thread_count(frames.threads)})"
     )
 
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.report.distances import DISTANCES, distance_table
-from u3p_edge.report.findings import findings, threads_in_words
+from u3p_edge.report.findings import findings
 from u3p_edge.report.frames import frame_table, frame_title
-from u3p_edge.text import to_code, to_markdown, to_terminal
+from u3p_edge.text import thread_count, to_code, to_markdown, to_terminal
 
 
 def render(
@@ -79,7 +79,7 @@ def _columns(result: RunResult) -> list[Column]:
     columns: list[Column] = [("file", lambda a: a.name)]
     if any(a.accuracy for a in result.artifacts):
         columns += _score_columns(result)
-    columns += [(f"latency, {threads_in_words(n)}", partial(_latency, result, n)) for n in result.threads]
+    columns += [(f"latency, {thread_count(n)}", partial(_latency, result, n)) for n in result.threads]
     if any(a.memory for a in result.artifacts):
         columns.append(("peak memory", _memory))
     return [*columns, ("size", _size)]
@@ -98,7 +98,7 @@ def _short_columns(result: RunResult) -> list[Column]:
     if any(a.accuracy for a in result.artifacts):
         columns.append(("mean\nDice", lambda a: _points(a.accuracy.mean_dice) if a.accuracy else "–"))
         columns.append(("labels\nas float", lambda a: f"{100 * a.accuracy.agreement:.2f} %" if a.accuracy else "–"))
-    columns += [(f"latency,\n{threads_in_words(n)}", partial(_short_latency, result, n)) for n in result.threads]
+    columns += [(f"latency,\n{thread_count(n)}", partial(_short_latency, result, n)) for n in result.threads]
     if any(a.memory for a in result.artifacts):
         columns.append(("peak\nmemory", _memory))
     return [*columns, ("size", _size)]
@@ -185,7 +185,7 @@ def _circumstances(result: RunResult) -> list[str]:
         sentences.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
     rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
     if rounds:
-        sentences.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(threads_in_words(n) for n in result.threads)}.")
+        sentences.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(thread_count(n) for n in result.threads)}.")
     baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
     if baselines:
         low, high = min(baselines), max(baselines)

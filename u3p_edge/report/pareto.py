@@ -18,7 +18,7 @@ from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles
 from u3p_edge.errors import ConfigError
 from u3p_edge.report.pareto_marks import ROW, STYLE, Spot, add, draw_legend, draw_numbers, draw_shape
-from u3p_edge.text import to_xml
+from u3p_edge.text import thread_count, to_xml
 
 WIDTH = 760
 LEFT, RIGHT, TOP, BOTTOM = 64, 736, 64, 404
@@ -172,7 +172,7 @@ def _titles(svg: ElementTree.Element, threads: int) -> None:
     meaning = "Filled: on the Pareto front, the dashed line. Bars: quartiles of the latency, interval of the Dice."
     add(svg, "text", "quiet", meaning, x=LEFT, y=46)
     across, middle = (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2
-    latency = f"latency at {threads} thread{'s' if threads != 1 else ''}, median, ms (log scale)"
+    latency = f"latency at {thread_count(threads)}, median, ms (log scale)"
     add(svg, "text", "axis", latency, x=across, y=BOTTOM + 42, text_anchor="middle")
     turned = f"rotate(-90 18 {middle:.1f})"
     add(svg, "text", "axis", "mean Dice, points", x=18, y=middle, text_anchor="middle", transform=turned)
