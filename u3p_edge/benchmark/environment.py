@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
 from u3p_edge.benchmark.result import Environment
-from u3p_edge.runtime.processor import parse_cpuinfo, text_of
+from u3p_edge.runtime.processor import CPUINFO, cpu_name, parse_cpuinfo, text_of
 
 LIBRARIES = ("u3p-edge", "ai-edge-litert", "onnxruntime", "openvino", "numpy")
 FEATURES = (
@@ -20,12 +19,11 @@ FEATURES = (
 
 def describe_environment() -> Environment:
     """Return the environment of this process."""
-    cpuinfo = parse_cpuinfo(text_of(Path("/proc/cpuinfo")))
-    board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
+    cpuinfo = parse_cpuinfo(text_of(CPUINFO))
     return Environment(
         system=f"{platform.system()} {platform.release()}".strip(),
         machine=platform.machine(),
-        cpu=cpuinfo.get("model name") or board or platform.processor() or "unknown",
+        cpu=cpu_name(),
         features=tuple(f for f in FEATURES if f in (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()),
         cores=available_cores(),
         memory_mb=_memory_mb(),

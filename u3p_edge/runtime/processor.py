@@ -17,6 +17,12 @@ def identity() -> str:
     return "; ".join((platform.system(), platform.machine(), known or platform.processor()))
 
 
+def cpu_name() -> str:
+    """Return the model of the processor, or of the board, as the system names it; "unknown" if it does not."""
+    board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
+    return parse_cpuinfo(text_of(CPUINFO)).get("model name") or board or platform.processor() or "unknown"
+
+
 def parse_cpuinfo(text: str) -> Mapping[str, str]:
     """Return the first core's entries of /proc/cpuinfo."""
     first = text.split("\n\n", 1)[0]

@@ -26,7 +26,7 @@ from u3p_edge.latency.table.layers import MOVED, MOVES, TimedLayer, isolate_laye
 from u3p_edge.latency.table.predict import round_to_step
 from u3p_edge.latency.table.table import Device, Entry, LatencyTable, LayerTimes, Steps
 from u3p_edge.progress import Progress, idle
-from u3p_edge.runtime.processor import CPUINFO, parse_cpuinfo, text_of
+from u3p_edge.runtime.processor import cpu_name
 
 USUAL = Steps(8, 16)
 """Typical steps, to estimate how much there is to time before anything is timed."""
@@ -136,10 +136,8 @@ def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
 
 def describe_device(target: Target) -> Device:
     """Return the description of this machine."""
-    board = text_of(Path("/proc/device-tree/model")).strip("\0\n ")
-    cpu = parse_cpuinfo(text_of(CPUINFO)).get("model name") or board or platform.processor() or "unknown"
     system = f"{platform.system()} {platform.machine()}"
-    return Device(system, cpu, os.cpu_count() or 1, target.runtime, target.version, target.threads, target.number)
+    return Device(system, cpu_name(), os.cpu_count() or 1, target.runtime, target.version, target.threads, target.number)
 
 
 def estimate_seconds(graph: Graph, points: Sequence[ChannelPoint], target: Target) -> float:
