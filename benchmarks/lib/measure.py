@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.lib.core_distance import time_messages
 from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark.environment import describe_environment
-from u3p_edge.benchmark.memory import peak_memory
+from u3p_edge.benchmark.memory import measure_memory
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.timing import time_sessions
 from u3p_edge.progress import Progress
@@ -47,7 +47,7 @@ def measure_files(
     measured = [name for name, (_, runtime) in files.items() if runtime == "tflite"]
     step = progress("Measure memory in fresh processes", 3 * len(measured))
     for name in measured:
-        peaks = peak_memory(files[name][0], repeats=3, step=step)
+        peaks = measure_memory(files[name][0], repeats=3, step=step)
         results[name] = dataclasses.replace(results[name], memory=peaks)
     classes = ("background", "class 1")
     return RunResult(command, describe_environment(), classes, next(iter(files)), tuple(results.values()), None)

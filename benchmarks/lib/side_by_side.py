@@ -11,7 +11,7 @@ from benchmarks.lib.controls import Case
 from benchmarks.lib.environment import BENCHMARKS
 from benchmarks.lib.networks import MB
 from u3p_edge.artifact import make_folder
-from u3p_edge.benchmark.paired import paired_loss
+from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, measure
@@ -52,7 +52,7 @@ def compare(
     )  # fmt: skip
     truth, groups, labels = data.val.labels, data.val.groups, source.metadata.labels
     before = measured.predictions[REFERENCE]
-    losses = {name: paired_loss(truth, before, after, groups, labels) for name, after in measured.predictions.items()}
+    losses = {name: estimate_loss(truth, before, after, groups, labels) for name, after in measured.predictions.items()}
     return measured, losses
 
 

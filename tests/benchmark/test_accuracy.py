@@ -111,7 +111,7 @@ def test_distances_are_of_each_class_and_group_in_pixels() -> None:
     across the motion are 3 apart, which is more than 5 in 100 of an outline of 28 pixels."""
     truth = np.stack([square(4, 4), square(4, 4), square(4, 4)])
     moved = np.stack([square(4, 7), square(4, 4), square(4, 4)])
-    found = accuracy.distances(truth, moved, ("a", "a", "b"), labels=3)
+    found = accuracy.measure_distances(truth, moved, ("a", "a", "b"), labels=3)
     assert found is not None
     assert found.group_hd95 == ((None, 1.5, None), (None, 0.0, None))
     assert found.hd95 == (None, 0.75, None), "class 2 is in no mask, the background is not measured"
@@ -122,11 +122,11 @@ def test_distances_are_of_each_class_and_group_in_pixels() -> None:
 
 def test_a_class_that_one_mask_alone_has_lies_a_diagonal_away() -> None:
     empty = np.zeros((1, 32, 32), np.uint8)
-    found = accuracy.distances(square(4, 4)[None], empty, ("a",), labels=2)
+    found = accuracy.measure_distances(square(4, 4)[None], empty, ("a",), labels=2)
     assert found is not None
     assert found.hd95[1] == found.surface[1] == pytest.approx(31 * 2**0.5)
 
 
 def test_without_scipy_there_are_no_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.ndimage", None)  # what Python keeps of a module that is not to be had
-    assert accuracy.distances(square(4, 4)[None], square(4, 4)[None], ("a",), labels=2) is None
+    assert accuracy.measure_distances(square(4, 4)[None], square(4, 4)[None], ("a",), labels=2) is None

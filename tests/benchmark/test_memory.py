@@ -13,14 +13,14 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 from tests.support.small_artifacts import Zoo
-from u3p_edge.benchmark.memory import peak_memory
+from u3p_edge.benchmark.memory import measure_memory
 from u3p_edge.errors import ModelError
 
 
 @pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])
 def test_an_artifact_is_weighed(zoo: Zoo, kind: str) -> None:
     told: list[int] = []
-    found = peak_memory(zoo.path(kind), repeats=2, step=lambda *_: told.append(1))
+    found = measure_memory(zoo.path(kind), repeats=2, step=lambda *_: told.append(1))
     assert found is not None
     assert len(found.peak_mb) == len(told) == 2
     for baseline, peak in zip(found.baseline_mb, found.peak_mb, strict=True):
@@ -29,9 +29,9 @@ def test_an_artifact_is_weighed(zoo: Zoo, kind: str) -> None:
 
 
 def test_memory_of_the_process_that_asks_is_not_counted(zoo: Zoo) -> None:
-    quiet = peak_memory(zoo.path("int8.tflite"))
+    quiet = measure_memory(zoo.path("int8.tflite"))
     ballast = np.ones(80_000_000, np.float32)  # 320 MB, touched
-    heavy = peak_memory(zoo.path("int8.tflite"))
+    heavy = measure_memory(zoo.path("int8.tflite"))
     assert ballast[-1] == 1
     assert quiet is not None
     assert heavy is not None
@@ -59,4 +59,4 @@ def test_the_probe_needs_no_tensorflow(zoo: Zoo) -> None:
 def test_a_model_that_cannot_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"nothing")
     with pytest.raises(ModelError, match=r"broken\.tflite cannot be run in a fresh process"):
-        peak_memory(tmp_path / "broken.tflite")
+        measure_memory(tmp_path / "broken.tflite")

@@ -13,11 +13,11 @@ from u3p_edge.benchmark import statistics
 from u3p_edge.benchmark.statistics import (
     RESAMPLES,
     Interval,
+    draw_resamples,
     quartiles,
     ratio,
     ratio_change,
     ratio_of_medians,
-    resamples,
     rounds_to_decide,
 )
 
@@ -88,7 +88,7 @@ def test_a_change_is_seen_across_machines_of_other_speed(factor: float) -> None:
 @pytest.mark.parametrize("count", [7, 1000])
 def test_draws_in_parts_are_the_draws_of_one_piece(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "CHUNK", 3 * count + 1)
-    parts = list(resamples(count, seed=5))
+    parts = list(draw_resamples(count, seed=5))
     assert max(len(part) for part in parts) == 3
     whole = np.random.default_rng(5).integers(0, count, size=(RESAMPLES, count))
     np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import Zoo, picture, truth
-from u3p_edge.benchmark.references import short_names
+from u3p_edge.benchmark.references import shorten_names
 from u3p_edge.benchmark.result_file import read_result, save_result
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.data.fit_notes import Original
@@ -108,12 +108,12 @@ def test_models_of_different_tasks_are_refused(zoo: Zoo, tmp_path: Path) -> None
 
 
 def test_names_are_as_short_as_they_can_be() -> None:
-    assert short_names([Path("a/x.tflite"), Path("a/y.onnx")]) == ("x.tflite", "y.onnx")
-    assert short_names([Path("a/r/x.tflite"), Path("b/r/x.tflite")]) == ("a/r/x.tflite", "b/r/x.tflite")
+    assert shorten_names([Path("a/x.tflite"), Path("a/y.onnx")]) == ("x.tflite", "y.onnx")
+    assert shorten_names([Path("a/r/x.tflite"), Path("b/r/x.tflite")]) == ("a/r/x.tflite", "b/r/x.tflite")
     with pytest.raises(ConfigError, match="twice"):
-        short_names([Path("x.onnx"), Path("./x.onnx")])
+        shorten_names([Path("x.onnx"), Path("./x.onnx")])
     with pytest.raises(ConfigError, match="no model"):
-        short_names([])
+        shorten_names([])
 
 
 def test_too_few_rounds_are_refused() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.timed_graphs import conv_and_pool
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency import cache
-from u3p_edge.latency.cache import FILE, cached, default_folder
+from u3p_edge.latency.cache import FILE, cache_measure, default_folder
 from u3p_edge.latency.probe import Target
 
 INT8 = Target("int8")
@@ -40,20 +40,20 @@ def watch() -> Stopwatch:
 
 
 def test_the_second_run_of_the_program_does_not_measure(watch: Stopwatch, tmp_path: Path) -> None:
-    first = cached(watch, INT8, tmp_path)(PAIR)
-    assert cached(watch, INT8, tmp_path)((conv_and_pool(seed=3), conv_and_pool(channels=8, names="x"))) == first
+    first = cache_measure(watch, INT8, tmp_path)(PAIR)
+    assert cache_measure(watch, INT8, tmp_path)((conv_and_pool(seed=3), conv_and_pool(channels=8, names="x"))) == first
     assert watch.calls == 1
 
 
 @pytest.mark.parametrize("other", [Target("float32"), Target("int8", threads=2)])
 def test_another_target_is_measured(other: Target, watch: Stopwatch, tmp_path: Path) -> None:
-    first = cached(watch, INT8, tmp_path)(PAIR)
-    assert cached(watch, other, tmp_path)(PAIR) != first
-    assert cached(watch, INT8, tmp_path)(PAIR) == first, "and the first is still known"
+    first = cache_measure(watch, INT8, tmp_path)(PAIR)
+    assert cache_measure(watch, other, tmp_path)(PAIR) != first
+    assert cache_measure(watch, INT8, tmp_path)(PAIR) == first, "and the first is still known"
 
 
 def test_figures_of_two_calls_are_never_mixed(watch: Stopwatch, tmp_path: Path) -> None:
-    measure = cached(watch, INT8, tmp_path)
+    measure = cache_measure(watch, INT8, tmp_path)
     measure(PAIR)
     third = conv_and_pool(channels=9)
     assert measure((PAIR[0], third)) == (3.0, 4.0), "a known graph beside an unknown one is measured again"
@@ -88,17 +88,17 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
     ids=["cut", "empty", "a list", "no entries", "calls", "a word", "too few", "negative", "version", "deep", "long number"],
 )
 def test_a_damaged_or_foreign_file_is_begun_again(damage: Callable[[str], str], watch: Stopwatch, tmp_path: Path) -> None:
-    cached(watch, INT8, tmp_path)(PAIR)
+    cache_measure(watch, INT8, tmp_path)(PAIR)
     file = tmp_path / FILE
     file.write_text(damage(file.read_text()))
-    assert cached(watch, INT8, tmp_path)(PAIR) == (3.0, 4.0)
-    assert cached(watch, INT8, tmp_path)(PAIR) == (3.0, 4.0)
+    assert cache_measure(watch, INT8, tmp_path)(PAIR) == (3.0, 4.0)
+    assert cache_measure(watch, INT8, tmp_path)(PAIR) == (3.0, 4.0)
     assert watch.calls == 2
 
 
 def test_bytes_that_are_no_text_are_begun_again(watch: Stopwatch, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"\xff\xfe\x00")
-    assert cached(watch, INT8, tmp_path)(PAIR) == cached(watch, INT8, tmp_path)(PAIR)
+    assert cache_measure(watch, INT8, tmp_path)(PAIR) == cache_measure(watch, INT8, tmp_path)(PAIR)
 
 
 @pytest.mark.parametrize(
@@ -108,32 +108,32 @@ def test_bytes_that_are_no_text_are_begun_again(watch: Stopwatch, tmp_path: Path
 )
 def test_what_is_no_file_is_replaced_and_not_waited_for(make: Callable[[Path], None], watch: Stopwatch, tmp_path: Path) -> None:
     make(tmp_path / FILE)
-    assert cached(watch, INT8, tmp_path)(PAIR) == cached(watch, INT8, tmp_path)(PAIR)
+    assert cache_measure(watch, INT8, tmp_path)(PAIR) == cache_measure(watch, INT8, tmp_path)(PAIR)
     assert watch.calls == 1
 
 
-@pytest.mark.parametrize("what", ["PROBE_VERSION", "identity"])
+@pytest.mark.parametrize("what", ["PROBE_VERSION", "describe_processor"])
 def test_another_probe_or_processor_measures_anew(
     what: str, watch: Stopwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached(watch, INT8, tmp_path)(PAIR)
-    monkeypatch.setattr(cache, what, {"PROBE_VERSION": -1, "identity": lambda: "another processor"}[what])
-    cached(watch, INT8, tmp_path)(PAIR)
+    cache_measure(watch, INT8, tmp_path)(PAIR)
+    monkeypatch.setattr(cache, what, {"PROBE_VERSION": -1, "describe_processor": lambda: "another processor"}[what])
+    cache_measure(watch, INT8, tmp_path)(PAIR)
     assert watch.calls == 2
 
 
 def test_another_version_of_the_runtime_measures_anew(
     watch: Stopwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached(watch, INT8, tmp_path)(PAIR)
+    cache_measure(watch, INT8, tmp_path)(PAIR)
     monkeypatch.setattr(Target, "version", property(lambda _: "0.0"))
-    cached(watch, INT8, tmp_path)(PAIR)
+    cache_measure(watch, INT8, tmp_path)(PAIR)
     assert watch.calls == 2
 
 
 def test_a_folder_that_cannot_be_made_costs_only_time(watch: Stopwatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    measure = cached(watch, INT8, tmp_path / "file" / "folder")
+    measure = cache_measure(watch, INT8, tmp_path / "file" / "folder")
     assert measure(PAIR) == (1.0, 2.0)
     assert measure(PAIR) == (3.0, 4.0)
 

@@ -25,11 +25,11 @@ from u3p_edge.report.pareto import (
     RIGHT,
     TOP,
     ParetoPoint,
+    choose_log_ticks,
+    choose_ticks,
     draw_pareto,
-    front,
+    find_front,
     list_points,
-    log_ticks,
-    ticks,
 )
 from u3p_edge.report.pareto_marks import CLOSE
 
@@ -98,7 +98,7 @@ COORDINATES = st.tuples(st.integers(1, 6), st.integers(0, 6))
 @given(st.lists(COORDINATES, min_size=1, max_size=12))
 def test_no_front_point_is_dominated_and_every_other_is(coordinates: list[tuple[int, int]]) -> None:
     candidates = [point(str(i), float(ms), dice / 6) for i, (ms, dice) in enumerate(coordinates)]
-    best = front(candidates)
+    best = find_front(candidates)
     assert len(set(best)) == len(best) > 0
 
     def beaten(one: ParetoPoint, by: list[ParetoPoint]) -> bool:
@@ -117,10 +117,10 @@ def test_no_front_point_is_dominated_and_every_other_is(coordinates: list[tuple[
 
 def test_equals_are_both_on_the_front_and_a_tie_in_one_is_decided_by_the_other() -> None:
     twins = [point("a", 5, 0.9), point("b", 5, 0.9)]
-    assert front(twins) == ("a", "b")
-    assert front([*twins, point("as fast, better", 5, 0.91)]) == ("as fast, better",)
-    assert front([*twins, point("as good, faster", 4, 0.9)]) == ("as good, faster",)
-    assert front([]) == ()
+    assert find_front(twins) == ("a", "b")
+    assert find_front([*twins, point("as fast, better", 5, 0.91)]) == ("as fast, better",)
+    assert find_front([*twins, point("as good, faster", 4, 0.9)]) == ("as good, faster",)
+    assert find_front([]) == ()
 
 
 def test_every_network_has_a_mark_and_a_line_of_the_legend() -> None:
@@ -146,7 +146,7 @@ def test_every_network_has_a_mark_and_a_line_of_the_legend() -> None:
 
 def test_the_front_is_filled_and_joined_by_a_line() -> None:
     svg = parsed(draw_pareto(USUAL))
-    assert {name for name, (_, _, filled) in marks(svg).items() if filled} == set(front(list_points(USUAL)))
+    assert {name for name, (_, _, filled) in marks(svg).items() if filled} == set(find_front(list_points(USUAL)))
     line = [tuple(map(float, corner.split(","))) for corner in by_class(svg, "front")[0].attrib["points"].split()]
     assert line[0][1] == BOTTOM
     assert line[-1][0] == RIGHT
@@ -206,16 +206,16 @@ def test_every_number_is_beside_its_mark_or_in_the_text_of_one_nearby(networks: 
 @given(st.floats(1e-3, 1e5), st.floats(1.5, 1e6))
 @example(0.3333333333333333, 1.9)  # a third of the span is one float64 step below 0.1
 def test_ticks_are_inside_enough_and_not_too_many(low: float, ratio: float) -> None:
-    for found in (log_ticks(low, low * ratio), ticks(low, low * ratio)):
+    for found in (choose_log_ticks(low, low * ratio), choose_ticks(low, low * ratio)):
         assert 2 <= len(found) <= 12
         assert found == sorted(set(found))
         assert all(low * (1 - 1e-6) <= tick <= low * ratio * (1 + 1e-6) for tick in found)
 
 
 def test_ticks_are_round() -> None:
-    assert log_ticks(8, 300) == [10, 20, 50, 100, 200]
-    assert log_ticks(90, 130) == pytest.approx([90, 100, 110, 120, 130])
-    assert ticks(82.6, 87.1) == pytest.approx([83, 84, 85, 86, 87])
+    assert choose_log_ticks(8, 300) == [10, 20, 50, 100, 200]
+    assert choose_log_ticks(90, 130) == pytest.approx([90, 100, 110, 120, 130])
+    assert choose_ticks(82.6, 87.1) == pytest.approx([83, 84, 85, 86, 87])
 
 
 def test_axes_say_what_they_are_and_in_which_units() -> None:

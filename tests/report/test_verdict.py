@@ -13,7 +13,7 @@ from u3p_edge.benchmark.checks import Check, Verdict
 from u3p_edge.benchmark.compare import gate
 from u3p_edge.errors import ArtifactError
 from u3p_edge.report.github import VARIABLE, append_summary
-from u3p_edge.report.verdict import junit, render_verdict
+from u3p_edge.report.verdict import render_junit, render_verdict
 
 MIXED = Verdict(
     (
@@ -29,7 +29,7 @@ MIXED = Verdict(
 
 @pytest.mark.parametrize(("strict", "failures", "skipped"), [(False, "1", "3"), (True, "3", "1")])
 def test_junit_counts_what_it_lists(strict: bool, failures: str, skipped: str) -> None:
-    suite = ElementTree.fromstring(junit(MIXED, strict=strict))
+    suite = ElementTree.fromstring(render_junit(MIXED, strict=strict))
     assert {key: suite.get(key) for key in ("tests", "failures", "skipped", "errors")} == {
         "tests": "5",
         "failures": failures,
@@ -47,7 +47,7 @@ def test_junit_counts_what_it_lists(strict: bool, failures: str, skipped: str) -
 def test_the_names_of_tests_hold_no_measured_value() -> None:
     def names(slowness: float, dice: float) -> list[tuple[str | None, str | None]]:
         verdict = gate(result(), result(relative=0.3 * slowness, dice=dice, seed=5), ceilings=Ceilings(ms=20))
-        return [(case.get("classname"), case.get("name")) for case in ElementTree.fromstring(junit(verdict))]
+        return [(case.get("classname"), case.get("name")) for case in ElementTree.fromstring(render_junit(verdict))]
 
     assert names(1.0, 0.9) == names(1.4, 0.7), "the same checks, whatever came out"
     assert ("model.int8.tflite", "latency, 2 threads") in names(1.0, 0.9)

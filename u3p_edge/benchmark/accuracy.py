@@ -47,7 +47,7 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
     )
 
 
-def distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Distances | None:
+def measure_distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Distances | None:
     """Return HD95 and surface distance of predicted labels, in pixels; None if SciPy is not installed.
 
     Args:

@@ -14,7 +14,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.progress import Step, idle
 
 
-def peak_memory(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> Memory | None:
+def measure_memory(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> Memory | None:
     """Measure the peak resident memory of `repeats` fresh processes that load and run an artifact.
 
     The result is None if the system does not report the peak memory.

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge import metrics
-from u3p_edge.benchmark.statistics import CONFIDENCE, Interval, resamples
+from u3p_edge.benchmark.statistics import CONFIDENCE, Interval, draw_resamples
 
 Labels = npt.NDArray[np.uint8]
 
 
-def paired_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Interval:
+def estimate_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Interval:
     """Return how many points of mean foreground Dice a prediction loses against the reference; negative if it gains.
 
     Pixels are pooled over a group, as in `u3p_edge.benchmark.accuracy.score`. Scores are averaged over the groups that have the
@@ -33,7 +33,7 @@ def paired_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Se
         metrics.dice(metrics.confusion_by_group(truth, predicted, groups, labels))[:, 1:]
         for predicted in (reference, prediction)
     )
-    draws = 100 * np.concatenate([_mean(before[drawn]) - _mean(after[drawn]) for drawn in resamples(len(before), seed=0)])
+    draws = 100 * np.concatenate([_mean(before[drawn]) - _mean(after[drawn]) for drawn in draw_resamples(len(before), seed=0)])
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(draws, (tail, 100 - tail))
     return Interval(float(100 * (_mean(before[None]) - _mean(after[None]))[0]), float(low), float(high))

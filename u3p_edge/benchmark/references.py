@@ -12,7 +12,7 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.runtime import Session
 
 
-def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
+def shorten_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """Return file names, with as many of their folders as are needed to tell them apart.
 
     Raises:
@@ -49,7 +49,7 @@ def choose_float_reference(sessions: Mapping[str, Session], wanted: str = "") ->
     return min(floats, key=lambda name: (not is_original(name), not sessions[name].format.startswith("tflite")))
 
 
-def common_metadata(sessions: Sequence[Session]) -> Metadata:
+def check_one_task(sessions: Sequence[Session]) -> Metadata:
     """Return the metadata of sessions that take the same images. Raises ConfigError if preprocessing or classes differ."""
     first = sessions[0]
     for other in sessions[1:]:

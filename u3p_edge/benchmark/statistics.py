@@ -95,7 +95,7 @@ def ratio_change(
     return _interval(float(np.median(after) / np.median(before)), draws)
 
 
-def resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def draw_resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the indices of `RESAMPLES` draws with replacement from `count` values, a chunk of draws at a time.
 
     Args:
@@ -119,7 +119,7 @@ def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray
 
 def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
     """Return the medians of `RESAMPLES` draws with replacement; seeded, so the same samples always give the same verdict."""
-    return np.concatenate([np.median(values[drawn], axis=1) for drawn in resamples(len(values), seed)])
+    return np.concatenate([np.median(values[drawn], axis=1) for drawn in draw_resamples(len(values), seed)])
 
 
 def _interval(median: float, draws: npt.NDArray[np.float64]) -> Interval:

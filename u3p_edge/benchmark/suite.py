@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
-from u3p_edge.benchmark.references import choose_float_reference, common_metadata, short_names
+from u3p_edge.benchmark.references import check_one_task, choose_float_reference, shorten_names
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.config.metadata import Metadata
@@ -79,7 +79,7 @@ class Measured:
     predictions: Mapping[str, Labels]
 
 
-def default_threads() -> tuple[int, ...]:
+def choose_threads() -> tuple[int, ...]:
     """Return the default thread counts: 1, and as many as there are cores."""
     return tuple(sorted({1, environment.available_cores()}))
 
@@ -109,8 +109,8 @@ def measure(
         ModelError, MissingPackageError: an artifact cannot be loaded.
         ConfigError: no artifact is given, the artifacts differ in task, or there is no such reference.
     """
-    named = dict(zip(short_names(paths), paths, strict=True))
-    run = _Run(named, settings or Settings(threads=default_threads()), data, progress)
+    named = dict(zip(shorten_names(paths), paths, strict=True))
+    run = _Run(named, settings or Settings(threads=choose_threads()), data, progress)
     assessed = _assess(run, reference, reference_labels)
     results = assessed.results
     for threads in run.settings.threads:
@@ -156,7 +156,7 @@ class _Assessed:
 def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assessed:
     """Find identity and accuracy of every artifact. The sessions end here, so that they take no memory while others run."""
     sessions = run.open(environment.available_cores(), run.settings.max_memory_mb)
-    metadata, reference = common_metadata(list(sessions.values())), choose_float_reference(sessions, wanted)
+    metadata, reference = check_one_task(list(sessions.values())), choose_float_reference(sessions, wanted)
     results = {name: _identity(name, path, sessions[name]) for name, path in run.paths.items()}
     if run.data is None:
         return _Assessed(reference, metadata, results, {})
@@ -169,7 +169,7 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
     scored = {}
     for name, identity in results.items():
         overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels)
-        apart = accuracy.distances(a.labels, predictions[name], a.groups, metadata.labels)
+        apart = accuracy.measure_distances(a.labels, predictions[name], a.groups, metadata.labels)
         scored[name] = dataclasses.replace(identity, accuracy=dataclasses.replace(overlap, distances=apart))
     return _Assessed(reference, metadata, scored, predictions)
 
@@ -220,6 +220,6 @@ def _with_memory(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, 
         return dict(results)
     step = run.progress("Measure memory in fresh processes", repeats * len(results))
     return {
-        name: dataclasses.replace(result, memory=memory.peak_memory(run.paths[name], repeats=repeats, step=step))
+        name: dataclasses.replace(result, memory=memory.measure_memory(run.paths[name], repeats=repeats, step=step))
         for name, result in results.items()
     }

@@ -75,7 +75,7 @@ def bench(
     """
     from u3p_edge.artifact import write_text
     from u3p_edge.benchmark.result_file import save_result, to_json
-    from u3p_edge.benchmark.suite import Settings, default_threads, measure
+    from u3p_edge.benchmark.suite import Settings, choose_threads, measure
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.labels import LabelRule, parse_mapping
     from u3p_edge.data.options import DataOptions
@@ -91,7 +91,7 @@ def bench(
             "Add --data FOLDER.",
         )
     options = DataOptions(rule=LabelRule(ignore_label, parse_mapping(label_map)), max_pixels=max_pixels)
-    counts = tuple(sorted(set(threads))) if threads else default_threads()
+    counts = tuple(sorted(set(threads))) if threads else choose_threads()
     share = None if until is None else until / 100
     settings = Settings(
         threads=counts, rounds=rounds, seconds=seconds, until=share, memory_repeats=memory, max_memory_mb=max_memory_mb
@@ -125,7 +125,7 @@ def bench(
 def show(result: RunResult) -> None:
     """Print the summary table, as wide as the terminal allows, and findings on the terminal."""
     from u3p_edge.report import markdown
-    from u3p_edge.report.findings import findings
+    from u3p_edge.report.findings import list_findings
     from u3p_edge.report.frames import frame_table, frame_title
 
     out = console()
@@ -134,7 +134,7 @@ def show(result: RunResult) -> None:
     out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
     if title := frame_title(result):
         print_table(*frame_table(result), title=title)
-    print_list([f"× is the time of {result.reference}.", *findings(result)])
+    print_list([f"× is the time of {result.reference}.", *list_findings(result)])
 
 
 def say_uncertain(result: RunResult, until: float, seconds: float) -> None:

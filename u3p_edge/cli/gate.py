@@ -94,7 +94,7 @@ def gate(
     ceilings = Ceilings(max_ms, max_mb, max_peak_mb)
     verdict = compare.gate(read_result(baseline), read_result(current), limits, scope, ceilings)
     if junit:
-        write_text(junit, reports.junit(verdict, strict=strict))
+        write_text(junit, reports.render_junit(verdict, strict=strict))
     append_summary(reports.render_verdict(verdict, strict=strict))
     _show(verdict)
     word, style = WORDS[verdict.outcome]

@@ -22,7 +22,7 @@ from u3p_edge.errors import ArtifactError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.layer_key import layer_key
-from u3p_edge.runtime.processor import identity
+from u3p_edge.runtime.processor import describe_processor
 
 PROBE_VERSION = 1
 """Incremented whenever the way graphs are timed or written changes, so that nothing measured before is used."""
@@ -39,7 +39,7 @@ Calls = Mapping[str, tuple[float, ...]]
 """Milliseconds of each cached call, by its key."""
 
 
-def cached(measure: Measure, target: Target, folder: Path | None = None) -> Measure:
+def cache_measure(measure: Measure, target: Target, folder: Path | None = None) -> Measure:
     """Return `measure` with a cache in front of it.
 
     Args:
@@ -81,7 +81,7 @@ def _user_folder() -> Path:
 
 
 def _key(graphs: Sequence[Graph], target: Target) -> str:
-    parts = [identity(), target.runtime, target.version, target.number, target.threads, *map(layer_key, graphs)]
+    parts = [describe_processor(), target.runtime, target.version, target.number, target.threads, *map(layer_key, graphs)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

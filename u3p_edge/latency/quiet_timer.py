@@ -21,7 +21,7 @@ from statistics import mean
 import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.latency.cache import FILE, Measure, cached, default_folder
+from u3p_edge.latency.cache import FILE, Measure, cache_measure, default_folder
 from u3p_edge.latency.clock import Clock, milliseconds
 from u3p_edge.latency.probe import Target, time_calls, to_file
 from u3p_edge.progress import Step
@@ -97,8 +97,8 @@ class QuietTimer:
     def _pass(self, number: int, graph: Graph) -> tuple[float, float]:
         """Return the milliseconds of the graph, and of the reference kernel before or after it, whichever is greater."""
         part = f"{FOLDER}-{number}" if number else FOLDER
-        known: Measure = cached(partial(self._beside, bool(number)), self.target, self._root / part)
-        ms, reference_ms = known((graph, reference_kernel()))
+        known: Measure = cache_measure(partial(self._beside, bool(number)), self.target, self._root / part)
+        ms, reference_ms = known((graph, make_reference_kernel()))
         self._best = min(self._best, reference_ms)
         return ms, reference_ms
 
@@ -126,7 +126,7 @@ class QuietTimer:
     def _reference_ms(self) -> float:
         """Measure the milliseconds of the reference kernel: the mean of some consecutive runs."""
         if self._reference is None:
-            self._reference = open_raw(to_file(reference_kernel(), self.target.number), self.target.threads)
+            self._reference = open_raw(to_file(make_reference_kernel(), self.target.number), self.target.threads)
         run = self._reference.run
         ms = [milliseconds(run, self._clock, warm_up=True)]
         while sum(ms) < REFERENCE_MS:
@@ -139,7 +139,7 @@ class QuietTimer:
         return time.process_time_ns if self.target.threads == 1 and fine else time.perf_counter_ns
 
 
-def reference_kernel(inputs: int = 64, outputs: int = 64, size: int = 48) -> Graph:
+def make_reference_kernel(inputs: int = 64, outputs: int = 64, size: int = 48) -> Graph:
     """Return a 3x3 convolution over a square map; with the default sizes it is the reference kernel."""
     kernel = np.full((3, 3, inputs, outputs), 0.01, np.float32)
     nodes = (

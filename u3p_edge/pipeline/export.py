@@ -17,7 +17,7 @@ from u3p_edge import __version__
 from u3p_edge.artifact import Manifest, describe, sha256_of, write_json, write_text
 from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
 from u3p_edge.benchmark.result import RunResult
-from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, default_threads, measure
+from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import VerificationError
 from u3p_edge.pipeline.budgets import find_missed
@@ -171,7 +171,7 @@ def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -
         [folder / artifact.file for artifact in manifest.artifacts],
         data=EvaluationData(data.name, data.test_split, data.test),
         reference_labels=expected,
-        settings=Settings(threads=default_threads(), rounds=context.recipe.rounds, max_memory_mb=None),
+        settings=Settings(threads=choose_threads(), rounds=context.recipe.rounds, max_memory_mb=None),
         command=command,
         progress=progress,
     )

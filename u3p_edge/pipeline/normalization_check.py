@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark.accuracy import score
-from u3p_edge.benchmark.paired import paired_loss
+from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import Arrays, load_samples
@@ -118,7 +118,7 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
 
     def gain(better: Labels, worse: Labels) -> float:
         """Return the gain in points of Dice, at the lower end of the 95 % interval."""
-        return paired_loss(arrays.labels, better, worse, arrays.groups, labels).low
+        return estimate_loss(arrays.labels, better, worse, arrays.groups, labels).low
 
     best = max(others, key=lambda options: scores[options], default=chosen)
     said = f"{name} scores a mean Dice of {100 * scores[chosen]:.2f} points with {chosen}"

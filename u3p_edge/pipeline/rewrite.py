@@ -17,7 +17,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
-from u3p_edge.latency.cache import cached
+from u3p_edge.latency.cache import cache_measure
 from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.pipeline.choices import read_choices, to_json
 from u3p_edge.pipeline.context import Context
@@ -108,7 +108,7 @@ def choices_for(
         rules: that give the candidates.
         cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
     """
-    timed = cached(partial(measure_graphs, target=target), target, cache)
+    timed = cache_measure(partial(measure_graphs, target=target), target, cache)
 
     def clock(graphs: Sequence[Graph]) -> Sequence[float]:
         return timed([fuse_interpolated_sums(form) for form in graphs])  # as they are in the file

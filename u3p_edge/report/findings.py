@@ -16,7 +16,7 @@ WIDE = 0.25
 """Largest uncertainty of a ratio, as a share of it, by its 95 % interval; a wider interval is reported before the ratio."""
 
 
-def findings(result: RunResult) -> list[str]:
+def list_findings(result: RunResult) -> list[str]:
     """List one sentence per finding: Dice and size against float, and speed against float in the same runtime, with losses."""
     sentences = []
     for artifact in result.artifacts:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.report.distances import DISTANCES, distance_table
-from u3p_edge.report.findings import findings
+from u3p_edge.report.findings import list_findings
 from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.text import thread_count, to_code, to_markdown, to_terminal
 
@@ -33,7 +33,7 @@ def render(
     """
     parts = [
         f"# {to_markdown(title)}",
-        _list([sentence(text) for text in (*findings(result), *notes)]),
+        _list([sentence(text) for text in (*list_findings(result), *notes)]),
         table(summary_header(result), summary_rows(result)),
         to_markdown(_legend(result)),
     ]

@@ -62,7 +62,7 @@ def list_points(result: RunResult, threads: int = 1) -> tuple[ParetoPoint, ...]:
     )
 
 
-def front(candidates: Sequence[ParetoPoint]) -> tuple[str, ...]:
+def find_front(candidates: Sequence[ParetoPoint]) -> tuple[str, ...]:
     """Return the names of the points on the Pareto front, which no other point dominates, the fastest first.
 
     A point dominates another if its median latency is no higher and its Dice no lower, and at least one of the two is strictly
@@ -95,7 +95,7 @@ def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: i
     shown = tuple(dataclasses.replace(p, name=to_xml(p.name), format=to_xml(p.format)) for p in (*points, *extra))
     if len({point.name for point in shown}) < len(shown):
         raise ConfigError("two points of the Pareto plot have one name")
-    best = front(shown)
+    best = find_front(shown)
     axes = Axes.around(shown)
     svg = _page(LEGEND + ROW * len(shown) + 12)
     _titles(svg, threads)
@@ -150,7 +150,7 @@ def _widened(low: float, high: float, least: float) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def ticks(low: float, high: float) -> list[float]:
+def choose_ticks(low: float, high: float) -> list[float]:
     """Return three to eight evenly spaced round numbers between the two."""
     step = 10 ** math.floor(math.log10((high - low) / 3))
     # The logarithm of a number just below a power of ten may be rounded up to that power; then the step is that power.
@@ -158,10 +158,10 @@ def ticks(low: float, high: float) -> list[float]:
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def choose_log_ticks(low: float, high: float) -> list[float]:
     """Return round numbers for a logarithmic axis: 1, 2 and 5 of every decade; evenly spaced ones if that would be too few."""
     if high < 5 * low:
-        return ticks(low, high)
+        return choose_ticks(low, high)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if high < 2000 * low else (1,)
     return [tick for decade in decades for f in factors if low <= (tick := f * 10.0**decade) <= high]
@@ -180,11 +180,11 @@ def _titles(svg: ElementTree.Element, threads: int) -> None:
 
 
 def _draw_axes(svg: ElementTree.Element, axes: Axes) -> None:
-    for ms in log_ticks(axes.fastest, axes.slowest):
+    for ms in choose_log_ticks(axes.fastest, axes.slowest):
         x = axes.x(ms)
         add(svg, "line", "grid", x1=x, x2=x, y1=TOP, y2=BOTTOM)
         add(svg, "text", "quiet x-tick", f"{ms:.6g}", x=x, y=BOTTOM + 18, text_anchor="middle")
-    for dice in ticks(100 * axes.worst, 100 * axes.best):
+    for dice in choose_ticks(100 * axes.worst, 100 * axes.best):
         if 0 <= dice <= 100:
             y = axes.y(dice / 100)
             add(svg, "line", "grid", x1=LEFT, x2=RIGHT, y1=y, y2=y)

@@ -35,7 +35,7 @@ def why_strict(verdict: Verdict, *, strict: bool) -> str:
     return ", failed for what is inconclusive or missing (--strict)" if fails else ""
 
 
-def junit(verdict: Verdict, *, strict: bool = False) -> str:
+def render_junit(verdict: Verdict, *, strict: bool = False) -> str:
     """Return JUnit XML: one test case per check, with a name that is the same in every run, so that a server can track it.
 
     A regression is a failure. With `strict`, inconclusive and missing checks are failures too. All other undecided checks are

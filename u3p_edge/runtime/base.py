@@ -153,6 +153,6 @@ def check_file(path: Path) -> None:
         raise ModelError(f"{path} is empty", mend="Export or copy the model again.")
 
 
-def unusable(path: Path, error: ModelError) -> ModelError:
+def unusable_error(path: Path, error: ModelError) -> ModelError:
     """Return the error of a file reader with the path of the file in its message."""
     return ModelError(f"{path} cannot be used: {error.symptom}", mend=error.mend or "Export or copy it again.")

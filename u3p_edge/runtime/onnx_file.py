@@ -12,7 +12,7 @@ from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.files import onnx_check
 from u3p_edge.files.json_toml import MAX_METADATA, parse_json
-from u3p_edge.runtime.base import PortQuantization, Shape, check_ports, parse_metadata, unusable
+from u3p_edge.runtime.base import PortQuantization, Shape, check_ports, parse_metadata, unusable_error
 
 PortType = tuple[tuple[int, ...], str]
 """The shape of a port, and NumPy's name of its element type, or the runtime's name for a type that no exported file has."""
@@ -43,7 +43,7 @@ def check_onnx(path: Path, max_memory_mb: float) -> None:
     try:
         onnx_check.check(memoryview(view), max_memory_mb)
     except ModelError as error:
-        raise unusable(path, error) from error
+        raise unusable_error(path, error) from error
 
 
 def describe_onnx(path: Path, properties: Mapping[str, str], image: PortType, mask: PortType) -> ONNXFile:

@@ -9,7 +9,7 @@ from pathlib import Path
 CPUINFO = Path("/proc/cpuinfo")
 
 
-def identity() -> str:
+def describe_processor() -> str:
     """Return a text that two processors share only if runtimes select the same kernels on both: model and instruction sets."""
     entries = parse_cpuinfo(text_of(CPUINFO))
     keys = ("vendor_id", "cpu family", "model", "stepping", "model name", "CPU implementer", "CPU part", "flags", "Features")

@@ -27,7 +27,7 @@ from u3p_edge.runtime.base import (
     decode,
     encode,
     parse_metadata,
-    unusable,
+    unusable_error,
 )
 from u3p_edge.runtime.registry import RUNTIMES
 
@@ -167,7 +167,7 @@ def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:
     try:
         contents = check.read(view, max_memory_mb)
     except ModelError as error:
-        raise unusable(path, error) from error
+        raise unusable_error(path, error) from error
     text = contents.metadata.get(METADATA_KEY)
     return None if text is None else bytes(text[: MAX_METADATA + 1]).decode("utf-8", "replace"), _number_type(contents.graph)
 

@@ -13,7 +13,7 @@ from tests.support.latency_tables import COARSE, FINE, every_kind, kernel, made_
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target, to_file
-from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, reference_kernel
+from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, make_reference_kernel
 from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.layers import list_layers
 from u3p_edge.latency.table.measure import find_steps, list_channel_points, measure_table
@@ -168,7 +168,11 @@ class Office(QuietTimer):
         return 2.0 if self.slow else 1.0
 
 
-GRAPHS = [lambda: reference_kernel(1, 1, 8), lambda: reference_kernel(1, 2, 8), lambda: reference_kernel(1, 3, 8)]
+GRAPHS = [
+    lambda: make_reference_kernel(1, 1, 8),
+    lambda: make_reference_kernel(1, 2, 8),
+    lambda: make_reference_kernel(1, 3, 8),
+]
 
 
 def test_what_was_disturbed_is_timed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

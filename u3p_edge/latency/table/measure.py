@@ -20,7 +20,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.latency.probe import MAXIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
-from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, reference_kernel
+from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, make_reference_kernel
 from u3p_edge.latency.table.calibrate import check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.layers import MOVED, MOVES, TimedLayer, isolate_layer, list_layers
 from u3p_edge.latency.table.predict import round_to_step
@@ -131,7 +131,7 @@ def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
         flat = (s for s, above, upto in zip(CANDIDATES, taken[::2], taken[1::2], strict=True) if above > FLAT * upto)
         return next(flat, 1)
 
-    return Steps(find(lambda count: reference_kernel(count, 32)), find(lambda count: reference_kernel(32, count)))
+    return Steps(find(lambda count: make_reference_kernel(count, 32)), find(lambda count: make_reference_kernel(32, count)))
 
 
 def describe_device(target: Target) -> Device:
@@ -142,7 +142,7 @@ def describe_device(target: Target) -> Device:
 
 def estimate_seconds(graph: Graph, points: Sequence[ChannelPoint], target: Target) -> float:
     """Estimate how long timing the points takes on a quiet machine, from one convolution's multiply-accumulates per second."""
-    one = reference_kernel()
+    one = make_reference_kernel()
     (timing,) = QuietTimer(target, patience=0).times([lambda: one], idle)
     rate = cost(one).total_macs / timing.ms
     return sum(_seconds(cost(isolate_layer(graph, p.layer, p.inputs, p.outputs)).total_macs / rate) for p in points)
