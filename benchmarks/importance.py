@@ -23,17 +23,18 @@ from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.recipes.build import build_recipe
 from u3p_edge.recipes.named import read_export_recipe
-from u3p_edge.recipes.recipe import ExportRecipe, Measure
+from u3p_edge.recipes.recipe import ExportRecipe, ImportanceMeasure
 
 
-def recipe_for(measure: Measure, updates: int, speedup: float) -> ExportRecipe:
+def recipe_for(measure: ImportanceMeasure, updates: int, speedup: float) -> ExportRecipe:
     """Return the balanced recipe's cut by another measure, kept whatever it loses; the file's size is not bound."""
-    balanced = read_export_recipe("balanced").pruning
+    balanced = read_export_recipe("balanced").recipe.pruning
     if balanced is None:
         raise SystemExit("the balanced recipe prunes nothing")
     cut = dataclasses.replace(balanced, importance=measure, speedup=speedup, steps=1, final_updates=updates)
-    return ExportRecipe(pruning=cut, max_drop=100.0)
+    return build_recipe("exact", pruning=cut, max_drop=100.0)
 
 
 def table(results: dict[str, PruningResult]) -> str:
@@ -62,11 +63,11 @@ def main() -> None:
     parser.add_argument("--speedup", type=float, default=30.0, help="against float32 TFLite (default: %(default)s)")
     given = parser.parse_args()
     trained = given.runs / given.data.name / "train"
-    source = read_source(trained, ExportRecipe())
+    source = read_source(trained)
     results: dict[str, PruningResult] = {}
     with stages() as progress:
         data = read_export_data(given.data, source.metadata, progress)
-        for measure in get_args(Measure):
+        for measure in get_args(ImportanceMeasure):
             folder = given.runs / given.data.name / f"importance_{given.speedup:g}x_{given.updates}" / measure
             make_folder(folder)
             recipe = recipe_for(measure, given.updates, given.speedup)

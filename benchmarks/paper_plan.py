@@ -41,7 +41,7 @@ from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.progress import Progress
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.recipes.build import build_recipe
 
 BASE, SIZE = 64, 320
 """The paper's."""
@@ -82,7 +82,7 @@ def cost(one: Case, graph: Graph, progress: Progress) -> Callable[[Graph], float
 
 def planned(one: Case, folder: Path, ms: float, updates: int, progress: Progress) -> PruningResult:
     """Return the base-16 network in the shape with which the paper's model takes so many milliseconds, also as pruned.h5."""
-    source = read_source(one.trained, ExportRecipe())
+    source = read_source(one.trained)
     graph = fold_batch_norm(source.graph)
     estimate = cost(one, graph, progress)
     budget = Budget("latency of the paper's model, ms", ms, estimate, None, estimate(graph))
@@ -90,7 +90,7 @@ def planned(one: Case, folder: Path, ms: float, updates: int, progress: Progress
     pruning = dataclasses.replace(pruning_of(one.against), final_updates=updates, most_epochs=200)
     make_folder(folder / "steps")
     data = read_export_data(one.data, source.metadata, progress)
-    recipe = ExportRecipe(pruning=pruning, max_drop=100)
+    recipe = build_recipe("exact", pruning=pruning, max_drop=100)
     result = prune_to([budget], Context(source, data, recipe, Staging(folder / "steps"), progress))
     result.source.model.save(folder / "pruned.h5")
     return result

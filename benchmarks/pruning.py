@@ -37,7 +37,6 @@ from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.progress import Progress
 from u3p_edge.recipes.named import NAMES
-from u3p_edge.recipes.recipe import ExportRecipe
 
 CONTROLS = ("random", "narrow", "distilled", "unet")
 
@@ -49,7 +48,7 @@ def variants(one: Case, recipes: Sequence[str], controls: Sequence[str], progres
         made["random"] = one.export(one.trained, by_chance(one), f"random_{one.against}")
     if not {"narrow", "distilled", "unet"} & set(controls):
         return made
-    source = read_source(one.trained, ExportRecipe())
+    source = read_source(one.trained)
     budget = float(read_json(made[one.against] / "pruning.json")["steps"][-1]["reached"]["latency, ms"])
     epochs = trained_for(one, made[one.against])
     if "narrow" in controls:

@@ -16,7 +16,7 @@ from u3p_edge.config.plain import from_dict
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
-from u3p_edge.quantize.zeros import Zeros
+from u3p_edge.quantize.sparsity import Sparsity
 from u3p_edge.recipes.recipe import ExportRecipe, Pruning
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 
@@ -53,10 +53,10 @@ def test_metadata_of_the_wrong_size(changes: dict[str, Any], reason: str) -> Non
         (TrainRecipe, {"augmentation": {"gamma": 1e300}}, "gamma=1e.300 is above 100"),
         (TrainRecipe, {"class_names": ["a", "\ud800"]}, "half a character"),
         (ExportRecipe, {"seed": 2**32}, "seed cannot be"),
-        (ExportRecipe, {"strips": 10**9}, "strips cannot be"),
+        (ExportRecipe, {"tiling": {"tiles": 10**9}}, "tiling.tiles cannot be"),
         (ExportRecipe, {"max_drop": 10**400}, "max_drop is out of range"),
         (Pruning, {"speedup": 2.0, "steps": 10**9}, "pruning.steps cannot be"),
-        (Zeros, {"epochs": 10**9}, "zeros.epochs cannot be"),
+        (Sparsity, {"epochs": 10**9}, "sparsity.epochs cannot be"),
         (UNet3PlusConfig, {"kernel_size": 10**6}, "kernel_size cannot be"),
     ],
 )

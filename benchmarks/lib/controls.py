@@ -55,7 +55,7 @@ class Case:
 
 def pruning_of(name: str) -> Pruning:
     """Return the pruning options of a recipe."""
-    pruning = read_export_recipe(name).pruning
+    pruning = read_export_recipe(name).recipe.pruning
     if pruning is None:
         raise SystemExit(f"the recipe {name} prunes nothing that controls could be held against")
     return pruning

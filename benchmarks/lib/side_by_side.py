@@ -19,7 +19,6 @@ from u3p_edge.graph import memory
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.progress import Progress
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.device_profile import read_networks
 from u3p_edge.training.recipe import read_train_recipe
 
@@ -43,7 +42,7 @@ def compare(
     shutil.copyfile(made["exact"] / REFERENCE, folder / REFERENCE)
     for name, run in made.items():
         shutil.copyfile(run / "model.int8.tflite", folder / f"{name}.int8.tflite")
-    source = read_source(one.trained, ExportRecipe())
+    source = read_source(one.trained)
     data = read_export_data(one.data, source.metadata, progress)
     paths = [folder / REFERENCE, *(folder / f"{name}.int8.tflite" for name in made)]
     measured = measure(

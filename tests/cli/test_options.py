@@ -12,7 +12,10 @@ from tests.support.small_artifacts import Zoo
 from u3p_edge.cli.main import app
 from u3p_edge.recipes.named import NAMES
 
-COMMANDS = ("export", "recipes", "train", "predict", "bench", "gate", "inspect", "rewrite", "data check", "device profile")
+COMMANDS = (
+    *("export", "recipes list", "recipes show", "train", "predict", "bench", "gate", "inspect", "rewrite"),
+    *("data check", "device profile"),
+)
 
 
 def found(name: str) -> typer.core.TyperCommand:
@@ -26,7 +29,7 @@ def found(name: str) -> typer.core.TyperCommand:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_option_is_cut_at_80_columns(program: Program, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    done = program(*name.split(), "--help")
+    done = program(*name.split(), "--help-all" if name == "export" else "--help")
     words = {word.strip(",") for word in done.out.split()}
     for parameter in found(name).params:
         if parameter.param_type_name == "option":

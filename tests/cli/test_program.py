@@ -16,7 +16,10 @@ from tests.support.command_line import QUICK, Program, command, refusal, run_pro
 from tests.support.small_artifacts import Zoo
 from u3p_edge import __version__
 
-COMMANDS = (*("export", "recipes", "train", "predict", "bench", "gate", "inspect", "rewrite", "data check", "device profile"),)
+COMMANDS = (
+    *("export", "recipes list", "recipes show", "train", "predict", "bench", "gate", "inspect", "rewrite"),
+    *("data check", "device profile"),
+)
 
 HEAVY = {
     "tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "tf2onnx", "tensorboard",

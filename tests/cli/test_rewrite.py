@@ -150,14 +150,14 @@ def test_an_unknown_number_type_or_no_thread_ends_with_2(program: Program) -> No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--strips", 2, "--memory-budget-mb", 4), "exclude each other"),
-        (("--memory-budget-mb", 0), "a memory budget of 0 MB cannot be met"),
+        (("--tiles", 2, "--memory-budget-mb", 4), "exclude each other"),
+        (("--memory-budget-mb", 0), "tiling.memory_budget_mb cannot be 0. It is above 0."),
         (("--memory-budget-mb", "nan"), "--memory-budget-mb cannot be nan"),
         (("--rewrites", "absent.json"), "absent.json does not exist"),
         (("--rewrites", "{record}", "--no-rewrite"), "recorded rewrites and no rewriting exclude each other"),
         (("--rewrites", "{empty}"), "has an empty list of rewrites"),
         (("--rewrites", "{other}"), "the recorded choice 'separable' for 'elsewhere' does not fit this model"),
-        (("--strips", 40), "the model cannot run in 40 strips"),
+        (("--tiles", 40), "the model cannot run in 40 strips"),
     ],
 )
 def test_exports_options_that_exclude_each_other_or_do_not_fit(
@@ -176,8 +176,8 @@ def test_exports_options_that_exclude_each_other_or_do_not_fit(
 def test_a_dry_run_says_what_becomes_of_the_network(program: Program, model: Path, pictures: Path) -> None:
     for options, said in (
         ((), "exact forms chosen by timing, strips by the memory plan"),
-        (("--strips", 2), "exact forms chosen by timing, 2 strips"),
-        (("--memory-budget-mb", 1.5), "exact forms chosen by timing, strips for 1.5 MB"),
+        (("--tiles", 2), "exact forms chosen by timing, 2 tiles"),
+        (("--memory-budget-mb", 1.5), "exact forms chosen by timing, tiles for 1.5 MB"),
         (("--no-rewrite",), "rewrite no"),
     ):
         done = program("export", model, "--data", pictures, "--dry-run", *options)

@@ -27,4 +27,4 @@ def test_a_kept_result_is_whole_and_names_no_machine_path(path: Path) -> None:
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: "/".join(path.parts[-3:-1]))
 def test_kept_int8_loses_at_most_what_its_recipe_allows(path: Path) -> None:
     choice = QuantizationChoice(**read_json(path.with_name("quantization.json")))
-    assert choice.drop <= read_export_recipe("exact" if choice.pruned_dice is None else "balanced").max_drop
+    assert choice.drop <= read_export_recipe("exact" if choice.pruned_dice is None else "balanced").recipe.max_drop

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.data_folders import make_folder
+from tests.support.recipes import make_recipe
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import open_folder, read_folder
@@ -18,7 +19,7 @@ from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.data import data_options, read_export_data
 from u3p_edge.progress import silent
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import LabelOptions
 from u3p_edge.training.prepare import complete
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 
@@ -28,7 +29,7 @@ METADATA = default_metadata(Preprocessing(16, 16), labels=3)
 def test_a_split_drawn_for_training_is_the_export_s(tmp_path: Path) -> None:
     root = make_folder(tmp_path, [f"img{i}" for i in range(12)])
     trained = TrainRecipe(seed=5)
-    options = data_options(ExportRecipe(seed=1), trained, root)
+    options = data_options(LabelOptions(), trained, root)
     found = read_export_data(root, METADATA, silent, options)
     assert found.test.stems == tuple(s.stem for s in read_folder(root, seed=5).split("test"))
     assert found.test.stems != tuple(s.stem for s in read_folder(root, seed=0).split("test"))
@@ -39,13 +40,13 @@ def test_the_group_column_of_training_is_kept_where_the_data_has_it(tmp_path: Pa
     trained = parse_recipe(TrainRecipe(group_column="who").to_toml())
     table = "name,who,clinic,split\na,1,x,train\nb,2,y,val\nc,3,z,test\n"
     root = make_folder(tmp_path / "same", ["a", "b", "c"], table)
-    options = data_options(ExportRecipe(), trained, root)
+    options = data_options(LabelOptions(), trained, root)
     assert options.group_column == "who"
     assert read_export_data(root, METADATA, silent, options).test.groups == ("3",)
-    assert data_options(ExportRecipe(group_column="clinic"), trained, root).group_column == "clinic"
+    assert data_options(LabelOptions(group_column="clinic"), trained, root).group_column == "clinic"
     other = make_folder(tmp_path / "other", ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
-    assert data_options(ExportRecipe(), trained, other) == DataOptions()
-    assert data_options(ExportRecipe(), trained, None) == data_options(ExportRecipe(), None, root) == DataOptions()
+    assert data_options(LabelOptions(), trained, other) == DataOptions()
+    assert data_options(LabelOptions(), trained, None) == data_options(LabelOptions(), None, root) == DataOptions()
     with pytest.raises(DataError, match="no column 'clinic'"):
         read_export_data(other, METADATA, silent, DataOptions(group_column="clinic"))
 
@@ -54,28 +55,28 @@ def test_the_meaning_of_mask_values_in_training_is_kept(tmp_path: Path) -> None:
     root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
     trained = parse_recipe(TrainRecipe(ignore_label=2, label_map=((1, 0), (0, 1))).to_toml())
     metadata = default_metadata(Preprocessing(16, 16), labels=2)
-    options = data_options(ExportRecipe(), trained, root)
+    options = data_options(LabelOptions(), trained, root)
     assert options.rule == LabelRule(2, ((1, 0), (0, 1)))
     kept = read_export_data(root, metadata, silent, options).test.labels
     assert set(np.unique(kept)) == {0, 1, IGNORE}
-    given = data_options(ExportRecipe(label_map=((2, 1),)), trained, root)
+    given = data_options(LabelOptions(label_map=((2, 1),)), trained, root)
     assert given.rule == LabelRule(None, ((2, 1),))
     assert set(np.unique(read_export_data(root, metadata, silent, given).test.labels)) == {0, 1}
     with pytest.raises(DataError, match=r"masks/a\.png has the value 2, beyond the 2 classes \(0 to 1\)"):
-        read_export_data(root, metadata, silent, data_options(ExportRecipe(), None, root))
+        read_export_data(root, metadata, silent, data_options(LabelOptions(), None, root))
 
 
 def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
     recipes = [
-        ExportRecipe(),
-        ExportRecipe(ignore_label=255),
-        ExportRecipe(label_map=((2, 1),)),
-        ExportRecipe(group_column="p"),
+        make_recipe(),
+        make_recipe(ignore_label=255),
+        make_recipe(label_map=((2, 1),)),
+        make_recipe(group_column="p"),
     ]
     assert len({recipe.to_json() for recipe in recipes}) == len(recipes)
     for wrong in ({"ignore_label": 1, "label_map": ((1, 0),)}, {"label_map": ((1, 300),)}):
         with pytest.raises(ConfigError):
-            ExportRecipe(**wrong)
+            make_recipe(**wrong)
         with pytest.raises(ConfigError):
             TrainRecipe(**wrong)
 
@@ -83,7 +84,7 @@ def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
 def test_the_limit_of_pixels_reaches_every_file(tmp_path: Path) -> None:
     root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n", size=(6, 8))
     with pytest.raises(DataError, match=r"has 6x8 = 48 pixels, more than the limit of 47"):
-        read_export_data(root, METADATA, silent, data_options(ExportRecipe(), None, root, max_pixels=47))
+        read_export_data(root, METADATA, silent, data_options(LabelOptions(), None, root, max_pixels=47))
     assert len(read_export_data(root, METADATA, silent, DataOptions(max_pixels=48)).test.images) == 1
     dataset = open_folder(root, DataOptions(max_pixels=47))
     with pytest.raises(DataError, match="more than the limit of 47"):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.support.article_model import Builder
 from tests.support.command_line import QUICK, ROUNDS, Program, left_in, refusal, run_process
+from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import SHAPE, picture, truth
 from u3p_edge.artifact import is_whole, read_manifest, sha256_of
 from u3p_edge.benchmark.result_file import read_result
@@ -27,7 +28,6 @@ from u3p_edge.pipeline.quantize import validation_dice
 from u3p_edge.pipeline.staging import PREFIX
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
 from u3p_edge.progress import silent
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.runtime import open_session
 
@@ -61,7 +61,7 @@ def done(keras_file: Path, pictures: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("main")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(folder / "summary.md"))
-        export(keras_file, pictures, folder / "run", ExportRecipe(rounds=5), progress=silent, command="u3p-edge export")
+        export(keras_file, pictures, folder / "run", make_recipe(rounds=5), progress=silent, command="u3p-edge export")
     return Done(folder / "run", keras_file, pictures, (folder / "summary.md").read_text())
 
 
@@ -272,7 +272,7 @@ def test_a_training_runs_manifest_entries_stay(done: Done, copied: Done) -> None
     write_bytes(copied.run / "model.safetensors", b"weights")
     own = describe(copied.run / "model.safetensors", "safetensors")
     write_manifest(copied.run, read_manifest(copied.run).with_artifact(own))
-    recipe = ExportRecipe(int8=False, formats=("tflite",), rewrite=False, rounds=5)
+    recipe = make_recipe(int8=False, formats=("tflite",), rewrite=False, rounds=5)
     export(done.source, done.data, copied.run, recipe, progress=silent)
     assert [a.file for a in read_manifest(copied.run).artifacts] == ["model.safetensors", "model.float32.tflite"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
 from u3p_edge.pipeline.context import Context
@@ -17,7 +18,6 @@ from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_sou
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
 from u3p_edge.progress import silent
-from u3p_edge.recipes.recipe import ExportRecipe
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def staged(folder: Path, **files: Path) -> Staging:
 
 def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, QuantizationChoice]:
     """The source is for converting and training alone."""
-    path, choice = quantize_source(source, Context(source, splits, ExportRecipe(**options), staging))
+    path, choice = quantize_source(source, Context(source, splits, make_recipe(**options), staging))
     return path.name, choice
 
 
@@ -94,7 +94,7 @@ def layer_normalised(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Sour
     model = Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(x))
     path = tmp_path_factory.mktemp("normed") / "normed.keras"
     model.save(path)
-    return read_source(path, ExportRecipe())
+    return read_source(path)
 
 
 def test_what_cannot_be_trained_keeps_its_post_training_file(

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.command_line import ROUNDS, Program, left_in, refusal
 from tests.support.latency_tables import DEVICE
+from tests.support.recipes import make_recipe
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json, read_manifest
@@ -52,7 +53,7 @@ from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.importance import Importance
 from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.recipes.recipe import ExportRecipe, Measure, Pruning
+from u3p_edge.recipes.recipe import ExportRecipe, ImportanceMeasure, Pruning
 from u3p_edge.runtime import open_session
 
 PLANNED, TUNED, ASKED, TIMED = (
@@ -66,7 +67,7 @@ EPOCH = 3
 
 @pytest.fixture(scope="module")
 def source(wide: Path) -> Source:
-    return read_source(wide, ExportRecipe())
+    return read_source(wide)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def told_ms(source: Source, table: LatencyTable) -> float:
 
 
 def recipe(pruning: Pruning, max_drop: float = ANYTHING, **more: Any) -> ExportRecipe:
-    return ExportRecipe(pruning=pruning, max_drop=max_drop, rounds=5, **more)
+    return make_recipe(pruning=pruning, max_drop=max_drop, rounds=5, **more)
 
 
 def to(ms: float, **more: Any) -> Pruning:
@@ -135,7 +136,7 @@ class Done:
 def done(wide: Path, source: Source, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """An export to half the milliseconds that the int8 network takes here, in whole maps and as it is written down."""
     run, start = tmp_path_factory.mktemp("pruned") / "run", int8_milliseconds()(fold_batch_norm(source.graph))
-    told = recipe(to(start / 2, final_updates=4 * EPOCH), formats=("tflite",), rewrite=False, strips=1)
+    told = recipe(to(start / 2, final_updates=4 * EPOCH), formats=("tflite",), rewrite=False, tiles=1)
     export(wide, pictures, run, told, progress=silent)
     return Done(run, wide, told, start)
 
@@ -378,9 +379,9 @@ def test_a_network_within_its_budget_is_left_as_it_is(
 # --- what channels are judged by
 
 
-@pytest.mark.parametrize("measure", get_args(Measure))
+@pytest.mark.parametrize("measure", get_args(ImportanceMeasure))
 def test_every_measure_judges_every_channel_and_makes_a_plan(
-    source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path, measure: Measure
+    source: Source, data: ExportData, device: Path, told_ms: float, tmp_path: Path, measure: ImportanceMeasure
 ) -> None:
     told = recipe(to(told_ms / 2, importance=measure))
     importance = score_channels(source, Context(source, data, told, open_staging(tmp_path, "key")))
@@ -511,7 +512,7 @@ def test_the_command_prunes_rewrites_and_keeps_to_the_size(
     mine.write_text(
         "description = 'mine'\nmax_drop = 100\n[pruning]\nspeedup = 2\nshrink = 3\nfinal_updates = 3\nbatch_size = 2\n"
     )
-    done = program("export", wide, "--int8", "--data", pictures, "--out", run, "--recipe", mine, "--strips", 1, *ROUNDS)
+    done = program("export", wide, "--int8", "--data", pictures, "--out", run, "--recipe", mine, "--tiles", 1, *ROUNDS)
     assert done.code == 0, done.err
     assert "Pruned to latency, ms" in done.out.replace("\n", " ")
     assert {"pruning.json", "pareto.svg", "rewrites.json", "model.int8.onnx"} <= set(left_in(run))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.contexts import make_context
 from tests.support.int8_models import blobs, unet, with_statistics
+from tests.support.recipes import make_recipe
 from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ConfigError, ModelError
@@ -38,7 +39,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A UNet 3+ of base width 4 for three classes at 32x32, its statistics as if trained."""
     path = tmp_path_factory.mktemp("source") / "unet.keras"
     with_statistics(unet(classes=3)).save(path)
-    return read_source(path, ExportRecipe())
+    return read_source(path)
 
 
 def first_form(graphs: Sequence[Graph]) -> list[float]:
@@ -55,7 +56,7 @@ def pairs(source: Source) -> tuple[tuple[str, str], ...]:
 @pytest.fixture(scope="module")
 def network(source: Source, pairs: tuple[tuple[str, str], ...], tmp_path_factory: pytest.TempPathFactory) -> Network:
     staging = open_staging(tmp_path_factory.mktemp("run"), "key")
-    return rewrite_source(source, make_context(source, ExportRecipe(rewrites=pairs), staging))
+    return rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging))
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_the_note_says_what_was_timed_and_what_is_approximate(network: Network) 
 
 
 def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: Staging) -> None:
-    found = rewrite_source(source, make_context(source, ExportRecipe(rewrite=False), staging))
+    found = rewrite_source(source, make_context(source, make_recipe(rewrite=False), staging))
     assert found.model is source.model
     assert same(found.graph, fold_batch_norm(source.graph))
     assert (found.choices, found.notes) == ((), ())
@@ -161,7 +162,7 @@ def test_with_a_record_nothing_is_timed(
     source: Source, network: Network, pairs: tuple[tuple[str, str], ...], staging: Staging
 ) -> None:
     stages = RecordedProgress()
-    found = rewrite_source(source, make_context(source, ExportRecipe(rewrites=pairs), staging, stages))
+    found = rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging, stages))
     assert stages.names == []
     assert same(found.graph, network.graph)
     assert found.choices == read_choices(staging.folder / "rewrites.json") == network.choices
@@ -178,7 +179,7 @@ def test_with_a_record_nothing_is_timed(
 def test_a_record_of_another_model_is_refused(source: Source, staging: Staging, site: str, form: str, reason: str) -> None:
     at = site or next(node.name for node in fold_batch_norm(source.graph).nodes if node.op == "conv")
     with pytest.raises(ModelError) as refused:
-        rewrite_source(source, make_context(source, ExportRecipe(rewrites=((at, form),)), staging))
+        rewrite_source(source, make_context(source, make_recipe(rewrites=((at, form),)), staging))
     assert f"the recorded choice {form!r} for {at!r} does not fit this model: {reason}" in str(refused.value)
     assert "Choose again for this model" in str(refused.value)
 
@@ -186,15 +187,15 @@ def test_a_record_of_another_model_is_refused(source: Source, staging: Staging, 
 def test_a_form_that_its_rule_refuses_gives_the_rules_reason(source: Source, staging: Staging) -> None:
     head = next(node.name for node in fold_batch_norm(source.graph).nodes if node.op == "conv")
     with pytest.raises(ModelError, match=f"'separable' for '{head}' does not fit this model: .+"):
-        rewrite_source(source, make_context(source, ExportRecipe(rewrites=((head, "separable"),)), staging))
+        rewrite_source(source, make_context(source, make_recipe(rewrites=((head, "separable"),)), staging))
 
 
 def test_recorded_rewrites_and_none_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="exclude each other"):
-        ExportRecipe(rewrite=False, rewrites=(("conv", "separable"),))
+        make_recipe(rewrite=False, rewrites=(("conv", "separable"),))
 
 
 def test_the_recipe_of_a_replay_is_json(pairs: tuple[tuple[str, str], ...]) -> None:
-    told = json.loads(ExportRecipe(rewrites=pairs).to_json())
-    assert tuple(map(tuple, told["rewrites"])) == pairs
-    assert dataclasses.replace(ExportRecipe(), rewrites=pairs).to_json() != ExportRecipe().to_json()
+    told = json.loads(make_recipe(rewrites=pairs).to_json())
+    assert tuple(map(tuple, told["rewriting"]["choices"])) == pairs
+    assert make_recipe(rewrites=pairs).to_json() != ExportRecipe().to_json()

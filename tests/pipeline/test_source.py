@@ -11,7 +11,6 @@ import pytest
 from u3p_edge.data.augment import NO_AUGMENTATION
 from u3p_edge.errors import ConfigError
 from u3p_edge.pipeline.source import NO_FLIPS, TRAINED_BY, Source, augmentation_of, read_source, reference_folder
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.recipe import read_train_recipe
 
 
@@ -21,7 +20,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("run") / "run"
     shutil.copytree(reference_folder(), folder)
     (folder / TRAINED_BY).write_text("epochs = many", encoding="utf-8")
-    return read_source(folder, ExportRecipe())
+    return read_source(folder)
 
 
 def test_a_recipe_that_cannot_be_read_is_in_nobodys_way_until_it_is_needed(damaged: Source) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.command_line import ROUNDS, Program
+from tests.support.recipes import make_recipe
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from u3p_edge.artifact import read_json
@@ -28,13 +29,12 @@ from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_network
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
 from u3p_edge.progress import silent
-from u3p_edge.quantize.sparsity import LEAST
-from u3p_edge.quantize.zeros import Zeros
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.quantize.sparsify import LEAST
+from u3p_edge.quantize.sparsity import Sparsity
 
 TRAINED = "Train with zeros"
 SHARE = 0.7
-RECIPE = ExportRecipe(rewrite=False, method="qat", qat_epochs=1, zeros=Zeros(share=SHARE, epochs=1))
+RECIPE = make_recipe(rewrite=False, method="qat", qat_epochs=1, sparsity=Sparsity(share=SHARE, epochs=1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(wide: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    source = read_source(wide, ExportRecipe())
+    source = read_source(wide)
     data = read_export_data(pictures, source.metadata, silent)
     staging, progress = open_staging(tmp_path_factory.mktemp("zeros"), "key"), RecordedProgress()
     dense = rewrite_source(source, Context(source, data, RECIPE, staging))
@@ -107,11 +107,11 @@ def test_the_network_is_the_same_but_for_its_weights(made: Made) -> None:
 
 
 def test_without_being_asked_for_there_are_none(made: Made, tmp_path: Path) -> None:
-    none = dataclasses.replace(RECIPE, zeros=None)
+    none = dataclasses.replace(RECIPE, sparsity=None)
     staging = open_staging(tmp_path, "key")
     assert sparsify_network(made.dense, Context(made.source, made.data, none, staging)) is made.dense
     assert [path.name for path in staging.folder.iterdir()] == [MARKER]
-    assert describe_compression(tmp_path / "absent.tflite", none) == ()
+    assert describe_compression(tmp_path / "absent.tflite", none.sparsity) == ()
 
 
 def test_a_killed_export_finds_its_zeros_again(made: Made) -> None:
@@ -147,7 +147,7 @@ def test_the_note_tells_the_size_of_the_gzip_which_zeros_shrink(made: Made) -> N
         files.append(made.staging.folder / f"{name}.tflite")
         files[-1].write_bytes(converter.convert_int8(network.model, made.source.metadata, calibration=calibration))
     sizes = [(path.stat().st_size, len(gzip.compress(path.read_bytes(), 9))) for path in files]
-    (note,) = describe_compression(files[1], RECIPE)
+    (note,) = describe_compression(files[1], RECIPE.sparsity)
     assert "70 % of the weights of each large kernel are zero (unstructured)" in note
     said = re.search(r"model\.int8\.tflite has ([\d.]+) MB, ([\d.]+) MB as gzip", note)
     assert said is not None
@@ -159,7 +159,7 @@ def test_the_note_tells_the_size_of_the_gzip_which_zeros_shrink(made: Made) -> N
 
 
 def test_the_command_leaves_two_zeros_among_any_four(program: Program, wide: Path, pictures: Path, tmp_path: Path) -> None:
-    options = ("--recipe", "exact", "--sparsity", "2:4", "--ptq", "--no-rewrite", "--strips", 1, "--formats", "tflite")
+    options = ("--recipe", "exact", "--sparsity", "2:4", "--ptq", "--no-rewrite", "--tiles", 1, "--formats", "tflite")
     done = program("export", wide, "--int8", "--data", pictures, "--out", tmp_path, *options, *ROUNDS)
     assert done.code == 0, done.err
     for kernel in integers(tmp_path / "model.int8.tflite").values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.support.recipes import make_recipe
 from tests.support.tflite_models import STEP, graph, integers, random_image, run
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
@@ -19,7 +20,6 @@ from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantization, Quantized
 from u3p_edge.pipeline.tile import float_file, tile_float, tile_int8, tile_network
 from u3p_edge.quantize.qat import quantize_aware
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import Separable
 
@@ -69,7 +69,7 @@ def arena(data: bytes) -> int:
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_strips_are_the_same_integers(file: bytes, metadata: Metadata, count: int) -> None:
-    done, notes = tile_int8(file, metadata, ExportRecipe(strips=count))
+    done, notes = tile_int8(file, metadata, make_recipe(tiles=count))
     image = random_image(SHAPE, np.int8)
     before, after = run(file, image), run(done, image)
     assert len(np.unique(before)) > 50, "a flat map would hide a wrong row"
@@ -82,7 +82,7 @@ def test_strips_are_the_same_integers(file: bytes, metadata: Metadata, count: in
 
 
 def test_strips_keep_float_ends(file: bytes, metadata: Metadata) -> None:
-    done, _ = tile_int8(file, metadata, ExportRecipe(strips=2, float_io=True))
+    done, _ = tile_int8(file, metadata, make_recipe(tiles=2, float_io=True))
     kinds = [
         schema.parse_tflite(done).tensors[place].dtype
         for place in (*schema.parse_tflite(done).inputs, *schema.parse_tflite(done).outputs)
@@ -93,14 +93,14 @@ def test_strips_keep_float_ends(file: bytes, metadata: Metadata) -> None:
 def test_a_budget_is_met_by_strips(file: bytes, metadata: Metadata) -> None:
     assert arena(file) == WHOLE
     budget = 0.75 * WHOLE
-    done, (note,) = tile_int8(file, metadata, ExportRecipe(memory_budget_mb=budget / 1e6))
+    done, (note,) = tile_int8(file, metadata, make_recipe(memory_budget_mb=budget / 1e6))
     assert arena(done) <= budget
     assert f"instead of {WHOLE / 1e6:.2f}, for " in note
     assert "above the budget" not in note
 
 
 def test_a_budget_that_the_whole_maps_meet_needs_no_strips(file: bytes, metadata: Metadata) -> None:
-    done, notes = tile_int8(file, metadata, ExportRecipe(memory_budget_mb=WHOLE / 1e6))
+    done, notes = tile_int8(file, metadata, make_recipe(memory_budget_mb=WHOLE / 1e6))
     assert notes == ()
     assert operators(done) == operators(file)
 
@@ -108,7 +108,7 @@ def test_a_budget_that_the_whole_maps_meet_needs_no_strips(file: bytes, metadata
 def test_a_budget_that_nothing_meets_is_said(file: bytes, metadata: Metadata) -> None:
     # Image and mask alone have 4 channels of full size, which no strips make smaller.
     budget = 4 * PIXELS / 1e6 / 2
-    done, (note,) = tile_int8(file, metadata, ExportRecipe(memory_budget_mb=budget))
+    done, (note,) = tile_int8(file, metadata, make_recipe(memory_budget_mb=budget))
     assert arena(done) > 1e6 * budget
     assert note.endswith(f"**That is above the budget of {budget:g} MB; no number of strips meets it.**")
 
@@ -116,7 +116,7 @@ def test_a_budget_that_nothing_meets_is_said(file: bytes, metadata: Metadata) ->
 def test_an_unmet_budget_is_said_without_strips_too() -> None:
     """Nothing to cut: a single pixel a row and column."""
     single = graph([conv("a", "image", 1, 4)], (1, 1, 1))
-    done = tile_network(single, ExportRecipe(memory_budget_mb=1e-6), bytes_per_element=1)
+    done = tile_network(single, make_recipe(memory_budget_mb=1e-6), bytes_per_element=1)
     assert done.graph == single
     (note,) = done.notes
     assert note.startswith("Without strips the arena plan needs ")
@@ -124,32 +124,32 @@ def test_an_unmet_budget_is_said_without_strips_too() -> None:
 
 
 def test_one_strip_is_the_whole_map(network: Graph, file: bytes, metadata: Metadata) -> None:
-    done, notes = tile_int8(file, metadata, ExportRecipe(strips=1))
+    done, notes = tile_int8(file, metadata, make_recipe(tiles=1))
     assert (notes, operators(done)) == ((), operators(file))
     image = random_image(SHAPE, np.int8)
     np.testing.assert_array_equal(run(done, image), run(file, image))
-    assert tile_network(network, ExportRecipe(strips=1), bytes_per_element=4).graph is network
+    assert tile_network(network, make_recipe(tiles=1), bytes_per_element=4).graph is network
 
 
 def test_a_file_nothing_was_asked_of_keeps_its_bytes(file: bytes, metadata: Metadata) -> None:
-    assert tile_int8(file, metadata, ExportRecipe(rewrite=False)) == (file, ())
+    assert tile_int8(file, metadata, make_recipe(rewrite=False)) == (file, ())
 
 
 def test_more_strips_than_rows_are_refused(file: bytes, metadata: Metadata) -> None:
     with pytest.raises(ConfigError, match=r"cannot run in 60 strips.*Choose fewer"):
-        tile_int8(file, metadata, ExportRecipe(strips=60))
+        tile_int8(file, metadata, make_recipe(tiles=60))
 
 
 def test_a_float_file_is_no_int8_file(network: Graph, metadata: Metadata) -> None:
     with pytest.raises(ModelError, match="is not int8"):
-        tile_int8(write_tflite(network, metadata), metadata, ExportRecipe(strips=2))
+        tile_int8(write_tflite(network, metadata), metadata, make_recipe(tiles=2))
 
 
 # --- float32
 
 
 def test_a_float_file_in_strips_is_the_same_function(network: Graph, metadata: Metadata) -> None:
-    done = tile_float(network, ExportRecipe(strips=4))
+    done = tile_float(network, make_recipe(tiles=4))
     assert "4 strips" in done.notes[0]
     image = random_image(SHAPE, np.float32)
     before, after = (run(float_file(each, metadata, no_converter), image) for each in (network, done.graph))
@@ -170,7 +170,7 @@ def layer_normalised() -> Graph:
 
 
 def test_a_float_graph_that_only_the_converter_knows_stays_whole(layer_normalised: Graph, metadata: Metadata) -> None:
-    done = tile_float(layer_normalised, ExportRecipe(strips=2))
+    done = tile_float(layer_normalised, make_recipe(tiles=2))
     assert done.graph is layer_normalised
     assert done.plan is None
     (note,) = done.notes
@@ -181,7 +181,7 @@ def test_a_float_graph_that_only_the_converter_knows_stays_whole(layer_normalise
 
 def test_an_int8_file_that_no_graph_can_say_stays_with_a_note(metadata: Metadata) -> None:
     file = converted_with_layer_norm(metadata)
-    done, (note,) = tile_int8(file, metadata, ExportRecipe(strips=2))
+    done, (note,) = tile_int8(file, metadata, make_recipe(tiles=2))
     assert done == file
     assert note.startswith("The int8 file stays as the converter wrote it, without strips: ")
 
@@ -206,7 +206,7 @@ def test_a_converted_unet_in_strips_is_the_same_integers() -> None:
     whole = convert_int8(with_statistics(unet(classes=3)), metadata, calibration=images)
     scale = schema.parse_tflite(whole).tensors[schema.parse_tflite(whole).inputs[0]].scale[0]
     for count in (1, 2, 4):  # one: our writer's file of the converter's integers
-        done, _ = tile_int8(whole, metadata, ExportRecipe(strips=count))
+        done, _ = tile_int8(whole, metadata, make_recipe(tiles=count))
         for image in images:
             integers = np.clip(np.round(image[None] / scale), -128, 127).astype(np.int8)
             np.testing.assert_array_equal(run(done, integers), run(whole, integers))
@@ -238,7 +238,7 @@ def test_the_sums_of_a_separable_branch_are_gathered_from_the_converters_file(me
         file = converter.convert_int8(model, metadata, calibration=images)
     else:
         file = converter.convert_int8(quantize_aware(model, images), metadata, calibration=None)
-    done, _ = tile_int8(file, metadata, ExportRecipe(strips=1))
+    done, _ = tile_int8(file, metadata, make_recipe(tiles=1))
     assert tflite_faults(schema.parse_tflite(done), int8=True, float_io=False) == ()
     codes = [op.code for op in schema.parse_tflite(done).operators]
     assert codes.count("RESIZE_BILINEAR") == codes.count("ADD") == 0

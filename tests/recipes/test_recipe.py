@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.recipes import make_recipe
 from u3p_edge.errors import ConfigError
 from u3p_edge.recipes.recipe import ExportRecipe
 
@@ -14,7 +15,7 @@ def test_the_text_holds_every_option_in_one_order() -> None:
     text = ExportRecipe(formats=("onnx",), max_drop=0.25).to_json()
     found = json.loads(text)
     assert list(found) == sorted(field.name for field in dataclasses.fields(ExportRecipe))
-    assert (found["formats"], found["max_drop"], found["method"]) == (["onnx"], 0.25, "auto")
+    assert (found["formats"], found["max_drop"], found["quantization"]["method"]) == (["onnx"], 0.25, "auto")
     assert text != ExportRecipe(formats=("onnx",)).to_json()
 
 
@@ -32,4 +33,4 @@ def test_the_text_holds_every_option_in_one_order() -> None:
 )
 def test_what_cannot_be_is_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        ExportRecipe(**options)
+        make_recipe(**options)

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 
 from tests.support.killing import killed_at, operations
+from tests.support.recipes import make_recipe
 from tests.support.tiny_run import tiny_data, tiny_recipe
 from u3p_edge.artifact import Manifest, is_whole, read_manifest
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.publish import NAMES, READY
 from u3p_edge.progress import silent
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.training.checkpoint import load_checkpoint
 from u3p_edge.training.loop import train
 from u3p_edge.training.output import FORMATS
@@ -36,7 +36,7 @@ def trained(run: Path) -> None:
 
 
 def exported(run: Path, model: Path, data: Path, *, half: bool) -> None:
-    recipe = ExportRecipe(int8=False, formats=("tflite",), float16=half, rewrite=False, rounds=5)
+    recipe = make_recipe(int8=False, formats=("tflite",), float16=half, rewrite=False, rounds=5)
     export(model, data, run, recipe, progress=silent)
 
 

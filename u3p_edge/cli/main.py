@@ -17,12 +17,12 @@ from u3p_edge.cli.bench import bench
 from u3p_edge.cli.command import Command
 from u3p_edge.cli.data import data_app
 from u3p_edge.cli.device import device_app
-from u3p_edge.cli.export import export
+from u3p_edge.cli.export import ExportCommand, export
 from u3p_edge.cli.gate import gate
 from u3p_edge.cli.help import help_of
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
-from u3p_edge.cli.recipes import recipes
+from u3p_edge.cli.recipes import recipes_app
 from u3p_edge.cli.rewrite import rewrite
 from u3p_edge.cli.terminal import open_stderr, prepare_streams
 from u3p_edge.cli.train import train
@@ -111,8 +111,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Command, help=help_of(export))(export)
-app.command(cls=Command, help=help_of(recipes))(recipes)
+app.command(cls=ExportCommand, help=help_of(export))(export)
+app.add_typer(recipes_app, name="recipes")
 app.command(cls=Command, help=help_of(rewrite))(rewrite)
 app.command(cls=Command, help=help_of(train))(train)
 app.command(cls=Command, help=help_of(predict))(predict)

@@ -1,4 +1,4 @@
-"""`u3p-edge recipes`: what the named recipes do, what they were measured to give, and their files to copy."""
+"""`u3p-edge recipes`: what the named recipes do, what they were measured to give, and all their options to copy and change."""
 
 from __future__ import annotations
 
@@ -6,40 +6,50 @@ from typing import Annotated
 
 import typer
 
+from u3p_edge.cli.command import Command
+from u3p_edge.cli.help import help_of
 from u3p_edge.cli.terminal import print_table
 
-
-def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe's TOML file instead of the list.")] = None,
-) -> None:
-    """List the recipes of `u3p-edge export --int8`, or print one to copy and change.
-
-    u3p-edge recipes
-    u3p-edge recipes balanced > mine.toml
-    u3p-edge export RUN --int8 --data FOLDER --recipe mine.toml
-    """
-    from u3p_edge.recipes.named import path_of, read_export_recipe
-
-    if name is None:
-        _list()
-        return
-    read_export_recipe(name)
-    print(path_of(name).read_text(encoding="utf-8"), end="")
+recipes_app = typer.Typer(help="Look at the recipes of `u3p-edge export --int8`.", rich_markup_mode=None)
 
 
-def _list() -> None:
+@recipes_app.callback(invoke_without_command=True)
+def _recipes(context: typer.Context) -> None:
+    """Look at the recipes of `u3p-edge export --int8`."""
+    if context.invoked_subcommand is None:
+        list_recipes()
+
+
+def list_recipes() -> None:
+    """List the recipes of `u3p-edge export --int8`, with their budgets and what they were measured to give."""
     from u3p_edge.cli.budgets import describe_budgets
     from u3p_edge.recipes.named import DEFAULT, NAMES, read_export_recipe, read_measured
 
     rows = []
     for name in NAMES:
-        recipe = read_export_recipe(name)
+        named = read_export_recipe(name)
         title = f"{name} (default)" if name == DEFAULT else name
-        budget = "none" if recipe.pruning is None else describe_budgets(recipe.pruning)
-        rows.append([title, recipe.description, budget, f"{recipe.max_drop:g}"])
+        budget = "none" if named.recipe.pruning is None else describe_budgets(named.recipe.pruning)
+        rows.append([title, named.description, budget, f"{named.recipe.max_drop:g}"])
     header = ["recipe", "what it does", "budget", "may lose, points"]
     print_table(header, rows, words=header[:3])
     results = [[e.data, e.recipe, f"{e.speedup:.1f}x", f"{-e.lost:+.2f}", f"1/{1 / e.size_share:.0f}"] for e in read_measured()]
     if results:
         header = ["data", "recipe", "faster than float32", "change of Dice, points", "file, of float32"]
         print_table(header, results, title="Measured (see benchmarks/)", words=header[:2])
+
+
+def show_recipe(name: Annotated[str, typer.Argument(help="exact, balanced, small, or a TOML file.")]) -> None:
+    """Print every option of a recipe with its value and its meaning, as a TOML file to copy and change.
+
+    u3p-edge recipes show balanced > mine.toml
+    u3p-edge export RUN --int8 --data FOLDER --recipe mine.toml
+    """
+    from u3p_edge.recipes.named import read_export_recipe
+    from u3p_edge.recipes.toml_text import recipe_to_toml
+
+    print(recipe_to_toml(read_export_recipe(name)), end="")
+
+
+recipes_app.command("list", cls=Command, help=help_of(list_recipes))(list_recipes)
+recipes_app.command("show", cls=Command, help=help_of(show_recipe))(show_recipe)

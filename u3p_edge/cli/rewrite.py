@@ -77,10 +77,9 @@ def rewrite(
         from u3p_edge.latency.probe import Target
         from u3p_edge.pipeline.choices import to_json
         from u3p_edge.pipeline.source import read_source
-        from u3p_edge.recipes.recipe import ExportRecipe
         from u3p_edge.tools.explain_rewrites import explain_rewrites as explained
 
-        source = read_source(model, ExportRecipe(trust=trust))
+        source = read_source(model, trust=trust)
         found = explained(source.graph, Target(number.value, threads), energy, progress)
     names = {choice.site for choice in found.choices}
     if unknown := sorted(set(part or ()) - names):

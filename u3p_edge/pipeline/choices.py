@@ -37,6 +37,14 @@ def read_choices(path: Path) -> tuple[Selection, ...]:
         ) from error
 
 
+def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
+    """Read (site, candidate) pairs, as `read_choices`. Raises ConfigError for an empty list, which would be timed after all."""
+    pairs = tuple((choice.site, choice.chosen) for choice in read_choices(path))
+    if not pairs:
+        raise ConfigError(f"{path} has an empty list of rewrites", mend="Leave --rewrites out, or use --no-rewrite.")
+    return pairs
+
+
 def _pair(entry: list[Any]) -> Selection:
     """Return a selection from a manifest's entry, which has only the site and its candidate."""
     if len(entry) != 2 or not all(isinstance(part, str) for part in entry):

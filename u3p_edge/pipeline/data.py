@@ -18,7 +18,7 @@ from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
 from u3p_edge.progress import Progress
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import LabelOptions
 from u3p_edge.training.recipe import TrainRecipe
 
 
@@ -116,18 +116,18 @@ def _splits(dataset: Dataset) -> dict[str, tuple[Sample, ...]]:
 
 
 def data_options(
-    recipe: ExportRecipe, trained: TrainRecipe | None, folder: Path | None, max_pixels: int = MAX_PIXELS
+    labels: LabelOptions, trained: TrainRecipe | None, folder: Path | None, max_pixels: int = MAX_PIXELS
 ) -> DataOptions:
     """Return how an export reads its data: as its recipe says, else as in training, so that a split drawn then is the same.
 
     Args:
-        recipe: of the export.
+        labels: of the export's recipe.
         trained: the recipe that the model was trained with; None where it is not known.
         folder: of the data; None is the embedded one, whose own split.csv decides its groups.
         max_pixels: height x width that an image or mask may have.
     """
-    rule = LabelRule(recipe.ignore_label, recipe.label_map)
-    given = DataOptions(group_column=recipe.group_column, rule=rule, max_pixels=max_pixels)
+    rule = LabelRule(labels.ignore_label, labels.label_map)
+    given = DataOptions(group_column=labels.group_column, rule=rule, max_pixels=max_pixels)
     if folder is None or trained is None:
         return given
     column = trained.group_column
@@ -135,7 +135,7 @@ def data_options(
     return replace(
         given,
         seed=trained.seed,
-        group_column=recipe.group_column or inherited,
+        group_column=labels.group_column or inherited,
         rule=trained.data_options().rule if rule == AS_STORED else rule,
     )
 

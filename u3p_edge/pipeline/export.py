@@ -73,6 +73,7 @@ def export(
     command: str = "",
     force: bool = False,
     accept: bool = False,
+    trust: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> ExportResult:
     """Export a model: convert, quantize, verify, measure, report.
@@ -87,6 +88,7 @@ def export(
         command: the command line, for the report.
         force: export again even if `run` already holds the same export, and reuse nothing that is there.
         accept: export a Keras file whose float model does not work on the data as it would be exported.
+        trust: run code that a Keras file holds.
         max_pixels: height x width that an image or mask may have.
 
     Raises:
@@ -96,9 +98,9 @@ def export(
     """
     with hold(run):
         before = open_run(run, force=force, progress=progress)
-        original = read_source(model, recipe)
+        original = read_source(model, recipe.model, trust=trust)
         check_fit(original.metadata, data)
-        options = data_options(recipe, training_of(original), data, max_pixels)
+        options = data_options(recipe.data, training_of(original), data, max_pixels)
         splits = read_export_data(data, original.metadata, progress, options)
         key = _key(original.sha256, splits, recipe, device)
         if not force and (finished := finished_result(run, before, key, progress)):
@@ -134,16 +136,16 @@ def _key(model_sha256: str, data: ExportData, recipe: ExportRecipe, device: Path
 def _verify(made: MadeFiles, context: Context) -> None:
     """Verify every file against the float network that it was made from: the reference against the original model, the others
     against the pruned one (or the sparse one, where weights were set to zero)."""
-    recipe, test = context.recipe, context.data.test.images
+    options, test = context.recipe.quantization, context.data.test.images
     images = test[np.unique(np.linspace(0, len(test) - 1, VERIFIED_IMAGES).round().astype(int))]
     exported = {name: path for name, path in made.files.items() if name != REFERENCE_FILE}
-    pairs = [(exported, made.network.model if recipe.zeros else made.pruning.source.model)]
+    pairs = [(exported, made.network.model if context.recipe.sparsity else made.pruning.source.model)]
     if REFERENCE_FILE in made.files:
         pairs.append(({REFERENCE_FILE: made.files[REFERENCE_FILE]}, context.original.model))
     try:
         for files, model in pairs:
             session = keras_session(model, context.original.metadata)
-            verify(files, session, images, min_sqnr=recipe.min_sqnr, float_io=recipe.float_io, progress=context.progress)
+            verify(files, session, images, min_sqnr=options.min_sqnr, float_io=options.float_io, progress=context.progress)
     except VerificationError:
         # Files that are kept would fail again; files made again may not (a damaged disk, another version of a runtime).
         drop(context.staging.folder)
@@ -171,7 +173,7 @@ def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -
         [folder / artifact.file for artifact in manifest.artifacts],
         data=EvaluationData(data.name, data.test_split, data.test),
         reference_labels=expected,
-        settings=Settings(threads=choose_threads(), rounds=context.recipe.rounds, max_memory_mb=None),
+        settings=Settings(threads=choose_threads(), rounds=context.recipe.measurement.rounds, max_memory_mb=None),
         command=command,
         progress=progress,
     )

@@ -107,7 +107,7 @@ def _attempt(name: str, make: Callable[[], _Part]) -> _Part:
 
 def _float_tflite(source: Source, graph: Graph, original: Path, context: Context) -> _Part:
     """Make the float32 TFLite file: the converter's for the original network, this package's writer's for a changed one."""
-    if context.recipe.as_it_came:
+    if context.recipe.keeps_original:
         return _Part({"model.float32.tflite": original})
     tiled = tile.tile_float(graph, context.recipe)
     otherwise = partial(converter.convert_float, source.model, source.metadata)
@@ -129,7 +129,7 @@ def _int8_tflite(source: Source, context: Context) -> _Part:
     quantized, choice = quantize_source(source, context)
     data, notes = tile.tile_int8(quantized.read_bytes(), source.metadata, context.recipe)
     file = context.staging.file("model.int8.tflite", lambda: data)
-    return _Part({"model.int8.tflite": file}, (*notes, *describe_compression(file, context.recipe)), choice)
+    return _Part({"model.int8.tflite": file}, (*notes, *describe_compression(file, context.recipe.sparsity)), choice)
 
 
 def _onnx(source: Source, int8: Path | None, context: Context) -> tuple[_Part, ...]:

@@ -92,7 +92,7 @@ def _whole(source: Source, *notes: str) -> PruningResult:
 
 def _budgets(context: Context, pruning: Pruning) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
     """Return the latency table of the device, or of this machine, and the bounds; no table where time is not bound."""
-    graph, memory_mb = fold_batch_norm(context.original.graph), context.recipe.memory_budget_mb
+    graph, memory_mb = fold_batch_norm(context.original.graph), context.recipe.tiling.memory_budget_mb
     if context.device is not None:
         check_device(pruning)
         table = read_latency_table(context.device)

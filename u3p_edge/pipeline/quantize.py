@@ -128,16 +128,16 @@ def float_tflite(source: Source, context: Context) -> Path:
 def _choose(source: Source, files: tuple[Path, Path], context: Context) -> QuantizationChoice:
     data, recipe, staging, progress = context.data, context.recipe, context.staging, context.progress
     float_dice, ptq_dice = (validation_dice(path, data.val, progress) for path in files)
-    images = min(recipe.calibration_images, len(data.train.stems))
-    cut = float_model_dice(source, data.val) if recipe.pruning or recipe.zeros else None
+    images = min(recipe.quantization.calibration_images, len(data.train.stems))
+    cut = float_model_dice(source, data.val) if recipe.pruning or recipe.sparsity else None
     choice = QuantizationChoice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut, **_staged_ranges(staging))
     lost = 100 * (choice.quantized_dice - ptq_dice)
-    if recipe.method == "ptq" or (recipe.method == "auto" and lost <= recipe.ptq_may_lose):
+    if recipe.quantization.method == "ptq" or (recipe.quantization.method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
     try:
         qat = staging.file("qat.tflite", lambda: _aware(source, context))
     except UntrainableError as error:
-        if recipe.method == "qat":
+        if recipe.quantization.method == "qat":
             raise
         return replace(choice, qat_refused=error.symptom)
     qat_dice = validation_dice(qat, data.val, progress)
@@ -175,9 +175,9 @@ def _post_training(source: Source, context: Context) -> bytes:
     from u3p_edge.quantize.qat import fake_quantize
 
     recipe, train = context.recipe, context.data.train
-    images = train.images[list(calibration_indices(train, recipe.calibration_images))]
+    images = train.images[list(calibration_indices(train, recipe.quantization.calibration_images))]
     step = context.progress("Calibrate (post-training quantization)", len(images))
-    convert = partial(converter.convert_int8, metadata=source.metadata, float_io=recipe.float_io)
+    convert = partial(converter.convert_int8, metadata=source.metadata, float_io=recipe.quantization.float_io)
     try:
         made = fake_quantize(source.model, images, step)
     except UntrainableError:
@@ -209,13 +209,13 @@ def _aware(source: Source, context: Context) -> bytes:
         one_hot(data.train.labels, source.metadata.channels_out),
         loss=dice_cross_entropy,
         validate=lambda model: _mean_dice(keras_session(model, source.metadata), data.val),
-        epochs=recipe.qat_epochs,
-        learning_rate=recipe.qat_learning_rate,
+        epochs=recipe.quantization.qat_epochs,
+        learning_rate=recipe.quantization.qat_learning_rate,
         seed=recipe.seed,
-        keep_zeros=recipe.zeros is not None,
+        keep_zeros=recipe.sparsity is not None,
         progress=context.progress,
     )
-    return converter.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.float_io)
+    return converter.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.quantization.float_io)
 
 
 def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:

@@ -82,13 +82,13 @@ def rewrite_source(source: Source, context: Context) -> Network:
         ModelError: a recorded selection that does not fit this model.
     """
     recipe = context.recipe
-    if not recipe.rewrite:
+    if not recipe.rewriting.enabled:
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
     graph = fold_batch_norm(source.graph)
     try:
         kept = context.staging.file("rewrites.json", lambda: to_json(_select(graph, context)).encode())
     except ModelError as error:
-        if recipe.rewrites:
+        if recipe.rewriting.choices:
             raise
         return Network(source.model, graph, (), source.macs, refusal=str(error))
     choices = read_choices(kept)
@@ -118,7 +118,7 @@ def choices_for(
 
 def _select(graph: Graph, context: Context) -> tuple[Selection, ...]:
     recipe = context.recipe
-    if recipe.rewrites:
-        return tuple(Selection(site, form, ()) for site, form in recipe.rewrites)
+    if recipe.rewriting.choices:
+        return tuple(Selection(site, form, ()) for site, form in recipe.rewriting.choices)
     step = context.progress("Choose rewrites by timing them", len(find_sites(graph)))
     return choices_for(graph, Target("int8" if recipe.int8 else "float32"), step, cache=context.cache)

@@ -27,7 +27,7 @@ def score_channels(source: Source, context: Context) -> Importance:
     if measure_name == "random":
         rng = np.random.default_rng(recipe.seed)
         return {group.name: rng.random(group.size) for group in find_groups(graph) if not group.frozen}
-    chosen = list(calibration_indices(train, recipe.calibration_images))
+    chosen = list(calibration_indices(train, recipe.quantization.calibration_images))
     images, labels = train.images[chosen], train.labels[chosen]
     step = context.progress("Judge channels", len(chosen))
     if measure_name == "taylor":

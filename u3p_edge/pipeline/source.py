@@ -20,7 +20,7 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import load_model
 from u3p_edge.models.stored_files import WEIGHTS
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.recipes.recipe import ModelOptions
 from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
 TRAINED_BY = "recipe.toml"
@@ -61,16 +61,18 @@ def reference_folder() -> Path:
     return Path(__file__).resolve().parents[1] / "models" / "reference"
 
 
-def read_source(path: Path | None, recipe: ExportRecipe) -> Source:
+def read_source(path: Path | None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:
     """Read a model and prepare it for inference.
 
     Args:
         path: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
-        recipe: options, among them what a Keras file does not record.
+        options: what a Keras file does not record; None for the defaults.
+        trust: run code that the Keras file holds.
 
     Raises:
         ModelError: missing, damaged, or not a segmentation network that can be read.
     """
+    options = options or ModelOptions()
     folder = reference_folder() if path is None else path
     if folder.is_dir() and (folder / WEIGHTS).exists():
         model, _, metadata = load_model(folder)
@@ -80,17 +82,17 @@ def read_source(path: Path | None, recipe: ExportRecipe) -> Source:
             f"the folder {folder} holds no {WEIGHTS}", mend="Give a run folder of `u3p-edge train`, or a .keras or .h5 file."
         )
     else:
-        model, metadata, weights = read_keras_file(folder, trust=recipe.trust), None, folder
-    inference = inference_graph(from_keras(model), mask=recipe.mask or None)
+        model, metadata, weights = read_keras_file(folder, trust=trust), None, folder
+    inference = inference_graph(from_keras(model), mask=options.mask or None)
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
     digest = sha256_of(weights)
-    said = metadata or _metadata(ready, recipe)
+    described = metadata or _metadata(ready, options)
     return Source(
         name="embedded reference" if path is None else path.name,
         model=ready,
         graph=inference.graph,
-        metadata=dataclasses.replace(said, version=__version__, lineage=(*said.lineage, ("float model", digest))),
+        metadata=dataclasses.replace(described, version=__version__, lineage=(*described.lineage, ("float model", digest))),
         sha256=digest,
         macs=total.total_macs,
         parameters=total.parameters,
@@ -115,13 +117,15 @@ def augmentation_of(source: Source) -> Augmentation:
     return NO_FLIPS if trained is None else trained.augmentation or NO_AUGMENTATION
 
 
-def _metadata(model: Any, recipe: ExportRecipe) -> Metadata:
-    """Return the metadata for a Keras file's artifacts: sizes from the model, the rest from the recipe."""
+def _metadata(model: Any, options: ModelOptions) -> Metadata:
+    """Return the metadata for a Keras file's artifacts: sizes from the model, the rest from the options."""
     height, width, channels = (int(n) for n in model.inputs[0].shape[1:])
     mask_channels = int(model.outputs[0].shape[-1])
     count = max(2, mask_channels)
-    if recipe.class_names and len(recipe.class_names) != count:
-        raise ModelError(f"{len(recipe.class_names)} class names were given for a model of {count} classes")
-    preprocessing = Preprocessing(height, width, channels, recipe.fit, recipe.normalization, mean=recipe.mean, std=recipe.std)
-    plain = default_metadata(preprocessing, count, recipe.class_names)
+    if options.class_names and len(options.class_names) != count:
+        raise ModelError(f"{len(options.class_names)} class names were given for a model of {count} classes")
+    preprocessing = Preprocessing(
+        height, width, channels, options.fit, options.normalization, mean=options.mean, std=options.std
+    )
+    plain = default_metadata(preprocessing, count, options.class_names)
     return dataclasses.replace(plain, mask_channels=mask_channels)

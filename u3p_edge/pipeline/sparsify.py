@@ -12,39 +12,38 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.quantize import float_model_dice, one_hot
 from u3p_edge.pipeline.rewrite import Network
-from u3p_edge.quantize.zeros import Zeros
-from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.quantize.sparsity import Sparsity
 
 MB = 1_000_000
 
 
 def sparsify_network(network: Network, context: Context) -> Network:
     """Set the network's small weights to zero and fine-tune it, as the recipe says; unchanged where it asks for no sparsity."""
-    zeros = context.recipe.zeros
-    if zeros is None:
+    sparsity = context.recipe.sparsity
+    if sparsity is None:
         return network
-    kept = context.staging.file("zeros.safetensors", lambda: _weights(_train(network, zeros, context)))
+    kept = context.staging.file("sparse.safetensors", lambda: _weights(_train(network, sparsity, context)))
     weights = safetensors.load(kept.read_bytes())
     model = to_keras(network.graph)
     model.set_weights([weights[str(place)] for place in range(len(weights))])
     return dataclasses.replace(network, model=model, graph=from_keras(model))
 
 
-def describe_compression(int8: Path, recipe: ExportRecipe) -> tuple[str, ...]:
+def describe_compression(int8: Path, sparsity: Sparsity | None) -> tuple[str, ...]:
     """Return a sentence on what sparsity did to a file; none where it was not asked for."""
-    if recipe.zeros is None:
+    if sparsity is None:
         return ()
-    from u3p_edge.quantize.sparsity import gzip_bytes
+    from u3p_edge.quantize.sparsify import gzip_bytes
 
     raw, zipped = int8.stat().st_size / MB, gzip_bytes(int8) / MB
     return (
-        f"{100 * recipe.zeros.share:.0f} % of the weights of each large kernel are zero ({recipe.zeros.pattern}): {int8.name} "
+        f"{100 * sparsity.share:.0f} % of the weights of each large kernel are zero ({sparsity.pattern}): {int8.name} "
         f"has {raw:.3f} MB, {zipped:.3f} MB as gzip. Zeros shrink a compressed file alone; they make no dense kernel faster.",
     )
 
 
-def _train(network: Network, zeros: Zeros, context: Context) -> Any:
-    from u3p_edge.quantize.sparsity import Sparsity, sparsify
+def _train(network: Network, sparsity: Sparsity, context: Context) -> Any:
+    from u3p_edge.quantize.sparsify import sparsify
     from u3p_edge.training.losses import dice_cross_entropy
 
     original, data = context.original, context.data
@@ -52,9 +51,10 @@ def _train(network: Network, zeros: Zeros, context: Context) -> Any:
         to_keras(network.graph),
         data.train.images,
         one_hot(data.train.labels, original.metadata.channels_out),
-        Sparsity(**dataclasses.asdict(zeros), seed=context.recipe.seed),
+        sparsity,
         loss=dice_cross_entropy,
         validate=lambda model: float_model_dice(dataclasses.replace(original, model=model), data.val),
+        seed=context.recipe.seed,
         progress=context.progress,
     )
 

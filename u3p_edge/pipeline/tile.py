@@ -48,18 +48,18 @@ def tile_network(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, sch
     Raises:
         ConfigError: the number of tiles that was asked for is not possible.
     """
-    if recipe.as_it_came:
+    if recipe.keeps_original:
         return TiledNetwork(graph, None, ())
     graph = fuse_interpolated_sums(graph)
-    if recipe.strips == 1:
+    if recipe.tiling.tiles == 1:
         return TiledNetwork(graph, None, ())
-    budget = None if recipe.memory_budget_mb is None else int(recipe.memory_budget_mb * MB)
+    budget = None if recipe.tiling.memory_budget_mb is None else int(recipe.tiling.memory_budget_mb * MB)
 
     def weigh(made: Graph, origin: Mapping[str, str]) -> int:
         return estimate_memory(lower_graph(made if scheme is None else Quantized(made, carry_scheme(scheme, made, origin))))
 
     plan = choose.choose_tiling(
-        graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.strips, weigh=weigh
+        graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.tiling.tiles, weigh=weigh
     )
     return TiledNetwork(plan.graph, plan, _notes(plan, recipe))
 
@@ -77,7 +77,7 @@ def tile_float(graph: Graph, recipe: ExportRecipe) -> TiledNetwork:
 
 def tile_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[bytes, tuple[str, ...]]:
     """Tile an int8 file; one that a graph cannot represent (a layer-normalised one) stays as it is, with a note."""
-    if recipe.as_it_came:
+    if recipe.keeps_original:
         return file, ()
     try:
         read = read_graph(schema.parse_tflite(file))
@@ -87,7 +87,7 @@ def tile_int8(file: bytes, metadata: Metadata, recipe: ExportRecipe) -> tuple[by
         raise ModelError("the file to be put into strips is not int8")
     done = tile_network(read.graph, recipe, bytes_per_element=1, scheme=read.scheme)
     scheme = carry_scheme(read.scheme, done.graph, {} if done.plan is None else done.plan.origin)
-    return write_tflite(Quantized(done.graph, scheme), metadata, float_io=recipe.float_io), done.notes
+    return write_tflite(Quantized(done.graph, scheme), metadata, float_io=recipe.quantization.float_io), done.notes
 
 
 def float_file(graph: Graph, metadata: Metadata, otherwise: Callable[[], bytes]) -> bytes:
@@ -107,5 +107,5 @@ def _notes(plan: choose.TilingPlan, recipe: ExportRecipe) -> tuple[str, ...]:
     if not plan.counts:
         said = f"Without strips the arena plan needs {plan.peak / MB:.2f} MB."
     if not plan.met:
-        return (f"{said} **That is above the budget of {recipe.memory_budget_mb:g} MB; no number of strips meets it.**",)
+        return (f"{said} **That is above the budget of {recipe.tiling.memory_budget_mb:g} MB; no number of strips meets it.**",)
     return (said,) if plan.counts else ()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge.artifact import read_json
-from u3p_edge.config.plain import from_dict, from_table, parse_toml, read_recipe_text
-from u3p_edge.errors import ConfigError
-from u3p_edge.quantize.zeros import Zeros
-from u3p_edge.recipes.recipe import ExportRecipe, Pruning
+from u3p_edge.config.plain import from_dict, parse_toml, read_recipe_text
+from u3p_edge.errors import ConfigError, about
+from u3p_edge.recipes.recipe import ExportRecipe
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -24,26 +21,21 @@ MEASURED = FOLDER / "measured.json"
 """Results of the recipes, as benchmarks/pruning.py measured them."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The content of a recipe file; all other options of an export are given where it is run.
+MOVED = {
+    "strips": "tiles in a table [tiling]",
+    "zeros": "a table [sparsity]",
+    "qat_epochs": "qat_epochs in a table [quantization]",
+    "qat_learning_rate": "qat_learning_rate in a table [quantization]",
+}
+"""Keys of recipe files of before, and what they are now."""
 
-    Args:
-        description: one line.
-        max_drop, pruning, zeros, strips, qat_epochs, qat_learning_rate: see `u3p_edge.recipes.recipe.ExportRecipe`.
-    """
+
+@dataclass(frozen=True)
+class NamedRecipe:
+    """A recipe file: one line that describes it, and the options of an export."""
 
     description: str
-    max_drop: float = ExportRecipe.max_drop
-    pruning: Pruning | None = None
-    zeros: Zeros | None = None
-    strips: int | None = None
-    qat_epochs: int = ExportRecipe.qat_epochs
-    qat_learning_rate: float = ExportRecipe.qat_learning_rate
-
-    def options(self) -> Mapping[str, object]:
-        """Return the recipe as options of an `ExportRecipe`."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "description"}
+    recipe: ExportRecipe
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,15 @@ def path_of(name: str) -> Path:
     return path
 
 
-def read_export_recipe(name: str) -> Recipe:
+def read_export_recipe(name: str) -> NamedRecipe:
     """Read a recipe by its name or path. Raises ConfigError that names the file and the option."""
     path = path_of(name)
-    return from_table(Recipe, parse_toml(read_recipe_text(path), str(path)), str(path))
+    table = parse_toml(read_recipe_text(path), str(path))
+    with about(str(path)):
+        old = next((key for key in table if key in MOVED), None)
+        if old is not None:
+            raise ConfigError(f"{old!r} is now {MOVED[old]}", mend="`u3p-edge recipes show exact` prints a whole recipe.")
+        description = table.pop("description", "")
+        if not isinstance(description, str):
+            raise ConfigError("the description is not a text", mend='Write for example description = "mine".')
+        return NamedRecipe(description, from_dict(ExportRecipe, table))

@@ -25,7 +25,6 @@ from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import per_operator
 from u3p_edge.progress import Progress
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.report.inspection import Alive, Inspection, MemoryUse, NodeCost, SlowOperator
 from u3p_edge.runtime.base import check_file
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
@@ -92,7 +91,7 @@ def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> _
         return _read_tflite(path, max_memory_mb)
     from u3p_edge.pipeline.source import read_source  # loads TensorFlow
 
-    source = read_source(path, ExportRecipe(trust=trust))
+    source = read_source(path, trust=trust)
     graph = fold_batch_norm(source.graph)
     network = make_dummy_quantized(graph) if int8 else graph
     return _Subject(source.name, network, _lowered(network))

@@ -32,9 +32,8 @@ def _inspect(path: Path) -> None:
 
 def _source(path: Path) -> None:
     from u3p_edge.pipeline.source import read_source
-    from u3p_edge.recipes.recipe import ExportRecipe
 
-    read_source(path, ExportRecipe())
+    read_source(path)
 
 
 def _run_folder(weights: Path) -> None:
@@ -95,7 +94,7 @@ def _train_recipe(path: Path) -> None:
 def _export_recipe(path: Path) -> None:
     from u3p_edge.recipes.named import read_export_recipe
 
-    read_export_recipe(str(path)).options()
+    read_export_recipe(str(path)).recipe.to_json()
 
 
 def _split(path: Path) -> None:

@@ -1,0 +1,72 @@
+"""What an export would do, from a model and data that were really read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.data.embedded import embedded_folder
+from u3p_edge.data.folder import open_folder
+from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
+from u3p_edge.pipeline.data import check_fit, data_options, inputs_of, read_export_data
+from u3p_edge.pipeline.normalization_check import check_normalization
+from u3p_edge.pipeline.source import Source, read_source, training_of
+from u3p_edge.progress import Progress, silent
+from u3p_edge.recipes.recipe import ExportRecipe
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What an export starts from.
+
+    Args:
+        source: the model.
+        data: name of the data folder.
+        images: number of images of each split.
+        notes: what a user should know of the data, one sentence each.
+        needed_bytes, available_bytes: of memory, for the images.
+        score: how the float model scores on the validation images; empty where its own preprocessing is known.
+    """
+
+    source: Source
+    data: str
+    images: Mapping[str, int]
+    notes: tuple[str, ...]
+    needed_bytes: int
+    available_bytes: int
+    score: str
+
+
+def plan_export(
+    model: Path | None,
+    data: Path | None,
+    recipe: ExportRecipe,
+    *,
+    trust: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress = silent,
+) -> ExportPlan:
+    """Read the model and every file of the data as an export does, and write nothing. Arguments and errors as `export`."""
+    source = read_source(model, recipe.model, trust=trust)
+    check_fit(source.metadata, data)
+    options = data_options(recipe.data, training_of(source), data, max_pixels)
+    dataset = open_folder(data or embedded_folder(), options)
+    inputs = inputs_of(dataset, source.metadata)
+    preprocessing = source.metadata.preprocessing
+    check_memory(inputs, preprocessing)
+    read_export_data(data, source.metadata, progress, options)
+    score = ""
+    if source.folder is None and data is not None:
+        check = check_normalization(source, dataset.split("val"), progress)
+        score = check.note if check else "no foreground in the validation images"
+    return ExportPlan(
+        source=source,
+        data=dataset.root.resolve().name,
+        images={split: dataset.count(split) for split in ("train", "val", "test")},
+        notes=dataset.notes,
+        needed_bytes=array_bytes(inputs, preprocessing),
+        available_bytes=available_bytes(),
+        score=score,
+    )
