@@ -42,6 +42,8 @@ def parse(words: tuple[str, ...]) -> None:
     while children := getattr(command, "commands", None):
         if rest and rest[0] in GENERAL:
             return
+        if not rest and command.invoke_without_command:
+            return
         assert rest, f"{words} names no command"
         assert rest[0] in children, f"there is no command {rest[0]!r}"
         command = children[rest.pop(0)]
