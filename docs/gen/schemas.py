@@ -1,6 +1,7 @@
 """Tables of the fields of recipes and JSON files, made from the dataclasses that read and write them.
 
-    <!-- schema: u3p_edge.benchmark.result.RunResult -->   its fields, and those of the dataclasses in it
+    <!-- schema: u3p_edge.benchmark.result.RunResult -->      its fields, and those of the dataclasses in it
+    <!-- options: u3p_edge.recipes.recipe.ExportRecipe -->    its options by group: as key of a file, as keyword, as flag
 
 The meaning of a field is its line in the `Args:` of the class's docstring.
 MkDocs calls `on_page_markdown` as one of the hooks that mkdocs.yml names.
@@ -19,12 +20,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-DIRECTIVE = re.compile(r"^<!-- schema: ([\w.]+)\.(\w+) -->$", re.MULTILINE)
+from u3p_edge.config.options import Option, groups_of, options_of
+
+DIRECTIVE = re.compile(r"^<!-- (schema|options): ([\w.]+)\.(\w+) -->$", re.MULTILINE)
 
 
 def schema(cls: type) -> str:
     """Return a table of the fields of a dataclass, and one of each dataclass that it holds."""
     return "\n\n".join(map(_section, held_classes(cls)))
+
+
+def options_table(cls: type) -> str:
+    """Return a table of the options of each group of a dataclass, of those without a group first."""
+    options = options_of(cls)
+    titles = {"": "", **{name: (group.__doc__ or "").splitlines()[0] for name, group in groups_of(cls).items()}}
+    parts = []
+    for name, title in titles.items():
+        rows = [
+            f"| `{one.field}` | `{one.key}` | `{one.flag}` | {_type_name(one.hint)} | {_value(one.default)} | {_meaning(one)} |"
+            for one in options
+            if one.group == name
+        ]
+        heading = f"### {name}\n\n{_plain(title)}\n" if name else ""
+        header = ["| key | keyword | flag | type | default | meaning |", "| --- | --- | --- | --- | --- | --- |"]
+        parts.append("\n".join([heading, *header, *rows]))
+    return "\n\n".join(parts)
 
 
 def held_classes(cls: type) -> tuple[type, ...]:
@@ -45,7 +65,8 @@ def meanings(cls: type) -> dict[str, str]:
 
 def expand(markdown: str) -> str:
     """Return a page with its directives replaced by the tables that they ask for."""
-    return DIRECTIVE.sub(lambda match: schema(getattr(importlib.import_module(match[1]), match[2])), markdown)
+    makers = {"schema": schema, "options": options_table}
+    return DIRECTIVE.sub(lambda match: makers[match[1]](getattr(importlib.import_module(match[2]), match[3])), markdown)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -100,6 +121,15 @@ def _default(field: dataclasses.Field[Any]) -> str:
         value = field.default
     else:
         return "required"
+    return _value(value)
+
+
+def _value(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         return "as below"
     return "none" if value is None else f"`{json.dumps(value)}`"
+
+
+def _meaning(one: Option) -> str:
+    bounds = str(one.bounds)
+    return _plain(f"{one.meaning} ({bounds})" if bounds else one.meaning)
