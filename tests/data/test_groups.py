@@ -67,7 +67,7 @@ def test_without_a_group_column_it_is_said_and_repeating_columns_are_named(tmp_p
     rows += [("d", "anna", "0.5", "6x8", "val"), ("e", "ben", "0.5", "6x8", "test")]
     root = make_folder(tmp_path, list("abcde"), header + "".join(",".join(row) + "\n" for row in rows))
     first, second = read_folder(root).notes
-    assert "each image is a group of its own" in first
+    assert "each image is one group" in first
     assert "column `patient` of split.csv" in first
     assert "--group COLUMN" in first
     assert "Values of 'who' in split.csv repeat across splits" in second
@@ -78,7 +78,7 @@ def test_without_a_group_column_it_is_said_and_repeating_columns_are_named(tmp_p
 def test_rows_without_a_patient_are_counted(tmp_path: Path) -> None:
     dataset = read_folder(make_folder(tmp_path, ["a", "b"], "name,patient,split\na,1,train\nb,,val\n"))
     assert [s.group for s in dataset.samples] == ["1", "b"]
-    assert dataset.notes == ("1 rows of split.csv have no patient: each of these images is a group of its own.",)
+    assert dataset.notes == ("1 rows of split.csv have no patient: each of these images is one group.",)
 
 
 @pytest.mark.parametrize(

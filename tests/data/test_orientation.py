@@ -51,7 +51,7 @@ def test_masks_of_the_stored_picture_are_refused_with_the_true_cause(
     root = oriented_folder(tmp_path / "stored", orientation, shape, masks_are_turned=False)
     with pytest.raises(DataError, match=rf"is turned by its EXIF orientation \({orientation}\), but its mask") as caught:
         check_turned(read_folder(root).samples)
-    assert "fits the picture as it is stored; so it is with 4 images" in caught.value.symptom
+    assert "fits the picture as it is stored; the same holds for 4 images" in caught.value.symptom
     report = check_folder(root)
     assert sum("by its EXIF orientation" in problem for problem in report.problems) == 1
     good = oriented_folder(tmp_path / "turned", orientation, shape, masks_are_turned=True)
@@ -65,7 +65,7 @@ def test_what_the_pixels_do_not_tell_is_said(tmp_path: Path) -> None:
     root = oriented_folder(tmp_path, 3, (40, 40), masks_are_turned=False)
     for path in (root / "masks").iterdir():
         Image.new("L", (40, 40)).save(path)  # nothing to see in any way round
-    assert "cannot be told from the pixels" in check_turned(read_folder(root).samples).note
+    assert "the pixels do not show" in check_turned(read_folder(root).samples).note
 
 
 def test_images_without_an_orientation_are_nothing_to_say(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_strips_change_nothing(have: tuple[int, int], want: tuple[int, int], lim
     planes = [Image.fromarray(np.ascontiguousarray(image[:, :, k])) for k in range(2)]
     whole = np.stack([np.asarray(p.resize(want[::-1], Image.Resampling.BILINEAR)) for p in planes], axis=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resample, "STRIP", limit)
+        patch.setattr(resample, "PART", limit)
         found = resize(image, lambda pixels, _channel: Image.fromarray(pixels), want)
         np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE)
         columns = np.full(want, -1, np.float32)

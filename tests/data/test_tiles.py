@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.data.tiles import OVERLAP, blend, own_part, tile_grid
+from u3p_edge.data.tiles import OVERLAP, blend, nearest_part, tile_grid
 
 LENGTHS = st.integers(1, 300)
 
@@ -34,7 +34,7 @@ def test_own_parts_share_the_image_out(length: int, tile: int) -> None:
     starts = tile_grid((length, tile), (tile, tile)).tops
     owner = np.zeros(max(length, tile), int)
     for index, start in enumerate(starts):
-        own = own_part(starts, index, tile)
+        own = nearest_part(starts, index, tile)
         assert 0 <= own.start < own.stop <= tile
         owner[max(start, 0) + own.start : max(start, 0) + own.stop] += 1
         if index > 0:  # half of the overlap with the neighbour above, up to one row

@@ -1,9 +1,9 @@
 """Random variations of a training image and its labels: geometry in one resampling, then intensities.
 
-Each transformation is drawn on its own, with one probability for all. Geometry moves image and labels alike: flips are
+Each transformation is drawn independently, all with the same probability. Geometry moves image and labels alike: flips are
 exact; rotation, scaling and shift (together a random crop where they enlarge) are one affine map, bilinear for the
 image and nearest for the labels, with the image's minimum and background coming in from outside. Intensities are
-relative to the image's own range and stay inside it, so the network sees no value that preprocessing cannot give.
+relative to the image's range and stay inside it, so the network sees no value that preprocessing cannot give.
 Further maps of the image, such as a network's probabilities, can be moved along.
 """
 
@@ -25,12 +25,12 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much a training image may vary; the defaults suit scans and micrographs.
+    """How much a training image may vary. The defaults suit scans and micrographs.
 
     Args:
         probability: of each transformation, 0 for none at all.
-        flip_horizontal, flip_vertical: allow mirror images; forbid them where left and right, or up and down, tell
-            classes apart.
+        flip_horizontal, flip_vertical: allow mirror images; forbid them where left and right, or up and down,
+            distinguish classes.
         rotation: largest angle in degrees, either way.
         scaling: largest enlargement, e.g. 0.2 for 1 / 1.2 to 1.2 times.
         shift: largest shift as a share of height and width, either way.
@@ -38,6 +38,9 @@ class Augmentation:
         gamma: largest exponent less 1, as `scaling`: 0.4 for exponents of 1 / 1.4 to 1.4.
         noise: largest standard deviation of Gaussian noise, as a share of the image's range.
         bias: largest relative change by a smooth field over the image, either way.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
 
     probability: float = 0.5
@@ -81,6 +84,14 @@ def augment(
     Returns:
         image float32 [H, W, C] within the range of the one given, labels uint8 [H, W] with no class but those given
         and background.
+
+    >>> image, labels = np.zeros((4, 4, 1), np.float32), np.eye(4, dtype=np.uint8)
+    >>> mirror = Augmentation(probability=1, flip_vertical=False, rotation=0, scaling=0, shift=0, noise=0)
+    >>> augment(image, labels, np.random.default_rng(0), mirror)[1]
+    array([[0, 0, 0, 1],
+           [0, 0, 1, 0],
+           [0, 1, 0, 0],
+           [1, 0, 0, 0]], dtype=uint8)
     """
     nothing = np.empty((*labels.shape, 0), np.float32)
     return augment_along(image, labels, nothing, (), rng, recipe)[:2]
@@ -108,11 +119,11 @@ def augment_along(
     low, high = float(image.min()), float(image.max())
     axes = _flips(rng, recipe)
     image, maps, labels = np.flip(image, axes), np.flip(maps, axes).astype(np.float32), np.flip(labels, axes)
-    place = _affine(rng, recipe, labels.shape)
-    if place is not None:
-        image = _moved(image, place, (low,) * image.shape[2])
-        maps = _moved(maps, place, outside)
-        labels = _read(labels, *place, Image.Resampling.NEAREST, 0)
+    transform = _affine(rng, recipe, labels.shape)
+    if transform is not None:
+        image = _resample(image, transform, (low,) * image.shape[2])
+        maps = _resample(maps, transform, outside)
+        labels = _read(labels, *transform, Image.Resampling.NEAREST, 0)
     return _intensities(image, rng, recipe, low, high), np.ascontiguousarray(labels), np.ascontiguousarray(maps)
 
 
@@ -137,11 +148,13 @@ def _affine(
     return inverse, centre - inverse @ (centre + shift)
 
 
-def _moved(maps: Floats, place: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]], outside: Sequence[float]) -> Floats:
-    """Resample every map [H, W, P] bilinearly; `place` is the matrix and the offset for `_read`."""
+def _resample(
+    maps: Floats, transform: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]], outside: Sequence[float]
+) -> Floats:
+    """Resample every map [H, W, P] bilinearly; `transform` is the matrix and the offset for `_read`."""
     out = np.empty(maps.shape, np.float32)
     for i, fill in enumerate(outside):
-        out[:, :, i] = _read(maps[:, :, i], *place, Image.Resampling.BILINEAR, fill)
+        out[:, :, i] = _read(maps[:, :, i], *transform, Image.Resampling.BILINEAR, fill)
     return out
 
 
@@ -153,7 +166,7 @@ def _read(
     fill: float,
 ) -> npt.NDArray[Any]:
     """Resample a plane: each result pixel (y, x) is read at matrix @ (y, x) + offset; pixel centres are at halves."""
-    # Pillow's own order is (x, y); it takes a tenth of the time of scipy.ndimage.affine_transform.
+    # Pillow's order is (x, y); it takes a tenth of the time of scipy.ndimage.affine_transform.
     (yy, yx), (xy, xx) = matrix
     data = (xx, xy, offset[1], yx, yy, offset[0])
     picture = Image.fromarray(np.ascontiguousarray(plane))

@@ -8,7 +8,7 @@ from u3p_edge.data.load import Arrays
 
 
 def calibration_indices(arrays: Arrays, count: int) -> tuple[int, ...]:
-    """Indices of up to `count` images, spread evenly over the groups (patients) and, within them, over the stems.
+    """Return indices of up to `count` images, spread evenly over the groups (patients) and, within them, over the stems.
 
     They are sorted by group and stem and taken at even distances: nothing is random, and no patient dominates.
     """

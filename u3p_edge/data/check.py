@@ -1,4 +1,4 @@
-"""Report what a data folder holds and everything that is wrong with it: every file is read, also after a problem."""
+"""Report what a data folder contains and everything that is wrong with it. Every file is read, also after a problem."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FolderReport:
-    """Counts of a data folder; what could not be read is in `problems` and not counted below `groups`.
+    """Counts of a data folder. A pair that cannot be read is in `problems`, and counts only in `images` and `groups`.
 
     Args:
         root: the folder.
@@ -45,12 +45,12 @@ class FolderReport:
         drawn: the splits are not in split.csv but drawn by a seed.
         sizes: pairs of each "HxW".
         modes: images of each "grey uint8", "RGB uint8", "grey uint16", ...
-        labels: number of classes, background included: as given, else found in the masks.
+        labels: number of classes, background included: as given, else inferred from the masks.
         fractions: share of the pixels of each class, over all pixels that are not ignored.
         present: masks in which each class occurs.
         ignored: share of all pixels that are ignored.
         problems: one sentence each, naming the file.
-        notes: what is allowed but worth a look.
+        notes: what is allowed but may be a mistake, one sentence each.
     """
 
     root: str
@@ -71,7 +71,7 @@ class FolderReport:
 
 @dataclass(frozen=True)
 class _Pair:
-    """What one readable pair adds to the report: its size, its mode, the mask's values and the pixels of each."""
+    """What one pair adds to the report: its size, its mode, the mask's values and the pixels of each."""
 
     mask: Path
     height: int
@@ -94,34 +94,34 @@ def check_folder(
 
     Args:
         root, seed, group_column: as for `read_folder`.
-        labels: number of classes that the masks may have, background included; None finds it in the masks.
+        labels: number of classes that the masks may have, background included; None infers it from the masks.
         max_pixels: height x width that an image or mask may have.
         rule: what the values of masks mean.
 
     Raises:
         DataError: there is nothing to check: no folder, no images, no masks, or a split.csv that cannot be read.
     """
-    found = scan(Path(root), seed=seed, group_column=group_column)
-    problems = list(found.problems)
-    samples = with_options(found.dataset, DataOptions(seed, group_column, rule, max_pixels)).samples
+    scanned = scan(Path(root), seed=seed, group_column=group_column)
+    problems = list(scanned.problems)
+    samples = with_options(scanned.dataset, DataOptions(seed, group_column, rule, max_pixels)).samples
     read = (_read(sample, problems) for sample in samples)
     pairs = [pair for pair in read if pair is not None]
     classes = count_classes([MaskValues(p.mask, p.values) for p in pairs], rule) if labels is None else labels
-    counted = [(pair, _attempt(partial(_count, pair, classes, rule), problems)) for pair in pairs]
+    counted = [(pair, _try(partial(_count_classes, pair, classes, rule), problems)) for pair in pairs]
     readable = [(pair, counts) for pair, counts in counted if counts is not None]
-    total, present, ignored = _sum(readable, classes)
+    total, present, ignored = _add_up(readable, classes)
     if labels is None:
-        _attempt(lambda: check_count(classes, np.flatnonzero(total).tolist(), Path(root)), problems)
-    turned = _attempt(lambda: check_turned(samples), problems)
-    images = {split: found.dataset.count(split) for split in SPLITS}
+        _try(lambda: check_count(classes, np.flatnonzero(total).tolist(), Path(root)), problems)
+    turned = _try(lambda: check_turned(samples), problems)
+    images = {split: scanned.dataset.count(split) for split in SPLITS}
     about_classes = _notes(images, readable, classes)
     return FolderReport(
         root=str(root),
         images=images,
         groups={split: len({s.group for s in samples if s.split == split}) for split in SPLITS},
-        group_column=found.dataset.group_column,
-        grouped_by_name=found.dataset.grouped_by_name,
-        drawn=found.dataset.drawn,
+        group_column=scanned.dataset.group_column,
+        grouped_by_name=scanned.dataset.grouped_by_name,
+        drawn=scanned.dataset.drawn,
         sizes=dict(Counter(f"{p.height}x{p.width}" for p in pairs).most_common()),
         modes=dict(Counter(p.mode for p in pairs).most_common()),
         labels=classes,
@@ -129,7 +129,7 @@ def check_folder(
         present=tuple(int(n) for n in present),
         ignored=ignored / max(1, int(total.sum()) + ignored),
         problems=tuple(problems),
-        notes=tuple(filter(None, (*found.dataset.notes, turned.note if turned else "", *about_classes, *_size_notes(pairs)))),
+        notes=tuple(filter(None, (*scanned.dataset.notes, turned.note if turned else "", *about_classes, *_size_notes(pairs)))),
     )
 
 
@@ -147,11 +147,11 @@ def _read(sample: Sample, problems: list[str]) -> _Pair | None:
     path = sample.mask
     if path is None:
         return None
-    image = _attempt(lambda: read_native(sample.image, sample.options.max_pixels), problems)
-    mask = _attempt(lambda: read_values(path, sample.options.max_pixels), problems)
+    image = _try(lambda: read_native(sample.image, sample.options.max_pixels), problems)
+    mask = _try(lambda: read_values(path, sample.options.max_pixels), problems)
     if image is None or mask is None:
         return None
-    return _attempt(lambda: _pair(sample.image, image, path, mask), problems)
+    return _try(lambda: _pair(sample.image, image, path, mask), problems)
 
 
 def _pair(image_path: Path, image: Pixels, mask_path: Path, mask: Values) -> _Pair:
@@ -162,7 +162,7 @@ def _pair(image_path: Path, image: Pixels, mask_path: Path, mask: Values) -> _Pa
     return _Pair(mask_path, mask.shape[0], mask.shape[1], mode, values.astype(np.uint16), histogram[values])
 
 
-def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
+def _try(read: Callable[[], T], problems: list[str]) -> T | None:
     """Return what `read` gives, or None, with its DataError added to the problems."""
     try:
         return read()
@@ -171,14 +171,14 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _count(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
+def _count_classes(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
     """Count pixels of each class and, at `IGNORE`, ignored ones: int64 [256]. DataError for values beyond the classes."""
     counts = np.zeros(IGNORE + 1, np.int64)
     np.add.at(counts, to_classes(pair.values, labels, pair.mask, rule), pair.counts)
     return counts
 
 
-def _sum(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, Counts, int]:
+def _add_up(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, Counts, int]:
     """Return the pixels of each class, the masks that have each class, and the pixels that are ignored."""
     counts = np.array([some for _, some in masks], np.int64).reshape(-1, IGNORE + 1)
     total = counts[:, :classes]
@@ -186,7 +186,7 @@ def _sum(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, C
 
 
 def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[str, ...]:
-    """Empty splits, classes that no mask has, and the one mask that alone has a class beyond them."""
+    """Return sentences on empty splits, classes that no mask has, and a single mask with a class above those."""
     notes = [f"no images in the split {split!r}" for split, count in images.items() if count == 0]
     present = {k: [pair.mask for pair, counts in masks if counts[k]] for k in range(classes)}
     missing = [k for k in range(classes) if not present[k]]
@@ -205,7 +205,7 @@ def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], cla
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Sorted numbers with runs of three or more shortened: "1, 3 to 6"."""
+    """Return sorted numbers as text, with runs of three or more shortened: "1, 3 to 6"."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

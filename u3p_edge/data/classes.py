@@ -22,10 +22,15 @@ class MaskValues:
 
 
 def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> int:
-    """Return the number of classes with the background: 2 if more masks are binary than hold higher classes, else highest + 1.
+    """Return the number of classes, background included: 2 if more masks are binary than have higher classes, else highest + 1.
 
-    A few masks with values beyond `MAX_BELIEVED` among many without do not count; they are what `masks.to_classes` then
-    refuses by name, as it does binary masks among index masks and the reverse.
+    A few masks with values above `MAX_BELIEVED` among many without do not count. `masks.to_classes` then refuses them by name,
+    as it does binary masks among index masks and the reverse.
+
+    >>> from pathlib import Path
+    >>> masks = [MaskValues(Path(f"{i}.png"), np.array(values)) for i, values in enumerate([[0, 1], [0, 2], [0, 255]])]
+    >>> count_classes(masks)
+    3
     """
     binary, highs = 0, []
     for mask in masks:
@@ -46,7 +51,7 @@ def check_count(classes: int, present: Sequence[int], root: Path) -> None:
     """Refuse a number of classes that was inferred and makes no sense.
 
     Args:
-        classes: as `count_classes` found it.
+        classes: as `count_classes` inferred it.
         present: the classes that occur in some mask, sorted.
         root: the data folder.
 
@@ -65,6 +70,6 @@ def check_count(classes: int, present: Sequence[int], root: Path) -> None:
     raise DataError(f"the masks in {root / 'masks'} hold {len(present)} different values ({shown}): {what}", mend=mend)
 
 
-def distinct(values: Values) -> Values:
+def distinct_values(values: Values) -> Values:
     """Return the different values, sorted."""
     return np.flatnonzero(np.bincount(values.ravel())).astype(np.uint16)

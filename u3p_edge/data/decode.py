@@ -1,4 +1,4 @@
-"""Open picture files. A file that cannot be opened is a DataError that names the file, the cause and what to do.
+"""Open picture files. A file that cannot be opened is a DataError that names the file, the cause and the mend.
 
 Only the four formats are tried: Pillow has decoders for dozens more, one of which starts another program.
 """
@@ -80,18 +80,18 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         max_pixels: height x width that the picture may have.
 
     Raises:
-        DataError: no such file, not a regular file, empty, no picture, cut short, damaged, of an unsupported kind, of more
-            than `max_pixels` pixels, or a TIFF of several pictures.
+        DataError: the file is missing, not a regular file, empty, not a picture, cut short, damaged, of an unsupported kind, a
+            TIFF of several pictures, or it has more than `max_pixels` pixels.
     """
     with _open_file(path) as file:
         picture = _identify(file, path)
         _check_pixels(picture.size, max_pixels, path)
         if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
-            raise DataError(f"{path} holds several images", mend="Write every slice into a file of its own.")
+            raise DataError(f"{path} holds several images", mend="Write every slice into a separate file.")
         raw_mode, orientation = _raw_mode(picture), _orientation(picture, file)
         picture.load()
         # Pillow turns a TIFF while it loads it, and no other file.
-        stored = undo(picture, orientation) if picture.format == "TIFF" else picture
+        stored = turn_back(picture, orientation) if picture.format == "TIFF" else picture
         return Picture(stored, raw_mode, orientation)
 
 
@@ -109,16 +109,16 @@ def turn(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def orientation_of(path: Path) -> int:
+def read_orientation(path: Path) -> int:
     """The EXIF orientation of a picture file, 1 to 8, without decoding it; 1 where it cannot be read."""
     try:
         with _open_file(path) as file:
             return _orientation(_identify(file, path), file)
-    except DataError:  # `open_picture` says what is wrong
+    except DataError:  # `open_picture` reports what is wrong
         return 1
 
 
-def undo(image: Image.Image, orientation: int) -> Image.Image:
+def turn_back(image: Image.Image, orientation: int) -> Image.Image:
     """Turn an upright picture back to how it was stored: the inverse of `turn`."""
     return turn(image, _INVERSE.get(orientation, orientation))
 
@@ -140,12 +140,12 @@ def _has_text_or_exif(png: IO[bytes]) -> bool:
     """Whether a PNG has a chunk that can hold an orientation; the file is left where it was."""
     start = png.tell()
     png.seek(len(_PNG_SIGNATURE))
-    found = False
-    while not found and len(header := png.read(8)) == 8 and header[4:] != b"IEND":
-        found = header[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+    has_chunk = False
+    while not has_chunk and len(header := png.read(8)) == 8 and header[4:] != b"IEND":
+        has_chunk = header[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
         png.seek(int.from_bytes(header[:4], "big") + 4, 1)  # its data and their checksum
     png.seek(start)
-    return found
+    return has_chunk
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def _check_regular(path: Path) -> None:
 
 
 def _identify(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
-    """Return the picture, not decoded. Unlike `Image.open`, this has no pixel limit of its own (there, a global variable)."""
+    """Return the picture, not decoded. The pixel limit of `Image.open`, a global variable, does not apply."""
     start = file.read(132)
     for plugin in _PLUGINS:
         factory, accept = Image.OPEN[plugin.format]
@@ -210,10 +210,10 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 def _undecodable(path: Path, error: Exception) -> DataError:
     """Return the error by Pillow's message: cut short, of a kind that it does not read, or damaged."""
-    said = str(error) or type(error).__name__
-    if isinstance(error, EOFError) or any(word.lower() in said.lower() for word in _CUT_SHORT):
-        return DataError(f"{path} is cut short ({said})", mend="Copy it again from where it came.")
-    unknown = isinstance(error, (NotImplementedError, KeyError)) or said.isdigit()  # the number of a TIFF compression
-    if unknown or any(word in said for word in _UNSUPPORTED):
-        return DataError(f"{path} is of a kind that is not supported ({said})", mend=f"Save it as a PNG, or with {DEPTHS}.")
-    return DataError(f"{path} is damaged ({said})", mend="Copy it again from where it came, or save it anew.")
+    message = str(error) or type(error).__name__
+    if isinstance(error, EOFError) or any(word.lower() in message.lower() for word in _CUT_SHORT):
+        return DataError(f"{path} is cut short ({message})", mend="Copy it again from where it came.")
+    unknown = isinstance(error, (NotImplementedError, KeyError)) or message.isdigit()  # the number of a TIFF compression
+    if unknown or any(word in message for word in _UNSUPPORTED):
+        return DataError(f"{path} is of a kind that is not supported ({message})", mend=f"Save it as a PNG, or with {DEPTHS}.")
+    return DataError(f"{path} is damaged ({message})", mend="Copy it again from where it came, or save it anew.")

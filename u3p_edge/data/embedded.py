@@ -11,10 +11,10 @@ NAMES = ("background", "CSF", "grey matter", "white matter")
 
 
 def embedded_folder() -> Path:
-    """The data folder calibration/mni152, in a checkout or in an installed copy.
+    """Return the data folder calibration/mni152, in a checkout or in an installed copy.
 
     Raises:
-        DataError: it was left out of this copy.
+        DataError: this copy has none.
     """
     package = Path(__file__).resolve().parents[1]
     for parent in (package, package.parent):

@@ -11,7 +11,7 @@ from u3p_edge.errors import DataError
 
 @contextlib.contextmanager
 def name_file(path: Path) -> Iterator[None]:
-    """A DataError that is raised inside is raised with `path` before its symptom."""
+    """Raise any DataError of the block with `path` before its symptom."""
     try:
         yield
     except DataError as error:

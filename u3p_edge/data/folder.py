@@ -68,17 +68,17 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def count(self, split: str) -> int:
-        """Number of samples in a split; 0 for one that the folder does not have."""
+        """Return the number of samples in a split; 0 for one that the folder does not have."""
         return sum(s.split == split for s in self.samples)
 
     def split(self, name: str) -> tuple[Sample, ...]:
-        """The samples of "train", "val" or "test". Raises DataError when there are none."""
-        found = tuple(s for s in self.samples if s.split == name)
-        if not found:
+        """Return the samples of "train", "val" or "test". Raises DataError when there are none."""
+        samples = tuple(s for s in self.samples if s.split == name)
+        if not samples:
             counts = ", ".join(f"{self.count(s)} in {s}" for s in SPLITS)
             mend = "More images (or patients) are needed." if self.drawn else f"Assign some in {self.root / SPLIT_FILE}."
             raise DataError(f"{self.root} has no images in its split {name!r} ({counts})", mend=mend)
-        return found
+        return samples
 
 
 @dataclass(frozen=True)
@@ -90,23 +90,23 @@ class Scan:
 
 
 def read_folder(root: Path, *, seed: int = 0, group_column: str | None = None, masks: bool = True) -> Dataset:
-    """The samples of a data folder.
+    """Return the samples of a data folder.
 
     Args:
         root: holds images/, masks/ and perhaps split.csv.
         seed: of the split that is drawn when there is no split.csv (or it has groups but no splits).
-        group_column: of split.csv; None finds a usual one (patient, subject, case, volume, ...).
+        group_column: of split.csv; None looks for a usual one (patient, subject, case, volume, ...).
         masks: False accepts images without masks.
 
     Raises:
-        DataError: a folder, file or name that does not fit; the message names the first and counts the others.
+        DataError: a folder, file or name does not fit. The message names the first and counts the others.
     """
-    found = scan(Path(root), seed=seed, group_column=group_column, masks=masks)
-    if found.problems:
-        more = len(found.problems) - 1
+    scanned = scan(Path(root), seed=seed, group_column=group_column, masks=masks)
+    if scanned.problems:
+        more = len(scanned.problems) - 1
         others = f"There {'is 1 more problem' if more == 1 else f'are {more} more problems'}. " if more else ""
-        raise DataError(found.problems[0], mend=f"{others}Run `u3p-edge data check {root}` for the whole list.")
-    return found.dataset
+        raise DataError(scanned.problems[0], mend=f"{others}Run `u3p-edge data check {root}` for the whole list.")
+    return scanned.dataset
 
 
 def open_folder(root: Path, options: DataOptions) -> Dataset:
@@ -157,7 +157,7 @@ def _assign(
     named: NameGroups,
     seed: int,
 ) -> tuple[tuple[Sample, ...], bool]:
-    """Return a sample for each stem that split.csv does not leave out, and whether the splits were drawn."""
+    """Return a sample for each stem that split.csv lists, and whether the splits were drawn."""
     kept = [stem for stem in stems if listed is None or stem in listed]
     rows = {stem: listed[stem] for stem in kept} if listed is not None else {}
     groups = {stem: (rows[stem].group if rows else "") or named.groups.get(stem, stem) for stem in kept}
@@ -175,16 +175,16 @@ def _notes(table: Table | None, named: NameGroups, crossing: Sequence[str]) -> t
         how += ", or give --group COLUMN"
     if table is not None and table.group_column:
         without = sum(not row.group for row in table.rows)
-        said = f"{without} rows of {SPLIT_FILE} have no {table.group_column}: each of these images is a group of its own."
-        return (said,) if without else ()
+        note = f"{without} rows of {SPLIT_FILE} have no {table.group_column}: each of these images is one group."
+        return (note,) if without else ()
     notes = []
     if named.groups:
         notes.append(f"No group column is known: {named.note}. If that is wrong, {how}")
     else:
-        said = f"; {named.note}" if named.note else ""
+        shown = f"; {named.note}" if named.note else ""
         notes.append(
-            f"No group column is known, so each image is a group of its own{said}. If several are of one patient, {how}: "
-            "otherwise training and test may hold the same patient"
+            f"No group column is known, so each image is one group{shown}. If several are of one patient, {how}: "
+            "otherwise training and test may have the same patient"
         )
     if crossing:
         more = f" and {len(crossing) - 1} more" if len(crossing) > 1 else ""
@@ -201,7 +201,7 @@ def _files(root: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     """Return image files by stem, sorted; append to `problems` other files and files with the same stem."""
     folder = root / kind
     if not _is_utf8(str(root)) or not _is_utf8(root.resolve().name):
-        raise DataError(f"the name of the data folder {_printable(str(root))} is not in UTF-8", mend="Rename it.")
+        raise DataError(f"the name of the data folder {_escape(str(root))} is not in UTF-8", mend="Rename it.")
     if not root.is_dir():
         raise DataError(f"the data folder {root} does not exist", mend=f"{LAYOUT}.")
     if not folder.is_dir():
@@ -212,7 +212,7 @@ def _files(root: Path, kind: str, problems: list[str]) -> dict[str, Path]:
         if path.name.startswith(".") or path.name.lower() in _SYSTEM:
             continue
         if not _is_utf8(path.name):
-            problems.append(f"the name of {folder / _printable(path.name)} is not in UTF-8: rename the file")
+            problems.append(f"the name of {folder / _escape(path.name)} is not in UTF-8: rename the file")
         elif path.suffix.lower() not in SUFFIXES or not path.is_file():
             problems.append(f"{path} is not a {FORMATS} file")
         elif stem in out:
@@ -229,5 +229,5 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _printable(name: str) -> str:
+def _escape(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()

@@ -1,7 +1,7 @@
 """Find the groups that must not be split across sets: from a column of split.csv, or from file names.
 
 Slices of one patient in both training and test make a score that means nothing, so the usual ways to name a patient are
-recognised, and the user is told where none is.
+recognised, and the user is informed where none is.
 """
 
 from __future__ import annotations
@@ -62,8 +62,12 @@ class NameGroups:
     note: str
 
 
-def plain(column: str) -> str:
-    """Strip a column's name of case, spaces, hyphens, underscores and dots: "Patient ID" and "patientId" are "patientid"."""
+def column_key(column: str) -> str:
+    """Return a column's name in lower case, without spaces, hyphens, underscores and dots.
+
+    >>> column_key("Patient ID"), column_key("patientId")
+    ('patientid', 'patientid')
+    """
     return re.sub(r"[\s_\-.#]+", "", column).casefold()
 
 
@@ -74,7 +78,7 @@ def find_group_column(columns: Mapping[str, Sequence[str]]) -> str | None:
         columns: values of each column, one per row. A column of a finer unit counts from three values on: two sides of a body,
             or one study, are no groups.
     """
-    names = {column: plain(column) for column in columns}
+    names = {column: column_key(column) for column in columns}
     for unit in UNITS:
         spellings = {f"{unit}{ending}" for ending in _ENDINGS} | {f"id{unit}"}
         for column, values in columns.items():
@@ -97,17 +101,20 @@ def group_by_name(stems: Sequence[str]) -> NameGroups:
     """Group images whose names show that they are parts of one patient, volume or picture.
 
     A unit's word with a number (`patient001_s00`) or a part's mark after a number (`12_x0_y256`) is relied on. Two bare
-    numbers are not, but the note reports them. Names as `img_001` and `benign (3)` show nothing: each is a group of its own.
+    numbers are not, but the note reports them. Names such as `img_001` and `benign (3)` show nothing: each is a separate group.
+
+    >>> group_by_name(["p1_s0", "p1_s1", "p2_s0", "p3_s0"]).groups
+    {'p1_s0': 'p1', 'p1_s1': 'p1'}
     """
-    shared = _shared({stem: unit for stem in stems if (unit := _unit_of(stem)) is not None})
+    shared = _stems_by_unit({stem: unit for stem in stems if (unit := _unit_of(stem)) is not None})
     count = len(stems) - sum(len(members) - 1 for members in shared.values())
     if shared and count >= MANY:
         named = {stem: unit for unit, members in shared.items() for stem in members}
         return NameGroups(named, f"by their file names the {len(stems)} images are {count} groups ({_example(shared)})")
     if any(_UNIT_AND_NUMBER.search(members[0]) for members in shared.values()):
         few = "one group" if count == 1 else "two groups"
-        return NameGroups({}, f"by their file names the images are of {few} alone ({_example(shared)})")
-    numbered = _shared({stem: found["unit"] for stem in stems if (found := _TWO_NUMBERS.match(stem))})
+        return NameGroups({}, f"by their file names the images are of {few} only ({_example(shared)})")
+    numbered = _stems_by_unit({stem: match["unit"] for stem in stems if (match := _TWO_NUMBERS.match(stem))})
     if len(numbered) >= MANY:
         return NameGroups({}, f"some file names differ in a last number ({_example(numbered)}), as slices of one patient do")
     return NameGroups({}, "")
@@ -116,26 +123,26 @@ def group_by_name(stems: Sequence[str]) -> NameGroups:
 def _may_name_groups(values: Sequence[str], splits: Sequence[str]) -> bool:
     rows = [(value, split) for value, split in zip(values, splits, strict=True) if value and not _MEASURE.fullmatch(value)]
     distinct = {value for value, _ in rows}
-    places = Counter(value for value, _ in (set(rows) if len(set(splits)) > 1 else rows))
-    return MANY <= len(distinct) < len(rows) and max(places.values()) > 1
+    counts = Counter(value for value, _ in (set(rows) if len(set(splits)) > 1 else rows))
+    return MANY <= len(distinct) < len(rows) and max(counts.values()) > 1
 
 
 def _unit_of(stem: str) -> str | None:
     """Return the patient, volume or picture that a file is a part of by its name: the coarsest unit that is named."""
-    found = min(_UNIT_AND_NUMBER.finditer(stem), key=_coarseness, default=None)
-    if found is None:
+    match = min(_UNIT_AND_NUMBER.finditer(stem), key=_coarseness, default=None)
+    if match is None:
         part = _PART_OF.match(stem)
         return part["unit"] if part else None
     # What comes before may count images: of that, only what has no number belongs to the unit's name.
-    before = [word for word in re.split(_APART, stem[: found.start()]) if word and not re.search(r"\d", word)]
-    return "_".join((*before, found.group().lstrip("_-. ")))
+    before = [word for word in re.split(_APART, stem[: match.start()]) if word and not re.search(r"\d", word)]
+    return "_".join((*before, match.group().lstrip("_-. ")))
 
 
-def _coarseness(found: re.Match[str]) -> int:
-    return UNITS.index(found["word"].lower()) if found["word"] else len(UNITS)
+def _coarseness(match: re.Match[str]) -> int:
+    return UNITS.index(match["word"].lower()) if match["word"] else len(UNITS)
 
 
-def _shared(units: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+def _stems_by_unit(units: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
     """Return the units of two stems or more, with their stems."""
     members = defaultdict(list)
     for stem, unit in units.items():

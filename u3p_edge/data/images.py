@@ -22,7 +22,7 @@ Pixels = npt.NDArray[Any]
 
 
 def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Read the pixels of an image file as they were written.
+    """Read the pixels of an image file without changing their values.
 
     Args:
         path: of the file.
@@ -40,7 +40,11 @@ def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixel
 
 
 def to_channels(pixels: Pixels, channels: int) -> Pixels:
-    """An image [H, W, 1 or 3] as [H, W, channels]: grey is repeated, RGB becomes grey by ITU-R 601 luma (uint8 as Pillow)."""
+    """Return an image [H, W, 1 or 3] as [H, W, channels]: grey is repeated, RGB becomes grey by ITU-R 601 luma.
+
+    >>> to_channels(np.array([[[7]]], np.uint8), 3)
+    array([[[7, 7, 7]]], dtype=uint8)
+    """
     if pixels.shape[2] == 3 and channels == 1:
         if pixels.dtype == np.uint8:
             return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
@@ -51,13 +55,13 @@ def to_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def read_native(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Read as `read_image`, with the file's own channels: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
+    """Read as `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
     picture = open_picture(path, max_pixels)
-    pixels = to_values(np.asarray(turn(_flat(picture.stored), picture.orientation)), path)
+    pixels = to_values(np.asarray(turn(_flatten(picture.stored), picture.orientation)), path)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _flat(picture: Image.Image) -> Image.Image:
+def _flatten(picture: Image.Image) -> Image.Image:
     """Return the picture without palette, transparency, single bits or colour spaces other than grey and RGB."""
     if picture.mode in ("L", "RGB") or picture.mode[0] in "IF":
         return picture
@@ -65,7 +69,7 @@ def _flat(picture: Image.Image) -> Image.Image:
 
 
 def to_values(values: Pixels, path: Path) -> Pixels:
-    """The numbers of a grey or colour picture as uint8, uint16 or finite float32. Raises DataError for NaN and infinity."""
+    """Return the numbers of a picture as uint8, uint16 or finite float32. Raises DataError for NaN and infinity."""
     if values.dtype in (np.uint8, np.uint16):
         return values
     if values.dtype.kind in "iu":

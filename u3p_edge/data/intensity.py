@@ -32,8 +32,8 @@ def plane_map(image: Pixels, preprocessing: Preprocessing) -> PlaneMap:
 
     Args:
         image: [H, W, C] of uint8, uint16 or float; every pixel is measured, none is copied.
-        preprocessing: its normalisation. All channels share what is measured on the image; "meanstd" has values of its own
-            for each.
+        preprocessing: its normalisation. All channels share what is measured on the image; "meanstd" has one mean and one
+            std for each.
 
     Raises:
         DataError: pixels that are not finite, "range" of floats outside 0..1, or "meanstd" that leaves the range of float32.
@@ -52,12 +52,15 @@ def percentiles(image: Pixels, shares: Sequence[float]) -> tuple[float, ...]:
     Args:
         image: of any shape, uint8, uint16 or float32.
         shares: in percent, 0..100.
+
+    >>> percentiles(np.arange(101, dtype=np.uint8), (1, 50, 99))
+    (1.0, 50.0, 99.0)
     """
     positions = [share / 100 * (image.size - 1) for share in shares]
     ranks = sorted({rank for position in positions for rank in _neighbours(position, image.size)})
     values = dict(zip(ranks, _order_statistics(image, ranks), strict=True))
     below, above = ([values[_neighbours(p, image.size)[end]] for p in positions] for end in (0, 1))
-    return tuple(_between(a, b, p - math.floor(p)) for a, b, p in zip(below, above, positions, strict=True))
+    return tuple(_interpolate(a, b, p - math.floor(p)) for a, b, p in zip(below, above, positions, strict=True))
 
 
 def histogram(image: Pixels) -> Counts:
@@ -72,12 +75,12 @@ def histogram(image: Pixels) -> Counts:
 
 
 def row_parts(image: Pixels) -> Iterator[Pixels]:
-    """The image in parts of whole rows with about `CHUNK` values each."""
+    """Return the image in parts of whole rows with about `CHUNK` values each."""
     return (image[rows] for rows in row_slices(image))
 
 
 def row_slices(image: Pixels) -> Iterator[slice]:
-    """The rows of `row_parts`."""
+    """Return which rows are in each part of `row_parts`."""
     step = max(1, CHUNK // max(1, image[0].size))
     return (slice(start, start + step) for start in range(0, len(image), step))
 
@@ -87,7 +90,7 @@ def _neighbours(position: float, count: int) -> tuple[int, int]:
     return below, min(below + 1, count - 1)
 
 
-def _between(low: float, high: float, share: float) -> float:
+def _interpolate(low: float, high: float, share: float) -> float:
     # From the nearer end, as NumPy does, so that the result is the same to the last bit.
     return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
 
@@ -100,7 +103,7 @@ def _order_statistics(image: Pixels, ranks: Sequence[int]) -> list[float]:
 
 
 def _coefficients(image: Pixels, preprocessing: Preprocessing) -> list[tuple[float, float, tuple[float, float] | None]]:
-    """(offset, scale, limits) of (pixel - offset) / scale after clipping to the limits: one for all channels, or one each."""
+    """Return (offset, scale, limits) of (pixel - offset) / scale after clipping: one for all channels, or one for each."""
     kind = preprocessing.normalization
     if kind == "meanstd":
         _check_range(image, preprocessing)
@@ -140,7 +143,7 @@ def _scaling(image: Pixels, offset: float, scale: float, limits: tuple[float, fl
 
 
 def _mean_and_deviation(image: Pixels) -> tuple[float, float]:
-    """Mean and standard deviation of all values, in float64."""
+    """Return mean and standard deviation of all values, computed in float64."""
     if image.dtype.kind == "u":
         counts = histogram(image)
         values = np.arange(len(counts), dtype=np.float64)

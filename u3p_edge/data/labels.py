@@ -1,4 +1,4 @@
-"""What the values of mask files mean: which are renamed, and which count nowhere."""
+"""What the values of mask files mean: which are renamed, and which are ignored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIGHEST_CLASS = 254
 
 @dataclass(frozen=True)
 class LabelRule:
-    """The rule that turns values of mask files into classes; values that are not named are not changed.
+    """The rule that turns values of mask files into classes. Values that are not named are not changed.
 
     Args:
         ignore: the value of pixels that count neither in training nor in scores; None for none.
@@ -47,20 +47,25 @@ class LabelRule:
                 raise ConfigError(f"the mask value {value} cannot be class {label}", mend=f"Classes are 0 to {HIGHEST_CLASS}.")
 
     def ignored(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-        """Which values count nowhere, of the shape of `values`."""
+        """Return which values are ignored: bool of the shape of `values`."""
         # Loaded here, since recipes hold rules and the program reads recipes before it knows its command.
         import numpy as np
 
         return np.zeros(values.shape, bool) if self.ignore is None else np.asarray(values == self.ignore)
 
     def renamed(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-        """Which values the mapping names, of the shape of `values`."""
+        """Return which values the mapping names: bool of the shape of `values`."""
         import numpy as np
 
         return np.isin(values, [value for value, _ in self.mapping])
 
     def apply(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
-        """Values uint8 or uint16 with the mapping applied, uint16 of the same shape."""
+        """Return values (uint8 or uint16) with the mapping applied: uint16 of the same shape.
+
+        >>> import numpy as np
+        >>> LabelRule(mapping=((128, 1), (255, 2))).apply(np.array([0, 128, 255], np.uint8))
+        array([0, 1, 2], dtype=uint16)
+        """
         import numpy as np
 
         if not self.mapping:
@@ -72,11 +77,15 @@ class LabelRule:
 
 
 AS_STORED = LabelRule()
-"""Values are classes."""
+"""The rule that changes nothing: values are classes."""
 
 
 def parse_mapping(text: str) -> tuple[tuple[int, int], ...]:
-    """Parse pairs from "1:0,2:1", sorted by value. Raises ConfigError."""
+    """Parse (value, class) pairs and sort them by value. Raises ConfigError.
+
+    >>> parse_mapping("2:1, 1:0")
+    ((1, 0), (2, 1))
+    """
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         value, colon, label = (piece.strip() for piece in part.partition(":"))

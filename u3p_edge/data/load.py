@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.data.classes import MaskValues, check_count, count_classes, distinct
+from u3p_edge.data.classes import MaskValues, check_count, count_classes, distinct_values
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import Original
@@ -128,14 +128,16 @@ def _foreground(mask: npt.NDArray[np.uint8]) -> int:
 
 
 def infer_labels(dataset: Dataset) -> int:
-    """Infer the number of classes from all masks of a data set, see `classes.count_classes`.
+    """Infer the number of classes from all masks of a data set, as `classes.count_classes` does.
 
     Raises:
         DataError: a mask that cannot be read or that does not fit the others, or a number that makes no sense.
     """
     samples = [sample for sample in dataset.samples if sample.mask is not None]
     rule = samples[0].options.rule if samples else AS_STORED
-    masks = [MaskValues(s.mask, distinct(read_values(s.mask, s.options.max_pixels))) for s in samples if s.mask is not None]
+    masks = [
+        MaskValues(s.mask, distinct_values(read_values(s.mask, s.options.max_pixels))) for s in samples if s.mask is not None
+    ]
     labels = count_classes(masks, rule)
     classes = [to_classes(mask.values, labels, mask.path, rule) for mask in masks]
     check_count(labels, sorted({int(k) for some in classes for k in some} - {IGNORE}), dataset.root)

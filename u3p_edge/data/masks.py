@@ -1,7 +1,7 @@
-"""Read mask files as classes; a file that cannot be read so is a DataError that names it and the cause.
+"""Read mask files as classes. A file that cannot be read is a DataError that names it and the cause.
 
-A mask file holds a class index for every pixel, as it is stored: a palette's colours and a stretch to full brightness do
-not matter, so the 4-bit grey value 5 is class 5. A file of 0 and 255 (or 0 and 65535) alone is binary. A TIFF that shows 0
+A mask file has a class index for every pixel, as it is stored. A palette's colours and a stretch to full brightness do not
+matter: the 4-bit grey value 5 is class 5. A file with only 0 and 255 (or 0 and 65535) is binary. A TIFF that shows 0
 as white is read as stored too, except with one bit, where white is 1. Values that a `LabelRule` names are handled first.
 """
 
@@ -24,7 +24,7 @@ BINARY = 255
 """Foreground of a binary mask file of 8 bits."""
 
 MAX_BELIEVED = 32
-"""Different values of a mask that are taken for classes when nobody gave their number; more are objects or grey levels."""
+"""Most different values of a mask that are taken for classes without --labels; more are objects or grey levels."""
 
 SHOWN = 8
 """Values of a mask that a message lists at most."""
@@ -61,16 +61,16 @@ def read_values(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
     if picture.stored.mode == "1":
         return values.astype(np.uint8)
     if picture.stored.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        return _without_alpha(turn(picture.stored, picture.orientation), path)
+        return _drop_alpha(turn(picture.stored, picture.orientation), path)
     if picture.stored.mode not in ("L", "RGB", "F") and picture.stored.mode[0] != "I":
         values = np.asarray(turn(picture.stored.convert("RGB"), picture.orientation))
     if values.ndim == 3:
-        return _single(values, path)
-    return _whole(_as_stored(values, picture), path)
+        return _single_channel(values, path)
+    return _to_integers(_undo_display(values, picture), path)
 
 
 def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule = AS_STORED) -> Labels:
-    """Return classes for the values of a mask file; raise DataError naming `path` for a class beyond `labels`.
+    """Return classes for the values of a mask file; raise DataError naming `path` for a class unknown_value `labels`.
 
     Args:
         values: uint8 or uint16 of any shape.
@@ -88,16 +88,20 @@ def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule =
     limit = HIGHEST_CLASS + 1 if labels is None else labels
     wrong = ~ignored & (classes >= limit)
     if wrong.any():
-        raise beyond(path, np.unique(values[~ignored]), int(values[wrong].max()), labels)
+        raise unknown_value(path, np.unique(values[~ignored]), int(values[wrong].max()), labels)
     return np.where(ignored, IGNORE, classes).astype(np.uint8)
 
 
 def is_binary(values: Values) -> bool:
-    """Whether values are 0 and 255 (or 65535) alone, and not all 0."""
+    """Return whether all values are 0 and 255 (or 0 and 65535), and not all are 0.
+
+    >>> is_binary(np.array([0, 255])), is_binary(np.array([0, 1]))
+    (True, False)
+    """
     return _binary_foreground(values) is not None
 
 
-def beyond(path: Path, present: Values, value: int, labels: int | None) -> DataError:
+def unknown_value(path: Path, present: Values, value: int, labels: int | None) -> DataError:
     """Return the error for a value that a model or data set has no class for.
 
     Args:
@@ -117,7 +121,7 @@ def beyond(path: Path, present: Values, value: int, labels: int | None) -> DataE
             mend=_jpeg(path) or f"Mend the mask; or give --map VALUE:CLASS,..., or --ignore-label {BINARY}.",
         )
     has = f"no class index (0 to {HIGHEST_CLASS})" if labels is None else f"beyond the {labels} classes (0 to {labels - 1})"
-    mend = "Binary masks hold 0 and 255, other masks class indices; --map and --ignore-label say what other values mean."
+    mend = "Binary masks have 0 and 255, other masks class indices; --map and --ignore-label define other values."
     return DataError(f"the mask {path} has the value {value}, {has}", mend=_jpeg(path) or mend)
 
 
@@ -132,7 +136,7 @@ def _binary_foreground(values: Values) -> int | None:
     return top if top in (BINARY, HIGHEST_VALUE) and bool(((values == 0) | (values == top)).all()) else None
 
 
-def _as_stored(values: Pixels, picture: Picture) -> Pixels:
+def _undo_display(values: Pixels, picture: Picture) -> Pixels:
     """Undo what Pillow does to show a grey picture: a stretch of few bits, and an inversion where 0 is white."""
     stretch = next((factor for start, factor in _STRETCH.items() if picture.raw_mode.startswith(start)), 1)
     if values.dtype != np.uint8:
@@ -142,7 +146,7 @@ def _as_stored(values: Pixels, picture: Picture) -> Pixels:
     return np.uint8(255 // stretch - shown) if inverted else shown
 
 
-def _whole(values: Pixels, path: Path) -> Values:
+def _to_integers(values: Pixels, path: Path) -> Values:
     numbers = to_values(values, path)
     if numbers.dtype.kind == "f" and (numbers != np.clip(np.rint(numbers), 0, HIGHEST_VALUE)).any():
         raise DataError(
@@ -151,7 +155,7 @@ def _whole(values: Pixels, path: Path) -> Values:
     return numbers if numbers.dtype.kind == "u" else numbers.astype(np.uint16)
 
 
-def _single(colours: Pixels, path: Path) -> Values:
+def _single_channel(colours: Pixels, path: Path) -> Values:
     """Return the one channel of a picture [H, W, 3] whose channels are equal."""
     if (colours != colours[:, :, :1]).any():
         raise DataError(
@@ -161,10 +165,10 @@ def _single(colours: Pixels, path: Path) -> Values:
     return np.ascontiguousarray(colours[:, :, 0])
 
 
-def _without_alpha(image: Image.Image, path: Path) -> Values:
+def _drop_alpha(image: Image.Image, path: Path) -> Values:
     """Return the colour of a picture with transparency, which must not hold any of the mask's shape."""
     pixels = np.asarray(image.convert("RGBA"))
-    colour, alpha = _single(pixels[:, :, :3], path), pixels[:, :, 3]
+    colour, alpha = _single_channel(pixels[:, :, :3], path), pixels[:, :, 3]
     hides_some, is_empty = bool(colour[alpha < alpha.max()].any()), not colour.any()
     if (alpha != alpha[0, 0]).any() and (hides_some or is_empty):
         raise DataError(

@@ -37,10 +37,10 @@ def check_memory(inputs: int, preprocessing: Preprocessing) -> None:
 def _container_bytes(cgroup: Path) -> list[int]:
     """Return what a container's limit leaves, by version 2 and version 1 of Linux control groups; empty where there is none."""
     pairs = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-    found = []
+    remaining = []
     for limit, used in pairs:
         try:
-            found.append(int((cgroup / limit).read_text()) - int((cgroup / used).read_text()))
+            remaining.append(int((cgroup / limit).read_text()) - int((cgroup / used).read_text()))
         except (OSError, ValueError):  # no such file, or "max": no limit
             continue
-    return [max(0, left) for left in found]
+    return [max(0, left) for left in remaining]

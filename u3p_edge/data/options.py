@@ -10,11 +10,11 @@ from u3p_edge.data.labels import AS_STORED, LabelRule
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What decides the groups, splits and labels of a data folder besides its files, and which of them are refused.
+    """How the groups, splits and labels of a data folder are decided, and which files are refused.
 
     Args:
         seed: of the split that is drawn when there is no split.csv (or it has groups but no splits).
-        group_column: of split.csv; None finds a usual one (patient, subject, case, volume, ...).
+        group_column: of split.csv; None looks for a usual one (patient, subject, case, volume, ...).
         rule: what the values of masks mean.
         max_pixels: height x width that an image or mask may have.
     """

@@ -11,7 +11,7 @@ from u3p_edge.data.table import Row, Table, last_part
 
 
 def pair_masks(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Return masks by their image's stem, and masks without an image by their own stem."""
+    """Return masks by their image's stem, and masks without an image by the mask's stem."""
     alone = _by_base(stem for stem in images if stem not in masks)
     others = _by_base(stem for stem in masks if stem not in images)
 
@@ -44,10 +44,10 @@ def match_rows(table: Table, path: Path, files: Mapping[str, Path]) -> tuple[Map
 
 def _by_base(stems: Iterable[str]) -> Mapping[str, Sequence[str]]:
     """Return stems by what is left without suffixes; an empty list for a base that no stem has."""
-    found: dict[str, list[str]] = defaultdict(list)
+    by_base: dict[str, list[str]] = defaultdict(list)
     for stem in stems:
-        found[_base(stem)].append(stem)
-    return found
+        by_base[_base(stem)].append(stem)
+    return by_base
 
 
 def _base(name: str) -> str:

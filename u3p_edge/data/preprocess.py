@@ -1,7 +1,7 @@
-"""Turn pixels into the network's input, and outputs into masks, by a model's metadata; needs only NumPy and Pillow.
+"""Turn pixels into the network's input, and outputs into masks, by a model's metadata. Only NumPy and Pillow are needed.
 
 An image of another size is resized ("resize") or padded ("pad"). Under "pad", an image that is larger than the network is cut
-into overlapping tiles in prediction and scoring; training, which needs one input an image, crops it to its middle.
+into overlapping tiles in prediction and scoring; training, which needs one input for each image, crops it to its middle.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.intensity import PlaneMap, plane_map
 from u3p_edge.data.resample import resize, resize_columns
-from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, own_part, tile_grid
+from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, nearest_part, tile_grid
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 
@@ -28,7 +28,7 @@ Size = tuple[int, int]
 
 
 def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
-    """Normalise the whole image, then fit it to the network's input; what "pad" finds too large is cropped.
+    """Normalise the whole image, then fit it to the network's input. Under "pad" an image that is too large is cropped.
 
     Args:
         image: [H, W, C] of uint8, uint16 or float, as `read_image` gives it.
@@ -40,6 +40,10 @@ def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
     Raises:
         DataError: pixels that are not finite, another number of channels, "range" of floats outside 0..1, or "meanstd"
             that leaves the range of float32.
+
+    >>> image = np.full((2, 2, 1), 255, np.uint8)
+    >>> preprocess(image, Preprocessing(16, 16, fit="pad", normalization="range")).shape
+    (16, 16, 1)
     """
     values = _plane_map(image, preprocessing)
     if preprocessing.fit == "resize":
@@ -85,7 +89,7 @@ def restore(outputs: Iterator[Sequence[Floats]], original_size: Size, preprocess
     ((probabilities,),) = outputs
     if probabilities.shape[:2] == original_size:
         return to_labels(probabilities)
-    return _resized_labels(probabilities, original_size)
+    return _resize_labels(probabilities, original_size)
 
 
 def fit_mask(mask: Labels, preprocessing: Preprocessing) -> Labels:
@@ -102,24 +106,30 @@ def fit_mask(mask: Labels, preprocessing: Preprocessing) -> Labels:
 def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
     """Return the mask uint8 [height, width] of each of an image's `inputs`, for scoring: every pixel counts in one tile.
 
-    It counts in the tile whose middle it is nearer to (see `own_part`), and is `IGNORE` in the others.
+    It counts in the tile whose middle it is nearer to (see `nearest_part`), and is `IGNORE` in the others.
     """
     grid = grid_of(mask.shape, preprocessing)
     for i, top in enumerate(grid.tops):
         for j, left in enumerate(grid.lefts):
-            own = own_part(grid.tops, i, grid.tile[0]), own_part(grid.lefts, j, grid.tile[1])
+            part = nearest_part(grid.tops, i, grid.tile[0]), nearest_part(grid.lefts, j, grid.tile[1])
             tile = np.full(grid.tile, IGNORE, np.uint8)
-            tile[own] = cut_mask(mask, grid, top, left)[own]
+            tile[part] = cut_mask(mask, grid, top, left)[part]
             yield tile
 
 
 def to_labels(probabilities: Floats) -> Labels:
-    """Return labels uint8 [H, W] for probabilities [H, W, K]: 1 where p >= 0.5 when K is 1, else the most probable class."""
-    return _labels(probabilities[:, :, channel] for channel in range(probabilities.shape[2]))
+    """Return labels uint8 [H, W] for probabilities [H, W, K]: 1 where p >= 0.5 when K is 1, else the most probable class.
+
+    >>> to_labels(np.array([[[0.2], [0.5]]], np.float32))
+    array([[0, 1]], dtype=uint8)
+    >>> to_labels(np.array([[[0.1, 0.7, 0.2]]], np.float32))
+    array([[1]], dtype=uint8)
+    """
+    return _most_probable(probabilities[:, :, channel] for channel in range(probabilities.shape[2]))
 
 
 def network_size(preprocessing: Preprocessing) -> Size:
-    """(height, width) of the network's input."""
+    """Return (height, width) of the network's input."""
     return preprocessing.height, preprocessing.width
 
 
@@ -141,15 +151,15 @@ def _padding(image: Pixels, values: PlaneMap) -> tuple[float, ...]:
     return tuple(float(np.asarray(values(lowest, channel))[0, 0]) for channel in range(image.shape[2]))
 
 
-def _resized_labels(probabilities: Floats, size: Size) -> Labels:
+def _resize_labels(probabilities: Floats, size: Size) -> Labels:
     labels = np.empty(size, np.uint8)
     channels = range(probabilities.shape[2])
-    for strip in zip(*(resize_columns(probabilities[:, :, channel], size) for channel in channels), strict=True):
-        labels[:, strip[0][0]] = _labels(values for _, values in strip)
+    for part in zip(*(resize_columns(probabilities[:, :, channel], size) for channel in channels), strict=True):
+        labels[:, part[0][0]] = _most_probable(values for _, values in part)
     return labels
 
 
-def _labels(planes: Iterable[Floats]) -> Labels:
+def _most_probable(planes: Iterable[Floats]) -> Labels:
     """Return what `to_labels` does, from the channels [H, W] one after the other."""
     rest = iter(planes)
     best = next(rest)

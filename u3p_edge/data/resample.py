@@ -1,7 +1,8 @@
-"""Bilinear resizing by Pillow, in strips where an image is large.
+"""Bilinear resizing by Pillow, part by part where an image is large.
 
-Pixel centres are at halves; shrinking averages over the pixels that fall together. Rows are resized each by itself, and so are
-columns. So strips of rows, and then strips of columns, give what the whole gives, up to the rounding of the values in between.
+Pixel centres are at halves; shrinking averages over the pixels that fall together. Each row is resized independently, and so is
+each column. So parts of rows, and then parts of columns, give what the whole gives, up to the rounding of the values between
+the two steps.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from u3p_edge.data.intensity import Pixels, PlaneMap
 Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]
 
-STRIP = 1 << 21
-"""Pixels that a strip has at most (a single row or column may have more)."""
+PART = 1 << 21
+"""Pixels that a part has at most (a single row or column may have more)."""
 
 
 def resize(image: Pixels, values: PlaneMap, size: Size) -> Floats:
@@ -40,7 +41,7 @@ def resize(image: Pixels, values: PlaneMap, size: Size) -> Floats:
 
 
 def resize_columns(plane: Floats, size: Size) -> Iterator[tuple[slice, Floats]]:
-    """Resize a plane, strip by strip.
+    """Resize a plane, part by part.
 
     Args:
         plane: float32 [h, w].
@@ -50,7 +51,7 @@ def resize_columns(plane: Floats, size: Size) -> Iterator[tuple[slice, Floats]]:
         Which columns of the result, and their values float32 [height, columns].
     """
     picture = Image.fromarray(np.ascontiguousarray(plane))
-    cuts = list(strips(size[1], max(size[0], len(plane))))
+    cuts = list(split_evenly(size[1], max(size[0], len(plane))))
     if len(cuts) == 1:
         yield slice(None), np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR))
         return
@@ -60,15 +61,15 @@ def resize_columns(plane: Floats, size: Size) -> Iterator[tuple[slice, Floats]]:
         yield slice(first, last), np.asarray(part)
 
 
-def strips(count: int, length: int) -> Iterator[tuple[int, int]]:
+def split_evenly(count: int, length: int) -> Iterator[tuple[int, int]]:
     """Yield (first, last), `last` excluded, of consecutive parts of `count` rows or columns of `length` pixels; one if few."""
-    parts = min(count, -(-count * length // STRIP))
+    parts = min(count, -(-count * length // PART))
     return itertools.pairwise(count * i // parts for i in range(parts + 1))
 
 
 def _resize_plane(plane: Pixels, values: PlaneMap, channel: int, size: Size) -> Image.Image:
     height, width = plane.shape
-    cuts = list(strips(height, width))
+    cuts = list(split_evenly(height, width))
     if len(cuts) == 1:
         return values(plane, channel).resize(size[::-1], Image.Resampling.BILINEAR)
     narrow = np.empty((height, size[1]), np.float32)

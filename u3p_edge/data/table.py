@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
-from u3p_edge.data.groups import find_group_column, plain, repeating_columns
+from u3p_edge.data.groups import column_key, find_group_column, repeating_columns
 from u3p_edge.data.split import SPLITS
 from u3p_edge.errors import DataError
 
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """split.csv as read.
+    """The content of split.csv.
 
     Args:
         rows: without those whose split is not valid.
@@ -64,22 +64,22 @@ class Table:
 
 
 def read_table(path: Path, group_column: str | None = None) -> Table:
-    """Read split.csv: a header, then one line an image; comma, semicolon or tab between columns.
+    """Read split.csv: a header, then one line for each image; comma, semicolon or tab between columns.
 
     Args:
         path: of the file; UTF-8, or UTF-16 with a byte order mark.
         group_column: the column that names the patient (or other unit), in any case; None looks for a usual one.
 
     Raises:
-        DataError: unreadable, without the column asked for, or with neither a split nor a group column.
+        DataError: the file cannot be read, lacks the column `group_column`, or has neither a split nor a group column.
     """
     header, lines = _parse(path)
     columns = _unique(header)
     cells = {column: [row[i] if i < len(row) else "" for _, row in lines] for i, column in enumerate(columns)}
-    split = next((column for column in columns if plain(column) in ("split", "set", "subset", "partition")), None)
+    split = next((column for column in columns if column_key(column) in ("split", "set", "subset", "partition")), None)
     name = _name_column(columns)
     others = {column: values for column, values in cells.items() if column not in (name, split)}
-    group = find_group_column(others) if group_column is None else _asked(path, columns, group_column)
+    group = find_group_column(others) if group_column is None else _find_column(path, columns, group_column)
     if split is None and group is None:
         raise DataError(
             f"{path} has no column `split`", mend="Add one with the values train, val and test, or one that names the patient."
@@ -99,8 +99,8 @@ def read_table(path: Path, group_column: str | None = None) -> Table:
 
 
 def has_column(path: Path, column: str) -> bool:
-    """Whether a split.csv is there and has a column, in any spelling. Raises DataError as `read_table`."""
-    return path.exists() and plain(column) in map(plain, _parse(path)[0])
+    """Return whether a split.csv exists and has a column, in any spelling. Raises DataError as `read_table`."""
+    return path.exists() and column_key(column) in map(column_key, _parse(path)[0])
 
 
 def last_part(name: str) -> str:
@@ -109,12 +109,12 @@ def last_part(name: str) -> str:
 
 
 def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and every line that is not empty with its number; cells have no spaces around them."""
+    """Return the header, and each line that is not empty with its number. Spaces around cells are removed."""
     text = _text(path)
     first, _, rest = text.partition("\n")
-    said = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))
-    body, start = (rest, 2) if said else (text, 1)
-    delimiter = said[1] if said else _delimiter(body.partition("\n")[0])
+    separator = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))
+    body, start = (rest, 2) if separator else (text, 1)
+    delimiter = separator[1] if separator else _delimiter(body.partition("\n")[0])
     try:
         reader = csv.reader(io.StringIO(body), delimiter=delimiter)
     except (TypeError, ValueError) as error:
@@ -124,7 +124,7 @@ def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except csv.Error as error:
         raise DataError(
             f"{path}, line {start + reader.line_num - 1} cannot be read as a row of a table ({error})",
-            mend="Is a quotation mark left open? The file holds a header, then one line an image.",
+            mend="Is a quotation mark left open? The file has a header, then one line for each image.",
         ) from error
     lines = [(number, row) for number, row in rows if any(row)]
     return (lines[0][1], lines[1:]) if lines else ([], [])
@@ -136,7 +136,7 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(
-                f"{path} has more than {MAX_BYTES // 10**6} MB", mend="It must be a header, then one line an image."
+                f"{path} has more than {MAX_BYTES // 10**6} MB", mend="It must be a header, then one line for each image."
             )
         content = path.read_bytes()
         encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
@@ -149,23 +149,23 @@ def _delimiter(header: str) -> str:
     """Return the delimiter of the header's columns: the one that gives the most known names, then the most names."""
 
     def score(delimiter: str) -> tuple[int, int]:
-        names = [plain(name) for name in header.split(delimiter)]
+        names = [column_key(name) for name in header.split(delimiter)]
         return sum(name == "split" or name in NAME_COLUMNS for name in names), len(names)
 
     return max(_DELIMITERS, key=score)
 
 
 def _name_column(columns: Sequence[str]) -> str:
-    names = {plain(column): column for column in reversed(columns)}
+    names = {column_key(column): column for column in reversed(columns)}
     return next((names[name] for name in NAME_COLUMNS if name in names), columns[0] if columns else "")
 
 
-def _asked(path: Path, columns: Sequence[str], wanted: str) -> str:
-    """Return the column asked for: as it is written, else in any case and spelling."""
-    found = next((c for c in columns if c == wanted), next((c for c in columns if plain(c) == plain(wanted)), None))
-    if found is None:
+def _find_column(path: Path, columns: Sequence[str], wanted: str) -> str:
+    """Return the column of the wanted name: as it is written, else in any case and spelling."""
+    column = next((c for c in columns if c == wanted), next((c for c in columns if column_key(c) == column_key(wanted)), None))
+    if column is None:
         raise DataError(f"{path} has no column {wanted!r}", mend=f"Its columns are: {', '.join(columns)}.")
-    return found
+    return column
 
 
 def _unique(header: Sequence[str]) -> tuple[str, ...]:

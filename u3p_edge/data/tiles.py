@@ -40,10 +40,13 @@ class TileGrid:
 
 
 def tile_grid(image: Size, tile: Size) -> TileGrid:
-    """Return the fewest evenly spaced tiles that cover an image with the overlap of `OVERLAP`; one where it is not larger.
+    """Return the fewest evenly spaced tiles that cover an image and overlap by `OVERLAP`; one where the image is not larger.
 
     Args:
         image, tile: (height, width) in pixels.
+
+    >>> tile_grid((64, 100), (64, 64)).lefts
+    (0, 36)
     """
     tops, lefts = (_starts(have, want) for have, want in zip(image, tile, strict=True))
     return TileGrid(tops, lefts, tile, image)
@@ -80,8 +83,8 @@ def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int) -
     return out
 
 
-def own_part(starts: Sequence[int], index: int, length: int) -> slice:
-    """Return the part of a tile whose pixels are nearest to that tile, along one axis, counted from its own edge.
+def nearest_part(starts: Sequence[int], index: int, length: int) -> slice:
+    """Return the part of a tile whose pixels are nearest to that tile, along one axis, counted from the tile's edge.
 
     Neighbours share each overlap half and half, so every pixel of the image is in the part of exactly one tile.
 
@@ -110,7 +113,7 @@ def blend(rows: Iterator[Sequence[Floats]], grid: TileGrid) -> Iterator[Floats]:
     down, across = _weights(height, len(grid.tops)), _weights(width, len(grid.lefts))
     pending: Floats | None = None
     for index, tiles in enumerate(rows):
-        total = _across(tiles, grid, across)
+        total = _blend_row(tiles, grid, across)
         band = np.concatenate([total, np.ones_like(total[:, :, :1])], axis=2) * down[:, None, None]
         if pending is not None:
             band[: len(pending)] += pending
@@ -122,8 +125,8 @@ def blend(rows: Iterator[Sequence[Floats]], grid: TileGrid) -> Iterator[Floats]:
         pending = band[done:]
 
 
-def _across(tiles: Sequence[Floats], grid: TileGrid, weights: Floats) -> Floats:
-    """Tiles side by side as float32 [height, W, K]."""
+def _blend_row(tiles: Sequence[Floats], grid: TileGrid, weights: Floats) -> Floats:
+    """Blend the tiles of one row of tiles: float32 [height, W, K]."""
     total = np.zeros((grid.tile[0], grid.image[1], tiles[0].shape[2]), np.float32)
     weight = np.zeros((1, grid.image[1], 1), np.float32)
     for left, tile in zip(grid.lefts, tiles, strict=True):
