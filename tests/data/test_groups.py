@@ -123,7 +123,7 @@ def test_names_that_leave_it_open_are_said() -> None:
     assert "(3 of 'IM-0000', for example), as slices of one patient do" in found.note
     found = group_by_name([f"patient001_s{s:02}" for s in range(51)])
     assert found.groups == {}
-    assert "of one group alone (51 of 'patient001', for example)" in found.note
+    assert "of one group only (51 of 'patient001', for example)" in found.note
 
 
 def test_slices_without_a_split_file_are_drawn_by_subject(tmp_path: Path) -> None:
