@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
-from u3p_edge.files.onnx_check import check
+from u3p_edge.files.onnx_check import check_onnx
 from u3p_edge.runtime import open_session
 
 KINDS = ("float32.onnx", "int8.onnx", "float-io.onnx")
@@ -21,7 +21,7 @@ KINDS = ("float32.onnx", "int8.onnx", "float-io.onnx")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_own_files_are_accepted(zoo: Zoo, kind: str) -> None:
-    check(memoryview(zoo.path(kind).read_bytes()), 64)
+    check_onnx(memoryview(zoo.path(kind).read_bytes()), 64)
 
 
 def external(model: Any) -> None:
@@ -78,14 +78,14 @@ def doubled(model: Any) -> None:
 REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "data of another file": (external, "keeps its constants in another file"),
     "data of another file, unmarked": (unmarked_external, "keeps its constants in another file"),
-    "a branch": (branch, "holds a graph of its own"),
+    "a branch": (branch, "holds a nested graph"),
     "a function": (function, "holds functions"),
     "an operator of another maker": (other_maker, "is not run here"),
     "sparse constants": (sparse, "sparse"),
     "a constant larger than its bytes": (larger_than_its_bytes, "is larger than what the file holds of it"),
     "a constant of negative size": (negative, "is larger than what the file holds of it"),
-    "a constant filled in": (filled, "computes a constant of unknown or endless size"),
-    "a constant doubled again and again": (doubled, "computes a constant of unknown or endless size"),
+    "a constant filled in": (filled, "computes a constant of unknown or too large a size"),
+    "a constant doubled again and again": (doubled, "computes a constant of unknown or too large a size"),
 }
 
 

@@ -1,7 +1,7 @@
-"""Files of strangers: read into plain values and checked, before a library or a runtime believes them.
+"""Files of unknown origin: read into plain values and checked, before a library or a runtime trusts them.
 
-text            JSON and TOML, bounded in length, depth and numbers
-tflite          a .tflite file as values, every index inside it
-tflite_check    operators, shapes, types, scales and memory of those values
+json_toml       JSON and TOML, bounded in length, depth and numbers
+tflite/parse    a .tflite file as values, with every index checked
+tflite/check    operators, shapes, types, scales and memory of those values
 onnx_check      an .onnx file before ONNX Runtime reads it
 """

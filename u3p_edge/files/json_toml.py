@@ -1,4 +1,4 @@
-"""JSON and TOML of strangers as plain values: bounded in length, depth and numbers, with one kind of error."""
+"""JSON and TOML of unknown origin as plain values: bounded in length, depth and numbers, with one kind of error."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ else:
     import tomli as tomllib
 
 MAX_TEXT = 64_000_000
-"""Characters of a JSON file: ten times the largest result that was measured."""
+"""Most characters of a JSON file: ten times those of the largest result that was measured."""
 MAX_METADATA = 1_000_000
-"""Characters of the JSON inside an artifact: names and colours of 255 classes are 20,000."""
+"""Most characters of the JSON inside an artifact: names and colours of 255 classes have 20,000."""
 MAX_TOML = 100_000
-"""Characters of a recipe; the time to read one grows with the square."""
+"""Most characters of a recipe: the time to read one grows with the square of its length."""
 _DIGITS = 20
-"""Of an integer: those of 64 bits have 20 at most, a sign among them."""
+"""Most characters of an integer: one of 64 bits has 20, with its sign."""
 
 
 def parse_json(text: str, limit: int = MAX_TEXT) -> Any:
-    """The value of a JSON text. Raises ValueError, whatever is wrong with it: also for NaN, infinity and lone surrogates."""
+    """Return the value of a JSON text of at most `limit` characters.
+
+    Raises:
+        ValueError: whatever is wrong with the text; NaN, infinity and lone surrogates are wrong too.
+
+    >>> parse_json('{"dice": [0.5, null]}')
+    {'dice': [0.5, None]}
+    """
     _check_length(text, limit)
     try:
         value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
@@ -35,7 +42,7 @@ def parse_json(text: str, limit: int = MAX_TEXT) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The values of a TOML text. Raises ValueError, whatever is wrong with it."""
+    """Return the values of a TOML text. Raises ValueError, whatever is wrong with it."""
     _check_length(text, MAX_TOML)
     try:
         return dict(tomllib.loads(text))
@@ -62,11 +69,11 @@ def _number(digits: str) -> float:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no JSON")
+    raise ValueError(f"it holds {name}, which is not JSON")
 
 
 def _check_characters(value: Any) -> None:
-    """A lone half of a character can be escaped in JSON, and written nowhere."""
+    """Refuse a lone half of a character (a surrogate): JSON can escape it, and no file can hold it."""
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (UnicodeEncodeError, RecursionError) as error:

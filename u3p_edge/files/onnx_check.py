@@ -1,7 +1,7 @@
-"""Whether an ONNX file may be given to ONNX Runtime: nothing outside the file, no hidden programs, no endless constants.
+"""Check an ONNX file before ONNX Runtime reads it: no data outside the file, no hidden programs, no unbounded constants.
 
 ONNX Runtime checks types and indices by itself. What it does not bound is what a file may read (`external_data` names any
-file of the machine) and what constants it computes while it loads. The file is walked as protobuf bytes, since a device
+file of the machine) and what constants it computes while it loads. The file is read as protobuf bytes, because a device
 that predicts has no `onnx` package.
 """
 
@@ -23,19 +23,19 @@ _KEEPS_SIZE = frozenset(
 """Operators that give at most as many elements as they read."""
 _BROADCASTS = frozenset(["Add", "Div", "Mul", "Pow", "Sub"])
 _WIDEST = 8
-"""Bytes of the widest element: a cast may make eight bytes of one."""
+"""Bytes of the widest element: a cast may turn one byte into eight."""
 
 
-def check(data: Buffer, max_memory_mb: float) -> None:
-    """Refuse what ONNX Runtime would believe.
+def check_onnx(data: Buffer, max_memory_mb: float) -> None:
+    """Refuse a file that ONNX Runtime could not run safely.
 
     Args:
         data: the file's bytes.
-        max_memory_mb: of constants that it would compute while it loads.
+        max_memory_mb: bound, in MB of 10^6 bytes, of each constant that it would compute while it loads.
 
     Raises:
-        ModelError: not protobuf, data outside the file, functions, branches or loops, a constant of another size than its
-            shape, operators of unknown makers, or constants computed beyond the memory.
+        ModelError: the file is not protobuf, or it has data in other files, functions, branches or loops, a constant of
+            another size than its shape, operators of an unknown domain, or constants that exceed the bound.
     """
     for number, model in _fields(data):
         if number in (20, 25):
@@ -60,7 +60,7 @@ def _check_graph(graph: Buffer, limit: float) -> None:
 
 
 def _check_node(node: Buffer, constants: dict[str, int], limit: float) -> None:
-    """Add the outputs of a node that reads constants alone to `constants`: ONNX Runtime computes it while it loads."""
+    """Check a node. If it reads only constants, which ONNX Runtime computes while it loads, add its outputs to `constants`."""
     fields = [(number, _message(value)) for number, value in _fields(node) if number in (1, 2, 4, 5, 7)]
     code, domain = (next((_text(value) for number, value in fields if number == wanted), "") for wanted in (4, 7))
     if domain not in _DOMAINS or code == "EPContext":  # which names a file to be loaded
@@ -69,14 +69,14 @@ def _check_node(node: Buffer, constants: dict[str, int], limit: float) -> None:
     inputs = [_text(value) for number, value in fields if number == 1]
     if not all(name in constants or not name for name in inputs):
         return
-    size = _folded(code, [constants[name] for name in inputs if name], held)
+    size = _constant_bytes(code, [constants[name] for name in inputs if name], held)
     if size is None or size > limit:
-        raise ModelError(f"the ONNX operator {code[:80]!r} computes a constant of unknown or endless size")
+        raise ModelError(f"the ONNX operator {code[:80]!r} computes a constant of unknown or too large a size")
     constants.update({_text(value): size for number, value in fields if number == 2})
 
 
-def _folded(code: str, sizes: list[int], held: int) -> int | None:
-    """Bytes that a node of constants gives at most; None where that is not known."""
+def _constant_bytes(code: str, sizes: list[int], held: int) -> int | None:
+    """Return the most bytes that a node of constants can give; None where that is not known."""
     if code == "Constant":
         return held
     if code in _KEEPS_SIZE:
@@ -85,10 +85,10 @@ def _folded(code: str, sizes: list[int], held: int) -> int | None:
 
 
 def _check_attribute(attribute: Buffer, code: str) -> int:
-    """Bytes of the attribute."""
+    """Check an attribute; return its bytes."""
     for number, value in _fields(attribute):
         if number in (6, 11):
-            raise ModelError(f"the ONNX operator {code[:80]!r} holds a graph of its own, which is not run here")
+            raise ModelError(f"the ONNX operator {code[:80]!r} holds a nested graph, which is not run here")
         if number in (22, 23):
             raise ModelError(f"the ONNX operator {code[:80]!r} holds sparse constants, which are not run here")
         if number in (5, 10):
@@ -97,7 +97,7 @@ def _check_attribute(attribute: Buffer, code: str) -> int:
 
 
 def _check_tensor(tensor: Buffer) -> tuple[str, int]:
-    """Name and bytes of a constant, all of it inside the file."""
+    """Check that a constant is inside the file; return its name and its bytes."""
     dims: list[int] = []
     name = ""
     for number, value in _fields(tensor):
@@ -117,47 +117,47 @@ _INSIDE = "Save the model as one file."
 
 
 def _fields(view: Buffer) -> Iterator[tuple[int, int | Buffer]]:
-    """The fields of a protobuf message: number, and an integer or bytes. Raises ModelError where it is damaged."""
-    place = 0
-    while place < len(view):
-        key, place = _varint(view, place)
+    """Yield the fields of a protobuf message: number, and an integer or bytes. Raises ModelError where it is damaged."""
+    position = 0
+    while position < len(view):
+        key, position = _varint(view, position)
         number, kind = key >> 3, key & 7
         if kind == 0:
-            integer, place = _varint(view, place)
+            integer, position = _varint(view, position)
             yield number, integer
             continue
         if kind == 2:
-            length, place = _varint(view, place)
+            length, position = _varint(view, position)
         elif kind in (1, 5):
             length = 8 if kind == 1 else 4
         else:
             raise _damaged()
-        if length > len(view) - place:
+        if length > len(view) - position:
             raise _damaged()
-        yield number, view[place : place + length]
-        place += length
+        yield number, view[position : position + length]
+        position += length
 
 
-def _varint(view: Buffer, place: int) -> tuple[int, int]:
+def _varint(view: Buffer, position: int) -> tuple[int, int]:
     value = 0
     for count in range(10):
-        if place + count >= len(view):
+        if position + count >= len(view):
             raise _damaged()
-        byte = view[place + count]
+        byte = view[position + count]
         value |= (byte & 127) << 7 * count
         if byte < 128:
-            return value, place + count + 1
+            return value, position + count + 1
     raise _damaged()
 
 
 def _varints(view: Buffer) -> list[int]:
-    found, place = [], 0
-    while place < len(view):
-        value, place = _varint(view, place)
-        found.append(value)
-        if len(found) > 64:
+    integers, position = [], 0
+    while position < len(view):
+        value, position = _varint(view, position)
+        integers.append(value)
+        if len(integers) > 64:
             raise _damaged()
-    return found
+    return integers
 
 
 def _message(value: int | Buffer) -> Buffer:

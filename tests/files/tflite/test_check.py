@@ -181,7 +181,7 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "an activation that is not known": (option("CONV_2D", "fusedActivationFunction", 9), "its fused activation"),
     "no options": (no_options, "its option padding is missing"),
     "options of another operator": (other_options, "CONV_2D carries Pool2DOptions"),
-    "a resize beyond what is declared": (resized, "it gives 1x60000x60000x8, where the file says 1x48x64x8"),
+    "a resize beyond what is declared": (resized, "it gives 1x60000x60000x8, where the file declares 1x48x64x8"),
     "a kernel of other size": (unlike_kernel, r"needs \d+ bytes and has \d+"),
     "a negative size": (negative_shape, r"has the shape \[1, -48, 64, 8\]"),
     "a custom operator": (custom, "the TFLite operator CUSTOM is not among those"),

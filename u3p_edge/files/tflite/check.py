@@ -1,8 +1,8 @@
-"""Whether LiteRT can run a TFLite file safely: operators that are known, shapes that follow from each other, memory.
+"""Check that LiteRT can run a TFLite file safely: operators that are known, shapes that follow from each other, memory.
 
-LiteRT works the shapes out again while it loads a file, from constants and options, and XNNPACK believes those that the
-file declares; neither bounds them. So both must say the same here: what every operator makes of its inputs is worked out
-and held against what is declared. What is then allocated is known before anything is.
+While it loads a file, LiteRT computes the shapes again from constants and options, and XNNPACK trusts those that the file
+declares; neither bounds them. So the two must agree: here the shapes that every operator gives are computed from its inputs
+and compared with those that are declared. Then the memory that is needed is known before any is allocated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.files.tflite import moves as moves
 from u3p_edge.files.tflite import values as values
 from u3p_edge.files.tflite import windows as windows
-from u3p_edge.files.tflite.call import Call, Shape
+from u3p_edge.files.tflite.call import OperatorCall, Shape
 from u3p_edge.files.tflite.graph import Operator, Tensor, TFLiteFile, TFLiteGraph
 from u3p_edge.files.tflite.parse import MAX_ENTRIES, Bytes, parse
 
@@ -28,7 +28,7 @@ _RATIO = 2.0**13
 
 
 @dataclass(frozen=True)
-class Rule:
+class OperatorRule:
     """What an operator takes and gives.
 
     Args:
@@ -39,76 +39,80 @@ class Rule:
         source: position of the map among the inputs.
     """
 
-    shapes: Callable[[Call], tuple[Shape, ...]]
+    shapes: Callable[[OperatorCall], tuple[Shape, ...]]
     inputs: tuple[int, int] = (1, 1)
     types: str = "same"
     source: int = 0
 
 
-def _rules() -> dict[str, Rule]:
-    """By the names of the builtin operators."""
+def _rules() -> dict[str, OperatorRule]:
+    """Return the rules by the names of the builtin operators."""
     unary = "ABS CEIL COS ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGICAL_NOT LOGISTIC NEG RELU RELU6 RELU_0_TO_1 "
     unary += "RELU_N1_TO_1 ROUND RSQRT SIGN SIN SQRT SQUARE TANH ZEROS_LIKE"
     pair = "ADD DIV FLOOR_DIV FLOOR_MOD LOGICAL_AND LOGICAL_OR MAXIMUM MINIMUM MUL POW SQUARED_DIFFERENCE SUB"
     compare = "EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL NOT_EQUAL"
     many = (1, MAX_ENTRIES)
     return {
-        **{code: Rule(values.same) for code in unary.split()},
-        **{code: Rule(values.same, types="any") for code in ("CAST", "QUANTIZE", "DEQUANTIZE")},
-        **{code: Rule(values.rows) for code in ("L2_NORMALIZATION", "LOG_SOFTMAX", "SOFTMAX")},
-        **{code: Rule(values.broadcast, (2, 2)) for code in pair.split()},
-        **{code: Rule(values.broadcast, (2, 2), "compare") for code in compare.split()},
-        **{code: Rule(values.broadcast, (3, 3), "select") for code in ("SELECT", "SELECT_V2")},
-        **{code: Rule(values.place, (2, 2), "index") for code in ("ARG_MAX", "ARG_MIN")},
-        **{code: Rule(values.reduction, (2, 2), "first") for code in ("MEAN", "SUM")},
-        **{f"REDUCE_{kind}": Rule(values.reduction, (2, 2), "first") for kind in ("ALL", "ANY", "MAX", "MIN", "PROD")},
-        **{f"{kind}_POOL_2D": Rule(windows.pool) for kind in ("AVERAGE", "L2", "MAX")},
-        **{code: Rule(moves.resize, (2, 2), "first") for code in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")},
-        **{code: Rule(moves.pad, (2, 2), "first") for code in ("PAD", "MIRROR_PAD")},
-        "ADD_N": Rule(values.total, many),
-        "BATCH_MATMUL": Rule(windows.matmul, (2, 2)),
-        "BATCH_TO_SPACE_ND": Rule(moves.batch_to_space, (3, 3), "first"),
-        "BROADCAST_TO": Rule(moves.broadcast_to, (2, 2), "first"),
-        "CONCATENATION": Rule(moves.concatenation, many),
-        "CONV_2D": Rule(windows.conv, (2, 3), "weights"),
-        "DEPTHWISE_CONV_2D": Rule(windows.depthwise, (2, 3), "weights"),
-        "DEPTH_TO_SPACE": Rule(moves.depth_to_space),
-        "EXPAND_DIMS": Rule(moves.expand, (2, 2), "first"),
-        "FILL": Rule(moves.fill, (2, 2), "first", 1),
-        "FULLY_CONNECTED": Rule(windows.dense, (2, 3), "weights"),
-        "GATHER": Rule(moves.gather, (2, 2), "first"),
-        "PACK": Rule(moves.stack, many),
-        "PADV2": Rule(moves.pad, (3, 3), "first"),
-        "PRELU": Rule(values.prelu, (2, 2)),
-        "RESHAPE": Rule(moves.reshape, (1, 2), "first"),
-        "REVERSE_V2": Rule(moves.reverse, (2, 2), "first"),
-        "SLICE": Rule(moves.slice_, (3, 3), "first"),
-        "SPACE_TO_BATCH_ND": Rule(moves.space_to_batch, (3, 3), "first"),
-        "SPACE_TO_DEPTH": Rule(moves.space_to_depth),
-        "SPLIT": Rule(moves.split, (2, 2), "first", 1),
-        "SPLIT_V": Rule(moves.split_sizes, (3, 3), "first"),
-        "SQUEEZE": Rule(moves.squeeze),
-        "STRIDED_SLICE": Rule(moves.strided_slice, (4, 4), "first"),
-        "TILE": Rule(moves.tile, (2, 2), "first"),
-        "TRANSPOSE": Rule(moves.transpose, (2, 2), "first"),
-        "TRANSPOSE_CONV": Rule(windows.conv_transpose, (3, 4), "weights"),
-        "UNPACK": Rule(moves.unstack),
+        **{code: OperatorRule(values.elementwise_shapes) for code in unary.split()},
+        **{code: OperatorRule(values.elementwise_shapes, types="any") for code in ("CAST", "QUANTIZE", "DEQUANTIZE")},
+        **{code: OperatorRule(values.row_wise_shapes) for code in ("L2_NORMALIZATION", "LOG_SOFTMAX", "SOFTMAX")},
+        **{code: OperatorRule(values.broadcast_shapes, (2, 2)) for code in pair.split()},
+        **{code: OperatorRule(values.broadcast_shapes, (2, 2), "compare") for code in compare.split()},
+        **{code: OperatorRule(values.broadcast_shapes, (3, 3), "select") for code in ("SELECT", "SELECT_V2")},
+        **{code: OperatorRule(values.arg_max_shapes, (2, 2), "index") for code in ("ARG_MAX", "ARG_MIN")},
+        **{code: OperatorRule(values.reduction_shapes, (2, 2), "first") for code in ("MEAN", "SUM")},
+        **{
+            f"REDUCE_{kind}": OperatorRule(values.reduction_shapes, (2, 2), "first")
+            for kind in ("ALL", "ANY", "MAX", "MIN", "PROD")
+        },
+        **{f"{kind}_POOL_2D": OperatorRule(windows.pool_shapes) for kind in ("AVERAGE", "L2", "MAX")},
+        **{code: OperatorRule(moves.resize_shapes, (2, 2), "first") for code in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")},
+        **{code: OperatorRule(moves.pad_shapes, (2, 2), "first") for code in ("PAD", "MIRROR_PAD")},
+        "ADD_N": OperatorRule(values.add_n_shapes, many),
+        "BATCH_MATMUL": OperatorRule(windows.matmul_shapes, (2, 2)),
+        "BATCH_TO_SPACE_ND": OperatorRule(moves.batch_to_space_shapes, (3, 3), "first"),
+        "BROADCAST_TO": OperatorRule(moves.broadcast_to_shapes, (2, 2), "first"),
+        "CONCATENATION": OperatorRule(moves.concatenation_shapes, many),
+        "CONV_2D": OperatorRule(windows.conv_shapes, (2, 3), "weights"),
+        "DEPTHWISE_CONV_2D": OperatorRule(windows.depthwise_shapes, (2, 3), "weights"),
+        "DEPTH_TO_SPACE": OperatorRule(moves.depth_to_space_shapes),
+        "EXPAND_DIMS": OperatorRule(moves.expand_shapes, (2, 2), "first"),
+        "FILL": OperatorRule(moves.fill_shapes, (2, 2), "first", 1),
+        "FULLY_CONNECTED": OperatorRule(windows.dense_shapes, (2, 3), "weights"),
+        "GATHER": OperatorRule(moves.gather_shapes, (2, 2), "first"),
+        "PACK": OperatorRule(moves.stack_shapes, many),
+        "PADV2": OperatorRule(moves.pad_shapes, (3, 3), "first"),
+        "PRELU": OperatorRule(values.prelu_shapes, (2, 2)),
+        "RESHAPE": OperatorRule(moves.reshape_shapes, (1, 2), "first"),
+        "REVERSE_V2": OperatorRule(moves.reverse_shapes, (2, 2), "first"),
+        "SLICE": OperatorRule(moves.slice_shapes, (3, 3), "first"),
+        "SPACE_TO_BATCH_ND": OperatorRule(moves.space_to_batch_shapes, (3, 3), "first"),
+        "SPACE_TO_DEPTH": OperatorRule(moves.space_to_depth_shapes),
+        "SPLIT": OperatorRule(moves.split_shapes, (2, 2), "first", 1),
+        "SPLIT_V": OperatorRule(moves.split_v_shapes, (3, 3), "first"),
+        "SQUEEZE": OperatorRule(moves.squeeze_shapes),
+        "STRIDED_SLICE": OperatorRule(moves.strided_slice_shapes, (4, 4), "first"),
+        "TILE": OperatorRule(moves.tile_shapes, (2, 2), "first"),
+        "TRANSPOSE": OperatorRule(moves.transpose_shapes, (2, 2), "first"),
+        "TRANSPOSE_CONV": OperatorRule(windows.conv_transpose_shapes, (3, 4), "weights"),
+        "UNPACK": OperatorRule(moves.unstack_shapes),
     }
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(_rules())
-"""Every operator that may be in a file."""
+RULES: Mapping[str, OperatorRule] = MappingProxyType(_rules())
+"""The operators that may be in a file, by name."""
 
 
 def read(data: Bytes, max_memory_mb: float | None = None) -> TFLiteFile:
-    """A stranger's TFLite file as values, safe for LiteRT to load and run.
+    """Return the values of a TFLite file of unknown origin, if LiteRT can load and run it safely.
 
     Args:
         data: the file's bytes; constants are views of them.
-        max_memory_mb: what it may take, in MB of 10^6 bytes; None for a file of this program's own making.
+        max_memory_mb: memory that it may take, in MB of 10^6 bytes; None for a file that this program made.
 
     Raises:
-        ModelError: damaged, an index, size, shape, type, scale or operator that cannot be, or more memory than allowed.
+        ModelError: the file is damaged, has an index, size, shape, type, scale or operator that cannot be run, or takes more
+            memory than allowed.
     """
     file = parse(data)
     calls = _calls(file.graph)
@@ -119,8 +123,8 @@ def read(data: Bytes, max_memory_mb: float | None = None) -> TFLiteFile:
     return file
 
 
-def _calls(graph: TFLiteGraph) -> tuple[Call, ...]:
-    """The operators with their tensors, each of which is a constant, an input, or given once before it is read."""
+def _calls(graph: TFLiteGraph) -> tuple[OperatorCall, ...]:
+    """Return the operators with their tensors, each of which is a constant, an input, or given once before it is read."""
     for index in graph.inputs:
         _check_port(graph.tensors[index])
     made = set(graph.inputs)
@@ -131,7 +135,7 @@ def _calls(graph: TFLiteGraph) -> tuple[Call, ...]:
         raise ModelError("an output of the TFLite file is given by no operator")
     tensors = graph.tensors
     return tuple(
-        Call(op, tuple(None if i < 0 else tensors[i] for i in op.inputs), tuple(tensors[i] for i in op.outputs))
+        OperatorCall(op, tuple(None if i < 0 else tensors[i] for i in op.inputs), tuple(tensors[i] for i in op.outputs))
         for op in graph.operators
     )
 
@@ -152,16 +156,17 @@ def _check_wiring(graph: TFLiteGraph, op: Operator, made: set[int]) -> None:
         raise ModelError(f"the TFLite operator {op.code} gives a constant, nothing, or what is there already")
 
 
-def _check(call: Call) -> None:
+def _check(call: OperatorCall) -> None:
     rule, count = RULES.get(call.op.code), len(call.inputs)
     if rule is None:
         raise ModelError(
-            f"the TFLite operator {call.op.code} is not among those that are run here", mend="Custom operators never are."
+            f"the TFLite operator {call.op.code} is not among those that are run here",
+            mend="Custom operators are not run either.",
         )
     call.require(rule.inputs[0] <= count <= rule.inputs[1], f"it has {count} inputs")
     call.activation()
-    found, declared = rule.shapes(call), tuple(tensor.shape for tensor in call.outputs)
-    call.require(found == declared, f"it gives {_text(found)}, where the file says {_text(declared)}")
+    computed, declared = rule.shapes(call), tuple(tensor.shape for tensor in call.outputs)
+    call.require(computed == declared, f"it gives {_text(computed)}, where the file declares {_text(declared)}")
     call.require(_types_fit(call, rule), "its element types do not fit each other")
     for tensor in (*call.outputs, *(tensor for tensor in call.inputs if tensor is not None)):
         _check_scale(tensor)
@@ -172,7 +177,7 @@ def _text(shapes: tuple[Shape, ...]) -> str:
     return ", ".join("x".join(map(str, shape)) or "one number" for shape in shapes[:4])
 
 
-def _types_fit(call: Call, rule: Rule) -> bool:
+def _types_fit(call: OperatorCall, rule: OperatorRule) -> bool:
     given = {tensor.dtype.name for tensor in call.outputs}
     read = [tensor.dtype.name for tensor in call.inputs if tensor is not None]
     if rule.types == "same":
@@ -188,7 +193,7 @@ def _types_fit(call: Call, rule: Rule) -> bool:
 
 
 def _check_scale(tensor: Tensor) -> None:
-    """What is computed must have elements; integers of one to two bytes need scales that can be."""
+    """Refuse a computed tensor without elements, and integers of one or two bytes without a valid scale."""
     if tensor.data is None and 0 in tensor.shape:
         raise ModelError(f"the TFLite tensor {tensor.name!r} is empty")
     if tensor.dtype not in _QUANTIZED:
@@ -205,8 +210,8 @@ def _check_scale(tensor: Tensor) -> None:
         raise ModelError(f"the TFLite tensor {tensor.name!r} has no scale, or one that cannot be")
 
 
-def _check_ratio(call: Call) -> None:
-    """LiteRT's integer kernels abort, or divide by zero, where scales lie far from each other."""
+def _check_ratio(call: OperatorCall) -> None:
+    """Refuse scales that are far from each other: LiteRT's integer kernels abort, or divide by zero."""
     after = call.outputs[0]
     if after.dtype not in _QUANTIZED or RULES[call.op.code].types == "weights":
         return
@@ -216,27 +221,27 @@ def _check_ratio(call: Call) -> None:
             call.require(ratio < _RATIO, f"its scales {before.scale.max():g} and {after.scale[0]:g} lie too far apart")
 
 
-def _check_memory(graph: TFLiteGraph, calls: tuple[Call, ...], limit: float) -> None:
-    found = memory(graph, calls) / 1e6
-    if found > limit:
+def _check_memory(graph: TFLiteGraph, calls: tuple[OperatorCall, ...], limit: float) -> None:
+    needed = count_memory(graph, calls) / 1e6
+    if needed > limit:
         raise ModelError(
-            f"the TFLite file would take about {found:,.0f} MB of memory, more than the {limit:,.0f} MB that are allowed",
+            f"the TFLite file would take about {needed:,.0f} MB of memory, more than the {limit:,.0f} MB that are allowed",
             mend="If that is meant, allow more with --max-memory-mb.",
         )
 
 
-def memory(graph: TFLiteGraph, calls: tuple[Call, ...]) -> int:
-    """Bytes that loading and running a file takes at least: constants, the maps alive at once, and kernels' own tables."""
-    last = {index: place for place, op in enumerate(graph.operators) for index in (*op.inputs, *op.outputs)}
+def count_memory(graph: TFLiteGraph, calls: tuple[OperatorCall, ...]) -> int:
+    """Return the bytes that loading and running a file takes at least: constants, the maps alive at once, kernels' tables."""
+    last = {index: position for position, op in enumerate(graph.operators) for index in (*op.inputs, *op.outputs)}
     last |= {index: len(calls) for index in graph.outputs}
     sizes = [prod(tensor.shape) * tensor.dtype.itemsize for tensor in graph.tensors]
     ends: dict[int, int] = {}
-    for index, place in last.items():
-        ends[place] = ends.get(place, 0) + (sizes[index] if graph.tensors[index].data is None and index >= 0 else 0)
+    for index, position in last.items():
+        ends[position] = ends.get(position, 0) + (sizes[index] if graph.tensors[index].data is None and index >= 0 else 0)
     alive = peak = sum(sizes[index] for index in set(graph.inputs))
-    for place, op in enumerate(graph.operators):
+    for position, op in enumerate(graph.operators):
         alive += sum(sizes[index] for index in op.outputs)
         peak = max(peak, alive)
-        alive -= ends.get(place, 0)
+        alive -= ends.get(position, 0)
     constants = sum(size for size, tensor in zip(sizes, graph.tensors, strict=True) if tensor.data is not None)
-    return constants + peak + sum(map(windows.pointers, calls)) + max(map(windows.copies, calls), default=0)
+    return constants + peak + sum(map(windows.count_pointers, calls)) + max(map(windows.count_copies, calls), default=0)

@@ -1,4 +1,4 @@
-"""What a TFLite file holds, as values: tensors, operators and metadata."""
+"""The content of a TFLite file as values: tensors, operators and metadata."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: its builtin name (e.g. "CONV_2D"), tensor indices (-1 = absent) and its options by name."""
+    """One operator: its builtin name (e.g. "CONV_2D"), tensor indices (-1 for an absent input) and its options by name."""
 
     code: str
     inputs: tuple[int, ...]

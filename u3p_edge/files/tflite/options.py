@@ -1,4 +1,4 @@
-"""The operators that are read, and the options table that each carries. Custom and Flex operators are not among them."""
+"""The operators that are read, and the options table that each has. Custom and Flex operators are not among them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ODD = {
 
 
 def _table(code: str) -> str:
-    """MIRROR_PAD has MirrorPadOptions."""
+    """Return the name of an operator's options: MirrorPadOptions for MIRROR_PAD."""
     return "".join(word.capitalize() for word in code.split("_")) + "Options"
 
 

@@ -1,6 +1,6 @@
 """A TFLite file as values: tensors, operators and metadata. Every index and size in it is checked while it is read.
 
-LiteRT verifies the offsets of the flatbuffer and believes the rest: an operator that names tensor -1, or a constant shorter
+LiteRT verifies the offsets of the flatbuffer and trusts the rest: an operator that names tensor -1, or a constant shorter
 than its shape, makes it read and write outside its memory. So a file is read here before LiteRT sees it.
 """
 
@@ -24,15 +24,15 @@ from u3p_edge.files.tflite.options import OPTIONS
 
 IDENTIFIER = b"TFL3"
 MAX_ENTRIES = 1 << 16
-"""Of tensors, operators, buffers and the like: twenty times as many as the largest network measured here has."""
+"""Most tensors, operators, buffers and the like: twenty times as many as the largest network measured here has."""
 MAX_RANK = 6
-"""Of LiteRT's and XNNPACK's own kernels."""
+"""Most dimensions of a tensor that the kernels of LiteRT and XNNPACK take."""
 MAX_ELEMENTS = (1 << 31) - 1
-"""LiteRT's kernels count elements in 32 bits."""
+"""Most elements of a tensor: LiteRT's kernels count them in 32 bits."""
 _NAME = 10
-"""Of a tensor's name in its table; the generated reader gives no length without the name itself."""
+"""Offset of a tensor's name in its table: the generated reader gives no length without the name itself."""
 _REFUSED_METADATA = (b"model_control_dependencies",)
-"""LiteRT parses it as the order of operators."""
+"""Metadata entries that are refused: LiteRT parses this one as the order of operators."""
 
 Bytes = bytes | mmap.mmap
 
@@ -52,13 +52,14 @@ _OPTIONS = {value: name for name, value in vars(schema.BuiltinOptions).items() i
 
 
 def parse(data: Bytes) -> TFLiteFile:
-    """The values of a file whose indices and sizes fit; what its operators compute is checked by `tflite_check`.
+    """Return the values of a file whose indices and sizes fit. `check.read` checks what its operators compute.
 
     Args:
         data: the file's bytes; constants are views of them.
 
     Raises:
-        ModelError: not TFLite, damaged, an index out of range, a constant of another size than its shape, several subgraphs.
+        ModelError: the file is not TFLite, is damaged, or has an index out of range, a constant of another size than its shape,
+            or several subgraphs.
     """
     if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise ModelError("the file is not a TFLite model (its identifier is missing)")
@@ -72,7 +73,7 @@ def parse(data: Bytes) -> TFLiteFile:
 
 @contextlib.contextmanager
 def _damage() -> Iterator[None]:
-    """What reading past the end, or a value of the wrong kind, raises in the flatbuffers library and NumPy, as our error."""
+    """Raise a ModelError for what the flatbuffers library and NumPy raise on a damaged file."""
     try:
         yield
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -115,7 +116,7 @@ def _graph(model: Any, data: Bytes) -> TFLiteGraph:
 
 
 def _tensor_bytes(tensor: Any) -> int:
-    """Of its name, its sizes and its scales."""
+    """Return the bytes of its name, its sizes and its scales."""
     name, quantization = tensor._tab.Offset(_NAME), tensor.Quantization()
     scales = 0 if quantization is None else quantization.ScaleLength()
     return (tensor._tab.VectorLen(name) if name else 0) + 4 * int(tensor.ShapeLength() + scales)
@@ -130,12 +131,12 @@ def _code(code: Any) -> str:
 
 
 def _indices(vector: Any, count: int, what: str, *, absent: bool = False) -> tuple[int, ...]:
-    """A vector of tensor indices; -1 stands for an input that is left out, where that is allowed."""
-    found = _integers(vector)
-    wrong = [i for i in found if not (-1 if absent else 0) <= i < count]
+    """Return a vector of tensor indices; where `absent`, -1 means an input that is left out."""
+    indices = _integers(vector)
+    wrong = [i for i in indices if not (-1 if absent else 0) <= i < count]
     if wrong:
         raise ModelError(f"{what} name the tensor {wrong[0]}, and the TFLite file has {count}")
-    return found
+    return indices
 
 
 def _integers(vector: Any) -> tuple[int, ...]:
@@ -174,12 +175,12 @@ def _constant(
         return np.zeros(shape, dtype) if expected == 0 else None
     if len(raw) != expected:
         raise ModelError(f"the TFLite tensor {name!r} needs {expected} bytes and has {len(raw)}")
-    found: npt.NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape)
-    return found
+    values: npt.NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape)
+    return values
 
 
 def _content(buffer: Any, data: Bytes) -> Any:
-    """The bytes of a buffer, as a view."""
+    """Return the bytes of a buffer, as a view."""
     if buffer.Offset() > 1:  # files above 2 GB keep their buffers behind the flatbuffer
         if buffer.Offset() + buffer.Size() > len(data):
             raise ModelError("a buffer of the TFLite file ends behind the file", mend="Export or copy it again.")
@@ -188,14 +189,14 @@ def _content(buffer: Any, data: Bytes) -> Any:
 
 
 def _quantization(tensor: Any, shape: tuple[int, ...], name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], int]:
-    found = tensor.Quantization()
-    if found is None:
+    quantization = tensor.Quantization()
+    if quantization is None:
         return np.zeros(0, np.float32), np.zeros(0, np.int64), 0
-    if found.DetailsType():
+    if quantization.DetailsType():
         raise ModelError(f"the TFLite tensor {name!r} is quantized in a way that is not supported")
-    scale = np.array(() if found.ScaleLength() == 0 else found.ScaleAsNumpy(), np.float32)
-    zero = np.array(() if found.ZeroPointLength() == 0 else found.ZeroPointAsNumpy(), np.int64)
-    axis = int(found.QuantizedDimension())
+    scale = np.array(() if quantization.ScaleLength() == 0 else quantization.ScaleAsNumpy(), np.float32)
+    zero = np.array(() if quantization.ZeroPointLength() == 0 else quantization.ZeroPointAsNumpy(), np.int64)
+    axis = int(quantization.QuantizedDimension())
     if scale.size > 1 and not (0 <= axis < len(shape) and shape[axis] == scale.size):
         raise ModelError(f"the TFLite tensor {name!r} of shape {list(shape)} has {scale.size} scales along the axis {axis}")
     if zero.size != scale.size:

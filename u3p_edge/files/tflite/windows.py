@@ -1,4 +1,7 @@
-"""Shapes of what slides a window over a map: convolutions, poolings; and of dense layers."""
+"""Shapes of the outputs of operators that slide a window over a map (convolutions, poolings), and of dense layers.
+
+Each function computes the shapes that one operator gives. Raises ModelError where inputs, constants or options do not fit.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ from math import prod
 
 import numpy as np
 
-from u3p_edge.files.tflite.call import Call, Shape
+from u3p_edge.files.tflite.call import OperatorCall, Shape
 
 SAME = 0
 _WEIGHTS = {
     ("float32", "float32", "float32"),
     ("float32", "float16", "float16"),
     ("float32", "float16", "float32"),
-    ("float32", "int8", "float32"),  # weights alone are quantized
+    ("float32", "int8", "float32"),  # only the weights are quantized
     ("int8", "int8", "int32"),
     ("uint8", "uint8", "int32"),
     ("int16", "int8", "int64"),
@@ -23,8 +26,8 @@ _WEIGHTS = {
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 
-def slide(call: Call, size: int, window: int, letter: str) -> int:
-    """Positions of a window along the height ("H") or width ("W")."""
+def slide(call: OperatorCall, size: int, window: int, letter: str) -> int:
+    """Return the number of positions of a window along the height ("H") or width ("W")."""
     padding = call.option("padding")
     call.require(padding in (0, 1), f"its padding is {padding}")
     stride, dilation = call.positive(f"stride{letter}"), call.positive(f"dilation{letter}Factor", 1)
@@ -34,8 +37,8 @@ def slide(call: Call, size: int, window: int, letter: str) -> int:
     return count
 
 
-def _check_weights(call: Call, channels: int, *, map_at: int = 0, bias_at: int = 2) -> None:
-    """Element types, and a bias of one number a channel."""
+def _check_weights(call: OperatorCall, channels: int, *, map_at: int = 0, bias_at: int = 2) -> None:
+    """Check element types, and that the bias has one number for each channel."""
     bias = call.optional(bias_at)
     source, kernel = call.tensor(map_at).dtype.name, call.tensor(1).dtype.name
     known = {b for m, k, b in _WEIGHTS if (m, k) == (source, kernel)}
@@ -46,16 +49,16 @@ def _check_weights(call: Call, channels: int, *, map_at: int = 0, bias_at: int =
     call.require(bias is None or bias.shape == (channels,) or prod(bias.shape) == channels, "its bias has another size")
 
 
-def conv(call: Call) -> tuple[Shape, ...]:
-    """[N, H, W, C] by [O, KH, KW, C / groups]."""
+def conv_shapes(call: OperatorCall) -> tuple[Shape, ...]:
+    """Convolve [N, H, W, C] with [O, KH, KW, C / groups]."""
     (batch, height, width, channels), (out, rows, columns, inside) = call.shape(0, 4), call.shape(1, 4)
     call.require(inside > 0 and channels % inside == 0 and out % (channels // inside) == 0, "its kernel does not fit its map")
     _check_weights(call, out)
     return ((batch, slide(call, height, rows, "H"), slide(call, width, columns, "W"), out),)
 
 
-def depthwise(call: Call) -> tuple[Shape, ...]:
-    """[N, H, W, C] by [1, KH, KW, C * multiplier]."""
+def depthwise_shapes(call: OperatorCall) -> tuple[Shape, ...]:
+    """Convolve each channel of [N, H, W, C] with [1, KH, KW, C * multiplier]."""
     (batch, height, width, channels), (one, rows, columns, out) = call.shape(0, 4), call.shape(1, 4)
     call.require(one == 1 and channels > 0 and out % channels == 0, "its kernel does not fit its map")
     call.require(call.option("depthMultiplier") in (0, out // channels), "its multiplier is another than its kernel's")
@@ -63,8 +66,8 @@ def depthwise(call: Call) -> tuple[Shape, ...]:
     return ((batch, slide(call, height, rows, "H"), slide(call, width, columns, "W"), out),)
 
 
-def conv_transpose(call: Call) -> tuple[Shape, ...]:
-    """The constant shape [N, H, W, O], by a convolution of which it would give the map."""
+def conv_transpose_shapes(call: OperatorCall) -> tuple[Shape, ...]:
+    """Give the constant shape [N, H, W, O], from which a convolution would give the map."""
     after, (out, rows, columns, inside) = call.integers(0, 4), call.shape(1, 4)
     batch, height, width, channels = call.shape(2, 4)
     sizes = (slide(call, after[1], rows, "H"), slide(call, after[2], columns, "W"))
@@ -74,8 +77,8 @@ def conv_transpose(call: Call) -> tuple[Shape, ...]:
     return (after,)
 
 
-def dense(call: Call) -> tuple[Shape, ...]:
-    """[..., I] by [O, I]; flattened to [N, I] first unless the dimensions are kept."""
+def dense_shapes(call: OperatorCall) -> tuple[Shape, ...]:
+    """Multiply [..., I] by [O, I]; the input is flattened to [N, I] first unless its dimensions are kept."""
     shape, (out, inside) = call.shape(0), call.shape(1, 2)
     call.require(inside > 0 and prod(shape) % inside == 0 and call.option("weightsFormat") == 0, "its weights do not fit")
     _check_weights(call, out)
@@ -85,15 +88,15 @@ def dense(call: Call) -> tuple[Shape, ...]:
     return ((prod(shape) // inside, out),)
 
 
-def pool(call: Call) -> tuple[Shape, ...]:
-    """[N, H, W, C] to [N, H', W', C]."""
+def pool_shapes(call: OperatorCall) -> tuple[Shape, ...]:
+    """Pool [N, H, W, C] to [N, H', W', C]."""
     batch, height, width, channels = call.shape(0, 4)
     rows, columns = call.positive("filterHeight"), call.positive("filterWidth")
     return ((batch, slide(call, height, rows, "H"), slide(call, width, columns, "W"), channels),)
 
 
-def matmul(call: Call) -> tuple[Shape, ...]:
-    """[..., M, K] by [..., K, N], either of them transposed."""
+def matmul_shapes(call: OperatorCall) -> tuple[Shape, ...]:
+    """Multiply [..., M, K] by [..., K, N]; either may be transposed."""
     left, right = call.shape(0), call.shape(1)
     call.require(min(len(left), len(right)) >= 2 and max(len(left), len(right)) <= 5, "it multiplies other than matrices")
     rows, inner = left[-2:][::-1] if call.option("adjX") else left[-2:]
@@ -102,18 +105,18 @@ def matmul(call: Call) -> tuple[Shape, ...]:
     return ((*np.broadcast_shapes(left[:-2], right[:-2]), rows, columns),)
 
 
-def pointers(call: Call) -> int:
-    """Bytes that XNNPACK keeps while the file is loaded: a pointer for every place of the window, at every position."""
+def count_pointers(call: OperatorCall) -> int:
+    """Return the bytes that XNNPACK keeps for a loaded file: a pointer for each pixel of the window, at each position."""
     code = call.op.code
     if code.endswith("POOL_2D"):
         return 8 * prod(call.outputs[0].shape[1:3]) * call.positive("filterHeight") * call.positive("filterWidth")
-    if code.startswith("RESIZE"):  # four pointers and two weights a pixel
+    if code.startswith("RESIZE"):  # four pointers and two weights for each pixel
         return 40 * prod(call.outputs[0].shape[1:3])
     return 8 * _pixels(call) * prod(call.tensor(1).shape[1:3]) if code in _CONVOLUTIONS else 0
 
 
-def copies(call: Call) -> int:
-    """Bytes of every window, copied: what TFLite's own convolution takes while it runs, where XNNPACK's cannot."""
+def count_copies(call: OperatorCall) -> int:
+    """Return the bytes of a copy of every window, which TFLite's convolution makes where XNNPACK's cannot run."""
     if call.op.code not in _CONVOLUTIONS or call.op.code == "DEPTHWISE_CONV_2D":
         return 0
     kernel, source = call.tensor(1), call.tensor(2 if call.op.code == "TRANSPOSE_CONV" else 0)
@@ -123,7 +126,7 @@ def copies(call: Call) -> int:
     return _pixels(call) * prod(kernel.shape[1:3]) * channels * source.dtype.itemsize
 
 
-def _pixels(call: Call) -> int:
-    """Of the larger of the two maps."""
+def _pixels(call: OperatorCall) -> int:
+    """Return the pixels of the larger of the two maps."""
     source = call.tensor(2 if call.op.code == "TRANSPOSE_CONV" else 0)
     return max(prod(source.shape[1:3]), prod(call.outputs[0].shape[1:3]))
