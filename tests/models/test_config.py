@@ -12,7 +12,7 @@ import pytest
 
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError
-from u3p_edge.models.config import UNet3PlusConfig, preset, to_dict
+from u3p_edge.models.config import UNet3PlusConfig, preset
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_unknown_presets_and_options_are_refused() -> None:
 
 def test_a_configuration_survives_json() -> None:
     config = preset("paper", classes=4, cgm=True, head_kernel=5, input_shape=(64, 48, 3))
-    assert from_dict(UNet3PlusConfig, json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(UNet3PlusConfig, json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 def test_a_configuration_cannot_be_changed() -> None:

@@ -2,8 +2,8 @@
 
     encoder 5 ─ dropout ─ 1x1 convolution ─ global maximum ─ sigmoid ─► cgm_output [N, units]
 
-The paper gates by an argmax, which passes no gradient, so its classifier cannot learn; here it learns from labels of its
-own, `presence`, which follow from the masks. In training the masks are not gated: `graph.inference` multiplies the
+The paper gates by an argmax, which passes no gradient, so its classifier cannot learn. Here it learns from separate labels,
+`presence`, which follow from the masks. In training the masks are not gated: `graph.inference` multiplies the
 activated mask by the gate when the model is exported.
 """
 
@@ -19,13 +19,13 @@ OUTPUT = "cgm_output"
 """Name of the module's output layer."""
 
 CONV = "cgm_conv"
-"""Name of its only layer with weights: set `trainable = False` there to freeze the module."""
+"""Name of the module's only layer with weights: `trainable = False` there freezes the module."""
 
 
 def classify(deepest: tf.Tensor, config: UNet3PlusConfig) -> tf.Tensor:
     """Return the probability that each class is in the image, from encoder 5's [N, h, w, c]: [N, `config.cgm_units`].
 
-    With two units for a sigmoid mask, unit 0 says "absent" and unit 1 "present".
+    With two units for a sigmoid mask, unit 0 means "absent" and unit 1 "present".
     """
     x = layers.Dropout(config.cgm_dropout, name="cgm_dropout")(deepest)
     x = layers.Conv2D(config.cgm_units, 1, kernel_initializer=kernel_initializer(config), name=CONV)(x)
@@ -34,18 +34,21 @@ def classify(deepest: tf.Tensor, config: UNet3PlusConfig) -> tf.Tensor:
 
 
 def gate_channel(mask_channels: int, units: int) -> int | None:
-    """The unit of `cgm_output` that gates a mask of that many channels; None: unit k gates channel k.
+    """Return the unit of `cgm_output` that gates a mask of that many channels; None if unit k gates channel k.
 
     Two units for one channel are the paper's "absent" and "present", and "present" gates.
+
+    >>> gate_channel(mask_channels=1, units=2)
+    1
     """
     return units - 1 if mask_channels == 1 else None
 
 
 def presence(one_hot: tf.Tensor, units: int) -> tf.Tensor:
-    """Labels for `cgm_output` from the masks: 1 where the class has a pixel in the image.
+    """Return labels for `cgm_output` from the masks: 1 where the class has a pixel in the image.
 
     Args:
-        one_hot: float [N, H, W, K]; K = 1 is a 0/1 mask, else one channel a label.
+        one_hot: float [N, H, W, K]; K = 1 is a 0/1 mask, else one channel for each label.
         units: the module's units: K, or 2 ("absent", "present") for K = 1.
 
     Returns:

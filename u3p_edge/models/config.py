@@ -4,14 +4,13 @@ Two presets:
 
 - "paper": the network of Huang et al. 2020 (arXiv:2004.08790) as its authors' PyTorch code builds it.
 - "article": the options and defaults of the Keras article whose parameter counts are this project's golden numbers. It
-  differs from the paper in width, in having no bias in normalised convolutions and in a 1x1 head without deep supervision.
+  differs from the paper in width, has no bias in normalised convolutions, and has a 1x1 head without deep supervision.
 
 Both upsample their heads bilinearly (the article's nearest neighbour is not the paper's, and has no parameters).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ Initializer = Literal["he_normal", "kaiming_normal"]
 
 @dataclass(frozen=True)
 class UNet3PlusConfig:
-    """Everything that decides a UNet 3+'s graph and its initial weights' distribution.
+    """The options of a UNet 3+: they decide its graph and the distribution of its initial weights.
 
     Args:
         input_shape: (height, width, channels); height and width are multiples of 16.
@@ -43,7 +42,7 @@ class UNet3PlusConfig:
         residual: encoder blocks add their input (through a 1x1 convolution where the channels differ).
         down_pattern: between encoder scales: "max" or "average" pooling, "conv" (2x2 convolution of stride 2, then
             `down_normalization`) or "normconv" (`down_normalization`, then that convolution, with bias).
-        down_normalization: see `down_pattern`; must be "none" for the poolings, which have no place for it.
+        down_normalization: see `down_pattern`; must be "none" for the poolings, which do not use it.
         deep_supervision: one mask of full size from each scale (`output_de1` to `output_de5`), else one (`output`).
         cgm: add the classification-guided module, whose output `cgm_output` is [N, `cgm_units`].
         cgm_dropout: its dropout rate, 0 <= rate < 1.
@@ -86,7 +85,7 @@ class UNet3PlusConfig:
         _check_ranges(self)
         if self.down_normalization != "none" and self.down_pattern not in ("conv", "normconv"):
             raise ConfigError(
-                f"down_normalization {self.down_normalization!r} has no place in the down_pattern {self.down_pattern!r}",
+                f"down_normalization {self.down_normalization!r} has no effect in the down_pattern {self.down_pattern!r}",
                 mend="Use it with 'conv' or 'normconv', or set it to 'none'.",
             )
 
@@ -112,7 +111,7 @@ class UNet3PlusConfig:
         return (*masks, "cgm_output") if self.cgm else masks
 
     def encoder_width(self, scale: int) -> int:
-        """Channels of the first convolution of encoder block `scale` (1 to 5)."""
+        """Return the channels of the first convolution of encoder block `scale` (1 to 5)."""
         return self.base_width * int(2 ** (scale - 1))
 
 
@@ -138,19 +137,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def preset(name: str, **overrides: Any) -> UNet3PlusConfig:
-    """The preset "article" or "paper" with some options replaced.
+    """Return the preset "article" or "paper" with some options replaced.
 
     Raises:
         ConfigError: an unknown preset, option or value; the message names the choices.
+
+    >>> preset("paper", base_width=16).output_names
+    ('output',)
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}", mend=f"It is one of {', '.join(map(repr, PRESETS))}.")
     return from_dict(UNet3PlusConfig, {**PRESETS[name], **overrides})
-
-
-def to_dict(config: UNet3PlusConfig) -> dict[str, Any]:
-    """Plain values that JSON can hold; `u3p_edge.config.plain.from_dict` reads them back."""
-    return dataclasses.asdict(config)
 
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {

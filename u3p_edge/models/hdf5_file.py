@@ -1,8 +1,8 @@
-"""What an HDF5 file of weights may hold: numbers that are stored in the file itself.
+"""Check that an HDF5 file of weights holds only numbers that are stored in the file itself.
 
 HDF5 can do more. A dataset may keep its values in any other file of the machine (external storage, virtual datasets), a
-link may lead into another file, and a few kilobytes may declare gigabytes that exist only once they are read. A file from a
-stranger may do none of this: what is read from it goes into the files that are exported.
+link may lead into another file, and a few kilobytes may declare gigabytes that exist only once they are read. A file of
+unknown origin may do none of this, because what is read from it goes into the files that are exported.
 """
 
 from __future__ import annotations

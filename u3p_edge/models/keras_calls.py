@@ -23,7 +23,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerCall:
     """One call of a layer.
 
     Args:
@@ -41,7 +41,7 @@ class Call:
     sources: tuple[Key, ...]
 
 
-def read_calls(config: Mapping[str, Any], where: str) -> tuple[Call, ...]:
+def read_calls(config: Mapping[str, Any], where: str) -> tuple[LayerCall, ...]:
     """Return every call of a functional or Sequential model, each after those it reads.
 
     Args:
@@ -49,7 +49,7 @@ def read_calls(config: Mapping[str, Any], where: str) -> tuple[Call, ...]:
         where: the file, for the message.
 
     Raises:
-        ModelError: names the layer that reads a call that does not exist, or its own output; or says that the config is not
+        ModelError: a layer reads a call that does not exist, or depends on itself (the message names it), or the config is not
             that of a model.
     """
     try:
@@ -71,7 +71,7 @@ def read_calls(config: Mapping[str, Any], where: str) -> tuple[Call, ...]:
     return tuple(known[key] for key in _order(known, where))
 
 
-def _check_source(source: Key, known: Mapping[Key, Call], reader: str) -> None:
+def _check_source(source: Key, known: Mapping[Key, LayerCall], reader: str) -> None:
     name, number = source
     if (name, 0) not in known:
         raise ModelError(f"{reader} reads the layer {name!r}, which does not exist", mend=_MEND)
@@ -79,14 +79,14 @@ def _check_source(source: Key, known: Mapping[Key, Call], reader: str) -> None:
         raise ModelError(f"{reader} reads call {number} of the layer {name!r}, which does not exist", mend=_MEND)
 
 
-def _order(known: Mapping[Key, Call], where: str) -> tuple[Key, ...]:
+def _order(known: Mapping[Key, LayerCall], where: str) -> tuple[Key, ...]:
     try:
         return tuple(graphlib.TopologicalSorter({key: call.sources for key, call in known.items()}).static_order())
     except graphlib.CycleError as error:
-        raise ModelError(f"{where}: layer {error.args[1][0][0]!r} reads its own output", mend=_MEND) from error
+        raise ModelError(f"{where}: layer {error.args[1][0][0]!r} depends on itself", mend=_MEND) from error
 
 
-def _sequential(config: Any) -> list[Call]:
+def _sequential(config: Any) -> list[LayerCall]:
     """Return a chain of calls; Keras 2.2 wrote only the list of layers, and later versions may leave the input layer out."""
     entries = config if isinstance(config, list) else config["layers"]
     first = entries[0]["config"]
@@ -98,7 +98,7 @@ def _sequential(config: Any) -> list[Call]:
     return [_call(e["config"]["name"], e, 0, source) for e, source in zip(entries, sources, strict=True)]
 
 
-def _functional(config: Mapping[str, Any]) -> list[Call]:
+def _functional(config: Mapping[str, Any]) -> list[LayerCall]:
     calls = []
     for entry in config["layers"]:
         name = entry.get("name", entry["config"].get("name"))
@@ -107,10 +107,10 @@ def _functional(config: Mapping[str, Any]) -> list[Call]:
     return calls
 
 
-def _call(name: Any, entry: Mapping[str, Any], number: int, sources: tuple[Key, ...]) -> Call:
+def _call(name: Any, entry: Mapping[str, Any], number: int, sources: tuple[Key, ...]) -> LayerCall:
     if not isinstance(name, str) or not isinstance(entry["config"], Mapping):
         raise ValueError("a layer without a name or a configuration")
-    return Call(name, str(entry["class_name"]), entry["config"], number, sources)
+    return LayerCall(name, str(entry["class_name"]), entry["config"], number, sources)
 
 
 def _references(value: Any) -> Sequence[Key]:

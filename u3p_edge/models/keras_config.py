@@ -1,7 +1,7 @@
 """Check what a Keras model file would make Keras do, from its JSON, before Keras sees it. No TensorFlow here.
 
 Deserialising runs code in more ways than Lambda layers: a config names any module to import and any class or function to
-call, and Keras' own safe mode does not cover `.h5` files. So nothing but known built-in names may occur anywhere.
+call, and the safe mode of Keras does not cover `.h5` files. So nothing but known built-in names may occur anywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.keras_layers import LAYERS
 
-TRUST = "Build the model from Keras' own layers, or, if you trust whoever made the file, pass --trust."
+TRUST = "Build the model from layers of Keras, or, if you trust whoever made the file, pass --trust."
 
 _MODELS = ("Functional", "Model", "Sequential")
 _PARTS = frozenset(
@@ -36,10 +36,10 @@ _CODE = {
 
 
 def rename_layers(value: Any, aliases: Mapping[str, str]) -> Any:
-    """Return the same config with every layer class under its own name instead of an alias.
+    """Return the same config with the real name of every layer class instead of an alias.
 
     Only a class of Keras itself is renamed. A module that the config names is then set to `keras.layers`, because an
-    old class may be in a module of its own.
+    old class may be in another module.
 
     Args:
         value: the parsed JSON of a model, or a part of it.
@@ -69,21 +69,21 @@ def check_config(config: object, where: str) -> None:
         raise ModelError(f"{where} does not describe a Keras model", mend="Save it again with model.save.")
     if config["class_name"] not in _MODELS:
         raise _refusal(where, "the model", config["class_name"], "is not a functional Keras model", _module(config))
-    _walk({key: value for key, value in config.items() if key != "compile_config"}, where, "the model")
+    _check_parts({key: value for key, value in config.items() if key != "compile_config"}, where, "the model")
 
 
-def _walk(value: object, where: str, owner: str) -> None:
+def _check_parts(value: object, where: str, owner: str) -> None:
     """Check every dictionary that names a class, however deep; `owner` is the innermost layer around it."""
     if isinstance(value, Mapping):
         name = value.get("class_name")
         if name is not None:
             owner = _owner(value, owner)
-            _judge(name, value, where, owner)
+            _check_class(name, value, where, owner)
         for item in value.values():
-            _walk(item, where, owner)
+            _check_parts(item, where, owner)
     elif isinstance(value, list):
         for item in value:
-            _walk(item, where, owner)
+            _check_parts(item, where, owner)
 
 
 def _owner(value: Mapping[str, Any], owner: str) -> str:
@@ -92,7 +92,7 @@ def _owner(value: Mapping[str, Any], owner: str) -> str:
     return f"layer {name!r}" if isinstance(name, str) and value.get("class_name") not in ("Policy", *_MODELS) else owner
 
 
-def _judge(name: object, value: Mapping[str, Any], where: str, owner: str) -> None:
+def _check_class(name: object, value: Mapping[str, Any], where: str, owner: str) -> None:
     module = _module(value)
     if name in _CODE:
         raise _refusal(where, owner, str(name), _CODE[str(name)], module)

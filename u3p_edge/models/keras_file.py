@@ -40,16 +40,16 @@ def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
 
     Args:
         path: the file.
-        trust: run whatever code the file holds (Lambda layers, custom classes that can be imported).
+        trust: run any code that the file holds (Lambda layers, custom classes that can be imported).
 
     Raises:
-        ModelError: names the file, what is wrong and how to mend it: missing, empty, truncated or not a Keras file, a
-            SavedModel folder, a Keras 3 file, or code in it that `trust` does not allow.
+        ModelError: the file is missing, empty, truncated, not a Keras file, a SavedModel folder, a file of Keras 3, or has
+            code that `trust` does not allow.
     """
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
         raise ModelError(f"{path} is {kind}, not a Keras file", mend="Save the model as one .keras file.")
-    return _attempt(path, lambda: _read(path, trust))
+    return _with_errors(path, lambda: _read(path, trust))
 
 
 def _read(path: Path, trust: bool) -> tf_keras.Model:
@@ -69,8 +69,8 @@ def _read(path: Path, trust: bool) -> tf_keras.Model:
     return model
 
 
-def _attempt(path: Path, action: Callable[[], T]) -> T:
-    # zipfile, h5py and Keras raise about anything on a damaged file; to the user it is one thing.
+def _with_errors(path: Path, action: Callable[[], T]) -> T:
+    # zipfile, h5py and Keras raise nearly any exception on a damaged file; to the user it is one thing.
     try:
         return action()
     except U3pEdgeError:
@@ -115,7 +115,7 @@ def _weights(path: Path, parameters: int | None) -> tuple[str, bytes]:
 
     Args:
         path: the model.
-        parameters: that its config describes; None for those of a trusted file, which may have code of its own.
+        parameters: that its config describes; None for a trusted file, whose code may make others.
     """
     if zipfile.is_zipfile(path):
         # A model saved with its optimiser holds every weight up to four times; more than that is not weights.

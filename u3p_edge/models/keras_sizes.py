@@ -13,7 +13,7 @@ import numpy as np
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.keras_layers import LAYERS
 from u3p_edge.graph.ops import OPS, Shape
-from u3p_edge.models.keras_calls import Call, Key
+from u3p_edge.models.keras_calls import Key, LayerCall
 
 MAX_PARAMETERS = 2**29
 """Most weights of one model: 2 GiB of float32. A UNet 3+ of twice the paper's width has a fifth of it."""
@@ -27,7 +27,7 @@ UNKNOWN = 256
 Shapes = Mapping[str, Shape]
 
 
-def count_parameters(calls: Sequence[Call], where: str) -> int:
+def count_parameters(calls: Sequence[LayerCall], where: str) -> int:
     """Count the weights of all the calls' layers.
 
     Args:
@@ -59,7 +59,7 @@ def count_parameters(calls: Sequence[Call], where: str) -> int:
     return total
 
 
-def _check_map(call: Call, shape: Shape, where: str) -> None:
+def _check_map(call: LayerCall, shape: Shape, where: str) -> None:
     if not _positive(shape):
         raise ModelError(f"{where}: the output of layer {call.layer!r} has the shape {list(shape)}")
     if math.prod(shape) > MAX_VALUES:
@@ -69,7 +69,7 @@ def _check_map(call: Call, shape: Shape, where: str) -> None:
         )
 
 
-def _shape(call: Call, weights: Shapes, given: tuple[Shape, ...]) -> Shape:
+def _shape(call: LayerCall, weights: Shapes, given: tuple[Shape, ...]) -> Shape:
     kind = LAYERS[call.kind]
     op = OPS[kind.op]
     attrs = {**op.attrs, **{name: call.config[key] for name, key in kind.attrs.items() if key in call.config}}
@@ -86,7 +86,7 @@ def _shape(call: Call, weights: Shapes, given: tuple[Shape, ...]) -> Shape:
     return tuple(op.shape(attrs, blanks, given))
 
 
-def _weights(call: Call, given: tuple[Shape, ...]) -> Shapes:
+def _weights(call: LayerCall, given: tuple[Shape, ...]) -> Shapes:
     """Return the shapes of a layer's weights, at its first call."""
     if call.config.get("data_format") == "channels_first":
         raise ModelError(f"layer {call.layer!r} of class {call.kind} cannot be exported: its data format is channels_first")

@@ -31,7 +31,7 @@ _MEND = "Copy the folder again from where it was made, or train the model anew w
 
 @dataclass(frozen=True)
 class _Description:
-    """What model.json says of one model.safetensors."""
+    """What model.json says about one model.safetensors."""
 
     config: UNet3PlusConfig
     metadata: Metadata
@@ -48,7 +48,7 @@ def save_model(folder: Path, model: tf_keras.Model, config: UNet3PlusConfig, met
             value beyond float16's range stays float32.
 
     Raises:
-        ConfigError: the metadata speaks of another input size or number of classes than the configuration.
+        ConfigError: the metadata has another input size or number of classes than the configuration.
         ArtifactError: the folder cannot be written.
     """
     _check_agreement(config, metadata)
@@ -61,8 +61,8 @@ def load_model(folder: Path) -> tuple[tf_keras.Model, UNet3PlusConfig, Metadata]
     """Load the model that `save_model` wrote: float32, whatever its kernels were stored as.
 
     Raises:
-        ModelError: a file is missing, unreadable, truncated, foreign, or not the one that model.json describes; or the network
-            that model.json describes is larger than the weights are, and is not built.
+        ModelError: a file is missing, unreadable, truncated, of another kind, or not the one that model.json describes; or the
+            network that model.json describes has more weights than the file.
     """
     path = folder / WEIGHTS
     candidates = _descriptions(folder)
@@ -92,7 +92,7 @@ def _check_agreement(config: UNet3PlusConfig, metadata: Metadata) -> None:
         raise ConfigError(
             f"the metadata has {metadata.labels} labels, a mask of {metadata.channels_out} channels; "
             f"the model's mask has {config.classes}",
-            mend="A model of two labels has one channel (sigmoid), one of more labels a channel a label.",
+            mend="A model of two labels has one channel (sigmoid), one of more labels a channel for each label.",
         )
 
 

@@ -1,10 +1,10 @@
-"""The two files of a stored model, exchanged as one. No TensorFlow here.
+"""The two files of a stored model, replaced together. No TensorFlow here.
 
     model.safetensors   the weights, each under its variable's name, e.g. "enc1_conv1/kernel"
     model.json          configuration, metadata, and the sha256 of model.safetensors
 
-Both are replaced together even if the process is killed in between: while the weights are being exchanged, model.json
-describes the old ones too, under `previous`.
+They stay consistent even if the process is killed in between: while the weights are being replaced, model.json describes the
+old ones too, under `previous`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def replace_files(folder: Path, weights: bytes, description: Mapping[str, Any]) 
 
     Args:
         folder: created if need be; other files in it are left alone.
-        weights: what model.safetensors shall hold.
-        description: what model.json shall say of it, without its sha256.
+        weights: the content of model.safetensors.
+        description: the content of model.json without the sha256, which is added.
 
     Raises:
         ArtifactError: the folder cannot be written.

@@ -31,7 +31,7 @@ def build(config: UNet3PlusConfig) -> tf_keras.Model:
 
 
 def _encode(image: tf.Tensor, config: UNet3PlusConfig) -> dict[int, tf.Tensor]:
-    """Encoder outputs by scale, 1 to 5."""
+    """Return the encoder outputs by scale, 1 to 5."""
     encoders = {1: encoder_block(image, config, 1)}
     for scale in range(2, SCALES + 1):
         encoders[scale] = encoder_block(down(encoders[scale - 1], config, scale - 1), config, scale)
@@ -39,7 +39,7 @@ def _encode(image: tf.Tensor, config: UNet3PlusConfig) -> dict[int, tf.Tensor]:
 
 
 def _decode(encoders: dict[int, tf.Tensor], config: UNet3PlusConfig) -> dict[int, tf.Tensor]:
-    """Decoder outputs by scale, 1 to 5; the fifth is encoder 5 itself."""
+    """Return the decoder outputs by scale, 1 to 5; the fifth is encoder 5 itself."""
     decoders = {SCALES: encoders[SCALES]}
     for target in range(SCALES - 1, 0, -1):
         branches = []
