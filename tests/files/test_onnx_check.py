@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from tests.support.small_artifacts import Zoo
 from u3p_edge.errors import ModelError
-from u3p_edge.files.onnx_check import check_onnx
+from u3p_edge.files.onnx_check import check_onnx_content
 from u3p_edge.runtime import open_session
 
 KINDS = ("float32.onnx", "int8.onnx", "float-io.onnx")
@@ -21,7 +21,7 @@ KINDS = ("float32.onnx", "int8.onnx", "float-io.onnx")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_own_files_are_accepted(zoo: Zoo, kind: str) -> None:
-    check_onnx(memoryview(zoo.path(kind).read_bytes()), 64)
+    check_onnx_content(memoryview(zoo.path(kind).read_bytes()), 64)
 
 
 def external(model: Any) -> None:

@@ -26,7 +26,7 @@ _WIDEST = 8
 """Bytes of the widest element: a cast may turn one byte into eight."""
 
 
-def check_onnx(data: Buffer, max_memory_mb: float) -> None:
+def check_onnx_content(data: Buffer, max_memory_mb: float) -> None:
     """Refuse a file that ONNX Runtime could not run safely.
 
     Args:

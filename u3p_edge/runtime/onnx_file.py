@@ -41,7 +41,7 @@ def check_onnx(path: Path, max_memory_mb: float) -> None:
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        onnx_check.check(memoryview(view), max_memory_mb)
+        onnx_check.check_onnx_content(memoryview(view), max_memory_mb)
     except ModelError as error:
         raise unusable_error(path, error) from error
 
