@@ -29,7 +29,7 @@ from u3p_edge.artifact import (
     write_text,
 )
 from u3p_edge.errors import ArtifactError, ConfigError
-from u3p_edge.run_folder import HOLDER, LOCK, check_folder, check_ours, hold, open_manifest
+from u3p_edge.run_folder import HOLDER, LOCK, check_ours, check_output_folder, hold, open_manifest
 
 NAMES = ("model.bin", "report.md")
 HOLD = """
@@ -60,7 +60,7 @@ def test_a_manifest_names_plain_files_alone(tmp_path: Path, name: str) -> None:
         Manifest(claims=(name,))
     artifact = {"file": name, "format": "bin", "sha256": "", "bytes": 0}
     (tmp_path / MANIFEST).write_text(json.dumps({"artifacts": [artifact]}))
-    with pytest.raises(ArtifactError, match=r"manifest\.json is not a manifest of ours"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json is not a manifest of this program"):
         read_manifest(tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_a_manifest_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / MANIFEST)
     with pytest.raises(ArtifactError, match="is not a regular file"):
         read_json(tmp_path / MANIFEST)
-    with pytest.raises(ArtifactError, match="not a manifest of ours"):
+    with pytest.raises(ArtifactError, match="not a manifest of this program"):
         open_manifest(tmp_path, NAMES, force=True)
 
 
@@ -93,7 +93,9 @@ def test_a_file_that_no_manifest_names_is_refused(tmp_path: Path) -> None:
     manifest = whole_run(tmp_path)
     check_ours(tmp_path, manifest, NAMES, ("tb",))
     (tmp_path / "report.md").write_text("mine")
-    with pytest.raises(ArtifactError, match=r"report\.md would be replaced, and no manifest of ours names it.*Move it away"):
+    with pytest.raises(
+        ArtifactError, match=r"report\.md would be replaced, and no manifest of this program names it.*Move it away"
+    ):
         check_ours(tmp_path, manifest, NAMES)
     check_ours(tmp_path, manifest.with_claims(("report.md",)), NAMES)
     (tmp_path / "report.md").unlink()
@@ -138,13 +140,13 @@ def test_a_manifest_with_wrong_values_is_made_anew(tmp_path: Path, text: str) ->
 def test_somebody_elses_manifest_is_refused_whatever_is_forced(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     for force in (False, True):
-        with pytest.raises(ArtifactError, match=r"manifest\.json is not a manifest of ours, and would be replaced"):
+        with pytest.raises(ArtifactError, match=r"manifest\.json is not a manifest of this program, and would be replaced"):
             open_manifest(tmp_path, NAMES, force=force)
 
 
 def test_a_manifest_that_is_no_json_is_replaced_only_by_force(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(b"\x8f\x02 noise")
-    with pytest.raises(ArtifactError, match="not a manifest of ours"):
+    with pytest.raises(ArtifactError, match="not a manifest of this program"):
         open_manifest(tmp_path, NAMES)
     assert open_manifest(tmp_path, NAMES, force=True) == Manifest()
 
@@ -195,13 +197,13 @@ def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
         (tmp_path / "nowhere", "nowhere is a symbolic link that leads nowhere"),
         (undecodable, r"run\xff is not UTF-8"),
     ):
-        for use in (check_folder, lambda path: hold(path).__enter__()):
+        for use in (check_output_folder, lambda path: hold(path).__enter__()):
             with pytest.raises(ArtifactError) as caught:
                 use(path)
             assert said in str(caught.value)
             assert "Give another --out folder." in str(caught.value)
-    check_folder(tmp_path)
-    check_folder(tmp_path / "new" / "folder")
+    check_output_folder(tmp_path)
+    check_output_folder(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
 
 

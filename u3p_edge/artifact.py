@@ -1,8 +1,8 @@
 """Files of a run: written whole or not at all, and known by their sha256.
 
-A run folder holds artifacts and `manifest.json`, which says of each file its format, its sha256, its size and which
+A run folder holds artifacts and `manifest.json`, which lists the format, the sha256 and the size of each file, and which
 file it was made from. A file is written beside its final name and renamed at the end, so an interrupted command never
-leaves half a file under a name that somebody would trust. What a kill leaves beside it bears a name of ours (`PARTIAL`).
+leaves half a file under a name that somebody would trust. What a kill leaves beside it has a name that begins with `PARTIAL`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARTIAL = ".u3p-edge-partial-"
 """First part of the name of every file that is being written."""
 
 SCHEMA = 2
-"""Version of the manifest. Those of version 1 do not say it, and name no reports."""
+"""Version of the manifest. A manifest of version 1 has no such entry, and lists no reports."""
 
 _NOT_IN_A_NAME = frozenset("/\\\0")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -64,19 +64,20 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run folder holds, and what decided it.
+    """The files of a run folder that belong to this program, and the options that they were made with.
 
-    A file that no manifest names is not ours: it is neither replaced nor removed.
+    A file that the manifest does not name belongs to somebody else: it is neither replaced nor removed.
 
     Args:
         artifacts: its files.
         recipe: the options, JSON.
-        key: of all that decided it.
-        rewrites: (site, form) pairs of an export, which another export can be told to take.
+        key: hash of all that decided the files.
+        rewrites: (site, candidate) pairs of an export, which another export can reuse.
         reports: files that describe the artifacts.
-        pending: files that are being published: each is at its place already, or waits in the staging folder.
+        pending: files that are being published: each is already in the run folder, or waits in the staging folder.
         staging: name of that folder; empty where nothing is pending.
-        claims: names of further files of ours: those of a training that goes on, or of an export that is being replaced.
+        claims: names of further files that belong to this program: of a training that goes on, or of an export that is being
+            replaced.
         schema: version of the manifest.
 
     Raises:
@@ -99,21 +100,21 @@ class Manifest:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of all files of ours, the manifest's own included."""
+        """Names of all files that belong to this program, the manifest included."""
         files = (*self.artifacts, *self.reports, *self.pending)
         return frozenset((MANIFEST, *self.claims, *(a.file for a in files)))
 
     def get(self, file: str) -> Artifact | None:
-        """The artifact of that file name, if the run has it."""
+        """Return the artifact of that file name; None if the run has none."""
         return next((a for a in self.artifacts if a.file == file), None)
 
     def with_artifact(self, artifact: Artifact) -> Manifest:
-        """A manifest in which `artifact` replaces the one of the same file name."""
+        """Return a manifest in which `artifact` replaces the one of the same file name."""
         kept = tuple(a for a in self.artifacts if a.file != artifact.file)
         return dataclasses.replace(self, artifacts=(*kept, artifact))
 
     def without(self, names: Collection[str]) -> Manifest:
-        """A manifest that lists none of the files of those names."""
+        """Return a manifest that lists none of the files of those names."""
 
         def others(files: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
             return tuple(a for a in files if a.file not in names)
@@ -127,13 +128,13 @@ class Manifest:
         )
 
     def with_claims(self, names: Iterable[str]) -> Manifest:
-        """A manifest that claims those names, and lists none of them as a whole file."""
+        """Return a manifest that claims those names, and lists none of them as a whole file."""
         claimed = tuple(dict.fromkeys(names))
         return dataclasses.replace(self.without(claimed), claims=tuple(sorted({*self.claims, *claimed})))
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
+    """Return the hexadecimal sha256 of a file's bytes. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -142,12 +143,12 @@ def sha256_of(path: Path) -> str:
 
 
 def describe(path: Path, format: str, parent: str = "") -> Artifact:
-    """The `Artifact` of a file that lies in its run folder."""
+    """Return the `Artifact` of a file in its run folder. Raises OSError."""
     return Artifact(file=path.name, format=format, sha256=sha256_of(path), bytes=path.stat().st_size, parent=parent)
 
 
 def is_whole(artifact: Artifact, folder: Path) -> bool:
-    """Whether the file lies in a folder as the artifact says: a regular file of its size and sha256."""
+    """Return whether a folder has the artifact's file: a regular file of its size and sha256."""
     path = folder / artifact.file
     try:
         return path.is_file() and path.stat().st_size == artifact.bytes and sha256_of(path) == artifact.sha256
@@ -157,7 +158,7 @@ def is_whole(artifact: Artifact, folder: Path) -> bool:
 
 @contextlib.contextmanager
 def atomic_path(final: Path, *, sync: bool = True) -> Iterator[Path]:
-    """A path beside `final` to write to; renamed to `final` when the block ends well, removed when it does not.
+    """Give a path beside `final` to write to. It is renamed to `final` when the block ends well, and removed when it does not.
 
     Args:
         final: where the file will be.
@@ -193,7 +194,7 @@ def atomic_path(final: Path, *, sync: bool = True) -> Iterator[Path]:
 def sync_folders(folders: Iterable[Path]) -> None:
     """Wait until everything that was written into these folders is on the disk. Raises ArtifactError."""
     listed = list(folders)
-    if not hasattr(os, "sync"):  # Windows: the system writes in its own time
+    if not hasattr(os, "sync"):  # Windows: the system writes when it chooses
         return
     if listed:
         os.sync()
@@ -211,18 +212,21 @@ def sync_folders(folders: Iterable[Path]) -> None:
 
 
 def write_bytes(final: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all. Raises ArtifactError."""
     with atomic_path(final) as partial:
         partial.write_bytes(data)
 
 
 def write_text(final: Path, text: str) -> None:
-    """Write a UTF-8 text whole or not at all; a byte of a file name that is not UTF-8 is written as an escape, `\\udcff`."""
+    """Write a UTF-8 text whole or not at all; a byte of a file name that is not UTF-8 is written as an escape, `\\udcff`.
+
+    Raises ArtifactError.
+    """
     write_bytes(final, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(final: Path, value: object) -> None:
-    """Write indented JSON whole or not at all; floats that are not finite are refused."""
+    """Write indented JSON whole or not at all. Raises ArtifactError, and ValueError for floats that are not finite."""
     write_text(final, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -250,23 +254,23 @@ def make_folder(folder: Path) -> None:
 
 
 def read_manifest(run: Path) -> Manifest:
-    """The manifest of a run folder; an empty one if it has none yet."""
+    """Return the manifest of a run folder; an empty one if it has none yet. Raises ArtifactError for one of another kind."""
     path = run / MANIFEST
     if not path.exists():
         return Manifest()
     try:
         return from_dict(Manifest, read_json(path))
     except ConfigError as error:
-        raise ArtifactError(f"{path} is not a manifest of ours: {error}", mend="Give a fresh --out folder.") from error
+        raise ArtifactError(f"{path} is not a manifest of this program: {error}", mend="Give a fresh --out folder.") from error
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    """Write the manifest of a run folder."""
+    """Write the manifest of a run folder. Raises ArtifactError."""
     write_json(run / MANIFEST, dataclasses.asdict(dataclasses.replace(manifest, schema=SCHEMA)))
 
 
 def cannot_write(path: Path, error: OSError) -> ArtifactError:
-    """The error for a file or folder that the system refuses to write."""
+    """Return the error for a file or folder that the system refuses to write."""
     reason = error.strerror or type(error).__name__
     mend = "Free space, or give another --out folder" if error.errno in _FULL else "Give another --out folder"
     return ArtifactError(f"{path} cannot be written: {reason}", mend=f"{mend}; nothing was left there.")

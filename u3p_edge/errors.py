@@ -1,7 +1,7 @@
 """What a user can do wrong, as exceptions.
 
     U3pEdgeError                  caught by the command line only: one message, no traceback, exit code 2
-    ├── ConfigError               a recipe or an option that cannot be
+    ├── ConfigError               a recipe or an option that is not allowed
     ├── DataError                 images, masks or splits that cannot be used
     ├── ModelError                a model file or a layer that cannot be read
     ├── ArtifactError             a file of a run that cannot be read or written
@@ -36,11 +36,11 @@ EXTRAS: Mapping[str, str] = MappingProxyType({module: extra for extra, modules i
 
 
 class U3pEdgeError(Exception):
-    """A user's mistake: what was seen and why, then how to mend it.
+    """A user's mistake: what is wrong and why, then how to mend it.
 
     Args:
         symptom: one sentence that names the file or option and says what is wrong with it.
-        mend: one sentence that says what to do; empty when the symptom says it already.
+        mend: one sentence that says what to do; empty where the symptom does.
     """
 
     exit_code = 2
@@ -52,7 +52,7 @@ class U3pEdgeError(Exception):
 
 
 class ConfigError(U3pEdgeError):
-    """A recipe, an option or a shape that cannot be."""
+    """A recipe, an option or a shape that is not allowed."""
 
 
 class DataError(U3pEdgeError):
@@ -83,7 +83,7 @@ class VerificationError(U3pEdgeError):
 
 @contextlib.contextmanager
 def about(subject: object) -> Iterator[None]:
-    """Errors of ours that are raised in the block, with the file or option that they are about before them."""
+    """Raise any `U3pEdgeError` of the block with the file or option that it is about before its symptom."""
     try:
         yield
     except U3pEdgeError as error:

@@ -13,11 +13,13 @@ Definitions follow Taha and Hanbury, "Metrics for evaluating 3D medical image se
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from u3p_edge.errors import require_packages
 
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -25,19 +27,23 @@ Mask = npt.NDArray[np.bool_]
 Spacing = tuple[float, float]
 
 IGNORE = 255
-"""Truth of a pixel that is not scored."""
+"""Label in the truth of a pixel that is not scored."""
 
 CHUNK = 1 << 20
 """Pixels that are counted at a time: they are widened to int64."""
 
 
-def ranked(score: float) -> float:
-    """A score as it is compared with others: what is no number (no class was there to be scored) is the worst, -inf."""
+def rank_score(score: float) -> float:
+    """Return a score for comparisons: NaN, where no class could be scored, becomes the worst, -inf.
+
+    >>> max([0.5, float("nan"), 0.9], key=rank_score)
+    0.9
+    """
     return -math.inf if math.isnan(score) else score
 
 
 def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Counts:
-    """Pixels of each class that are right, invented and missed; add the counts of several images to pool them.
+    """Count the pixels of each class that are right, invented and missed. Counts of several images may be added to pool them.
 
     Args:
         truth, prediction: integer labels 0..labels-1 of one shape (any); pixels whose truth is `IGNORE` do not count.
@@ -47,7 +53,11 @@ def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> C
         int64 [labels, 3]: true positives, false positives, false negatives.
 
     Raises:
-        ValueError: the shapes differ, or a label lies outside 0..labels-1.
+        ValueError: the shapes differ, or a label is outside 0..labels-1.
+
+    >>> confusion(truth=[0, 1, 1, IGNORE], prediction=[0, 1, 0, 1], labels=2)
+    array([[1, 1, 0],
+           [1, 0, 1]])
     """
     t, p = np.asarray(truth), np.asarray(prediction)
     if t.shape != p.shape:
@@ -57,11 +67,11 @@ def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> C
 
 
 def confusion_by_group(truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: Sequence[str], labels: int) -> Counts:
-    """`confusion` of several images, pooled over the images of each group, in one pass over them.
+    """Count as `confusion`, pooled over the images of each group.
 
     Args:
         truth, prediction: integer labels [N, ...].
-        groups: one name an image.
+        groups: one name for each image.
         labels: number of classes, background included.
 
     Returns:
@@ -85,29 +95,46 @@ def confusion_by_group(truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: 
 
 
 def dice(counts: Counts) -> Scores:
-    """Dice coefficient 2 TP / (2 TP + FP + FN) of each class, float64 [..., labels]; NaN for a class in neither mask."""
+    """Return the Dice coefficient 2 TP / (2 TP + FP + FN) of each class.
+
+    Args:
+        counts: int64 [..., labels, 3], from `confusion` or `confusion_by_group`.
+
+    Returns:
+        float64 [..., labels], 0..1; NaN for a class in neither mask.
+
+    >>> dice(confusion(truth=[0, 1, 1], prediction=[0, 1, 0], labels=2)).round(3).tolist()
+    [0.667, 0.667]
+    """
     tp, fp, fn = np.moveaxis(counts, -1, 0)
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def iou(counts: Counts) -> Scores:
-    """Intersection over union TP / (TP + FP + FN) of each class, float64 [..., labels]; NaN for a class in neither mask."""
+    """Return the intersection over union TP / (TP + FP + FN) of each class; arguments and result as `dice`.
+
+    >>> iou(confusion(truth=[0, 1, 1], prediction=[0, 1, 0], labels=2)).tolist()
+    [0.5, 0.5]
+    """
     tp, fp, fn = np.moveaxis(counts, -1, 0)
     return _ratio(tp, tp + fp + fn)
 
 
 def mean_over_groups(scores: Scores) -> Scores:
-    """The mean of each class over the groups that have it: [G, labels] to [labels]; NaN for a class that no group has.
+    """Return the mean of each class over the groups that have it: [G, labels] to [labels]; NaN for a class that no group has.
 
     Of `dice(confusion_by_group(...))` this is the Dice of every report: pixels pooled over the images of a group (a patient,
-    a volume), so that a slice with a few pixels of a class does not weigh as much as its bulk, then averaged over groups.
+    a volume), so that a slice with a few pixels of a class does not count as much as its bulk, then averaged over groups.
+
+    >>> mean_over_groups(np.array([[0.9, np.nan], [0.7, 0.5]])).tolist()
+    [0.8, 0.5]
     """
     there = ~np.isnan(scores)
     return _ratio(np.where(there, scores, 0.0).sum(axis=0), there.sum(axis=0))
 
 
 def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
-    """95th percentile Hausdorff distance between two outlines, in the unit of `spacing`.
+    """Return the 95th percentile Hausdorff distance between two outlines, in the unit of `spacing`.
 
     The larger of the two directed 95th percentiles (linear interpolation). The outline of a mask is its pixels with
     a 4-neighbour outside it; what lies beyond the image counts as outside.
@@ -118,14 +145,20 @@ def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing =
 
     Raises:
         ValueError: the shapes differ.
+        MissingPackageError: SciPy is not installed.
+
+    >>> a, b = np.zeros((2, 8, 8), bool)
+    >>> a[2, 2] = b[2, 5] = True
+    >>> hd95(a, b, spacing=(1.0, 0.5))
+    1.5
     """
     return outline_distances(truth_mask, pred_mask, spacing)[0]
 
 
 def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
-    """Average symmetric surface distance, in the unit of `spacing`.
+    """Return the average symmetric surface distance, in the unit of `spacing`.
 
-    The mean over the pixels of both outlines of the distance to the other outline; arguments as `hd95`.
+    It is the mean, over the pixels of both outlines, of the distance to the other outline. Arguments and errors as `hd95`.
     """
     return outline_distances(truth_mask, pred_mask, spacing)[1]
 
@@ -133,7 +166,7 @@ def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike
 def outline_distances(
     truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)
 ) -> tuple[float, float]:
-    """`hd95` and `average_surface_distance`, for the time of one; both follow the convention for empty masks."""
+    """Return `hd95` and `average_surface_distance` in the time of one. Arguments and errors as `hd95`."""
     t, p = np.asarray(truth_mask, dtype=bool), np.asarray(pred_mask, dtype=bool)
     if t.shape != p.shape or t.ndim != 2:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} must be two masks [H, W] of one shape")
@@ -146,28 +179,23 @@ def outline_distances(
     either = t | p
     box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(either))
     a, b = _outline(t[box]), _outline(p[box])
-    there, back = _to(b, spacing)[a], _to(a, spacing)[b]
+    there, back = _distances_to(b, spacing)[a], _distances_to(a, spacing)[b]
     hausdorff = max(float(np.percentile(directed, 95)) for directed in (there, back))
     return hausdorff, float(np.concatenate([there, back]).mean())
 
 
-def hd95_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)) -> Scores:
-    """`hd95` of each class of two label images [H, W], where truth is `IGNORE` in neither: float64 [labels]."""
-    return _per_class(hd95, truth, prediction, labels, spacing)
-
-
-def average_surface_distance_per_class(
-    truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)
-) -> Scores:
-    """`average_surface_distance` of each class of two label images [H, W], as `hd95_per_class`: float64 [labels]."""
-    return _per_class(average_surface_distance, truth, prediction, labels, spacing)
-
-
 def outline_distances_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Scores:
-    """`outline_distances` in pixels of each class of two label images [H, W], as `hd95_per_class`.
+    """Return `outline_distances` in pixels of each class of two label images, where truth is not `IGNORE`.
+
+    Args:
+        truth, prediction: integer labels [H, W].
+        labels: number of classes, background included.
 
     Returns:
-        float64 [labels, 2]: HD95 and average surface distance. NaN for the background, whose outline is everybody else's.
+        float64 [labels, 2]: HD95 and average surface distance. NaN for the background, whose outline is that of the others.
+
+    Raises:
+        MissingPackageError: SciPy is not installed.
     """
     t, p = np.asarray(truth), np.asarray(prediction)
     counted = t != IGNORE
@@ -176,7 +204,7 @@ def outline_distances_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike,
 
 
 def _confusions(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: int) -> Counts:
-    """`confusion` of each row of [N, P]: int64 [N, labels, 3]."""
+    """Count as `confusion` for each row of [N, P]: int64 [N, labels, 3]."""
     counted = truth != IGNORE
     rows = np.broadcast_to(np.arange(len(truth))[:, None], truth.shape)[counted]
     t, p = truth[counted], prediction[counted]
@@ -195,18 +223,6 @@ def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Scores:
     return out
 
 
-def _per_class(
-    distance: Callable[[npt.ArrayLike, npt.ArrayLike, Spacing], float],
-    truth: npt.ArrayLike,
-    prediction: npt.ArrayLike,
-    labels: int,
-    spacing: Spacing,
-) -> Scores:
-    t, p = np.asarray(truth), np.asarray(prediction)
-    counted = t != IGNORE
-    return np.array([distance(t == k, counted & (p == k), spacing) for k in range(labels)], dtype=np.float64)
-
-
 def _outline(mask: Mask) -> Mask:
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
@@ -214,8 +230,9 @@ def _outline(mask: Mask) -> Mask:
     return outline
 
 
-def _to(outline: Mask, spacing: Spacing) -> Scores:
-    """Distance of every pixel to the nearest pixel of `outline`."""
+@require_packages("the distance between outlines")
+def _distances_to(outline: Mask, spacing: Spacing) -> Scores:
+    """Return the distance of every pixel to the nearest pixel of `outline`."""
     from scipy.ndimage import distance_transform_edt  # only here: a device scores Dice without SciPy
 
     distances: Scores = distance_transform_edt(~outline, sampling=spacing)

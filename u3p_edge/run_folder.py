@@ -1,7 +1,7 @@
-"""A folder that a command writes to: checked before the work, held by one process at a time, and never ours alone.
+"""A folder that a command writes to: checked before the work, and written by one process at a time.
 
-Only a file that the folder's manifest names is replaced or removed. Anything else under a name that a command would write is
-refused before its work begins.
+The folder may have files of other origin. Only a file that its manifest names is replaced or removed; a command that would
+write over another one is refused before its work begins.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from u3p_edge.progress import Progress, silent
 from u3p_edge.text import to_terminal
 
 LOCK = ".u3p-edge-lock"
-"""Held through the system, which frees it when its process ends, however that ends."""
+"""Name of the lock. The system holds it, and frees it when its process ends in any way."""
 
 HOLDER = ".u3p-edge-lock-holder.json"
-"""Who holds the lock, for the message to others."""
+"""Name of the file that says which process holds the lock."""
 
 _OTHER = "Give another --out folder."
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse what cannot become an output folder. Only looks.
+def check_output_folder(folder: Path) -> None:
+    """Refuse what cannot become an output folder. Nothing is changed.
 
     Raises:
         ArtifactError: a file, a symbolic link to nowhere, or a name that is not UTF-8.
@@ -46,7 +46,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_output_file(path: Path) -> None:
-    """Refuse what cannot become an output file, so that no work ends at it. Makes the folder around it.
+    """Refuse what cannot become an output file, before the work is done in vain. The folder around it is made.
 
     Raises:
         ArtifactError: a folder, or a file whose folder cannot be made.
@@ -58,7 +58,7 @@ def check_output_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Make a folder and keep every other process of ours from writing to it meanwhile.
+    """Make a folder and keep every other process of this program from writing to it meanwhile.
 
     What killed processes were writing there is removed. A lock whose process has ended is taken over.
 
@@ -67,7 +67,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout  # a device that only predicts does without
 
-    check_folder(folder)
+    check_output_folder(folder)
     make_folder(folder)
     lock = FileLock(folder / LOCK)
     try:
@@ -92,14 +92,14 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def open_manifest(folder: Path, names: Iterable[str], *, force: bool = False, progress: Progress = silent) -> Manifest:
-    """The manifest of a folder that a command is about to write to.
+    """Return the manifest of a folder that a command is about to write to.
 
-    A damaged one of ours becomes one that claims all of `names` that are there.
+    A damaged manifest of this program becomes one that claims all of `names` that are there.
 
     Args:
         folder: held by this process.
         names: that the command may write.
-        force: take a manifest that is no JSON at all as one of ours.
+        force: take a manifest that is not JSON as one of this program.
         progress: is given a note of a damaged manifest.
 
     Raises:
@@ -109,9 +109,9 @@ def open_manifest(folder: Path, names: Iterable[str], *, force: bool = False, pr
     try:
         return read_manifest(folder)
     except ArtifactError as error:
-        if not _was_ours(path, force=force):
+        if not _is_ours(path, force=force):
             raise ArtifactError(
-                f"{path} is not a manifest of ours, and would be replaced",
+                f"{path} is not a manifest of this program, and would be replaced",
                 mend="Move it away, or give another --out folder.",
             ) from error
         progress.note(f"{path} is damaged, so it is made anew, and so is all that it named.")
@@ -136,7 +136,7 @@ def check_ours(folder: Path, manifest: Manifest, names: Iterable[str], folders: 
             continue
         mend = "Move it away, or give another --out folder."
         if name not in manifest.names:
-            raise ArtifactError(f"{path} would be replaced, and no manifest of ours names it", mend=mend)
+            raise ArtifactError(f"{path} would be replaced, and no manifest of this program names it", mend=mend)
         if (path.is_dir() and not path.is_symlink()) != is_folder:
             raise ArtifactError(f"{path} is in the way: it is {'no' if is_folder else 'a'} folder", mend=mend)
 
@@ -158,8 +158,8 @@ def sync_names(folder: Path) -> None:
             os.close(handle)
 
 
-def _was_ours(path: Path, *, force: bool) -> bool:
-    """Whether an unreadable manifest was once written by us, as far as can be seen of it."""
+def _is_ours(path: Path, *, force: bool) -> bool:
+    """Return whether this program wrote a manifest that is not readable now, as far as its content shows."""
     if not path.is_file():
         return False
     data = path.read_bytes()
@@ -172,11 +172,11 @@ def _was_ours(path: Path, *, force: bool) -> bool:
 
 
 def _holder(folder: Path) -> str:
-    """Which process, as far as it has said so."""
+    """Return which process holds the lock, for a message; empty where that is not known."""
     try:
-        found = read_json(folder / HOLDER)
+        holder = read_json(folder / HOLDER)
     except ArtifactError:
         return ""
-    pid, host = found.get("pid"), found.get("host")
+    pid, host = holder.get("pid"), holder.get("host")
     known = type(pid) is int and isinstance(host, str) and host.isprintable()
     return f" (pid {pid} on {host})" if known else ""

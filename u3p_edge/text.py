@@ -1,8 +1,8 @@
-"""Text that strangers wrote (class names, file names, what a model says of itself), made safe for where it is printed.
+"""Text of unknown origin (class names, file names, the metadata of a model), made safe for where it is printed.
 
 Four targets, one function each: a terminal, Markdown, a Markdown code span, and XML (SVG and JUnit). Each gives one line. What
 would move the cursor, colour the screen, turn the direction of writing or begin a new line is shown as its escape. A fifth
-function replaces what an output's encoding lacks. This module imports no other of the package.
+function replaces characters that an output's encoding lacks. This module imports no other of the package.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 JOINERS = "\u200c\u200d"
-"""Invisible, and yet spelling: Persian and the Indic scripts need them."""
+"""Invisible characters that are part of the spelling in Persian and the Indic scripts."""
 
 PLAIN = {
     "×": "x", "–": "-", "—": "-", "−": "-", "•": "*", "·": ".", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
@@ -19,7 +19,7 @@ PLAIN = {
     "≤": "<=", "≥": ">=", "±": "+/-", "µ": "u",
     "\xa0": " ", "¹": "1", "²": "2", "³": "3", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9", "⁰": "0", "⁻": "-",
 }  # fmt: skip
-"""What ASCII says instead of the signs that this package prints."""
+"""ASCII for the signs that this package prints."""
 
 BOX = {"─": "-", "━": "=", "═": "=", "╸": "=", "╺": "-", "╴": "-", "╶": "-", "│": "|", "┃": "|", "║": "|"}
 """Lines of tables and bars; corners and crossings are all "+"."""
@@ -30,7 +30,7 @@ _BYTES = range(0xDC80, 0xDD00)
 
 
 def to_terminal(text: str) -> str:
-    r"""One line for a terminal or a log: control and format characters, line breaks and lone surrogates as their escapes.
+    r"""Return one line for a terminal or a log: control and format characters, line breaks and lone surrogates as escapes.
 
     A line break becomes the two characters `\n`, a byte of a file name that is not UTF-8 the four characters `\xff`. Letters of
     every script, spaces and emoji are kept.
@@ -39,7 +39,7 @@ def to_terminal(text: str) -> str:
 
 
 def to_markdown(text: str) -> str:
-    """One line of GitHub-flavoured Markdown, in a cell, a list item, a heading or a paragraph, that shows `text` as it is.
+    """Return one line of GitHub-flavoured Markdown, for a cell, a list item, a heading or a paragraph, that shows `text`.
 
     No heading, HTML, emphasis, link, list, table or code comes of it.
     """
@@ -48,18 +48,18 @@ def to_markdown(text: str) -> str:
     # An underscore between two letters or digits means nothing, and file names are full of them.
     line = re.sub(r"[\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", line)
     line = re.sub(r"://", r":\\/\\/", re.sub(r"(?i)\b(www)\.", r"\1\\.", line))
-    return re.sub(r"^(>|[-+](?=[-+\s]|$)|\d+(?=[.)](\s|$)))", lambda found: _unlisted(found[0]), line)
+    return re.sub(r"^(>|[-+](?=[-+\s]|$)|\d+(?=[.)](\s|$)))", lambda match: _escape_marker(match[0]), line)
 
 
 def to_code(text: str) -> str:
-    """Inline code of GitHub-flavoured Markdown that shows `text` as it is."""
+    """Return inline code of GitHub-flavoured Markdown that shows `text`."""
     if re.fullmatch(r"[\w .,:;/=+@%~^'\"(){}-]*\w[\w .,:;/=+@%~^'\"(){}-]*", text, re.ASCII):
         return f"`{text}`"
     return f"<code>{to_markdown(text)}</code>"
 
 
 def to_xml(text: str) -> str:
-    """One line of characters that XML 1.0 allows. What has a meaning in XML (<, >, &) is left to the writer of the document."""
+    """Return one line of characters that XML 1.0 allows. The writer of the document escapes what has a meaning (<, >, &)."""
     return "".join(c if c < "\ufffe" or c > "\uffff" else _escape(c) for c in to_terminal(text))
 
 
@@ -69,7 +69,7 @@ def thread_count(count: int) -> str:
 
 
 def to_encodable(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for `codecs.register_error`: readable ASCII for signs of ours, an escape for what others wrote."""
+    """Handle an error for `codecs.register_error`: readable ASCII for the signs of `PLAIN`, an escape for other characters."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_ascii, error.object[error.start : error.end])), error.end
@@ -87,8 +87,8 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def _unlisted(marker: str) -> str:
-    """A list's or a quotation's marker as text: a backslash before it, or between a number and its dot."""
+def _escape_marker(marker: str) -> str:
+    """Return a list's or a quotation's marker as text: a backslash before it, or between a number and its dot."""
     return f"{marker}\\" if marker.isdigit() else f"\\{marker}"
 
 

@@ -72,7 +72,7 @@ def test_somebody_elses_files_are_refused(program: Program, arguments: tuple[obj
     again = "--restart" if arguments[0] == "train" else "--force"
     for options in ((), (again,)):
         said = refusal(program(*arguments, "--out", tmp_path, *options))
-        assert said.startswith(f"{tmp_path / name} would be replaced, and no manifest of ours names it. Move it away")
+        assert said.startswith(f"{tmp_path / name} would be replaced, and no manifest of this program names it. Move it away")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
 from u3p_edge.data.folder import Sample, read_folder
 from u3p_edge.data.load import load_samples
-from u3p_edge.data.preprocess import fit_mask, inputs, normalise, preprocess, restore, score_tiles, to_labels
+from u3p_edge.data.preprocess import fit_labels, inputs, normalise, preprocess, restore, score_tiles, to_labels
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 
@@ -175,7 +175,7 @@ def test_a_small_image_is_one_tile_as_training_pads_it() -> None:
     (((tile,)),) = inputs(image, spec("pad"))
     np.testing.assert_array_equal(tile, preprocess(image, spec("pad")))
     ((mask),) = score_tiles(image[:, :, 0], spec("pad"))
-    np.testing.assert_array_equal(mask, fit_mask(image[:, :, 0], spec("pad")))
+    np.testing.assert_array_equal(mask, fit_labels(image[:, :, 0], spec("pad")))
 
 
 @settings(deadline=None)
@@ -183,7 +183,7 @@ def test_a_small_image_is_one_tile_as_training_pads_it() -> None:
 def test_enlarged_masks_come_back_whole(rows: int, columns: int) -> None:
     """Nearest enlargement by a whole factor, then nearest back, gives every pixel."""
     mask = np.random.default_rng((rows, columns)).integers(0, 5, (16 // 2**rows, 32 // 2**columns), np.uint8)
-    large = fit_mask(mask, spec())
+    large = fit_labels(mask, spec())
     np.testing.assert_array_equal(large[:: 2**rows, :: 2**columns], mask)
     assert set(np.unique(large)) == set(np.unique(mask))
 

@@ -40,7 +40,9 @@ def test_somebody_elses_file_under_a_name_of_ours_is_refused(tmp_path: Path, nam
     for force in (False, True):
         with pytest.raises(ArtifactError) as caught:
             open_run(tmp_path, force=force)
-        assert str(caught.value).startswith(f"{tmp_path / name} would be replaced, and no manifest of ours names it. Move it")
+        assert str(caught.value).startswith(
+            f"{tmp_path / name} would be replaced, and no manifest of this program names it. Move it"
+        )
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
 

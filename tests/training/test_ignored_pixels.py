@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from u3p_edge.distill.loss import divergence
-from u3p_edge.metrics import IGNORE, confusion, hd95_per_class
+from u3p_edge.metrics import IGNORE, confusion, outline_distances_per_class
 from u3p_edge.models.truth import counting_pixels
 from u3p_edge.pipeline.quantize import one_hot as one_hot_array
 from u3p_edge.training.dataset import one_hot
@@ -85,4 +85,4 @@ def test_no_score_sees_an_ignored_pixel() -> None:
     wrong = np.where(labels == IGNORE, 2, labels)
     np.testing.assert_array_equal(confusion(labels, right, 3), confusion(labels, wrong, 3))
     assert (confusion(labels, wrong, 3)[:, 1:] == 0).all()
-    np.testing.assert_array_equal(hd95_per_class(labels[0], wrong[0], 3), np.zeros(3))
+    np.testing.assert_array_equal(outline_distances_per_class(labels[0], wrong[0], 3)[1:], np.zeros((2, 2)))

@@ -13,13 +13,13 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.training.losses import (
     LOSSES,
     SCALE_WEIGHTS,
-    by_name,
     cross_entropy,
-    dice,
     dice_cross_entropy,
+    dice_loss,
+    find_loss,
     focal,
     hybrid,
-    iou,
+    iou_loss,
     ms_ssim,
     presence_cross_entropy,
     scale_weights,
@@ -58,8 +58,8 @@ def test_binary_terms_worked_by_hand() -> None:
     by_hand = -(0.2**2 * np.log(0.8) + 0.4**2 * np.log(0.6)) / 2
     np.testing.assert_allclose(focal(TRUTH, GUESS), [by_hand], rtol=EXACT)
     # Overlap .8, truth 1, prediction 1.2. IoU is smoothed by a millionth of a pixel on unions of 1.4.
-    np.testing.assert_allclose(iou(TRUTH, GUESS), [1 - 0.8 / 1.4], atol=1e-6)
-    np.testing.assert_allclose(dice(TRUTH, GUESS), [1 - (2 * 0.8 + 1) / (1 + 1.2 + 1)], rtol=EXACT)
+    np.testing.assert_allclose(iou_loss(TRUTH, GUESS), [1 - 0.8 / 1.4], atol=1e-6)
+    np.testing.assert_allclose(dice_loss(TRUTH, GUESS), [1 - (2 * 0.8 + 1) / (1 + 1.2 + 1)], rtol=EXACT)
 
 
 def test_multiclass_terms_worked_by_hand() -> None:
@@ -69,14 +69,14 @@ def test_multiclass_terms_worked_by_hand() -> None:
     np.testing.assert_allclose(focal(truth, guess), [-(0.25 * np.log(0.5) + 0.09 * np.log(0.7)) / 2], rtol=EXACT)
     # Label 1: overlap .5, truth 1, prediction .7. Label 2, absent: overlap 0, prediction .4. Background is no region.
     # The absent label's smoothing of 1e-6 on a union of .4 is worth 2.5e-6.
-    np.testing.assert_allclose(iou(truth, guess), [1 - (0.5 / 1.2 + 0) / 2], atol=2e-6)
-    np.testing.assert_allclose(dice(truth, guess), [1 - ((2 * 0.5 + 1) / 2.7 + 1 / 1.4) / 2], rtol=EXACT)
+    np.testing.assert_allclose(iou_loss(truth, guess), [1 - (0.5 / 1.2 + 0) / 2], atol=2e-6)
+    np.testing.assert_allclose(dice_loss(truth, guess), [1 - ((2 * 0.5 + 1) / 2.7 + 1 / 1.4) / 2], rtol=EXACT)
 
 
 def test_sums() -> None:
     truth, guess = blobs((2, 32, 48, 1))
-    np.testing.assert_allclose(hybrid(truth, guess), focal(truth, guess) + ms_ssim(truth, guess) + iou(truth, guess))
-    np.testing.assert_allclose(dice_cross_entropy(truth, guess), dice(truth, guess) + cross_entropy(truth, guess))
+    np.testing.assert_allclose(hybrid(truth, guess), focal(truth, guess) + ms_ssim(truth, guess) + iou_loss(truth, guess))
+    np.testing.assert_allclose(dice_cross_entropy(truth, guess), dice_loss(truth, guess) + cross_entropy(truth, guess))
 
 
 def test_presence_worked_by_hand() -> None:
@@ -126,7 +126,7 @@ def test_ms_ssim_is_a_loss_and_uses_the_coarsest_scale_once() -> None:
 def test_a_softmax_of_two_labels_costs_what_its_sigmoid_does(name: str) -> None:
     truth, guess = blobs((2, 32, 32, 1))
     both = [np.concatenate([1 - maps, maps], -1) for maps in (truth, guess)]
-    np.testing.assert_allclose(by_name(name)(*both), by_name(name)(truth, guess), rtol=EXACT)
+    np.testing.assert_allclose(find_loss(name)(*both), find_loss(name)(truth, guess), rtol=EXACT)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -137,14 +137,14 @@ def test_gradients_equal_differences(name: str, size: tuple[int, int], labels: i
     prediction = tf.constant(guess)
     with tf.GradientTape() as tape:
         tape.watch(prediction)
-        loss = by_name(name)(truth, prediction)
+        loss = find_loss(name)(truth, prediction)
     gradient = tape.gradient(loss, prediction).numpy()
     # Along a random direction u, (f(p + hu) - f(p - hu)) / 2h = grad . u + O(h^2 f'''). With h = 1e-5 rounding gives
     # 2^-52 / 1e-5 = 2e-11 and truncation about 1e-10 times the third derivative, which focal's logarithms at .05 raise.
     rng, step = np.random.default_rng(2), 1e-5
     for _ in range(3):
         direction = rng.normal(size=guess.shape)
-        ahead, behind = (by_name(name)(truth, guess + sign * step * direction).numpy()[0] for sign in (1, -1))
+        ahead, behind = (find_loss(name)(truth, guess + sign * step * direction).numpy()[0] for sign in (1, -1))
         difference = (ahead - behind) / (2 * step)
         np.testing.assert_allclose(np.sum(gradient * direction), difference, rtol=1e-5, atol=1e-8)
     assert np.abs(gradient).max() > 0
@@ -167,7 +167,7 @@ def test_losses_and_gradients_are_finite_in_every_corner(name: str, size: tuple[
         prediction = tf.constant(guess, tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(prediction)
-            loss = by_name(name)(truth, prediction)
+            loss = find_loss(name)(truth, prediction)
         assert np.isfinite(loss).all()
         assert np.isfinite(tape.gradient(loss, prediction)).all()
         # A perfect MS-SSIM is 0 up to float32 rounding: 2^-24 in a window mean, over C2 = 9e-4, averaged over windows.
@@ -178,8 +178,8 @@ def test_losses_and_gradients_are_finite_in_every_corner(name: str, size: tuple[
 @pytest.mark.parametrize("fill", [0.0, 1.0])
 def test_an_empty_or_full_mask_predicted_right_costs_nothing(name: str, fill: float) -> None:
     mask = np.full((1, 32, 32, 1), fill)
-    assert float(by_name(name)(mask, mask)[0]) == pytest.approx(0.0, abs=1e-6)
-    assert float(by_name(name)(mask, 1.0 - mask)[0]) > 0.1
+    assert float(find_loss(name)(mask, mask)[0]) == pytest.approx(0.0, abs=1e-6)
+    assert float(find_loss(name)(mask, 1.0 - mask)[0]) > 0.1
 
 
 @settings(max_examples=20, deadline=None)
@@ -230,4 +230,4 @@ def test_losses_train_inside_a_graph_of_unknown_batch_size() -> None:
 
 def test_an_unknown_loss_names_the_choices() -> None:
     with pytest.raises(ConfigError, match="'dice_ce', 'hybrid'"):
-        by_name("tversky")
+        find_loss("tversky")

@@ -28,7 +28,7 @@ def checkpoint(run: Path) -> None:
 def test_somebody_elses_file_under_a_name_of_ours_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / BOARD).mkdir() if name == BOARD else (tmp_path / name).write_text("mine")
     for restart in (False, True):
-        with pytest.raises(ArtifactError, match="would be replaced, and no manifest of ours names it"):
+        with pytest.raises(ArtifactError, match="would be replaced, and no manifest of this program names it"):
             check_output(tmp_path, restart=restart)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -176,13 +176,13 @@ def _times(model: Path | None, data: Path | None, recipe: ExportRecipe, device: 
 def _check_paths(model: Path | None, data: Path | None, out: Path) -> None:
     """What can be told to be wrong before TensorFlow is loaded."""
     from u3p_edge.errors import DataError, ModelError
-    from u3p_edge.run_folder import check_folder
+    from u3p_edge.run_folder import check_output_folder
 
     if model is not None and not model.exists():
         raise ModelError(f"the model {model} does not exist")
     if data is not None and not data.is_dir():
         raise DataError(f"the data folder {data} does not exist")
-    check_folder(out)
+    check_output_folder(out)
 
 
 def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, recipe: ExportRecipe) -> None:

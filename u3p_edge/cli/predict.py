@@ -54,11 +54,11 @@ def predict(
     from u3p_edge.benchmark.environment import available_cores
     from u3p_edge.cli.progress import stages
     from u3p_edge.pipeline.predict import Failed, Predicted, notes, plan, predict_all
-    from u3p_edge.run_folder import check_folder
+    from u3p_edge.run_folder import check_output_folder
     from u3p_edge.runtime import open_session
     from u3p_edge.runtime.run_folder import model_file
 
-    check_folder(out)
+    check_output_folder(out)
     jobs = plan(images, out, overlay=overlay, recursive=recursive)
     file = model_file(model)
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)

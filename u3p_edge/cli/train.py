@@ -214,10 +214,10 @@ def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
     from u3p_edge.cli.progress import duration, stages
     from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
     from u3p_edge.training.estimate import estimate
-    from u3p_edge.training.prepare import complete, inputs_of, size_notes
+    from u3p_edge.training.prepare import complete, count_kept_inputs, size_notes
 
     recipe = complete(recipe, dataset)
-    inputs = inputs_of(recipe, dataset)
+    inputs = count_kept_inputs(recipe, dataset)
     check_memory(inputs, recipe.preprocessing())
     images, checks = (len(dataset.split(name)) for name in ("train", "val"))
     with stages() as progress:

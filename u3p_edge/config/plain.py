@@ -55,7 +55,7 @@ def read_recipe_text(path: Path) -> str:
         raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
 
 
-def parse_toml(text: str, where: str) -> dict[str, Any]:
+def parse_table(text: str, where: str) -> dict[str, Any]:
     """Return plain values from TOML text. Raises ConfigError that names `where` the text is from."""
     try:
         return json_toml.parse_toml(text)

@@ -20,7 +20,7 @@ from u3p_edge.data.images import read_image
 from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.masks import read_mask, read_values, to_classes
 from u3p_edge.data.memory import check_memory
-from u3p_edge.data.preprocess import fit_mask, grid_of, inputs, network_size, preprocess, score_tiles
+from u3p_edge.data.preprocess import fit_labels, grid_of, inputs, network_size, preprocess, score_tiles
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 from u3p_edge.progress import Step, idle
@@ -111,7 +111,7 @@ def _load_pair(
     foreground = _foreground(mask)
     with name_file(sample.image):
         if len(images) == 1:
-            images[0], masks[0] = preprocess(image, preprocessing), fit_mask(mask, preprocessing)
+            images[0], masks[0] = preprocess(image, preprocessing), fit_labels(mask, preprocessing)
         else:
             tiles = itertools.chain.from_iterable(inputs(image, preprocessing))
             for i, (tile, truth) in enumerate(zip(tiles, score_tiles(mask, preprocessing), strict=True)):

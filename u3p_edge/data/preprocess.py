@@ -92,7 +92,7 @@ def restore(outputs: Iterator[Sequence[Floats]], original_size: Size, preprocess
     return _resize_labels(probabilities, original_size)
 
 
-def fit_mask(mask: Labels, preprocessing: Preprocessing) -> Labels:
+def fit_labels(mask: Labels, preprocessing: Preprocessing) -> Labels:
     """Fit labels uint8 [H, W] to the network's input as `preprocess`: nearest neighbour, or pad with background and crop."""
     size = network_size(preprocessing)
     if preprocessing.fit == "pad":

@@ -30,7 +30,7 @@ from u3p_edge.distill.student import FinetuneConfig, Student, assign
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.metrics import ranked
+from u3p_edge.metrics import rank_score
 from u3p_edge.optim.fit import History, fit
 from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, Step, idle, silent
@@ -157,7 +157,7 @@ def _train(run: _Run, student: Student, saved: Saved | None, progress: Progress)
         return student.train_step(*batch, rate, number)
 
     if saved is None:
-        history, best = History(config.epochs, (ranked(float(run.validate(student.model))),)), student.weights()
+        history, best = History(config.epochs, (rank_score(float(run.validate(student.model))),)), student.weights()
         save(history, best)
     else:
         history, best = saved.history, saved.best

@@ -8,10 +8,10 @@ from u3p_edge.training.losses import LOWEST_PROBABILITY
 
 
 def divergence(soft: tf.Tensor, predicted: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
-    """Mean over counting pixels, sum over the channels, of the binary Kullback-Leibler divergence of student from teacher.
+    """Return the binary Kullback-Leibler divergence of student from teacher, summed over channels, mean over counting pixels.
 
     Hinton et al. 2015 (arXiv:1503.02531), at a temperature of 1, as a graph gives probabilities and no logits. Each channel
-    counts as a binary variable of its own, because a gated mask's channels do not sum to 1, where the cross-entropy of a
+    counts as a separate binary variable, because a gated mask's channels do not sum to 1, where the cross-entropy of a
     softmax has no minimum at the teacher's answer; this one has, and is 0 there. Its gradient by a sigmoid's logit is p - q:
     unlike that of the squared error, it does not vanish where the student is sure and wrong, as it is just after a cut.
 
@@ -36,7 +36,7 @@ def attention_distance(ours: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:
     numbers of channels may differ.
 
     Args:
-        ours, theirs: float32 [N, h, w, C], each with its own C.
+        ours, theirs: float32 [N, h, w, C]; the two may differ in C.
 
     Returns:
         float32 [N].

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.metrics import ranked
+from u3p_edge.metrics import rank_score
 
 
 class State(Protocol):
@@ -66,7 +66,7 @@ class History:
 
     def after(self, loss: float, score: float) -> History:
         """Return the history one epoch later."""
-        return replace(self, scores=(*self.scores, ranked(float(score))), losses=(*self.losses, loss))
+        return replace(self, scores=(*self.scores, rank_score(float(score))), losses=(*self.losses, loss))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
 
     Args:
         count: number of images. batch_size: images in a batch; the last batch may have fewer.
-        seed: of the orders. epoch: from 1; each has an order of its own.
+        seed: of the orders. epoch: from 1; each has another order.
 
     Returns:
         Arrays of integers that together hold each of 0 .. count - 1 once.

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import ConfigError, DataError
-from u3p_edge.metrics import ranked
+from u3p_edge.metrics import rank_score
 from u3p_edge.models.truth import counting_pixels
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
@@ -81,7 +81,7 @@ def train_qat(
         return history.after(epoch.loss, validate(student))
 
     _, best = fit(
-        History(epochs, (ranked(float(validate(student))),)),
+        History(epochs, (rank_score(float(validate(student))),)),
         student.get_weights(),
         batches=lambda history: shuffled_batches(len(images), batch_size, seed, history.epoch + 1),
         steps=steps,

@@ -46,7 +46,7 @@ from u3p_edge.errors import ArtifactError, DataError, ModelError
 from u3p_edge.graph.fold import is_convolution
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.metrics import ranked
+from u3p_edge.metrics import rank_score
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate
@@ -121,7 +121,7 @@ def sparsify(
     callback.on_train_begin()
     dense = wrapped.get_weights()
     _prune_now(wrapped, complete)
-    untrained, best = History(epochs, (ranked(float(validate(plain))),)), _weights(plain, names)
+    untrained, best = History(epochs, (rank_score(float(validate(plain))),)), _weights(plain, names)
     wrapped.set_weights(dense)
     update = _update(wrapped, loss)
     show = progress("Train with zeros", epochs * steps)

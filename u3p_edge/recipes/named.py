@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge.artifact import read_json
-from u3p_edge.config.plain import from_dict, parse_toml, read_recipe_text
+from u3p_edge.config.plain import from_dict, parse_table, read_recipe_text
 from u3p_edge.errors import ConfigError, about
 from u3p_edge.recipes.recipe import ExportRecipe
 
@@ -81,7 +81,7 @@ def path_of(name: str) -> Path:
 def read_export_recipe(name: str) -> NamedRecipe:
     """Read a recipe by its name or path. Raises ConfigError that names the file and the option."""
     path = path_of(name)
-    table = parse_toml(read_recipe_text(path), str(path))
+    table = parse_table(read_recipe_text(path), str(path))
     with about(str(path)):
         old = next((key for key in table if key in MOVED), None)
         if old is not None:

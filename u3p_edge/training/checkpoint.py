@@ -1,7 +1,7 @@
-"""A run that can be resumed after a kill at any moment: one file holds everything after the last finished epoch.
+"""The checkpoint of a training run, from which it resumes after a kill at any moment: one file with all that is needed.
 
 Weights, optimizer, best weights and the history are in one safetensors file, the history as JSON in its header, so they
-always belong together; the file is replaced as a whole. It holds data and nothing that could run.
+always belong together; the file is replaced as a whole. It has data and nothing that could run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _MEND = "Start anew with --restart, or give another --out folder."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is needed to continue: the state, and tensors by name (see `u3p_edge.training.trainer`)."""
+    """What is needed to continue: the state, and tensors by name.
+
+    Their names are "model/NAME" (weights), "adam/MOMENT/NAME", "best/model/NAME" and "gate/model/NAME" (best epochs).
+    """
 
     state: RunState
     tensors: Tensors
@@ -65,7 +68,7 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is a checkpoint of this package, according to its header."""
+    """Return whether a file is a checkpoint of this package, according to its header."""
     if not path.is_file():
         return False
     try:
@@ -86,16 +89,16 @@ def read_tensors(path: Path, mend: str) -> tuple[Tensors, Any]:
     """Read what `write_tensors` wrote.
 
     Raises:
-        CheckpointError: the file is not such a checkpoint, or is damaged; its advice is `mend`.
+        CheckpointError: the file is not such a checkpoint, or is damaged. `mend` is the error's advice.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            said = file.metadata() or {}
+            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
         # Checkpoints of older versions hold no sha256.
-        if said.get(_SHA256, "") not in ("", _digest(tensors, said[_STATE])):
+        if header.get(_SHA256, "") not in ("", _digest(tensors, header[_STATE])):
             raise ValueError("its content does not have the sha256 that it holds")
-        return tensors, parse_json(said[_STATE])
+        return tensors, parse_json(header[_STATE])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _unusable(path, error, mend) from error
 

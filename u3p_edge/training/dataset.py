@@ -66,9 +66,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def training_batches(
     arrays: Arrays, augmentation: Augmentation | None, batch_size: int, seed: int, epoch: int
 ) -> tf.data.Dataset:
-    """One epoch of shuffled, augmented batches: (float32 [N, H, W, C], uint8 [N, H, W]).
+    """Return one epoch of shuffled, augmented batches: (float32 [N, H, W, C], uint8 [N, H, W]).
 
-    Every batch is whole (a step's shapes never change); a set smaller than `batch_size` is one batch.
+    Every batch is whole, so the shapes of a step never change; a set smaller than `batch_size` is one batch.
     """
 
     def prepare(index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def training_device() -> str:
-    """Name the GPUs that TensorFlow uses, or the CPU with its cores and, where that is known, why no GPU is used."""
+    """Return the GPUs that TensorFlow uses, or the CPU with its cores and, where that is known, why no GPU is used."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         names = (tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)

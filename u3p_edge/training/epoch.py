@@ -13,7 +13,7 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.optim.fit import TrainedEpoch
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.evaluate import evaluate
-from u3p_edge.training.logs import optional
+from u3p_edge.training.logs import with_none
 from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import Trainer
 
@@ -64,7 +64,7 @@ def validate(trainer: Trainer, run: TrainingRun, epoch: TrainedEpoch, validation
         learning_rate=epoch.rate,
         train_loss=epoch.loss,
         validation_loss=evaluation.loss,
-        dice=optional(evaluation.dice),
+        dice=with_none(evaluation.dice),
         mean_dice=evaluation.mean_dice,
         gate_loss=evaluation.gate_loss,
         gate_accuracy=evaluation.gate_accuracy,

@@ -1,4 +1,4 @@
-"""Estimate what a run will cost before it begins."""
+"""Estimate the costs of a run before it begins."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ class Estimate:
 
 
 def estimate(recipe: TrainRecipe, training_images: int, validation_images: int) -> Estimate:
-    """Build the network and time a step; the recipe must be complete."""
+    """Build the network and time a step.
+
+    Args:
+        recipe: with `channels` and `labels` set.
+        training_images, validation_images: numbers of images.
+    """
     trainer = Trainer(recipe)
     batch = min(recipe.batch_size, training_images)
     images = np.zeros((batch, *trainer.config.input_shape), np.float32)

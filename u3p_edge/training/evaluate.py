@@ -1,4 +1,4 @@
-"""A network's scores on a split."""
+"""The scores of a network on a split."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Evaluation:
 
 
 def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
-    """Run the network over a split, in batches of the recipe's size."""
+    """Run the network over a split, in batches of the recipe's size; return its scores."""
     config, labels = trainer.config, trainer.recipe.metadata().labels
     predicted, gated = np.empty_like(arrays.labels), np.empty_like(arrays.labels)
     losses, gate_losses, right = [], [], []
@@ -96,7 +96,7 @@ def _labels(masks: np.ndarray) -> np.ndarray:
 
 
 def _right(gates: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
-    """Whether each answer about a foreground label is right: bool [N, foreground labels]."""
+    """Return whether each answer about a foreground label is right: bool [N, foreground labels]."""
     one_hot = truth[..., None] == np.arange(classes) if classes > 1 else truth[..., None] == 1
     there = presence(tf.cast(one_hot, tf.float32), classes).numpy() >= 0.5
     first = 1 if classes > 1 else 0

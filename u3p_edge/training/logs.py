@@ -44,14 +44,14 @@ class Board:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._folder, self._names = folder, names
-        with _as_ours(folder):
+        with _raise_artifact_error(folder):
             self._writer = tf.summary.create_file_writer(str(folder))
         for record in history:
             self.add(record)
 
     def add(self, record: EpochRecord) -> None:
         """Add one epoch's numbers; they are safe on disk when this returns."""
-        with _as_ours(self._folder):
+        with _raise_artifact_error(self._folder):
             with self._writer.as_default():
                 for name, value in _flat(record, self._names).items():
                     if name != "epoch" and value is not None:
@@ -60,13 +60,13 @@ class Board:
 
     def close(self) -> None:
         """Close the file; no more epochs can be added."""
-        with _as_ours(self._folder):
+        with _raise_artifact_error(self._folder):
             self._writer.close()
 
 
 @contextlib.contextmanager
-def _as_ours(folder: Path) -> Iterator[None]:
-    """Raise TensorFlow's errors as ArtifactError: it writes its events by itself, and a full disk is one of its own errors."""
+def _raise_artifact_error(folder: Path) -> Iterator[None]:
+    """Raise TensorFlow's errors as ArtifactError: TensorFlow writes the events, so a full disk is one of its errors."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -83,8 +83,8 @@ def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[s
         "images": len(set(arrays.stems)),
         "groups": len(set(arrays.groups)),
         "loss": evaluation.loss,
-        "dice": _named(evaluation.dice, names),
-        "iou": _named(evaluation.iou, names),
+        "dice": _by_name(evaluation.dice, names),
+        "iou": _by_name(evaluation.iou, names),
         "mean_dice": evaluation.mean_dice,
         "mean_iou": evaluation.mean_iou,
     }
@@ -92,19 +92,19 @@ def scores(evaluation: Evaluation, arrays: Arrays, metadata: Metadata) -> dict[s
         out["gate"] = {
             "accuracy": evaluation.gate_accuracy,
             "loss": evaluation.gate_loss,
-            "dice": _named(gated, names),
+            "dice": _by_name(gated, names),
             "mean_dice": mean_foreground(gated),
         }
     return out
 
 
-def optional(values: Scores) -> tuple[float | None, ...]:
+def with_none(values: Scores) -> tuple[float | None, ...]:
     """Return values with None in place of NaN, which JSON does not have."""
     return tuple(None if value != value else float(value) for value in values)
 
 
-def _named(values: Scores, names: Sequence[str]) -> dict[str, float | None]:
-    return dict(zip(names, optional(values), strict=True))
+def _by_name(values: Scores, names: Sequence[str]) -> dict[str, float | None]:
+    return dict(zip(names, with_none(values), strict=True))
 
 
 def _flat(record: EpochRecord, names: Sequence[str]) -> dict[str, float | int | None]:

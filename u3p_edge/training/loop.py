@@ -38,7 +38,7 @@ OnEpoch = Callable[[RunState], object]
 """Is called with the state after an epoch, whose record is the last of its history."""
 
 
-def _ignore(_state: RunState) -> None:
+def _do_nothing(_state: RunState) -> None:
     pass
 
 
@@ -64,7 +64,7 @@ def train(
     progress: Progress = silent,
     *,
     restart: bool = False,
-    on_epoch: OnEpoch = _ignore,
+    on_epoch: OnEpoch = _do_nothing,
 ) -> TrainResult:
     """Train a UNet 3+, or continue the run in `out`.
 
@@ -120,7 +120,7 @@ def _train(
 
     def save(run: TrainingRun, best: Tensors) -> None:
         state, record = run.state, run.state.history[-1]
-        tensors = {**trainer.tensors(), **_with("gate/", run.gate), **_with("best/", best)}
+        tensors = {**trainer.tensors(), **_add_prefix("gate/", run.gate), **_add_prefix("best/", best)}
         save_checkpoint(out, Checkpoint(state, tensors))
         if state.best_epoch == state.epoch:
             save_model(out, trainer.model, trainer.config, metadata)
@@ -131,8 +131,8 @@ def _train(
             progress.note("The gate has begun to overfit: it is frozen at its best; segmentation goes on.")
 
     run, best = fit(
-        TrainingRun(start.state, _without("gate/", start.tensors)),
-        _without("best/", start.tensors),
+        TrainingRun(start.state, _remove_prefix("gate/", start.tensors)),
+        _remove_prefix("best/", start.tensors),
         batches=lambda run: training_batches(data.train, recipe.augmentation, recipe.batch_size, recipe.seed, run.epoch + 1),
         steps=steps,
         rate=lambda step: learning_rate(step, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate),
@@ -207,7 +207,7 @@ def _finish(trainer: Trainer, state: RunState, data: TrainData, out: Path, manif
     manifest = manifest.without(FORMATS)
     for file, kind in FORMATS.items():
         manifest = manifest.with_artifact(describe(out / file, kind, parent=state.data))
-    # An export into the same folder has written its own options there.
+    # An export into the same folder has written the options of the export there.
     options = manifest.recipe if manifest.key else state.recipe.to_json()
     write_manifest(out, dataclasses.replace(manifest, recipe=options))
     return TrainResult(out, state, run_scores)
@@ -218,9 +218,9 @@ def _drop(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _with(prefix: str, tensors: Tensors) -> Tensors:
+def _add_prefix(prefix: str, tensors: Tensors) -> Tensors:
     return {prefix + name: array for name, array in tensors.items()}
 
 
-def _without(prefix: str, tensors: Tensors) -> Tensors:
+def _remove_prefix(prefix: str, tensors: Tensors) -> Tensors:
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

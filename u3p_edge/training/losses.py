@@ -53,23 +53,23 @@ finer than this (2^-23 / C2)."""
 
 
 def hybrid(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Focal + MS-SSIM + IoU, unweighted: pixel, patch and map. Shapes as in the module's docstring; returns [N]."""
-    return focal(y_true, y_pred) + ms_ssim(y_true, y_pred) + iou(y_true, y_pred)
+    """Return focal + MS-SSIM + IoU, unweighted: pixel, patch and map. Shapes as in the module's docstring; returns [N]."""
+    return focal(y_true, y_pred) + ms_ssim(y_true, y_pred) + iou_loss(y_true, y_pred)
 
 
 def dice_cross_entropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Dice + cross-entropy, unweighted. Shapes as in the module's docstring; returns [N]."""
-    return dice(y_true, y_pred) + cross_entropy(y_true, y_pred)
+    """Return Dice + cross-entropy, unweighted. Shapes as in the module's docstring; returns [N]."""
+    return dice_loss(y_true, y_pred) + cross_entropy(y_true, y_pred)
 
 
 def cross_entropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Mean over the pixels that count of -log(probability of the true label). Returns [N]."""
+    """Return the mean over the pixels that count of -log(probability of the true label): [N]."""
     truth, prediction, counts = _labels(y_true, y_pred)
     return _mean(-truth * tf.math.log(prediction), counts)
 
 
 def focal(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Mean over the pixels that count of -(1 - p)^2 log(p), p the probability of the true label. Returns [N].
+    """Return the mean over the pixels that count of -(1 - p)^2 log(p), p the probability of the true label: [N].
 
     Lin et al. 2017, equation 4: no class weights, which the paper does not name either.
     """
@@ -77,15 +77,15 @@ def focal(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     return _mean(-truth * (1.0 - prediction) ** FOCUS * tf.math.log(prediction), counts)
 
 
-def dice(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """1 - (2 sum(pg) + 1) / (sum p + sum g + 1) of each image and region, averaged over regions. Returns [N]."""
+def dice_loss(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Return 1 - (2 sum(pg) + 1) / (sum p + sum g + 1) of each image and region, averaged over regions: [N]."""
     overlap, truth, prediction = _areas(y_true, y_pred)
     score = (2.0 * overlap + DICE_SMOOTHING) / (truth + prediction + DICE_SMOOTHING)
     return 1.0 - tf.reduce_mean(score, axis=-1)
 
 
-def iou(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """1 - sum(pg) / (sum p + sum g - sum pg) of each image and region, averaged over regions. Returns [N].
+def iou_loss(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Return 1 - sum(pg) / (sum p + sum g - sum pg) of each image and region, averaged over regions: [N].
 
     An empty mask predicted empty costs 0, predicted otherwise nearly 1.
     """
@@ -95,7 +95,7 @@ def iou(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def ms_ssim(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """1 - multi-scale structural similarity of truth and probability maps, averaged over regions. Returns [N].
+    """Return 1 - multi-scale structural similarity of truth and probability maps, averaged over regions: [N].
 
     The similarity is the product over scales of contrast-structure^weight, at the coarsest scale of
     (luminance * contrast-structure)^weight, each averaged over the windows that lie wholly inside the map.
@@ -108,7 +108,7 @@ def ms_ssim(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: height or width are not known when the graph is built.
     """
-    truth, prediction = _regions(*_counted(y_true, y_pred)[:2])
+    truth, prediction = _regions(*_zero_ignored(y_true, y_pred)[:2])
     weights = scale_weights(_shorter_side(prediction))
     similarity = tf.ones_like(prediction[:, 0, 0, :])
     for index, weight in enumerate(weights):
@@ -129,7 +129,7 @@ def scale_weights(shorter_side: int) -> tuple[float, ...]:
 
 
 def presence_cross_entropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Loss of the classification-guided module: binary cross-entropy, averaged over its units.
+    """Return the loss of the classification-guided module: binary cross-entropy, averaged over its units.
 
     Args:
         y_true: [N, U] of 0 and 1, from `u3p_edge.models.cgm.presence`.
@@ -150,14 +150,14 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "hybrid": hybrid,
         "focal": focal,
         "ms_ssim": ms_ssim,
-        "iou": iou,
-        "dice": dice,
+        "iou": iou_loss,
+        "dice": dice_loss,
         "cross_entropy": cross_entropy,
     }
 )
 
 
-def by_name(name: str) -> Loss:
+def find_loss(name: str) -> Loss:
     """Return the loss of that name, one of `LOSSES`. Raises ConfigError that names the choices."""
     if name not in LOSSES:
         raise ConfigError(f"there is no loss {name!r}", mend=f"It is one of {', '.join(map(repr, LOSSES))}.")
@@ -174,16 +174,16 @@ def _as_floats(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return truth, prediction
 
 
-def _counted(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Truth and prediction, both 0 where a pixel does not count, and which pixels count [N, H, W, 1]."""
+def _zero_ignored(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return truth and prediction, both 0 where a pixel does not count, and which pixels count [N, H, W, 1]."""
     truth, prediction = _as_floats(y_true, y_pred)
     counts = tf.cast(counting_pixels(truth), prediction.dtype)
     return tf.maximum(truth, 0.0), prediction * counts, counts
 
 
 def _labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """One-hot truth and probabilities that are safe in a logarithm, over all labels (a sigmoid makes two), and what counts."""
-    truth, prediction, counts = _counted(y_true, y_pred)
+    """Return one-hot truth, probabilities that are safe in a logarithm (a sigmoid makes two labels), and which pixels count."""
+    truth, prediction, counts = _zero_ignored(y_true, y_pred)
     if prediction.shape[-1] == 1:
         truth, prediction = (tf.concat([1.0 - maps, maps], axis=-1) for maps in (truth, prediction))
     return truth, _away_from_0_and_1(prediction), counts
@@ -199,19 +199,19 @@ def _regions(truth: tf.Tensor, prediction: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
 
 
 def _areas(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Overlap, truth and prediction summed over the pixels: each [N, regions]."""
-    truth, prediction = _regions(*_counted(y_true, y_pred)[:2])
+    """Return overlap, truth and prediction summed over the pixels: each [N, regions]."""
+    truth, prediction = _regions(*_zero_ignored(y_true, y_pred)[:2])
     overlap, truth, prediction = (tf.reduce_sum(maps, axis=(1, 2)) for maps in (truth * prediction, truth, prediction))
     return overlap, truth, prediction
 
 
 def _mean(terms: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    """Sum over labels, mean over the pixels that count (0 if none does): [N, H, W, K] to [N]."""
+    """Return the sum over labels and mean over the pixels that count (0 if none does): [N, H, W, K] to [N]."""
     return tf.math.divide_no_nan(tf.reduce_sum(terms * counts, axis=(1, 2, 3)), tf.reduce_sum(counts, axis=(1, 2, 3)))
 
 
 def _structural_similarity(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Luminance and contrast-structure of each window and channel: [N, h, w, c] to [N, h-10, w-10, c] each."""
+    """Return luminance and contrast-structure of each window and channel: [N, h, w, c] to [N, h-10, w-10, c] each."""
     mean_x, mean_y, mean_squares, mean_xy = tf.split(_blur(tf.concat([x, y, x * x + y * y, x * y], axis=0)), 4, axis=0)
     products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     luminance = (2.0 * products + C1) / (squares + C1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from u3p_edge.artifact import SCHEMA, Manifest
 from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS
 from u3p_edge.progress import Progress, silent
-from u3p_edge.run_folder import check_folder, check_ours, hold, open_manifest
+from u3p_edge.run_folder import check_ours, check_output_folder, hold, open_manifest
 from u3p_edge.training.checkpoint import RESUME, is_checkpoint
 
 RECIPE, SCORES = "recipe.toml", "scores.json"
@@ -33,7 +33,7 @@ NAMES = (*FILES, BOARD)
 
 def check_output(out: Path, *, restart: bool) -> None:
     """Refuse a folder that a training may not write to, before anything else is done. Raises as `open_run` and `hold` do."""
-    check_folder(out)
+    check_output_folder(out)
     if out.is_dir():
         with hold(out):
             open_run(out, restart=restart)

@@ -19,7 +19,7 @@ from u3p_edge.training.recipe import TrainRecipe
 
 @dataclass(frozen=True)
 class TrainData:
-    """The three splits; `test` may be missing and is only scored."""
+    """The three splits of a data set; `test` may be missing and is only scored."""
 
     train: Arrays
     validation: Arrays
@@ -30,7 +30,7 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
     """Return the recipe with `channels` and `labels` taken from the images and masks where they were left open.
 
     Raises:
-        ConfigError: class names and labels of different number. DataError: a file that cannot be read.
+        ConfigError: there are more or fewer class names than labels. DataError: a file cannot be read.
     """
     first = dataset.split("train")[0]
     channels = recipe.channels or read_native(first.image, first.options.max_pixels).shape[2]
@@ -38,7 +38,7 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
     if recipe.class_names and len(recipe.class_names) != labels:
         raise ConfigError(
             f"{len(recipe.class_names)} class names were given, but the masks in {dataset.root / 'masks'} have {labels} labels",
-            mend="Give one name a label, background first; or the number of labels, if not all are in these masks.",
+            mend="Give one name for each label, background first; or the number of labels, if not all are in these masks.",
         )
     return dataclasses.replace(recipe, channels=channels, labels=labels)
 
@@ -48,13 +48,14 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> Train
 
     Args:
         recipe: complete.
-        dataset: a train, a validation and perhaps a test split; of the last, images larger than the network are scored whole.
+        dataset: with a train, a validation and perhaps a test split. Test images larger than the network are scored whole.
         step: called after each image.
 
     Raises:
-        DataError: a file or an empty split, which is named; more than fits into memory; or cropping leaves no foreground.
+        DataError: a file cannot be read or a split is empty (the message names it), the images do not fit into memory, or
+            cropping leaves no foreground.
     """
-    check_memory(inputs_of(recipe, dataset), recipe.preprocessing())
+    check_memory(count_kept_inputs(recipe, dataset), recipe.preprocessing())
     check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
@@ -66,7 +67,7 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> Train
     return TrainData(train, validation, read("test") if dataset.count("test") else None)
 
 
-def inputs_of(recipe: TrainRecipe, dataset: Dataset) -> int:
+def count_kept_inputs(recipe: TrainRecipe, dataset: Dataset) -> int:
     """Count the network inputs that `load_data` keeps in memory."""
     test = dataset.split("test") if dataset.count("test") else ()
     seen = len(dataset.split("train")) + len(dataset.split("val"))

@@ -12,7 +12,7 @@ from typing import Literal
 from u3p_edge import __version__
 from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED, check_range
 from u3p_edge.config.metadata import Metadata, default_metadata
-from u3p_edge.config.plain import from_table, parse_toml, read_recipe_text
+from u3p_edge.config.plain import from_table, parse_table, read_recipe_text
 from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.data.labels import LabelRule
@@ -36,7 +36,7 @@ _RANGES = (
 
 @dataclass(frozen=True)
 class TrainRecipe:
-    """Everything that decides a training run, besides the data.
+    """The options of a training run: with the data, they decide everything.
 
     Args:
         preset: of the model, "paper" or "article" (see `u3p_edge.models.config`).
@@ -49,7 +49,7 @@ class TrainRecipe:
         deep_supervision: a loss at each of the five scales; dropped at export, so it costs nothing there.
         cgm: train the classification-guided module on the classes' presence.
         loss: "dice_ce" (Dice + cross-entropy) or "hybrid" (focal + MS-SSIM + IoU), the mean over the supervised scales.
-        epochs: at most; the learning rate's cosine ends there, so a run cannot be resumed with another number.
+        epochs: most epochs; the learning rate's cosine ends there, so a run cannot be resumed with another number.
         batch_size: images per step; images left over after an epoch's last whole batch wait for another epoch's shuffle.
         learning_rate: after the warm-up, before the cosine.
         warmup_epochs: over which the learning rate rises from near 0.
@@ -104,16 +104,17 @@ class TrainRecipe:
             raise ConfigError(f"weight_decay cannot be {self.weight_decay}", mend="Use for example 0.0001, or 0.")
         if self.class_names and self.labels is not None and len(self.class_names) != self.labels:
             raise ConfigError(
-                f"{len(self.class_names)} class names for {self.labels} labels", mend="Give one a label, background first."
+                f"{len(self.class_names)} class names for {self.labels} labels",
+                mend="Give one for each label, background too.",
             )
-        _ = self.model_config(), self.metadata(), self.data_options()  # their own checks
+        _ = self.model_config(), self.metadata(), self.data_options()  # which check themselves
 
     def data_options(self) -> DataOptions:
-        """How the data folder is read."""
+        """Return how the data folder is read."""
         return DataOptions(self.seed, self.group_column, LabelRule(self.ignore_label, self.label_map))
 
     def preprocessing(self) -> Preprocessing:
-        """How pixels become the network's input; while `channels` is open, three if `mean` has three values, else one."""
+        """Return how pixels become the network's input. Open `channels` are three if `mean` has three values, else one."""
         height, width = self.size
         channels = self.channels or (3 if len(self.mean) == 3 else 1)
         return Preprocessing(height, width, channels, self.fit, self.normalization, mean=self.mean, std=self.std)
@@ -125,7 +126,7 @@ class TrainRecipe:
         return dataclasses.replace(metadata, version=__version__, lineage=lineage)
 
     def model_config(self) -> UNet3PlusConfig:
-        """The network that `train` builds."""
+        """Return the options of the network that `train` builds."""
         return model_preset(
             self.preset,
             input_shape=(*self.size, self.preprocessing().channels),
@@ -136,11 +137,11 @@ class TrainRecipe:
         )
 
     def to_json(self) -> str:
-        """Compact JSON text, keys sorted."""
+        """Return compact JSON text, keys sorted."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
 
     def to_toml(self) -> str:
-        """TOML text that `parse_recipe` reads back to an equal recipe."""
+        """Return TOML text that `parse_recipe` reads back to an equal recipe."""
         plain = dataclasses.asdict(self)
         tables = {key: value for key, value in plain.items() if isinstance(value, dict)}
         lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if value is not None and key not in tables]
@@ -152,12 +153,15 @@ class TrainRecipe:
 
 
 def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
-    """Parse a recipe from TOML; options left out have their defaults, `augmentation = "none"` turns it off.
+    """Parse a recipe from TOML. Options that are left out have their defaults; `augmentation = "none"` turns it off.
 
     Raises:
         ConfigError: not TOML, or an unknown or mistyped option; the message names it and `where`.
+
+    >>> parse_recipe("epochs = 20").epochs
+    20
     """
-    table = parse_toml(text, where)
+    table = parse_table(text, where)
     if table.get("augmentation") == "none":
         table = {**table, "augmentation": None}
     return from_table(TrainRecipe, table, where)

@@ -54,9 +54,9 @@ def gradients(
     """
     _check(model, images, labels)
     graph = from_keras(model)
-    places = [(n.name, key) for n in graph.nodes for key in n.weights if n.op != "batch_norm" or key not in _STATISTICS]
+    weights = [(n.name, key) for n in graph.nodes for key in n.weights if n.op != "batch_norm" or key not in _STATISTICS]
     twin = to_keras(graph)
-    variables = [_variable(twin, name, key) for name, key in places]
+    variables = [_variable(twin, name, key) for name, key in weights]
 
     @tf.function(input_signature=_signature(images, labels))  # type: ignore[untyped-decorator]  # TensorFlow is not followed
     def differentiate(batch: tf.Tensor, truth: tf.Tensor) -> list[tf.Tensor]:
@@ -64,14 +64,14 @@ def gradients(
             tape.watch(variables)
             predicted = twin(batch, training=False)
             loss = tf.reduce_mean(dice_cross_entropy(one_hot(truth, predicted.shape[-1]), predicted))
-        found: list[tf.Tensor] = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return found
+        by_variable: list[tf.Tensor] = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return by_variable
 
     batches = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        found = differentiate(tf.constant(images[part]), tf.constant(labels[part]))
-        batches.append({place: _as_stored(graph, place, g.numpy()) for place, g in zip(places, found, strict=True)})
+        by_variable = differentiate(tf.constant(images[part]), tf.constant(labels[part]))
+        batches.append({key: _to_stored_order(graph, key, g.numpy()) for key, g in zip(weights, by_variable, strict=True)})
         for _ in images[part]:
             step()
     return tuple(batches)
@@ -80,7 +80,7 @@ def gradients(
 def mean_squares(
     model: tf_keras.Model, images: npt.NDArray[np.float32], step: Step = idle
 ) -> Mapping[str, npt.NDArray[np.float64]]:
-    """Return the mean square of every tensor's channels, over images and pixels.
+    """Return the mean square of every channel of every tensor, over images and pixels.
 
     Args:
         model: functional, one input [N, H, W, C].
@@ -119,9 +119,9 @@ def _variable(model: tf_keras.Model, name: str, key: str) -> tf.Variable:
     return getattr(layer, LAYERS[type(layer).__name__].weights[key])
 
 
-def _as_stored(graph: Graph, place: tuple[str, str], gradient: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _to_stored_order(graph: Graph, weight: tuple[str, str], gradient: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return a gradient in the axis order of the node's weight: HWIO where Keras keeps a transposed kernel as HWOI."""
-    name, key = place
+    name, key = weight
     return np.swapaxes(gradient, 2, 3) if graph[name].op == "conv_transpose" and key == "kernel" else gradient
 
 

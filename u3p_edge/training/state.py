@@ -1,4 +1,4 @@
-"""The progress of a run: its history, and what follows from it. No TensorFlow here.
+"""How far a training run is: its history, and what follows from it. No TensorFlow here.
 
 The history alone decides: the best epoch, whether to stop, and whether the classification-guided module is frozen are
 functions of it, so nothing can disagree with it.
@@ -15,7 +15,7 @@ from u3p_edge.training.recipe import TrainRecipe
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch gave.
+    """The results of one epoch.
 
     Args:
         epoch: from 1.
@@ -49,7 +49,7 @@ class RunState:
 
     Args:
         recipe: its options.
-        data: sha256 of the images and masks it was given.
+        data: sha256 of its images and masks.
         history: one record per epoch.
     """
 

@@ -1,6 +1,6 @@
 """The network, its optimizer, one training step and one evaluation step.
 
-The classification-guided module (CGM) is trained on labels of its own, the classes' presence. As long as
+The classification-guided module (CGM) is trained on separate labels, the classes' presence. As long as
 it is trained, its loss also reaches the encoder (it is an auxiliary task, as in the paper); once it is frozen, its loss
 is left out altogether, and training continues on segmentation alone.
 """
@@ -18,7 +18,7 @@ from u3p_edge.models.unet3plus import build
 from u3p_edge.optim.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import one_hot
-from u3p_edge.training.losses import by_name, presence_cross_entropy
+from u3p_edge.training.losses import find_loss, presence_cross_entropy
 from u3p_edge.training.recipe import TrainRecipe
 
 GATE = cgm.CONV
@@ -38,7 +38,7 @@ class Trainer:
         self.config = recipe.model_config()
         self.model = build(self.config)
         self._masks, self._with_deepest = _training_outputs(self.model, recipe.cgm)
-        self._loss = by_name(recipe.loss)
+        self._loss = find_loss(recipe.loss)
         gate = self.model.get_layer(GATE).trainable_variables if recipe.cgm else []
         names = {variable.name for variable in gate}
         network = [v for v in self.model.trainable_variables if v.name not in names]
@@ -48,9 +48,9 @@ class Trainer:
         # order in which they happen to be ready, to save memory, and the last bits differ from run to run; also under
         # `enable_op_determinism` (measured with TensorFlow 2.21). Hence no `tf.add_n` of losses either.
         batch = (tf.TensorSpec((None, *self.config.input_shape)), tf.TensorSpec((None, *recipe.size), tf.uint8))
-        place = (tf.TensorSpec(()), tf.TensorSpec((), tf.int64))
+        position = (tf.TensorSpec(()), tf.TensorSpec((), tf.int64))
         self.evaluate = tf.function(self._evaluate, input_signature=batch)
-        self._steps = [tf.function(partial(self._train_step, gate), input_signature=batch + place) for gate in (False, True)]
+        self._steps = [tf.function(partial(self._train_step, gate), input_signature=batch + position) for gate in (False, True)]
 
     def train_step(
         self, images: tf.Tensor, labels: tf.Tensor, rate: float, step: int, *, train_gate: bool
@@ -127,11 +127,11 @@ class Trainer:
         return list(self.model.get_layer(GATE).weights if gate_only else self.model.weights)
 
     def _segmentation_loss(self, truth: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Mean over the supervised scales (the paper's sum by their number, so that losses stay comparable): [N]."""
+        """Return the mean over the supervised scales (the paper's sum by their number, so that losses stay comparable): [N]."""
         return tf.reduce_mean(tf.stack([self._loss(truth, mask) for mask in masks]), axis=0)
 
     def _gate_loss(self, truth: tf.Tensor, deepest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        # The module's own dropout layer counts its calls, and a resumed run could not continue the count.
+        # The dropout layer of the module counts its calls, and a resumed run could not continue the count.
         seed = tf.stack([tf.constant(self.recipe.seed, tf.int64), step])
         x = tf.nn.experimental.stateless_dropout(deepest, self.config.cgm_dropout, seed)
         for name in (GATE, "cgm_pool", cgm.OUTPUT):
