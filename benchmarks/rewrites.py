@@ -33,7 +33,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import OpTime, Profile, per_operator
-from u3p_edge.pipeline.choices import to_json
+from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.progress import Progress
 
 LABEL = "Random weights and made-up integers: latency and memory only, nothing here is about accuracy."
@@ -167,7 +167,7 @@ def keep(folder: Path, name: str, made: Mapping[str, Mapping[str, Variant]], res
         before, after = (cost(made[number][form].graph).total_macs / 1e9 for form in FORMS)
         tiles = "" if variant.tiling is None else f"; tiles: {json.dumps(dict(variant.tiling.counts))}"
         lines.append(f"{number}: {before:.1f} GMAC before, {after:.1f} rewritten{tiles}.")
-        write_text(folder / f"rewrites_{number}.json", to_json(variant.choices))
+        write_text(folder / f"rewrites_{number}.json", selections_to_json(variant.choices))
     write_text(folder / "report.md", "\n\n".join(lines) + "\n")
     keep_operators(folder, name, {form: made["int8"][form].graph for form in FORMS}, progress)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.memory import ALIGNMENT, MemoryPlan, Placement, fused_nodes, plan_memory
+from u3p_edge.graph.memory import ALIGNMENT, ArenaSlot, MemoryPlan, fused_nodes, plan_memory
 from u3p_edge.graph.ops import OPS
 
 
@@ -29,7 +29,7 @@ def graph_of(*nodes: Node, outputs: tuple[str, ...] = ()) -> Graph:
     return Graph(nodes, ("x",), outputs or (nodes[-1].name,))
 
 
-def placed(found: MemoryPlan) -> dict[str, Placement]:
+def placed(found: MemoryPlan) -> dict[str, ArenaSlot]:
     return {tensor.name: tensor for tensor in found.tensors}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ArtifactError
-from u3p_edge.pipeline.choices import read_choices, to_json
+from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.rewrite.engine import Candidate, Selection
 
 FORMS = st.builds(
@@ -27,7 +27,7 @@ CHOICES = st.lists(st.builds(Selection, st.text(), st.text(), st.lists(FORMS, ma
 @given(choices=CHOICES)
 def test_what_is_written_is_read(choices: tuple[Selection, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "choices.json"
-    path.write_text(to_json(choices), encoding="utf-8")
+    path.write_text(selections_to_json(choices), encoding="utf-8")
     assert read_choices(path) == choices
 
 
@@ -70,6 +70,8 @@ def test_a_missing_record_and_a_folder_are_named(tmp_path: Path) -> None:
 
 def test_the_record_is_plain_json() -> None:
     found = json.loads(
-        to_json((Selection("conv", "separable", (Candidate("reference", 8, 2.5), Candidate("winograd", refusal="no"))),))
+        selections_to_json(
+            (Selection("conv", "separable", (Candidate("reference", 8, 2.5), Candidate("winograd", refusal="no"))),)
+        )
     )
     assert [form["name"] for form in found["rewrites"][0]["forms"]] == ["reference", "winograd"]

@@ -19,7 +19,7 @@ from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.pipeline.choices import read_choices, to_json
+from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
@@ -151,7 +151,7 @@ def test_every_form_that_was_timed_has_a_time(source: Source, staging: Staging) 
 @pytest.mark.parametrize("record", ["rewrites.json", "manifest.json"])
 def test_a_record_gives_the_same_graph(source: Source, network: Network, tmp_path: Path, record: str) -> None:
     pairs = tuple((choice.site, choice.chosen) for choice in network.choices)
-    (tmp_path / "rewrites.json").write_text(to_json(network.choices))
+    (tmp_path / "rewrites.json").write_text(selections_to_json(network.choices))
     write_manifest(tmp_path, Manifest(rewrites=pairs))
     read = read_choices(tmp_path / record)
     assert tuple((choice.site, choice.chosen) for choice in read) == pairs

@@ -15,7 +15,7 @@ from u3p_edge.artifact import MANIFEST, Manifest, describe, read_manifest, write
 from u3p_edge.errors import ArtifactError
 from u3p_edge.run_folder import HOLDER, LOCK
 from u3p_edge.training.checkpoint import RESUME, Checkpoint, is_checkpoint, save_checkpoint
-from u3p_edge.training.output import BOARD, FILES, NAMES, check_output, open_run
+from u3p_edge.training.output import BOARD, FILES, NAMES, check_output, open_train_folder
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.state import RunState
 
@@ -37,7 +37,7 @@ def test_a_training_that_was_killed_goes_on_in_its_folder(tmp_path: Path) -> Non
     write_manifest(tmp_path, Manifest(claims=NAMES))
     checkpoint(tmp_path)
     (tmp_path / BOARD).mkdir()
-    assert open_run(tmp_path, restart=False).claims == NAMES
+    assert open_train_folder(tmp_path, restart=False).claims == NAMES
 
 
 def test_trainings_of_an_older_version_are_known(tmp_path: Path) -> None:
@@ -49,14 +49,14 @@ def test_trainings_of_an_older_version_are_known(tmp_path: Path) -> None:
     artifact = vars(describe(finished / "model.json", "model-description"))
     (finished / MANIFEST).write_text(json.dumps({"artifacts": [artifact], "key": "", "recipe": "{}", "rewrites": []}))
     for run in (unfinished, finished):
-        assert open_run(run, restart=False).names == {MANIFEST, *NAMES}
+        assert open_train_folder(run, restart=False).names == {MANIFEST, *NAMES}
 
 
 def test_an_exports_files_stay_known(tmp_path: Path) -> None:
     write_bytes(tmp_path / "model.int8.tflite", b"model")
     exported = Manifest((describe(tmp_path / "model.int8.tflite", "tflite-int8"),), key="key")
     write_manifest(tmp_path, exported)
-    manifest = open_run(tmp_path, restart=False).with_claims(NAMES)
+    manifest = open_train_folder(tmp_path, restart=False).with_claims(NAMES)
     assert manifest.artifacts == exported.artifacts
     assert manifest.key == "key"
     assert set(FILES) <= manifest.names

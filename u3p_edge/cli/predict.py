@@ -53,7 +53,7 @@ def predict(
     """
     from u3p_edge.benchmark.environment import available_cores
     from u3p_edge.cli.progress import stages
-    from u3p_edge.pipeline.predict import Failed, Predicted, notes, plan, predict_all
+    from u3p_edge.pipeline.predict import Failed, Predicted, plan, predict_all, prediction_notes
     from u3p_edge.run_folder import check_output_folder
     from u3p_edge.runtime import open_session
     from u3p_edge.runtime.run_folder import model_file
@@ -71,7 +71,7 @@ def predict(
     _report(done, out, session.metadata)
     if file != model:
         say(f"Model: {file}")
-    for note in notes(results, session.metadata):
+    for note in prediction_notes(results, session.metadata):
         say(f"Note: {note}")
     if failed:
         _list_failures(failed, len(jobs))

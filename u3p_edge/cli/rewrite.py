@@ -75,7 +75,7 @@ def rewrite(
     with stages() as progress:
         progress("Load TensorFlow", 0)
         from u3p_edge.latency.probe import Target
-        from u3p_edge.pipeline.choices import to_json
+        from u3p_edge.pipeline.choices import selections_to_json
         from u3p_edge.pipeline.source import read_source
         from u3p_edge.tools.explain_rewrites import explain_rewrites as explained
 
@@ -88,7 +88,7 @@ def rewrite(
     if out is not None:
         from u3p_edge.artifact import write_text
 
-        write_text(out, to_json(found.choices))
+        write_text(out, selections_to_json(found.choices))
 
 
 def _show(found: RewriteExplanation, every: bool, parts: Collection[str], where: str) -> None:

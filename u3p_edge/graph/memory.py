@@ -22,7 +22,7 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Placement:
+class ArenaSlot:
     """A tensor in the arena.
 
     Args:
@@ -50,7 +50,7 @@ class MemoryPlan:
         at_peak: names of the tensors that are alive then.
     """
 
-    tensors: tuple[Placement, ...]
+    tensors: tuple[ArenaSlot, ...]
     peak: int
     live_peak: int
     at_peak: tuple[str, ...]
@@ -87,12 +87,12 @@ def plan_memory(
         raise ModelError(f"the graph has no node {unknown[0]!r} that could be fused")
     lives = tuple(_lives(graph, hidden, bytes_per_element, alignment))
     at = offsets(lives)
-    placed = tuple(Placement(x.name, x.bytes, at[x.name], x.first, x.last) for x in lives)
+    placed = tuple(ArenaSlot(x.name, x.bytes, at[x.name], x.first, x.last) for x in lives)
     live_peak, at_peak = _most_alive(placed, len(graph.nodes))
     return MemoryPlan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
 
 
-def bytes_alive(tensors: Sequence[Placement], count: int) -> tuple[int, ...]:
+def bytes_alive(tensors: Sequence[ArenaSlot], count: int) -> tuple[int, ...]:
     """Return the bytes of all tensors that are alive while each of the graph's `count` nodes is computed, in graph order."""
     change = [0] * (count + 1)
     for tensor in tensors:
@@ -160,7 +160,7 @@ def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:
     return reached if best is None else start
 
 
-def _most_alive(placed: Sequence[Placement], count: int) -> tuple[int, tuple[str, ...]]:
+def _most_alive(placed: Sequence[ArenaSlot], count: int) -> tuple[int, tuple[str, ...]]:
     """Return the most bytes that are alive at any node, and the names of what is alive there."""
     alive = bytes_alive(placed, count)
     most = max(alive)

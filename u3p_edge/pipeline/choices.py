@@ -14,13 +14,13 @@ from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.rewrite.engine import Selection
 
 
-def to_json(choices: Sequence[Selection]) -> str:
+def selections_to_json(choices: Sequence[Selection]) -> str:
     """Return selections as JSON text that `read_choices` reads."""
     return json.dumps({"rewrites": [dataclasses.asdict(choice) for choice in choices]}, indent=1)
 
 
 def read_choices(path: Path) -> tuple[Selection, ...]:
-    """Read the selections that `to_json` wrote, or those in the manifest of a run folder.
+    """Read the selections that `selections_to_json` wrote, or those in the manifest of a run folder.
 
     Raises:
         ArtifactError: the file is missing, not JSON, or holds no selections.

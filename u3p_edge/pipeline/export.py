@@ -21,7 +21,7 @@ from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import VerificationError
 from u3p_edge.pipeline.budgets import find_missed
-from u3p_edge.pipeline.choices import to_json
+from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data, validation_samples
 from u3p_edge.pipeline.make_files import MadeFiles, make_files
@@ -197,6 +197,6 @@ def _notes(made: MadeFiles, result: RunResult, context: Context) -> tuple[str, .
 
 def _write_choices(folder: Path, made: MadeFiles) -> None:
     if made.network.choices:
-        write_text(folder / REWRITES, to_json(made.network.choices))
+        write_text(folder / REWRITES, selections_to_json(made.network.choices))
     if made.choice:
         write_json(folder / QUANTIZATION, dataclasses.asdict(made.choice))

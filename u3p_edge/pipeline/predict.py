@@ -129,7 +129,7 @@ def predict_all(
     return tuple(results)
 
 
-def notes(results: Sequence[Predicted | Failed], metadata: Metadata) -> tuple[str, ...]:
+def prediction_notes(results: Sequence[Predicted | Failed], metadata: Metadata) -> tuple[str, ...]:
     """Return sentences on how the images were fitted to the network, where a user should know it."""
     sizes = [result.size for result in results if isinstance(result, Predicted)]
     tiled = sum(grid_of(size, metadata.preprocessing).count > 1 for size in sizes)

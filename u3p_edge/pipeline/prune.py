@@ -28,7 +28,7 @@ from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.table import LatencyTable, read_latency_table
 from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
 from u3p_edge.pipeline.context import Context
-from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, notes
+from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, pruning_notes
 from u3p_edge.pipeline.quantize import float_model_dice, float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, augmentation_of
@@ -124,7 +124,7 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, fl
         if not (later or kept) and retries:
             retries, later, at = retries - 1, [(good.share + share) / 2], good
         ahead = later
-    said = notes(done, work.pruning, work.context.recipe.max_drop, float_dice)
+    said = pruning_notes(done, work.pruning, work.context.recipe.max_drop, float_dice)
     before, after = fold_batch_norm(work.context.original.graph), fold_batch_norm(good.source.graph)
     return PruningResult(good.source, tuple(done), good.plan, float_dice, before, after, table, said)
 

@@ -59,7 +59,7 @@ class PruningResult:
     notes: tuple[str, ...]
 
 
-def notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
+def pruning_notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
     """Return sentences on what every step costs and loses, and on whether it is kept."""
     said = []
     for number, step in enumerate(done):

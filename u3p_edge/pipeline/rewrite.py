@@ -19,7 +19,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.latency.cache import cache_measure
 from u3p_edge.latency.probe import Target, measure_graphs
-from u3p_edge.pipeline.choices import read_choices, to_json
+from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Step, idle
@@ -86,7 +86,7 @@ def rewrite_source(source: Source, context: Context) -> Network:
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
     graph = fold_batch_norm(source.graph)
     try:
-        kept = context.staging.file("rewrites.json", lambda: to_json(_select(graph, context)).encode())
+        kept = context.staging.file("rewrites.json", lambda: selections_to_json(_select(graph, context)).encode())
     except ModelError as error:
         if recipe.rewriting.choices:
             raise

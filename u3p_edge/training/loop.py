@@ -28,7 +28,7 @@ from u3p_edge.training.device import training_device
 from u3p_edge.training.epoch import TrainingRun, gradient_step, validate
 from u3p_edge.training.evaluate import evaluate
 from u3p_edge.training.logs import Board, scores, write_history
-from u3p_edge.training.output import FILES, FORMATS, NAMES, RECIPE, SCORES, open_run
+from u3p_edge.training.output import FILES, FORMATS, NAMES, RECIPE, SCORES, open_train_folder
 from u3p_edge.training.prepare import TrainData
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.state import RunState
@@ -89,7 +89,7 @@ def train(
     """
     _check(recipe, data)
     with hold(out):
-        manifest = open_run(out, restart=restart, progress=progress)
+        manifest = open_train_folder(out, restart=restart, progress=progress)
         trainer, start = _open(recipe, data, out, restart=restart)
         # From here on the files change, and belong to this run even if this process is killed.
         manifest = manifest.with_claims(NAMES)

@@ -32,14 +32,14 @@ NAMES = (*FILES, BOARD)
 
 
 def check_output(out: Path, *, restart: bool) -> None:
-    """Refuse a folder that a training may not write to, before anything else is done. Raises as `open_run` and `hold` do."""
+    """Refuse a folder that a training may not write to, before the work begins. Errors as `open_train_folder` and `hold`."""
     check_output_folder(out)
     if out.is_dir():
         with hold(out):
-            open_run(out, restart=restart)
+            open_train_folder(out, restart=restart)
 
 
-def open_run(out: Path, *, restart: bool, progress: Progress = silent) -> Manifest:
+def open_train_folder(out: Path, *, restart: bool, progress: Progress = silent) -> Manifest:
     """Return the manifest of a folder that a training may write to.
 
     Args:

@@ -16,7 +16,7 @@ from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
-from u3p_edge.pipeline.choices import to_json
+from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.recipes.named import FOLDER
 from u3p_edge.rewrite.engine import Candidate, Selection
@@ -59,7 +59,7 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
         ),
     )
     written = {
-        "rewrites": ("rewrites.json", to_json(choices)),
+        "rewrites": ("rewrites.json", selections_to_json(choices)),
         "plan": ("plan.json", PruningPlan({"a": [0, 2], "b": [1]}).to_json()),
         "train recipe": ("train.toml", TrainRecipe().to_toml()),
         "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
