@@ -64,7 +64,11 @@ def parse_table(text: str, where: str) -> dict[str, Any]:
 
 
 def from_table(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    """Return what `from_dict` gives. Its errors name `where` the table is from."""
+    """Return what `from_dict` gives.
+
+    Raises:
+        ConfigError: as `from_dict`; the message begins with `where` the table is from, such as a file.
+    """
     with about(where):
         return from_dict(cls, table)
 

@@ -76,7 +76,12 @@ def cut(image: Pixels, values: PlaneMap, padding: Sequence[float], grid: TileGri
 
 
 def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int) -> npt.NDArray[np.uint8]:
-    """Cut out the part of a mask uint8 [H, W] in one tile, [height, width], with background outside the image."""
+    """Cut out the part of a mask uint8 [H, W] in one tile, uint8 [height, width], with background outside the image.
+
+    Args:
+        mask: labels of the whole image.
+        grid, top, left: of the tile.
+    """
     out = np.zeros(grid.tile, np.uint8)
     (source_rows, rows), (source_columns, columns) = _windows(grid, top, left)
     out[rows, columns] = mask[source_rows, source_columns]

@@ -42,7 +42,13 @@ class Saved:
 
 
 def save_state(folder: Path, key: str, saved: Saved) -> None:
-    """Write a run's state whole or not at all; `key` is from `state_key`. Raises ArtifactError."""
+    """Write a run's state whole or not at all. Raises ArtifactError.
+
+    Args:
+        folder: of this run alone.
+        key: from `state_key`.
+        saved: the state.
+    """
     parts = {"model": saved.weights, "adam": saved.moments, "best": saved.best}
     tensors = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
     # JSON has no infinity.

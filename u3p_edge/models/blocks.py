@@ -23,7 +23,16 @@ GAMMA_STDDEV = 0.02
 
 
 def encoder_block(x: tf.Tensor, config: UNet3PlusConfig, scale: int) -> tf.Tensor:
-    """Two convolutions, optionally residual: [N, h, w, c] to [N, h, w, encoder width (doubled with double_features)]."""
+    """Apply the two convolutions of an encoder block, optionally residual.
+
+    Args:
+        x: [N, h, w, c].
+        config: of the network.
+        scale: 1 to 5.
+
+    Returns:
+        [N, h, w, encoder width], twice as wide with `double_features`.
+    """
     name, width = f"enc{scale}", config.encoder_width(scale)
     out = width * 2 if config.double_features else width
     y = _conv(x, config, width, f"{name}_conv1", bias=config.conv_bias)
@@ -53,7 +62,7 @@ def down(x: tf.Tensor, config: UNet3PlusConfig, scale: int) -> tf.Tensor:
 
 
 def branch(x: tf.Tensor, config: UNet3PlusConfig, source: tuple[str, int], target: int) -> tf.Tensor:
-    """One of the five inputs of decoder `target`: brought to its size, then convolved to `base_width` channels.
+    """Bring one of the five inputs of decoder `target` to its size, then convolve it to `base_width` channels.
 
     Args:
         x: [N, h, w, c], the output of `source`.
@@ -70,13 +79,20 @@ def branch(x: tf.Tensor, config: UNet3PlusConfig, source: tuple[str, int], targe
 
 
 def fuse(branches: list[tf.Tensor], config: UNet3PlusConfig, target: int) -> tf.Tensor:
-    """Decoder `target` from its five branches, deepest first: [N, h, w, 5 * base_width]."""
+    """Join the five branches of decoder `target`, deepest first, and convolve them: [N, h, w, 5 * base_width]."""
     joined = layers.Concatenate(name=f"dec{target}_concat")(branches)
     return _conv_norm_relu(joined, config, config.base_width * SCALES, f"dec{target}_fuse")
 
 
 def head(x: tf.Tensor, config: UNet3PlusConfig, scale: int, output: str) -> tf.Tensor:
-    """A mask of full size from scale `scale`: [N, H, W, classes], activated; logits are upsampled, not probabilities."""
+    """Return a mask of full size from a scale: [N, H, W, classes], activated. Logits are upsampled, not probabilities.
+
+    Args:
+        x: the decoder's output [N, h, w, c].
+        config: of the network.
+        scale: 1 to 5.
+        output: name of the output layer.
+    """
     kernel = config.kernel_size if config.deep_supervision or config.head_kernel is None else config.head_kernel
     y = _conv(x, config, config.classes, f"head{scale}_conv", kernel=kernel, bias=True)
     if scale > 1:

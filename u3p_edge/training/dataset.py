@@ -27,14 +27,23 @@ def one_hot(labels: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    """Return the order in which an epoch visits the images: int64 [count]."""
+    """Return the order in which an epoch visits the images: int64 [count], each of 0 .. count - 1 once.
+
+    It is a function of the seed and the epoch (from 1) alone.
+    """
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def training_image(
     arrays: Arrays, augmentation: Augmentation | None, seed: int, epoch: int, index: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Return one image float32 [H, W, C] and its labels uint8 [H, W] as an epoch sees them."""
+    """Return one image float32 [H, W, C] and its labels uint8 [H, W] as an epoch sees them.
+
+    Args:
+        arrays: the training split.
+        augmentation: None for none.
+        seed, epoch, index: of the run, the epoch (from 1) and the image; they alone decide the variation.
+    """
     image, labels = arrays.images[index], arrays.labels[index]
     if augmentation is None:
         return image, labels

@@ -35,14 +35,17 @@ class TrainingRun:
 
     @property
     def epoch(self) -> int:
+        """Number of finished epochs."""
         return self.state.epoch
 
     @property
     def best_epoch(self) -> int:
+        """The epoch with the highest mean Dice, from 1; 0 before the first."""
         return self.state.best_epoch
 
     @property
     def finished(self) -> bool:
+        """Whether there is nothing left to train."""
         return self.state.finished
 
 
@@ -57,7 +60,14 @@ def gradient_step(trainer: Trainer) -> Callable[[TrainingRun, Batch, float, int]
 
 
 def validate(trainer: Trainer, run: TrainingRun, epoch: TrainedEpoch, validation: Arrays) -> TrainingRun:
-    """Evaluate the network after an epoch; return the run one epoch later."""
+    """Evaluate the network after an epoch; return the run one epoch later.
+
+    Args:
+        trainer: with the network as the epoch left it; its gate gets its best weights back where the gate is frozen.
+        run: before the epoch.
+        epoch: what its steps gave.
+        validation: the split that is evaluated.
+    """
     evaluation = evaluate(trainer, validation)
     record = EpochRecord(
         epoch=run.epoch + 1,

@@ -23,7 +23,13 @@ from u3p_edge.training.state import EpochRecord
 
 
 def write_history(run: Path, history: Sequence[EpochRecord], names: Sequence[str]) -> None:
-    """Write history.json and history.csv, one record per epoch; the CSV has a column `dice NAME` for each label."""
+    """Write history.json and history.csv, one record per epoch. Raises ArtifactError.
+
+    Args:
+        run: the run folder.
+        history: the records.
+        names: of the labels, background first; the CSV has a column `dice NAME` for each.
+    """
     write_json(run / HISTORY_JSON, {"labels": list(names), "epochs": [dataclasses.asdict(record) for record in history]})
     if not history:
         return

@@ -191,7 +191,7 @@ def _open(recipe: TrainRecipe, data: TrainData, out: Path, *, restart: bool) -> 
 
 
 def score_model(trainer: Trainer, state: RunState, data: TrainData) -> dict[str, object]:
-    """Score the trainer's present weights; return what scores.json holds."""
+    """Score the present weights on validation and test images; return the content of scores.json."""
     metadata = state.recipe.metadata()
     splits = {"validation": data.validation, "test": data.test}
     by_split = {

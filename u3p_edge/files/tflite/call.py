@@ -35,7 +35,7 @@ class OperatorCall:
             raise self.refusal(reason)
 
     def tensor(self, position: int) -> Tensor:
-        """Return an input that must be there."""
+        """Return an input that must be there. Raises ModelError."""
         tensor = self.optional(position)
         if tensor is None:
             raise self.refusal(f"its input {position} is missing")
@@ -46,13 +46,17 @@ class OperatorCall:
         return self.inputs[position] if position < len(self.inputs) else None
 
     def shape(self, position: int = 0, rank: int | None = None) -> Shape:
-        """Return the shape of an input, which must have `rank` dimensions if that is given."""
+        """Return the shape of an input, which must have `rank` dimensions if that is given. Raises ModelError."""
         shape = self.tensor(position).shape
         self.require(rank is None or len(shape) == rank, f"its input {position} has the shape {list(shape)}")
         return shape
 
     def integers(self, position: int, count: int | None = None) -> tuple[int, ...]:
-        """Return the numbers of a constant input of integers, e.g. a shape or axes; those of a matrix row by row."""
+        """Return the numbers of a constant input of integers, e.g. a shape or axes; those of a matrix row by row.
+
+        Raises:
+            ModelError: the input is computed, not of integers, or has other than `count` numbers.
+        """
         tensor = self.tensor(position)
         if tensor.data is None:
             raise self.refusal(f"its input {position} is computed, where a constant is needed")
@@ -63,13 +67,13 @@ class OperatorCall:
         return numbers
 
     def option(self, name: str) -> Any:
-        """Return an option that must be there."""
+        """Return an option that must be there. Raises ModelError."""
         if name not in self.op.options:
             raise self.refusal(f"its option {name} is missing")
         return self.op.options[name]
 
     def positive(self, name: str, default: int | None = None) -> int:
-        """Return an option that is a number from 1 to `LARGEST`."""
+        """Return an option that is a number from 1 to `LARGEST`. Raises ModelError for another."""
         value = self.op.options.get(name, default) if default is not None else self.option(name)
         self.require(1 <= value <= LARGEST, f"its option {name} is {value}")
         return int(value)
