@@ -28,20 +28,20 @@ def test_pixels_are_pooled_in_a_group_and_groups_are_averaged() -> None:
     # while the mean of slices would be (1 + 1/2) / 2. Patient q: TP 4 -> 1. Mean: 5/6.
     t = labels("1000", "1110", "1111")
     p = labels("1000", "1000", "1111")
-    found = score(t, p, t, ["p", "p", "q"], labels=2)
-    assert found.dice[1] == pytest.approx((2 / 3 + 1) / 2)
-    assert found.iou[1] == pytest.approx((2 / 4 + 1) / 2)
+    actual = score(t, p, t, ["p", "p", "q"], labels=2)
+    assert actual.dice[1] == pytest.approx((2 / 3 + 1) / 2)
+    assert actual.iou[1] == pytest.approx((2 / 4 + 1) / 2)
     # Background of p: TP 4, FP 2; q has none, in truth or prediction, so it has no say.
-    assert found.dice[0] == pytest.approx(8 / 10)
-    assert found.mean_dice == found.dice[1]
-    assert found.agreement == pytest.approx(10 / 12)
+    assert actual.dice[0] == pytest.approx(8 / 10)
+    assert actual.mean_dice == actual.dice[1]
+    assert actual.agreement == pytest.approx(10 / 12)
 
 
 def test_a_class_that_is_nowhere_has_no_score_and_no_say_in_the_mean() -> None:
     t = labels("0012")
-    found = score(t, t, t, ["p"], labels=4)
-    assert found.dice == (1.0, 1.0, 1.0, None)
-    assert found.mean_dice == 1.0
+    actual = score(t, t, t, ["p"], labels=4)
+    assert actual.dice == (1.0, 1.0, 1.0, None)
+    assert actual.mean_dice == 1.0
     empty = score(labels("0000"), labels("0000"), labels("0000"), ["p"], labels=2)
     assert empty.mean_dice is None
     assert empty.mean_iou is None
@@ -51,9 +51,9 @@ def test_a_class_that_is_nowhere_has_no_score_and_no_say_in_the_mean() -> None:
 @given(hnp.arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 2)), st.permutations([0, 1, 2]))
 def test_the_order_of_images_does_not_matter(t: np.ndarray, order: list[int]) -> None:
     p, groups = np.roll(t, 1, axis=2), ["a", "b", "a"]
-    found = score(t[order], p[order], t[order], [groups[i] for i in order], labels=3)
+    actual = score(t[order], p[order], t[order], [groups[i] for i in order], labels=3)
     expected = score(t, p, t, groups, labels=3)
-    for a, b in zip((*found.dice, *found.iou), (*expected.dice, *expected.iou), strict=True):
+    for a, b in zip((*actual.dice, *actual.iou), (*expected.dice, *expected.iou), strict=True):
         assert a == pytest.approx(b)
 
 
@@ -72,15 +72,15 @@ def test_the_cost_of_scoring_does_not_depend_on_how_images_are_grouped() -> None
 
 @pytest.mark.parametrize("kind", ["float32.tflite", "int8.onnx"])
 def test_labels_of_a_session(zoo: Zoo, kind: str) -> None:
-    told: list[int] = []
+    steps: list[int] = []
     images = np.stack([picture(seed) for seed in (20, 21)])
-    found = predict_labels(open_session(zoo.path(kind)), images, lambda *_: told.append(1))
-    assert found.shape == (2, 48, 64)
-    assert found.dtype == np.uint8
-    assert len(told) == 2
+    actual = predict_labels(open_session(zoo.path(kind)), images, lambda *_: steps.append(1))
+    assert actual.shape == (2, 48, 64)
+    assert actual.dtype == np.uint8
+    assert len(steps) == 2
     t = np.stack([truth(seed) for seed in (20, 21)])
     # The suite's network segments these pictures; a swapped axis or class would fall far below.
-    dice = score(t, found, found, ["a", "b"], labels=3).mean_dice
+    dice = score(t, actual, actual, ["a", "b"], labels=3).mean_dice
     assert dice is not None
     assert dice > 0.95
 
@@ -111,20 +111,20 @@ def test_distances_are_of_each_class_and_group_in_pixels() -> None:
     across the motion are 3 apart, which is more than 5 in 100 of an outline of 28 pixels."""
     truth = np.stack([square(4, 4), square(4, 4), square(4, 4)])
     moved = np.stack([square(4, 7), square(4, 4), square(4, 4)])
-    found = accuracy.measure_distances(truth, moved, ("a", "a", "b"), labels=3)
-    assert found is not None
-    assert found.group_hd95 == ((None, 1.5, None), (None, 0.0, None))
-    assert found.hd95 == (None, 0.75, None), "class 2 is in no mask, the background is not measured"
-    assert found.surface[1] is not None
-    assert 0 < found.surface[1] < 0.75
-    assert [row[1] for row in found.group_surface] == [2 * found.surface[1], 0.0]
+    actual = accuracy.measure_distances(truth, moved, ("a", "a", "b"), labels=3)
+    assert actual is not None
+    assert actual.group_hd95 == ((None, 1.5, None), (None, 0.0, None))
+    assert actual.hd95 == (None, 0.75, None), "class 2 is in no mask, the background is not measured"
+    assert actual.surface[1] is not None
+    assert 0 < actual.surface[1] < 0.75
+    assert [row[1] for row in actual.group_surface] == [2 * actual.surface[1], 0.0]
 
 
 def test_a_class_that_one_mask_alone_has_lies_a_diagonal_away() -> None:
     empty = np.zeros((1, 32, 32), np.uint8)
-    found = accuracy.measure_distances(square(4, 4)[None], empty, ("a",), labels=2)
-    assert found is not None
-    assert found.hd95[1] == found.surface[1] == pytest.approx(31 * 2**0.5)
+    actual = accuracy.measure_distances(square(4, 4)[None], empty, ("a",), labels=2)
+    assert actual is not None
+    assert actual.hd95[1] == actual.surface[1] == pytest.approx(31 * 2**0.5)
 
 
 def test_without_scipy_there_are_no_distances(monkeypatch: pytest.MonkeyPatch) -> None:

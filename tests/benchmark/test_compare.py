@@ -139,8 +139,8 @@ def by_title(verdict: Verdict) -> dict[tuple[str, str], str]:
 
 def test_budgets_are_absolute_and_for_int8() -> None:
     # The int8 file takes about 30 ms at one thread, has 1 MB and a peak of 80.2 MB.
-    found = by_title(gate(result(), result(), ceilings=Ceilings(ms=60, mb=0.9, peak_mb=80.1)))
-    assert found == {
+    actual = by_title(gate(result(), result(), ceilings=Ceilings(ms=60, mb=0.9, peak_mb=80.1)))
+    assert actual == {
         (INT8, "latency, budget"): "passed",
         (INT8, "size, budget"): "regressed",
         (INT8, "memory, budget"): "inconclusive",
@@ -227,7 +227,7 @@ def test_two_files_of_one_role_are_not_guessed_apart() -> None:
     assert {c.artifact for c in verdict.checks if c.outcome == "missing"} == {INT8, "b.int8.tflite", "c.int8.tflite"}
 
 
-def test_a_reference_that_is_another_file_is_said() -> None:
+def test_a_reference_that_is_another_file_is_noted() -> None:
     value = result()
     other = dataclasses.replace(
         value, artifacts=(dataclasses.replace(value.artifacts[0], sha256="ef" * 32), value.artifacts[1])

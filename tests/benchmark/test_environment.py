@@ -24,16 +24,16 @@ def test_the_first_core_is_read() -> None:
 
 
 def test_this_machine() -> None:
-    found = describe_environment()
-    assert found.cores == available_cores() >= 1
-    assert found.cpu
-    assert found.python == platform.python_version()
-    assert "ai-edge-litert" in dict(found.libraries)
+    actual = describe_environment()
+    assert actual.cores == available_cores() >= 1
+    assert actual.cpu
+    assert actual.python == platform.python_version()
+    assert "ai-edge-litert" in dict(actual.libraries)
 
 
 def test_neither_host_nor_user_is_named() -> None:
-    said = str(dataclasses.asdict(describe_environment()))
+    text = str(dataclasses.asdict(describe_environment()))
     for secret in (platform.node(), getpass.getuser()):
         # A name such as "vm" may be a part of an honest word; whole words count.
-        assert f"'{secret}'" not in said
-        assert f" {secret} " not in said
+        assert f"'{secret}'" not in text
+        assert f" {secret} " not in text

@@ -26,9 +26,9 @@ def test_every_session_has_one_sample_a_round(zoo: Zoo, seconds: float, rounds: 
     sessions = [open_session(zoo.path(kind)) for kind in ("int8.tflite", "float32.tflite")]
     pixels = frame_pixels((), sessions[0].metadata.preprocessing)
     advanced: list[int] = []
-    found = time_frames(sessions, pixels, 1, rounds=7, seconds=seconds, step=lambda *_: advanced.append(1))
+    actual = time_frames(sessions, pixels, 1, rounds=7, seconds=seconds, step=lambda *_: advanced.append(1))
     assert len(advanced) == rounds
-    for frames in found:
+    for frames in actual:
         assert (frames.threads, frames.size) == (1, (48, 64))
         assert len(frames.prepare_ms) == rounds
         assert min(*frames.prepare_ms, *frames.network_ms, *frames.restore_ms) > 0

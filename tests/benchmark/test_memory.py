@@ -19,11 +19,11 @@ from u3p_edge.errors import ModelError
 
 @pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])
 def test_an_artifact_is_weighed(zoo: Zoo, kind: str) -> None:
-    told: list[int] = []
-    found = measure_memory(zoo.path(kind), repeats=2, step=lambda *_: told.append(1))
-    assert found is not None
-    assert len(found.peak_mb) == len(told) == 2
-    for baseline, peak in zip(found.baseline_mb, found.peak_mb, strict=True):
+    steps: list[int] = []
+    actual = measure_memory(zoo.path(kind), repeats=2, step=lambda *_: steps.append(1))
+    assert actual is not None
+    assert len(actual.peak_mb) == len(steps) == 2
+    for baseline, peak in zip(actual.baseline_mb, actual.peak_mb, strict=True):
         # An interpreter of Python with NumPy takes more than 10 MB, and a network of 1000 weights no hundreds.
         assert 10 < baseline <= peak < baseline + 200
 

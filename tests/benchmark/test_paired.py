@@ -19,13 +19,13 @@ def _case(patients: int, spoilt: float) -> tuple[np.ndarray, np.ndarray, tuple[s
 def test_the_difference_is_that_of_the_scores_of_a_report() -> None:
     truth, worse, groups = _case(6, 0.2)
     better = np.where(np.random.default_rng(2).random(truth.shape) < 0.05, 0, truth).astype(np.uint8)
-    found = estimate_loss(truth, better, worse, groups, 3)
+    actual = estimate_loss(truth, better, worse, groups, 3)
     first, second = (score(truth, p, p, groups, 3).mean_dice for p in (better, worse))
     assert first is not None
     assert second is not None
     # Sums of some thousand pixels in float64: off by less than 1e-12 of 100 points.
-    assert found.median == pytest.approx(100 * (first - second), abs=1e-9)
-    assert found.low < found.median < found.high
+    assert actual.median == pytest.approx(100 * (first - second), abs=1e-9)
+    assert actual.low < actual.median < actual.high
 
 
 def test_the_same_prediction_loses_nothing_for_sure() -> None:
@@ -44,8 +44,8 @@ def test_more_patients_narrow_the_interval() -> None:
         truth, _, groups = _case(patients, 0.2)
         spoilt = np.repeat(np.linspace(0, 0.5, patients), 3)[:, None, None]  # from a patient without fault to a hard one
         worse = np.where(np.random.default_rng(3).random(truth.shape) < spoilt, 0, truth).astype(np.uint8)
-        found = estimate_loss(truth, truth, worse, groups, 3)
-        return found.high - found.low
+        actual = estimate_loss(truth, truth, worse, groups, 3)
+        return actual.high - actual.low
 
     assert width(40) < width(5)
 
@@ -56,5 +56,5 @@ def test_a_class_that_some_patients_lack_counts_where_it_is() -> None:
     truth[1, :4] = 2
     wrong = truth.copy()
     wrong[1] = 0
-    found = estimate_loss(truth, truth, wrong, ("a", "b"), 3)
-    assert found.median == pytest.approx(50.0)  # class 2 is lost in the only patient that has it, class 1 is whole
+    actual = estimate_loss(truth, truth, wrong, ("a", "b"), 3)
+    assert actual.median == pytest.approx(50.0)  # class 2 is lost in the only patient that has it, class 1 is whole

@@ -94,7 +94,7 @@ def edited(path: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"schema": 99}, "schema 99"),
         ({"extra": 1}, "no option 'extra'"),
@@ -103,8 +103,8 @@ def edited(path: Path, **changes: object) -> Path:
         ({"command": 3}, "command must be str"),
     ],
 )
-def test_another_form_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ArtifactError, match=rf"odd\.json is not a benchmark result.*{said}"):
+def test_another_form_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"odd\.json is not a benchmark result.*{message}"):
         read_result(edited(tmp_path / "odd.json", **changes))
 
 

@@ -31,12 +31,12 @@ def test_quartiles_by_hand() -> None:
 @settings(max_examples=30, deadline=None)  # the machine is shared
 @given(TIMES, TIMES, st.floats(0.01, 100))
 def test_a_ratio_of_medians_needs_no_common_rounds(samples: list[float], reference: list[float], factor: float) -> None:
-    found = ratio_of_medians(samples, reference)
-    assert found.median == pytest.approx(np.median(samples) / np.median(reference))
-    assert found.low <= found.median <= found.high
+    actual = ratio_of_medians(samples, reference)
+    assert actual.median == pytest.approx(np.median(samples) / np.median(reference))
+    assert actual.low <= actual.median <= actual.high
     scaled = ratio_of_medians([factor * t for t in samples], reference)
     assert (scaled.median, scaled.low, scaled.high) == pytest.approx(
-        [factor * x for x in (found.median, found.low, found.high)]
+        [factor * x for x in (actual.median, actual.low, actual.high)]
     )
 
 
@@ -44,17 +44,17 @@ def test_a_ratio_of_medians_needs_no_common_rounds(samples: list[float], referen
 @given(TIMES, st.floats(0.01, 100))
 def test_a_slow_round_slows_all_and_leaves_the_ratio(reference: list[float], factor: float) -> None:
     # However the rounds themselves vary, an artifact that always takes `factor` times as long has that ratio exactly.
-    found = ratio([factor * t for t in reference], reference)
-    assert (found.median, found.low, found.high) == pytest.approx((factor, factor, factor))
+    actual = ratio([factor * t for t in reference], reference)
+    assert (actual.median, actual.low, actual.high) == pytest.approx((factor, factor, factor))
 
 
 @settings(max_examples=30, deadline=None)  # the machine is shared
 @given(TIMES, st.integers(0, 2**32 - 1))
 def test_the_interval_holds_the_median(reference: list[float], seed: int) -> None:
     samples = np.random.default_rng(seed).uniform(0.5, 2, len(reference)) * reference
-    found = ratio(list(samples), reference)
-    assert found.low <= found.median <= found.high
-    assert found == ratio(list(samples), reference), "the same samples must always give the same interval"
+    actual = ratio(list(samples), reference)
+    assert actual.low <= actual.median <= actual.high
+    assert actual == ratio(list(samples), reference), "the same samples must always give the same interval"
 
 
 def test_the_interval_is_as_wide_as_it_says() -> None:
@@ -65,8 +65,8 @@ def test_the_interval_is_as_wide_as_it_says() -> None:
     for _ in range(200):
         reference = rng.lognormal(3, 0.3, 20)
         samples = 0.5 * reference * rng.lognormal(0, 0.05, 20)
-        found = ratio(list(samples), list(reference))
-        hits += found.low <= 0.5 <= found.high
+        actual = ratio(list(samples), list(reference))
+        hits += actual.low <= 0.5 <= actual.high
     assert hits / 200 >= 0.88
 
 
@@ -78,11 +78,11 @@ def test_a_change_is_seen_across_machines_of_other_speed(factor: float) -> None:
     before, after = (
         (list(share * times), list(times)) for share, times in ((0.3 * noise[0], slow), (0.3 * factor * noise[1], fast))
     )
-    found = ratio_change(before, after)
+    actual = ratio_change(before, after)
     # The median of 30 values with a spread of 1 % has a standard error of 0.01 * 1.25 / sqrt(30) = 0.23 %, twice that squared
     # and rooted is 0.33 %; four of these are 1.3 %.
-    assert found.median == pytest.approx(factor, rel=0.013)
-    assert found.low < found.median < found.high
+    assert actual.median == pytest.approx(factor, rel=0.013)
+    assert actual.low < actual.median < actual.high
 
 
 @pytest.mark.parametrize("count", [7, 1000])

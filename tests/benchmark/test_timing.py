@@ -59,9 +59,9 @@ IMAGE = np.zeros((16, 16, 1), np.float32)
 def test_the_second_run_of_a_pair_is_the_sample() -> None:
     clock = Clock()
     sessions = workers(clock, [], a=[9.0, 1.0], b=[7.0, 2.0])
-    found = time_sessions(sessions, IMAGE, 1, rounds=5, warmup=0, clock=clock)
-    assert [samples.samples_ms for samples in found] == [(1.0,) * 5, (2.0,) * 5]
-    assert [samples.covariate for samples in found] == [(), ()]
+    actual = time_sessions(sessions, IMAGE, 1, rounds=5, warmup=0, clock=clock)
+    assert [samples.samples_ms for samples in actual] == [(1.0,) * 5, (2.0,) * 5]
+    assert [samples.covariate for samples in actual] == [(), ()]
 
 
 def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> None:
@@ -74,10 +74,10 @@ def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> No
         clock.now += 10**9  # is not timed
         return next(readings)
 
-    found = time_sessions(workers(clock, log, a=[1], b=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock, covariate=read)
+    actual = time_sessions(workers(clock, log, a=[1], b=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock, covariate=read)
     assert "".join(log).startswith("ab" + "?aa??bb?" + "?bb??aa?")
-    assert [samples.covariate for samples in found] == [(5.0, *4 * [2.0]), (4.0, *4 * [2.0])]
-    assert [samples.samples_ms for samples in found] == [(1.0,) * 5] * 2
+    assert [samples.covariate for samples in actual] == [(5.0, *4 * [2.0]), (4.0, *4 * [2.0])]
+    assert [samples.samples_ms for samples in actual] == [(1.0,) * 5] * 2
 
 
 def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
@@ -87,15 +87,15 @@ def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
     assert "".join(log) == "abc" + "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc" + "bbccaa"
 
 
-def test_a_budget_ends_it_but_not_before_a_spread_can_be_told() -> None:
+def test_a_budget_ends_it_but_not_before_there_is_a_spread() -> None:
     clock = Clock()
-    told: list[int] = []
+    steps: list[int] = []
     sessions = workers(clock, [], a=[500.0])
     # A round is two calls of half a second.
     assert len(time_sessions(sessions, IMAGE, 1, rounds=100, warmup=0, seconds=8, clock=clock)[0].samples_ms) == 8
     assert len(time_sessions(sessions, IMAGE, 1, rounds=100, warmup=0, seconds=0, clock=clock)[0].samples_ms) == MINIMUM_ROUNDS
-    time_sessions(sessions, IMAGE, 1, rounds=6, clock=clock, step=lambda *_: told.append(1))
-    assert len(told) == 6
+    time_sessions(sessions, IMAGE, 1, rounds=6, clock=clock, step=lambda *_: steps.append(1))
+    assert len(steps) == 6
 
 
 def test_a_clock_that_stands_still_gives_no_zero() -> None:
@@ -106,9 +106,9 @@ def test_a_clock_that_stands_still_gives_no_zero() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_real_sessions_are_timed(zoo: Zoo, threads: int) -> None:
     sessions = [open_session(zoo.path(kind), threads) for kind in ("float32.tflite", "int8.tflite", "int8.onnx")]
-    found = time_sessions(sessions, picture(), threads, rounds=5)
-    assert [len(samples.samples_ms) for samples in found] == [5, 5, 5]
-    assert all(sample > 0 for samples in found for sample in samples.samples_ms)
+    actual = time_sessions(sessions, picture(), threads, rounds=5)
+    assert [len(samples.samples_ms) for samples in actual] == [5, 5, 5]
+    assert all(sample > 0 for samples in actual for sample in samples.samples_ms)
 
 
 def noisy(spread: float, seed: int, count: int = 4000) -> list[float]:
@@ -120,13 +120,13 @@ def noisy(spread: float, seed: int, count: int = 4000) -> list[float]:
 def test_rounds_go_on_until_the_ratio_is_certain(spread: float, until: float) -> None:
     clock = Clock()
     sessions = workers(clock, [], a=noisy(spread, 1), b=noisy(spread, 2), c=noisy(spread, 3))
-    found = time_sessions(sessions, IMAGE, 1, rounds=10, warmup=0, until=until, reference=1, clock=clock)
-    rounds = len(found[0].samples_ms)
+    actual = time_sessions(sessions, IMAGE, 1, rounds=10, warmup=0, until=until, reference=1, clock=clock)
+    rounds = len(actual[0].samples_ms)
     assert rounds > 10
-    assert all(ratio(found[i].samples_ms, found[1].samples_ms).uncertainty <= until for i in (0, 2))
+    assert all(ratio(actual[i].samples_ms, actual[1].samples_ms).uncertainty <= until for i in (0, 2))
     # One look before, at least one of the two was not certain.
     before = [
-        ratio(found[i].samples_ms[: rounds - CHECKED], found[1].samples_ms[: rounds - CHECKED]).uncertainty for i in (0, 2)
+        ratio(actual[i].samples_ms[: rounds - CHECKED], actual[1].samples_ms[: rounds - CHECKED]).uncertainty for i in (0, 2)
     ]
     assert max(before) > until
 
@@ -134,9 +134,9 @@ def test_rounds_go_on_until_the_ratio_is_certain(spread: float, until: float) ->
 def test_rounds_end_with_the_time_though_nothing_is_certain() -> None:
     clock = Clock()
     sessions = workers(clock, [], a=noisy(0.5, 1), b=noisy(0.5, 2))
-    found = time_sessions(sessions, IMAGE, 1, rounds=10, warmup=0, until=1e-4, seconds=2.0, clock=clock)
+    actual = time_sessions(sessions, IMAGE, 1, rounds=10, warmup=0, until=1e-4, seconds=2.0, clock=clock)
     # Both sessions run twice a round, some 10 ms a run: about 50 rounds.
-    assert 30 < len(found[0].samples_ms) < 70
+    assert 30 < len(actual[0].samples_ms) < 70
 
 
 def test_what_is_certain_takes_no_more_rounds_than_asked_for() -> None:

@@ -79,7 +79,7 @@ def test_the_shortest_message_is_known_if_all_were_timed() -> None:
     assert shortest_time(()) is None
 
 
-def test_samples_whose_cores_shared_a_cache_are_told_apart() -> None:
+def test_samples_whose_cores_shared_a_cache_are_marked() -> None:
     one = Latency(2, (5.0, 6.0, 5.0, 5.0), (NEAR_NS, FAR_NS, NEAR_NS, FAR * NEAR_NS - 1))
     assert near(one, NEAR_NS) == (True, False, True, True)
     # Where all messages take long there is nothing to tell apart.

@@ -20,8 +20,8 @@ INT8 = Target("int8")
 PAIR = (conv_and_pool(), conv_and_pool(channels=8))
 
 
-class Stopwatch:
-    """Gives a new figure for every graph it is ever asked about, so that figures of two calls can be told apart."""
+class CountingMeasure:
+    """Gives a new figure for every graph it is ever asked about, so that figures of two calls differ."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -29,30 +29,30 @@ class Stopwatch:
 
     def __call__(self, graphs: Sequence[Graph]) -> tuple[float, ...]:
         self.calls += 1
-        figures = tuple(self._next + place for place in range(1, len(graphs) + 1))
+        figures = tuple(self._next + index for index in range(1, len(graphs) + 1))
         self._next += len(graphs)
         return figures
 
 
 @pytest.fixture
-def watch() -> Stopwatch:
-    return Stopwatch()
+def watch() -> CountingMeasure:
+    return CountingMeasure()
 
 
-def test_the_second_run_of_the_program_does_not_measure(watch: Stopwatch, tmp_path: Path) -> None:
+def test_the_second_run_of_the_program_does_not_measure(watch: CountingMeasure, tmp_path: Path) -> None:
     first = cache_measure(watch, INT8, tmp_path)(PAIR)
     assert cache_measure(watch, INT8, tmp_path)((conv_and_pool(seed=3), conv_and_pool(channels=8, names="x"))) == first
     assert watch.calls == 1
 
 
 @pytest.mark.parametrize("other", [Target("float32"), Target("int8", threads=2)])
-def test_another_target_is_measured(other: Target, watch: Stopwatch, tmp_path: Path) -> None:
+def test_another_target_is_measured(other: Target, watch: CountingMeasure, tmp_path: Path) -> None:
     first = cache_measure(watch, INT8, tmp_path)(PAIR)
     assert cache_measure(watch, other, tmp_path)(PAIR) != first
     assert cache_measure(watch, INT8, tmp_path)(PAIR) == first, "and the first is still known"
 
 
-def test_figures_of_two_calls_are_never_mixed(watch: Stopwatch, tmp_path: Path) -> None:
+def test_figures_of_two_calls_are_never_mixed(watch: CountingMeasure, tmp_path: Path) -> None:
     measure = cache_measure(watch, INT8, tmp_path)
     measure(PAIR)
     third = conv_and_pool(channels=9)
@@ -87,7 +87,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
     ],
     ids=["cut", "empty", "a list", "no entries", "calls", "a word", "too few", "negative", "version", "deep", "long number"],
 )
-def test_a_damaged_or_foreign_file_is_begun_again(damage: Callable[[str], str], watch: Stopwatch, tmp_path: Path) -> None:
+def test_a_damaged_or_foreign_file_is_begun_again(damage: Callable[[str], str], watch: CountingMeasure, tmp_path: Path) -> None:
     cache_measure(watch, INT8, tmp_path)(PAIR)
     file = tmp_path / FILE
     file.write_text(damage(file.read_text()))
@@ -96,7 +96,7 @@ def test_a_damaged_or_foreign_file_is_begun_again(damage: Callable[[str], str], 
     assert watch.calls == 2
 
 
-def test_bytes_that_are_no_text_are_begun_again(watch: Stopwatch, tmp_path: Path) -> None:
+def test_bytes_that_are_no_text_are_begun_again(watch: CountingMeasure, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"\xff\xfe\x00")
     assert cache_measure(watch, INT8, tmp_path)(PAIR) == cache_measure(watch, INT8, tmp_path)(PAIR)
 
@@ -106,7 +106,9 @@ def test_bytes_that_are_no_text_are_begun_again(watch: Stopwatch, tmp_path: Path
     [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("/dev/zero")],
     ids=["pipe", "loop", "device"],
 )
-def test_what_is_no_file_is_replaced_and_not_waited_for(make: Callable[[Path], None], watch: Stopwatch, tmp_path: Path) -> None:
+def test_what_is_no_file_is_replaced_and_not_waited_for(
+    make: Callable[[Path], None], watch: CountingMeasure, tmp_path: Path
+) -> None:
     make(tmp_path / FILE)
     assert cache_measure(watch, INT8, tmp_path)(PAIR) == cache_measure(watch, INT8, tmp_path)(PAIR)
     assert watch.calls == 1
@@ -114,7 +116,7 @@ def test_what_is_no_file_is_replaced_and_not_waited_for(make: Callable[[Path], N
 
 @pytest.mark.parametrize("what", ["PROBE_VERSION", "describe_processor"])
 def test_another_probe_or_processor_measures_anew(
-    what: str, watch: Stopwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, watch: CountingMeasure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_measure(watch, INT8, tmp_path)(PAIR)
     monkeypatch.setattr(cache, what, {"PROBE_VERSION": -1, "describe_processor": lambda: "another processor"}[what])
@@ -123,7 +125,7 @@ def test_another_probe_or_processor_measures_anew(
 
 
 def test_another_version_of_the_runtime_measures_anew(
-    watch: Stopwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watch: CountingMeasure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_measure(watch, INT8, tmp_path)(PAIR)
     monkeypatch.setattr(Target, "version", property(lambda _: "0.0"))
@@ -131,7 +133,7 @@ def test_another_version_of_the_runtime_measures_anew(
     assert watch.calls == 2
 
 
-def test_a_folder_that_cannot_be_made_costs_only_time(watch: Stopwatch, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_costs_only_time(watch: CountingMeasure, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     measure = cache_measure(watch, INT8, tmp_path / "file" / "folder")
     assert measure(PAIR) == (1.0, 2.0)
@@ -143,5 +145,5 @@ def test_the_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv(cache.FOLDER, raising=False)
     assert default_folder() == tmp_path / "xdg" / "u3p_edge"
-    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "own"))
-    assert default_folder() == tmp_path / "own"
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "mine"))
+    assert default_folder() == tmp_path / "mine"

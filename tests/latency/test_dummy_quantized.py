@@ -14,7 +14,7 @@ from u3p_edge.latency.dummy_quantized import PLAIN, make_dummy_quantized
 
 
 def shared() -> Graph:
-    """`twins` with the first kernel in the third convolution too, as strips have it."""
+    """`twins` with the first kernel in the third convolution too, as tiles have it."""
     x, first, second, third = twins().nodes
     return replace(twins(), nodes=(x, first, second, replace(third, weights=first.weights)))
 

@@ -65,8 +65,8 @@ def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
 def test_a_file_gives_what_its_graph_gives() -> None:
     made = make_dummy_quantized(every_end())
     file = schema.parse_tflite(write_tflite(made))
-    found, expected = per_operator(file).rows, per_op(made).rows
-    assert [(row.node, row.op, row.shape, row.macs) for row in found] == [
+    actual, expected = per_operator(file).rows, per_op(made).rows
+    assert [(row.node, row.op, row.shape, row.macs) for row in actual] == [
         (row.node, row.op, row.shape, row.macs) for row in expected
     ]
 

@@ -39,17 +39,17 @@ def test_a_binary_model_has_one_dice_column() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5])
-def test_faster_and_slower_are_both_said_plainly(factor: float) -> None:
-    said = "\n".join(list_findings(result(relative=factor)))
-    assert ("int8 is slower than float" in said) == (factor > 1)
-    assert ("int8 is faster than float" in said) == (factor < 1)
-    assert "in LiteRT here, at 1 thread" in said
+def test_faster_and_slower_are_both_stated(factor: float) -> None:
+    sentences = "\n".join(list_findings(result(relative=factor)))
+    assert ("int8 is slower than float" in sentences) == (factor > 1)
+    assert ("int8 is faster than float" in sentences) == (factor < 1)
+    assert "in LiteRT here, at 1 thread" in sentences
 
 
 def test_what_the_samples_cannot_tell_is_not_claimed() -> None:
     # A factor of 1 whose interval holds 1 in every seed tried: the samples scatter by 1 % around it.
-    said = "\n".join(list_findings(result(relative=1.0, seed=3)))
-    assert "neither clearly faster nor slower" in said
+    sentences = "\n".join(list_findings(result(relative=1.0, seed=3)))
+    assert "neither clearly faster nor slower" in sentences
 
 
 def test_int8_is_held_against_float_of_its_own_runtime() -> None:
@@ -58,10 +58,10 @@ def test_int8_is_held_against_float_of_its_own_runtime() -> None:
         artifact("model.float32.onnx", relative=0.4, dice=0.9, peak=90, size=4, seed=5),
         artifact("model.int8.onnx", relative=0.8, dice=0.9, peak=90, size=4, seed=6),
     ]
-    said = list_findings(dataclasses.replace(value, artifacts=(*value.artifacts, *onnx)))
+    sentences = list_findings(dataclasses.replace(value, artifacts=(*value.artifacts, *onnx)))
     # Faster than the TFLite float file, and yet twice as slow as ONNX Runtime's own.
-    assert any("**int8 is slower than float**" in line and "ONNX Runtime" in line for line in said)
-    assert any("int8 is faster than float" in line and "LiteRT" in line for line in said)
+    assert any("**int8 is slower than float**" in line and "ONNX Runtime" in line for line in sentences)
+    assert any("int8 is faster than float" in line and "LiteRT" in line for line in sentences)
 
 
 def test_distances_between_outlines_are_in_the_report_with_their_unit() -> None:
@@ -87,12 +87,12 @@ def exported() -> RunResult:
 
 
 def test_a_pruned_file_is_compared_with_the_model_that_it_comes_from_and_with_its_own_network() -> None:
-    said = [line for line in list_findings(exported()) if "faster than float" in line and "1 thread" in line]
+    sentences = [line for line in list_findings(exported()) if "faster than float" in line and "1 thread" in line]
     # The samples scatter by 1 %, their medians by less.
-    assert "int8 is faster than float: 25." in said[0] or "int8 is faster than float: 24.9" in said[0]
-    assert "against reference.float32.tflite, the original float model" in said[0]
-    assert "int8 is faster than float: 2.5" in said[1] or "int8 is faster than float: 2.49" in said[1]
-    assert "against model.float32.tflite, the same network in float32" in said[1]
+    assert "int8 is faster than float: 25." in sentences[0] or "int8 is faster than float: 24.9" in sentences[0]
+    assert "against reference.float32.tflite, the original float model" in sentences[0]
+    assert "int8 is faster than float: 2.5" in sentences[1] or "int8 is faster than float: 2.49" in sentences[1]
+    assert "against model.float32.tflite, the same network in float32" in sentences[1]
 
 
 def rounds(count: int, noise: float) -> RunResult:
@@ -108,23 +108,23 @@ def rounds(count: int, noise: float) -> RunResult:
 
 
 def test_few_rounds_give_no_ratio_in_a_sentence() -> None:
-    said = "\n".join(list_findings(rounds(9, 0.01)))
-    assert "9 rounds are too few to compare int8 with float" in said
-    assert "times as fast" not in said
+    sentences = "\n".join(list_findings(rounds(9, 0.01)))
+    assert "9 rounds are too few to compare int8 with float" in sentences
+    assert "times as fast" not in sentences
     assert "times as fast" in "\n".join(list_findings(rounds(10, 0.01)))
 
 
-def test_a_wide_interval_is_said_before_the_ratio() -> None:
-    said = next(line for line in list_findings(rounds(10, 0.6)) if "faster" in line)
-    assert said.startswith("**Uncertain, the timings vary: ")
-    assert said.index("95 % interval") < said.index("times as fast")
+def test_a_wide_interval_comes_before_the_ratio() -> None:
+    sentences = next(line for line in list_findings(rounds(10, 0.6)) if "faster" in line)
+    assert sentences.startswith("**Uncertain, the timings vary: ")
+    assert sentences.index("95 % interval") < sentences.index("times as fast")
     assert "Uncertain" not in "\n".join(list_findings(rounds(10, 0.01)))
 
 
 @pytest.mark.parametrize(
     ("dice", "words"), [(0.891, "loses 1.00 points"), (0.911, "gains 1.00 points"), (0.901, "has the mean Dice of")]
 )
-def test_dice_against_float_is_said(dice: float, words: str) -> None:
+def test_dice_against_float_is_stated(dice: float, words: str) -> None:
     assert any(words in line for line in list_findings(result(dice=dice)))
 
 

@@ -70,7 +70,7 @@ def by_class(svg: ElementTree.Element, kind: str) -> list[ElementTree.Element]:
 
 def marks(svg: ElementTree.Element) -> dict[str, tuple[float, float, bool]]:
     """Centre of each mark, and whether it is filled."""
-    found = {}
+    actual = {}
     for group in by_class(svg, "point"):
         mark = by_class(group, "mark")[0]
         if mark.tag == f"{SVG}circle":
@@ -80,8 +80,8 @@ def marks(svg: ElementTree.Element) -> dict[str, tuple[float, float, bool]]:
         else:
             corners = [tuple(map(float, corner.split(","))) for corner in mark.attrib["points"].split()]
             x, y = (sum(axis) / len(corners) for axis in zip(*corners, strict=True))
-        found[group.attrib["data-name"]] = (x, y, "hollow" not in mark.attrib["class"])
-    return found
+        actual[group.attrib["data-name"]] = (x, y, "hollow" not in mark.attrib["class"])
+    return actual
 
 
 def legend(svg: ElementTree.Element) -> dict[str, str]:
@@ -174,13 +174,13 @@ NETWORKS = st.lists(st.tuples(st.floats(0.01, 1e4), st.floats(0, 1)), min_size=1
 @given(NETWORKS)
 def test_positions_follow_the_values_and_stay_inside(networks: list[tuple[float, float]]) -> None:
     extra = [point(f"n{i}", ms, dice) for i, (ms, dice) in enumerate(networks)]
-    found = marks(parsed(draw_pareto(run(("model.float32.tflite", 1, 0.9)), extra)))
+    actual = marks(parsed(draw_pareto(run(("model.float32.tflite", 1, 0.9)), extra)))
     for a, b in combinations(extra, 2):
         if a.latency.median <= b.latency.median:
-            assert found[a.name][0] <= found[b.name][0]
+            assert actual[a.name][0] <= actual[b.name][0]
         if a.dice <= b.dice:
-            assert found[a.name][1] >= found[b.name][1]
-    for x, y, _ in found.values():
+            assert actual[a.name][1] >= actual[b.name][1]
+    for x, y, _ in actual.values():
         assert LEFT < x < RIGHT
         assert TOP < y < BOTTOM
 
@@ -206,10 +206,10 @@ def test_every_number_is_beside_its_mark_or_in_the_text_of_one_nearby(networks: 
 @given(st.floats(1e-3, 1e5), st.floats(1.5, 1e6))
 @example(0.3333333333333333, 1.9)  # a third of the span is one float64 step below 0.1
 def test_ticks_are_inside_enough_and_not_too_many(low: float, ratio: float) -> None:
-    for found in (choose_log_ticks(low, low * ratio), choose_ticks(low, low * ratio)):
-        assert 2 <= len(found) <= 12
-        assert found == sorted(set(found))
-        assert all(low * (1 - 1e-6) <= tick <= low * ratio * (1 + 1e-6) for tick in found)
+    for actual in (choose_log_ticks(low, low * ratio), choose_ticks(low, low * ratio)):
+        assert 2 <= len(actual) <= 12
+        assert actual == sorted(set(actual))
+        assert all(low * (1 - 1e-6) <= tick <= low * ratio * (1 + 1e-6) for tick in actual)
 
 
 def test_ticks_are_round() -> None:
@@ -220,8 +220,8 @@ def test_ticks_are_round() -> None:
 
 def test_axes_say_what_they_are_and_in_which_units() -> None:
     svg = parsed(draw_pareto(USUAL))
-    said = [text.text for text in by_class(svg, "axis")]
-    assert said == ["latency at 1 thread, median, ms (log scale)", "mean Dice, points"]
+    message = [text.text for text in by_class(svg, "axis")]
+    assert message == ["latency at 1 thread, median, ms (log scale)", "mean Dice, points"]
     assert "latency at 2 threads, median, ms (log scale)" in [
         t.text for t in by_class(parsed(draw_pareto(USUAL, threads=2)), "axis")
     ]

@@ -26,9 +26,9 @@ def sample(seed: int, changed: int = 0) -> PictureRow:
 
 def test_an_image_of_any_range_fills_the_range_of_a_screen() -> None:
     wide = np.linspace(-1000, 3000, 256).reshape(16, 16, 1)
-    found = to_rgb(wide)
-    assert (found.min(), found.max(), found.shape, found.dtype) == (0, 255, (16, 16, 3), np.uint8)
-    assert (np.diff(found[:, :, 0].reshape(-1).astype(int)) >= 0).all()
+    actual = to_rgb(wide)
+    assert (actual.min(), actual.max(), actual.shape, actual.dtype) == (0, 255, (16, 16, 3), np.uint8)
+    assert (np.diff(actual[:, :, 0].reshape(-1).astype(int)) >= 0).all()
     assert to_rgb(np.full((4, 4, 1), 7.0)).max() == 0, "a constant image is no reason to divide by zero"
 
 
@@ -39,9 +39,9 @@ def test_colours_are_the_metadatas() -> None:
 
 def test_an_overlay_leaves_the_background_as_it_is() -> None:
     image, labels = picture(1), truth(1)
-    found = overlay(image, labels, METADATA.colours)
-    np.testing.assert_array_equal(found[labels == 0], to_rgb(image)[labels == 0])
-    assert (found[labels > 0] != to_rgb(image)[labels > 0]).any(axis=1).all()
+    actual = overlay(image, labels, METADATA.colours)
+    np.testing.assert_array_equal(actual[labels == 0], to_rgb(image)[labels == 0])
+    assert (actual[labels > 0] != to_rgb(image)[labels > 0]).any(axis=1).all()
 
 
 def test_differences_are_marked_and_nothing_else() -> None:
@@ -80,6 +80,6 @@ def test_it_is_written_as_png(tmp_path: Path, channels: int) -> None:
     one = sample(3)
     rgb = PictureRow(one.stem, np.repeat(one.image, channels, axis=2), one.truth, one.first, one.second)
     write_samples(tmp_path / "samples.png", [rgb], METADATA)
-    with Image.open(tmp_path / "samples.png") as found:
-        assert found.format == "PNG"
+    with Image.open(tmp_path / "samples.png") as actual:
+        assert actual.format == "PNG"
     assert [p.name for p in tmp_path.iterdir()] == ["samples.png"]

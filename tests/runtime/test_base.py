@@ -22,11 +22,11 @@ def test_integers_survive_the_round_trip(scale: float, zero: int, integers: np.n
 
 
 @settings(deadline=None)  # the machine is shared
-@given(scale=SCALES, zero=ZEROS, place=st.floats(0, 1))
-def test_a_value_in_range_loses_half_a_step_at_most(scale: float, zero: int, place: float) -> None:
+@given(scale=SCALES, zero=ZEROS, index=st.floats(0, 1))
+def test_a_value_in_range_loses_half_a_step_at_most(scale: float, zero: int, index: float) -> None:
     q = PortQuantization(scale, zero)
     low, high = scale * (-128 - zero), scale * (127 - zero)
-    value = np.array([low + place * (high - low)], np.float32)
+    value = np.array([low + index * (high - low)], np.float32)
     # half a step, and float32 rounding of numbers of up to 255 steps
     assert abs(float(dequantize_array(quantize_array(value, q), q)[0] - value[0])) <= scale * (0.5 + 255 * 2**-21)
 

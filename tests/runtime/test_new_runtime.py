@@ -95,7 +95,7 @@ def test_a_runtime_is_one_new_file_and_one_line(tmp_path: Path) -> None:
     }
 
 
-def test_a_runtime_that_no_line_names_is_told() -> None:
+def test_every_runtime_has_a_line_of_the_table() -> None:
     folder = Path(u3p_edge.__file__).parent / "runtime"
     opening = {f"u3p_edge.runtime.{path.stem}" for path in folder.glob("*.py") if "\ndef open_file(" in path.read_text("utf-8")}
     missing = sorted(opening - {runtime.module for runtime in RUNTIMES.values()})

@@ -21,24 +21,24 @@ KINDS = ("float32.onnx", "int8.onnx", "float-io.onnx")
 
 def test_a_float_file_gives_what_onnx_runtime_gives(zoo: Zoo) -> None:
     path, image = zoo.path("float32.onnx"), picture(11)
-    found = open_openvino(path).run(image)
-    assert (found.dtype, found.shape) == (np.float32, (48, 64, 3))
+    actual = open_openvino(path).run(image)
+    assert (actual.dtype, actual.shape) == (np.float32, (48, 64, 3))
     # As between a runtime and Keras (test_sessions): sums of 73 terms in another order, over three convolutions of values
     # below 32, are 3 * 32 * 73 * 2^-24 = 4e-4 of a logit and a quarter of it of a probability.
-    np.testing.assert_allclose(found, open_session(path).run(image), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(actual, open_session(path).run(image), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["int8.onnx", "float-io.onnx"])
 def test_an_int8_file_gives_what_onnx_runtime_gives(zoo: Zoo, kind: str) -> None:
     image = picture(11)
-    found, expected = (opened(zoo.path(kind)).run(image) for opened in (open_openvino, open_session))
+    actual, expected = (opened(zoo.path(kind)).run(image) for opened in (open_openvino, open_session))
     graph = parse_tflite(zoo.path("int8.tflite").read_bytes())
     step = max(float(graph.tensors[op.outputs[0]].scale[0]) for op in graph.operators if op.code == "CONV_2D")
     # OpenVINO may keep floats between integer kernels where ONNX Runtime rounds: a map in between is off by a step or two,
     # which a probability takes a quarter of, and its own rounding adds one step. Few places are on such a slope.
-    assert np.abs(found - expected).max() <= 3 * step / 4 + 1 / 256
-    assert np.abs(found - expected).mean() < 1 / 256
-    assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.99
+    assert np.abs(actual - expected).max() <= 3 * step / 4 + 1 / 256
+    assert np.abs(actual - expected).mean() < 1 / 256
+    assert (actual.argmax(-1) == expected.argmax(-1)).mean() > 0.99
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,12 +91,12 @@ def test_what_is_not_ours_or_lost_its_scales_is_refused(zoo: Zoo, tmp_path: Path
 
     path = tmp_path / "odd.onnx"
     proto = onnx.load(str(zoo.path("int8.onnx")))
-    own = [entry for entry in proto.metadata_props if entry.key != "u3p_edge.quantization"]
-    for kept, said in ((own, "`image` of .* is int8 without a scale from u3p_edge"), ([], "no u3p_edge metadata")):
+    mine = [entry for entry in proto.metadata_props if entry.key != "u3p_edge.quantization"]
+    for kept, text in ((mine, "`image` of .* is int8 without a scale from u3p_edge"), ([], "no u3p_edge metadata")):
         del proto.metadata_props[:]
         proto.metadata_props.extend(kept)
         onnx.save(proto, str(path))
-        with pytest.raises(ModelError, match=said):
+        with pytest.raises(ModelError, match=text):
             open_openvino(path)
 
 

@@ -18,12 +18,12 @@ def test_a_file_and_its_pixels_have_one_mask(zoo: Zoo, tmp_path: Path) -> None:
     session = open_session(zoo.path("int8.tflite"))
     pixels = (255 * picture(4)[:, :, 0]).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    found = predict_image(session, tmp_path / "a.png")
-    assert found.dtype == np.uint8
-    assert (found == truth(4)).mean() > 0.97
+    actual = predict_image(session, tmp_path / "a.png")
+    assert actual.dtype == np.uint8
+    assert (actual == truth(4)).mean() > 0.97
     for image in (str(tmp_path / "a.png"), pixels, pixels[:, :, None], np.stack([pixels] * 3, axis=2), pixels / 255):
         # Grey of equal channels is the grey itself, and a float image in 0..1 has the range of an 8-bit one.
-        np.testing.assert_array_equal(predict_image(session, image), found)
+        np.testing.assert_array_equal(predict_image(session, image), actual)
 
 
 def test_tiles_find_what_lies_outside_the_middle(threshold: Path) -> None:

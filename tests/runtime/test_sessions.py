@@ -26,36 +26,36 @@ def session(zoo: Zoo, kind: str) -> Session:
 def test_a_float_session_gives_the_float_models_map(zoo: Zoo, kind: str) -> None:
     image = picture(11)
     expected = zoo.model(image[None]).numpy()[0]
-    found = session(zoo, kind).run(image)
-    assert found.dtype == np.float32
-    assert found.shape == (48, 64, 3)
+    actual = session(zoo, kind).run(image)
+    assert actual.dtype == np.float32
+    assert actual.shape == (48, 64, 3)
     # Runtimes add the same products in another order. The longest sum has 73 terms, so a value may be off by 73 * 2^-24
     # of its size; over three convolutions of values below 32 that is 3 * 32 * 73 * 2^-24 = 4e-4 of a logit, and a
     # probability changes by at most a quarter of its logit's change.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["int8.tflite", "int8.onnx", "float-io.tflite", "float-io.onnx"])
 def test_an_int8_session_stays_within_its_steps_of_the_float_model(zoo: Zoo, kind: str) -> None:
     image = picture(11)
     expected = zoo.model(image[None]).numpy()[0]
-    found = session(zoo, kind).run(image)
-    assert found.dtype == np.float32
-    assert found.shape == (48, 64, 3)
+    actual = session(zoo, kind).run(image)
+    assert actual.dtype == np.float32
+    assert actual.shape == (48, 64, 3)
     # Where the softmax is saturated (nearly everywhere on a trained map) its slope is nil and only the rounding of the
     # output to 1/256 is left, half a step at most; the few pixels on an outline may be off by more. Their mean stays
     # below one step. A wrong scale, zero point or layout is off by tens of steps.
-    assert np.abs(found - expected).mean() < 1 / 256
+    assert np.abs(actual - expected).mean() < 1 / 256
     # For the same reason only pixels on an outline may change their label: the outlines here are about 150 of the 3072
     # pixels, and a fifth of those is 1 %.
-    assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.99
+    assert (actual.argmax(-1) == expected.argmax(-1)).mean() > 0.99
 
 
 def test_float16_weights_change_little(zoo: Zoo) -> None:
     # A weight loses 2^-11 of its size at most. Logits are below 32 in size, three layers deep: 3 * 32 * 2^-11 = 0.05, of
     # which a probability takes a quarter.
-    found = session(zoo, "float16.tflite").run(picture(11))
-    np.testing.assert_allclose(found, zoo.model(picture(11)[None]).numpy()[0], rtol=0, atol=0.05 / 4)
+    actual = session(zoo, "float16.tflite").run(picture(11))
+    np.testing.assert_allclose(actual, zoo.model(picture(11)[None]).numpy()[0], rtol=0, atol=0.05 / 4)
 
 
 def test_the_network_of_this_suite_segments(zoo: Zoo) -> None:

@@ -28,7 +28,7 @@ def lone_relu() -> Graph:
 
 def slow(data: bytes) -> list[str]:
     operators = schema.parse_tflite(data).operators
-    return [operators[place].code for place in left_to_slow_kernels(data)]
+    return [operators[index].code for index in left_to_slow_kernels(data)]
 
 
 def test_a_lone_relu_is_left_behind_in_int8_alone() -> None:

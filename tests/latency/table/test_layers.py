@@ -55,19 +55,19 @@ def test_every_layer_alone_is_one_that_the_runtime_gets(number: str) -> None:
     for layer in list_layers(graph):
         outputs = 24 if layer.outputs else 0
         made = isolate_layer(graph, layer, 2048 if layer.key == MOVES else 20, outputs)
-        (found,) = list_layers(made)
+        (actual,) = list_layers(made)
         assert to_file(made, number)
         if layer.key == MOVES:
-            assert found == TimedLayer("y", "concat 2x32", 32), "2048 elements"
+            assert actual == TimedLayer("y", "concat 2x32", 32), "2048 elements"
         else:
-            assert replace(found, node=layer.node) == replace(layer, inputs=20, outputs=outputs)
+            assert replace(actual, node=layer.node) == replace(layer, inputs=20, outputs=outputs)
 
 
 def test_a_layer_with_its_own_channels_is_the_layer() -> None:
     graph = two_scales()
     for layer in list_layers(graph):
-        (found,) = list_layers(isolate_layer(graph, layer, layer.inputs, layer.outputs))
-        assert replace(found, node=layer.node) == layer
+        (actual,) = list_layers(isolate_layer(graph, layer, layer.inputs, layer.outputs))
+        assert replace(actual, node=layer.node) == layer
 
 
 def test_a_choice_of_channels_is_a_move() -> None:

@@ -42,10 +42,10 @@ def test_a_wide_corner_that_no_layer_has_is_not_timed() -> None:
         Node("out", "conv", ("image",), {}, kernel(1, 1, 1, 64)),
         Node("back", "conv", ("out",), {}, kernel(1, 1, 64, 16)),
     )
-    found = counts("conv 8x8 kernel=1x1", Graph(nodes, ("image",), ("back",)))
-    assert (1, 64) in found
-    assert (64, 16) in found
-    assert all(i <= 1 or o <= 16 for i, o in found)
+    actual = counts("conv 8x8 kernel=1x1", Graph(nodes, ("image",), ("back",)))
+    assert (1, 64) in actual
+    assert (64, 16) in actual
+    assert all(i <= 1 or o <= 16 for i, o in actual)
 
 
 @pytest.mark.parametrize("graph", [two_scales(), two_scales(24), two_scales(40, image=3)])
@@ -74,25 +74,25 @@ def test_the_correction_is_found_exactly() -> None:
     alone = [sum(Predictor(table).predict(s.graph).nodes.values()) for s in networks]
     for factor, each in ((1.25, 0.002), (1.1, -0.0005)):
         measured = [(s, factor * ms + each * len(list_layers(s.graph))) for s, ms in zip(networks, alone, strict=True)]
-        found = fit_correction(table, measured)
-        assert (found.factor, found.each_ms) == pytest.approx((factor, each))
+        actual = fit_correction(table, measured)
+        assert (actual.factor, actual.each_ms) == pytest.approx((factor, each))
 
 
 def test_networks_that_take_the_same_give_a_factor_alone() -> None:
     table, sample = made_up(Correction(9.0, 9.0)), CorrectionSample("itself", two_scales())
     alone = Predictor(made_up()).predict(sample.graph).total_ms
-    found = fit_correction(table, [(sample, 2 * alone)] * 3)
-    assert (found.factor, found.each_ms) == pytest.approx((2.0, 0.0))
-    assert check_correction(made_up(found), sample, 2 * alone).error == pytest.approx(0.0)
+    actual = fit_correction(table, [(sample, 2 * alone)] * 3)
+    assert (actual.factor, actual.each_ms) == pytest.approx((2.0, 0.0))
+    assert check_correction(made_up(actual), sample, 2 * alone).error == pytest.approx(0.0)
 
 
 def test_a_layer_never_takes_less_than_nothing() -> None:
     table, networks = made_up(), measure_samples(two_scales())
-    steep = [(s, 1.0 if place == 0 else 0.01) for place, s in enumerate(networks)]
-    found = fit_correction(table, steep)
+    steep = [(s, 1.0 if index == 0 else 0.01) for index, s in enumerate(networks)]
+    actual = fit_correction(table, steep)
     least = min(Predictor(made_up()).alone_ms(layer) for s in networks for layer in list_layers(s.graph))
-    assert found.factor > 0
-    assert found.each_ms >= -found.factor * least - 1e-12
+    assert actual.factor > 0
+    assert actual.each_ms >= -actual.factor * least - 1e-12
 
 
 def test_held_out_networks_are_uneven_and_the_same_every_time() -> None:
@@ -180,8 +180,8 @@ def test_what_was_disturbed_is_timed_again(tmp_path: Path, monkeypatch: pytest.M
     # The reference kernel runs before and after each graph. The machine is slow when the second graph begins, and quiet again
     # after two more runs of the kernel.
     watch = Office((False, False, True, True, False, False, True, False, False), tmp_path)
-    found = watch.times(GRAPHS, idle)
-    assert [(timing.ms, timing.disturbed) for timing in found] == [(1.0, False)] * 3
+    actual = watch.times(GRAPHS, idle)
+    assert [(timing.ms, timing.disturbed) for timing in actual] == [(1.0, False)] * 3
     assert watch.timed == 4
 
 

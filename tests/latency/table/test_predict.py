@@ -32,14 +32,14 @@ def predict_latency(graph: Graph, table: LatencyTable) -> Prediction:
 
 
 def test_a_network_takes_what_its_layers_take() -> None:
-    found = predict_latency(two_scales(), made_up())
-    assert found.nodes == pytest.approx({node: us / 1000 for node, us in ALONE.items()})
-    assert found.total_ms == pytest.approx(sum(ALONE.values()) / 1000)
+    actual = predict_latency(two_scales(), made_up())
+    assert actual.nodes == pytest.approx({node: us / 1000 for node, us in ALONE.items()})
+    assert actual.total_ms == pytest.approx(sum(ALONE.values()) / 1000)
 
 
 def test_the_correction_is_for_every_layer() -> None:
-    found = predict_latency(two_scales(), made_up(Correction(2.0, 0.003)))
-    assert found.total_ms == pytest.approx((2 * sum(ALONE.values()) + 7 * 3) / 1000)
+    actual = predict_latency(two_scales(), made_up(Correction(2.0, 0.003)))
+    assert actual.total_ms == pytest.approx((2 * sum(ALONE.values()) + 7 * 3) / 1000)
     assert predict_latency(two_scales(), made_up(Correction(2.0, -0.004))).nodes["mask"] == 0.0, (
         "nothing takes less than nothing"
     )
@@ -63,15 +63,15 @@ def test_between_the_measured_counts(inputs: int, outputs: int, ms: float) -> No
 
 def test_inputs_step_too_where_the_kernels_do() -> None:
     predictor = Predictor(made_up(steps=Steps(8, 16)))
-    found = [predictor.alone_ms(layer(COARSE, inputs, 16)) * 1000 for inputs in (8, 9, 15, 16)]
-    assert found == pytest.approx([8 * 26, 16 * 26, 16 * 26, 16 * 26])
+    actual = [predictor.alone_ms(layer(COARSE, inputs, 16)) * 1000 for inputs in (8, 9, 15, 16)]
+    assert actual == pytest.approx([8 * 26, 16 * 26, 16 * 26, 16 * 26])
 
 
 @pytest.mark.parametrize(
-    ("by", "found"), [(16, [1, 4, 8, 8, 16, 16, 32]), (8, [1, 4, 8, 8, 16, 16, 24]), (1, [1, 4, 5, 8, 9, 16, 17])]
+    ("by", "actual"), [(16, [1, 4, 8, 8, 16, 16, 32]), (8, [1, 4, 8, 8, 16, 16, 24]), (1, [1, 4, 5, 8, 9, 16, 17])]
 )
-def test_rounding_up(by: int, found: list[int]) -> None:
-    assert [round_up(count, by) for count in (1, 4, 5, 8, 9, 16, 17)] == found
+def test_rounding_up(by: int, actual: list[int]) -> None:
+    assert [round_up(count, by) for count in (1, 4, 5, 8, 9, 16, 17)] == actual
 
 
 def test_a_wider_layer_never_takes_less() -> None:
@@ -103,8 +103,8 @@ def test_what_was_not_measured_is_named() -> None:
 def test_missing_lists_all_of_them() -> None:
     predictor = Predictor(made_up())
     assert predictor.missing(two_scales()) == ()
-    assert [found.node for found in predictor.missing(two_scales(image=3))] == []
-    assert [found.node for found in predictor.missing(two_scales(17))] == ["fine", "down", "coarse", "up", "both", "logits"]
+    assert [actual.node for actual in predictor.missing(two_scales(image=3))] == []
+    assert [actual.node for actual in predictor.missing(two_scales(17))] == ["fine", "down", "coarse", "up", "both", "logits"]
 
 
 def test_a_layer_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_layer_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert predictor == Predictor(made_up()), "what it remembers is no part of it"
 
 
-def test_moves_are_told_by_what_they_move() -> None:
+def test_moves_are_predicted_by_what_they_move() -> None:
     nodes = (
         Node("image", "input", (), {"shape": (None, 32, 32, 6)}),
         Node("flat", "reshape", ("image",), {"target_shape": (64, 16, 6)}),
@@ -123,5 +123,5 @@ def test_moves_are_told_by_what_they_move() -> None:
     )
     moves = times(MOVES, (MOVED, 8 * MOVED), (0,), each=1e-6)
     table = replace(made_up(), layers=(moves, times("conv 64x16 kernel=1x1", (6,), (1,))))
-    found = predict_latency(Graph(nodes, ("image",), ("mask",)), table)
-    assert found.nodes["flat"] == pytest.approx(32 * 32 * 6 * 1e-6)
+    actual = predict_latency(Graph(nodes, ("image",), ("mask",)), table)
+    assert actual.nodes["flat"] == pytest.approx(32 * 32 * 6 * 1e-6)

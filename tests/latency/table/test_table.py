@@ -41,7 +41,7 @@ def put(*path: object, value: object) -> Callable[[Any], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (put("schema", value=2), "no latency table of version 1"),
         (put("table", value=[]), "no object `table`"),
@@ -64,7 +64,7 @@ def put(*path: object, value: object) -> Callable[[Any], None]:
         (put("table", "checks", 0, "measured_ms", value=0.0), "two times above 0"),
     ],
 )
-def test_a_strangers_table_is_looked_at(change: Callable[[Any], None], said: str, tmp_path: Path) -> None:
+def test_a_strangers_table_is_looked_at(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
     path = tmp_path / "phone.json"
     write_latency_table(path, replace(made_up(), checks=(TableCheck("half", 1.0, 1.0),)))
     value = json.loads(path.read_text())
@@ -73,7 +73,7 @@ def test_a_strangers_table_is_looked_at(change: Callable[[Any], None], said: str
     with pytest.raises(ArtifactError) as refused:
         read_latency_table(path)
     assert "phone.json" in str(refused.value)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "u3p-edge device profile" in refused.value.mend
 
 
