@@ -28,7 +28,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
-from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
@@ -54,7 +54,7 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
 
 def rewrite_and_tile(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
     """Return the graph rewritten, and that in tiles of rows."""
-    choices = choices_for(graph, Target("int8"), progress("Select candidates", len(engine.find_sites(graph))))
+    choices = select_rewrites(graph, Target("int8"), progress)
     new = fuse_interpolated_sums(engine.apply_selections(graph, choices))
     return new, choose.choose_tiling(new, bytes_per_element=1, weigh=memory_of("int8")).graph
 

@@ -23,9 +23,9 @@ from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
-from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
-from u3p_edge.rewrite.engine import Selection, apply_selections, find_sites
+from u3p_edge.rewrite.engine import Selection, apply_selections
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
 from u3p_edge.rewrite.tiling import choose
 
@@ -56,7 +56,7 @@ def network(width: int, size: int) -> tuple[Graph, Metadata]:
 
 def variants(graph: Graph, number: str, progress: Progress) -> dict[str, Variant]:
     """Return the network unchanged, and rewritten for a number type: by timing, and in tiles by the memory plan."""
-    choices = choices_for(graph, Target(number), progress(f"Select candidates, {number}", len(find_sites(graph))))
+    choices = select_rewrites(graph, Target(number), progress)
     new = apply_selections(graph, choices)
     plan = choose.choose_tiling(fuse_interpolated_sums(new), bytes_per_element=bytes_of(number), weigh=memory_of(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}

@@ -103,14 +103,14 @@ def test_a_dry_run_refuses_the_data_that_the_run_refuses(
 
 
 def test_flips_have_switches_of_their_own() -> None:
-    from u3p_edge.cli.train import choose
     from u3p_edge.errors import ConfigError
+    from u3p_edge.pipeline.train import build_train_recipe
 
-    augmentation = choose(None, {}, None, {"flip_horizontal": False, "flip_vertical": None}).augmentation
+    augmentation = build_train_recipe(flip_horizontal=False).augmentation
     assert augmentation is not None
     assert (augmentation.flip_horizontal, augmentation.flip_vertical) == (False, True)
     with pytest.raises(ConfigError, match="--flip-vertical says how images vary, and they do not vary"):
-        choose(None, {}, False, {"flip_horizontal": None, "flip_vertical": True})
+        build_train_recipe(augment=False, flip_vertical=True)
 
 
 @pytest.mark.parametrize(("command", "hidden"), [("train", "None"), ("export", "-1"), ("predict", "-1")])

@@ -13,10 +13,11 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from u3p_edge.cli.train import choose, train
+from u3p_edge.cli.train import train
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.models.store import load_model
+from u3p_edge.pipeline.train import build_train_recipe
 from u3p_edge.training.checkpoint import RESUME, load_checkpoint
 from u3p_edge.training.recipe import TrainRecipe
 
@@ -127,9 +128,9 @@ def test_foreground_that_a_crop_leaves_out_is_said_or_refused(tmp_path: Path) ->
 def test_options_go_before_the_recipe_file(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text('base_width = 4\nbatch_size = 3\naugmentation = "none"\n')
-    assert choose(path, {"batch_size": 5}, None) == TrainRecipe(base_width=4, batch_size=5, augmentation=None)
-    assert choose(path, {}, True).augmentation == Augmentation()
-    assert choose(None, {}, False) == TrainRecipe(augmentation=None)
+    assert build_train_recipe(path, batch_size=5) == TrainRecipe(base_width=4, batch_size=5, augmentation=None)
+    assert build_train_recipe(path, augment=True).augmentation == Augmentation()
+    assert build_train_recipe(augment=False) == TrainRecipe(augmentation=None)
 
 
 @pytest.mark.parametrize(

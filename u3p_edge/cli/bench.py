@@ -15,8 +15,6 @@ from u3p_edge.data.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
     from u3p_edge.benchmark.result import RunResult
-    from u3p_edge.benchmark.suite import EvaluationData
-    from u3p_edge.data.options import DataOptions
 
 
 def bench(
@@ -75,10 +73,12 @@ def bench(
     """
     from u3p_edge.artifact import write_text
     from u3p_edge.benchmark.result_file import save_result, to_json
-    from u3p_edge.benchmark.suite import Settings, choose_threads, measure
+    from u3p_edge.benchmark.suite import Settings, choose_threads
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.labels import LabelRule, parse_mapping
     from u3p_edge.data.options import DataOptions
+    from u3p_edge.pipeline.bench import bench as run_bench
+    from u3p_edge.pipeline.bench import uncertain_ratios
     from u3p_edge.report.github import append_summary
     from u3p_edge.report.markdown import render
     from u3p_edge.run_folder import check_output_file
@@ -100,11 +100,13 @@ def bench(
         check_output_file(path)
     # Predictions of each file, each number of threads, whole frames, memory.
     with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as progress:
-        measured = measure(
+        measured = run_bench(
             models,
-            reference=reference,
-            data=None if data is None else _load(data, split, models[0], max_memory_mb, options),
+            data=data,
+            split=split,
+            options=options,
             settings=settings,
+            reference=reference,
             command=command_line(sys.argv),
             progress=progress,
         )
@@ -115,7 +117,8 @@ def bench(
         write_text(report, text)
     append_summary(text)
     if share is not None:
-        say_uncertain(measured.result, share, seconds)
+        for sentence in uncertain_ratios(measured.result, share):
+            say(f"{sentence} Give more --seconds than {seconds:g}, or a calmer machine.", stderr=True)
     if json:
         print(to_json(measured.result))
     else:
@@ -137,26 +140,6 @@ def show(result: RunResult) -> None:
     print_list([f"× is the time of {result.reference}.", *list_findings(result)])
 
 
-def say_uncertain(result: RunResult, until: float, seconds: float) -> None:
-    """Name on standard error every ratio that is less certain than asked for."""
-    from u3p_edge.benchmark.statistics import ratio
-
-    for threads in result.threads:
-        reference = result.reference_latency(threads)
-        for artifact in result.artifacts:
-            entry = artifact.latency(threads)
-            if entry is None or reference is None or artifact.name == result.reference:
-                continue
-            found = ratio(entry.samples_ms, reference.samples_ms)
-            if found.uncertainty > until:
-                say(
-                    f"{artifact.name} at {threads} thread{'s' if threads > 1 else ''}: after {seconds:g} s and "
-                    f"{len(entry.samples_ms)} rounds its ratio is certain to {found.uncertainty:.1%} only. "
-                    "Give more --seconds, or a calmer machine.",
-                    stderr=True,
-                )
-
-
 def command_line(argv: list[str]) -> str:
     """What was typed, without the home folder, whose name is often its owner's."""
     import shlex
@@ -167,17 +150,3 @@ def command_line(argv: list[str]) -> str:
     except RuntimeError:  # no variable and no entry among the users names one
         return typed
     return typed.replace(str(home), "~") if home.is_absolute() and home.parent != home else typed
-
-
-def _load(folder: Path, split: str, model: Path, max_memory_mb: float, options: DataOptions) -> EvaluationData:
-    """The images of a split, preprocessed as the first model says; `measure` holds the others to the same."""
-    from u3p_edge.benchmark.suite import EvaluationData
-    from u3p_edge.data.folder import open_folder
-    from u3p_edge.data.load import load_samples
-    from u3p_edge.runtime import open_session
-
-    metadata = open_session(model, max_memory_mb=max_memory_mb).metadata
-    samples = open_folder(folder, options).split(split)
-    return EvaluationData(
-        folder.resolve().name, split, load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True)
-    )

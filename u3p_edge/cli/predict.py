@@ -51,30 +51,30 @@ def predict(
 
         u3p-edge predict model.int8.tflite scans --recursive
     """
-    from u3p_edge.benchmark.environment import available_cores
     from u3p_edge.cli.progress import stages
-    from u3p_edge.pipeline.predict import Failed, Predicted, plan, predict_all, prediction_notes
-    from u3p_edge.run_folder import check_output_folder
-    from u3p_edge.runtime import open_session
-    from u3p_edge.runtime.run_folder import model_file
+    from u3p_edge.pipeline.predict import predict_files, prediction_notes
 
-    check_output_folder(out)
-    jobs = plan(images, out, overlay=overlay, recursive=recursive)
-    file = model_file(model)
-    session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
     with stages() as progress:
-        results = predict_all(session, jobs, max_pixels=max_pixels, step=progress("Predict", len(jobs)))
-    done = [result for result in results if isinstance(result, Predicted)]
-    failed = [result for result in results if isinstance(result, Failed)]
-    if failed and len(jobs) == 1:
-        raise DataError(failed[0].reason)
-    _report(done, out, session.metadata)
-    if file != model:
-        say(f"Model: {file}")
-    for note in prediction_notes(results, session.metadata):
+        done = predict_files(
+            model,
+            images,
+            out,
+            overlay=overlay,
+            recursive=recursive,
+            threads=threads,
+            max_pixels=max_pixels,
+            max_memory_mb=max_memory_mb,
+            progress=progress,
+        )
+    if done.failed and len(done.results) == 1:
+        raise DataError(done.failed[0].reason)
+    _report(done.predicted, out, done.metadata)
+    if done.model != model:
+        say(f"Model: {done.model}")
+    for note in prediction_notes(done.results, done.metadata):
         say(f"Note: {note}")
-    if failed:
-        _list_failures(failed, len(jobs))
+    if done.failed:
+        _list_failures(done.failed, len(done.results))
         raise typer.Exit(SOME_FAILED)
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +12,8 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from u3p_edge.data.folder import Dataset
+    from u3p_edge.pipeline.train import TrainPlan
     from u3p_edge.training.loop import TrainResult
-    from u3p_edge.training.recipe import TrainRecipe
     from u3p_edge.training.state import RunState
 
 INTERRUPTED = 130
@@ -127,75 +123,34 @@ def train(
         u3p-edge export run --int8 --data scans
     """
     from u3p_edge.cli.numbers import numbers
-    from u3p_edge.data.folder import open_folder
+    from u3p_edge.cli.progress import stages
     from u3p_edge.data.labels import parse_mapping
+    from u3p_edge.pipeline import train as pipeline
 
-    given = {
-        "preset": preset, "base_width": width, "size": _size(size), "fit": fit, "normalization": normalize,
-        "mean": None if mean is None else numbers(mean, "--mean"), "std": None if std is None else numbers(std, "--std"),
-        "labels": labels,
-        "class_names": _names(class_names), "epochs": epochs, "patience": patience, "batch_size": batch, "learning_rate": lr,
-        "loss": loss, "deep_supervision": deep_supervision, "cgm": cgm, "seed": seed,
-        "group_column": group, "ignore_label": ignore_label,
-        "label_map": None if label_map is None else parse_mapping(label_map),
-    }  # fmt: skip
-    flips = {"flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical}
-    chosen = choose(recipe, {name: value for name, value in given.items() if value is not None}, augment, flips)
-    dataset = open_folder(folder, dataclasses.replace(chosen.data_options(), max_pixels=max_pixels))
-    for note in dataset.notes:
-        say(f"Note: {note}")
+    chosen = pipeline.build_train_recipe(
+        recipe, augment=augment, preset=preset, base_width=width, size=_size(size), fit=fit, normalization=normalize,
+        mean=None if mean is None else numbers(mean, "--mean"), std=None if std is None else numbers(std, "--std"),
+        labels=labels, class_names=_names(class_names), epochs=epochs, patience=patience, batch_size=batch, learning_rate=lr,
+        loss=loss, deep_supervision=deep_supervision, cgm=cgm, seed=seed, group_column=group, ignore_label=ignore_label,
+        label_map=None if label_map is None else parse_mapping(label_map),
+        flip_horizontal=flip_horizontal, flip_vertical=flip_vertical,
+    )  # fmt: skip
     try:
-        if dry_run:
-            _estimate(chosen, dataset)
-        else:
-            _report(_train(chosen, dataset, out, restart=restart), folder)
+        with stages() as progress:
+            if dry_run:
+                plan = pipeline.plan_training(folder, chosen, max_pixels=max_pixels, progress=progress)
+            else:
+                result = pipeline.train(
+                    folder, out, chosen, restart=restart, max_pixels=max_pixels, progress=progress,
+                    on_epoch=lambda state: progress.print(_epoch_line(state)),
+                )  # fmt: skip
     except KeyboardInterrupt:
         say(_how_to_go_on(out, dry_run=dry_run))
         raise typer.Exit(INTERRUPTED) from None
-
-
-def choose(
-    path: Path | None, given: Mapping[str, Any], augment: bool | None, flips: Mapping[str, bool | None] = MappingProxyType({})
-) -> TrainRecipe:
-    """The recipe of the file (or the default one), with what was given instead.
-
-    Raises:
-        ConfigError: a value that cannot be, or a flip where images do not vary at all.
-    """
-    from u3p_edge.config.plain import from_dict
-    from u3p_edge.data.augment import Augmentation
-    from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
-
-    start = read_train_recipe(path) if path else TrainRecipe()
-    kept = dataclasses.asdict(start)
-    if augment is not None:
-        kept["augmentation"] = dataclasses.asdict(start.augmentation or Augmentation()) if augment else None
-    chosen_flips = {name: value for name, value in flips.items() if value is not None}
-    if chosen_flips and kept["augmentation"] is None:
-        option = next(iter(chosen_flips)).replace("_", "-")
-        raise ConfigError(f"--{option} says how images vary, and they do not vary", mend="Add --augment, or leave it out.")
-    if chosen_flips:
-        kept["augmentation"] = {**kept["augmentation"], **chosen_flips}
-    return from_dict(TrainRecipe, {**kept, **given})
-
-
-def _train(recipe: TrainRecipe, dataset: Dataset, out: Path, *, restart: bool) -> TrainResult:
-    from u3p_edge.cli.progress import stages
-    from u3p_edge.training.output import check_output
-    from u3p_edge.training.prepare import complete, data_notes, load_data
-
-    check_output(out, restart=restart)
-    recipe = complete(recipe, dataset)
-    with stages() as progress:
-        data = load_data(recipe, dataset, progress("Read images", len(dataset.samples)))
-        for note in data_notes(recipe, data):
-            progress.note(note)
-        progress("Load TensorFlow", 0)
-        from u3p_edge.training.loop import train as run_training
-
-        return run_training(
-            recipe, data, out, progress, restart=restart, on_epoch=lambda state: progress.print(_epoch_line(state))
-        )
+    if dry_run:
+        _show_plan(plan)
+    else:
+        _show_result(result, folder)
 
 
 def _epoch_line(state: RunState) -> str:
@@ -210,36 +165,26 @@ def _epoch_line(state: RunState) -> str:
     return f"epoch {record.epoch:>3}/{recipe.epochs}  {losses}  {dice}  {record.seconds:.1f} s{best}"
 
 
-def _estimate(recipe: TrainRecipe, dataset: Dataset) -> None:
-    from u3p_edge.cli.progress import duration, stages
-    from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
-    from u3p_edge.training.estimate import estimate
-    from u3p_edge.training.prepare import complete, count_kept_inputs, size_notes
+def _show_plan(plan: TrainPlan) -> None:
+    from u3p_edge.cli.progress import duration
 
-    recipe = complete(recipe, dataset)
-    inputs = count_kept_inputs(recipe, dataset)
-    check_memory(inputs, recipe.preprocessing())
-    images, checks = (len(dataset.split(name)) for name in ("train", "val"))
-    with stages() as progress:
-        progress("Time a step", 0)
-        found = estimate(recipe, images, checks)
-    (height, width), epochs = recipe.size, recipe.epochs
+    recipe, estimate, (height, width) = plan.recipe, plan.estimate, plan.recipe.size
+    train, val, test = (plan.images[split] for split in ("train", "val", "test"))
+    shape = f"{height}x{width}x{recipe.channels}"
+    say(f"{train} training, {val} validation, {test} test images of {shape}, {recipe.labels} labels")
+    exported = f"exported {estimate.exported_parameters:,}, {estimate.gmac:.2f} GMAC an image"
+    say(f"network   {estimate.parameters:,} parameters; {exported}")
+    say(f"memory    {plan.needed_bytes / 1e9:.2f} GB for the images, of {plan.available_bytes / 1e9:.1f} GB available")
     say(
-        f"{images} training, {checks} validation, {dataset.count('test')} test images of {height}x{width}x{recipe.channels}, "
-        f"{recipe.labels} labels"
+        f"time      {estimate.step_seconds:.2f} s a step of {min(recipe.batch_size, train)}, "
+        f"{duration(estimate.run_seconds / recipe.epochs)} an epoch, at most {duration(estimate.run_seconds)} "
+        f"for {recipe.epochs} epochs"
     )
-    say(f"network   {found.parameters:,} parameters; exported {found.exported_parameters:,}, {found.gmac:.2f} GMAC an image")
-    needed = array_bytes(inputs, recipe.preprocessing()) / 1e9
-    say(f"memory    {needed:.2f} GB for the images, of {available_bytes() / 1e9:.1f} GB available")
-    say(
-        f"time      {found.step_seconds:.2f} s a step of {min(recipe.batch_size, images)}, "
-        f"{duration(found.run_seconds / epochs)} an epoch, at most {duration(found.run_seconds)} for {epochs} epochs"
-    )
-    for note in size_notes(recipe, dataset):
+    for note in plan.notes:
         say(f"Note: {note}")
 
 
-def _report(result: TrainResult, folder: Path) -> None:
+def _show_result(result: TrainResult, folder: Path) -> None:
     rows = [
         [name, str(scores["images"]), f"{100 * scores['mean_dice']:.2f}", f"{100 * scores['mean_iou']:.2f}"]
         for name in ("validation", "test")

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from u3p_edge import __version__
 from u3p_edge.artifact import Manifest, describe, sha256_of, write_json, write_text
-from u3p_edge.benchmark.accuracy import data_sha256, predict_labels
+from u3p_edge.benchmark.accuracy import predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
 from u3p_edge.data.formats import MAX_PIXELS
@@ -23,15 +22,15 @@ from u3p_edge.errors import VerificationError
 from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context
-from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data, validation_samples
+from u3p_edge.pipeline.data import validation_samples
+from u3p_edge.pipeline.inputs import read_inputs
 from u3p_edge.pipeline.make_files import MadeFiles, make_files
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE, assemble, finished_result, open_run, publish
 from u3p_edge.pipeline.quantize import QuantizationChoice
 from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
-from u3p_edge.pipeline.source import read_source, training_of
-from u3p_edge.pipeline.staging import drop, key_of, open_staging, staging_folder
+from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import ExportRecipe
@@ -98,21 +97,19 @@ def export(
     """
     with hold(run):
         before = open_run(run, force=force, progress=progress)
-        original = read_source(model, recipe.model, trust=trust)
-        check_fit(original.metadata, data)
-        options = data_options(recipe.data, training_of(original), data, max_pixels)
-        splits = read_export_data(data, original.metadata, progress, options)
-        key = _key(original.sha256, splits, recipe, device)
+        inputs = read_inputs(model, data, recipe, trust=trust, max_pixels=max_pixels, progress=progress)
+        key = inputs.key(recipe, device)
         if not force and (finished := finished_result(run, before, key, progress)):
             drop(staging_folder(run, key))
             return ExportResult(run, finished, (), None, reused=True)
-        # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
-        foreign = original.folder is None
-        check = check_normalization(original, validation_samples(data, options), progress) if foreign else None
+        check = None
+        if inputs.original.folder is None:
+            # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
+            check = check_normalization(inputs.original, validation_samples(data, inputs.options), progress)
         if not accept:
             require_working(check)
         staging = open_staging(run, key, fresh=force, progress=progress)
-        context = Context(original, splits, recipe, staging, progress, device)
+        context = Context(inputs.original, inputs.data, recipe, staging, progress, device)
         made = make_files(context)
         _verify(made, context)
         ready = assemble(made.of_formats(recipe.formats), staging)
@@ -121,16 +118,10 @@ def export(
         measured = _measure(ready, manifest, command, context)
         notes = (*((check.note,) if check else ()), *_notes(made, measured.result, context))
         _write_choices(ready, made)
-        write_report(ready, measured, splits, original, notes, made.pruning)
+        write_report(ready, measured, inputs.data, inputs.original, notes, made.pruning)
         publish(ready, run, before, manifest)
         drop(staging.folder)
         return ExportResult(run, measured.result, notes, made.choice, failures=made.failures)
-
-
-def _key(model_sha256: str, data: ExportData, recipe: ExportRecipe, device: Path | None) -> str:
-    """Return a key of all that decides the files."""
-    splits = (data_sha256(a.images, a.labels, a.groups) for a in (data.train, data.val, data.test))
-    return key_of(__version__, model_sha256, *splits, recipe.to_json(), *((sha256_of(device),) if device is not None else ()))
 
 
 def _verify(made: MadeFiles, context: Context) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.folder import open_folder
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
-from u3p_edge.pipeline.data import check_fit, data_options, inputs_of, read_export_data
+from u3p_edge.data.memory import array_bytes, available_bytes
+from u3p_edge.pipeline.data import inputs_of
+from u3p_edge.pipeline.inputs import read_inputs
 from u3p_edge.pipeline.normalization_check import check_normalization
-from u3p_edge.pipeline.source import Source, read_source, training_of
+from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import ExportRecipe
 
@@ -49,14 +50,8 @@ def plan_export(
     progress: Progress = silent,
 ) -> ExportPlan:
     """Read the model and every file of the data as an export does, and write nothing. Arguments and errors as `export`."""
-    source = read_source(model, recipe.model, trust=trust)
-    check_fit(source.metadata, data)
-    options = data_options(recipe.data, training_of(source), data, max_pixels)
-    dataset = open_folder(data or embedded_folder(), options)
-    inputs = inputs_of(dataset, source.metadata)
-    preprocessing = source.metadata.preprocessing
-    check_memory(inputs, preprocessing)
-    read_export_data(data, source.metadata, progress, options)
+    inputs = read_inputs(model, data, recipe, trust=trust, max_pixels=max_pixels, progress=progress)
+    source, dataset = inputs.original, open_folder(data or embedded_folder(), inputs.options)
     score = ""
     if source.folder is None and data is not None:
         check = check_normalization(source, dataset.split("val"), progress)
@@ -66,7 +61,7 @@ def plan_export(
         data=dataset.root.resolve().name,
         images={split: dataset.count(split) for split in ("train", "val", "test")},
         notes=dataset.notes,
-        needed_bytes=array_bytes(inputs, preprocessing),
+        needed_bytes=array_bytes(inputs_of(dataset, source.metadata), source.metadata.preprocessing),
         available_bytes=available_bytes(),
         score=score,
     )

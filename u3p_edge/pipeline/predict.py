@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,34 +14,30 @@ import numpy.typing as npt
 from PIL import Image
 
 from u3p_edge.artifact import atomic_path, sync_folders
+from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import shrink_notes
-from u3p_edge.data.formats import FORMATS, MAX_PIXELS, SUFFIXES
+from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import read_image
 from u3p_edge.data.preprocess import grid_of
-from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.errors import DataError
+from u3p_edge.pipeline.jobs import Job, plan_jobs
 from u3p_edge.pipeline.prefetch import prefetch
-from u3p_edge.progress import Step, idle
+from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.report.colour import overlay
+from u3p_edge.run_folder import check_output_folder
+from u3p_edge.runtime import open_session
 from u3p_edge.runtime.base import Session
+from u3p_edge.runtime.run_folder import model_file
 from u3p_edge.runtime.segment import Frame, predict_frame
 
-OVERLAY = "_overlay"
 AHEAD = 1
 """Images that are read before they are needed, and masks that wait to be written: a large one takes much memory."""
 
 Pixels = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image, and the files that are made of it."""
-
-    image: Path
-    mask: Path
-    overlay: Path | None
 
 
 @dataclass(frozen=True)
@@ -69,26 +65,62 @@ class Failed:
     reason: str
 
 
-def plan(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = False) -> tuple[Job, ...]:
-    """Decide which image becomes which files, before anything is read.
+@dataclass(frozen=True)
+class Predictions:
+    """What became of images.
 
     Args:
-        images: files, and folders of images.
-        out: the folder of the masks. Images of one stem keep their suffix: a.png and a.bmp become a.png.png and a.bmp.png.
-        overlay: whether to write a picture of the image with the mask painted over it as well.
-        recursive: take the folders inside a folder too; they are made inside `out`.
+        model: the file that predicted.
+        metadata: of the model.
+        results: one for each image, in order.
+    """
+
+    model: Path
+    metadata: Metadata
+    results: tuple[Predicted | Failed, ...]
+
+    @property
+    def predicted(self) -> tuple[Predicted, ...]:
+        """The images that have a mask."""
+        return tuple(result for result in self.results if isinstance(result, Predicted))
+
+    @property
+    def failed(self) -> tuple[Failed, ...]:
+        """The others."""
+        return tuple(result for result in self.results if isinstance(result, Failed))
+
+
+def predict_files(
+    model: Path,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    overlay: bool = False,
+    recursive: bool = False,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_memory_mb: float | None = MAX_MEMORY_MB,
+    progress: Progress = silent,
+) -> Predictions:
+    """Write masks of images, at their own size; one that cannot be read does not stop the others.
+
+    Args:
+        model: a .tflite or .onnx file of `u3p-edge export`, or its run folder: int8 if there, else float.
+        images, out, overlay, recursive: see `plan_jobs`.
+        threads: of the runtime; None for all cores.
+        max_pixels: height x width that an image may have.
+        max_memory_mb: a file that would take more is refused.
+        progress: shows the stage.
 
     Raises:
-        DataError: an image or folder is missing, or a folder holds none.
-        ConfigError: two images would give one file, or a mask would replace an image.
+        DataError, ConfigError: as `plan_jobs`. ArtifactError: the model cannot be read, or a file cannot be written.
     """
-    paths = [found for given in images for found in _expand(given, recursive)]
-    plain = [folder / path.stem for path, folder in paths]
-    twice = {stem for stem, count in Counter(plain).items() if count > 1}
-    stems = [stem.with_name(path.name) if stem in twice else stem for stem, (path, _) in zip(plain, paths, strict=True)]
-    jobs = tuple(_job(path, out / stem, overlay) for stem, (path, _) in zip(stems, paths, strict=True))
-    _check_targets(jobs)
-    return jobs
+    check_output_folder(out)
+    jobs = plan_jobs(images, out, overlay=overlay, recursive=recursive)
+    file = model_file(model)
+    session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
+    results = predict_all(session, jobs, max_pixels=max_pixels, step=progress("Predict", len(jobs)))
+    return Predictions(file, session.metadata, results)
 
 
 def predict_all(
@@ -98,7 +130,7 @@ def predict_all(
 
     Args:
         session: one opened model file.
-        jobs: from `plan`.
+        jobs: from `plan_jobs`.
         max_pixels: height x width that an image may have.
         step: called after each image.
 
@@ -136,46 +168,6 @@ def prediction_notes(results: Sequence[Predicted | Failed], metadata: Metadata) 
     shape = f"{metadata.preprocessing.height}x{metadata.preprocessing.width}"
     tiles = (f"{tiled} of {len(sizes)} images are larger than the network's {shape}: predicted in overlapping tiles.",)
     return (*shrink_notes(sizes, metadata.preprocessing), *(tiles if tiled else ()))
-
-
-def _expand(given: Path, recursive: bool) -> list[tuple[Path, Path]]:
-    """Return image files, each with the folder of its mask inside the output folder."""
-    if not given.is_dir():
-        if not given.exists():
-            raise DataError(f"{given} does not exist")
-        return [(given, Path())]
-    inside = sorted(given.rglob("*") if recursive else given.iterdir())
-    found = [path for path in inside if _is_image(path.relative_to(given)) and path.is_file()]
-    if not found:
-        images = given / "images"
-        mend = f"Name {images} instead." if images.is_dir() else "Add --recursive if they are in folders inside it."
-        raise DataError(f"the folder {given} holds no {FORMATS} files", mend="" if recursive else mend)
-    return [(path, path.parent.relative_to(given)) for path in found]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
-
-
-def _job(image: Path, target: Path, overlay: bool) -> Job:
-    return Job(
-        image,
-        target.with_name(f"{target.name}.png"),
-        target.with_name(f"{target.name}{OVERLAY}.png") if overlay else None,
-    )
-
-
-def _check_targets(jobs: Sequence[Job]) -> None:
-    targets = [target for job in jobs for target in (job.mask, job.overlay) if target]
-    twice = next((target for target, count in Counter(targets).items() if count > 1), None)
-    if twice:
-        names = [str(job.image) for job in jobs if twice in (job.mask, job.overlay)]
-        both = " and ".join(names[:2]) if len(names) > 1 else f"mask and overlay of {names[0]}"
-        raise ConfigError(f"{both} would both be written to {twice}", mend="Predict them into two folders.")
-    inputs = {job.image.resolve() for job in jobs}
-    hit = next((target for target in targets if target.resolve() in inputs), None)
-    if hit:
-        raise ConfigError(f"the mask would replace the image {hit}", mend="Give another --out folder.")
 
 
 def _timed(job: Job, frame: Frame) -> Predicted:

@@ -22,7 +22,7 @@ from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
-from u3p_edge.progress import Step, idle
+from u3p_edge.progress import Progress, silent
 from u3p_edge.rewrite.engine import (
     REFERENCE,
     Selection,
@@ -96,19 +96,27 @@ def rewrite_source(source: Source, context: Context) -> Network:
     return Network(to_keras(new), new, choices, source.macs)
 
 
-def choices_for(
-    graph: Graph, target: Target, step: Step = idle, rules: Sequence[Rule] = RULES, cache: Path | None = None
+def select_rewrites(
+    graph: Graph,
+    target: Target,
+    progress: Progress = silent,
+    rules: Sequence[Rule] = RULES,
+    cache: Path | None = None,
 ) -> tuple[Selection, ...]:
     """Select the fastest candidate in a target for every site of a folded graph, as long as the whole network gains by it.
 
     Args:
         graph: folded.
         target: what the candidates are timed in.
-        step: called after every site.
+        progress: shows the stage.
         rules: that give the candidates.
         cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
+
+    Raises:
+        ModelError: a layer that has no TFLite form.
     """
     timed = cache_measure(partial(measure_graphs, target=target), target, cache)
+    step = progress("Choose rewrites by timing them", len(find_sites(graph, rules)))
 
     def clock(graphs: Sequence[Graph]) -> Sequence[float]:
         return timed([fuse_interpolated_sums(form) for form in graphs])  # as they are in the file
@@ -116,9 +124,16 @@ def choices_for(
     return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, step=step), clock)
 
 
+def rewrite_graph(graph: Graph, target: Target, progress: Progress = silent, cache: Path | None = None) -> Graph:
+    """Return a folded graph of the same function, in the forms that are fastest in a target. Arguments and errors as
+    `select_rewrites`; batch normalisation is folded first.
+    """
+    folded = fold_batch_norm(graph)
+    return apply_selections(folded, select_rewrites(folded, target, progress, cache=cache))
+
+
 def _select(graph: Graph, context: Context) -> tuple[Selection, ...]:
     recipe = context.recipe
     if recipe.rewriting.choices:
         return tuple(Selection(site, form, ()) for site, form in recipe.rewriting.choices)
-    step = context.progress("Choose rewrites by timing them", len(find_sites(graph)))
-    return choices_for(graph, Target("int8" if recipe.int8 else "float32"), step, cache=context.cache)
+    return select_rewrites(graph, Target("int8" if recipe.int8 else "float32"), context.progress, cache=context.cache)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.probe import Target
-from u3p_edge.pipeline.rewrite import choices_for
+from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
-from u3p_edge.rewrite.engine import REFERENCE, Selection, find_sites
+from u3p_edge.rewrite.engine import REFERENCE, Selection
 from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules import RULES, LowRank, rule_named
 from u3p_edge.rewrite.site import deviation, site_graph
@@ -42,7 +42,7 @@ def explain_rewrites(graph: Graph, target: Target, energy: float | None, progres
     """
     folded = fold_batch_norm(graph)
     rules = RULES if energy is None else (*RULES, LowRank(energy=energy))
-    choices = choices_for(folded, target, progress("Time every form", len(find_sites(folded, rules))), rules)
+    choices = select_rewrites(folded, target, progress, rules)
     return RewriteExplanation(folded, choices, _errors(folded, choices, progress))
 
 

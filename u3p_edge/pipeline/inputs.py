@@ -1,0 +1,66 @@
+"""Read the model and the data that an export starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge import __version__
+from u3p_edge.artifact import sha256_of
+from u3p_edge.benchmark.accuracy import data_sha256
+from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.data.options import DataOptions
+from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data
+from u3p_edge.pipeline.source import Source, read_source, training_of
+from u3p_edge.pipeline.staging import key_of
+from u3p_edge.progress import Progress, silent
+from u3p_edge.recipes.recipe import ExportRecipe
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was read.
+
+    Args:
+        original: the float model.
+        data: the preprocessed splits.
+        options: how the data folder was read.
+    """
+
+    original: Source
+    data: ExportData
+    options: DataOptions
+
+    def key(self, recipe: ExportRecipe, device: Path | None = None) -> str:
+        """Return a key of all that decides the files: the version, the model, the data, the recipe, a device's table."""
+        splits = (data_sha256(a.images, a.labels, a.groups) for a in (self.data.train, self.data.val, self.data.test))
+        table = () if device is None else (sha256_of(device),)
+        return key_of(__version__, self.original.sha256, *splits, recipe.to_json(), *table)
+
+
+def read_inputs(
+    model: Path | None,
+    data: Path | None,
+    recipe: ExportRecipe,
+    *,
+    trust: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress = silent,
+) -> Inputs:
+    """Read a model and every image of the data.
+
+    Args:
+        model: a run folder, a `.keras` or `.h5` file, or None for the embedded reference model.
+        data: a data folder, or None for the embedded images.
+        recipe: the options.
+        trust: run code that a Keras file holds.
+        max_pixels: height x width that an image or mask may have.
+        progress: shows the stage.
+
+    Raises:
+        ModelError: a model that cannot be read. DataError: data that cannot be read, or that do not fit the model.
+    """
+    original = read_source(model, recipe.model, trust=trust)
+    check_fit(original.metadata, data)
+    options = data_options(recipe.data, training_of(original), data, max_pixels)
+    return Inputs(original, read_export_data(data, original.metadata, progress, options), options)
