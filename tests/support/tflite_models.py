@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from u3p_edge.export.tflite import schema as flatbuffer
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 
+SHAPE = (6, 8, 2)
+"""Of the image of `graph`."""
+
 STEP = Quantization(0.05, 3)
-"""Of every map in `single`."""
+"""Of every map in `integers`."""
+
+FINE = Quantization(0.02, -128)
+"""Smaller steps, for a map or two."""
 
 
-def graph(nodes: Sequence[Node], shape: tuple[int, int, int] = (6, 8, 2)) -> Graph:
+def graph(nodes: Sequence[Node], shape: tuple[int, int, int] = SHAPE) -> Graph:
     """The nodes behind an input `image` [1, *shape], the last of them the output."""
     return Graph((Node("image", "input", (), {"shape": (None, *shape)}), *nodes), ("image",), (nodes[-1].name,))
 
@@ -79,3 +87,20 @@ def not_delegated(data: bytes) -> list[str]:
         return op["op_name"] != "DELEGATE" and op["outputs"][0] not in given
 
     return [op["op_name"] for op in operators if by_itself(op)]
+
+
+def conv(name: str, source: str, inside: int = 2, outside: int = 3, **attrs: object) -> Node:
+    """A 3x3 `same` convolution with random weights."""
+    rng = np.random.default_rng(inside + outside)
+    weights = {"kernel": rng.normal(size=(3, 3, inside, outside)), "bias": rng.normal(size=outside)}
+    return Node(name, "conv", (source,), {"padding": "same", **attrs}, {k: v.astype(np.float32) for k, v in weights.items()})
+
+
+def codes(data: bytes) -> list[str]:
+    """The operators of a TFLite file, in order."""
+    return [op.code for op in flatbuffer.parse_tflite(data).operators]
+
+
+def both(of: Graph) -> tuple[bytes, bytes]:
+    """The graph as a float32 file and, all maps in the same steps, as an int8 file."""
+    return write_tflite(of), write_tflite(integers(of))

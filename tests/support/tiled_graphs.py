@@ -1,4 +1,4 @@
-"""Small graphs whose last map is worth computing in strips."""
+"""Small graphs whose last map is worth computing tile by tile, and what must hold of the tiles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from u3p_edge.graph.ir import Graph, Node, subgraph
+from u3p_edge.graph.reference import run
+from u3p_edge.rewrite.tiling.transform import TiledGraph, tile_node
 
 CHANNELS = 2
 
@@ -194,3 +196,26 @@ def headed(channels: int = 3) -> Graph:
         Node("mask", "activation", ("logits",), {"function": "sigmoid"}),
     )
     return Graph(nodes, level().inputs, ("mask",))
+
+
+def feeds(graph: Graph, batch: int = 2) -> dict[str, np.ndarray]:
+    """Random images for every input."""
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(batch, *graph[name].attrs["shape"][1:])).astype(np.float32) for name in graph.inputs}
+
+
+def tile(graph: Graph, out: str, count: int) -> TiledGraph:
+    """The graph with that node computed in so many tiles, which it must allow."""
+    found = tile_node(graph, out, count)
+    assert isinstance(found, TiledGraph), found
+    return found
+
+
+def assert_same_bits(graph: Graph, new: Graph, batch: int = 2) -> None:
+    """No tolerance: each value is computed by the same operations on the same operands, in the same order."""
+    images = feeds(graph, batch)
+    before, after = run(graph, images), run(new, images)
+    assert list(before) == list(after)
+    for name in before:
+        assert before[name].dtype == np.float32
+        np.testing.assert_array_equal(after[name], before[name])
