@@ -10,6 +10,8 @@ import sys
 import u3p_edge
 from tests.support.paths import REPOSITORY
 
+TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
+
 
 def test_the_walls_hold() -> None:
     code = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
@@ -34,3 +36,23 @@ def test_the_package_itself_is_its_version_and_its_picture() -> None:
 def test_no_room_is_called_utils() -> None:
     names = {path.stem for path in (REPOSITORY / "u3p_edge").rglob("*.py")}
     assert not {name for name in names if "util" in name or "helper" in name}
+
+
+TEST_LINES = 350
+"""Above it a file of tests is about several things, and is split by them."""
+
+
+def test_files_of_tests_are_short() -> None:
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
+    assert {path: length for path, length in lengths.items() if length > TEST_LINES} == {}
+
+
+def test_what_tests_share_is_in_support() -> None:
+    """A module of tests imports no other one: not even pytest knows in which order they are collected."""
+    shared = re.compile(r"^\s*(?:from|import) (?:tests\.(?!support)|test_|conftest)", re.MULTILINE)
+    assert [str(path) for path in TESTS if shared.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_tests_leave_the_search_path_of_imports_alone() -> None:
+    changed = re.compile(r"\bsys\.path\.(?:insert|append|extend)\b|\bsite\.addsitedir\b|\bsyspath_prepend\b")
+    assert [str(path) for path in TESTS if changed.search(path.read_text(encoding="utf-8"))] == []

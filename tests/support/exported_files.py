@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-MODEL_FILES = (
-    *("model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"),
-    "reference.float32.tflite",
-)
+REFERENCE = "reference.float32.tflite"
+"""The original model, beside the rewritten ones."""
+
+CONVERTED = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "model.int8.tflite"]
+
+MODELS = [*CONVERTED, REFERENCE]
 """Of an export with int8 in both formats."""
+
+REPORTS = ["pareto.svg", "report.json", "report.md", "samples.png"]
+
+CHOICE, REWRITES = "quantization.json", "rewrites.json"
+"""There with int8 alone, and with rewriting alone."""
