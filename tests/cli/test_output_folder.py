@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.command_line import QUICK, Program, refusal
 from tests.support.small_artifacts import Zoo
+from u3p_edge.cache import FOLDER, default_folder
 from u3p_edge.cli.bench import command_line
-from u3p_edge.latency.cache import FOLDER, default_folder
 
 HOLD = """
 import sys, time

@@ -77,11 +77,11 @@ def test_a_run_that_fails_is_not_remembered(tmp_path: Path) -> None:
     [
         "{",
         "[]",
-        '{"schema": 1}',
-        '{"schema": 1, "commands": [[1, 2]]}',
-        '{"schema": 1, "commands": [["KEY", [["Read", "soon"]]]]}',
-        '{"schema": 1, "commands": [["KEY", [["Read", -1.0]]]]}',
-        '{"schema": 1, "commands": [["KEY", [["Read"]]]]}',
+        '{"version": 2}',
+        '{"version": 2, "entries": [[1, 2]]}',
+        '{"version": 2, "entries": [["KEY", [["Read", "soon"]]]]}',
+        '{"version": 2, "entries": [["KEY", [["Read", -1.0]]]]}',
+        '{"version": 2, "entries": [["KEY", [["Read"]]]]}',
     ],
 )
 def test_a_damaged_file_is_begun_again(tmp_path: Path, content: str) -> None:
@@ -90,4 +90,4 @@ def test_a_damaged_file_is_begun_again(tmp_path: Path, content: str) -> None:
     assert read_stage_times(tmp_path, *EXPORT).total is None
     run(tmp_path, "Read")
     assert read_stage_times(tmp_path, *EXPORT).total == 1
-    assert json.loads((tmp_path / FILE).read_text())["schema"] == 1
+    assert json.loads((tmp_path / FILE).read_text())["version"] == 2

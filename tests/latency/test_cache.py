@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.support.timed_graphs import conv_and_pool
+from u3p_edge.cache import FOLDER, default_folder
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency import cache
-from u3p_edge.latency.cache import FILE, cache_measure, default_folder
+from u3p_edge.latency.cache import FILE, cache_measure
 from u3p_edge.latency.probe import Target
 
 INT8 = Target("int8")
@@ -77,12 +78,12 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         lambda _: "",
         lambda _: "[]",
         lambda _: "{}",
-        changed(lambda value: value.update(calls=["no"])),
-        changed(lambda value: value.update(calls={key: [1.0, "2"] for key in value["calls"]})),
-        changed(lambda value: value.update(calls={key: [1.0] for key in value["calls"]})),
-        changed(lambda value: value.update(calls={key: [1.0, -2.0] for key in value["calls"]})),
-        changed(lambda value: value.update(probe="another")),
-        lambda _: '{"calls": ' * 100_000,
+        changed(lambda value: value.update(entries=["no"])),
+        changed(lambda value: value.update(entries=[[key, [1.0, "2"]] for key, _ in value["entries"]])),
+        changed(lambda value: value.update(entries=[[key, [1.0]] for key, _ in value["entries"]])),
+        changed(lambda value: value.update(entries=[[key, [1.0, -2.0]] for key, _ in value["entries"]])),
+        changed(lambda value: value.update(version="another")),
+        lambda _: '{"entries": ' * 100_000,
         lambda text: text.replace("1.0", "9" * 5000),
     ],
     ids=["cut", "empty", "a list", "no entries", "calls", "a word", "too few", "negative", "version", "deep", "long number"],
@@ -143,7 +144,7 @@ def test_a_folder_that_cannot_be_made_costs_only_time(watch: CountingMeasure, tm
 def test_the_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv(cache.FOLDER, raising=False)
+    monkeypatch.delenv(FOLDER, raising=False)
     assert default_folder() == tmp_path / "xdg" / "u3p_edge"
-    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "mine"))
+    monkeypatch.setenv(FOLDER, str(tmp_path / "mine"))
     assert default_folder() == tmp_path / "mine"

@@ -166,8 +166,8 @@ def _run(
 def _times(model: Path | None, data: Path | None, recipe: ExportRecipe, device: Path | None) -> StageTimes:
     """How long this export took before, on this machine."""
     from u3p_edge import __version__
+    from u3p_edge.cache import default_folder
     from u3p_edge.cli.stage_times import read_stage_times
-    from u3p_edge.latency.cache import default_folder
 
     paths = (str(path and path.resolve()) for path in (model, data, device))
     return read_stage_times(default_folder(), __version__, "export", *paths, recipe.to_json())

@@ -1,7 +1,7 @@
 """How long the stages of a command took the last time, so that the next time says how many there are and how long they take.
 
 How many stages an export has depends on what pruning and quantization find, so it is known only of an export that was made
-before, with the same options. The times are a file in the cache folder, which may vanish or be damaged: then nothing is known.
+before, with the same options.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 
-from u3p_edge.artifact import read_json, write_json
-from u3p_edge.errors import ArtifactError
+from u3p_edge.cache import JsonCache
 
 FILE = "stages.json"
-SCHEMA = 1
+VERSION = 2
 MOST = 200
 """Commands that are remembered; the oldest go."""
 
@@ -30,12 +29,12 @@ class StageTimes:
     """The stages of one command with its options.
 
     Args:
-        file: of the cache.
+        cache: where they are kept.
         key: of the command and its options.
         before: of its last whole run; empty where there was none.
     """
 
-    file: Path
+    cache: JsonCache
     key: str
     before: Times = ()
 
@@ -61,14 +60,7 @@ class StageTimes:
         """Remember a whole run. One that went on after an interruption skips stages: of these the longer run is kept."""
         if len(times) < len(self.before):
             return
-        kept = {key: value for key, value in _read(self.file).items() if key != self.key}
-        newest = dict(list(kept.items())[-(MOST - 1) :])
-        value = {key: [list(stage) for stage in stages] for key, stages in {**newest, self.key: times}.items()}
-        try:
-            # A list, since JSON objects are written in the order of their keys.
-            write_json(self.file, {"schema": SCHEMA, "commands": list(value.items())})
-        except ArtifactError:
-            return  # what cannot be remembered costs nothing else
+        self.cache.put(self.key, [list(stage) for stage in times])
 
 
 def read_stage_times(folder: Path, *parts: str) -> StageTimes:
@@ -79,23 +71,13 @@ def read_stage_times(folder: Path, *parts: str) -> StageTimes:
         parts: the command and all options that decide its stages.
     """
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    file = folder / FILE
-    return StageTimes(file, key, _read(file).get(key, ()))
+    cache = JsonCache(folder / FILE, VERSION, MOST)
+    value = cache.get(key)
+    before = tuple((name, seconds) for name, seconds in value) if _are_times(value) else ()
+    return StageTimes(cache, key, before)
 
 
-def _read(file: Path) -> Mapping[str, Times]:
-    try:
-        value = read_json(file) if file.is_file() else {}
-    except (ArtifactError, OSError):
-        return {}
-    commands = value.get("commands")
-    if value.get("schema") != SCHEMA or not isinstance(commands, list):
-        return {}
-    pairs = (entry for entry in commands if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str))
-    return {key: tuple((name, seconds) for name, seconds in stages) for key, stages in pairs if _are_times(stages)}
-
-
-def _are_times(value: object) -> bool:
+def _are_times(value: object) -> TypeGuard[list[list[Any]]]:
     return isinstance(value, list) and all(
         isinstance(stage, list)
         and len(stage) == 2

@@ -20,8 +20,9 @@ from statistics import mean
 
 import numpy as np
 
+from u3p_edge.cache import default_folder
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.latency.cache import FILE, Measure, cache_measure, default_folder
+from u3p_edge.latency.cache import FILE, Measure, cache_measure
 from u3p_edge.latency.clock import Clock, milliseconds
 from u3p_edge.latency.probe import Target, time_calls, to_file
 from u3p_edge.progress import Step

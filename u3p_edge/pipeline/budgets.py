@@ -105,7 +105,7 @@ def budgets(
         table: latencies of the target device; None where time is not bound.
         reference_ms: milliseconds of the float32 file on this machine, for a speed-up; None where the device is another one.
         memory_mb: bound of the activation arena under spatial tiling, which comes first: it costs no accuracy.
-        cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
+        cache: folder of measured milliseconds; None for `u3p_edge.cache.default_folder()`.
     """
     found = []
     bound = pruning.latency_budget_ms

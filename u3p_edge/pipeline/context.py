@@ -23,7 +23,7 @@ class Context:
         staging: where a stage keeps what an interrupted export continues with.
         progress: shows the stages.
         device: a latency table of another device, for pruning; None for this machine.
-        cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
+        cache: folder of measured milliseconds; None for `u3p_edge.cache.default_folder()`.
     """
 
     original: Source

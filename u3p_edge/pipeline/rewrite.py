@@ -110,7 +110,7 @@ def select_rewrites(
         target: what the candidates are timed in.
         progress: shows the stage.
         rules: that give the candidates.
-        cache: folder of measured milliseconds; None for `u3p_edge.latency.cache.default_folder()`.
+        cache: folder of measured milliseconds; None for `u3p_edge.cache.default_folder()`.
 
     Raises:
         ModelError: a layer that has no TFLite form.
