@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from u3p_edge.config.options import Option, groups_of, options_of
+from u3p_edge.config.options import Option, list_groups, list_options
 
 DIRECTIVE = re.compile(r"^<!-- (schema|options): ([\w.]+)\.(\w+) -->$", re.MULTILINE)
 
@@ -32,8 +32,8 @@ def schema(cls: type) -> str:
 
 def options_table(cls: type) -> str:
     """Return a table of the options of each group of a dataclass, of those without a group first."""
-    options = options_of(cls)
-    titles = {"": "", **{name: (group.__doc__ or "").splitlines()[0] for name, group in groups_of(cls).items()}}
+    options = list_options(cls)
+    titles = {"": "", **{name: (group.__doc__ or "").splitlines()[0] for name, group in list_groups(cls).items()}}
     parts = []
     for name, title in titles.items():
         rows = [

@@ -11,7 +11,7 @@ from tests.support.command_line import QUICK, Program
 from tests.support.small_artifacts import Zoo, truth
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.load import Arrays
-from u3p_edge.pipeline.normalization_check import NormalizationCheck, compare_normalizations, options_of
+from u3p_edge.pipeline.normalization_check import NormalizationCheck, compare_normalizations, normalization_flags
 
 LIGHT = ("--no-int8", "--formats", "tflite", "--no-rewrite", *QUICK)
 
@@ -71,9 +71,9 @@ def test_a_model_that_is_no_better_than_one_class_everywhere_is_named() -> None:
 
 
 def test_options_are_those_of_the_command_line() -> None:
-    assert options_of(Preprocessing(16, 16)) == "--normalize percentile"
+    assert normalization_flags(Preprocessing(16, 16)) == "--normalize percentile"
     meanstd = Preprocessing(16, 16, 3, normalization="meanstd", mean=(1, 2, 3.5), std=(4, 5, 6))
-    assert options_of(meanstd) == "--normalize meanstd --mean 1,2,3.5 --std 4,5,6"
+    assert normalization_flags(meanstd) == "--normalize meanstd --mean 1,2,3.5 --std 4,5,6"
 
 
 def test_a_model_of_raw_pixels_is_refused_under_percentiles_and_exported_as_it_was_trained(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from u3p_edge.config.options import options_of
+from u3p_edge.config.options import list_options
 from u3p_edge.errors import ConfigError
 from u3p_edge.quantize.sparsity import Sparsity
 from u3p_edge.recipes import named
@@ -37,7 +37,7 @@ def test_a_recipe_printed_with_all_options_reads_back(name: str, tmp_path: Path)
     assert named.description
     text = recipe_to_toml(named)
     assert read_export_recipe(str(written(tmp_path, text))) == named
-    for entry in options_of(ExportRecipe):
+    for entry in list_options(ExportRecipe):
         assert f"{entry.field} = " in text
         assert entry.flag in text
 

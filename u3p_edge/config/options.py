@@ -1,4 +1,4 @@
-"""Options that are written once: fields of frozen dataclasses that say their name, type, default, range and meaning.
+"""Options that are defined once: fields of frozen dataclasses with their name, type, default, range and meaning.
 
 From such a field come the key of a TOML file, the keyword argument, the flag of the command line with its help, and the errors.
 A dataclass within another is a group: `pruning.speedup` is the field `speedup` of the group `pruning`.
@@ -50,10 +50,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Option:
-    """One option, as its field says.
+    """One option, as its field defines it.
 
     Args:
-        group: field of the outer dataclass that holds it; empty for an option of the outer dataclass itself.
+        group: field of the outer dataclass whose value has it; empty for an option of the outer dataclass itself.
         field: name within its dataclass, which is the key in a TOML file.
         key: name as a keyword argument, unique among all options.
         flag: on the command line.
@@ -115,23 +115,23 @@ def documented(cls: type[T]) -> type[T]:
     return cls
 
 
-def options_of(cls: type, group: str = "") -> tuple[Option, ...]:
+def list_options(cls: type, group: str = "") -> tuple[Option, ...]:
     """Return every option of a dataclass and of its groups, in the order of their fields."""
     hints = typing.get_type_hints(cls)
-    found: list[Option] = []
+    options: list[Option] = []
     for field in dataclasses.fields(cls):
         hint = without_none(hints[field.name])
         if dataclasses.is_dataclass(hint):
-            found += options_of(typing.cast("type", hint), field.name)
+            options += list_options(typing.cast("type", hint), field.name)
             continue
         key = field.metadata["key"] or field.name
         flag = field.metadata["flag"] or "--" + key.replace("_", "-")
         meaning, bounds = field.metadata["meaning"], field.metadata["bounds"]
-        found.append(Option(group, field.name, key, flag, hint, field.default, meaning, bounds))
-    return tuple(found)
+        options.append(Option(group, field.name, key, flag, hint, field.default, meaning, bounds))
+    return tuple(options)
 
 
-def groups_of(cls: type) -> dict[str, type]:
+def list_groups(cls: type) -> dict[str, type]:
     """Return the dataclasses of the groups, by the names of their fields."""
     hints = {name: without_none(hint) for name, hint in typing.get_type_hints(cls).items()}
     return {name: hint for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
@@ -146,7 +146,7 @@ def check_options(value: Any, group: str = "") -> None:
         value: of a dataclass, from its `__post_init__`.
         group: its name in the outer dataclass.
     """
-    for entry in options_of(type(value), group):
+    for entry in list_options(type(value), group):
         if entry.group != group:
             continue  # a group checks itself
         given = getattr(value, entry.field)
@@ -163,7 +163,7 @@ def _shown(number: float) -> str:
 
 
 def without_none(hint: Any) -> Any:
-    """Return the type of an optional value; any other type as it is."""
+    """Return the type of an optional value without None; any other type unchanged."""
     if get_origin(hint) in (Union, types.UnionType):
         parts = [part for part in get_args(hint) if part is not type(None)]
         return parts[0] if len(parts) == 1 else hint

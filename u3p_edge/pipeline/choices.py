@@ -25,11 +25,11 @@ def read_choices(path: Path) -> tuple[Selection, ...]:
     Raises:
         ArtifactError: the file is missing, not JSON, or holds no selections.
     """
-    found = read_json(path).get("rewrites")
+    entries = read_json(path).get("rewrites")
     try:
-        if not isinstance(found, (list, tuple)):
+        if not isinstance(entries, (list, tuple)):
             raise ConfigError("it has no list `rewrites`")
-        return tuple(_pair(entry) if isinstance(entry, list) else from_dict(Selection, entry) for entry in found)
+        return tuple(_pair(entry) if isinstance(entry, list) else from_dict(Selection, entry) for entry in entries)
     except ConfigError as error:
         raise ArtifactError(
             f"{path} holds no rewrites: {error}",

@@ -61,11 +61,11 @@ class NormalizationCheck:
     def note(self) -> str:
         """The scores in one sentence for the report, after the fault where there is one."""
         scores = ", ".join(f"{100 * dice:.2f} with {options}" for options, dice in self.dice.items())
-        said = (
+        sentence = (
             f"The float model scores a mean Dice on {self.images} validation images of {scores}; the best constant "
             f"prediction scores {100 * self.constant:.2f}."
         )
-        return f"**{self.fault}** {said}" if self.fault else said
+        return f"**{self.fault}** {sentence}" if self.fault else sentence
 
 
 def check_normalization(source: Source, samples: tuple[Sample, ...], progress: Progress) -> NormalizationCheck | None:
@@ -82,19 +82,19 @@ def check_normalization(source: Source, samples: tuple[Sample, ...], progress: P
         DataError: an image that cannot be read under the chosen normalisation.
     """
     chosen = source.metadata.preprocessing
-    some = _spread(samples, source.macs)
+    some = _choose_samples(samples, source.macs)
     arrays = load_samples(some, chosen, source.metadata.labels)
     if not ((arrays.labels > 0) & (arrays.labels < source.metadata.labels)).any():
         return None
-    candidates = [chosen, *(p for p in _others(chosen) if options_of(p) != options_of(chosen))]
+    candidates = [chosen, *(p for p in _others(chosen) if normalization_flags(p) != normalization_flags(chosen))]
     step = progress("Score under each normalization", len(candidates))
-    found: dict[str, Labels] = {}
+    predictions: dict[str, Labels] = {}
     for preprocessing in candidates:
         images = arrays.images if preprocessing is chosen else _images(some, preprocessing, source.metadata.labels)
         if images is not None:
-            found[options_of(preprocessing)] = _predict(source, images)
+            predictions[normalization_flags(preprocessing)] = _predict(source, images)
         step()
-    return compare_normalizations(source.name, arrays, found, source.metadata.labels)
+    return compare_normalizations(source.name, arrays, predictions, source.metadata.labels)
 
 
 def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, Labels], labels: int) -> NormalizationCheck:
@@ -121,13 +121,13 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
         return estimate_loss(arrays.labels, better, worse, arrays.groups, labels).low
 
     best = max(others, key=lambda options: scores[options], default=chosen)
-    said = f"{name} scores a mean Dice of {100 * scores[chosen]:.2f} points with {chosen}"
+    scored = f"{name} scores a mean Dice of {100 * scores[chosen]:.2f} points with {chosen}"
     if best != chosen and gain(predictions[best], predictions[chosen]) > MARGIN:
-        fault = f"{said}, and {100 * scores[best]:.2f} with {best}: the images were normalised in another way in training."
+        fault = f"{scored}, and {100 * scores[best]:.2f} with {best}: the images were normalised in another way in training."
         return replace(check, fault=fault, mend=f"Give {best}, or --accept to export it as it is.")
     if not gain(predictions[chosen], trivial) > 0:
-        fault = f"{said}, no better than a constant prediction ({100 * check.constant:.2f})."
-        mend = "Check that the data, its classes and the preprocessing are the model's own, or give --accept to export it."
+        fault = f"{scored}, no better than a constant prediction ({100 * check.constant:.2f})."
+        mend = "Check that the data, its classes and the preprocessing are those of the model, or give --accept to export it."
         return replace(check, fault=fault, mend=mend)
     return check
 
@@ -138,8 +138,8 @@ def require_working(check: NormalizationCheck | None) -> None:
         raise ModelError(check.fault, mend=check.mend)
 
 
-def options_of(preprocessing: Preprocessing) -> str:
-    """The command-line options that choose a normalisation."""
+def normalization_flags(preprocessing: Preprocessing) -> str:
+    """Return the command-line options that choose a normalisation."""
     values = {name: ",".join(f"{v:g}" for v in getattr(preprocessing, name)) for name in ("mean", "std")}
     return " ".join([f"--normalize {preprocessing.normalization}", *(f"--{n} {v}" for n, v in values.items() if v)])
 
@@ -155,7 +155,7 @@ def _others(chosen: Preprocessing) -> list[Preprocessing]:
     ]
 
 
-def _spread(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...]:
+def _choose_samples(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...]:
     """Choose samples evenly over the groups, fewer for an expensive network."""
     count = min(len(samples), IMAGES, max(LEAST_IMAGES, int(MACS / max(macs, 1))))
     ordered = sorted(samples, key=lambda sample: (sample.group, sample.stem))

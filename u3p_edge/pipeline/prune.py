@@ -48,7 +48,7 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Candidate:
     """A network, its plan in channels of the original model, and its share of the way to the budgets."""
 
     source: Source
@@ -110,23 +110,23 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, fl
 
     Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost.
     """
-    good = at = _Held(work.context.original, PruningPlan(), 0.0)
+    good = current = _Candidate(work.context.original, PruningPlan(), 0.0)
     done: list[PruningStep] = []
     ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
     retries = work.pruning.retries
     while ahead:
         share, *later = ahead
         epochs = _epochs(work, last=not later)
-        at, step = _cut(work, at, wanted, share, epochs, len(done))
+        current, step = _cut(work, current, wanted, share, epochs, len(done))
         kept = 100 * (float_dice - step.dice) <= work.context.recipe.max_drop
         done.append(dataclasses.replace(step, kept=kept))
-        good = at if kept else good
+        good = current if kept else good
         if not (later or kept) and retries:
-            retries, later, at = retries - 1, [(good.share + share) / 2], good
+            retries, later, current = retries - 1, [(good.share + share) / 2], good
         ahead = later
-    said = pruning_notes(done, work.pruning, work.context.recipe.max_drop, float_dice)
+    sentences = pruning_notes(done, work.pruning, work.context.recipe.max_drop, float_dice)
     before, after = fold_batch_norm(work.context.original.graph), fold_batch_norm(good.source.graph)
-    return PruningResult(good.source, tuple(done), good.plan, float_dice, before, after, table, said)
+    return PruningResult(good.source, tuple(done), good.plan, float_dice, before, after, table, sentences)
 
 
 def _epochs(work: _Work, *, last: bool) -> int:
@@ -137,23 +137,26 @@ def _epochs(work: _Work, *, last: bool) -> int:
     """
     from u3p_edge.training.dataset import steps_per_epoch
 
-    told = work.pruning
-    updates, most = (told.final_updates, told.most_epochs) if last else (told.updates, math.ceil(told.most_epochs / 4))
-    return min(math.ceil(updates / steps_per_epoch(len(work.context.data.train.images), told.batch_size)), most)
+    pruning = work.pruning
+    final = (pruning.final_updates, pruning.most_epochs)
+    updates, most = final if last else (pruning.updates, math.ceil(pruning.most_epochs / 4))
+    return min(math.ceil(updates / steps_per_epoch(len(work.context.data.train.images), pruning.batch_size)), most)
 
 
-def _cut(work: _Work, at: _Held, wanted: Sequence[Budget], share: float, epochs: int, number: int) -> tuple[_Held, PruningStep]:
+def _cut(
+    work: _Work, last: _Candidate, wanted: Sequence[Budget], share: float, epochs: int, number: int
+) -> tuple[_Candidate, PruningStep]:
     """Cut a network once more and fine-tune it; return it with the step's costs and scores."""
     staged = work.context.staging.part(f"prune{number}")
-    planned = staged.file("plan.json", lambda: _planned(work, at.source, wanted, share).encode())
+    planned = staged.file("plan.json", lambda: _planned(work, last.source, wanted, share).encode())
     stored = json.loads(planned.read_text())
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
-    student = to_keras(apply_plan(at.source.graph, chosen))
+    student = to_keras(apply_plan(last.source.graph, chosen))
     cut_dice = _dice(work, student)
-    recovered = _recover(work, student, staged, epochs)
-    dice = _dice(work, recovered.model)
-    made = PruningStep(share, stored["reached"], cut_dice, dice, epochs, recovered.best_epoch, False)
-    return _Held(_source(work.context.original, recovered.model), at.plan.then(chosen), share), made
+    tuned = _finetune(work, student, staged, epochs)
+    dice = _dice(work, tuned.model)
+    made = PruningStep(share, stored["reached"], cut_dice, dice, epochs, tuned.best_epoch, False)
+    return _Candidate(_source(work.context.original, tuned.model), last.plan.then(chosen), share), made
 
 
 def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
@@ -165,16 +168,16 @@ def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float
     if source is work.context.original:
         # Checked once, before anything is trained.
         check_reachable(graph, importance, wanted)
-    found: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
+    planned: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
     step()
-    return json.dumps({"plan": json.loads(found.fitted.plan.to_json()), "reached": dict(found.reached)})
+    return json.dumps({"plan": json.loads(planned.fitted.plan.to_json()), "reached": dict(planned.reached)})
 
 
-def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
+def _finetune(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
     """Fine-tune the student, from its last finished epoch on; a damaged checkpoint is dropped."""
     from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, finetune
 
-    recovery = FinetuneConfig(
+    config = FinetuneConfig(
         epochs=epochs,
         batch_size=work.pruning.batch_size,
         learning_rate=work.pruning.learning_rate,
@@ -188,7 +191,7 @@ def _recover(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
         student,
         work.context.data.train,
         work.soft,
-        recovery,
+        config,
         validate=lambda model: _dice(work, model),
         folder=staged.folder,
         progress=work.context.progress,

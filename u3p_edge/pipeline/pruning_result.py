@@ -61,28 +61,28 @@ class PruningResult:
 
 def pruning_notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:
     """Return sentences on what every step costs and loses, and on whether it is kept."""
-    said = []
+    sentences = []
     for number, step in enumerate(done):
         costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
         lost = 100 * (float_dice - step.dice)
         over = f"**not kept: more than the {max_drop:g} points that it may lose**"
         kept = "kept" if step.kept else "a step on the way" if number < pruning.steps - 1 else over
-        said.append(
-            f"Pruned to {costs} by {pruning.importance}: validation Dice {100 * float_dice:.2f} as it came, "
+        sentences.append(
+            f"Pruned to {costs} by {pruning.importance}: validation Dice {100 * float_dice:.2f} before pruning, "
             f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
             f"({lost_or_gained(lost)}); {kept}."
         )
     last = next((step for step in reversed(done) if step.kept), None)
     if last is None:
-        said.append("**No plan kept enough: the network has all its channels.**")
+        sentences.append("**No plan kept enough: the network has all its channels.**")
     elif last.share < 1:
-        said.append("**The budget is not met: what comes nearer to it loses more than is allowed.**")
-    return tuple(said)
+        sentences.append("**The budget is not met: what comes nearer to it loses more than is allowed.**")
+    return tuple(sentences)
 
 
-def node_milliseconds(found: PruningResult) -> tuple[Mapping[str, float], Mapping[str, float]]:
+def node_milliseconds(pruning: PruningResult) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """Return the milliseconds of every node, before and after pruning; none where the plans are not based on latency."""
-    if found.table is None:
+    if pruning.table is None:
         return {}, {}
-    predictor = Predictor(found.table)
-    return predictor.predict(found.before).nodes, predictor.predict(found.after).nodes
+    predictor = Predictor(pruning.table)
+    return predictor.predict(pruning.before).nodes, predictor.predict(pruning.after).nodes

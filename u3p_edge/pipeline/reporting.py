@@ -20,18 +20,18 @@ from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
 
 
 def write_report(
-    folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], found: PruningResult
+    folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], pruning: PruningResult
 ) -> None:
     """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
     result, sections = measured.result, {}
-    if found.steps:
-        rows = pruning_table.pruning_rows(found.before, found.after, *node_milliseconds(found))
+    if pruning.steps:
+        rows = pruning_table.pruning_rows(pruning.before, pruning.after, *node_milliseconds(pruning))
         sections["Pruning"] = pruning_table.pruning_table(rows)
-        write_json(folder / PRUNING, _pruning(found, rows))
+        write_json(folder / PRUNING, _pruning(pruning, rows))
     plot = pareto.draw_pareto(result)
     if plot is not None:
         write_bytes(folder / PARETO, plot)
-        sections["Dice against latency"] = f"![mean Dice against node_milliseconds of every file]({PARETO})"
+        sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
     _samples(folder / SAMPLES, measured, data, source)
     text = render(result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
     write_text(folder / REPORT, text)
@@ -52,11 +52,11 @@ def _short(name: str) -> str:
     return name.removeprefix("model.")
 
 
-def _pruning(found: PruningResult, rows: tuple[pruning_table.PruningRow, ...]) -> dict[str, object]:
-    """Return every step, the channels that are kept, and channels and node_milliseconds of every part before and after."""
+def _pruning(pruning: PruningResult, rows: tuple[pruning_table.PruningRow, ...]) -> dict[str, object]:
+    """Return every step, the channels that are kept, and channels and milliseconds of every part before and after."""
     return {
-        "float_dice": found.float_dice,
-        "steps": [dataclasses.asdict(step) for step in found.steps],
-        "plan": json.loads(found.plan.to_json()),
+        "float_dice": pruning.float_dice,
+        "steps": [dataclasses.asdict(step) for step in pruning.steps],
+        "plan": json.loads(pruning.plan.to_json()),
         "parts": pruning_table.as_values(rows),
     }

@@ -25,7 +25,7 @@ def sparsify_network(network: Network, context: Context) -> Network:
     kept = context.staging.file("sparse.safetensors", lambda: _weights(_train(network, sparsity, context)))
     weights = safetensors.load(kept.read_bytes())
     model = to_keras(network.graph)
-    model.set_weights([weights[str(place)] for place in range(len(weights))])
+    model.set_weights([weights[str(index)] for index in range(len(weights))])
     return dataclasses.replace(network, model=model, graph=from_keras(model))
 
 
@@ -60,4 +60,4 @@ def _train(network: Network, sparsity: Sparsity, context: Context) -> Any:
 
 
 def _weights(model: Any) -> bytes:
-    return bytes(safetensors.save({str(place): array for place, array in enumerate(model.get_weights())}))
+    return bytes(safetensors.save({str(index): array for index, array in enumerate(model.get_weights())}))

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.config.options import Option, groups_of, options_of
+from u3p_edge.config.options import Option, list_groups, list_options
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError
 from u3p_edge.recipes.named import DEFAULT, read_export_recipe
 from u3p_edge.recipes.recipe import ExportRecipe
 
-OPTIONS: Mapping[str, Option] = {entry.key: entry for entry in options_of(ExportRecipe)}
+OPTIONS: Mapping[str, Option] = {entry.key: entry for entry in list_options(ExportRecipe)}
 """Every option of an export, by its keyword."""
 
 ALTERNATIVES = (("speedup", "latency_budget_ms"), ("size_budget_mb", "shrink"), ("tiles", "memory_budget_mb"))
@@ -74,7 +74,7 @@ def _share(text: str) -> float:
 
 
 def _check_known(given: Mapping[str, Any]) -> None:
-    names = [*OPTIONS, *groups_of(ExportRecipe)]
+    names = [*OPTIONS, *list_groups(ExportRecipe)]
     for key in given:
         if key not in names:
             close = difflib.get_close_matches(key, names, n=1)

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import Any
 
-from u3p_edge.config.options import Option, groups_of, options_of
+from u3p_edge.config.options import Option, list_groups, list_options
 from u3p_edge.recipes.named import NamedRecipe
 from u3p_edge.recipes.recipe import ExportRecipe
 
@@ -19,10 +19,10 @@ def recipe_to_toml(named: NamedRecipe) -> str:
 
     Options without a value, and all of a group that is off, are comments with their defaults.
     """
-    recipe, options = named.recipe, options_of(ExportRecipe)
+    recipe, options = named.recipe, list_options(ExportRecipe)
     lines = [f"description = {_value(named.description)}", ""]
     lines += [line for entry in options if not entry.group for line in _lines(entry, getattr(recipe, entry.field))]
-    for name, cls in groups_of(ExportRecipe).items():
+    for name, cls in list_groups(ExportRecipe).items():
         group = getattr(recipe, name)
         title = (cls.__doc__ or "").splitlines()[0]
         lines += ["", *_comment(title)]
