@@ -30,7 +30,7 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Holds images/, masks/ and perhaps split.csv.")],
     labels: Annotated[
         int | None,
-        typer.Option(min=2, max=255, help="Number of classes, background included; found in the masks if not given."),
+        typer.Option(min=2, max=255, help="Number of classes, background included; inferred from the masks if not given."),
     ] = None,
     group: Annotated[
         str | None, typer.Option(help="Column of split.csv that is never split across sets, e.g. patient.")
@@ -77,8 +77,8 @@ def _show(report: FolderReport, most: int | None) -> None:
     print_table(["split", "images", f"groups (by {unit})"], splits, title=report.root)
     if report.drawn:
         say("No splits in split.csv: these are drawn by a seed.")
-    for what, found in (("sizes", report.sizes), ("pixels", report.modes)):
-        say(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in list(found.items())[:8]))
+    for what, counts in (("sizes", report.sizes), ("pixels", report.modes)):
+        say(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:8]))
     shares = enumerate(zip(report.fractions, report.present, strict=True))
     print_table(["class", "share of pixels", "in masks"], [[str(k), f"{share:.2%}", str(n)] for k, (share, n) in shares])
     if report.ignored:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from u3p_edge.cli.command import Command
+from u3p_edge.cli.number_types import NumberName
 from u3p_edge.cli.terminal import print_list, print_table
 from u3p_edge.config.limits import MAX_THREADS
 
@@ -20,13 +20,6 @@ device_app = typer.Typer(help="Measure a device.", no_args_is_help=True, rich_ma
 
 BOUND = 0.15
 """Of the error of a whole network's predicted time; a table beyond it should be measured again."""
-
-
-class NumberName(str, Enum):
-    """Number types that layers are timed in."""
-
-    INT8 = "int8"
-    FLOAT32 = "float32"
 
 
 @device_app.callback()
@@ -89,15 +82,15 @@ def _show(table: LatencyTable, out: Path) -> None:
 
 def _findings(table: LatencyTable, out: Path) -> list[str]:
     count = sum(len(layer.entries) for layer in table.layers)
-    found = [
+    findings = [
         f"{out}: {len(table.layers)} kinds of layers, {count} times. None of the networks above was used to fill it.",
         f"A convolution's time changes every {table.steps.outputs} output channels: widths that are multiples waste nothing.",
     ]
     if table.worst_error > BOUND:
-        found.append(
+        findings.append(
             f"**Predictions are off by up to {table.worst_error:.0%}.** Run again with --fresh"
             f"{'' if table.disturbed else ' and without --quick'}, on a device that does nothing else."
         )
     if table.disturbed:
-        found.append(f"{table.disturbed} times were taken while other programs slowed the machine, and may be too long.")
-    return found
+        findings.append(f"{table.disturbed} times were taken while other programs slowed the machine, and may be too long.")
+    return findings

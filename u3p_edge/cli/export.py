@@ -174,7 +174,7 @@ def _times(model: Path | None, data: Path | None, recipe: ExportRecipe, device: 
 
 
 def _check_paths(model: Path | None, data: Path | None, out: Path) -> None:
-    """What can be told to be wrong before TensorFlow is loaded."""
+    """Refuse a model, data or output folder that cannot be used, before TensorFlow is loaded."""
     from u3p_edge.errors import DataError, ModelError
     from u3p_edge.run_folder import check_output_folder
 

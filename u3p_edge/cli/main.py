@@ -156,11 +156,11 @@ def _quiet() -> None:
         return
     warnings.simplefilter("ignore")
     # Their C++ parts write to file descriptor 2 itself, before any Python setting is read.
-    own = os.dup(2)
+    stderr = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)
-    sys.stderr = open_stderr(own)
+    sys.stderr = open_stderr(stderr)
 
 
 if __name__ == "__main__":

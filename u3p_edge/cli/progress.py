@@ -88,8 +88,8 @@ class _Clock:
         """E.g. "stage 3 of 7: Verify"."""
         count, left = len(self._began), self._left()
         total = self._times.total if self._times is not None and left is not None else self._total
-        place = f"stage {count}" if total is None else f"stage {count} of {total}"
-        return f"{place}: {self._began[-1][0]}"
+        position = f"stage {count}" if total is None else f"stage {count} of {total}"
+        return f"{position}: {self._began[-1][0]}"
 
     @property
     def forecast(self) -> str:

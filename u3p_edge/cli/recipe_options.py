@@ -47,11 +47,11 @@ _METAVARS = {"label_map": "VALUE:CLASS,...", "rewrites": "FILE", "mask": "OUTPUT
 
 def takes_recipe_options(command: F) -> F:
     """Give a command one flag for each option of `ExportRecipe`, after its argument and in place of its `**options`."""
-    own = inspect.signature(command, eval_str=True)
-    *fixed, _ = own.parameters.values()
+    signature = inspect.signature(command, eval_str=True)
+    *fixed, _ = signature.parameters.values()
     first = next(index for index, one in enumerate(fixed) if one.default is not inspect.Parameter.empty) + 1
     parameters = [*fixed[:first], *map(_parameter, OPTIONS.values()), *fixed[first:]]
-    command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # which typer reads
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # which typer reads
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.number_types import NumberName
 from u3p_edge.cli.terminal import plain_text, print_table, say
 from u3p_edge.config.limits import MAX_THREADS
 
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 
     from u3p_edge.rewrite.engine import Candidate, Selection
     from u3p_edge.tools.explain_rewrites import RewriteExplanation
-
-
-class NumberName(str, Enum):
-    """Number types that forms are timed in."""
-
-    INT8 = "int8"
-    FLOAT32 = "float32"
 
 
 def rewrite(
@@ -80,23 +73,23 @@ def rewrite(
         from u3p_edge.tools.explain_rewrites import explain_rewrites as explained
 
         source = read_source(model, trust=trust)
-        found = explained(source.graph, Target(number.value, threads), energy, progress)
-    names = {choice.site for choice in found.choices}
+        explanation = explained(source.graph, Target(number.value, threads), energy, progress)
+    names = {choice.site for choice in explanation.choices}
     if unknown := sorted(set(part or ()) - names):
         raise ConfigError(f"--part {unknown[0]}: the model has no such part", mend=f"It has {', '.join(sorted(names))}.")
-    _show(found, explain, part or (), f"{number.value} TFLite, {threads} thread{'s' if threads > 1 else ''}")
+    _show(explanation, explain, part or (), f"{number.value} TFLite, {threads} thread{'s' if threads > 1 else ''}")
     if out is not None:
         from u3p_edge.artifact import write_text
 
-        write_text(out, selections_to_json(found.choices))
+        write_text(out, selections_to_json(explanation.choices))
 
 
-def _show(found: RewriteExplanation, every: bool, parts: Collection[str], where: str) -> None:
+def _show(explanation: RewriteExplanation, every: bool, parts: Collection[str], where: str) -> None:
     from u3p_edge.rewrite.engine import REFERENCE
 
-    choices = [choice for choice in found.choices if not parts or choice.site in parts]
+    choices = [choice for choice in explanation.choices if not parts or choice.site in parts]
     rows = [
-        _row(found, choice, form, every)
+        _row(explanation, choice, form, every)
         for choice in choices
         for form in choice.forms
         if (form.name == choice.chosen if not every else not form.refusal)
@@ -104,17 +97,17 @@ def _show(found: RewriteExplanation, every: bool, parts: Collection[str], where:
     print_table(["part", "form", "MMAC", "ms", "error"], rows, title=f"Exact forms, {where}", words={"part", "form"})
     if every:
         _show_refusals(choices, bool(parts))
-    timed = [c for c in found.choices if c.forms[0].milliseconds is not None]
+    timed = [c for c in explanation.choices if c.forms[0].milliseconds is not None]
     before = sum(c.forms[0].milliseconds or 0.0 for c in timed)
     after = sum(form.milliseconds or 0.0 for c in timed if (form := c.form(c.chosen)) is not None)
-    count = sum(c.chosen != REFERENCE for c in found.choices)
-    say(f"{count} of {len(found.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
+    count = sum(c.chosen != REFERENCE for c in explanation.choices)
+    say(f"{count} of {len(explanation.choices)} parts are rewritten: the timed parts take {after:.1f} of {before:.1f} ms.")
 
 
-def _row(found: RewriteExplanation, choice: Selection, form: Candidate, every: bool) -> tuple[str | Text, ...]:
+def _row(explanation: RewriteExplanation, choice: Selection, form: Candidate, every: bool) -> tuple[str | Text, ...]:
     first = not every or form is choice.forms[0]
     taken = form.name == choice.chosen
-    error = found.errors.get((choice.site, form.name))
+    error = explanation.errors.get((choice.site, form.name))
     return (
         choice.site if first else "",
         plain_text(f"{form.name} ✓", "bold") if taken and every else form.name,

@@ -41,14 +41,14 @@ def console(*, stderr: bool = False) -> Console:
     """A rich console that reads no emoji codes into text, and that is as wide as it must be where it is no terminal."""
     from rich.console import Console
 
-    found = Console(stderr=stderr, emoji=False, highlight=False)
-    if found.is_terminal or "COLUMNS" in os.environ:
-        return found
+    plain = Console(stderr=stderr, emoji=False, highlight=False)
+    if plain.is_terminal or "COLUMNS" in os.environ:
+        return plain
     return Console(stderr=stderr, emoji=False, highlight=False, width=WIDE)
 
 
 def plain_text(text: str, style: str = "") -> Text:
-    """Text of a stranger as rich prints it: neither markup nor control characters."""
+    """Return text of unknown origin as rich prints it: neither markup nor control characters."""
     from rich.text import Text
 
     return Text(to_terminal(text), style)

@@ -47,7 +47,8 @@ def train(
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="A,B,...", help="For --normalize meanstd: as --mean.")] = None,
     labels: Annotated[
-        int | None, typer.Option(min=2, max=255, help="Number of classes with background; found in the masks if not given.")
+        int | None,
+        typer.Option(min=2, max=255, help="Number of classes with background; by default inferred from the masks."),
     ] = None,
     class_names: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Names of the classes, background first, separated by commas.")
@@ -199,10 +200,10 @@ def _show_result(result: TrainResult, folder: Path) -> None:
 def _how_to_go_on(out: Path, *, dry_run: bool) -> str:
     from u3p_edge.training.checkpoint import load_checkpoint
 
-    found = None if dry_run else load_checkpoint(out)
-    if found is None:
+    checkpoint = None if dry_run else load_checkpoint(out)
+    if checkpoint is None:
         return "Stopped; nothing was written yet." if dry_run else "Stopped before the end of the first epoch."
-    return f"Stopped. {out} is safe after epoch {found.state.epoch}: run the same command again to go on from there."
+    return f"Stopped. {out} is safe after epoch {checkpoint.state.epoch}: run the same command again to go on from there."
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

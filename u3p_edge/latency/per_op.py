@@ -114,12 +114,12 @@ def peak(target: Target) -> float:
 def macs(file: TFLiteGraph, op: Operator) -> int:
     """Return the multiply-accumulates of an operator; 0 unless it is a convolution or dense layer. Padding counts as data."""
     if op.code in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        at = file.tensors[op.outputs[0]].shape
+        shape = file.tensors[op.outputs[0]].shape
     elif op.code == "TRANSPOSE_CONV":
-        at = file.tensors[op.inputs[2]].shape
+        shape = file.tensors[op.inputs[2]].shape
     else:
         return 0
-    return math.prod(at[:-1]) * math.prod(file.tensors[op.inputs[1]].shape)
+    return math.prod(shape[:-1]) * math.prod(file.tensors[op.inputs[1]].shape)
 
 
 def _row(file: TFLiteGraph, op: Operator, took: float, best: float) -> OpTime:
