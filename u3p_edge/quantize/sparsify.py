@@ -5,7 +5,7 @@ Zeros make no kernel faster, neither in LiteRT nor in ONNX Runtime, and the unco
 is the file in a compressed download or package (`gzip_bytes`). Dropping whole channels is what saves milliseconds
 (`u3p_edge.prune`).
 
-    float model, folded and rewritten ─ wrap ─► TFMOT's wrappers ─ train, masks growing ─ strip ─► the same layers, with zeros
+    float model, folded and rewritten ─ wrap ─► TFMOT's wrappers ─ train, masks growing ─ unwrap ─► the same layers, with zeros
 
 Rewriting comes first: a kernel that a rewrite mixes from sparse ones (for Winograd, or as factors of a low rank) would be dense
 again.
