@@ -34,7 +34,7 @@ from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
 from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.rewrite import engine
-from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.passes import apply_fusions
 from u3p_edge.rewrite.tiling import choose
 
 STEP = 8
@@ -55,8 +55,8 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
 def rewrite_and_tile(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
     """Return the graph rewritten, and that in tiles of rows."""
     choices = select_rewrites(graph, Target("int8"), progress)
-    new = fuse_interpolated_sums(engine.apply_selections(graph, choices))
-    return new, choose.choose_tiling(new, bytes_per_element=1, weigh=memory_of("int8")).graph
+    new = apply_fusions(engine.apply_selections(graph, choices))
+    return new, choose.choose_tiling(new, bytes_per_element=1, measure_memory=memory_of("int8")).graph
 
 
 def report(result: RunResult, gmac: Sequence[float], arena_mb: Sequence[float]) -> str:

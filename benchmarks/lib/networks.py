@@ -26,7 +26,7 @@ from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
 from u3p_edge.rewrite.engine import Selection, apply_selections
-from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.passes import apply_fusions
 from u3p_edge.rewrite.tiling import choose
 
 NUMBERS = ("float32", "int8")
@@ -58,7 +58,7 @@ def variants(graph: Graph, number: str, progress: Progress) -> dict[str, Variant
     """Return the network unchanged, and rewritten for a number type: by timing, and in tiles by the memory plan."""
     choices = select_rewrites(graph, Target(number), progress)
     new = apply_selections(graph, choices)
-    plan = choose.choose_tiling(fuse_interpolated_sums(new), bytes_per_element=bytes_of(number), weigh=memory_of(number))
+    plan = choose.choose_tiling(apply_fusions(new), bytes_per_element=bytes_of(number), measure_memory=memory_of(number))
     return {"reference": Variant(graph, graph, (), None), "rewritten": Variant(plan.graph, new, choices, plan)}
 
 

@@ -15,7 +15,7 @@ from u3p_edge.cli.rewrite import _show
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.pipeline.choices import read_choices
 from u3p_edge.rewrite.engine import REFERENCE, Candidate, Selection
-from u3p_edge.rewrite.rules import RULES
+from u3p_edge.rewrite.passes import RULES
 from u3p_edge.tools.explain_rewrites import RewriteExplanation
 
 PARTS = ("conv2d", "conv2d_1", "mask_logits")
@@ -157,7 +157,7 @@ def test_an_unknown_number_type_or_no_thread_ends_with_2(program: Program) -> No
         (("--rewrites", "{record}", "--no-rewrite"), "recorded rewrites and no rewriting exclude each other"),
         (("--rewrites", "{empty}"), "has an empty list of rewrites"),
         (("--rewrites", "{other}"), "the recorded choice 'separable' for 'elsewhere' does not fit this model"),
-        (("--tiles", 40), "the model cannot run in 40 strips"),
+        (("--tiles", 40), "the model cannot run in 40 tiles"),
     ],
 )
 def test_exports_options_that_exclude_each_other_or_do_not_fit(

@@ -26,7 +26,7 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.unet3plus import build
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.importance import magnitude
+from u3p_edge.prune.importance.magnitude import magnitude
 from u3p_edge.prune.plan import PruningPlan
 
 TRAIN, VALIDATION = discs(16, 1), discs(8, 2)

@@ -36,7 +36,7 @@ from u3p_edge.pipeline.budgets import (
     plan_channels,
 )
 from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.importance import Importance
+from u3p_edge.prune.importance.scores import Importance
 from u3p_edge.recipes.recipe import Pruning
 
 GRAPH = two_scales()

@@ -21,7 +21,7 @@ from u3p_edge.graph.scheme import Quantization, Quantized
 from u3p_edge.pipeline.tile import float_file, tile_float, tile_int8, tile_network
 from u3p_edge.quantize.qat import quantize_aware
 from u3p_edge.rewrite.rule import Match
-from u3p_edge.rewrite.rules import Separable
+from u3p_edge.rewrite.rules.separable import Separable
 
 SHAPE = (64, 48, 1)
 WIDE = 16
@@ -136,7 +136,7 @@ def test_a_file_nothing_was_asked_of_keeps_its_bytes(file: bytes, metadata: Meta
 
 
 def test_more_strips_than_rows_are_refused(file: bytes, metadata: Metadata) -> None:
-    with pytest.raises(ConfigError, match=r"cannot run in 60 strips.*Choose fewer"):
+    with pytest.raises(ConfigError, match=r"cannot run in 60 tiles.*Choose fewer"):
         tile_int8(file, metadata, make_recipe(tiles=60))
 
 

@@ -18,7 +18,7 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.budget import Fitted, Limit, search_plan
 from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.importance import Importance
+from u3p_edge.prune.importance.scores import Importance
 from u3p_edge.prune.plan import keep_all
 
 

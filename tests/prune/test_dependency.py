@@ -162,7 +162,7 @@ FREEZING = {
     "activation": (op("z", "activation", "a", function="softmax"), "'z' takes a softmax over the channels"),
     "layer_norm": (Node("z", "layer_norm", ("a",)), "'z' normalises over the channels"),
     "groups": (linear("z", "conv", "a", (1, 1, 2, 4), groups=2), "'z' is a grouped convolution"),
-    "rescale": (op("z", "rescale", "a", scale=(1.0, 2.0, 3.0, 4.0)), "'z' scales every channel by a number of its own"),
+    "rescale": (op("z", "rescale", "a", scale=(1.0, 2.0, 3.0, 4.0)), "'z' scales every channel by another number"),
     "batch_norm": (
         Node("z", "batch_norm", ("a",), {"axis": (1, 3)}, {"mean": drawn(1, 4, 4), "variance": np.abs(drawn(2, 4, 4))}),
         "'z' normalises every place of a channel by itself",

@@ -15,7 +15,10 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run
 from u3p_edge.prune.apply import mask_channels
-from u3p_edge.prune.importance import magnitude, norm_scale, reconstruction, taylor
+from u3p_edge.prune.importance.magnitude import magnitude
+from u3p_edge.prune.importance.norm_scale import norm_scale
+from u3p_edge.prune.importance.reconstruction import reconstruction
+from u3p_edge.prune.importance.taylor import taylor
 from u3p_edge.prune.plan import PruningPlan
 
 

@@ -24,7 +24,9 @@ from u3p_edge.quantize.qat import quantize_aware
 from u3p_edge.quantize.sparsify import LEAST, gzip_bytes, masks, prunable, share_of, sparsify
 from u3p_edge.quantize.sparsity import Sparsity, SparsityPattern
 from u3p_edge.rewrite.rule import Match
-from u3p_edge.rewrite.rules import ColumnsAsChannels, OneInterpolation, Winograd
+from u3p_edge.rewrite.rules.columns_as_channels import ColumnsAsChannels
+from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
+from u3p_edge.rewrite.rules.winograd import Winograd
 
 IMAGES, LABELS = blobs(8, 16)
 TRUTH = one_hot(LABELS, 3)
@@ -251,7 +253,7 @@ def test_gzip_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
 
 def rewritten() -> Graph:
     graph = from_keras(dense())
-    for name, rule in (("up", OneInterpolation()), ("few", ColumnsAsChannels(4)), ("middle", Winograd("rows"))):
+    for name, rule in (("up", OneInterpolation()), ("few", ColumnsAsChannels()), ("middle", Winograd("rows"))):
         match = rule.match(graph, name)
         assert isinstance(match, Match), match
         graph = rule.rewrite(graph, match)

@@ -15,7 +15,8 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.rewrite.interpolated_sums import MOST, fuse_interpolated_sums
-from u3p_edge.rewrite.rules import OneInterpolation, Separable
+from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
+from u3p_edge.rewrite.rules.separable import Separable
 
 
 def separable(graph: Graph, rule: Separable | OneInterpolation | None = None) -> Graph:

@@ -41,7 +41,7 @@ class Cost:
 
 
 def cost(graph: Graph, *, bytes_per_element: int = 4) -> Cost:
-    """Return the graph's cost at its own input size.
+    """Return the graph's cost at its input size.
 
     Args:
         graph: a graph of fixed input size.

@@ -1,5 +1,5 @@
 """Fold a float graph into the form that kernels have: no batch normalisation, ReLU inside the convolutions, every other
-activation a node of its own, and swish as a product with a sigmoid. This is exact up to float rounding.
+activation a separate node, and swish as a product with a sigmoid. This is exact up to float rounding.
 
 With scale a = gamma / sqrt(variance + epsilon) and shift b = beta - a * mean, per channel, batch normalisation is folded
 
@@ -75,7 +75,7 @@ def scale_and_shift(norm: Node) -> tuple[Array, Array]:
 
 
 def _split(graph: Graph, conv: Node) -> Graph:
-    """Return the graph with a convolution's sigmoid or the like as a node of its own, which keeps the convolution's name."""
+    """Return the graph with a convolution's sigmoid or the like as a separate node, which keeps the convolution's name."""
     name = f"{conv.name}_logits"
     while name in graph:
         name += "_"

@@ -16,7 +16,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.activation import function, is_channelwise
 from u3p_edge.graph.fold import drop_identities
 from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute
-from u3p_edge.graph.mask_size import fit_mask
+from u3p_edge.graph.mask_size import enlarge_mask
 from u3p_edge.graph.roles import Roles, roles
 
 IMAGE = "image"
@@ -60,7 +60,7 @@ def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
         ConfigError: height or width are not multiples of 16.
     """
     _check_input(graph)
-    graph, mask, fitted = fit_mask(graph, mask)
+    graph, mask, fitted = enlarge_mask(graph, mask)
     role = roles(graph, mask)
     kept = _plain(subgraph(graph, [role.mask, *([role.gate] if role.gate else [])]))
     activated, activation, added = _activate(kept, role.mask)
@@ -96,10 +96,10 @@ def _plain(graph: Graph) -> Graph:
     """Return the graph without identities, and without what only training or Keras needs: regularisers, dtypes, fixed
     batches."""
     graph = drop_identities(graph)
-    return replace(graph, nodes=tuple(map(_bare, graph.nodes)))
+    return replace(graph, nodes=tuple(map(_without_training, graph.nodes)))
 
 
-def _bare(node: Node) -> Node:
+def _without_training(node: Node) -> Node:
     attrs = {key: value for key, value in node.attrs.items() if key != KERAS}
     if node.op == "input":
         attrs = {"shape": (None, *attrs["shape"][1:])}
@@ -129,12 +129,12 @@ def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
     """Return the graph whose first output is made of probabilities, their activation, and whether it had to be added."""
     output = graph.outputs[0]
     channels = graph.shapes[output][3]
-    wanted, found = ("sigmoid" if channels == 1 else "softmax"), ending(graph, output)
-    if found == wanted:
+    wanted, given = ("sigmoid" if channels == 1 else "softmax"), ending(graph, output)
+    if given == wanted:
         return graph, wanted, False
-    if found != "linear":
+    if given != "linear":
         raise ModelError(
-            f"the mask {name!r} has {channels} channels and ends in {found}",
+            f"the mask {name!r} has {channels} channels and ends in {given}",
             mend=f"It must end in {wanted}, or in logits; a gate must multiply the mask after that, not before.",
         )
     node = Node(_free(graph, f"{output}_{wanted}"), "activation", (output,), {"function": wanted})
@@ -143,8 +143,7 @@ def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
 
 def _gated(graph: Graph, role: Roles) -> Graph:
     """Return the graph whose only output is the given graph's first output times its second."""
-    found = graph.shapes
-    channels, units = found[graph.outputs[0]][3], found[graph.outputs[1]][-1]
+    channels, units = graph.shapes[graph.outputs[0]][3], graph.shapes[graph.outputs[1]][-1]
     if ending(graph, graph.outputs[1]) != "sigmoid":
         raise ModelError(
             f"the gate {role.gate!r} ends in {ending(graph, graph.outputs[1])}", mend="A gate must end in a sigmoid."

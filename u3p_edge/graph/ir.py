@@ -179,11 +179,11 @@ class Graph:
 
 def ancestors(graph: Graph, *names: str) -> frozenset[str]:
     """Return the given nodes and everything that they are computed from."""
-    found: set[str] = set(names)
+    needed: set[str] = set(names)
     for node in reversed(graph.nodes):
-        if node.name in found:
-            found.update(node.inputs)
-    return frozenset(found)
+        if node.name in needed:
+            needed.update(node.inputs)
+    return frozenset(needed)
 
 
 def subgraph(graph: Graph, outputs: Sequence[str]) -> Graph:
@@ -202,16 +202,16 @@ def substitute(graph: Graph, name: str, new: Sequence[Node], *, result: str | No
 
     Everything that read `name`, outputs included, then reads `result` (default: the last of `new`). If `new` is empty,
     `result` must be a node before `name`: this removes the node. To insert nodes behind a node, give that node again first in
-    `new`; it keeps its own name, and only the later nodes of `new` read it.
+    `new`; it keeps its name, and only the later nodes of `new` read it.
     """
     target = result if result is not None else new[-1].name
-    own = {node.name for node in new}
+    added = {node.name for node in new}
 
     def rewired(node: Node) -> Node:
         return rewire(node, {name: target})
 
-    at = next(i for i, node in enumerate(graph.nodes) if node.name == name)
-    nodes = (*graph.nodes[:at], *new, *(n if n.name in own else rewired(n) for n in graph.nodes[at + 1 :]))
+    index = next(i for i, node in enumerate(graph.nodes) if node.name == name)
+    nodes = (*graph.nodes[:index], *new, *(n if n.name in added else rewired(n) for n in graph.nodes[index + 1 :]))
     return replace(graph, nodes=nodes, outputs=tuple(target if output == name else output for output in graph.outputs))
 
 

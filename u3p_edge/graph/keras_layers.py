@@ -13,12 +13,12 @@ from u3p_edge.graph.ops.op import Layer
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {layer.name: replace(layer, op=op.name) for op in OPS.values() for layer in op.layers}
 )
-"""Every layer class that a graph can represent, by its name: tf_keras' own, and those of `u3p_edge.graph.keras_own`."""
+"""Every layer class that a graph can represent, by its name: those of tf_keras, and those of `u3p_edge.graph.keras_own`."""
 
 REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data_format", lambda value: bool(value == "channels_first"), "its data format is channels_first"),
     ("interpolation", lambda value: value not in ("nearest", "bilinear"), "its interpolation is not nearest or bilinear"),
-    ("activation", lambda value: value not in tuple(FUNCTIONS), "its activation is not one of Keras' own, by name"),
+    ("activation", lambda value: value not in tuple(FUNCTIONS), "its activation is not one that Keras knows by name"),
     ("sparse", bool, "it is sparse"),
     ("ragged", bool, "it is ragged"),
 )

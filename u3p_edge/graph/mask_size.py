@@ -12,7 +12,7 @@ _LARGEST = 16
 """How many times smaller than the image a mask may be along each side: as much as the deepest level of a UNet 3+."""
 
 
-def fit_mask(graph: Graph, mask: str | None) -> tuple[Graph, str | None, tuple[str, ...]]:
+def enlarge_mask(graph: Graph, mask: str | None) -> tuple[Graph, str | None, tuple[str, ...]]:
     """Return the graph with its mask at the image's size, the mask's name where it is known, and what was done, in sentences.
 
     A flattened mask is taken before it is flattened, or else reshaped. A smaller mask is upsampled bilinearly. If no name is

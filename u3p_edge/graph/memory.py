@@ -2,7 +2,7 @@
 
 A tensor is alive from the node that computes it to the last node that reads it; nodes run in the graph's order. The arena is
 planned as TensorFlow Lite does it, greedily by size. The largest tensor comes first. Each one goes into the smallest gap that
-holds it among the tensors whose lifetimes overlap its own (Pisarchyk and Lee 2020, arXiv:2001.03288).
+holds it among the tensors whose lifetimes overlap with it (Pisarchyk and Lee 2020, arXiv:2001.03288).
 """
 
 from __future__ import annotations
@@ -108,30 +108,30 @@ def fused_nodes(graph: Graph) -> frozenset[str]:
 
 def _lives(graph: Graph, hidden: Collection[str], size: int, alignment: int) -> Iterator[Life]:
     """Yield every buffer with its bytes and its lifetime; views share the buffer of their source."""
-    found, places = graph.shapes, _places(graph, hidden)
+    steps = _steps(graph, hidden)
     owner: dict[str, str] = {}
     last: dict[str, int] = {}
     for node in graph.nodes:
         view = node.kind.view and node.inputs[0] not in hidden
         owner[node.name] = owner[node.inputs[0]] if view else node.name
         for name in (node.name, *node.inputs):
-            last[owner[name]] = max(last.get(owner[name], 0), places[node.name])
+            last[owner[name]] = max(last.get(owner[name], 0), steps[node.name])
     for name in graph.outputs:
         last[owner[name]] = len(graph.nodes) - 1
     for node in graph.nodes:
         if owner[node.name] == node.name and node.name not in hidden:
-            count = math.prod(found[node.name]) * size
-            yield Life(node.name, -(-count // alignment) * alignment, places[node.name], last[node.name])
+            count = math.prod(graph.shapes[node.name]) * size
+            yield Life(node.name, -(-count // alignment) * alignment, steps[node.name], last[node.name])
 
 
-def _places(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
+def _steps(graph: Graph, hidden: Collection[str]) -> Mapping[str, int]:
     """Return when each node is computed: at its index in the order, or a hidden one together with the last that reads it."""
     readers = graph.consumers
-    places: dict[str, int] = {}
-    for place, node in reversed(tuple(enumerate(graph.nodes))):
-        later = [places[name] for name in readers[node.name]] if node.name in hidden else []
-        places[node.name] = max(later, default=place)
-    return places
+    steps: dict[str, int] = {}
+    for index, node in reversed(tuple(enumerate(graph.nodes))):
+        later = [steps[name] for name in readers[node.name]] if node.name in hidden else []
+        steps[node.name] = max(later, default=index)
+    return steps
 
 
 def offsets(lives: Sequence[Life]) -> Mapping[str, int]:
@@ -140,13 +140,13 @@ def offsets(lives: Sequence[Life]) -> Mapping[str, int]:
     Each buffer goes into the smallest gap that holds it, or else behind all that are alive at the same time.
     """
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted
-    found: dict[str, int] = {}
+    chosen: dict[str, int] = {}
     for life in sorted(lives, key=lambda x: (-x.bytes, x.first)):
         beside = ((at, end) for at, end, first, last in placed if first <= life.last and life.first <= last)
         offset = _gap(beside, life.bytes)
         insort(placed, (offset, offset + life.bytes, life.first, life.last))
-        found[life.name] = offset
-    return found
+        chosen[life.name] = offset
+    return chosen
 
 
 def _gap(beside: Iterable[tuple[int, int]], wanted: int) -> int:

@@ -2,7 +2,7 @@
 
 Outputs come in any order and under any names, so the graph itself has to show it. A mask has the input's height and width. If
 several outputs have them, a deep-supervision head differs from the mask as follows. Beyond the nodes that the two share, the
-head merges nothing, while the mask's own path goes on through the rest of the decoder, which joins feature maps.
+head merges nothing, while the mask's path goes on through the rest of the decoder, which joins feature maps.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def roles(graph: Graph, mask: str | None = None) -> Roles:
     Raises:
         ModelError: no output is a mask, several could be, or several could be gates; the message lists the outputs.
     """
-    found = graph.shapes
+    shapes = graph.shapes
     names = tuple(dict.fromkeys(graph.outputs))
-    size = found[graph.inputs[0]][1:3]
-    masks = [name for name in names if len(found[name]) == 4 and found[name][1:3] == size]
-    gates = [name for name in names if _is_gate(found[name]) and name not in masks]
+    size = shapes[graph.inputs[0]][1:3]
+    masks = [name for name in names if len(shapes[name]) == 4 and shapes[name][1:3] == size]
+    gates = [name for name in names if _is_gate(shapes[name]) and name not in masks]
     if mask is not None and mask not in masks:
-        raise _error(f"the output {mask!r} is not a mask of the input's size {size[0]}x{size[1]}", names, found)
+        raise _error(f"the output {mask!r} is not a mask of the input's size {size[0]}x{size[1]}", names, shapes)
     if not masks:
-        raise _error(f"no output is a mask of the input's size {size[0]}x{size[1]}", names, found)
+        raise _error(f"no output is a mask of the input's size {size[0]}x{size[1]}", names, shapes)
     best = [name for name in masks if all(_outranks(graph, name, other) for other in masks)]
     if mask is None and not best:
-        raise _error(f"any of {', '.join(map(repr, masks))} could be the mask", names, found)
+        raise _error(f"any of {', '.join(map(repr, masks))} could be the mask", names, shapes)
     if len(gates) > 1:
-        raise _error(f"any of {', '.join(map(repr, gates))} could be the mask's gate", names, found)
+        raise _error(f"any of {', '.join(map(repr, gates))} could be the mask's gate", names, shapes)
     chosen, gate = mask or best[0], gates[0] if gates else None
     return Roles(chosen, gate, tuple(name for name in names if name not in (chosen, gate)))
 
@@ -70,8 +70,8 @@ def _joins(graph: Graph, names: frozenset[str]) -> bool:
     return any(graph[name].op in _JOINS for name in names)
 
 
-def _error(symptom: str, names: tuple[str, ...], found: Mapping[str, Shape]) -> ModelError:
-    listed = ", ".join(f"{name} [{', '.join(map(str, found[name][1:]))}]" for name in names)
+def _error(symptom: str, names: tuple[str, ...], shapes: Mapping[str, Shape]) -> ModelError:
+    listed = ", ".join(f"{name} [{', '.join(map(str, shapes[name][1:]))}]" for name in names)
     return ModelError(
         f"{symptom}; the outputs are {listed}",
         mend="Name the mask with --mask OUTPUT, or save a model whose outputs are the mask and its gate alone.",

@@ -1,8 +1,7 @@
 """The integer network as a value: a graph of integers, and the scheme that says which real numbers they represent.
 
 real = (integer - zero point) * scale. An activation has one zero point and one scale for its whole tensor. A kernel has zero
-point 0, and one scale for every output channel. A bias counts in steps of input scale * kernel scale, so it needs no entry of
-its own.
+point 0, and one scale for every output channel. A bias counts in steps of input scale * kernel scale, so it needs no entry.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from u3p_edge.latency.table.table import LatencyTable
 from u3p_edge.progress import idle
 from u3p_edge.prune.apply import apply_plan
 from u3p_edge.prune.budget import Fitted, Limit, search_plan
-from u3p_edge.prune.importance import Importance
+from u3p_edge.prune.importance.scores import Importance
 from u3p_edge.recipes.recipe import Pruning
 from u3p_edge.rewrite.tiling import choose
 

@@ -31,9 +31,8 @@ from u3p_edge.rewrite.engine import (
     select_candidates,
     validate_whole_network,
 )
-from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.passes import RULES, apply_fusions, rule_named
 from u3p_edge.rewrite.rule import Rule
-from u3p_edge.rewrite.rules import RULES, rule_named
 
 LEAST = 0.0005
 """Sites with less than this share of the arithmetic are not rewritten: even all of them together hardly matter."""
@@ -119,7 +118,7 @@ def select_rewrites(
     step = progress("Choose rewrites by timing them", len(find_sites(graph, rules)))
 
     def clock(graphs: Sequence[Graph]) -> Sequence[float]:
-        return timed([fuse_interpolated_sums(form) for form in graphs])  # as they are in the file
+        return timed([apply_fusions(form) for form in graphs])  # as they are in the file
 
     return validate_whole_network(graph, select_candidates(graph, clock, rules=rules, least=LEAST, step=step), clock)
 

@@ -1,37 +1,58 @@
-"""Score the channels of a source: call the measures of `u3p_edge.prune.importance` with the data that they need."""
+"""Score the channels of a source: hand a measure of `u3p_edge.prune.importance` the data that it asks for."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
 
 from u3p_edge.data.calibration import calibration_indices
-from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
-from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.importance import Importance, magnitude, norm_scale, reconstruction, taylor
+from u3p_edge.prune.importance import score_groups
+from u3p_edge.prune.importance.scores import Gradients, Importance
+
+TITLE = "Score channels"
 
 
 def score_channels(source: Source, context: Context) -> Importance:
     """Score how much each channel matters, by the recipe's measure on calibration images."""
-    from u3p_edge.training import sensitivity
+    pruning = context.recipe.pruning
+    return score_groups("taylor" if pruning is None else pruning.importance, _Evidence(source, context))
 
-    recipe, train = context.recipe, context.data.train
-    measure_name = "taylor" if recipe.pruning is None else recipe.pruning.importance
-    graph = source.graph
-    if measure_name == "magnitude":
-        return magnitude(graph)
-    if measure_name == "norm_scale":
-        return norm_scale(graph)
-    if measure_name == "random":
-        rng = np.random.default_rng(recipe.seed)
-        return {group.name: rng.random(group.size) for group in find_groups(graph) if not group.frozen}
-    chosen = list(calibration_indices(train, recipe.quantization.calibration_images))
-    images, labels = train.images[chosen], train.labels[chosen]
-    step = context.progress("Judge channels", len(chosen))
-    if measure_name == "taylor":
-        # Folded: a kernel and the normalisation behind it would count the same change of the loss twice.
-        folded = fold_batch_norm(graph)
-        return taylor(folded, sensitivity.gradients(to_keras(folded), images, labels, step=step))
-    return reconstruction(graph, sensitivity.mean_squares(source.model, images, step))
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What calibration images say about a source; see `u3p_edge.prune.importance.Evidence`."""
+
+    source: Source
+    context: Context
+
+    @property
+    def graph(self) -> Graph:
+        return self.source.graph
+
+    @property
+    def seed(self) -> int:
+        return self.context.recipe.seed
+
+    def gradients(self, graph: Graph) -> Sequence[Gradients]:
+        from u3p_edge.training import sensitivity
+
+        images, labels = self._images()
+        return sensitivity.gradients(to_keras(graph), images, labels, step=self.context.progress(TITLE, len(images)))
+
+    def mean_squares(self) -> Mapping[str, npt.NDArray[Any]]:
+        from u3p_edge.training import sensitivity
+
+        images, _ = self._images()
+        return sensitivity.mean_squares(self.source.model, images, self.context.progress(TITLE, len(images)))
+
+    def _images(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        train = self.context.data.train
+        chosen = list(calibration_indices(train, self.context.recipe.quantization.calibration_images))
+        return train.images[chosen], train.labels[chosen]

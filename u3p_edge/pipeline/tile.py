@@ -20,7 +20,7 @@ from u3p_edge.export.tflite.xnnpack_memory import estimate_memory
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized, Scheme
 from u3p_edge.recipes.recipe import ExportRecipe
-from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
+from u3p_edge.rewrite.passes import apply_fusions
 from u3p_edge.rewrite.tiling import choose
 from u3p_edge.rewrite.tiling.transform import carry_scheme
 
@@ -50,16 +50,16 @@ def tile_network(graph: Graph, recipe: ExportRecipe, bytes_per_element: int, sch
     """
     if recipe.keeps_original:
         return TiledNetwork(graph, None, ())
-    graph = fuse_interpolated_sums(graph)
+    graph = apply_fusions(graph)
     if recipe.tiling.tiles == 1:
         return TiledNetwork(graph, None, ())
     budget = None if recipe.tiling.memory_budget_mb is None else int(recipe.tiling.memory_budget_mb * MB)
 
-    def weigh(made: Graph, origin: Mapping[str, str]) -> int:
+    def needed(made: Graph, origin: Mapping[str, str]) -> int:
         return estimate_memory(lower_graph(made if scheme is None else Quantized(made, carry_scheme(scheme, made, origin))))
 
     plan = choose.choose_tiling(
-        graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.tiling.tiles, weigh=weigh
+        graph, budget_bytes=budget, bytes_per_element=bytes_per_element, count=recipe.tiling.tiles, measure_memory=needed
     )
     return TiledNetwork(plan.graph, plan, _notes(plan, recipe))
 

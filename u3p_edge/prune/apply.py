@@ -36,9 +36,9 @@ def apply_plan(graph: Graph, plan: PruningPlan) -> Graph:
     Raises:
         ModelError: the plan does not fit the graph, or would leave a node with no channels to read.
     """
-    found = find_groups(graph)
-    plan.check(found)
-    kept, axes = _channels(graph, found, plan), _axes(graph, found, plan)
+    groups = find_groups(graph)
+    plan.check(groups)
+    kept, axes = _channels(graph, groups, plan), _axes(graph, groups, plan)
 
     def cut(node: Node, sources: tuple[str, ...]) -> Node:
         weights = {key: _sliced(array, axes.get((node.name, key), {})) for key, array in node.weights.items()}
@@ -95,21 +95,21 @@ def mask_channels(graph: Graph, plan: PruningPlan) -> Graph:
     Raises:
         ModelError: the plan does not fit the graph.
     """
-    found = find_groups(graph)
-    plan.check(found)
-    axes = _axes(graph, found, plan, roles=("consumer",))
+    groups = find_groups(graph)
+    plan.check(groups)
+    axes = _axes(graph, groups, plan, roles=("consumer",))
 
     def silenced(node: Node) -> Node:
-        own = {key: _zeroed(array, axes[node.name, key]) for key, array in node.weights.items() if (node.name, key) in axes}
-        return replace(node, weights={**node.weights, **own}) if own else node
+        changed = {key: _zeroed(array, axes[node.name, key]) for key, array in node.weights.items() if (node.name, key) in axes}
+        return replace(node, weights={**node.weights, **changed}) if changed else node
 
     return replace(graph, nodes=tuple(map(silenced, graph.nodes)))
 
 
-def _channels(graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan) -> dict[str, Mask]:
+def _channels(graph: Graph, groups: Sequence[ChannelGroup], plan: PruningPlan) -> dict[str, Mask]:
     """Return which channels of every tensor stay."""
     kept = {name: np.ones(shape[-1], bool) for name, shape in graph.shapes.items()}
-    for group in found:
+    for group in groups:
         dropped = list(plan.dropped(group))
         for name, positions in group.tensors.items():
             kept[name][positions[dropped]] = False
@@ -117,17 +117,17 @@ def _channels(graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan) ->
 
 
 def _axes(
-    graph: Graph, found: Sequence[ChannelGroup], plan: PruningPlan, roles: Sequence[str] = ("producer", "consumer")
+    graph: Graph, groups: Sequence[ChannelGroup], plan: PruningPlan, roles: Sequence[str] = ("producer", "consumer")
 ) -> dict[tuple[str, str], dict[int, Mask]]:
     """Return which slices stay along each axis, for every weight (by node and key) that loses some."""
     kept: dict[tuple[str, str], dict[int, Mask]] = {}
-    for group in found:
+    for group in groups:
         dropped = list(plan.dropped(group))
         for member in group.members if dropped else ():
             if member.role in roles:
                 length = graph[member.node].weights[member.weight].shape[member.axis]
-                own = kept.setdefault((member.node, member.weight), {})
-                own.setdefault(member.axis, np.ones(length, bool))[member.positions[dropped]] = False
+                masks = kept.setdefault((member.node, member.weight), {})
+                masks.setdefault(member.axis, np.ones(length, bool))[member.positions[dropped]] = False
     return kept
 
 

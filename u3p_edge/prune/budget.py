@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.ir import Graph
-from u3p_edge.prune.importance import Importance
+from u3p_edge.prune.importance.scores import Importance
 from u3p_edge.prune.moves import Counts, SearchProblem, apply_move, list_moves, merge_readers, price_moves, rank_groups
 from u3p_edge.prune.plan import PruningPlan
 from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
@@ -102,67 +102,67 @@ def search_plan(
         raise ConfigError(
             f"moves of a share of {share} down to {smallest} channels; a share is within 0 and 1, channels from 1"
         )
-    skeleton = ShapeOnlyGraph(graph)
-    free = [group for group in skeleton.groups if not group.frozen and group.name not in protect]
+    shape_only = ShapeOnlyGraph(graph)
+    free = [group for group in shape_only.groups if not group.frozen and group.name not in protect]
     ranks = tuple(rank_groups(group, importance) for group in free)
-    weigh, bounds = [limit.cost for limit in limits], [limit.bound for limit in limits]
-    task = SearchProblem(skeleton, ranks, weigh, bounds, share, smallest, merge_readers(skeleton.sized({})))
+    functions, bounds = [limit.cost for limit in limits], [limit.bound for limit in limits]
+    problem = SearchProblem(shape_only, ranks, functions, bounds, share, smallest, merge_readers(shape_only.sized({})))
     whole = tuple(group.size for group in free)
-    counts, met = _shrunk(task, whole)
-    counts = _refilled(task, counts) if met else counts
+    counts, met = _shrink(problem, whole)
+    counts = _refill(problem, counts) if met else counts
     plan = PruningPlan({rank.group.name: rank.kept(count) for rank, count in zip(ranks, counts, strict=True)})
-    before, after = (MappingProxyType(dict(zip(names, task.costs(each), strict=True))) for each in (whole, counts))
+    before, after = (MappingProxyType(dict(zip(names, problem.costs(each), strict=True))) for each in (whole, counts))
     return Fitted(plan, before, after, met)
 
 
-def _shrunk(task: SearchProblem, whole: Counts) -> tuple[Counts, bool]:
+def _shrink(problem: SearchProblem, whole: Counts) -> tuple[Counts, bool]:
     """Return the counts at which all bounds hold, or else the last at which a cost changed; and whether the bounds hold."""
     counts = paid = whole
-    costs, version = task.costs(whole), 0  # a price has a version: it is old once a cost has changed, or a group has gone
-    waiting = [move for number in range(len(whole)) for move in list_moves(task, counts, costs, number, version)]
+    costs, version = problem.costs(whole), 0  # a price has a version: it is old once a cost has changed, or a group has gone
+    waiting = [move for number in range(len(whole)) for move in list_moves(problem, counts, costs, number, version)]
     heapify(waiting)
-    while waiting and task.exceeded(costs):
+    while waiting and problem.exceeded(costs):
         move = heappop(waiting)
         if counts[move.number] != move.before:
             continue
         if move.version < version:
-            anew = price_moves(task, counts, costs, move.number, move.after, version)
+            anew = price_moves(problem, counts, costs, move.number, move.after, version)
             if anew is not None:
                 heappush(waiting, anew)
             continue
         counts = apply_move(counts, move.number, move.after)
-        now = task.costs(counts)
+        now = problem.costs(counts)
         if now != costs or not move.after:
             version += 1
         if now != costs:
             costs, paid = now, counts
-        for other in list_moves(task, counts, costs, move.number, version):
+        for other in list_moves(problem, counts, costs, move.number, version):
             heappush(waiting, other)
-    return paid, not task.exceeded(costs)
+    return paid, not problem.exceeded(costs)
 
 
-def _refilled(task: SearchProblem, counts: Counts) -> Counts:
+def _refill(problem: SearchProblem, counts: Counts) -> Counts:
     """Give elements back while all bounds hold, the most important first, and return the counts. A lost group stays lost."""
-    units = {number: task.unit(count) for number, count in enumerate(counts) if count}
-    waiting = [(-_next(task, counts, number), number) for number in units]
+    units = {number: problem.unit(count) for number, count in enumerate(counts) if count}
+    waiting = [(-_next(problem, counts, number), number) for number in units]
     heapify(waiting)
     while waiting:
         gain, number = heappop(waiting)
         if gain == 0:  # then it is 0 for all that are left: they are whole, or lack nothing that matters
             break
-        more = apply_move(counts, number, min(counts[number] + units[number], task.ranks[number].group.size))
-        if task.met(more):
+        more = apply_move(counts, number, min(counts[number] + units[number], problem.ranks[number].group.size))
+        if problem.met(more):
             counts = more
         elif units[number] > 1:
             units[number] //= 2
         else:
             continue
-        heappush(waiting, (-_next(task, counts, number), number))
+        heappush(waiting, (-_next(problem, counts, number), number))
     return counts
 
 
-def _next(task: SearchProblem, counts: Counts, number: int) -> float:
+def _next(problem: SearchProblem, counts: Counts, number: int) -> float:
     """Return the importance of the element that a group would get back first; 0 if it has all."""
-    rank = task.ranks[number]
+    rank = problem.ranks[number]
     gone = rank.group.size - counts[number]
     return rank.scores[gone - 1] if gone else 0.0

@@ -76,19 +76,19 @@ def find_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     carried = {name: elements[index] for name, index in trace.maps.items()}
     reasons = _reasons(trace, elements)
     group_of = _group_of(len(first), [*along, *carried.values()])
-    positions = [dict(_positions(group_of, found)) for found in along]
-    channels = {name: dict(_positions(group_of, found)) for name, found in carried.items()}
+    positions = [dict(_positions(group_of, elements_of)) for elements_of in along]
+    channels = {name: dict(_positions(group_of, elements_of)) for name, elements_of in carried.items()}
     _, heads, sizes = np.unique(group_of, return_index=True, return_counts=True)
     return tuple(
         ChannelGroup(
             name=name,
             size=int(size),
             members=tuple(
-                Member(run.node, run.weight, run.axis, run.role, own[number])
-                for run, own in zip(trace.runs, positions, strict=True)
-                if number in own
+                Member(run.node, run.weight, run.axis, run.role, by_group[number])
+                for run, by_group in zip(trace.runs, positions, strict=True)
+                if number in by_group
             ),
-            tensors=MappingProxyType({node: own[number] for node, own in channels.items() if number in own}),
+            tensors=MappingProxyType({node: by_group[number] for node, by_group in channels.items() if number in by_group}),
             frozen=reasons[head],
         )
         for number, (name, head, size) in enumerate(zip(_names(trace, first[heads]), heads, sizes, strict=True))
@@ -126,36 +126,36 @@ def least_connected(count: int, pairs: Index) -> Index:
 
 
 def _reasons(trace: Trace, elements: Index) -> list[str]:
-    """Return the first reason found why each element is frozen; empty where it is not."""
-    found = [""] * (int(elements.max()) + 1)
+    """Return the first reason why each element is frozen; empty where it is not."""
+    reasons = [""] * (int(elements.max()) + 1)
     for index, reason in trace.frozen:
         for element in np.unique(elements[index]):
-            found[element] = found[element] or reason
-    return found
+            reasons[element] = reasons[element] or reason
+    return reasons
 
 
-def _group_of(count: int, places: Sequence[Index]) -> Index:
+def _group_of(count: int, maps: Sequence[Index]) -> Index:
     """Return the group of each element: a group has the elements that appear equally often in the same weights and tensors.
 
     So they are frozen alike.
     """
     seen: list[list[tuple[int, int]]] = [[] for _ in range(count)]
-    for number, found in enumerate(places):
-        for element, times in zip(*(a.tolist() for a in np.unique(found, return_counts=True)), strict=True):
+    for number, elements in enumerate(maps):
+        for element, times in zip(*(a.tolist() for a in np.unique(elements, return_counts=True)), strict=True):
             seen[element].append((number, times))
     numbers: dict[tuple[tuple[int, int], ...], int] = {}
-    return np.array([numbers.setdefault(tuple(own), len(numbers)) for own in seen], np.intp)
+    return np.array([numbers.setdefault(tuple(times), len(numbers)) for times in seen], np.intp)
 
 
-def _positions(group_of: Index, found: Index) -> Iterator[tuple[int, Index]]:
+def _positions(group_of: Index, elements_of: Index) -> Iterator[tuple[int, Index]]:
     """Yield the positions of the elements of each group in a map of elements: [size, n], read-only."""
-    order = np.argsort(found, kind="stable")
-    elements, starts, counts = np.unique(found[order], return_index=True, return_counts=True)
+    order = np.argsort(elements_of, kind="stable")
+    elements, starts, counts = np.unique(elements_of[order], return_index=True, return_counts=True)
     for group in np.unique(group_of[elements]):
-        own = group_of[elements] == group
-        places = order[starts[own, None] + np.arange(counts[own][0])]
-        places.flags.writeable = False
-        yield int(group), places
+        members = group_of[elements] == group
+        positions = order[starts[members, None] + np.arange(counts[members][0])]
+        positions.flags.writeable = False
+        yield int(group), positions
 
 
 def _names(trace: Trace, first: Index) -> list[str]:

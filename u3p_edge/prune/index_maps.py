@@ -54,7 +54,7 @@ class Run:
 
 @dataclass
 class Trace:
-    """What tracing a graph has found. It grows while `trace_channels` runs.
+    """What tracing a graph collects. It grows while `trace_channels` runs.
 
     Args:
         shapes: shapes of the graph's tensors.
@@ -202,7 +202,7 @@ def _prelu(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
 
 def _rescale(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
     if np.ndim(node.attrs["scale"]) or np.ndim(node.attrs["offset"]):
-        trace.freeze(maps[0], f"{node.name!r} scales every channel by a number of its own")
+        trace.freeze(maps[0], f"{node.name!r} scales every channel by another number")
     return maps[0]
 
 

@@ -29,26 +29,26 @@ def find_live_inputs(graph: Graph, kept: Mapping[str, npt.NDArray[np.bool_]]) ->
         ModelError: a node would be left with no channels to read; the message names it.
     """
     gone = {name for name, mask in kept.items() if not mask.any()}
-    zero, found = _zeros(graph, gone), graph.shapes
+    zero = _zeros(graph, gone)
     reads: dict[str, tuple[str, ...]] = {}
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
         if node.name in needed:
-            reads[node.name] = own = _reads(node, gone, zero, found)
-            lost = next((name for name in own if name in gone), None)
+            reads[node.name] = live = _reads(node, gone, zero, graph.shapes)
+            lost = next((name for name in live if name in gone), None)
             if lost is not None:
                 raise ModelError(
                     f"the plan would leave {node.name!r} with no channels to read",
                     mend=f"Keep a channel of {lost!r}, or drop all of {node.name!r} too.",
                 )
-            needed.update(own)
+            needed.update(live)
     return reads
 
 
-def _reads(node: Node, gone: Set[str], zero: Set[str], found: Mapping[str, Shape]) -> tuple[str, ...]:
+def _reads(node: Node, gone: Set[str], zero: Set[str], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     if node.op == "concat":
         return tuple(name for name in node.inputs if name not in gone)
-    if node.op == "add" and len({found[name] for name in node.inputs}) == 1:
+    if node.op == "add" and len({shapes[name] for name in node.inputs}) == 1:
         # If all inputs are zeros, all are read, so that the search reaches the node that has nothing to read.
         return tuple(name for name in node.inputs if name not in zero) or node.inputs
     return node.inputs

@@ -20,7 +20,7 @@ import numpy as np
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.prune.dependency import ChannelGroup
-from u3p_edge.prune.importance import Importance
+from u3p_edge.prune.importance.scores import Importance
 from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 STEPS = (4, 8, 16, 32)
@@ -85,37 +85,36 @@ class SearchProblem:
     """The problem that a search solves.
 
     Args:
-        skeleton: the shape-only graph of the graph before pruning.
+        shape_only: the shape-only graph of the graph before pruning.
         ranks: the ranked groups that may lose elements.
-        weigh: the functions that compute the costs of a graph.
+        functions: those that compute the costs of a graph.
         bounds: the bound of each cost.
         share: share of a group's elements that go in one move.
         smallest: how many elements a group keeps unless it is dropped as a whole.
-        meetings: names of the merged readers: nodes that read merged maps, as the fusion of a decoder does. None of them may
-            be dropped.
+        merged_readers: names of the nodes that read merged maps, as the fusion of a decoder does. None of them may be dropped.
     """
 
-    skeleton: ShapeOnlyGraph
+    shape_only: ShapeOnlyGraph
     ranks: tuple[RankedGroup, ...]
-    weigh: Sequence[Callable[[Graph], float]]
+    functions: Sequence[Callable[[Graph], float]]
     bounds: Sequence[float]
     share: float
     smallest: int
-    meetings: frozenset[str]
+    merged_readers: frozenset[str]
 
     def sized(self, counts: Counts) -> Graph:
         """Return the graph for the given counts. Raises ModelError where a node would be left with nothing to read."""
-        return self.skeleton.sized({rank.group.name: count for rank, count in zip(self.ranks, counts, strict=True)})
+        return self.shape_only.sized({rank.group.name: count for rank, count in zip(self.ranks, counts, strict=True)})
 
     def costs(self, counts: Counts) -> Costs:
         """Return the costs of the graph for the given counts."""
         graph = self.sized(counts)
-        return tuple(float(cost(graph)) for cost in self.weigh)
+        return tuple(float(cost(graph)) for cost in self.functions)
 
     def met(self, counts: Counts) -> bool:
         """Return whether all bounds hold for the given counts."""
         graph = self.sized(counts)
-        return all(cost(graph) <= bound for cost, bound in zip(self.weigh, self.bounds, strict=True))
+        return all(cost(graph) <= bound for cost, bound in zip(self.functions, self.bounds, strict=True))
 
     def exceeded(self, costs: Costs) -> bool:
         """Return whether some cost is above its bound."""
@@ -149,30 +148,30 @@ class Move(NamedTuple):
     version: int
 
 
-def list_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, version: int) -> Iterator[Move]:
+def list_moves(problem: SearchProblem, counts: Counts, costs: Costs, number: int, version: int) -> Iterator[Move]:
     """Yield the moves of one group that may be made."""
     count = counts[number]
-    one = count - task.unit(count)
-    fewer = {max(n, task.smallest) for n in (one, *(one // step * step for step in STEPS), count // 2)}
+    one = count - problem.unit(count)
+    fewer = {max(n, problem.smallest) for n in (one, *(one // step * step for step in STEPS), count // 2)}
     for after in sorted({0, *fewer}):
-        move = price_moves(task, counts, costs, number, after, version) if after < count else None
+        move = price_moves(problem, counts, costs, number, after, version) if after < count else None
         if move is not None:
             yield move
 
 
-def price_moves(task: SearchProblem, counts: Counts, costs: Costs, number: int, after: int, version: int) -> Move | None:
+def price_moves(problem: SearchProblem, counts: Counts, costs: Costs, number: int, after: int, version: int) -> Move | None:
     """Return a move with its price; None where the graph would not hold together, or where the group is already unused."""
     try:
-        graph = task.sized(apply_move(counts, number, after))
+        graph = problem.sized(apply_move(counts, number, after))
     except ModelError:
         return None
-    if not after and not all(name in graph for name in task.meetings):
+    if not after and not all(name in graph for name in problem.merged_readers):
         return None
-    rank, before = task.ranks[number], counts[number]
-    loss, gain = _loss(task, counts, number, after, graph), _relief(task, costs, graph)
+    rank, before = problem.ranks[number], counts[number]
+    loss, gain = _loss(problem, counts, number, after, graph), _cost_reduction(problem, costs, graph)
     if gain > NOTHING:
         return Move((loss / gain, -gain, 0.0), number, after, before, version)
-    if not rank.used(graph if after else task.sized(counts)):
+    if not rank.used(graph if after else problem.sized(counts)):
         return None
     # Moves that save nothing come behind all others, and among them those that were priced first come first. So none is made
     # while another may by now save something.
@@ -184,20 +183,20 @@ def apply_move(counts: Counts, number: int, count: int) -> Counts:
     return (*counts[:number], count, *counts[number + 1 :])
 
 
-def _loss(task: SearchProblem, counts: Counts, number: int, after: int, graph: Graph) -> float:
+def _loss(problem: SearchProblem, counts: Counts, number: int, after: int, graph: Graph) -> float:
     """Return the importance that is lost; with a whole group, also that of the groups which only it read."""
-    loss = task.ranks[number].loss(counts[number], after)
+    loss = problem.ranks[number].loss(counts[number], after)
     if after:
         return loss
-    present = task.sized(counts)
-    others = (other for other in zip(task.ranks, counts, strict=True) if other[0] is not task.ranks[number])
+    present = problem.sized(counts)
+    others = (other for other in zip(problem.ranks, counts, strict=True) if other[0] is not problem.ranks[number])
     return loss + sum(rank.loss(count, 0) for rank, count in others if rank.used(present) and not rank.used(graph))
 
 
-def _relief(task: SearchProblem, costs: Costs, graph: Graph) -> float:
+def _cost_reduction(problem: SearchProblem, costs: Costs, graph: Graph) -> float:
     """Return the cost reduction: how far a graph brings exceeded costs down to their bounds, in shares of the bounds."""
     total = 0.0
-    for weigh, bound, cost in zip(task.weigh, task.bounds, costs, strict=True):
+    for function, bound, cost in zip(problem.functions, problem.bounds, costs, strict=True):
         if cost > bound:
-            total += min(cost - weigh(graph), cost - bound) / bound
+            total += min(cost - function(graph), cost - bound) / bound
     return total

@@ -47,12 +47,12 @@ class PruningPlan:
 
     def dropped(self, group: ChannelGroup) -> tuple[int, ...]:
         """Return the elements of a group that are not kept, ascending."""
-        own = set(self.of(group))
-        return tuple(element for element in range(group.size) if element not in own)
+        kept = set(self.of(group))
+        return tuple(element for element in range(group.size) if element not in kept)
 
-    def check(self, found: Sequence[ChannelGroup]) -> None:
+    def check(self, groups: Sequence[ChannelGroup]) -> None:
         """Raise ModelError unless the plan fits the groups of a graph: no unknown name or element, nothing frozen dropped."""
-        known = {group.name: group for group in found}
+        known = {group.name: group for group in groups}
         for name, elements in self.kept.items():
             group = known.get(name)
             if group is None:
@@ -67,8 +67,8 @@ class PruningPlan:
     def then(self, later: PruningPlan) -> PruningPlan:
         """Return one plan that combines this one and a later one, which was made for the graph that this one leaves."""
         chosen = dict(later.kept)
-        first = {name: own if name not in chosen else _picked(own, chosen[name]) for name, own in self.kept.items()}
-        return PruningPlan({**{name: own for name, own in chosen.items() if name not in first}, **first})
+        first = {name: kept if name not in chosen else _pick(kept, chosen[name]) for name, kept in self.kept.items()}
+        return PruningPlan({**{name: kept for name, kept in chosen.items() if name not in first}, **first})
 
     def to_json(self) -> str:
         """Return compact JSON text, keys sorted."""
@@ -96,8 +96,8 @@ def keep_all(graph: Graph) -> PruningPlan:
     return PruningPlan({group.name: range(group.size) for group in find_groups(graph) if not group.frozen})
 
 
-def _picked(elements: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
-    return tuple(elements[place] for place in places)
+def _pick(elements: Sequence[int], indices: Sequence[int]) -> tuple[int, ...]:
+    return tuple(elements[index] for index in indices)
 
 
 def _is_table(value: Any) -> bool:

@@ -28,7 +28,7 @@ Counts = npt.NDArray[np.int64]
 Key = TypeVar("Key", bound=Hashable)
 
 REMEMBERED = 4096
-"""How many nodes a shape-only graph keeps for the next graph. They have no weights of their own, so each takes about a
+"""How many nodes a shape-only graph keeps for the next graph. They share their weights' one zero, so each takes about a
 kilobyte."""
 
 
@@ -73,16 +73,16 @@ class ShapeOnlyGraph:
     _tensors: _Lengths[str] = field(init=False, repr=False)
     _axes: _Lengths[tuple[str, str, int]] = field(init=False, repr=False)
     _reads: Any = field(init=False, repr=False)
-    _blank: Any = field(init=False, repr=False)
+    _shape_node: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found = find_groups(self.graph)
+        groups = find_groups(self.graph)
         made = {
-            "groups": found,
-            "_tensors": _tensor_lengths(self.graph, found),
-            "_axes": _axis_lengths(self.graph, found),
+            "groups": groups,
+            "_tensors": _tensor_lengths(self.graph, groups),
+            "_axes": _axis_lengths(self.graph, groups),
             "_reads": lru_cache(REMEMBERED)(partial(_reads, self.graph)),
-            "_blank": lru_cache(REMEMBERED)(partial(_blank, self.graph)),
+            "_shape_node": lru_cache(REMEMBERED)(partial(_shape_node, self.graph)),
         }
         for name, value in made.items():
             object.__setattr__(self, name, value)
@@ -113,7 +113,7 @@ class ShapeOnlyGraph:
                 tuple(lengths.get((node.name, key, axis), size) for axis, size in enumerate(array.shape))
                 for key, array in node.weights.items()
             )
-            return self._blank(node.name, sources, tuple(attrs.items()), shapes)  # type: ignore[no-any-return]
+            return self._shape_node(node.name, sources, tuple(attrs.items()), shapes)  # type: ignore[no-any-return]
 
         return rebuild_graph(self.graph, self._reads(frozenset(name for name, count in channels.items() if not count)), cut)
 
@@ -130,26 +130,26 @@ class ShapeOnlyGraph:
     def _before(self, name: str, bound: int, counts: Mapping[str, int]) -> int:
         """Return how many of a tensor's first `bound` channels are left when the first elements of every group are kept."""
         held = (group.tensors[name][: counts.get(group.name, group.size)] for group in self.groups if name in group.tensors)
-        return int(sum((places < bound).sum() for places in held))
+        return int(sum((positions < bound).sum() for positions in held))
 
 
-def _tensor_lengths(graph: Graph, found: Sequence[ChannelGroup]) -> _Lengths[str]:
+def _tensor_lengths(graph: Graph, groups: Sequence[ChannelGroup]) -> _Lengths[str]:
     full = {name: shape[-1] for name, shape in graph.shapes.items()}
-    return _lengths(full, [list(group.tensors.items()) for group in found])
+    return _lengths(full, [list(group.tensors.items()) for group in groups])
 
 
-def _axis_lengths(graph: Graph, found: Sequence[ChannelGroup]) -> _Lengths[tuple[str, str, int]]:
-    runs = [[((m.node, m.weight, m.axis), m.positions) for m in group.members] for group in found]
-    return _lengths({key: graph[key[0]].weights[key[1]].shape[key[2]] for own in runs for key, _ in own}, runs)
+def _axis_lengths(graph: Graph, groups: Sequence[ChannelGroup]) -> _Lengths[tuple[str, str, int]]:
+    runs = [[((m.node, m.weight, m.axis), m.positions) for m in group.members] for group in groups]
+    return _lengths({key: graph[key[0]].weights[key[1]].shape[key[2]] for run in runs for key, _ in run}, runs)
 
 
-def _lengths(full: Mapping[Key, int], places: Sequence[Sequence[tuple[Key, Index]]]) -> _Lengths[Key]:
+def _lengths(full: Mapping[Key, int], groups: Sequence[Sequence[tuple[Key, Index]]]) -> _Lengths[Key]:
     """Build the lengths from those with all elements, and from each group's positions along its axes, [size, n] each."""
-    number = {key: at for at, key in enumerate(full)}
-    each = np.zeros((len(full), len(places)), np.int64)
-    for column, own in enumerate(places):
-        for key, positions in own:
-            each[number[key], column] += positions.shape[1]
+    row = {key: index for index, key in enumerate(full)}
+    each = np.zeros((len(full), len(groups)), np.int64)
+    for column, group in enumerate(groups):
+        for key, positions in group:
+            each[row[key], column] += positions.shape[1]
     return _Lengths(tuple(full), np.array(list(full.values()), np.int64), each)
 
 
@@ -157,7 +157,7 @@ def _reads(graph: Graph, gone: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
     return find_live_inputs(graph, {node.name: np.array([node.name not in gone]) for node in graph.nodes})
 
 
-def _blank(
+def _shape_node(
     graph: Graph, name: str, sources: tuple[str, ...], attrs: Sequence[tuple[str, Any]], shapes: Sequence[Shape]
 ) -> Node:
     node = graph[name]

@@ -9,19 +9,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from u3p_edge.config.limits import MAX_SEED, MAX_SIDE
 from u3p_edge.config.options import check_options, documented, option
 from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
+from u3p_edge.prune.importance import MEASURES
 from u3p_edge.quantize.sparsity import Sparsity
 
 QuantizationMethod = Literal["auto", "ptq", "qat"]
 Format = Literal["tflite", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-ImportanceMeasure = Literal["magnitude", "norm_scale", "taylor", "reconstruction", "random"]
+if TYPE_CHECKING:
+    ImportanceMeasure = str
+else:
+    ImportanceMeasure = Literal[MEASURES]  # one table names the measures; a type checker cannot read it
 
 QUANTIZATION_DROP = 0.1
 """Points of Dice that a pruned network may lose by post-training quantization before quantization-aware training is used

@@ -17,10 +17,8 @@ from u3p_edge.graph.activation import fused_relu, is_relu
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.progress import Step, idle
+from u3p_edge.rewrite.passes import RULES, apply_clean_ups, rule_named
 from u3p_edge.rewrite.rule import Match, Refusal, Rule
-from u3p_edge.rewrite.rules import RULES, rule_named
-from u3p_edge.rewrite.rules.cascade import cascade_pools
-from u3p_edge.rewrite.rules.moves import hoist_pointwise
 from u3p_edge.rewrite.site import site_graph
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
@@ -147,35 +145,33 @@ def validate_whole_network(graph: Graph, choices: Sequence[Selection], measure: 
 
     none = tuple(replace(choice, chosen=REFERENCE) for choice in choices)
     large = tuple(choice if gains(choice) else plain for choice, plain in zip(choices, none, strict=True))
-    ways = tuple(dict.fromkeys((none, large, tuple(choices))))
-    if len(ways) == 1:
+    variants = tuple(dict.fromkeys((none, large, tuple(choices))))
+    if len(variants) == 1:
         return none
-    times = measure([apply_selections(graph, way) for way in ways])
-    return next(way for way, ms in zip(ways, times, strict=True) if ms <= ALIKE * min(times))
+    times = measure([apply_selections(graph, variant) for variant in variants])
+    return next(variant for variant, ms in zip(variants, times, strict=True) if ms <= ALIKE * min(times))
 
 
 def apply_selections(graph: Graph, choices: Sequence[Selection]) -> Graph:
-    """Return the graph with every site computed as selected, with pointwise convolutions hoisted and pools cascaded.
-
-    Hoisting sees to it that no wide map is moved where a narrow one would do.
+    """Return the graph with every site computed as selected, and cleaned up (`passes.CLEAN_UPS`).
 
     Raises:
         ModelError: if this graph does not allow a selection, for example one that was recorded for another model.
     """
     # The original model may have such ReLUs, after a layer normalisation for example; no rewrite may add one.
-    own = frozenset(find_lone_relus(graph))
+    original = frozenset(find_lone_relus(graph))
     for choice in choices:
         if choice.chosen != REFERENCE:
             graph = _rewritten(graph, choice)
-    graph = cascade_pools(hoist_pointwise(graph))
-    lone = [name for name in find_lone_relus(graph) if name not in own]
+    graph = apply_clean_ups(graph)
+    lone = [name for name in find_lone_relus(graph) if name not in original]
     if lone:
         raise ModelError(f"the rewritten graph has a ReLU that no kernel can fuse ({lone[0]!r})")
     return graph
 
 
 def find_lone_relus(graph: Graph) -> tuple[str, ...]:
-    """Return the names of ReLUs that follow no arithmetic of their own, so that a runtime must run them as separate operators.
+    """Return the names of ReLUs that no kernel before them computes, so that a runtime must run them as separate operators.
 
     XNNPACK does not accept a separate int8 ReLU at all; there such a ReLU is 25 times slower than an addition.
     """
@@ -184,9 +180,9 @@ def find_lone_relus(graph: Graph) -> tuple[str, ...]:
 
 
 def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) -> Selection:
-    found = [(rule, rule.match(graph, site)) for rule in rules]
-    matches = [(rule, match) for rule, match in found if isinstance(match, Match)]
-    refusals = tuple(Candidate(rule.name, refusal=match.reason) for rule, match in found if isinstance(match, Refusal))
+    tried = [(rule, rule.match(graph, site)) for rule in rules]
+    matches = [(rule, match) for rule, match in tried if isinstance(match, Match)]
+    refusals = tuple(Candidate(rule.name, refusal=match.reason) for rule, match in tried if isinstance(match, Refusal))
     if not matches:
         return Selection(site, REFERENCE, (Candidate(REFERENCE), *refusals))
     # Some rules replace more of the nodes before the site than others; all are measured on the most that any replaces.
@@ -196,7 +192,8 @@ def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) ->
     names = [REFERENCE, *(rule.name for rule, _ in matches)]
     costs = [cost(form) for form in graphs]
     forms = tuple(
-        Candidate(name, own.total_macs, ms, own.parameters) for name, own, ms in zip(names, costs, measure(graphs), strict=True)
+        Candidate(name, each.total_macs, ms, each.parameters)
+        for name, each, ms in zip(names, costs, measure(graphs), strict=True)
     )
     return Selection(site, _fastest(forms), (*forms, *refusals))
 
@@ -224,11 +221,11 @@ def _within(choices: Sequence[Selection], most: int) -> tuple[Selection, ...]:
     kept = [_without_growth(choice) for choice in choices]
     while True:
         room = most - sum(map(_added, kept))
-        steps = [(place, form) for place, choice in enumerate(kept) for form in _faster(choice, room)]
+        steps = [(index, form) for index, choice in enumerate(kept) for form in _faster(choice, room)]
         if not steps:
             return tuple(kept)
-        place, form = max(steps, key=lambda step: _worth(kept[step[0]], step[1]))
-        kept[place] = replace(kept[place], chosen=form.name)
+        index, form = max(steps, key=lambda step: _worth(kept[step[0]], step[1]))
+        kept[index] = replace(kept[index], chosen=form.name)
 
 
 def _without_growth(choice: Selection) -> Selection:

@@ -5,10 +5,10 @@ The forms that are called separable end in sums
     out = sum over b of T^(b - k // 2) U V_b        U an upsampling by s along one axis, T a shift by one pixel along it
 
 of k maps V_b. These lie side by side in one map: in its columns, or in its channels where U goes along columns. U turns each
-pixel into s pixels, and each of those s in the sum is a fixed mixture of three neighbouring pixels of all V_b. So a runtime may
-compute the sum from the small map in one pass (`interpolated_sum`) instead of k interpolations and k - 1 sums; in integers it
-is then rounded once. Training and quantization see the separate sums, with their own layers. The fused sum only comes nearer to
-the real value.
+pixel into s pixels, and each of those s in the sum is a fixed mixture of three neighbouring pixels of all V_b. So a runtime
+may compute the sum from the small map in one pass (`interpolated_sum`) instead of k interpolations and k - 1 sums; in integers
+it is then rounded once. Training and quantization see the separate sums, with layers of their kind. The fused sum only comes
+nearer to the real value.
 
 Domain: k odd, s from 2 to `MOST`, every pixel within reach of its neighbours (k / 2 <= s / 2 + 1/2), at least two pixels along
 the axis.
@@ -16,16 +16,15 @@ the axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node, subgraph
-from u3p_edge.graph.ops import Shape
 
 MOST = 8
-"""The largest factor s. A runtime has one operator for each of the s output phases, with a kernel of its own. Sixteen of them
+"""The largest factor s. A runtime has one operator for each of the s output phases, each with another kernel. Sixteen of them
 take as long as what they replace, and take a megabyte or more in a large network."""
 
 _NONE = (0, 0)
@@ -53,11 +52,10 @@ def fuse_interpolated_sums(graph: Graph) -> Graph:
     Raises:
         ModelError: as `shapes` does.
     """
-    found, readers = graph.shapes, graph.consumers
     new: dict[str, Node] = {}
     for node in graph.nodes:
-        if node.op == "add" and not _continues(graph, readers, node):
-            one = _gathered(graph, readers, found, node)
+        if node.op == "add" and not _continues(graph, node):
+            one = _fuse(graph, node)
             if one is not None:
                 new[node.name] = one
     if not new:
@@ -65,18 +63,18 @@ def fuse_interpolated_sums(graph: Graph) -> Graph:
     return subgraph(replace(graph, nodes=tuple(new.get(node.name, node) for node in graph.nodes)), graph.outputs)
 
 
-def _continues(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> bool:
+def _continues(graph: Graph, node: Node) -> bool:
     """Return whether an addition is the only reader of a node, so that the node is a part of a longer sum."""
-    own = readers[node.name]
-    return len(own) == 1 and graph[own[0]].op == "add" and node.name not in graph.outputs
+    readers = graph.consumers[node.name]
+    return len(readers) == 1 and graph[readers[0]].op == "add" and node.name not in graph.outputs
 
 
-def _gathered(graph: Graph, readers: Mapping[str, tuple[str, ...]], found: Mapping[str, Shape], node: Node) -> Node | None:
-    parts = [_part(graph, found, name) for name in _terms(graph, readers, node)]
+def _fuse(graph: Graph, node: Node) -> Node | None:
+    parts = [_part(graph, name) for name in _terms(graph, node)]
     first = parts[0]
     if first is None or len(parts) % 2 == 0:
         return None
-    width, taps, size = first.last - first.first, len(parts), found[first.source]
+    width, taps, size = first.last - first.first, len(parts), graph.shapes[first.source]
     expected = [replace(first, first=b * width, last=(b + 1) * width, by=b - taps // 2) for b in range(taps)]
     within = 2 <= first.factor <= MOST and taps // 2 <= (first.factor + 1) // 2 and size[first.axis] > 1
     if parts != expected or size[first.axis + 1] != taps * width or not within:
@@ -85,16 +83,16 @@ def _gathered(graph: Graph, readers: Mapping[str, tuple[str, ...]], found: Mappi
     return Node(node.name, "interpolated_sum", (first.source,), attrs)
 
 
-def _terms(graph: Graph, readers: Mapping[str, tuple[str, ...]], node: Node) -> Iterator[str]:
+def _terms(graph: Graph, node: Node) -> Iterator[str]:
     """Yield the terms of a chain of additions, from left to right."""
     for name in node.inputs:
-        if graph[name].op == "add" and _continues(graph, readers, graph[name]):
-            yield from _terms(graph, readers, graph[name])
+        if graph[name].op == "add" and _continues(graph, graph[name]):
+            yield from _terms(graph, graph[name])
         else:
             yield name
 
 
-def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
+def _part(graph: Graph, name: str) -> _Part | None:
     """Return a map as a term of such a sum, or None where it is not one.
 
     Read upwards, the term consists of a pad, a crop, the upsampling and, where it goes along columns, a crop that selects
@@ -114,7 +112,7 @@ def _part(graph: Graph, found: Mapping[str, Shape], name: str) -> _Part | None:
     if not moved:
         return None
     if axis == 1:
-        span = (across[0], found[source.name][2] - across[1])
+        span = (across[0], graph.shapes[source.name][2] - across[1])
     elif tuple(across) == _NONE and _chooses_channels(source):
         span, source = source.attrs["channels"], graph[source.inputs[0]]
     else:

@@ -1,4 +1,4 @@
-"""One site of a graph on its own: the graph that its candidates are timed on, and how much a rule changes what it computes."""
+"""One site of a graph by itself: the graph that its candidates are timed on, and how much a rule changes what it computes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from u3p_edge.rewrite.rule import Match, Rule
 
 
 def site_graph(graph: Graph, nodes: Sequence[str]) -> Graph:
-    """Return some nodes as a graph of their own: what they read from outside is its inputs, the last node its output."""
-    found = graph.shapes
+    """Return some nodes as a separate graph: what they read from outside is its inputs, the last node its output."""
     inside = [node for node in graph.nodes if node.name in nodes]
     outside = dict.fromkeys(name for node in inside for name in node.inputs if name not in nodes)
-    inputs = [Node(name, "input", (), {"shape": (None, *found[name][1:])}) for name in outside]
+    inputs = [Node(name, "input", (), {"shape": (None, *graph.shapes[name][1:])}) for name in outside]
     return Graph((*inputs, *inside), tuple(outside), (nodes[-1],), name=nodes[-1])
 
 
 def deviation(site: Graph, rule: Rule) -> float:
     """Return how much a rule changes a site's output on random inputs: the largest difference over the largest output.
 
-    It is measured in float32 with the site's own weights, on a map cut to a few rows and columns, borders included.
+    It is measured in float32 with the site's weights, on a map cut to a few rows and columns, borders included.
 
     Raises:
         ValueError: the rule does not apply to the site.
@@ -41,8 +40,8 @@ def deviation(site: Graph, rule: Rule) -> float:
     feeds = {
         name: draw.standard_normal(shape).astype(np.float32) for name, shape in small.shapes.items() if name in small.inputs
     }
-    expected, found = (run(graph, feeds)[site.outputs[0]] for graph in (small, rule.rewrite(small, match)))
-    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), np.finfo(np.float32).tiny))
+    expected, given = (run(graph, feeds)[site.outputs[0]] for graph in (small, rule.rewrite(small, match)))
+    return float(np.abs(given - expected).max() / max(float(np.abs(expected).max()), np.finfo(np.float32).tiny))
 
 
 def _cut(site: Graph, most: int) -> Graph:

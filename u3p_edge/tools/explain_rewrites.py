@@ -11,8 +11,9 @@ from u3p_edge.latency.probe import Target
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
 from u3p_edge.rewrite.engine import REFERENCE, Selection
+from u3p_edge.rewrite.passes import RULES, rule_named
 from u3p_edge.rewrite.rule import Match
-from u3p_edge.rewrite.rules import RULES, LowRank, rule_named
+from u3p_edge.rewrite.rules.low_rank import LowRank
 from u3p_edge.rewrite.site import deviation, site_graph
 
 

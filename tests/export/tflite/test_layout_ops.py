@@ -25,7 +25,9 @@ from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.rewrite.rule import Rule
-from u3p_edge.rewrite.rules import OneInterpolation, Separable, Winograd
+from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
+from u3p_edge.rewrite.rules.separable import Separable
+from u3p_edge.rewrite.rules.winograd import Winograd
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
 
 

@@ -20,7 +20,9 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
-from u3p_edge.rewrite.rules import OneInterpolation, Separable, Winograd
+from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
+from u3p_edge.rewrite.rules.separable import Separable
+from u3p_edge.rewrite.rules.winograd import Winograd
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
 
 PLACES = (64, 48)  # 64 * 48 * 36 bytes of a table are above `TABLE_FROM`

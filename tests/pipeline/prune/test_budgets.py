@@ -37,7 +37,7 @@ def test_for_another_device_nothing_is_timed_here(
     found = prune_source(
         Context(source, data, recipe(to(unpruned_ms / 2)), open_staging(tmp_path, "key"), stages, device=device)
     )
-    assert set(stages.names) == {ASKED, PLANNED, "Judge channels", TUNED}
+    assert set(stages.names) == {ASKED, PLANNED, "Score channels", TUNED}
     assert found.table == read_latency_table(device)
     (step,) = found.steps
     predicted = Predictor(found.table).predict(found.after)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.rewrite_sites import plain, upsampled
 from tests.support.rule_checks import apply_rule, deviation, tolerance
-from u3p_edge.rewrite.rules import LowRank
+from u3p_edge.rewrite.rules.low_rank import LowRank
 
 
 def test_low_rank_upsamples_fewer_channels_and_is_exact_at_full_rank() -> None:

@@ -10,8 +10,8 @@ from tests.support.rewrite_sites import conv, drawn, plain
 from tests.support.rule_checks import apply_rule, deviation, refusal
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
-from u3p_edge.rewrite.rules import Winograd
 from u3p_edge.rewrite.rules.moves import PointwiseFirst, hoist_pointwise
+from u3p_edge.rewrite.rules.winograd import Winograd
 
 
 def interleaved(filters: int) -> Graph:

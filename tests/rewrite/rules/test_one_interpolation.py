@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.rewrite_sites import upsampled
 from tests.support.rule_checks import apply_rule, deviation, in_eighths, refusal, tolerance
-from u3p_edge.rewrite.rules import OneInterpolation, Separable
+from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
+from u3p_edge.rewrite.rules.separable import Separable
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.rewrite_sites import upsampled
 from tests.support.rule_checks import apply_rule
 from u3p_edge.graph.cost import cost
-from u3p_edge.rewrite.rules import Separable
+from u3p_edge.rewrite.rules.separable import Separable
 
 
 def test_separable_has_k_squared_products_at_low_resolution_and_k_interpolations_at_full_size() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.rewrite_sites import plain
 from tests.support.rule_checks import apply_rule, deviation, tolerance
 from u3p_edge.graph.cost import cost
-from u3p_edge.rewrite.rules import Winograd
+from u3p_edge.rewrite.rules.winograd import Winograd
 
 
 @given(

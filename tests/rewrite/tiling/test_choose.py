@@ -77,26 +77,26 @@ def test_what_a_runtime_needs_decides_among_tiles_that_are_near(monkeypatch: pyt
     count = by_plan.counts["mask"]
     asked: dict[int, int] = {}
 
-    def weigh(made: Graph, origin: Mapping[str, str]) -> int:
-        strips = len({name.removeprefix("fused_strip").split("_")[0] for name in origin if name.startswith("fused_strip")}) or 1
-        asked[strips] = len(made.nodes)
-        return 100 - strips  # the more, the better
+    def needed(made: Graph, origin: Mapping[str, str]) -> int:
+        tiles = sum(node.op == "conv" and origin.get(node.name) == "fused" for node in made.nodes) or 1
+        asked[tiles] = len(made.nodes)
+        return 100 - tiles  # the more, the better
 
-    by_runtime = choose_tiling(graph, max_overhead=1.0, weigh=weigh)
+    by_runtime = choose_tiling(graph, max_overhead=1.0, measure_memory=needed)
     assert by_runtime.counts["mask"] == max(asked) > count
     # Only those are asked for that need little more by the plan.
     plans = (by_runtime, by_plan)
     assert by_runtime.peak + by_runtime.copies <= NEAR * min(plan.peak + plan.copies for plan in plans)
     assert 1 not in asked
     # The same needs: then the fewest.
-    assert choose_tiling(graph, max_overhead=1.0, weigh=lambda _made, _origin: 1000).counts["mask"] == min(asked)
+    assert choose_tiling(graph, max_overhead=1.0, measure_memory=lambda _made, _origin: 1000).counts["mask"] == min(asked)
 
 
 def test_the_count_can_be_fixed() -> None:
     graph = level()
     assert choose_tiling(graph, count=3).counts == {"mask": 3}
     assert choose_tiling(graph, count=1).graph == graph
-    with pytest.raises(ConfigError, match="17 strips"):
+    with pytest.raises(ConfigError, match="17 tiles"):
         choose_tiling(graph, count=17)
 
 
@@ -125,7 +125,7 @@ def test_the_level_below_is_cut_where_it_has_the_peak() -> None:
     plan = choose_tiling(graph, budget_bytes=1)
     assert set(plan.counts) == {"mask", "below"}
     assert_same_bits(graph, plan.graph)
-    assert choose_tiling(graph, budget_bytes=30 * 1024).counts.keys() == {"below"}, "the level above needs no strips for that"
+    assert choose_tiling(graph, budget_bytes=30 * 1024).counts.keys() == {"below"}, "the level above needs no tiles for that"
 
 
 def test_a_graph_that_has_nothing_to_tile_is_left_and_the_reason_given() -> None:

@@ -28,7 +28,7 @@ def test_cuts_cover_the_rows_nearly_evenly(height: int, data: st.DataObject) -> 
     ("height", "count", "sizes"),
     [
         (320, 5, {64}),
-        (320, 6, {48, 56}),  # at multiples of 8: of 16 there would be strips of 64, a fifth above the mean
+        (320, 6, {48, 56}),  # at multiples of 8: of 16 there would be tiles of 64, a fifth above the mean
         (320, 12, {24, 28}),
         (128, 12, {10, 12}),  # pairs are worth more: 12 rows are an eighth above the mean
         (30, 7, {4, 5}),

@@ -21,7 +21,6 @@ from u3p_edge.graph.reference import run
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.concat import SplitConcat
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
 from u3p_edge.rewrite.tiling.region import Region, find_region
@@ -52,11 +51,13 @@ def test_every_tile_and_every_cut_holds_rows_of_its_origin(data: st.DataObject) 
         reject()
     images = feeds(graph, 1)
     old = run(graph, images, outputs=[node.name for node in graph.nodes])
-    cuts = [node for node in found.graph.nodes if "_rows" in node.name]
-    new = run(found.graph, images, outputs=[node.name for node in cuts])
-    for node in cuts:
-        first, last = map(int, node.name.rsplit("_rows", 1)[1].split("to"))
-        np.testing.assert_array_equal(new[node.name], old[found.origin[node.name]][:, first:last])
+    # A cut is a crop that the graph does not have: of a map that stays whole, or of what a tile has computed.
+    pieces = {name: piece for name, piece in found.pieces.items() if found.graph[name].op == "crop"}
+    cuts = {name: piece for name, piece in pieces.items() if graph[piece.node].op != "crop"}
+    new = run(found.graph, images, outputs=list(cuts))
+    for name, piece in cuts.items():
+        first, last = piece.rows
+        np.testing.assert_array_equal(new[name], old[piece.node][:, first:last])
 
 
 @pytest.mark.parametrize("kind", sorted(steps(Maps(8, 4, 1, 0), lambda _: None)))
@@ -102,7 +103,7 @@ def unet() -> Graph:
     return fold_batch_norm(inference_graph(from_keras(model)).graph)
 
 
-def rewritten(graph: Graph, rule: Separable | Winograd | SplitConcat, where: tuple[str, ...] = ("dec1", "dec2")) -> Graph:
+def rewritten(graph: Graph, rule: Separable | Winograd, where: tuple[str, ...] = ("dec1", "dec2")) -> Graph:
     """With the rule wherever it applies, among the nodes whose names begin so."""
     for node in graph.nodes:
         match = rule.match(graph, node.name) if node.name in graph and node.name.startswith(where) else None
@@ -114,10 +115,9 @@ def rewritten(graph: Graph, rule: Separable | Winograd | SplitConcat, where: tup
 FORMS: dict[str, Callable[[Graph], Graph]] = {
     "plain": lambda graph: graph,
     "separable": lambda graph: rewritten(graph, Separable()),
-    "gathered": lambda graph: fuse_interpolated_sums(rewritten(graph, Separable())),
+    "fused sums": lambda graph: fuse_interpolated_sums(rewritten(graph, Separable())),
     "winograd": lambda graph: rewritten(rewritten(graph, Separable()), Winograd()),
     "winograd 2d": lambda graph: rewritten(graph, Winograd("both"), ("dec1_fuse",)),
-    "sum of parts": lambda graph: rewritten(graph, SplitConcat()),
 }
 
 
@@ -148,19 +148,19 @@ def test_what_the_region_computes_exists_nowhere_at_full_height() -> None:
     assert found.graph.outputs == ("mask",)
 
 
-def test_the_tiles_stand_one_after_the_other_and_share_their_weights() -> None:
+def test_the_tiles_follow_one_another_and_share_their_weights() -> None:
     graph = level()
     found = tile(graph, "mask", 4)
     new = [node for node in found.graph.nodes if node.name in found.origin and node.name != "mask"]
-    places = [int(node.name.split("_strip")[1].split("_")[0]) for node in new]
-    assert places == sorted(places)
-    assert set(places) == {0, 1, 2, 3}
+    tiles = [found.pieces[node.name].tile for node in new]
+    assert tiles == sorted(tiles)
+    assert set(tiles) == {0, 1, 2, 3}
     for node in new:
         old = graph[found.origin[node.name]]
         assert node.op in (old.op, "crop")
         for key, array in node.weights.items():
             assert array is old.weights[key]
-    assert set(found.origin) == {n.name for n in found.graph.nodes} - set(graph.inputs)
+    assert set(found.origin) == {n.name for n in found.graph.nodes} - {*graph.inputs, "mask"}
 
 
 def test_branches_are_computed_one_after_the_other_even_where_the_graph_does_not() -> None:
@@ -169,7 +169,7 @@ def test_branches_are_computed_one_after_the_other_even_where_the_graph_does_not
     order = ("deep", "near", "skip", "deep_up", "near_up", "deep_branch", "near_branch", "skip_branch")
     graph = replace(graph, nodes=(*map(graph.__getitem__, order), *graph.nodes[8:]))
     new = tile(graph, "mask", 4)
-    names = [new.origin[node.name] for node in new.graph.nodes if node.name.endswith("_strip2")]
+    names = [piece.node for name, piece in new.pieces.items() if piece.tile == 2 and new.graph[name].op != "crop"]
     for branch in ("deep", "near"):
         assert names.index(f"{branch}_branch") == names.index(f"{branch}_up") + 1
 
@@ -216,7 +216,7 @@ def test_the_demand_is_what_the_tiles_take(graph: Graph, count: int) -> None:
 @pytest.mark.parametrize("count", [3, 5, 8])
 def test_the_demand_is_the_bytes_alive(count: int) -> None:
     """The whole level is the region, so that nothing is alive beside it. A middle tile needs the most, while the inputs are
-    kept; sizes are multiples of the arena's alignment, but for the mask's strips, which may each be filled up to one."""
+    kept; sizes are multiples of the arena's alignment, but for the mask's tiles, which may each be filled up to one."""
     graph = level()
     found = find_region(graph, "mask")
     assert isinstance(found, Region)
@@ -239,8 +239,8 @@ def refused(graph: Graph, out: str, count: int) -> str:
 def test_refusals_say_why() -> None:
     graph = level()
     assert refused(graph, "nothing", 2) == "the graph has no node 'nothing'"
-    assert "17 strips of two rows" in refused(graph, "mask", 17)
-    assert refused(graph, "mask", 1) == "one strip is the whole map"
+    assert "17 tiles of two rows" in refused(graph, "mask", 17)
+    assert refused(graph, "mask", 1) == "one tile is the whole map"
     assert "would save nothing" in refused(graph, "skip_branch", 2)
     assert "not computed" in refused(graph, "skip", 2)
 
@@ -251,7 +251,7 @@ def test_refusals_say_why() -> None:
         ("conv", {"strides": (2, 1), "padding": "same"}, "strided along the rows"),
         ("max_pool", {"pool_size": (3, 3), "strides": (1, 1), "padding": "same"}, "overlap"),
         ("upsample", {"size": (3, 1), "interpolation": "bilinear"}, "not a power of two"),
-        ("softmax", {"axis": 1}, "softmax runs along the rows"),
+        ("softmax", {"axis": 1}, "softmax works along the rows"),
         ("concat", {"axis": 1}, "works along the rows"),
         ("batch_norm", {"axis": (1,)}, "works along the rows"),
         ("global_max_pool", {"keepdims": True}, "needs the whole map"),

@@ -1,4 +1,4 @@
-"""Activations that are nodes of their own."""
+"""Activations that are separate nodes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _prelu_sizes(config: Mapping[str, Any], given: Shape) -> Mapping[str, Shape]
 
 _CLAMP: Attrs = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
 
-ACTIVATIONS: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "activation", same_shape, _activation, attrs={"function": REQUIRED},
         layers=(Layer("Activation", {"function": "activation"}),),

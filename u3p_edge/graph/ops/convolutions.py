@@ -164,7 +164,7 @@ _ATTRS: Attrs = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1), "act
 _KEYS = {**own_names("strides", "padding", "activation"), "dilation": "dilation_rate"}
 _KERNEL = own_names("kernel", "bias")
 
-CONVOLUTIONS: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "conv", _conv_shape, _conv, weights=("kernel",), optional=("bias",), attrs={**_ATTRS, "groups": 1}, macs=_macs,
         layers=(Layer("Conv2D", {**_KEYS, "groups": "groups"}, _KERNEL, _conv_config, _conv_sizes),),

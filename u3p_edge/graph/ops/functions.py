@@ -49,7 +49,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    # Each sign has its own formula, so that no power overflows.
+    # Each sign has another formula, so that no power overflows.
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 

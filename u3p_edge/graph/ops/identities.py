@@ -27,7 +27,7 @@ def _identity(name: str, layer: str, attrs: Attrs) -> Op:
 
 _RATE: Attrs = {"rate": 0.5}
 
-IDENTITIES: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "input", _input_shape, _first, arity=0, attrs={"shape": REQUIRED, "dtype": "float32"}, trains_int8=True,
         layers=(Layer("InputLayer", {"shape": "batch_input_shape", "dtype": "dtype"}),),

@@ -81,7 +81,7 @@ def _sum_macs(attrs: Attrs, _weights: Weights, _inputs: tuple[Shape, ...], outpu
     return math.prod(output[1:]) * 3 * int(attrs["taps"])
 
 
-INTERPOLATION: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "upsample", _upsample_shape, _upsample, attrs={"size": (2, 2), "interpolation": "nearest"},
         layers=(Layer("UpSampling2D", own_names("size", "interpolation")),),

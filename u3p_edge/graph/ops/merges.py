@@ -45,7 +45,7 @@ def _concat(attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
     return np.concatenate(x, axis=attrs["axis"])
 
 
-MERGES: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "concat", _concat_shape, _concat, arity=None, attrs={"axis": -1}, layers=(Layer("Concatenate", own_names("axis")),),
         moves=True, keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,

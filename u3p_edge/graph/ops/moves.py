@@ -90,7 +90,7 @@ def _flatten(_attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
     return x[0].reshape(x[0].shape[0], -1)
 
 
-MOVES: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "crop", _crop_shape, _crop, attrs={"cropping": REQUIRED, "channels": None},
         layers=(Layer("Cropping2D", own_names("cropping")), Layer("CropMaps", own_names("cropping", "channels"))),

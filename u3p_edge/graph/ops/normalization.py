@@ -54,7 +54,7 @@ _ATTRS: Attrs = {"axis": (-1,), "epsilon": 1e-3}
 _GAMMA_BETA = own_names("gamma", "beta")
 _MOVING = {**_GAMMA_BETA, "mean": "moving_mean", "variance": "moving_variance"}
 
-NORMALIZATION: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "batch_norm", same_shape, _batch_norm, weights=("mean", "variance"), optional=("gamma", "beta"), attrs=_ATTRS,
         layers=(Layer("BatchNormalization", own_names("axis", "epsilon"), _MOVING, _config, _sizes(*_MOVING)),),

@@ -40,7 +40,7 @@ def _global(function: Callable[..., Any]) -> Compute:
 _WINDOW: Attrs = {"pool_size": (2, 2), "strides": (2, 2), "padding": "valid"}
 _WHOLE: Attrs = {"keepdims": False}
 
-POOLS: tuple[Op, ...] = (
+OPS: tuple[Op, ...] = (
     Op(
         "max_pool", _pool_shape, _max, attrs=_WINDOW, layers=(Layer("MaxPooling2D", own_names(*_WINDOW)),),
         channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True, fuses_relu=True,

@@ -1,12 +1,12 @@
-"""Cascaded pools: a max pooling reads the result of a finer pooling of the same map, where the graph has one.
+"""A cascade of pools: a max pooling reads the result of a finer pooling of the same map, where the graph has one.
 
 The maximum over a window is the maximum of the maxima over smaller windows that tile it. With k = a * b, windows of size k
 whose strides are their size, and P_a the pooling that the graph has,
 
     P_k x = P_b (P_a x)        and P_k x = P_a x itself where k = a
 
-bit for bit, in any arithmetic. UNet 3+ pools its first encoder level by 2, 4 and 8 for its decoder, and by 2 for its own next
-level: a map that is read once need not be read three times more.
+bit for bit, in any arithmetic. UNet 3+ pools its first encoder level by 2, 4 and 8 for its decoder, and by 2 for its next
+encoder level: a map that is read once need not be read three times more.
 
 Domain: max pooling whose strides are its size, over maps that its windows tile; the finer pooling reads the same map and comes
 before it. Nothing is measured: less is read, and nothing more is held in memory.
@@ -72,7 +72,7 @@ def _tiles(graph: Graph, pool: Node) -> bool:
 
 
 def _finer(graph: Graph, pool: Node) -> Iterator[Node]:
-    """Yield the poolings of the same map that come before a pooling and whose windows tile its own."""
+    """Yield the poolings of the same map that come before a pooling and whose windows tile its windows."""
     for node in graph.nodes:
         if node.name == pool.name:
             return

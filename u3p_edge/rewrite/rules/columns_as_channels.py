@@ -8,11 +8,10 @@ from -r to r along columns,
 
 is a convolution of three columns with the kernel K'[a, D, (c, k), (p, f)] = K[a, g D + c - p, k, f], which is zero where K has
 no such tap. The zero padding is one of whole pixels of x', so it is the same at the borders. There are g times the
-multiplications, in lanes that had nothing to do, for a g-th of the pixels. The mask's head is first turned into a convolution
-of few channels (`low_rank`).
+multiplications, in lanes that had nothing to do, for a g-th of the pixels.
 
 Domain: stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU; at most `FEW` channels on one side, and columns in
-whole groups of g >= r, two groups at least.
+whole groups of g >= r, two groups at least. Here g is 4; sixteen were never faster.
 """
 
 from __future__ import annotations
@@ -25,8 +24,10 @@ import numpy.typing as npt
 
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules.low_rank import LowRank
 from u3p_edge.rewrite.rules.pieces import is_plain, replace_nodes
+
+GROUP = 4
+"""The number of columns that become channels, g."""
 
 FEW = 4
 """If there are more channels than this both in and out, too few lanes are empty for the rule to apply."""
@@ -34,49 +35,24 @@ FEW = 4
 
 @dataclass(frozen=True)
 class ColumnsAsChannels:
-    """Convolve the map reshaped so that columns are channels.
+    """Convolve the map reshaped so that columns are channels."""
 
-    Args:
-        group: the number of columns that become channels, g.
-        low_rank: whether the convolution is first split by `LowRank`; its second factor is then computed in this form.
-    """
-
-    group: int = 4
-    low_rank: bool = False
+    name: ClassVar[str] = "columns as channels x4"
     exact: ClassVar[bool] = True
-
-    @property
-    def name(self) -> str:
-        """See `Rule.name`."""
-        return f"{'low rank, ' if self.low_rank else ''}columns as channels x{self.group}"
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
         conv = graph[name]
         if conv.op != "conv":
             return None
-        reason = is_plain(conv) or self._reason(conv, graph.shapes[name][2])
-        if reason:
-            return Refusal(reason)
-        return LowRank().match(graph, name) if self.low_rank else Match(name, (name,))
-
-    def _reason(self, conv: Node, width: int) -> str:
-        _, columns, channels, filters = conv.weights["kernel"].shape
-        if min(filters, filters if self.low_rank else channels) > FEW:
-            return f"it has {channels} channels in and {filters} out, which fill the lanes"
-        if columns == 1 or columns // 2 > self.group:
-            return f"its kernel has {columns} columns, for groups of {self.group}"
-        if width % self.group or width < 2 * self.group:
-            return f"its {width} columns do not make two or more groups of {self.group}"
-        return ""
+        reason = is_plain(conv) or _reason(conv, graph.shapes[name][2])
+        return Refusal(reason) if reason else Match(name, (name,))
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
-        if self.low_rank:
-            graph = LowRank().rewrite(graph, match)
         conv, (_, height, width, filters) = graph[match.node], graph.shapes[match.node]
-        name, g, channels = conv.name, self.group, conv.weights["kernel"].shape[2]
-        weights = {"kernel": _grouped(conv.weights["kernel"], g)}
+        name, g, channels = conv.name, GROUP, conv.weights["kernel"].shape[2]
+        weights = {"kernel": _group_columns(conv.weights["kernel"], g)}
         if "bias" in conv.weights:
             weights["bias"] = np.tile(conv.weights["bias"], g)
         seen = Node(f"{name}_grouped", "reshape", conv.inputs, {"target_shape": (height, width // g, g * channels)})
@@ -86,12 +62,27 @@ class ColumnsAsChannels:
         )
 
 
-def _grouped(kernel: npt.NDArray[np.float32], g: int) -> npt.NDArray[np.float32]:
+def _reason(conv: Node, width: int) -> str:
+    """Return why a convolution over that many columns is not in the domain; empty if it is."""
+    _, columns, channels, filters = conv.weights["kernel"].shape
+    if min(filters, channels) > FEW:
+        return f"it has {channels} channels in and {filters} out, which fill the lanes"
+    if columns == 1 or columns // 2 > GROUP:
+        return f"its kernel has {columns} columns, for groups of {GROUP}"
+    if width % GROUP or width < 2 * GROUP:
+        return f"its {width} columns do not make two or more groups of {GROUP}"
+    return ""
+
+
+def _group_columns(kernel: npt.NDArray[np.float32], g: int) -> npt.NDArray[np.float32]:
     """Return the kernel K' of the module's docstring: [kh, 3, g C, g F]."""
     height, columns, channels, filters = kernel.shape
     new = np.zeros((height, 3, g, channels, g, filters), np.float32)
     for tap in range(columns):
         for p in range(g):
-            place, c = divmod(p + tap - columns // 2, g)
-            new[:, place + 1, c, :, p] = kernel[:, tap]
+            step, c = divmod(p + tap - columns // 2, g)
+            new[:, step + 1, c, :, p] = kernel[:, tap]
     return new.reshape(height, 3, g * channels, g * filters)
+
+
+RULES = (ColumnsAsChannels(),)

@@ -2,9 +2,9 @@
 
 Its kernel K[k, k, C, f], read as a matrix M of C rows and k^2 f columns, has rank r <= min(C, k^2 f). With the singular value
 decomposition M = (U_r S_r) V_r, the left factor is a 1x1 convolution C -> r and V_r is a k x k convolution r -> f. If the
-convolution reads an upsampled map, the 1x1 convolution goes before the upsampling (`pointwise`), so that fewer channels are
-upsampled. Over any other map it pays where f is small: a kernel of one filter (a mask's head) leaves most lanes of a vector
-unit empty, while nine filters of one tap fill them.
+convolution reads an upsampled map, the 1x1 convolution goes before the upsampling, so that fewer channels are upsampled. The
+two commute, because one mixes channels and the other pixels. Over any other map the form pays where f is small: a kernel of
+one filter (a mask's head) leaves most lanes of a vector unit empty, while nine filters of one tap fill them.
 
 Exact at full rank. Truncated to the r largest singular values it is the best approximation of M of that rank. Its relative
 error in the Frobenius norm is sqrt(1 - energy), where the energy is the share of the sum of squared singular values that is
@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from u3p_edge.graph.ir import Graph
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules import upsampled
 from u3p_edge.rewrite.rules.pieces import conv_node, is_plain, replace_nodes
+from u3p_edge.rewrite.rules.upsampled import match_upsampled
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,18 @@ class LowRank:
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
-        found = _site(graph, name)
-        if not isinstance(found, Match):
-            return found
+        match = _site(graph, name)
+        if not isinstance(match, Match):
+            return match
         kernel = graph[name].weights["kernel"]
         if kernel.shape[:2] == (1, 1):
-            return Refusal("a 1x1 kernel is its own 1x1 factor")
+            return Refusal("a 1x1 kernel has no other 1x1 factor")
         channels, full = kernel.shape[2], _full_rank(kernel)
         if self.exact and full >= channels:
             return Refusal(f"its full rank is {full} of {channels} channels: no channel is saved")
         if self.rank is not None and self.rank >= min(full, channels):
             return Refusal(f"rank {self.rank} is no less than its full rank {full}")
-        return found
+        return match
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
@@ -103,7 +103,7 @@ def _site(graph: Graph, name: str) -> Match | Refusal | None:
     """Match the convolution of that name, together with the upsampling that it reads if it reads one."""
     conv = graph[name]
     if conv.op != "conv" or graph[conv.inputs[0]].op == "upsample":
-        return upsampled.match_upsampled(graph, name)
+        return match_upsampled(graph, name)
     reason = is_plain(conv)
     return Refusal(reason) if reason else Match(name, (name,))
 
@@ -111,3 +111,6 @@ def _site(graph: Graph, name: str) -> Match | Refusal | None:
 def _full_rank(kernel: npt.NDArray[np.float32]) -> int:
     height, width, channels, filters = kernel.shape
     return int(min(channels, height * width * filters))
+
+
+RULES = (LowRank(),)

@@ -68,8 +68,8 @@ def hoist_pointwise(graph: Graph) -> Graph:
 
 
 def _moves(graph: Graph, node: Node) -> bool:
-    found = graph.shapes
+    shapes = graph.shapes
     if node.op == "reshape":
-        before, after = found[node.inputs[0]], found[node.name]
+        before, after = shapes[node.inputs[0]], shapes[node.name]
         return len(before) == len(after) == 4 and before[3] == after[3]
-    return node.op == "concat" and len(found[node.name]) == 4 and node.attrs["axis"] % 4 in (1, 2)
+    return node.op == "concat" and len(shapes[node.name]) == 4 and node.attrs["axis"] % 4 in (1, 2)

@@ -46,17 +46,17 @@ class OneInterpolation:
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
-        found = Separable().match(graph, name)
-        if not isinstance(found, Match):
-            return found
-        up, conv = (graph[node] for node in found.nodes)
+        match = Separable().match(graph, name)
+        if not isinstance(match, Match):
+            return match
+        up, conv = (graph[node] for node in match.nodes)
         if up.attrs["interpolation"] != "bilinear" or up.attrs["size"][1] % 2:
             return Refusal("it needs a bilinear upsampling by an even factor along columns")
         if conv.weights["kernel"].shape[1] != 3:
             return Refusal(f"its kernel has {conv.weights['kernel'].shape[1]} columns, not 3")
         if graph.shapes[up.inputs[0]][2] < 2:
             return Refusal("the small map has one column, and nothing to interpolate between")
-        return found
+        return match
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
@@ -67,7 +67,7 @@ class OneInterpolation:
         nodes.append(Node(f"{name}_up", "upsample", (whole,), {"size": (1, factor), "interpolation": "bilinear"}))
         nodes += _steps(name, left, right, filters, factor)
         nodes += _corrections(name, left, right, width // factor, factor)
-        nodes += _spread(name, (height, width, filters), factor)
+        nodes += _join_intervals(name, (height, width, filters), factor)
         nodes += add_maps(name, [f"{name}_up", f"{name}_change"], conv.attrs["activation"] == "relu")
         return replace_nodes(graph, match.nodes, nodes)
 
@@ -128,7 +128,7 @@ def _corrections(name: str, left: str, right: str, small: int, factor: int) -> l
     ]
 
 
-def _spread(name: str, shape: tuple[int, int, int], factor: int) -> list[Node]:
+def _join_intervals(name: str, shape: tuple[int, int, int], factor: int) -> list[Node]:
     """Return nodes for `<name>_change`, which is N as [H, W, f]."""
     height, width, filters = shape
     half = factor // 2
@@ -140,3 +140,6 @@ def _spread(name: str, shape: tuple[int, int, int], factor: int) -> list[Node]:
         Node(f"{name}_intervals", "reshape", (f"{name}_pieces",), {"target_shape": (height, width + factor, filters)}),
         _columns(f"{name}_change", "crop", f"{name}_intervals", half, half),
     ]
+
+
+RULES = (OneInterpolation(),)

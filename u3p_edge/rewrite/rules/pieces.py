@@ -42,11 +42,11 @@ def bias_of(conv: Node) -> Array:
     return np.asarray(conv.weights.get("bias", np.zeros(kernel.shape[-1], kernel.dtype)))
 
 
-def conv_node(name: str, source: str, kernel: npt.NDArray[np.floating], own_bias: Array | None = None) -> Node:
+def conv_node(name: str, source: str, kernel: npt.NDArray[np.floating], bias: Array | None = None) -> Node:
     """Return a linear convolution that keeps its map's size; the kernel is [h, w, C, O]."""
     weights = {"kernel": np.ascontiguousarray(kernel, np.float32)}
-    if own_bias is not None:
-        weights["bias"] = np.asarray(own_bias, np.float32)
+    if bias is not None:
+        weights["bias"] = np.asarray(bias, np.float32)
     return Node(name, "conv", (source,), {"padding": "same"}, weights)
 
 
@@ -71,9 +71,9 @@ def add_maps(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
     if not relu:
         names[-1] = name
     nodes, running = [], sources[0]
-    for own, source in zip(names, sources[1:], strict=True):
-        nodes.append(Node(own, "add", (running, source)))
-        running = own
+    for partial, source in zip(names, sources[1:], strict=True):
+        nodes.append(Node(partial, "add", (running, source)))
+        running = partial
     return [*nodes, Node(name, "activation", (running,), {"function": "relu"})] if relu else nodes
 
 

@@ -16,7 +16,7 @@ multiplications falls by a factor of s^2. Bilinear weights sum to one everywhere
 to the tap that is not shifted. The shifts fill with zeros, as the convolution's border does, and the interpolation clamps, as
 the upsampling's does. So the form is exact at all borders.
 
-Domain: that of `upsampled.match_upsampled` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a
+Domain: that of `match_upsampled` (stride 1, odd kernel, `same`, not dilated or grouped, linear or ReLU), with a
 kernel of more than one column.
 """
 
@@ -29,8 +29,8 @@ import numpy as np
 
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.rewrite.rule import Match, Refusal
-from u3p_edge.rewrite.rules import upsampled
 from u3p_edge.rewrite.rules.pieces import COLUMNS, ROWS, add_maps, bias_of, conv_node, replace_nodes, shift_map
+from u3p_edge.rewrite.rules.upsampled import match_upsampled
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Separable:
 
     def match(self, graph: Graph, name: str) -> Match | Refusal | None:
         """See `Rule.match`."""
-        found = upsampled.match_upsampled(graph, name)
-        if not isinstance(found, Match):
-            return found
+        match = match_upsampled(graph, name)
+        if not isinstance(match, Match):
+            return match
         height, width = graph[name].weights["kernel"].shape[:2]
         rows, columns = graph.shapes[name][1:3]
         if width == 1:
             return Refusal("its kernel is one column wide, and the last sum, which carries name and ReLU, is over columns")
         if rows <= height // 2 or columns <= width // 2:
             return Refusal(f"a map of {rows}x{columns} is too small to be shifted by half a {height}x{width} kernel")
-        return found
+        return match
 
     def rewrite(self, graph: Graph, match: Match) -> Graph:
         """See `Rule.rewrite`."""
@@ -82,11 +82,11 @@ def column_taps(up: Node, conv: Node, width: int) -> tuple[list[Node], list[str]
     height, count, _, filters = kernel.shape
     nodes: list[Node] = []
     for a in range(height):
-        own = np.zeros((count, filters), np.float32)
-        own[count // 2] = bias_of(conv)
+        biases = np.zeros((count, filters), np.float32)
+        biases[count // 2] = bias_of(conv)
         taps = np.concatenate(kernel[a], axis=-1)[None, None]
         row = f"{name}_tap{a}" if height > 1 else f"{name}_taps"
-        nodes.append(conv_node(row, up.inputs[0], taps, own.reshape(-1) if a == height // 2 else None))
+        nodes.append(conv_node(row, up.inputs[0], taps, biases.reshape(-1) if a == height // 2 else None))
     if height > 1:
         nodes.append(Node(f"{name}_taps", "concat", tuple(tap.name for tap in nodes), {"axis": 2}))
     nodes += _grown(f"{name}_taps_rows", f"{name}_taps", up, ROWS)
@@ -112,3 +112,6 @@ def _grown(name: str, source: str, up: Node, axis: int) -> list[Node]:
     size = (factor, 1) if axis == ROWS else (1, factor)
     attrs = {"size": size, "interpolation": up.attrs["interpolation"]}
     return [Node(name, "upsample", (source,), attrs)] if factor > 1 else []
+
+
+RULES = (Separable(),)

@@ -14,8 +14,8 @@ rows, [H + 2, W, C] is reshaped to [H / 2 + 1, 2W, C], which moves no data, and 
 the same way inside each product, which leaves 4/9 of the multiplications. In that case the four pixels of a 2x2 block are first
 moved into the channels, and the four results are moved back.
 
-The bias is added to m1, which both outputs add once. In integers each m is rounded to its own steps before the sum, about one
-bit coarser than one accumulator. Training or calibration sees this, because the products are nodes of the graph.
+The bias is added to m1, which both outputs add once. In integers each m is rounded to steps of its range before the sum, about
+one bit coarser than one accumulator. Training or calibration sees this, because the products are nodes of the graph.
 
 Domain: stride 1, `same`, not dilated or grouped, linear or ReLU, kernel 3 along the axis, an even number of rows (columns).
 """
@@ -120,8 +120,8 @@ def _by_both(conv: Node) -> Iterator[Node]:
         one = f"{name}_{i}"
         yield from _operands(one, f"{name}_t{i}", by_column)
         for j, kernel in enumerate(_products(rows, COLUMNS)):
-            own_bias = conv.weights.get("bias") if (i, j) == (1, 1) else None
-            yield conv_node(f"{one}_m{j}", f"{one}_t{j}", kernel, own_bias)
+            bias = conv.weights.get("bias") if (i, j) == (1, 1) else None
+            yield conv_node(f"{one}_m{j}", f"{one}_t{j}", kernel, bias)
         yield from _results(one, [f"{one}_m{j}" for j in range(4)], relu=False)
         yield Node(f"{name}_m{i}", "concat", (f"{one}_first", f"{one}_second"))
     yield from _results(name, [f"{name}_m{i}" for i in range(4)], relu)
@@ -157,3 +157,6 @@ def _results(name: str, products: Sequence[str], relu: bool) -> Iterator[Node]:
     yield Node(last, "subtract", (f"{name}_second_part", m3))
     if relu:
         yield Node(f"{name}_second", "activation", (last,), {"function": "relu"})
+
+
+RULES = (Winograd("rows"), Winograd("both"))

@@ -1,9 +1,9 @@
 """Decide by the memory plan which nodes to compute in tiles, and in how many.
 
 Regions share no node, and what one region keeps whole is alive beside another whether or not that region is tiled. So the most
-that is alive at once while a region is computed depends on its own number of tiles alone. It is computed separately for each
-region and number of tiles. For any limit, the cheapest numbers of tiles that stay below it then follow region by region. Only
-those few combinations are built and planned as whole graphs, since an arena may need more than the bytes that are alive.
+that is alive at once while a region is computed depends on that region's number of tiles alone. It is computed separately for
+each region and number of tiles. For any limit, the cheapest numbers of tiles that stay below it then follow region by region.
+Only those few combinations are built and planned as whole graphs, since an arena may need more than the bytes that are alive.
 
 Tiles need not end at the output of the region. Where the last steps to it are narrow (a 3x3 convolution of nine channels to
 one, a sigmoid), these run whole at next to no memory, and the wide map above them needs no row beyond a cut.
@@ -35,7 +35,7 @@ alone)."""
 ALIKE = 1.02
 """Plans whose needs are within 2 % of each other are compared by their number of tiles."""
 NEAR = 1.15
-"""A runtime's own memory plan is consulted only for tilings within 15 % of the least need that is estimated here."""
+"""A runtime's memory plan is consulted only for tilings within 15 % of the least need that is estimated here."""
 SAME = 1.005
 """A runtime's needs within half a percent of each other are the same: many of the bytes are weights, which tiling leaves
 alone."""
@@ -86,6 +86,9 @@ class _TilingOption:
     extra_macs: float
 
 
+_Options = Mapping[str, tuple[_TilingOption, ...]]
+"""The tiling options of each region, by its output."""
+
 _Combination = tuple[int, Mapping[str, _TilingOption]]
 """Bytes alive at most in the whole graph, and the tiling option of each region."""
 
@@ -98,7 +101,7 @@ def choose_tiling(
     counts: Sequence[int] = COUNTS,
     count: int | None = None,
     max_overhead: float = 0.02,
-    weigh: MeasureMemory | None = None,
+    measure_memory: MeasureMemory | None = None,
 ) -> TilingPlan:
     """Tile a graph: within the budget at the fewest MACs, or, without a budget, at the smallest peak for few additional MACs.
 
@@ -109,45 +112,48 @@ def choose_tiling(
         counts: numbers of tiles that may be used; 1 leaves a map whole.
         count: fixes the number of tiles of the output; the other regions are left whole or get as many.
         max_overhead: without a budget, the share of MACs that may be added.
-        weigh: returns what a runtime needs; with None, the need is the arena, the copies of kernels and `OPERATOR` for each
-            node.
+        measure_memory: returns what a runtime needs; with None, the need is the arena, the copies of kernels and `OPERATOR`
+            for each node.
 
     Raises:
         ConfigError: if the output cannot be computed in the fixed number of tiles.
         ModelError: as `shapes` does.
     """
-    options = sorted({*counts} if count is None else {count})
+    numbers = sorted({*counts} if count is None else {count})
     limit = HOPELESS * max_overhead if budget_bytes is None and count is None else math.inf
     whole, macs = memory.plan_memory(graph, bytes_per_element=bytes_per_element), cost(graph).total_macs
     alive = _alive(graph, whole)
-    sites, refusals = _sites(graph, alive)
-    ways: Mapping[str, tuple[_TilingOption, ...]]
-    ways = {name: tuple(_ways(graph, each, options, bytes_per_element, alive, limit)) for name, each in sites.items()}
+    regions, refusals = _find_regions(graph, alive)
+    options: _Options
+    options = {
+        name: tuple(_list_options(graph, region, numbers, bytes_per_element, alive, limit)) for name, region in regions.items()
+    }
     if count is not None:
-        ways = _fixed(graph, ways, count)
+        options = _fix_count(graph, options, count)
 
-    def made(chosen: Mapping[str, _TilingOption]) -> TilingPlan:
-        used = [way for way in chosen.values() if way.count > 1]
-        new, origin = _stripped(graph, used)
+    def make_plan(chosen: Mapping[str, _TilingOption]) -> TilingPlan:
+        used = [option for option in chosen.values() if option.count > 1]
+        new, origin = _tile_regions(graph, used)
         peak = memory.plan_memory(new, bytes_per_element=bytes_per_element).peak
         extra, met = cost(new).total_macs / macs - 1 if macs else 0.0, budget_bytes is None or peak <= budget_bytes
         copies = _copies(new) * bytes_per_element
-        return TilingPlan(new, origin, {way.end.out: way.count for way in used}, peak, whole.peak, copies, extra, met, refusals)
+        tiles = {option.end.out: option.count for option in used}
+        return TilingPlan(new, origin, tiles, peak, whole.peak, copies, extra, met, refusals)
 
-    inside = {name for site in sites.values() for name in site.nodes}
-    combinations = tuple(_combinations(ways, max((alive[name] for name in alive if name not in inside), default=0)))
+    inside = {name for region in regions.values() for name in region.nodes}
+    combinations = tuple(_combinations(options, max((alive[name] for name in alive if name not in inside), default=0)))
     if budget_bytes is None:
-        return _smallest(_affordable(combinations, max_overhead), made, weigh)
+        return _smallest(_affordable(combinations, max_overhead), make_plan, measure_memory)
     within = [chosen for most, chosen in combinations if most <= budget_bytes]
-    return _first_met(map(made, within or [combinations[-1][1]]))
+    return _first_met(map(make_plan, within or [combinations[-1][1]]))
 
 
-def _sites(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region], Mapping[str, str]]:
+def _find_regions(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region], Mapping[str, str]]:
     """Return the regions to consider, by their outputs, and why other nodes have none.
 
     They are the output's region and, of the regions reached from it through what they keep whole, those that need the most.
     """
-    found: dict[str, Region] = {}
+    regions: dict[str, Region] = {}
     refusals: dict[str, str] = {}
     waiting = [graph.outputs[0]]
     for name in waiting:
@@ -155,16 +161,16 @@ def _sites(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region]
         if isinstance(one, Refusal):
             refusals[name] = one.reason
             continue
-        found[name] = one
+        regions[name] = one
         waiting += [x for x in one.boundary if graph[x].op != "input" and x not in waiting]
-    further = [name for name in found if name != graph.outputs[0]]
-    further.sort(key=lambda name: -max(alive[x] for x in found[name].nodes))
-    kept = [name for name in found if name == graph.outputs[0] or name in further[: REGIONS - 1]]
-    return {name: found[name] for name in kept}, refusals
+    further = [name for name in regions if name != graph.outputs[0]]
+    further.sort(key=lambda name: -max(alive[x] for x in regions[name].nodes))
+    kept = [name for name in regions if name == graph.outputs[0] or name in further[: REGIONS - 1]]
+    return {name: regions[name] for name in kept}, refusals
 
 
-def _ways(
-    graph: Graph, site: Region, counts: Sequence[int], bytes_per_element: int, alive: Mapping[str, int], limit: float
+def _list_options(
+    graph: Graph, region: Region, counts: Sequence[int], bytes_per_element: int, alive: Mapping[str, int], limit: float
 ) -> Iterator[_TilingOption]:
     """Yield a region's tiling options: whole, and in each number of tiles that it can be computed in, up to each of its ends.
 
@@ -173,14 +179,14 @@ def _ways(
         alive: bytes alive while each node of the graph is computed without tiling.
         limit: once an option's additional share of MACs is above this, no larger number is tried.
     """
-    yield _TilingOption(site, 1, max(alive[name] for name in site.nodes), 0.0)
+    yield _TilingOption(region, 1, max(alive[name] for name in region.nodes), 0.0)
     macs = cost(graph).macs
-    for end in find_ends(graph, site):
+    for end in find_ends(graph, region):
         given, read = _bytes(end, [end.out], bytes_per_element), _bytes(end, end.boundary, bytes_per_element)
         beside = _given(graph, end, bytes_per_element, end.boundary) - given - read
         # What runs after the tiles: joining them, and the steps after the end.
         joined = _given(graph, end, bytes_per_element, ()) + given
-        behind = max((alive[name] for name in site.nodes if name not in end.geometries), default=0)
+        behind = max((alive[name] for name in region.nodes if name not in end.geometries), default=0)
         for count in counts:
             need = estimate_demand(graph, end, count, macs, bytes_per_element)
             if isinstance(need, TilingDemand):
@@ -204,64 +210,66 @@ def _bytes(end: Region, names: Sequence[str], bytes_per_element: int) -> int:
     return sum(math.prod(end.shapes[name]) for name in names) * bytes_per_element
 
 
-def _fixed(graph: Graph, ways: Mapping[str, tuple[_TilingOption, ...]], count: int) -> Mapping[str, tuple[_TilingOption, ...]]:
+def _fix_count(graph: Graph, options: _Options, count: int) -> _Options:
     """Return the tiling options with only that number of tiles for the output."""
     out = graph.outputs[0]
-    only = tuple(way for way in ways.get(out, ()) if way.count == count)
+    only = tuple(option for option in options.get(out, ()) if option.count == count)
     if not only and count != 1:
         refusal = tile_node(graph, out, count)
         reason = refusal.reason if isinstance(refusal, Refusal) else ""
-        raise ConfigError(f"the model cannot run in {count} strips: {reason}", mend="Choose fewer, or leave the number out.")
-    return {**ways, out: only} if only else ways
+        raise ConfigError(f"the model cannot run in {count} tiles: {reason}", mend="Choose fewer, or leave the number out.")
+    return {**options, out: only} if only else options
 
 
-def _combinations(ways: Mapping[str, tuple[_TilingOption, ...]], outside: int) -> Iterator[_Combination]:
+def _combinations(options: _Options, outside: int) -> Iterator[_Combination]:
     """Yield, for ever lower limits on the bytes alive, the cheapest tiling option of each region that keeps to the limit.
 
     So the MACs rise from one combination to the next.
     """
-    limits = {max(way.alive, outside) for own in ways.values() for way in own} | {outside}
+    limits = {max(option.alive, outside) for each in options.values() for option in each} | {outside}
     last: Mapping[str, _TilingOption] | None = None
     for limit in sorted(limits, reverse=True):
-        within = {name: [way for way in own if way.alive <= limit] for name, own in ways.items()}
+        within = {name: [option for option in each if option.alive <= limit] for name, each in options.items()}
         if not all(within.values()):
             return
-        chosen = {name: min(own, key=lambda way: (way.extra_macs, way.count)) for name, own in within.items()}
+        chosen = {name: min(each, key=lambda option: (option.extra_macs, option.count)) for name, each in within.items()}
         if chosen != last:
-            yield max([outside, *(way.alive for way in chosen.values())]), chosen
+            yield max([outside, *(option.alive for option in chosen.values())]), chosen
         last = chosen
 
 
 def _affordable(combinations: Sequence[_Combination], max_overhead: float) -> Sequence[_Combination]:
     """Return the combinations that add at most the given share of MACs, or else the first one, which is the cheapest."""
-    found = [each for each in combinations if sum(way.extra_macs for way in each[1].values()) <= max_overhead]
-    return found or combinations[:1]
+    cheap = [each for each in combinations if sum(option.extra_macs for option in each[1].values()) <= max_overhead]
+    return cheap or combinations[:1]
 
 
 def _smallest(
-    combinations: Sequence[_Combination], made: Callable[[Mapping[str, _TilingOption]], TilingPlan], weigh: MeasureMemory | None
+    combinations: Sequence[_Combination],
+    make_plan: Callable[[Mapping[str, _TilingOption]], TilingPlan],
+    measure_memory: MeasureMemory | None,
 ) -> TilingPlan:
     """Return the plan with the fewest tiles among those that need the least, or hardly more.
 
     What a plan needs is its arena, its copies of kernels and its operators. No plan needs less than its bytes alive, so,
     starting from the least, only a few plans have to be made.
     """
-    near = ALIKE if weigh is None else NEAR
+    near = ALIKE if measure_memory is None else NEAR
     plans: list[TilingPlan] = []
     for alive, chosen in reversed(combinations):
         if plans and alive > near * min(map(_needed, plans)):
             break
-        plans.append(made(chosen))
+        plans.append(make_plan(chosen))
     most = near * min(map(_needed, plans))
     plans = [plan for plan in plans if _needed(plan) <= most]
-    if weigh is None or len(plans) == 1:
-        return min(plans, key=_strips)
-    needs = [weigh(plan.graph, plan.origin) for plan in plans]
+    if measure_memory is None or len(plans) == 1:
+        return min(plans, key=_tiles_and_peak)
+    needs = [measure_memory(plan.graph, plan.origin) for plan in plans]
     most = SAME * min(needs)
-    return min((plan for plan, need in zip(plans, needs, strict=True) if need <= most), key=_strips)
+    return min((plan for plan, need in zip(plans, needs, strict=True) if need <= most), key=_tiles_and_peak)
 
 
-def _strips(plan: TilingPlan) -> tuple[int, int]:
+def _tiles_and_peak(plan: TilingPlan) -> tuple[int, int]:
     return sum(plan.counts.values()), plan.peak
 
 
@@ -285,17 +293,17 @@ def _first_met(plans: Iterator[TilingPlan]) -> TilingPlan:
     return min(tried, key=lambda plan: (plan.peak, plan.extra_macs))
 
 
-def _stripped(graph: Graph, ways: Sequence[_TilingOption]) -> tuple[Graph, Mapping[str, str]]:
+def _tile_regions(graph: Graph, options: Sequence[_TilingOption]) -> tuple[Graph, Mapping[str, str]]:
     """Return the graph with those regions tiled.
 
     No region has nodes of another, so each is unchanged in the graph in which the others are already tiled.
     """
     origin: dict[str, str] = {}
-    for way in ways:
-        strips = tile_region(graph, way.end, way.count)
-        if isinstance(strips, TiledGraph):
-            graph = strips.graph
-            origin |= strips.origin
+    for option in options:
+        tiled = tile_region(graph, option.end, option.count)
+        if isinstance(tiled, TiledGraph):
+            graph = tiled.graph
+            origin |= tiled.origin
     return graph, origin
 
 

@@ -2,7 +2,7 @@
 
 A graph may compute all upsamplings of a decoder before all its convolutions, so that their maps are alive together. In
 depth-first order, one operand after the other, only their results are alive together. The operand that needs the most beyond
-its own map goes first; for a tree, this order needs the least memory (Sethi and Ullman 1970). Where operands share much, as in
+its result goes first; for a tree, this order needs the least memory (Sethi and Ullman 1970). Where operands share much, as in
 Winograd's form, the nodes form no tree, and their original order in the graph can be the better one.
 """
 
@@ -25,10 +25,12 @@ def list_orders(graph: Graph, out: str, names: Set[str], shapes: Mapping[str, Sh
     operands: dict[str, list[str]] = {}
     for node in graph.nodes:
         if node.name in names:
-            own = [name for name in dict.fromkeys(node.inputs) if name in names]
-            operands[node.name] = own = sorted(own, key=lambda name: sizes[name] - needs[name])
-            before = [sum(sizes[name] for name in own[:i]) for i in range(len(own) + 1)]
-            needs[node.name] = max(a + b for a, b in zip(before, [*map(needs.__getitem__, own), sizes[node.name]], strict=True))
+            inside = [name for name in dict.fromkeys(node.inputs) if name in names]
+            operands[node.name] = inside = sorted(inside, key=lambda name: sizes[name] - needs[name])
+            before = [sum(sizes[name] for name in inside[:i]) for i in range(len(inside) + 1)]
+            needs[node.name] = max(
+                a + b for a, b in zip(before, [*map(needs.__getitem__, inside), sizes[node.name]], strict=True)
+            )
     return _operands_first(out, operands), tuple(operands)
 
 

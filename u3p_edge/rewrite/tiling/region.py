@@ -1,7 +1,7 @@
 """The part of a graph that is computed tile by tile for one node's map, and what stays whole.
 
 The region is grown backwards from that node: a node joins when everything that reads it has joined, so nothing of it is needed
-whole. At the output's own resolution every node joins that can compute some of its rows alone. Below an upsampling along the
+whole. At the output's resolution every node joins that can compute some of its rows alone. Below an upsampling along the
 rows (that is, among the nodes that it is computed from) only what is cheap to compute twice joins, up to one convolution that
 reads no neighbouring rows. The input of that convolution, another level's output, stays whole, and so does what a pooling
 reads.
@@ -36,7 +36,7 @@ class Region:
     """The nodes that are computed in tiles for `out`.
 
     Args:
-        out: the node whose rows are divided into tiles; its own map is kept whole, joined from them.
+        out: the node whose rows are divided into tiles; its map is kept whole, joined from them.
         orders: the names of the nodes computed in tiles, in orders that may need little memory, `out` last.
         boundary: names of the nodes that they read and that stay whole, in the graph's order.
         geometries: the geometry of each node computed in tiles.
@@ -70,17 +70,19 @@ def find_region(graph: Graph, out: str) -> Region | Refusal:
     """
     if out not in graph:
         return Refusal(f"the graph has no node {out!r}")
-    found = graph.shapes
-    ways = {node.name: row_geometry(node, tuple(found[name] for name in node.inputs), found[node.name]) for node in graph.nodes}
-    if ways[out].refusal:
-        return Refusal(f"{out!r} cannot be cut into strips: {ways[out].refusal}")
-    low = _grown(graph, out, found, ways)
-    names = _shrunk(graph, out, low, found)
+    shapes = graph.shapes
+    geometries = {
+        node.name: row_geometry(node, tuple(shapes[name] for name in node.inputs), shapes[node.name]) for node in graph.nodes
+    }
+    if geometries[out].refusal:
+        return Refusal(f"{out!r} cannot be cut into tiles: {geometries[out].refusal}")
+    low = _grow(graph, out, geometries)
+    names = _shrink(graph, out, low)
     if len(names) < 2:
-        return Refusal(f"{out!r} is computed from nodes that stay whole: strips would save nothing")
+        return Refusal(f"{out!r} is computed from nodes that stay whole: tiles would save nothing")
     read = {name for node in graph.nodes if node.name in names for name in node.inputs} - names
     boundary = tuple(node.name for node in graph.nodes if node.name in read)
-    return Region(out, list_orders(graph, out, names, found), boundary, {name: ways[name] for name in names}, found)
+    return Region(out, list_orders(graph, out, names, shapes), boundary, {name: geometries[name] for name in names}, shapes)
 
 
 def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
@@ -104,17 +106,18 @@ def find_ends(graph: Graph, whole: Region) -> Iterator[Region]:
         node = graph[above]
 
 
-def _grown(graph: Graph, out: str, found: Mapping[str, Shape], ways: Mapping[str, Geometry]) -> Mapping[str, bool]:
+def _grow(graph: Graph, out: str, geometries: Mapping[str, Geometry]) -> Mapping[str, bool]:
     """Return the nodes that can join, each with whether it is below an upsampling along the rows."""
-    readers, low = graph.consumers, {out: False}
+    low = {out: False}
     for node in reversed(graph.nodes):
-        own = tuple(graph[name] for name in readers[node.name])
-        if not own or node.name in (out, *graph.outputs) or any(reader.name not in low for reader in own):
+        readers = tuple(graph[name] for name in graph.consumers[node.name])
+        if not readers or node.name in (out, *graph.outputs) or any(reader.name not in low for reader in readers):
             continue
-        below = {low[reader.name] or _grows(reader) for reader in own}
-        if len(below) > 1 or ways[node.name].refusal or any(_ends(node, reader, low[reader.name], found) for reader in own):
+        below = {low[reader.name] or _grows(reader) for reader in readers}
+        ends = any(_ends(node, reader, low[reader.name], graph.shapes) for reader in readers)
+        if len(below) > 1 or geometries[node.name].refusal or ends:
             continue
-        if below == {False} or _is_cheap(node, found[node.name]):
+        if below == {False} or _is_cheap(node, graph.shapes[node.name]):
             low[node.name] = below.pop()
     return low
 
@@ -125,14 +128,14 @@ def _grows(node: Node) -> bool:
     return node.op == "upsample" and bool(node.attrs["size"][0] > 1)
 
 
-def _ends(node: Node, reader: Node, low: bool, found: Mapping[str, Shape]) -> bool:
+def _ends(node: Node, reader: Node, low: bool, shapes: Mapping[str, Shape]) -> bool:
     """Return whether what `reader` reads stays whole in any case.
 
     This holds for a single row that is used for all rows, for a map with more rows than the pooling that reads it, and for the
     input of a cheap convolution.
     """
     if reader.kind.merges:
-        return broadcasts(found[node.name], found[reader.name])
+        return broadcasts(shapes[node.name], shapes[reader.name])
     if "pool_size" in reader.attrs:
         return bool(reader.attrs["strides"][0] > 1)
     return low and reader.op == "conv"
@@ -145,25 +148,24 @@ def _is_cheap(node: Node, shape: Shape) -> bool:
     return node.kind.cheap or is_relu(node)
 
 
-def _shrunk(graph: Graph, out: str, low: Mapping[str, bool], found: Mapping[str, Shape]) -> frozenset[str]:
+def _shrink(graph: Graph, out: str, low: Mapping[str, bool]) -> frozenset[str]:
     """Return the nodes without those that stay whole because their inputs would stay whole and are no smaller than they are.
 
     Among the nodes at full height, which tiling is for, this is asked of two kinds only: ReLUs, which belong to the kernel that
     computes their input, and convolutions whose map is slim beside the widest. The slim map takes the place of its input and
     stays whole.
     """
-    readers, kept = graph.consumers, set(low)
-    widest = max(math.prod(found[name]) for name in low)
+    kept, sizes = set(low), {name: math.prod(shape) for name, shape in graph.shapes.items()}
+    widest = max(sizes[name] for name in low)
 
     def asked(node: Node) -> bool:
-        slim = node.op == "conv" and SLIM * math.prod(found[node.name]) <= widest
+        slim = node.op == "conv" and SLIM * sizes[node.name] <= widest
         return low[node.name] or is_relu(node) or slim
 
     for node in graph.nodes:
         if node.name not in low or node.name == out or kept.intersection(node.inputs):
             continue
-        own = [name for name in set(node.inputs) if kept.intersection(readers[name]) == {node.name}]
-        smaller = math.prod(found[node.name]) <= sum(math.prod(found[name]) for name in own)
-        if smaller and asked(node):
+        alone = [name for name in set(node.inputs) if kept.intersection(graph.consumers[name]) == {node.name}]
+        if sizes[node.name] <= sum(sizes[name] for name in alone) and asked(node):
             kept.remove(node.name)
     return frozenset(kept)

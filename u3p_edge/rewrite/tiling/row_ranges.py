@@ -1,9 +1,9 @@
-"""Which rows of its inputs a node needs for some of its own rows, and how to change the node so that it computes just those.
+"""Which rows of its inputs a node needs for some rows of its output, and how to change the node so that it computes just those.
 
 Rows are half-open intervals [first, last) of the height axis. From some rows of its input a node computes the rows `given`.
 Where the input was cut, the outermost of these are wrong: a convolution reads the zero padding instead of the row beyond the
 cut, and an interpolation clamps. `needed` therefore asks for so many more rows that the wrong ones are never among those that
-are wanted. At the map's own border there is no cut, and padding and clamping do what they do to the whole map.
+are wanted. At the map's border there is no cut, and padding and clamping do what they do to the whole map.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CUTS = {16: 1.1, 8: 1.1, 4: 1.1, 2: 1.25}
 
 @dataclass(frozen=True)
 class Geometry:
-    """How one node maps the rows of its (first) input to its own.
+    """How one node maps the rows of its (first) input to those of its output.
 
     Args:
         refusal: why the node cannot compute some of its rows alone; empty if it can. The other fields hold only then.
@@ -112,7 +112,7 @@ def _pool(node: Node, before: Shape, _after: Shape) -> Geometry:
     if size != stride:
         return Geometry("its windows overlap")
     if height % size and node.attrs["padding"] == "same":
-        return Geometry("its windows do not divide the rows, so where they start hangs on the height")
+        return Geometry("its windows do not divide the rows, so where they start depends on the height")
     return Geometry(needed=lambda r: (r[0] * size, r[1] * size), given=lambda _rows, wanted: wanted)
 
 
@@ -131,7 +131,7 @@ def _upsample(node: Node, before: Shape, _after: Shape) -> Geometry:
         return Geometry(f"{node.attrs['interpolation']} interpolation reads more than two rows")
     if s & (s - 1):
         # Only for a power of two is a row's position the same float counted from the map's and from a tile's first row.
-        return Geometry(f"its scale {s} is not a power of two, so a strip's interpolation weights would round differently")
+        return Geometry(f"its scale {s} is not a power of two, so a tile's interpolation weights would round differently")
 
     def read(rows: Rows) -> Rows:
         return clip_rows(((2 * rows[0] + 1 - s) // (2 * s), (2 * rows[1] - 1 - s) // (2 * s) + 2), height)
@@ -183,8 +183,8 @@ def _pad(node: Node, before: Shape, _after: Shape) -> Geometry:
 
     def cut(new: Node, rows: Rows, wanted: Rows) -> Node:
         first, last = given(rows, wanted)
-        own = (rows[0] + top - first, last - rows[1] - top)
-        return replace(new, attrs={**new.attrs, "padding": (own, columns)})
+        added = (rows[0] + top - first, last - rows[1] - top)
+        return replace(new, attrs={**new.attrs, "padding": (added, columns)})
 
     return Geometry(needed=lambda r: clip_rows((r[0] - top, r[1] - top), before[_HEIGHT]), given=given, cut=cut)
 
@@ -203,10 +203,10 @@ def _depth_to_space(node: Node, _before: Shape, _after: Shape) -> Geometry:
 
 def _reshape(_node: Node, before: Shape, after: Shape) -> Geometry:
     """The same values in rows that are longer or shorter by a whole factor."""
-    old, own = before[_HEIGHT], after[_HEIGHT]
-    if old % own and own % old:
+    old, new_height = before[_HEIGHT], after[_HEIGHT]
+    if old % new_height and new_height % old:
         return Geometry("its rows do not merge or split evenly")
-    merged, split = max(old // own, 1), max(own // old, 1)
+    merged, split = max(old // new_height, 1), max(new_height // old, 1)
 
     def cut(new: Node, rows: Rows, _wanted: Rows) -> Node:
         return replace(new, attrs={**new.attrs, "target_shape": ((rows[1] - rows[0]) * split // merged, *after[2:])})

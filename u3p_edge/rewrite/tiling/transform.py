@@ -31,22 +31,42 @@ _NOTHING = ((0, 0), (0, 0))
 
 
 @dataclass(frozen=True)
+class Piece:
+    """What a node of a tiled graph holds.
+
+    Args:
+        node: the node of the original graph whose values it holds.
+        tile: the number of the tile that it belongs to, from 0.
+        rows: which rows [first, last) of that node's map; next to a cut, some of them may be wrong.
+    """
+
+    node: str
+    tile: int
+    rows: Rows
+
+
+@dataclass(frozen=True)
 class TiledGraph:
     """A graph in which one node's map is computed in tiles.
 
     Args:
-        graph: computes the same function; the node keeps its name, and joins its tiles `<name>_strip<i>`.
-        origin: for each new node, the node of the original graph whose values it holds some rows of.
+        graph: computes the same function; the node keeps its name, and joins its tiles `<name>_tile<i>`.
+        pieces: what each node of a tile holds.
         rows: the rows [first, last) of each tile.
         region: names of the nodes that were computed whole before, in the original graph's order.
         extra_macs: multiply-accumulates done more than once, as a share of the original graph's.
     """
 
     graph: Graph
-    origin: Mapping[str, str]
+    pieces: Mapping[str, Piece]
     rows: tuple[Rows, ...]
     region: tuple[str, ...]
     extra_macs: float
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """For each node of a tile, the node of the original graph whose values it holds some rows of."""
+        return {name: piece.node for name, piece in self.pieces.items()}
 
 
 @dataclass(frozen=True)
@@ -54,7 +74,7 @@ class TilingDemand:
     """What a tiled region needs.
 
     Args:
-        bytes: bytes alive at most until its tiles are joined, counting its own nodes and those that they read.
+        bytes: bytes alive at most until its tiles are joined, counting its nodes and those that they read.
         extra_macs: as in `TiledGraph`.
     """
 
@@ -67,46 +87,46 @@ def tile_node(graph: Graph, out: str, count: int) -> TiledGraph | Refusal:
 
     Refused where `find_region` refuses, for fewer than two tiles, and for tiles of less than two rows.
     """
-    found = find_region(graph, out)
-    return found if isinstance(found, Refusal) else tile_region(graph, found, count)
+    region = find_region(graph, out)
+    return region if isinstance(region, Refusal) else tile_region(graph, region, count)
 
 
-def tile_region(graph: Graph, found: Region, count: int) -> TiledGraph | Refusal:
-    """Do what `tile_node` does, for a region of the graph that is already known."""
-    refusal = _refusal(found, count)
+def tile_region(graph: Graph, region: Region, count: int) -> TiledGraph | Refusal:
+    """Do what `tile_node` does, for a known region of the graph."""
+    refusal = _refusal(region, count)
     if refusal:
         return refusal
-    rows, order = cut_rows(found.height, count), _middle(graph, found, count).order
-    strips = [_Strip(graph, found, order, i, own) for i, own in enumerate(rows)]
-    joined = Node(found.out, "concat", tuple(one.result for one in strips), {"axis": 1})
-    new = _put(graph, found, [node for one in strips for node in one.nodes] + [joined])
-    origin = {name: source for one in strips for name, source in one.origin.items()}
+    rows, order = cut_rows(region.height, count), _middle(graph, region, count).order
+    tiles = [_Tile(graph, region, order, i, span) for i, span in enumerate(rows)]
+    joined = Node(region.out, "concat", tuple(one.result for one in tiles), {"axis": 1})
+    new = _put(graph, region, [node for one in tiles for node in one.nodes] + [joined])
+    pieces = {name: piece for one in tiles for name, piece in one.pieces.items()}
     macs = cost(graph).total_macs
     extra = cost(new).total_macs / macs - 1 if macs else 0.0
-    return TiledGraph(new, {**origin, found.out: found.out}, rows, found.nodes, extra)
+    return TiledGraph(new, pieces, rows, region.nodes, extra)
 
 
 def estimate_demand(
-    graph: Graph, found: Region, count: int, macs: Mapping[str, int], bytes_per_element: int
+    graph: Graph, region: Region, count: int, macs: Mapping[str, int], bytes_per_element: int
 ) -> TilingDemand | Refusal:
     """Return what `tile_region` would need, without making its graph. Of tiles that read equally many rows only one is built.
 
     Args:
-        graph: see `tile_region`, as are `found` and `count`.
+        graph: see `tile_region`, as are `region` and `count`.
         macs: multiply-accumulates of the graph's nodes (`Cost.macs`).
         bytes_per_element: of an activation.
     """
-    refusal = _refusal(found, count)
+    refusal = _refusal(region, count)
     if refusal:
         return refusal
-    middle = _middle(graph, found, count)
-    row = math.prod(found.shapes[found.out]) // found.height * bytes_per_element
+    middle = _middle(graph, region, count)
+    row = math.prod(region.shapes[region.out]) // region.height * bytes_per_element
     known: dict[tuple[int, ...], tuple[int, int]] = {}
-    most, more = 0, -sum(macs.get(name, 0) for name in found.nodes)
-    for rows in cut_rows(found.height, count):
-        kind = _extents(graph, found, rows)
+    most, more = 0, -sum(macs.get(name, 0) for name in region.nodes)
+    for rows in cut_rows(region.height, count):
+        kind = _extents(graph, region, rows)
         if kind not in known:
-            one = middle if rows == middle.rows else _Strip(graph, found, middle.order, 0, rows)
+            one = middle if rows == middle.rows else _Tile(graph, region, middle.order, 0, rows)
             known[kind] = one.alive(bytes_per_element), one.macs()
         # The tiles before this one are alive beside it.
         most = max(most, known[kind][0] + rows[0] * row)
@@ -114,28 +134,28 @@ def estimate_demand(
     return TilingDemand(most, more / max(sum(macs.values()), 1))
 
 
-def _refusal(found: Region, count: int) -> Refusal | None:
+def _refusal(region: Region, count: int) -> Refusal | None:
     if count < 2:
-        return Refusal("one strip is the whole map")
-    if 2 * count > found.height:
-        return Refusal(f"the {found.height} rows of {found.out!r} do not make {count} strips of two rows or more")
+        return Refusal("one tile is the whole map")
+    if 2 * count > region.height:
+        return Refusal(f"the {region.height} rows of {region.out!r} do not make {count} tiles of two rows or more")
     return None
 
 
-def _middle(graph: Graph, found: Region, count: int) -> _Strip:
+def _middle(graph: Graph, region: Region, count: int) -> _Tile:
     """Return the middle tile, in that of the region's orders in which it needs the least memory.
 
     The other tiles are computed in the same order.
     """
-    rows, middle = cut_rows(found.height, count)[count // 2], count // 2
-    tried = [_Strip(graph, found, order, middle, rows) for order in dict.fromkeys(found.orders)]
+    rows, middle = cut_rows(region.height, count)[count // 2], count // 2
+    tried = [_Tile(graph, region, order, middle, rows) for order in dict.fromkeys(region.orders)]
     return min(tried, key=lambda each: each.alive())
 
 
-def _extents(graph: Graph, found: Region, rows: Rows) -> tuple[int, ...]:
+def _extents(graph: Graph, region: Region, rows: Rows) -> tuple[int, ...]:
     """Return how many rows of each node are computed, and how many it reads, for these rows of the output."""
-    wanted = _wanted(graph, found, rows)
-    pairs = [pair for name in found.nodes for pair in (wanted[name], found.geometries[name].needed(wanted[name]))]
+    wanted = _wanted(graph, region, rows)
+    pairs = [pair for name in region.nodes for pair in (wanted[name], region.geometries[name].needed(wanted[name]))]
     return tuple(last - first for first, last in pairs)
 
 
@@ -153,38 +173,38 @@ def carry_scheme(scheme: Scheme, graph: Graph, origin: Mapping[str, str]) -> Sch
     return Scheme(tensors, kernels)
 
 
-def _put(graph: Graph, found: Region, new: list[Node]) -> Graph:
+def _put(graph: Graph, region: Region, new: list[Node]) -> Graph:
     """Return the graph with `new` at the position of the region's last node."""
-    gone, nodes = set(found.nodes), list[Node]()
+    gone, nodes = set(region.nodes), list[Node]()
     for node in graph.nodes:
-        if node.name == found.out:
+        if node.name == region.out:
             nodes += new
         elif node.name not in gone:
             nodes.append(node)
     return replace(graph, nodes=tuple(nodes))
 
 
-class _Strip:
+class _Tile:
     """One tile: the nodes that compute some rows of a region's output, built one after the other.
 
     Args:
         order: in which the region's nodes are computed.
         rows: of the region's output.
         nodes: in order.
-        origin: see `TiledGraph`.
+        pieces: see `TiledGraph`.
         result: the node that holds exactly the tile's rows.
     """
 
-    def __init__(self, graph: Graph, found: Region, order: Sequence[str], index: int, rows: Rows) -> None:
-        self._region, self._index, self.order, self.rows = found, index, order, rows
-        self._wanted = _wanted(graph, found, rows)
+    def __init__(self, graph: Graph, region: Region, order: Sequence[str], index: int, rows: Rows) -> None:
+        self._region, self._index, self.order, self.rows = region, index, order, rows
+        self._wanted = _wanted(graph, region, rows)
         # Where each node's value is read from: a tensor, and the rows that it holds. Rows next to a cut may be wrong in it.
-        self._held: dict[str, tuple[str, Rows]] = {name: (name, (0, _height(found, name))) for name in found.boundary}
+        self._held: dict[str, tuple[str, Rows]] = {name: (name, (0, _height(region, name))) for name in region.boundary}
         self.nodes: list[Node] = []
-        self.origin: dict[str, str] = {}
+        self.pieces: dict[str, Piece] = {}
         for name in order:
-            self._held[name] = self._computed(graph[name])
-        self.result = self._read(found.out, rows)
+            self._held[name] = self._compute(graph[name])
+        self.result = self._read(region.out, rows)
 
     def alive(self, bytes_per_element: int = 1) -> int:
         """Return the bytes alive at most while the tile is computed.
@@ -198,28 +218,28 @@ class _Strip:
         return cost(self._alone()).total_macs
 
     def _alone(self) -> Graph:
-        """Return the tile as a graph of its own, whose outputs include what it reads."""
+        """Return the tile as a separate graph, whose outputs include what it reads."""
         boundary = self._region.boundary
         inputs = [Node(name, "input", attrs={"shape": self._region.shapes[name]}) for name in boundary]
         return Graph((*inputs, *self.nodes), boundary, (self.result, *boundary))
 
-    def _computed(self, node: Node) -> tuple[str, Rows]:
+    def _compute(self, node: Node) -> tuple[str, Rows]:
         """Return the tensor that holds the wanted rows of a node, made now if there is none yet, and the rows that it holds."""
-        name, wanted, way = f"{node.name}_strip{self._index}", self._wanted[node.name], self._region.geometries[node.name]
+        name, wanted, geometry = f"{node.name}_tile{self._index}", self._wanted[node.name], self._region.geometries[node.name]
         source, held = self._held[node.inputs[0]]
         if node.op == "crop":
-            return self._cropped(node, name)
-        if is_relu(node) and source in self.origin:
+            return self._crop(node, name)
+        if is_relu(node) and source in self.pieces:
             # The ReLU runs on all its input's rows, also wrong ones: with a crop between, the two would not be one kernel.
-            return self._add(replace(node, name=name, inputs=(source,)), node.name), held
-        rows = way.needed(wanted)
+            return self._add(replace(node, name=name, inputs=(source,)), node.name, held), held
+        rows = geometry.needed(wanted)
         inputs = tuple(self._held[x][0] if _whole(self._region, node, x) else self._read(x, rows) for x in node.inputs)
-        new, given = way.cut(replace(node, name=name, inputs=inputs), rows, wanted), way.given(rows, wanted)
+        new, given = geometry.cut(replace(node, name=name, inputs=inputs), rows, wanted), geometry.given(rows, wanted)
         if new.op == "pad" and tuple(new.attrs["padding"]) == _NOTHING:
             return inputs[0], given
-        return self._add(new, node.name), given
+        return self._add(new, node.name, given), given
 
-    def _cropped(self, node: Node, name: str) -> tuple[str, Rows]:
+    def _crop(self, node: Node, name: str) -> tuple[str, Rows]:
         """Return the tensor and rows for a crop.
 
         A crop along rows means fewer rows of the same tensor, which costs nothing until a node reads them. Columns and channels
@@ -231,9 +251,8 @@ class _Strip:
             return source, (first - top, last - top)
         wanted = self._wanted[node.name]
         cropping = ((wanted[0] + top - first, last - wanted[1] - top), columns)
-        return self._add(
-            replace(node, name=name, inputs=(source,), attrs={**node.attrs, "cropping": cropping}), node.name
-        ), wanted
+        new = replace(node, name=name, inputs=(source,), attrs={**node.attrs, "cropping": cropping})
+        return self._add(new, node.name, wanted), wanted
 
     def _read(self, name: str, rows: Rows) -> str:
         """Return a tensor with exactly these rows of a node."""
@@ -242,32 +261,32 @@ class _Strip:
             return source
         # A map that stays whole may be cut for the tiles of several regions.
         mine = name if name in self._region.geometries else f"{self._region.out}_{name}"
-        cut = f"{mine}_strip{self._index}_rows{rows[0]}to{rows[1]}"
-        if cut in self.origin:
+        cut = f"{mine}_tile{self._index}_rows{rows[0]}to{rows[1]}"
+        if cut in self.pieces:
             return cut
-        return self._add(Node(cut, "crop", (source,), {"cropping": ((rows[0] - first, last - rows[1]), (0, 0))}), name)
+        return self._add(Node(cut, "crop", (source,), {"cropping": ((rows[0] - first, last - rows[1]), (0, 0))}), name, rows)
 
-    def _add(self, node: Node, origin: str) -> str:
+    def _add(self, node: Node, origin: str, rows: Rows) -> str:
         self.nodes.append(node)
-        self.origin[node.name] = origin
+        self.pieces[node.name] = Piece(origin, self._index, rows)
         return node.name
 
 
-def _wanted(graph: Graph, found: Region, rows: Rows) -> Mapping[str, Rows]:
+def _wanted(graph: Graph, region: Region, rows: Rows) -> Mapping[str, Rows]:
     """Return, for each node of the region, the hull of the rows that its readers need for these rows of the output."""
-    wanted = {found.out: rows}
-    for name in reversed(found.nodes):
-        need = found.geometries[name].needed(wanted[name])
+    wanted = {region.out: rows}
+    for name in reversed(region.nodes):
+        need = region.geometries[name].needed(wanted[name])
         for source in graph[name].inputs:
-            if source in found.geometries and not _whole(found, graph[name], source):
+            if source in region.geometries and not _whole(region, graph[name], source):
                 wanted[source] = join_rows(wanted.get(source, need), need)
     return wanted
 
 
-def _whole(found: Region, node: Node, source: str) -> bool:
-    """Return whether a node reads all of an input, whichever of its own rows it computes."""
-    return node.kind.merges and broadcasts(found.shapes[source], found.shapes[node.name])
+def _whole(region: Region, node: Node, source: str) -> bool:
+    """Return whether a node reads all of an input, whichever of its rows it computes."""
+    return node.kind.merges and broadcasts(region.shapes[source], region.shapes[node.name])
 
 
-def _height(found: Region, name: str) -> int:
-    return found.shapes[name][1] if len(found.shapes[name]) > 1 else 1
+def _height(region: Region, name: str) -> int:
+    return region.shapes[name][1] if len(region.shapes[name]) > 1 else 1
