@@ -22,11 +22,8 @@ BASE = ""
 """The extra of what every installation has."""
 
 _MODULES = {
-    BASE: ("ai_edge_litert", "filelock", "flatbuffers", "numpy", "PIL", "psutil", "rich", "tomli", "typer"),
-    "export": (
-        *("h5py", "onnx", "safetensors", "scipy", "tensorboard", "tensorflow", "tensorflow_model_optimization"),
-        *("tf2onnx", "tf_keras"),
-    ),
+    BASE: ("ai_edge_litert", "filelock", "flatbuffers", "numpy", "PIL", "psutil", "rich", "safetensors", "tomli", "typer"),
+    "export": ("h5py", "onnx", "scipy", "tensorboard", "tensorflow", "tensorflow_model_optimization", "tf_keras"),
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
 }

@@ -11,14 +11,14 @@ import tf_keras
 from u3p_edge.artifact import write_bytes
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.onnx import float_writer, int8_writer
-from u3p_edge.export.tflite import schema
+from u3p_edge.export.onnx.writer import write_onnx
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.export.tflite.xnnpack_memory import estimate_memory
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
-from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
 from u3p_edge.models.config import preset
@@ -87,12 +87,10 @@ def write_files(variant: Variant, name: str, number: str, metadata: Metadata, fo
     """
     stem, layouts = f"{name}.{number}", name != "reference"
     paths = {suffix: folder / f"{stem}.{suffix}" for suffix in ("tflite", "onnx")}
+    network: Graph | Quantized = variant.graph
+    whole: Graph | Quantized = variant.whole
     if number == "int8":
-        made = make_dummy_quantized(variant.graph)
-        write_bytes(paths["tflite"], write_tflite(made, metadata, layouts=layouts))
-        model = int8_writer.write_int8_onnx(schema.parse_tflite(paths["tflite"].read_bytes()), metadata)
-    else:
-        write_bytes(paths["tflite"], write_tflite(variant.graph, metadata, layouts=layouts))
-        model = float_writer.write_float_onnx(to_keras(variant.whole), metadata)
-    write_bytes(paths["onnx"], model.SerializeToString())
+        network = whole = make_dummy_quantized(variant.graph)
+    write_bytes(paths["tflite"], write_tflite(network, metadata, layouts=layouts))
+    write_bytes(paths["onnx"], write_onnx(whole, metadata))
     return {path.name: path for path in paths.values()}

@@ -14,15 +14,15 @@ from tests.support.missing_packages import NOT_ON_A_DEVICE, run_without
 from tests.support.small_artifacts import Zoo
 from u3p_edge.artifact import read_json
 from u3p_edge.cli.device import _findings
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.reader import read_graph
-from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.export.network_file import read_network
 from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import list_channel_points
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable, TableCheck, read_latency_table
+from u3p_edge.pipeline.publish import NETWORK_FILE as NETWORK
 
 HASTE = {"MAXIMUM_ROUNDS": 2, "SAMPLE_MS": 0.05}
 """Few and short samples: nothing here looks at what they say."""
@@ -37,10 +37,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("U3P_EDGE_CACHE", str(tmp_path / "cache"))
 
 
-def network(path: Path) -> Graph:
-    found = read_graph(schema.parse_tflite(path.read_bytes()))
-    assert isinstance(found, Graph)
-    return fold_batch_norm(found)
+def network(zoo: Zoo) -> Graph:
+    read = read_network((zoo.folder / NETWORK).read_bytes())
+    assert isinstance(read, Quantized)
+    return read.graph
 
 
 def entries(table: LatencyTable) -> list[tuple[int, int]]:
@@ -53,13 +53,12 @@ def test_the_help_teaches(program: Program) -> None:
     assert done.code == 0
     assert "it needs no TensorFlow" in text
     assert "pruning on another machine goes by it" in text
-    assert re.search(r"^ +u3p-edge device profile exported/model.int8.tflite --out", done.out, re.MULTILINE)
+    assert re.search(r"^ +u3p-edge device profile exported/network.int8.safetensors --out", done.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("kind", ["int8.tflite", "float32.tflite"])
-def test_a_table_is_written_and_its_errors_are_shown(kind: str, program: Program, zoo: Zoo, tmp_path: Path) -> None:
+def test_a_table_is_written_and_its_errors_are_shown(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "pi.json"
-    done = program("device", "profile", zoo.path(kind), "--out", out)
+    done = program("device", "profile", zoo.folder / NETWORK, "--out", out)
     assert done.code == 0, done.err
     table = read_latency_table(out)
     assert table.device.target == Target("int8", 1)
@@ -71,19 +70,19 @@ def test_a_table_is_written_and_its_errors_are_shown(kind: str, program: Program
         assert f"{check.error:+.1%}" in row
     assert f"every {table.steps.outputs} output channels" in " ".join(done.out.split())
     assert left_in(tmp_path / "absent") == []
-    assert set(Predictor(table).predict(network(zoo.path("float32.tflite"))).nodes)
+    assert set(Predictor(table).predict(network(zoo)).nodes)
 
 
 def test_number_threads_and_quick_are_taken(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     out, whole = tmp_path / "quick.json", tmp_path / "whole.json"
-    arguments = ("device", "profile", zoo.path("int8.tflite"), "--number", "float32", "--threads", 2)
+    arguments = ("device", "profile", zoo.folder / NETWORK, "--number", "float32", "--threads", 2)
     assert program(*arguments, "--quick", "--out", out).code == 0
     assert program(*arguments, "--out", whole, "--fresh").code == 0
     table = read_latency_table(out)
     assert table.device.target == Target("float32", 2)
     assert len(table.checks) == 2
     # How far apart the counts may be hangs on the steps that were found: they are the machine's, and the two may differ.
-    graph = network(zoo.path("float32.tflite"))
+    graph = network(zoo)
     assert entries(table) == [(p.inputs, p.outputs) for p in list_channel_points(graph, table.steps, quick=True)]
     assert entries(read_latency_table(whole)) == [
         (p.inputs, p.outputs) for p in list_channel_points(graph, read_latency_table(whole).steps)
@@ -91,7 +90,7 @@ def test_number_threads_and_quick_are_taken(program: Program, zoo: Zoo, tmp_path
 
 
 def test_a_dry_run_writes_nothing(program: Program, zoo: Zoo, tmp_path: Path) -> None:
-    done = program("device", "profile", zoo.path("int8.tflite"), "--dry-run", "--out", tmp_path / "t.json")
+    done = program("device", "profile", zoo.folder / NETWORK, "--dry-run", "--out", tmp_path / "t.json")
     assert done.code == 0
     assert re.search(r"^7 kinds of layers at \d+ channel counts would be timed: about \d+ s", done.out)
     assert not (tmp_path / "t.json").exists()
@@ -99,7 +98,7 @@ def test_a_dry_run_writes_nothing(program: Program, zoo: Zoo, tmp_path: Path) ->
 
 def test_what_spoils_a_table_is_said(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
-    assert program("device", "profile", zoo.path("int8.tflite"), "--out", out, "--quick").code == 0
+    assert program("device", "profile", zoo.folder / NETWORK, "--out", out, "--quick").code == 0
     table = replace(read_latency_table(out), checks=(TableCheck("a", 1.1, 1.0),), disturbed=0)
     assert len(_findings(table, out)) == 2
     worse = " ".join(_findings(replace(table, checks=(TableCheck("a", 1.3, 1.0),), disturbed=2), out))
@@ -110,8 +109,9 @@ def test_what_spoils_a_table_is_said(program: Program, zoo: Zoo, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("absent.tflite", None, "absent.tflite does not exist"),
-        ("other.tflite", b"something else entirely", "not a TFLite model"),
+        ("absent.safetensors", None, "absent.safetensors does not exist"),
+        ("other.safetensors", b"something else entirely", "not a network"),
+        ("model.int8.tflite", b"x", "network.int8.safetensors"),
         ("model.onnx", b"x", "u3p-edge export"),
         ("model.keras", b"x", "u3p-edge export"),
     ],
@@ -128,7 +128,7 @@ def test_what_cannot_be_profiled_is_named(
 
 def test_a_table_that_cannot_be_written_is_said(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    said = refusal(program("device", "profile", zoo.path("int8.tflite"), "--quick", "--out", tmp_path / "file" / "t.json"))
+    said = refusal(program("device", "profile", zoo.folder / NETWORK, "--quick", "--out", tmp_path / "file" / "t.json"))
     assert "t.json cannot be written" in said or "file cannot be written" in said
 
 
@@ -138,7 +138,7 @@ def test_it_needs_the_runtime_alone(zoo: Zoo, tmp_path: Path) -> None:
         "import sys\nfrom u3p_edge.latency import probe, quiet_timer\n"
         f"for name, value in {HASTE!r}.items(): setattr(probe, name, value)\n"
         "quiet_timer.PASSES, quiet_timer.REFERENCE_MS = 1, 0.1\n"
-        f"sys.argv = ['u3p-edge', 'device', 'profile', {str(zoo.path('int8.tflite'))!r}, '--quick', '--out', {str(out)!r}]\n"
+        f"sys.argv = ['u3p-edge', 'device', 'profile', {str(zoo.folder / NETWORK)!r}, '--quick', '--out', {str(out)!r}]\n"
         "from u3p_edge.cli.main import main; main()"
     )
     done = run_without(NOT_ON_A_DEVICE, code)

@@ -62,13 +62,20 @@ def test_a_tflite_file_is_counted(kind: str, program: Program, zoo: Zoo) -> None
     biases = 8 + 8 + 3
     assert found["parameters"] == kernels + biases
     assert sum(node["weight_bytes"] for node in found["nodes"]) == kernels * size + biases * 4
-    joined = next(node for node in found["nodes"] if node["op"] == "concat")
+    joined = next(node for node in found["nodes"] if node["op"] == "CONCATENATION")
     assert joined["activation_bytes"] == 16 * PIXELS * size
     # At the concatenation its two operands and its result are alive: 8 + 8 + 16 channels.
     assert found["memory"]["at"] == joined["node"]
     assert found["memory"]["peak_bytes"] == 32 * PIXELS * size
     assert found["stages"] == {}
     assert found["profile"] is None
+
+
+def test_an_export_is_inspected_by_its_network(program: Program, zoo: Zoo) -> None:
+    file, network = (figures(program, path) for path in (zoo.path("int8.tflite"), zoo.folder))
+    assert network.pop("name") == "network.int8.safetensors"
+    assert file.pop("name") == "model.int8.tflite"
+    assert network == file
 
 
 def test_the_int8_softmax_is_what_xnnpack_refuses(program: Program, zoo: Zoo) -> None:

@@ -191,7 +191,7 @@ ROOMS: dict[str, Callable[[Graph], str]] = {
 REFUSED: dict[str, set[str]] = {
     "Keras": {"interpolated_sum"},
     "tiling": {"conv_transpose", "global_max_pool", "global_average_pool", "flatten", "input"},
-    "TFLite": {"batch_norm", "layer_norm", "prelu", "average", "rescale"},
+    "TFLite": {"batch_norm"},
 }
 """The ops that a room refuses. An op that is in none of a room's tables fails here, and the message says which room it is."""
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command_line import QUICK, Program, left_in, run_process
-from tests.support.exported_files import CHOICE, MODELS, REFERENCE, REPORTS, REWRITES
+from tests.support.exported_files import CHOICE, MODELS, NETWORK, REFERENCE, REPORTS, REWRITES
 from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import SHAPE, picture, truth
 from u3p_edge.artifact import is_whole, read_manifest, sha256_of
@@ -69,22 +69,22 @@ def no_models_in(folder: Path) -> bool:
 
 
 def test_the_run_folder_holds_what_it_should(done: Done) -> None:
-    assert left_in(done.run) == sorted(["manifest.json", *MODELS, CHOICE, REWRITES, *REPORTS])
+    assert left_in(done.run) == sorted(["manifest.json", *MODELS, NETWORK, CHOICE, REWRITES, *REPORTS])
     with Image.open(done.run / "samples.png") as shown:
         assert shown.width > 5 * SHAPE[1], "input, truth, two masks and their difference side by side"
 
 
 def test_the_manifest_is_true(done: Done) -> None:
     manifest = read_manifest(done.run)
-    assert sorted(a.file for a in manifest.artifacts) == MODELS
+    assert sorted(a.file for a in manifest.artifacts) == sorted([*MODELS, NETWORK])
     assert sorted(a.file for a in manifest.reports) == sorted([*REPORTS, CHOICE, REWRITES])
     assert all(is_whole(report, done.run) for report in manifest.reports)
     assert (manifest.pending, manifest.claims) == ((), ())
     for artifact in manifest.artifacts:
         path = done.run / artifact.file
         assert (artifact.sha256, artifact.bytes) == (sha256_of(path), path.stat().st_size)
-        assert artifact.format == open_session(path).format
-        parent = sha256_of(done.run / "model.int8.tflite") if artifact.file == "model.int8.onnx" else sha256_of(done.source)
+        assert artifact.format == ("network" if artifact.file == NETWORK else open_session(path).format)
+        parent = sha256_of(done.run / NETWORK if artifact.format.endswith("int8") else done.source)
         assert artifact.parent == parent
     assert json.loads(manifest.recipe)["rounds"] == 5
     recorded = json.loads((done.run / REWRITES).read_text())["rewrites"]
@@ -203,7 +203,7 @@ def test_formats_numbers_and_float_ports(program: Program, done: Done, tmp_path:
     ended = program(*dataclasses.replace(done, run=tmp_path).arguments, *options)
     assert ended.code == 0, ended.err
     models = ["model.float16.tflite", "model.float32.tflite", "model.int8.tflite"]
-    assert left_in(tmp_path) == sorted(["manifest.json", *models, CHOICE, *REPORTS])
+    assert left_in(tmp_path) == sorted(["manifest.json", *models, NETWORK, CHOICE, *REPORTS])
     sizes = [(tmp_path / name).stat().st_size for name in models]
     assert max(sizes) == sizes[1]
     from ai_edge_litert.interpreter import Interpreter

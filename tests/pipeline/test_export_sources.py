@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.support.article_model import Builder
 from tests.support.command_line import QUICK, ROUNDS, Program, left_in, refusal
-from tests.support.exported_files import CHOICE, MODELS, REPORTS, REWRITES
+from tests.support.exported_files import CHOICE, MODELS, NETWORK, REPORTS, REWRITES
 from tests.support.small_artifacts import SHAPE, picture, truth
 from u3p_edge.artifact import read_manifest
 from u3p_edge.benchmark.result_file import read_result
@@ -103,7 +103,7 @@ def article_model(article_builder: Builder) -> Any:
 @pytest.mark.parametrize(
     ("suffix", "options", "files"),
     [
-        (".h5", ("--int8", "--ptq"), [*MODELS, CHOICE, REWRITES]),
+        (".h5", ("--int8", "--ptq"), [*MODELS, NETWORK, CHOICE, REWRITES]),
         (".keras", ("--no-int8", "--formats", "tflite", "--no-rewrite"), ["model.float32.tflite"]),
     ],
 )
@@ -142,35 +142,35 @@ def test_the_articles_own_model(
 
 
 @pytest.fixture(scope="module")
-def gelu_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Keras file with a layer that TFLite has and tf2onnx lacks."""
+def mish_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Keras file with a layer that TensorFlow's converter knows, and this package's writers do not."""
     import tf_keras
 
     image = tf_keras.Input(SHAPE, name="image")
-    x = tf_keras.layers.Conv2D(4, 3, padding="same", activation="gelu", name="bent")(image)
+    x = tf_keras.layers.Conv2D(4, 3, padding="same", activation="mish", name="bent")(image)
     model = tf_keras.Model(image, tf_keras.layers.Conv2D(3, 1, activation="softmax")(x))
-    path = tmp_path_factory.mktemp("gelu") / "gelu.h5"
+    path = tmp_path_factory.mktemp("mish") / "mish.h5"
     model.save(path)
     return path
 
 
-def test_a_format_that_fails_leaves_the_others(program: Program, gelu_file: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_format_that_fails_leaves_the_others(program: Program, mish_file: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    arguments = ("export", gelu_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite", "--accept")
+    arguments = ("export", mish_file, "--data", pictures, "--out", run, *QUICK, "--no-rewrite", "--accept")
     ended = program(*arguments)
     assert ended.code == 1
     assert "Traceback" not in ended.err
     assert ended.err.rstrip().endswith("u3p-edge: 1 of the files could not be made")
-    sentence = "model.float32.onnx was not made: layer 'bent' (conv, gelu) cannot be converted to float32 ONNX"
+    sentence = "model.float32.onnx was not made: no operator computes the activation mish of 'bent'"
     assert sentence in (run / "report.md").read_text()
     assert [a.file for a in read_manifest(run).artifacts] == ["model.float32.tflite"]
     assert [a.name for a in read_result(run / "report.json").artifacts] == ["model.float32.tflite"]
     assert program(*arguments).code == 1, "what could not be made is not taken for done"
 
 
-def test_where_no_format_is_left_the_layer_is_named(program: Program, gelu_file: Path, pictures: Path, tmp_path: Path) -> None:
+def test_where_no_format_is_left_the_layer_is_named(program: Program, mish_file: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = (*QUICK, "--no-rewrite", "--accept", "--formats", "onnx")
-    ended = program("export", gelu_file, "--data", pictures, "--out", run, *options)
-    assert "layer 'bent' (conv, gelu)" in refusal(ended)
+    ended = program("export", mish_file, "--data", pictures, "--out", run, *options)
+    assert "the activation mish of 'bent'" in refusal(ended)
     assert left_in(run) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 
 from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import Zoo
+from tests.support.tflite_models import graph, integers
 from u3p_edge.errors import ModelError
+from u3p_edge.export.network_file import write_network
+from u3p_edge.graph.ir import Node
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_source, validation_dice
@@ -36,29 +40,35 @@ def poor(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+NETWORKS = {name: integers(graph([Node(name, "max_pool", ("image",))])) for name in ("ptq", "qat")}
+"""Networks that differ in a name; each scores what the file beside it scores."""
+
+
 def staged(folder: Path, **files: Path) -> Staging:
     staging = open_staging(folder, "key")
     for name, path in files.items():
         staging.file(f"{name}.tflite", path.read_bytes)
+        if name in NETWORKS:
+            staging.file(f"{name}.safetensors", partial(write_network, NETWORKS[name]))
     return staging
 
 
 def chosen(staging: Staging, splits: ExportData, source: Any = None, **options: Any) -> tuple[str, QuantizationChoice]:
     """The source is for converting and training alone."""
-    path, choice = quantize_source(source, Context(source, splits, make_recipe(**options), staging))
-    return path.name, choice
+    network, choice = quantize_source(source, Context(source, splits, make_recipe(**options), staging))
+    return network.graph.outputs[0], choice
 
 
 def test_training_is_not_tried_where_post_training_loses_nothing(zoo: Zoo, splits: ExportData, tmp_path: Path) -> None:
     files = {"float32": zoo.path("float32.tflite"), "ptq": zoo.path("float32.tflite")}
     name, choice = chosen(staged(tmp_path, **files), splits)
-    assert (name, choice.method, choice.qat_dice, choice.drop) == ("ptq.tflite", "ptq", None, 0)
+    assert (name, choice.method, choice.qat_dice, choice.drop) == ("ptq", "ptq", None, 0)
 
 
 def test_training_is_kept_where_post_training_loses(zoo: Zoo, splits: ExportData, poor: Path, tmp_path: Path) -> None:
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor, qat=zoo.path("float32.tflite"))
     name, choice = chosen(staging, splits)
-    assert (name, choice.method) == ("qat.tflite", "qat")
+    assert (name, choice.method) == ("qat", "qat")
     assert choice.qat_dice == choice.float_dice == validation_dice(zoo.path("float32.tflite"), splits.val, silent)
     assert choice.ptq_dice < choice.float_dice - 0.001
     assert choice.drop == 0
@@ -69,7 +79,7 @@ def test_training_is_kept_where_post_training_loses(zoo: Zoo, splits: ExportData
 def test_training_is_not_kept_where_it_scores_worse(zoo: Zoo, splits: ExportData, poor: Path, tmp_path: Path) -> None:
     good = zoo.path("float32.tflite")
     name, choice = chosen(staged(tmp_path, float32=good, ptq=good, qat=poor), splits, method="qat")
-    assert (name, choice.method, choice.drop) == ("ptq.tflite", "ptq", 0)
+    assert (name, choice.method, choice.drop) == ("ptq", "ptq", 0)
     assert choice.qat_dice is not None
     assert choice.qat_dice < choice.ptq_dice
     assert "kept: post-training quantization" in choice.notes[0]
@@ -79,7 +89,7 @@ def test_post_training_alone_and_a_wide_tolerance_never_train(zoo: Zoo, splits: 
     for options in ({"method": "ptq"}, {"max_drop": 100.0}):
         folder = tmp_path / next(iter(options))
         name, choice = chosen(staged(folder, float32=zoo.path("float32.tflite"), ptq=poor), splits, **options)
-        assert (name, choice.qat_dice) == ("ptq.tflite", None)
+        assert (name, choice.qat_dice) == ("ptq", None)
         assert choice.drop == pytest.approx(100 * (choice.float_dice - choice.ptq_dice))
         assert choice.drop > 0.1
 
@@ -102,12 +112,12 @@ def test_what_cannot_be_trained_keeps_its_post_training_file(
 ) -> None:
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor)
     name, choice = chosen(staging, splits, layer_normalised)
-    assert (name, choice.method, choice.qat_dice) == ("ptq.tflite", "ptq", None)
+    assert (name, choice.method, choice.qat_dice) == ("ptq", "ptq", None)
     assert choice.drop > 0.1
     assert choice.qat_refused is not None
     assert "layer normalisation (layer 'culprit')" in choice.qat_refused
     assert choice.notes[1] == f"Quantization-aware training was not possible: {choice.qat_refused}."
-    assert not (staging.folder / "qat.tflite").exists()
+    assert not (staging.folder / "qat.safetensors").exists()
     assert chosen(staging, splits) == (name, choice)
 
 

@@ -16,9 +16,10 @@ from tests.support.command_line import ROUNDS, Program
 from tests.support.recipes import make_recipe
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
+from tests.support.tflite_reader import read_graph
 from u3p_edge.artifact import read_json
-from u3p_edge.export.tflite import converter, schema
-from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.context import Context
@@ -29,6 +30,7 @@ from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_network
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
 from u3p_edge.progress import silent
+from u3p_edge.quantize.ptq import quantize_ptq
 from u3p_edge.quantize.sparsify import LEAST
 from u3p_edge.quantize.sparsity import Sparsity
 
@@ -145,7 +147,7 @@ def test_the_note_tells_the_size_of_the_gzip_which_zeros_shrink(made: Made) -> N
     files = []
     for name, network in (("dense", made.dense), ("model.int8", made.network)):
         files.append(made.staging.folder / f"{name}.tflite")
-        files[-1].write_bytes(converter.convert_int8(network.model, made.source.metadata, calibration=calibration))
+        files[-1].write_bytes(write_tflite(quantize_ptq(network.graph, calibration), made.source.metadata))
     sizes = [(path.stat().st_size, len(gzip.compress(path.read_bytes(), 9))) for path in files]
     (note,) = describe_compression(files[1], RECIPE.sparsity)
     assert "70 % of the weights of each large kernel are zero (unstructured)" in note

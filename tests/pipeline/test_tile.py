@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,17 +11,16 @@ from tests.support.recipes import make_recipe
 from tests.support.tflite_models import STEP, graph, integers, random_image, run
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.errors import ConfigError, ModelError
+from u3p_edge.errors import ConfigError
 from u3p_edge.export.structure import tflite_faults
-from u3p_edge.export.tflite import converter, schema
-from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph import memory
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.scheme import Quantization, Quantized
-from u3p_edge.pipeline.tile import float_file, tile_float, tile_int8, tile_network
-from u3p_edge.quantize.qat import quantize_aware
+from u3p_edge.pipeline.tile import float_file, tile_float, tile_network
+from u3p_edge.quantize.ptq import quantize_ptq
 from u3p_edge.rewrite.rule import Match
 from u3p_edge.rewrite.rules.separable import Separable
 
@@ -50,109 +51,89 @@ def metadata() -> Metadata:
 
 
 @pytest.fixture(scope="module")
-def file(network: Graph, metadata: Metadata) -> bytes:
+def whole(network: Graph) -> Quantized:
     """The network in integers whose sigmoid is not saturated: a logit's step of 0.05 over 256 steps."""
-    made = integers(network, bb=Quantization(2.0, -128), logits=STEP, mask=Quantization(1 / 256, -128))
-    return write_tflite(made, metadata)
+    return integers(network, bb=Quantization(2.0, -128), logits=STEP, mask=Quantization(1 / 256, -128))
 
 
-def operators(data: bytes) -> int:
-    return len(schema.parse_tflite(data).operators)
+def tiled(network: Quantized, **options: Any) -> tuple[Quantized, tuple[str, ...]]:
+    done = tile_network(network, make_recipe(**options))
+    assert isinstance(done.network, Quantized)
+    return done.network, done.notes
 
 
-def arena(data: bytes) -> int:
-    found = read_graph(schema.parse_tflite(data))
-    assert isinstance(found, Quantized)
-    hidden = frozenset(node.name for node in found.graph.nodes if node.name not in found.scheme.tensors)
-    return memory.plan_memory(found.graph, bytes_per_element=1, fused=hidden).peak
+def arena(network: Quantized) -> int:
+    hidden = frozenset(node.name for node in network.graph.nodes if node.name not in network.scheme.tensors)
+    return memory.plan_memory(network.graph, bytes_per_element=1, fused=hidden).peak
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_strips_are_the_same_integers(file: bytes, metadata: Metadata, count: int) -> None:
-    done, notes = tile_int8(file, metadata, make_recipe(tiles=count))
+def test_tiles_are_the_same_integers(whole: Quantized, count: int) -> None:
+    done, notes = tiled(whole, tiles=count)
     image = random_image(SHAPE, np.int8)
-    before, after = run(file, image), run(done, image)
+    before, after = run(write_tflite(whole), image), run(write_tflite(done), image)
     assert len(np.unique(before)) > 50, "a flat map would hide a wrong row"
-    # Each strip's sums are the same int32 sums, rounded by the same scales.
+    # Each tile's sums are the same int32 sums, rounded by the same scales.
     np.testing.assert_array_equal(after, before)
-    assert operators(done) > count * 3
+    assert len(done.graph.nodes) > count * 3
     assert len(notes) == 1
-    assert f"depth first in {count} strips" in notes[0]
-    assert arena(done) < arena(file)
+    assert f"Computed in {count} tiles of rows" in notes[0]
+    assert arena(done) < arena(whole)
 
 
-def test_strips_keep_float_ends(file: bytes, metadata: Metadata) -> None:
-    done, _ = tile_int8(file, metadata, make_recipe(tiles=2, float_io=True))
-    kinds = [
-        schema.parse_tflite(done).tensors[place].dtype
-        for place in (*schema.parse_tflite(done).inputs, *schema.parse_tflite(done).outputs)
-    ]
-    assert kinds == ["float32", "float32"]
-
-
-def test_a_budget_is_met_by_strips(file: bytes, metadata: Metadata) -> None:
-    assert arena(file) == WHOLE
+def test_a_budget_is_met_by_tiles(whole: Quantized) -> None:
+    assert arena(whole) == WHOLE
     budget = 0.75 * WHOLE
-    done, (note,) = tile_int8(file, metadata, make_recipe(memory_budget_mb=budget / 1e6))
+    done, (note,) = tiled(whole, memory_budget_mb=budget / 1e6)
     assert arena(done) <= budget
     assert f"instead of {WHOLE / 1e6:.2f}, for " in note
     assert "above the budget" not in note
 
 
-def test_a_budget_that_the_whole_maps_meet_needs_no_strips(file: bytes, metadata: Metadata) -> None:
-    done, notes = tile_int8(file, metadata, make_recipe(memory_budget_mb=WHOLE / 1e6))
-    assert notes == ()
-    assert operators(done) == operators(file)
+def test_a_budget_that_the_whole_maps_meet_needs_no_tiles(whole: Quantized) -> None:
+    assert tiled(whole, memory_budget_mb=WHOLE / 1e6) == (whole, ())
 
 
-def test_a_budget_that_nothing_meets_is_said(file: bytes, metadata: Metadata) -> None:
+def test_a_budget_that_nothing_meets_is_said(whole: Quantized) -> None:
     # Image and mask alone have 4 channels of full size, which no strips make smaller.
     budget = 4 * PIXELS / 1e6 / 2
-    done, (note,) = tile_int8(file, metadata, make_recipe(memory_budget_mb=budget))
+    done, (note,) = tiled(whole, memory_budget_mb=budget)
     assert arena(done) > 1e6 * budget
-    assert note.endswith(f"**That is above the budget of {budget:g} MB; no number of strips meets it.**")
+    assert note.endswith(f"**That is above the budget of {budget:g} MB; no number of tiles meets it.**")
 
 
-def test_an_unmet_budget_is_said_without_strips_too() -> None:
+def test_an_unmet_budget_is_said_without_tiles_too() -> None:
     """Nothing to cut: a single pixel a row and column."""
     single = graph([conv("a", "image", 1, 4)], (1, 1, 1))
-    done = tile_network(single, make_recipe(memory_budget_mb=1e-6), bytes_per_element=1)
-    assert done.graph == single
+    done = tile_network(single, make_recipe(memory_budget_mb=1e-6))
+    assert done.network == single
     (note,) = done.notes
-    assert note.startswith("Without strips the arena plan needs ")
+    assert note.startswith("Without tiles the arena plan needs ")
     assert "above the budget of 1e-06 MB" in note
 
 
-def test_one_strip_is_the_whole_map(network: Graph, file: bytes, metadata: Metadata) -> None:
-    done, notes = tile_int8(file, metadata, make_recipe(tiles=1))
-    assert (notes, operators(done)) == ((), operators(file))
-    image = random_image(SHAPE, np.int8)
-    np.testing.assert_array_equal(run(done, image), run(file, image))
-    assert tile_network(network, make_recipe(tiles=1), bytes_per_element=4).graph is network
+def test_one_tile_is_the_whole_map(network: Graph, whole: Quantized) -> None:
+    assert tiled(whole, tiles=1) == (whole, ())
+    assert tile_network(network, make_recipe(tiles=1)).network is network
 
 
-def test_a_file_nothing_was_asked_of_keeps_its_bytes(file: bytes, metadata: Metadata) -> None:
-    assert tile_int8(file, metadata, make_recipe(rewrite=False)) == (file, ())
+def test_a_network_nothing_was_asked_of_stays_as_it_is(whole: Quantized) -> None:
+    assert tile_network(whole, make_recipe(rewrite=False)).network is whole
 
 
-def test_more_strips_than_rows_are_refused(file: bytes, metadata: Metadata) -> None:
+def test_more_tiles_than_rows_are_refused(whole: Quantized) -> None:
     with pytest.raises(ConfigError, match=r"cannot run in 60 tiles.*Choose fewer"):
-        tile_int8(file, metadata, make_recipe(tiles=60))
-
-
-def test_a_float_file_is_no_int8_file(network: Graph, metadata: Metadata) -> None:
-    with pytest.raises(ModelError, match="is not int8"):
-        tile_int8(write_tflite(network, metadata), metadata, make_recipe(tiles=2))
+        tiled(whole, tiles=60)
 
 
 # --- float32
 
 
-def test_a_float_file_in_strips_is_the_same_function(network: Graph, metadata: Metadata) -> None:
+def test_a_float_file_in_tiles_is_the_same_function(network: Graph, metadata: Metadata) -> None:
     done = tile_float(network, make_recipe(tiles=4))
-    assert "4 strips" in done.notes[0]
+    assert "4 tiles of rows" in done.notes[0]
     image = random_image(SHAPE, np.float32)
-    before, after = (run(float_file(each, metadata, no_converter), image) for each in (network, done.graph))
+    before, after = (run(float_file(each, metadata, no_converter), image) for each in (network, done.network))
     # At most 9 * 16 products a sum, added in another order where a kernel's tiles begin elsewhere: relative
     # sqrt(144) * 2^-24 in each of three layers of values below 16 * 3 * 3 * 3; a probability takes a quarter of it.
     np.testing.assert_allclose(after, before, rtol=0, atol=3 * 12 * 2**-24 * 432 / 4)
@@ -162,62 +143,23 @@ def no_converter() -> bytes:
     raise AssertionError("our writer knows this graph")
 
 
-@pytest.fixture(scope="module")
-def layer_normalised() -> Graph:
-    ones = {"gamma": np.ones(WIDE, np.float32), "beta": np.zeros(WIDE, np.float32)}
-    normed = Node("normed", "layer_norm", ("a",), {}, ones)
-    return graph([conv("a", "image", 1, WIDE), normed, conv("logits", "normed", WIDE, 3)], SHAPE)
-
-
-def test_a_float_graph_that_only_the_converter_knows_stays_whole(layer_normalised: Graph, metadata: Metadata) -> None:
-    done = tile_float(layer_normalised, make_recipe(tiles=2))
-    assert done.graph is layer_normalised
+def test_a_float_graph_that_only_the_converter_knows_stays_whole(metadata: Metadata) -> None:
+    mish = Node("bent", "activation", ("a",), {"function": "mish"})
+    foreign = graph([conv("a", "image", 1, WIDE), mish, conv("logits", "bent", WIDE, 3)], SHAPE)
+    done = tile_float(foreign, make_recipe(tiles=2))
+    assert done.network is foreign
     assert done.plan is None
     (note,) = done.notes
-    assert note.startswith("The float32 file stays as the converter wrote it, without strips: ")
-    assert "normed" in note
-    assert float_file(done.graph, metadata, lambda: b"the converter's") == b"the converter's"
-
-
-def test_an_int8_file_that_no_graph_can_say_stays_with_a_note(metadata: Metadata) -> None:
-    file = converted_with_layer_norm(metadata)
-    done, (note,) = tile_int8(file, metadata, make_recipe(tiles=2))
-    assert done == file
-    assert note.startswith("The int8 file stays as the converter wrote it, without strips: ")
-
-
-def converted_with_layer_norm(metadata: Metadata) -> bytes:
-    from tf_keras import Model, layers
-
-    from u3p_edge.export.tflite.converter import convert_int8
-
-    image = layers.Input(SHAPE, name="image")
-    x = layers.LayerNormalization()(layers.Conv2D(4, 3, padding="same")(image))
-    model = Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(x))
-    return convert_int8(model, metadata, calibration=np.stack([random_image(SHAPE, np.float32, seed)[0] for seed in range(2)]))
-
-
-def test_a_converted_unet_in_strips_is_the_same_integers() -> None:
-    from tests.support.int8_models import blobs, unet, with_statistics
-    from u3p_edge.export.tflite.converter import convert_int8
-
-    images, _ = blobs(4)
-    metadata = default_metadata(Preprocessing(32, 32, 1), 3)
-    whole = convert_int8(with_statistics(unet(classes=3)), metadata, calibration=images)
-    scale = schema.parse_tflite(whole).tensors[schema.parse_tflite(whole).inputs[0]].scale[0]
-    for count in (1, 2, 4):  # one: our writer's file of the converter's integers
-        done, _ = tile_int8(whole, metadata, make_recipe(tiles=count))
-        for image in images:
-            integers = np.clip(np.round(image[None] / scale), -128, 127).astype(np.int8)
-            np.testing.assert_array_equal(run(done, integers), run(whole, integers))
+    assert note.startswith("The float32 file stays as the converter wrote it, without tiles: ")
+    assert "bent" in note
+    assert float_file(done.network, metadata, lambda: b"the converter's") == b"the converter's"
 
 
 # Gathered sums
 
 
-@pytest.mark.parametrize("method", ["post-training", "quantization-aware"])
-def test_the_sums_of_a_separable_branch_are_gathered_from_the_converters_file(method: str, metadata: Metadata) -> None:
-    """From small maps of 16x12: what training and the converter saw is crops, interpolations, shifts and additions."""
+def test_the_sums_of_a_separable_branch_are_fused_after_quantization() -> None:
+    """From small maps of 16x12: what quantization saw is crops, interpolations, shifts and additions."""
     kernel = np.random.default_rng(2).normal(size=(3, 3, 4, 4)).astype(np.float32)
     branch = graph(
         [
@@ -234,18 +176,16 @@ def test_the_sums_of_a_separable_branch_are_gathered_from_the_converters_file(me
     assert isinstance(match, Match)
     model = to_keras(Separable().rewrite(branch, match))
     images = np.random.default_rng(3).random((4, *SHAPE), dtype=np.float32)
-    if method == "post-training":
-        file = converter.convert_int8(model, metadata, calibration=images)
-    else:
-        file = converter.convert_int8(quantize_aware(model, images), metadata, calibration=None)
-    done, _ = tile_int8(file, metadata, make_recipe(tiles=1))
-    assert tflite_faults(schema.parse_tflite(done), int8=True, float_io=False) == ()
-    codes = [op.code for op in schema.parse_tflite(done).operators]
+    whole = quantize_ptq(from_keras(model), images)
+    done, _ = tiled(whole, tiles=1)
+    file, laid = write_tflite(whole), write_tflite(done)
+    assert tflite_faults(schema.parse_tflite(laid), int8=True, float_io=False) == ()
+    codes = [op.code for op in schema.parse_tflite(laid).operators]
     assert codes.count("RESIZE_BILINEAR") == codes.count("ADD") == 0
     # Along either axis four phases: two of the first, the inner and the last places, two that treat all places alike.
     assert codes.count("DEPTHWISE_CONV_2D") == 2 * (2 * 3 + 2)
     image = random_image(SHAPE, np.int8)
-    before, after = run(file, image).astype(int), run(done, image).astype(int)
+    before, after = run(file, image).astype(int), run(laid, image).astype(int)
     assert before.std() > 10
     # Before, a value was rounded in three interpolations and two sums along each axis, now once; all else is the same.
     real = np.asarray(model((image.astype(np.float32) + 128) / 255, training=False)) * 256 - 128

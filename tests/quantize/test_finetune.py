@@ -52,8 +52,8 @@ def test_training_lowers_the_loss_of_the_integer_file() -> None:
     trained = train_qat(
         model, IMAGES, TRUTH, loss=cross_entropy, validate=validate, epochs=6, learning_rate=0.02, batch_size=5,
         distillation=0.0, progress=progress,
-    )  # fmt: skip
-    start = loss_of(train_qat(model, IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, epochs=0))
+    ).model  # fmt: skip
+    start = loss_of(train_qat(model, IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, epochs=0).model)
     assert loss_of(trained) < 0.8 * start
     integer = Int8File(trained).run(IMAGES)
     assert float(np.mean(cross_entropy(TRUTH, tf.constant(integer)))) < 0.8 * start
@@ -72,16 +72,18 @@ def test_the_best_epoch_is_kept(best: int) -> None:
         snapshots.append(candidate.get_weights())
         return 1.0 if len(snapshots) - 1 == best else (float("nan") if len(snapshots) == 1 else 0.5)
 
-    trained = train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=validate, epochs=3, learning_rate=0.01)
+    trained = train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=validate, epochs=3, learning_rate=0.01).model
     assert all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), snapshots[best], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), snapshots[3], strict=True))
 
 
 def test_the_same_seed_gives_the_same_model() -> None:
     runs = [
-        train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, epochs=0).get_weights(),
+        train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, epochs=0).model.get_weights(),
         *(
-            train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=_later(), epochs=1, seed=seed).get_weights()
+            train_qat(
+                small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=_later(), epochs=1, seed=seed
+            ).model.get_weights()
             for seed in (1, 1, 2)
         ),
     ]
@@ -106,7 +108,7 @@ def test_distillation_holds_on_to_the_float_model() -> None:
     def distance(distillation: float) -> float:
         trained = train_qat(
             model, IMAGES, wrong, loss=cross_entropy, validate=_later(), epochs=3, learning_rate=0.01, distillation=distillation
-        )
+        ).model
         return float(np.square(trained(IMAGES, training=False).numpy() - soft).mean())
 
     assert distance(100.0) < 0.3 * distance(0.0)

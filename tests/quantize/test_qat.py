@@ -15,6 +15,7 @@ from tests.support.int8_models import (
     blobs,
     every_op,
     one_hot,
+    quantize_aware,
     ranges,
     unet,
     with_statistics,
@@ -22,18 +23,10 @@ from tests.support.int8_models import (
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.quantize.fake_quant import FixedQuantizer, KernelQuantizer, fake_quantize
 from u3p_edge.quantize.finetune import train_qat
-from u3p_edge.quantize.placement import Placement, place_quantizers
-from u3p_edge.quantize.qat import (
-    LOGIT_BOUND,
-    RANGE_FLOOR,
-    TOP_PROBABILITY,
-    KernelQuantizer,
-    LogitQuantizer,
-    fake_quantize,
-    kernel_bound,
-    quantize_aware,
-)
+from u3p_edge.quantize.integers import RANGE_FLOOR, kernel_bounds
+from u3p_edge.quantize.placement import LOGIT_BOUND, TOP_PROBABILITY, Placement, place_quantizers
 
 MOVES_VALUES = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "REDUCE_MAX", "RESHAPE")
 
@@ -114,7 +107,7 @@ def test_a_dead_map_and_a_dead_channel_have_a_range_all_the_same() -> None:
     images, _ = blobs(2, 16)
     quantized = quantize_aware(model, images)
     assert ranges(quantized)["dead"] == (0.0, pytest.approx(RANGE_FLOOR))
-    bound = kernel_bound(tf.constant([[[[0.0, 2.0]]]])).numpy()
+    bound = kernel_bounds(np.array([[[[0.0, 2.0]]]], np.float32))
     assert bound[1] == 2.0
     assert 0 < bound[0] < 1e-3 * bound[1]
     # The result is sigmoid(bias) = 0.5 exactly, 128 steps of 1/256.
@@ -134,9 +127,9 @@ def test_quantizers_pass_gradients_where_the_integer_values_saturate() -> None:
     x = tf.constant([-20.0, 0.0, 20.0])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = LogitQuantizer()(x, True, {})
+        y = FixedQuantizer(-LOGIT_BOUND, LOGIT_BOUND)(x, True, {})
     assert tape.gradient(y, x).numpy().tolist() == [1.0, 1.0, 1.0]
-    assert np.abs(LogitQuantizer()(x, False, {}).numpy()).max() < 6.3
+    assert np.abs(FixedQuantizer(-LOGIT_BOUND, LOGIT_BOUND)(x, False, {}).numpy()).max() < 6.3
 
 
 def test_kernel_quantizer_is_symmetric_int8_per_output_channel() -> None:
@@ -292,7 +285,7 @@ def test_hot_pixels_in_calibration_images_cost_the_integer_file_nothing() -> Non
     model, images = trained_chain()
     unseen = blobs(8, 16, seed=7)[0]
     real = model(unseen, training=False).numpy()
-    clean, spoilt = fake_quantize(model, images), fake_quantize(model, hot(images))
+    clean, spoilt = (fake_quantize(from_keras(model), given) for given in (images, hot(images)))
     assert spoilt.ranges != "extremes"
     assert spoilt.errors[spoilt.ranges] < spoilt.errors["extremes"] / 4, spoilt.errors
     assert spoilt.input_range[1] <= 1.09 * images.max()
@@ -304,11 +297,11 @@ def test_training_under_hot_pixels_keeps_the_ranges() -> None:
     """The moving average of the extremes would follow the outlier."""
     model, images = chain("add"), hot(blobs(16, 16)[0])
     truth = np.zeros((16, 16, 16, 1), np.float32)
-    start = fake_quantize(model, images).input_range
+    start = fake_quantize(from_keras(model), images).input_range
     scores = iter((0.0, 1.0, 2.0))  # so the last epoch is kept
     trained = train_qat(
         model, images, truth, loss=lambda y, p: tf.reduce_mean(tf.square(y - p), axis=(1, 2, 3)),
         validate=lambda _: next(scores), epochs=2,
-    )  # fmt: skip
+    ).model  # fmt: skip
     # Eight updates with a decay of 0.999, two of them of a batch with the outlier: unclipped, these would add 2 * 15 / 1000.
     assert ranges(trained)["image_int8"] == pytest.approx(start, rel=0.01)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
 import tf_keras
 from tf_keras import layers
 
-from tests.support.int8_models import Int8File, assert_near, blobs, ranges
+from tests.support.int8_models import Int8File, assert_near, blobs, quantize_aware, ranges
+from tests.support.oracles import convert_int8
+from tests.support.rewritten_model import by_hand, conv, shift
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.export.structure import tflite_faults
-from u3p_edge.export.tflite.converter import convert_int8
 from u3p_edge.export.tflite.schema import TFLiteGraph, parse_tflite
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_own import CropMaps, DepthToSpace, SpaceToDepth
-from u3p_edge.quantize.placement import Placement, place_quantizers
-from u3p_edge.quantize.qat import LOGIT_BOUND, quantize_aware
+from u3p_edge.quantize.placement import LOGIT_BOUND, Placement, place_quantizers
 from u3p_edge.rewrite.rule import Match, Rule
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
@@ -30,53 +29,6 @@ MOVES_VALUES = (
     "STRIDED_SLICE", "PAD", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "SPACE_TO_DEPTH",
     "DEPTH_TO_SPACE",
 )  # fmt: skip
-
-
-def shift(x: Any, by: tuple[int, int]) -> Any:
-    """Down and right by rows and columns, zeros where nothing comes from."""
-    down, right = by
-    x = layers.Cropping2D(((max(0, -down), max(0, down)), (max(0, -right), max(0, right))))(x)
-    return layers.ZeroPadding2D(((max(0, down), max(0, -down)), (max(0, right), max(0, -right))))(x)
-
-
-def conv(x: Any, filters: int, kernel: int | tuple[int, int], name: str, **options: Any) -> Any:
-    return layers.Conv2D(filters, kernel, padding="same", name=name, **options)(x)
-
-
-def upsampled_branch(x: Any, filters: int, scale: int, name: str) -> Any:
-    """Three of the nine taps of a convolution over an upsampled map: enough for sums along rows and along columns."""
-    rows = layers.UpSampling2D((scale, 1), interpolation="bilinear")
-    columns = layers.UpSampling2D((1, scale), interpolation="bilinear")
-    centre = layers.Add(name=f"{name}_rows")(
-        [rows(conv(x, filters, 1, f"{name}_a")), shift(rows(conv(x, filters, 1, f"{name}_b")), (1, 0))]
-    )
-    side = rows(conv(x, filters, 1, f"{name}_c"))
-    summed = layers.Add(name=f"{name}_sum")([columns(centre), shift(columns(side), (0, -1))])
-    return layers.ReLU(name=name)(summed)
-
-
-def halved_rows(x: Any, filters: int, name: str) -> Any:
-    """Even and odd rows apart, products of their sum and difference, and the rows of the results put together again."""
-    height, width, channels = x.shape[1:]
-    pairs = layers.Reshape((height // 2, 2 * width, channels))(x)
-    even, odd = layers.Cropping2D(((0, 0), (0, width)))(pairs), layers.Cropping2D(((0, 0), (width, 0)))(pairs)
-    first = conv(layers.Subtract(name=f"{name}_t0")([shift(odd, (1, 0)), odd]), filters, (1, 3), f"{name}_m0")
-    second = conv(layers.Add(name=f"{name}_t1")([even, odd]), filters, (1, 3), f"{name}_m1")
-    sums = [
-        layers.ReLU(name=f"{name}_first")(layers.Add(name=f"{name}_y0")([first, second])),
-        layers.ReLU(name=f"{name}_second")(layers.Subtract(name=f"{name}_y1")([second, first])),
-    ]
-    return layers.Reshape((height, width, filters), name=name)(layers.Concatenate(axis=2, name=f"{name}_pair")(sums))
-
-
-def by_hand() -> tf_keras.Model:
-    """[N, 16, 16, 1] to a mask, with both forms side by side before a concatenation of channels, and rows before the mask."""
-    tf_keras.utils.set_random_seed(6)
-    image = layers.Input((16, 16, 1), name="image")
-    first = conv(image, 4, 3, "encoder", activation="relu")
-    deep = conv(layers.MaxPooling2D(4)(first), 6, 3, "deep", activation="relu")
-    joined = layers.Concatenate(name="joined")([upsampled_branch(deep, 4, 4, "up"), halved_rows(first, 4, "skip")])
-    return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(halved_rows(joined, 1, "head")))
 
 
 def rewritten(model: tf_keras.Model, rules: tuple[Rule, ...]) -> Graph:

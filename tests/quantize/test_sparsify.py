@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from tests.support.int8_models import blobs, convert, one_hot, unet
+from tests.support.int8_models import blobs, convert, one_hot, quantize_aware, unet
 from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.export.tflite.schema import parse_tflite
@@ -20,7 +20,6 @@ from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.quantize.finetune import train_qat
-from u3p_edge.quantize.qat import quantize_aware
 from u3p_edge.quantize.sparsify import LEAST, gzip_bytes, masks, prunable, share_of, sparsify
 from u3p_edge.quantize.sparsity import Sparsity, SparsityPattern
 from u3p_edge.rewrite.rule import Match
@@ -187,7 +186,7 @@ def test_zeros_stay_through_quantization_aware_training_and_in_the_file(pattern:
     trained = train_qat(
         pruned(pattern), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: float(next(scores)), epochs=1,
         learning_rate=1e-3, keep_zeros=True,
-    )  # fmt: skip
+    ).model  # fmt: skip
     content = convert(trained)
     integers = int8_kernels(content, masks(pruned(pattern)))
     moved = 0
@@ -222,7 +221,7 @@ def test_without_keep_zeros_training_fills_them_in() -> None:
     scores = iter(range(9))
     trained = train_qat(
         pruned(), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: float(next(scores)), epochs=1, learning_rate=1e-3
-    )
+    ).model
     assert (fake_quant_kernel(trained, "middle") == 0).mean() < 0.25
 
 

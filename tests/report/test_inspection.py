@@ -98,9 +98,6 @@ def test_the_findings_carry_the_figures() -> None:
     assert "takes every operator" in slow
     for figure in ("2 threads", "41.50 ms", "40.00 ms", "200 GMAC", "20.00 ms"):
         assert figure in time
-    assert len(inspection_findings(replace(PLAIN, slow=None))) == 2, (
-        "where no TFLite file can be written, nothing is said of it"
-    )
 
 
 def test_slow_operators_are_named_and_explained() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import tf_keras as keras
 
+from tests.support.oracles import convert_int8
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.onnx import int8_writer
-from u3p_edge.export.tflite.converter import convert_int8
+from u3p_edge.export.onnx.writer import to_model
 from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import open_session
 
@@ -28,7 +28,7 @@ def test_sums_of_large_products_do_not_saturate(tmp_path: Path) -> None:
     white = np.ones((1, 16, 16, 1), np.float32)
     file = convert_int8(model, metadata, calibration=np.concatenate([white, 0 * white]))
     (tmp_path / "model.int8.tflite").write_bytes(file)
-    onnx.save(int8_writer.write_int8_onnx(parse_tflite(file), metadata), str(tmp_path / "model.int8.onnx"))
+    onnx.save(to_model(parse_tflite(file), metadata), str(tmp_path / "model.int8.onnx"))
     found = open_session(tmp_path / "model.int8.onnx").run(white[0])
     # 9 neighbours of 8 channels, stored in steps of 72 / 255, of which each of the two convolutions may be off by one.
     assert found[8, 8, 0] == np.float32(found.max())

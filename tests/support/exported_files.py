@@ -10,6 +10,9 @@ CONVERTED = ["model.float32.onnx", "model.float32.tflite", "model.int8.onnx", "m
 MODELS = [*CONVERTED, REFERENCE]
 """Of an export with int8 in both formats."""
 
+NETWORK = "network.int8.safetensors"
+"""There with int8 alone."""
+
 REPORTS = ["pareto.svg", "report.json", "report.md", "samples.png"]
 
 CHOICE, REWRITES = "quantization.json", "rewrites.json"

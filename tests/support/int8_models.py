@@ -12,13 +12,14 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
+from tests.support.oracles import convert_int8
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.tflite.converter import convert_int8
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
+from u3p_edge.quantize.fake_quant import fake_quantize
 
 
 def blobs(count: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -158,6 +159,11 @@ def convert(model: tf_keras.Model) -> bytes:
     height, width, channels = model.input_shape[1:]
     metadata = default_metadata(Preprocessing(height, width, channels), max(2, model.output_shape[-1]))
     return convert_int8(model, metadata, calibration=None)
+
+
+def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
+    """The fake-quant model of a float model."""
+    return fake_quantize(from_keras(model), images).model
 
 
 def ranges(model: tf_keras.Model) -> dict[str, tuple[float, float]]:

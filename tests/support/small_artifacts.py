@@ -45,27 +45,34 @@ def picture(seed: int = 0) -> npt.NDArray[np.float32]:
 @functools.cache
 def make_zoo(folder: Path) -> Zoo:
     """TFLite and ONNX files, float32 and int8, of a network with two scales and 3 classes, trained for a second."""
-    import onnx
     import tensorflow as tf
 
-    from u3p_edge.export.onnx import float_writer, int8_writer
-    from u3p_edge.export.tflite.converter import convert_float, convert_int8, serving_function
-    from u3p_edge.export.tflite.schema import parse_tflite
+    from u3p_edge.export.network_file import write_network
+    from u3p_edge.export.onnx.writer import write_onnx
+    from u3p_edge.export.tflite.converter import convert_float, serving_function
+    from u3p_edge.export.tflite.writer import write_tflite
+    from u3p_edge.graph.fold import fold_batch_norm
+    from u3p_edge.graph.inference import inference_graph
+    from u3p_edge.graph.keras_io import from_keras
+    from u3p_edge.quantize.ptq import quantize_ptq
 
     folder.mkdir()
     model = _network()
     metadata = default_metadata(Preprocessing(*SHAPE, normalization="range"), labels=3)
     calibration = np.stack([picture(seed) for seed in range(8)])
+    graph = fold_batch_norm(inference_graph(from_keras(model)).graph)
+    integers = quantize_ptq(graph, calibration)
     for name, data in (
-        ("float32", convert_float(model, metadata)),
-        ("float16", convert_float(model, metadata, half=True)),
-        ("int8", convert_int8(model, metadata, calibration=calibration)),
-        ("float-io", convert_int8(model, metadata, calibration=calibration, float_io=True)),
+        ("float32.tflite", write_tflite(graph, metadata)),
+        ("float16.tflite", convert_float(model, metadata, half=True)),
+        ("int8.tflite", write_tflite(integers, metadata)),
+        ("float-io.tflite", write_tflite(integers, metadata, float_io=True)),
+        ("float32.onnx", write_onnx(graph, metadata)),
+        ("int8.onnx", write_onnx(integers, metadata)),
+        ("float-io.onnx", write_onnx(integers, metadata, float_io=True)),
     ):
-        (folder / f"model.{name}.tflite").write_bytes(data)
-        if name in ("int8", "float-io"):
-            onnx.save(int8_writer.write_int8_onnx(parse_tflite(data), metadata), str(folder / f"model.{name}.onnx"))
-    onnx.save(float_writer.write_float_onnx(model, metadata), str(folder / "model.float32.onnx"))
+        (folder / f"model.{name}").write_bytes(data)
+    (folder / "network.int8.safetensors").write_bytes(write_network(integers))
     bare = tf.lite.TFLiteConverter.from_concrete_functions([serving_function(model).get_concrete_function()], model)
     (folder / "plain.tflite").write_bytes(bare.convert())
     return Zoo(folder, model, metadata)

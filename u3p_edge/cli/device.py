@@ -29,7 +29,7 @@ def _device() -> None:
 
 @device_app.command("profile", cls=Command)
 def profile(
-    model: Annotated[Path, typer.Argument(help="A .tflite file, float32 or int8, before pruning.")],
+    model: Annotated[Path, typer.Argument(help="The network file of an export, before pruning.")],
     out: Annotated[Path, typer.Option(help="The table to write, JSON.")] = Path("device.json"),
     threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads to time with.")] = 1,
     number: Annotated[NumberName, typer.Option(help="Number type to time in, whatever the file is in.")] = NumberName.INT8,
@@ -47,8 +47,8 @@ def profile(
     At the end whole networks of random widths are timed and compared with what the table says of them. What was timed is
     remembered, so an interrupted run goes on where it was; what other programs disturbed is timed again.
 
-        u3p-edge device profile exported/model.int8.tflite --out raspberry.json
-        u3p-edge device profile exported/model.int8.tflite --dry-run
+        u3p-edge device profile exported/network.int8.safetensors --out raspberry.json
+        u3p-edge device profile exported/network.int8.safetensors --dry-run
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.latency.probe import Target

@@ -22,7 +22,7 @@ def inspect(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="A .tflite file, a run folder of `u3p-edge train`, or a .keras or .h5 file; "
+            help="A .tflite file, a run folder of `u3p-edge export` or of `u3p-edge train`, or a .keras or .h5 file; "
             "the trained reference model of this package if not given."
         ),
     ] = None,
@@ -39,14 +39,14 @@ def inspect(
     ] = MAX_MEMORY_MB,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Rows a table. Given, the heaviest nodes are listed beside the stages. [default: {LIMIT}]"),
+        typer.Option(min=1, help=f"Rows a table. Given, the heaviest operators are listed too. [default: {LIMIT}]"),
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds, as its custom layers.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON: bytes, milliseconds, every node.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON: bytes, ms, every operator.")] = False,
 ) -> None:
     """Show where a model's arithmetic, memory and time go.
 
-    Cost: multiply-accumulates (MAC), weights and activations by stage of the UNet 3+, or by node where names tell no stage.
+    Cost: multiply-accumulates (MAC), weights and activations by stage of the UNet 3+, or by operator where names tell no stage.
 
     Memory: the arena that a runtime packs the activations into, and which tensors fill it at the worst moment. It is what
     rewriting and strips bring down.
@@ -64,32 +64,32 @@ def inspect(
     if not profile:
         refuse(context, ("threads",), "is for timing, and nothing is timed", "Add --profile.")
     with stages() as progress:
-        found = look(
+        result = look(
             model, int8=int8, trust=trust, threads=threads, profile=profile, max_memory_mb=max_memory_mb, progress=progress
         )
     if json:
         from json import dumps
 
-        print(dumps(to_dict(found), indent=2))
+        print(dumps(to_dict(result), indent=2))
     else:
-        _show(found, limit)
+        _show(result, limit)
 
 
-def _show(found: Inspection, limit: int | None) -> None:
+def _show(result: Inspection, limit: int | None) -> None:
     from u3p_edge.report import inspection as tables
 
-    print_list(tables.inspection_findings(found))
+    print_list(tables.inspection_findings(result))
     rows = limit or LIMIT
-    stages = tables.stage_table(found)
+    stages = tables.stage_table(result)
     if stages[1]:
         _print(stages)
     if limit or not stages[1]:
-        _print(tables.node_table(found, rows))
-    _print(tables.memory_table(found.memory, rows))
-    if found.slow:
-        _print(tables.slow_table(found.slow, rows))
-    if found.profile:
-        _print(tables.profile_table(found.profile, rows))
+        _print(tables.node_table(result, rows))
+    _print(tables.memory_table(result.memory, rows))
+    if result.slow:
+        _print(tables.slow_table(result.slow, rows))
+    if result.profile:
+        _print(tables.profile_table(result.profile, rows))
 
 
 def _print(table: Table) -> None:

@@ -15,12 +15,12 @@ def cut_operator(graph: TFLiteGraph, op: Operator) -> tuple[tuple[int, int], ...
         ModelError: for steps other than 1, for axes that are added or removed, and for positions that are not constant.
     """
     shape = graph.tensors[op.inputs[0]].shape
-    begin, end, *steps = (_positions(graph, op, index) for index in op.inputs[1:])
+    starts, end, *steps = (_positions(graph, op, index) for index in op.inputs[1:])
     if any(set(step) != {1} for step in steps) or any(op.options.get(key) for key in _CHANGE_RANK):
         raise ModelError(f"the TFLite operator {op.code} has steps other than 1, or changes the rank")
     if op.code == "SLICE" or op.options.get("offset"):
-        end = [size if length == -1 else first + length for first, length, size in zip(begin, end, shape, strict=True)]
-    firsts, lasts = _unless(op, "beginMask", begin), _unless(op, "endMask", end)
+        end = [size if length == -1 else first + length for first, length, size in zip(starts, end, shape, strict=True)]
+    firsts, lasts = _unless(op, "beginMask", starts), _unless(op, "endMask", end)
     return tuple(slice(first, last).indices(size)[:2] for first, last, size in zip(firsts, lasts, shape, strict=True))
 
 

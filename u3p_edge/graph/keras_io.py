@@ -70,7 +70,7 @@ def to_keras(graph: Graph) -> tf_keras.Model:
     """
     tensors: dict[str, Any] = {}
     for node in graph.nodes:
-        layer = _layer(node)
+        layer = build_layer(node)
         if node.op == "input":
             tensors[node.name] = layer.output
             continue
@@ -195,7 +195,7 @@ def _sorted(nodes: list[Node]) -> tuple[Node, ...]:
     return tuple(done.values())
 
 
-def _layer(node: Node) -> tf_keras.layers.Layer:
+def build_layer(node: Node) -> tf_keras.layers.Layer:
     """Return the node's layer, not yet built."""
     kind = _layer_kind(node)
     rest = {key: value for key, value in thaw(node.attrs.get(KERAS, {})).items() if key != "call"}

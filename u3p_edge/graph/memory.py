@@ -85,10 +85,14 @@ def plan_memory(
     unknown = sorted(name for name in hidden if name not in graph)
     if unknown:
         raise ModelError(f"the graph has no node {unknown[0]!r} that could be fused")
-    lives = tuple(_lives(graph, hidden, bytes_per_element, alignment))
+    return plan_lives(tuple(_lives(graph, hidden, bytes_per_element, alignment)), len(graph.nodes))
+
+
+def plan_lives(lives: Sequence[Life], count: int) -> MemoryPlan:
+    """Plan the arena of buffers, while `count` nodes or operators run."""
     at = offsets(lives)
     placed = tuple(ArenaSlot(x.name, x.bytes, at[x.name], x.first, x.last) for x in lives)
-    live_peak, at_peak = _most_alive(placed, len(graph.nodes))
+    live_peak, at_peak = _most_alive(placed, count)
     return MemoryPlan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
 
 

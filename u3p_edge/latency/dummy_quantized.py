@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.export.tflite.pieces import context
+from u3p_edge.export.tflite.pieces import make_context
 from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS
@@ -27,7 +27,7 @@ KERNEL_SCALE = 0.01
 
 def make_dummy_quantized(graph: Graph) -> Quantized:
     """Return the graph with dummy integers. Raises ModelError as `shapes` does, or for weights that have no int8 form."""
-    fused = context(graph, None).fused
+    fused = make_context(graph, None).fused
     tensors: dict[str, Quantization] = {}
     for node in graph.nodes:
         tensors[node.name] = tensors[node.inputs[0]] if node.kind.keeps_scale else _fixed_scale(node)

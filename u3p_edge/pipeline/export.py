@@ -19,6 +19,7 @@ from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import VerificationError
+from u3p_edge.export.network_file import NETWORK
 from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context
@@ -26,7 +27,7 @@ from u3p_edge.pipeline.data import validation_samples
 from u3p_edge.pipeline.inputs import read_inputs
 from u3p_edge.pipeline.make_files import MadeFiles, make_files
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
-from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE, assemble, finished_result, open_run, publish
+from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE, assemble, finished_result, open_run, publish
 from u3p_edge.pipeline.quantize import QuantizationChoice
 from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
@@ -112,7 +113,8 @@ def export(
         context = Context(inputs.original, inputs.data, recipe, staging, progress, device)
         made = make_files(context)
         _verify(made, context)
-        ready = assemble(made.of_formats(recipe.formats), staging)
+        published = made.of_formats(recipe.formats)
+        ready = assemble(published if made.integers is None else {**published, NETWORK_FILE: made.integers}, staging)
         # Without a key the next run with the same options does not take this one for finished.
         manifest = _manifest(ready, made, "" if made.failures else key, context)
         measured = _measure(ready, manifest, command, context)
@@ -144,16 +146,15 @@ def _verify(made: MadeFiles, context: Context) -> None:
 
 
 def _manifest(folder: Path, made: MadeFiles, key: str, context: Context) -> Manifest:
-    """Return the manifest of the models in a folder."""
+    """Return the manifest of the models in a folder; the int8 ones come from the network in integers, which lies there too."""
     rewrites = tuple((choice.site, choice.chosen) for choice in made.network.choices)
     manifest = Manifest(recipe=context.recipe.to_json(), key=key, rewrites=rewrites)
-    for path in (folder / name for name in MODELS if (folder / name).exists()):
-        # The int8 ONNX file holds the integers of the int8 TFLite file; every other file comes from the float model.
-        int8 = path.name == "model.int8.onnx"
-        parent = sha256_of(made.files["model.int8.tflite"]) if int8 else context.original.sha256
-        _, number, container = path.name.split(".")
-        manifest = manifest.with_artifact(describe(path, f"{container}-{number}", parent))
-    return manifest
+    original, integers = context.original.sha256, folder / NETWORK_FILE
+    for name, kind in MODELS.items():
+        if (folder / name).exists():
+            parent = sha256_of(integers) if kind.number == "int8" else original
+            manifest = manifest.with_artifact(describe(folder / name, str(kind), parent))
+    return manifest.with_artifact(describe(integers, NETWORK, original)) if integers.exists() else manifest
 
 
 def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -> Measured:
@@ -161,7 +162,7 @@ def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -
     reference = keras_session(context.original.model, context.original.metadata)
     expected = predict_labels(reference, data.test.images, progress("Predict with the float model", len(data.test.stems)))
     return measure(
-        [folder / artifact.file for artifact in manifest.artifacts],
+        [folder / artifact.file for artifact in manifest.artifacts if artifact.file in MODELS],
         data=EvaluationData(data.name, data.test_split, data.test),
         reference_labels=expected,
         settings=Settings(threads=choose_threads(), rounds=context.recipe.measurement.rounds, max_memory_mb=None),

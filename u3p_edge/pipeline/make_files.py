@@ -1,7 +1,7 @@
 """Make every file of an export in the staging folder. The order of the stages that change the network.
 
-original ─► prune to the budget ─► rewrite ─► sparsity ─┬► float32, float16 and int8 TFLite, with spatial tiling
-                                                        └► float32 and int8 ONNX
+original ─► prune to the budget ─► rewrite ─► sparsity ─► Graph ─┬─► float32 and float16 TFLite, float32 ONNX
+                                                               └─ quantize ─ tile ─► Quantized ─► int8 TFLite, int8 ONNX
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from functools import partial
 from pathlib import Path
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.onnx import float_writer, int8_writer
-from u3p_edge.export.tflite import converter, schema
+from u3p_edge.export.network_file import write_network
+from u3p_edge.export.onnx.writer import write_onnx
+from u3p_edge.export.tflite import converter
+from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline import tile
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.pruning_result import PruningResult
-from u3p_edge.pipeline.publish import REFERENCE_FILE
+from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE
 from u3p_edge.pipeline.quantize import QuantizationChoice, float_tflite, quantize_source
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source
@@ -36,6 +39,7 @@ class MadeFiles:
         files: by final name, in the staging folder.
         pruning: the result of pruning.
         network: what is exported, in float.
+        integers: file of the network in integers that the int8 files hold; None without int8.
         choice: which int8 network was kept; None without int8.
         notes: how the files were made, one sentence each.
         failures: one sentence for each file that could not be made.
@@ -44,13 +48,14 @@ class MadeFiles:
     files: Mapping[str, Path]
     pruning: PruningResult
     network: Network
+    integers: Path | None
     choice: QuantizationChoice | None
     notes: tuple[str, ...]
     failures: tuple[str, ...] = ()
 
     def of_formats(self, formats: Sequence[str]) -> dict[str, Path]:
         """Return the files of these formats, by final name."""
-        return {name: path for name, path in self.files.items() if path.suffix[1:] in formats}
+        return {name: path for name, path in self.files.items() if MODELS[name].container in formats}
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class _Part:
     files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     choice: QuantizationChoice | None = None
+    integers: Graph | Quantized | None = None
     failures: tuple[str, ...] = ()
 
 
@@ -77,12 +83,13 @@ def make_files(context: Context) -> MadeFiles:
     float_part = _float_tflite(source, network.graph, original, context)
     half_part = _attempt("model.float16.tflite", partial(_float16_tflite, source, context))
     int8_part = _attempt("model.int8.tflite", partial(_int8_tflite, source, context))
-    onnx_parts = _onnx(source, int8_part.files.get("model.int8.tflite"), context)
+    onnx_parts = _onnx(network.graph, int8_part.integers, context)
     parts = (float_part, half_part, int8_part, *onnx_parts)
     made = MadeFiles(
         files={name: path for part in parts for name, path in part.files.items()},
         pruning=pruning,
         network=network,
+        integers=_staged_integers(int8_part.integers, context),
         choice=int8_part.choice,
         notes=(*pruning.notes, *network.notes, *(int8_part.notes if int8_part.files else float_part.notes)),
         failures=tuple(failure for part in parts for failure in part.failures),
@@ -111,7 +118,7 @@ def _float_tflite(source: Source, graph: Graph, original: Path, context: Context
         return _Part({"model.float32.tflite": original})
     tiled = tile.tile_float(graph, context.recipe)
     otherwise = partial(converter.convert_float, source.model, source.metadata)
-    file = context.staging.file("model.float32.tflite", lambda: tile.float_file(tiled.graph, source.metadata, otherwise))
+    file = context.staging.file("model.float32.tflite", lambda: tile.float_file(tiled.network, source.metadata, otherwise))
     return _Part({REFERENCE_FILE: original, "model.float32.tflite": file}, tiled.notes)
 
 
@@ -124,34 +131,31 @@ def _float16_tflite(source: Source, context: Context) -> _Part:
 
 def _int8_tflite(source: Source, context: Context) -> _Part:
     """Make the int8 TFLite file, with spatial tiling and notes on what that did."""
-    if not context.recipe.int8:
+    recipe = context.recipe
+    if not recipe.int8:
         return _Part()
     quantized, choice = quantize_source(source, context)
-    data, notes = tile.tile_int8(quantized.read_bytes(), source.metadata, context.recipe)
-    file = context.staging.file("model.int8.tflite", lambda: data)
-    return _Part({"model.int8.tflite": file}, (*notes, *describe_compression(file, context.recipe.sparsity)), choice)
+    tiled = tile.tile_network(quantized, recipe)
+    options: dict[str, bool] = {"float_io": recipe.quantization.float_io, "layouts": not recipe.keeps_original}
+    file = context.staging.file("model.int8.tflite", lambda: write_tflite(tiled.network, source.metadata, **options))
+    return _Part(
+        {"model.int8.tflite": file}, (*tiled.notes, *describe_compression(file, recipe.sparsity)), choice, tiled.network
+    )
 
 
-def _onnx(source: Source, int8: Path | None, context: Context) -> tuple[_Part, ...]:
-    """Make the float file, untiled (tiling would make its conversion several times longer), and the int8 file."""
+def _staged_integers(network: Graph | Quantized | None, context: Context) -> Path | None:
+    return None if network is None else context.staging.file(NETWORK_FILE, lambda: write_network(network))
+
+
+def _onnx(graph: Graph, integers: Graph | Quantized | None, context: Context) -> tuple[_Part, ...]:
+    """Make the float file, untiled because ONNX runtimes gain nothing by tiles, and the int8 file."""
     if "onnx" not in context.recipe.formats:
         return ()
-    step = context.progress("Convert to ONNX", 1 if int8 is None else 2)
+    metadata, float_io = context.original.metadata, context.recipe.quantization.float_io
 
-    def float32() -> _Part:
-        model = partial(float_writer.write_float_onnx, source.model, source.metadata)
-        return _Part({"model.float32.onnx": context.staging.file("float32.onnx", lambda: bytes(model().SerializeToString()))})
+    def part(name: str, network: Graph | Quantized) -> _Part:
+        write = partial(write_onnx, network, metadata, float_io=float_io)
+        return _Part({f"model.{name}": context.staging.file(name, write)})
 
-    def twin() -> _Part:
-        """The integers of the int8 TFLite file."""
-        if int8 is None:
-            return _Part()
-        model = partial(int8_writer.write_int8_onnx, schema.parse_tflite(int8.read_bytes()), source.metadata)
-        return _Part({"model.int8.onnx": context.staging.file("int8.onnx", lambda: bytes(model().SerializeToString()))})
-
-    parts = [_attempt("model.float32.onnx", float32)]
-    step()
-    if int8 is not None:
-        parts.append(_attempt("model.int8.onnx", twin))
-        step()
-    return tuple(parts)
+    networks = {"float32.onnx": graph, **({} if integers is None else {"int8.onnx": integers})}
+    return tuple(_attempt(f"model.{name}", partial(part, name, network)) for name, network in networks.items())

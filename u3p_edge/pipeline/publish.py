@@ -14,7 +14,9 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from u3p_edge.artifact import (
     REPORT_FORMAT,
@@ -39,10 +41,40 @@ from u3p_edge.run_folder import check_ours, open_manifest, sync_names
 REFERENCE_FILE = "reference.float32.tflite"
 """The original float model, which everything is measured against."""
 
-MODELS = (REFERENCE_FILE, *(f"model.{number}.{suffix}" for suffix in FORMATS for number in ("float32", "float16", "int8")))
-"""Names of the models that an export writes."""
 
-NAMES = (*MODELS, *REPORTS)
+@dataclass(frozen=True)
+class ArtifactKind:
+    """What a model file is.
+
+    Args:
+        container: its file format, which is also its suffix.
+        number: the number type of its weights, "float32", "float16" or "int8".
+    """
+
+    container: str
+    number: str
+
+    def __str__(self) -> str:
+        """Return the format that a manifest lists."""
+        return f"{self.container}-{self.number}"
+
+
+MODELS: Mapping[str, ArtifactKind] = MappingProxyType(
+    {
+        REFERENCE_FILE: ArtifactKind("tflite", "float32"),
+        **{
+            f"model.{number}.{container}": ArtifactKind(container, number)
+            for container in FORMATS
+            for number in ("float32", "float16", "int8")
+        },
+    }
+)
+"""The models that an export writes, by file name."""
+
+NETWORK_FILE = "network.int8.safetensors"
+"""The network in integers that the int8 models hold, in this package's own format (`export.network_file`)."""
+
+NAMES = (*MODELS, NETWORK_FILE, *REPORTS)
 """Names of all files that an export writes, besides the manifest."""
 
 READY = "ready"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,20 @@ from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
+from u3p_edge.export.network_file import SUFFIX, read_network, write_network
 from u3p_edge.export.tflite import converter
+from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.graph.scheme import Quantized
 from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.progress import Progress, Step, idle
-from u3p_edge.quantize.ranges import clip_outliers
 from u3p_edge.quantize.support import UntrainableError
 from u3p_edge.runtime import Session, open_session
 
 RANGES = "ranges.json"
-"""File in the staging folder that says how the ranges of the post-training quantized file were chosen."""
+"""File in the staging folder that says how the ranges of the post-training quantized network were chosen."""
 
 BATCH = 16
 """Images that a float model predicts at a time."""
@@ -79,11 +80,11 @@ class QuantizationChoice:
             tried += f", quantization-aware training {lost_or_gained(100 * (self.quantized_dice - self.qat_dice))}"
         kept = {"ptq": "post-training quantization", "qat": "quantization-aware training"}[self.method]
         pruned = "" if self.pruned_dice is None else f", pruned {100 * self.pruned_dice:.2f}"
-        said = f"Validation Dice (float {100 * self.float_dice:.2f}{pruned}): {tried}; kept: {kept}."
+        sentence = f"Validation Dice (float {100 * self.float_dice:.2f}{pruned}): {tried}; kept: {kept}."
         if self.method == "qat" and self.drop < 0:
-            said += " What it gains over the float model it gains by training on, not by its integers."
+            sentence += " What it gains over the float model it gains by training on, not by its integers."
         refused = (f"Quantization-aware training was not possible: {self.qat_refused}.",) if self.qat_refused else ()
-        return (said, *self._range_notes, *refused)
+        return (sentence, *self._range_notes, *refused)
 
     @property
     def _range_notes(self) -> tuple[str, ...]:
@@ -94,23 +95,30 @@ class QuantizationChoice:
         return (f"Int8 ranges of the maps: {self.ranges}{measured}.",)
 
 
-def quantize_source(source: Source, context: Context) -> tuple[Path, QuantizationChoice]:
-    """Return the int8 TFLite file of the better method, and what each method scored.
+def quantize_source(source: Source, context: Context) -> tuple[Quantized, QuantizationChoice]:
+    """Return the network in integers of the better method, and what each method scored.
 
     Raises:
         ModelError: a layer that int8 cannot express; with the method "qat", one that quantization-aware training cannot train.
     """
     staging = context.staging
     float_file = float_tflite(source, context)
-    ptq = staging.file("ptq.tflite", lambda: _post_training(source, context))
+    ptq = _staged(staging, "ptq", lambda: _post_training(source, context))
 
     def choose() -> bytes:
-        return json.dumps(asdict(_choose(source, (float_file, ptq), context))).encode()
+        return json.dumps(asdict(_choose(source, float_file, ptq, context))).encode()
 
     choice = QuantizationChoice(**json.loads(staging.file("int8.json", choose).read_text()))
     if choice.method == "ptq":
         return ptq, choice
-    return staging.file("qat.tflite", lambda: _aware(source, context)), choice
+    return _staged(staging, "qat", lambda: _aware(source, context)), choice
+
+
+def _staged(staging: Staging, name: str, make: Callable[[], Quantized]) -> Quantized:
+    """Return the network in integers that is staged under a name; it is made if it is not there yet."""
+    network = read_network(staging.file(f"{name}{SUFFIX}", lambda: write_network(make())).read_bytes())
+    assert isinstance(network, Quantized), "what is staged is what was made"
+    return network
 
 
 def float_tflite(source: Source, context: Context) -> Path:
@@ -125,9 +133,14 @@ def float_tflite(source: Source, context: Context) -> Path:
     return context.staging.file("float32.tflite", make)
 
 
-def _choose(source: Source, files: tuple[Path, Path], context: Context) -> QuantizationChoice:
+def _choose(source: Source, float_file: Path, ptq: Quantized, context: Context) -> QuantizationChoice:
     data, recipe, staging, progress = context.data, context.recipe, context.staging, context.progress
-    float_dice, ptq_dice = (validation_dice(path, data.val, progress) for path in files)
+
+    def integer_dice(name: str, network: Quantized) -> float:
+        file = staging.file(f"{name}.tflite", lambda: write_tflite(network, source.metadata))
+        return validation_dice(file, data.val, progress)
+
+    float_dice, ptq_dice = validation_dice(float_file, data.val, progress), integer_dice("ptq", ptq)
     images = min(recipe.quantization.calibration_images, len(data.train.stems))
     cut = float_model_dice(source, data.val) if recipe.pruning or recipe.sparsity else None
     choice = QuantizationChoice("ptq", float_dice, ptq_dice, None, images, pruned_dice=cut, **_staged_ranges(staging))
@@ -135,12 +148,12 @@ def _choose(source: Source, files: tuple[Path, Path], context: Context) -> Quant
     if recipe.quantization.method == "ptq" or (recipe.quantization.method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
     try:
-        qat = staging.file("qat.tflite", lambda: _aware(source, context))
+        qat = _staged(staging, "qat", lambda: _aware(source, context))
     except UntrainableError as error:
         if recipe.quantization.method == "qat":
             raise
         return replace(choice, qat_refused=error.symptom)
-    qat_dice = validation_dice(qat, data.val, progress)
+    qat_dice = integer_dice("qat", qat)
     return replace(choice, method="qat" if qat_dice > ptq_dice else "ptq", qat_dice=qat_dice)
 
 
@@ -166,44 +179,34 @@ def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) 
     return score(arrays.labels, predicted, predicted, arrays.groups, labels).mean_dice or 0.0
 
 
-def _post_training(source: Source, context: Context) -> bytes:
-    """Quantize after training, with ranges that no outlier widens; how they were chosen is staged beside the file.
-
-    For layers that this package's own placement of quantizers does not know (layer normalisation, for example), TensorFlow's
-    converter measures the ranges itself. It takes the extremes of what it sees, so outliers of the images are clipped first.
-    """
-    from u3p_edge.quantize.qat import fake_quantize
+def _post_training(source: Source, context: Context) -> Quantized:
+    """Quantize after training, with ranges that no outlier widens; how they were chosen is staged beside the network."""
+    from u3p_edge.graph.keras_io import from_keras
+    from u3p_edge.quantize.ptq import calibrate
 
     recipe, train = context.recipe, context.data.train
     images = train.images[list(calibration_indices(train, recipe.quantization.calibration_images))]
     step = context.progress("Calibrate (post-training quantization)", len(images))
-    convert = partial(converter.convert_int8, metadata=source.metadata, float_io=recipe.quantization.float_io)
-    try:
-        made = fake_quantize(source.model, images, step)
-    except UntrainableError:
-        file = convert(source.model, calibration=clip_outliers(images), step=step)
-        ranges: dict[str, object] = {"ranges": "extremes, outliers of the images clipped"}
-    else:
-        file = convert(made.model, calibration=None)
-        ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
+    made = calibrate(from_keras(source.model), images, step)
+    ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
     context.staging.file(RANGES, lambda: json.dumps(ranges).encode())
-    return file
+    return made.network
 
 
 def _staged_ranges(staging: Staging) -> dict[str, Any]:
-    """Return how the ranges of the staged post-training file were chosen; empty where that is not known."""
-    found: dict[str, Any] = json.loads(staging.file(RANGES, lambda: b"{}").read_text())
-    return found
+    """Return how the ranges of the staged post-training network were chosen; empty where that is not known."""
+    staged: dict[str, Any] = json.loads(staging.file(RANGES, lambda: b"{}").read_text())
+    return staged
 
 
-def _aware(source: Source, context: Context) -> bytes:
+def _aware(source: Source, context: Context) -> Quantized:
     """Train quantization-aware; keep the epoch that scores best as a fake-quant model on the validation split."""
-    from u3p_edge.quantize.finetune import train_qat
+    from u3p_edge.quantize.qat import quantize_qat
     from u3p_edge.runtime.keras import keras_session
     from u3p_edge.training.losses import dice_cross_entropy
 
     data, recipe = context.data, context.recipe
-    trained = train_qat(
+    return quantize_qat(
         source.model,
         data.train.images,
         one_hot(data.train.labels, source.metadata.channels_out),
@@ -215,7 +218,6 @@ def _aware(source: Source, context: Context) -> bytes:
         keep_zeros=recipe.sparsity is not None,
         progress=context.progress,
     )
-    return converter.convert_int8(trained, source.metadata, calibration=None, float_io=recipe.quantization.float_io)
 
 
 def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:

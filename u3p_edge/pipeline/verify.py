@@ -11,9 +11,9 @@ import onnx
 
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.errors import VerificationError
-from u3p_edge.export.onnx.int8_writer import count_convolutions
 from u3p_edge.export.structure import onnx_faults, tflite_faults
 from u3p_edge.export.tflite import schema
+from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.runtime.onnx_fusion import optimized_operators
@@ -40,7 +40,7 @@ def verify(
     """Check structure and numbers of every file.
 
     Args:
-        files: by final name; the int8 ONNX file is also compared with the int8 TFLite file.
+        files: by final name, one of `publish.MODELS`; the int8 ONNX file is also compared with the int8 TFLite file.
         model: the float tf_keras model.
         images: float32 [N, H, W, C], real and preprocessed.
         min_sqnr: in dB, of int8 files.
@@ -57,7 +57,7 @@ def verify(
     failed: list[str] = []
     for name, path in files.items():
         maps[name] = _maps(open_session(path, available_cores(), max_memory_mb=None), images)
-        faults = [*_structure(name, path, files, float_io), *_numbers(name, maps, expected, min_sqnr)]
+        faults = [*_structure(MODELS[name], path, float_io), *_numbers(name, maps, expected, min_sqnr)]
         failed += [f"{name}: {fault}" for fault in faults]
         step()
     if failed:
@@ -82,32 +82,33 @@ def _maps(session: Session, images: Maps) -> Maps:
 
 
 def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: float) -> Sequence[str]:
-    found = maps[name]
-    worst = float(np.abs(found - expected).max())
-    if not np.isfinite(found).all():
+    result = maps[name]
+    worst = float(np.abs(result - expected).max())
+    if not np.isfinite(result).all():
         return ["its output is not finite"]
-    if "int8" not in name:
-        tolerance = HALF_TOLERANCE if "float16" in name else FLOAT_TOLERANCE
+    if MODELS[name].number != "int8":
+        tolerance = HALF_TOLERANCE if MODELS[name].number == "float16" else FLOAT_TOLERANCE
         return [] if worst <= tolerance else [f"a probability is off by {worst:.2g}, more than {tolerance:.2g}"]
     faults = []
     # A probability is stored in steps of 1/256: a map that varies by less than a step cannot be told from its rounding.
-    quality, visible = sqnr(expected, found), float(np.std(expected)) > 1 / 256
+    quality, visible = sqnr(expected, result), float(np.std(expected)) > 1 / 256
     if visible and quality < min_sqnr:
         faults.append(f"its signal to quantization noise is {quality:.1f} dB, below {min_sqnr:.1f} dB")
     twin = maps.get("model.int8.tflite")
-    if name == "model.int8.onnx" and twin is not None and visible and sqnr(twin, found) < TWIN_SQNR:
-        faults.append(f"it is {sqnr(twin, found):.1f} dB from the TFLite file, whose integers it has")
+    if name == "model.int8.onnx" and twin is not None and visible and sqnr(twin, result) < TWIN_SQNR:
+        faults.append(f"it is {sqnr(twin, result):.1f} dB from the TFLite file, whose integers it has")
     return faults
 
 
-def _structure(name: str, path: Path, files: Mapping[str, Path], float_io: bool) -> Sequence[str]:
-    if path.suffix == ".tflite":
-        return tflite_faults(schema.parse_tflite(path.read_bytes()), int8="int8" in name, float_io=float_io)
-    faults = [*onnx_faults(onnx.load(path))]
-    if "int8" in name:
-        graph = schema.parse_tflite(files["model.int8.tflite"].read_bytes())
-        operators = optimized_operators(path)
-        fused, wanted = operators.get("QLinearConv", 0), count_convolutions(graph)
+def _structure(kind: ArtifactKind, path: Path, float_io: bool) -> Sequence[str]:
+    int8 = kind.number == "int8"
+    if kind.container == "tflite":
+        return tflite_faults(schema.parse_tflite(path.read_bytes()), int8=int8, float_io=float_io)
+    model = onnx.load(path)
+    faults = [*onnx_faults(model)]
+    if int8:
+        wanted = sum(node.op_type == "Conv" for node in model.graph.node)
+        fused = optimized_operators(path).get("QLinearConv", 0)
         if fused != wanted:
             faults.append(f"ONNX Runtime runs {fused} of {wanted} convolutions on integers")
     return faults

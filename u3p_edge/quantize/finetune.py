@@ -13,13 +13,15 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.metrics import rank_score
 from u3p_edge.models.truth import counting_pixels
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate as cosine
 from u3p_edge.progress import Progress, silent
-from u3p_edge.quantize.qat import fake_quantize, settle_ranges
+from u3p_edge.quantize.fake_quant import FakeQuantized, fake_quantize, settle_ranges
+from u3p_edge.quantize.support import check_trainable
 
 CALIBRATION_IMAGES = 64
 """How many training images set the first ranges; they are chosen evenly over the set."""
@@ -39,7 +41,7 @@ def train_qat(
     seed: int = 0,
     keep_zeros: bool = False,
     progress: Progress = silent,
-) -> tf_keras.Model:
+) -> FakeQuantized:
     """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
 
     Training minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2.
@@ -49,7 +51,7 @@ def train_qat(
     runs where TensorFlow adds in parallel.
 
     Args:
-        model: the float inference graph, as `quantize_aware` expects it; not changed.
+        model: the float inference graph, as `fake_quantize` expects its graph; not changed.
         images: float32 [N, H, W, C], preprocessed.
         labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` expects them; a pixel that does not count has -1
             in every channel.
@@ -61,11 +63,14 @@ def train_qat(
         progress: shows the steps.
 
     Raises:
-        ModelError, DataError: as `quantize_aware`, and for labels that do not fit.
+        UntrainableError: a layer cannot be trained; the message names it.
+        ModelError, DataError: as `fake_quantize`, and for labels that do not fit.
         ConfigError: a setting is out of range.
     """
     _check(images, labels, epochs, learning_rate, batch_size, distillation)
-    start = fake_quantize(model, images[_spread(len(images))])
+    graph = from_keras(model)
+    check_trainable(graph)
+    start = fake_quantize(graph, images[_evenly_chosen(len(images))])
     student = start.model
     steps = math.ceil(len(images) / batch_size)
     update = _update(student, model, loss, distillation, keep_zeros)
@@ -92,7 +97,7 @@ def train_qat(
         progress=lambda _epoch, _step, _loss: show(),
     )
     student.set_weights(best)
-    return student
+    return start
 
 
 def _update(
@@ -135,7 +140,7 @@ def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
     return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
 
 
-def _spread(count: int) -> np.ndarray:
+def _evenly_chosen(count: int) -> np.ndarray:
     """Return the indices of at most CALIBRATION_IMAGES images, evenly spread over all."""
     return np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_IMAGES)).round().astype(int))
 

@@ -1,11 +1,12 @@
 """Choose where a folded graph gets fake-quants: one at the end of every fused integer kernel, and nowhere else.
 
     input, convolution (+ ReLU), addition or subtraction (+ ReLU),
-    multiplication                                                      RANGE: calibrated, then follows training
+    multiplication, and everything else that is not below               RANGE: calibrated, then follows training
     ... whose values only a sigmoid reads                               LOGITS: fixed
     ... whose values only one concatenation reads                       none: written directly in its scale
-    concatenation                                                       RANGE, shared by all that it joins
+    concatenation, maximum, minimum                                     RANGE, shared by all that it joins
     sigmoid, softmax, and a product of them (the gated mask)            PROBABILITY: fixed, steps of 1/256
+    tanh                                                                TANH: fixed, steps of 1/128
     pooling, resize, reshape, crop, zero padding                        none: same scale out as in
 
 "Reads values" looks through ops that only move them. For example, a convolution whose values reach a concatenation through a
@@ -29,11 +30,10 @@ from types import MappingProxyType
 
 from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.quantize.ranges import Range
 from u3p_edge.quantize.support import UntrainableError
 
-Readers = Mapping[str, tuple[str, ...]]
-
-_SUMS = ("add", "subtract")
+_SUMS = frozenset(("add", "subtract"))
 
 
 class Placement(Enum):
@@ -42,6 +42,24 @@ class Placement(Enum):
     RANGE = "range"
     LOGITS = "logits"
     PROBABILITY = "probability"
+    TANH = "tanh"
+
+
+LOGIT_BOUND = 6.25
+"""Fixed range of logits that only a sigmoid reads. sigmoid(6.25) * 256 = 255.51 and sigmoid(-6.25) * 256 = 0.49: beyond it
+an int8 probability is at its last or first value anyway, so a calibrated range would only coarsen the steps near 0.5."""
+
+TOP_PROBABILITY = 255 / 256
+"""The largest int8 probability: integer kernels of sigmoid and softmax write steps of 1/256 from zero point -128."""
+
+FIXED: Mapping[Placement, Range] = MappingProxyType(
+    {
+        Placement.LOGITS: (-LOGIT_BOUND, LOGIT_BOUND),
+        Placement.PROBABILITY: (0.0, TOP_PROBABILITY),
+        Placement.TANH: (-1.0, 127 / 128),  # the integer kernel writes steps of 1/128 around 0
+    }
+)
+"""The ranges that are not calibrated."""
 
 
 def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
@@ -50,72 +68,86 @@ def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
     Raises:
         UntrainableError: the graph's output is not a probability, so nothing fixes its scale.
     """
-    readers = graph.consumers
     placed: dict[str, Placement] = {}
     for node in graph.nodes:
-        kind = _place(graph, readers, placed, node)
+        kind = _choose_placement(graph, placed, node)
         if kind is not None:
             placed[node.name] = kind
     result = graph.outputs[0]
     if placed.get(result) is not Placement.PROBABILITY:
         raise UntrainableError(
-            f"the model's output {result!r} is not a probability", mend="QAT wants a mask from sigmoid or softmax."
+            f"the model's output {result!r} is not a probability", mend="Int8 wants a mask from sigmoid or softmax."
         )
     return MappingProxyType(placed)
 
 
-def source(graph: Graph, name: str) -> str:
-    """Return the node that decides a tensor's scale: its own node, or the one before any ops that keep their input's scale."""
-    return source(graph, graph[name].inputs[0]) if _passes_scale(graph[name]) else name
-
-
-def _passes_scale(node: Node) -> bool:
+def passes_scale(node: Node) -> bool:
     """Return whether a node's one input decides its scale."""
     return node.kind.keeps_scale and node.kind.arity == 1
 
 
+def joins(node: Node) -> bool:
+    """Return whether a node's integer kernel needs several operands in the scale of its output."""
+    return node.kind.keeps_scale and node.kind.arity != 1
+
+
 def _rescales(node: Node) -> bool:
-    return node.kind.rescales or node.op == "concat"
+    """Return whether an integer kernel can write a node's output in any scale; what is joined follows what joins it."""
+    return node.kind.rescales or joins(node)
 
 
-def _place(graph: Graph, readers: Readers, placed: Mapping[str, Placement], node: Node) -> Placement | None:
-    if node.op == "input":
-        return None  # the identity behind it has the range
-    if _passes_scale(node):
-        return None
+def scale_source(graph: Graph, name: str) -> str:
+    """Return the node that decides a tensor's scale: its own node, or the one before any ops that keep their input's scale."""
+    return scale_source(graph, graph[name].inputs[0]) if passes_scale(graph[name]) else name
+
+
+def joining_end(graph: Graph, name: str) -> str:
+    """Return the concatenation (or maximum, or minimum) in whose scale a node's values are written; "" where there is none.
+
+    That is the only node that reads them, and the node's integer kernel can write them in any scale.
+    """
+    ends = {end.name: end for end in _ends(graph, name)}
+    end = next(iter(ends.values())) if len(ends) == 1 else None
+    return end.name if end is not None and joins(end) and _ends_a_kernel(graph, graph[name]) else ""
+
+
+def _choose_placement(graph: Graph, placed: Mapping[str, Placement], node: Node) -> Placement | None:
+    if node.op == "input" or passes_scale(node):
+        return None  # the identity behind an input has its range
     if function(node) in ("sigmoid", "softmax"):
         return Placement.PROBABILITY
-    if node.op == "multiply" and all(placed.get(source(graph, name)) is Placement.PROBABILITY for name in node.inputs):
+    if function(node) == "tanh":
+        return Placement.TANH
+    if node.op == "multiply" and all(placed.get(scale_source(graph, name)) is Placement.PROBABILITY for name in node.inputs):
         return Placement.PROBABILITY
-    return _place_range(graph, readers, node)
+    return _choose_range(graph, node)
 
 
-def _place_range(graph: Graph, readers: Readers, node: Node) -> Placement | None:
-    after = readers[node.name]
+def _choose_range(graph: Graph, node: Node) -> Placement | None:
+    after = graph.consumers[node.name]
     if node.op in _SUMS and len(after) == 1 and function(graph[after[0]]) == "relu":
         return None
-    ends = {end.name: end for end in _ends(graph, readers, node.name)}
-    if len(ends) == 1 and next(iter(ends.values())).op == "concat" and _ends_a_kernel(graph, readers, node):
+    if joining_end(graph, node.name):
         return None
-    functions = {function(end) for end in ends.values()}
+    functions = {function(end) for end in _ends(graph, node.name)}
     return Placement.LOGITS if _rescales(node) and functions == {"sigmoid"} else Placement.RANGE
 
 
-def _ends_a_kernel(graph: Graph, readers: Readers, node: Node) -> bool:
+def _ends_a_kernel(graph: Graph, node: Node) -> bool:
     """Return whether an integer kernel can give a node's values in any scale.
 
     None can for the input, nor for a ReLU that is not fused into a sum.
     """
     if not _rescales(node) and function(node) == "relu":
         before = graph[node.inputs[0]]
-        return before.op in _SUMS and readers[before.name] == (node.name,)
+        return before.op in _SUMS and graph.consumers[before.name] == (node.name,)
     return _rescales(node)
 
 
-def _ends(graph: Graph, readers: Readers, name: str) -> Iterator[Node]:
+def _ends(graph: Graph, name: str) -> Iterator[Node]:
     """Yield the nodes that read a tensor's values, looking through ops that only move them."""
-    for reader in readers[name]:
-        if _passes_scale(graph[reader]):
-            yield from _ends(graph, readers, reader)
+    for reader in graph.consumers[name]:
+        if passes_scale(graph[reader]):
+            yield from _ends(graph, reader)
         else:
             yield graph[reader]

@@ -22,15 +22,15 @@ _ORDER = ("encoder", *(f"decoder {level}" for level in (4, 3, 2, 1)), "heads", _
 
 @dataclass(frozen=True)
 class NodeCost:
-    """The cost of one node.
+    """The cost of one operator.
 
     Args:
-        node: name of the node.
-        op: its op, as named in `u3p_edge.graph.ops`.
+        node: name of its output tensor.
+        op: TFLite's name of the operator, e.g. "CONV_2D".
         shape: shape of its output tensor, batch first.
         macs: multiply-accumulates.
         weight_bytes: bytes of its kernel and bias.
-        activation_bytes: bytes of its output tensor; 0 if that is never stored, because the ReLU after it is fused.
+        activation_bytes: bytes of its output tensor.
     """
 
     node: str
@@ -84,7 +84,7 @@ class Inspection:
         parameters: number of values stored as weights.
         nodes: every node except the input, in the order in which they run.
         memory: memory plan of its activations.
-        slow: operators of its TFLite file that XNNPACK does not take; None if no such file can be written.
+        slow: operators of its TFLite file that XNNPACK does not take.
         profile: times by operator; None if they were not requested.
     """
 
@@ -93,7 +93,7 @@ class Inspection:
     parameters: int
     nodes: tuple[NodeCost, ...]
     memory: MemoryUse
-    slow: tuple[SlowOperator, ...] | None
+    slow: tuple[SlowOperator, ...]
     profile: Profile | None
 
     @property
@@ -117,12 +117,12 @@ def to_dict(inspection: Inspection) -> dict[str, Any]:
 
 def stage_of(node: str) -> str:
     """Return the stage of a UNet 3+ by a node's name: "encoder", "decoder 1" to "decoder 4", "heads", or "elsewhere"."""
-    found = _STAGE.match(node)
-    if found is None:
+    match = _STAGE.match(node)
+    if match is None:
         return _ELSE
-    if found[1] in ("enc", "down"):
+    if match[1] in ("enc", "down"):
         return "encoder"
-    return f"decoder {found[2]}" if found[1] == "dec" else "heads"
+    return f"decoder {match[2]}" if match[1] == "dec" else "heads"
 
 
 def by_stage(nodes: Iterable[NodeCost]) -> dict[str, list[NodeCost]]:
@@ -130,10 +130,10 @@ def by_stage(nodes: Iterable[NodeCost]) -> dict[str, list[NodeCost]]:
     stages: dict[str, list[NodeCost]] = {stage: [] for stage in _ORDER}
     for node in nodes:
         stages.setdefault(stage_of(node.node), []).append(node)
-    macs = {stage: sum(node.macs for node in found) for stage, found in stages.items()}
+    macs = {stage: sum(node.macs for node in members) for stage, members in stages.items()}
     if 2 * macs[_ELSE] >= sum(macs.values()):
         return {}
-    return {stage: found for stage, found in stages.items() if found}
+    return {stage: members for stage, members in stages.items() if members}
 
 
 def stage_table(inspection: Inspection) -> Table:
@@ -147,8 +147,8 @@ def stage_table(inspection: Inspection) -> Table:
         weights, maps = sum(node.weight_bytes for node in nodes), sum(node.activation_bytes for node in nodes)
         row = [stage, f"{macs / 1e9:.3f}", _share(macs, inspection.macs), f"{weights / MEGA:.3f}", f"{maps / MEGA:.2f}"]
         if timed:
-            own = [op for op in timed.rows if stage_of(op.node) == stage]
-            row += [f"{sum(op.ms for op in own):.2f}", f"{sum(op.floor_ms for op in own):.2f}"]
+            operators = [op for op in timed.rows if stage_of(op.node) == stage]
+            row += [f"{sum(op.ms for op in operators):.2f}", f"{sum(op.floor_ms for op in operators):.2f}"]
         rows.append(row)
     return header, rows
 
@@ -203,12 +203,8 @@ def slow_table(slow: Sequence[SlowOperator], limit: int) -> Table:
 
 def inspection_findings(inspection: Inspection) -> list[str]:
     """Describe the inspection in sentences."""
-    found = [_cost(inspection), _memory(inspection.memory)]
-    if inspection.slow is not None:
-        found.append(_slow(inspection.slow))
-    if inspection.profile is not None:
-        found.append(_profile(inspection.profile))
-    return found
+    findings = [_cost(inspection), _memory(inspection.memory), _slow(inspection.slow)]
+    return findings if inspection.profile is None else [*findings, _profile(inspection.profile)]
 
 
 def _cost(inspection: Inspection) -> str:

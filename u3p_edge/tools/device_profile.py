@@ -1,6 +1,6 @@
 """`u3p-edge device profile`: a latency table of this machine for one network and all narrower versions of it.
 
-.tflite file ─ read ─► graph ─ fill ─► table ─► JSON
+network file ─ read ─► graph ─ fill ─► table ─► JSON
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.errors import ModelError, about
-from u3p_edge.export.tflite.reader import read_graph
-from u3p_edge.files.tflite import check
+from u3p_edge.export.network_file import SUFFIX, read_network
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
@@ -52,7 +50,7 @@ def profile(
     """Fill a table and write it.
 
     Args:
-        model: a .tflite file, float32 or int8.
+        model: the network file of an export, before pruning.
         out: the JSON file to write.
         target: to time in; the file's own number type does not matter.
         quick: fewer channel counts and checks.
@@ -74,13 +72,13 @@ def profile(
 
 
 def read_networks(model: Path) -> Graph:
-    """Read the network of a TFLite file. Raises ModelError as `profile` does."""
-    if model.suffix != ".tflite":
+    """Read a network file. Raises ModelError as `profile` does."""
+    if model.suffix != SUFFIX:
         raise ModelError(
-            f"{model} is not a .tflite file, and a device reads nothing else",
-            mend="Export the model with `u3p-edge export`, float or int8, and give that file.",
+            f"{model} is not a network file, and a device reads nothing else",
+            mend="Export the model with `u3p-edge export --int8`, and give its network.int8.safetensors.",
         )
     check_file(model)
     with about(model):
-        network = read_graph(check.read(model.read_bytes(), MAX_MEMORY_MB).graph)
+        network = read_network(model.read_bytes())
     return network.graph if isinstance(network, Quantized) else fold_batch_norm(network)

@@ -1,42 +1,37 @@
-"""`u3p-edge inspect`: what a network costs, in which nodes, and how its runtime executes it.
+"""`u3p-edge inspect`: what a network costs, in which operators, and how its runtime executes it.
 
-.tflite file ─ read ──────────────────────────────┐
-float model ─ inference graph ─ fold ─ (integers) ┴─► network ─► cost, memory plan, XNNPACK's refusals, times
+.tflite file ─ read ───────────────────────────────────────┐
+network.int8.safetensors ─ read ─────────────┬─ operators ─┴─► cost, memory plan, XNNPACK's refusals, times
+float model ─ inference graph ─ (integers) ──┘
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.errors import ModelError, about
+from u3p_edge.export.network_file import SUFFIX, read_network
 from u3p_edge.export.tflite.names import list_names
 from u3p_edge.export.tflite.pack import pack
-from u3p_edge.export.tflite.reader import read_graph
-from u3p_edge.export.tflite.schema import TFLiteGraph
+from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.files.tflite import check
-from u3p_edge.graph import memory
-from u3p_edge.graph.cost import cost
+from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.graph.ir import Graph
-from u3p_edge.graph.scheme import Quantized
+from u3p_edge.graph.memory import ALIGNMENT, Life, plan_lives
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.latency.per_op import per_operator
+from u3p_edge.latency.per_op import macs, per_operator
+from u3p_edge.pipeline.publish import NETWORK_FILE
 from u3p_edge.progress import Progress
 from u3p_edge.report.inspection import Alive, Inspection, MemoryUse, NodeCost, SlowOperator
 from u3p_edge.runtime.base import check_file
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """A network to be inspected, and the TFLite file that computes it; None where there can be none."""
-
-    name: str
-    network: Graph | Quantized
-    file: TFLiteGraph | None
 
 
 def inspect_file(
@@ -52,7 +47,8 @@ def inspect_file(
     """Inspect a model.
 
     Args:
-        path: a .tflite file; a run folder of `u3p-edge train`, a .keras or .h5 file; None for the embedded reference model.
+        path: a .tflite file; a run folder of `u3p-edge export`, or its network file; a run folder of `u3p-edge train`, a
+            .keras or .h5 file; None for the embedded reference model.
         int8: inspect the int8 network that a float model would become; its values are made up, and no figure depends on them.
         trust: run code that a Keras file holds.
         threads: number of threads for timing.
@@ -64,23 +60,20 @@ def inspect_file(
         ModelError: missing, damaged, or not a network that can be read.
         MissingPackageError: LiteRT is not installed.
     """
-    subject = _read(path, int8, trust, max_memory_mb)
-    graph, quantized = _parts(subject.network)
-    total = cost(graph)
-    if profile and subject.file is None:
-        raise ModelError(f"{subject.name} has no TFLite form whose operators could be timed", mend="Leave out --profile.")
+    name, file = _read(path, int8, trust, max_memory_mb)
     return Inspection(
-        name=subject.name,
-        number="float32" if quantized is None else "int8",
-        parameters=total.parameters,
-        nodes=_nodes(graph, quantized),
-        memory=_memory(graph, quantized),
-        slow=None if subject.file is None else _slow(subject.file),
-        profile=per_operator(subject.file, threads, progress) if profile and subject.file is not None else None,
+        name=name,
+        number="int8" if any(file.tensors[op.outputs[0]].dtype == np.int8 for op in file.operators) else "float32",
+        parameters=sum(math.prod(weights.shape) for op in file.operators for weights in _weights(file, op)),
+        nodes=tuple(_node(file, op) for op in file.operators),
+        memory=_memory(file),
+        slow=_slow(file),
+        profile=per_operator(file, threads, progress) if profile else None,
     )
 
 
-def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> _Subject:
+def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> tuple[str, TFLiteGraph]:
+    """Return a name, and the operators of the TFLite file; of a model that is none, those that its file would have."""
     if path is not None and path.suffix == ".onnx":
         check_file(path)
         raise ModelError(
@@ -88,75 +81,71 @@ def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> _
             mend="Inspect the .tflite file of the same export: it holds the same network.",
         )
     if path is not None and path.suffix == ".tflite":
-        return _read_tflite(path, max_memory_mb)
+        check_file(path)
+        with about(path):
+            return path.name, _named(check.read(path.read_bytes(), max_memory_mb).graph)
+    network_file = path / NETWORK_FILE if path is not None and path.is_dir() else path
+    if network_file is not None and network_file.suffix == SUFFIX and network_file.is_file():
+        with about(network_file):
+            return network_file.name, lower_graph(read_network(network_file.read_bytes()))
     from u3p_edge.pipeline.source import read_source  # loads TensorFlow
 
     source = read_source(path, trust=trust)
     graph = fold_batch_norm(source.graph)
-    network = make_dummy_quantized(graph) if int8 else graph
-    return _Subject(source.name, network, _lowered(network))
-
-
-def _read_tflite(path: Path, max_memory_mb: float) -> _Subject:
-    check_file(path)
-    with about(path):
-        file = check.read(path.read_bytes(), max_memory_mb).graph
-        return _Subject(path.name, read_graph(file), _named(file))
+    return source.name, lower_graph(make_dummy_quantized(decompose(graph)) if int8 else graph)
 
 
 def _named(file: TFLiteGraph) -> TFLiteGraph:
-    """Return the file with its maps named like the nodes of its graph."""
-    called = list_names(file, {})
+    """Return the file with plain names of its maps, which the layers of a model may show."""
+    called = list_names(file)
     tensors = tuple(replace(tensor, name=called.get(index, tensor.name)) for index, tensor in enumerate(file.tensors))
     return replace(file, tensors=tensors)
 
 
-def _lowered(network: Graph | Quantized) -> TFLiteGraph | None:
-    try:
-        return lower_graph(network)
-    except ModelError:  # a layer that the converter writes, and this package's writer does not
-        return None
+def _weights(file: TFLiteGraph, op: Operator) -> tuple[Tensor, ...]:
+    """Return the kernel and the bias of an operator that has some."""
+    positions = {"TRANSPOSE_CONV": (1, 3), **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), (1, 2))}
+    inputs = [op.inputs[position] for position in positions.get(op.code, ()) if position < len(op.inputs)]
+    return tuple(file.tensors[index] for index in inputs if index >= 0)
 
 
-def _parts(network: Graph | Quantized) -> tuple[Graph, Quantized | None]:
-    return (network.graph, network) if isinstance(network, Quantized) else (network, None)
+def _node(file: TFLiteGraph, op: Operator) -> NodeCost:
+    result = file.tensors[op.outputs[0]]
+    weights = sum(_bytes(tensor) for tensor in _weights(file, op))
+    return NodeCost(result.name, op.code, result.shape, macs(file, op), weights, _bytes(result))
 
 
-def _hidden(graph: Graph, quantized: Quantized | None) -> frozenset[str]:
-    """Return the nodes whose value is never stored."""
-    if quantized is None:
-        return memory.fused_nodes(graph)
-    return frozenset(node.name for node in graph.nodes if node.name not in quantized.scheme.tensors)
+def _bytes(tensor: Tensor) -> int:
+    return math.prod(tensor.shape) * tensor.dtype.itemsize
 
 
-def _nodes(graph: Graph, quantized: Quantized | None) -> tuple[NodeCost, ...]:
-    found, hidden = graph.shapes, _hidden(graph, quantized)
-    total = cost(graph, bytes_per_element=4 if quantized is None else 1)
-    return tuple(
-        NodeCost(
-            node=node.name,
-            op=node.op,
-            shape=found[node.name],
-            macs=total.macs.get(node.name, 0),
-            weight_bytes=total.weight_bytes.get(node.name, 0),
-            activation_bytes=0 if node.name in hidden else total.activation_bytes[node.name],
-        )
-        for node in graph.nodes
-        if node.op != "input"
-    )
-
-
-def _memory(graph: Graph, quantized: Quantized | None) -> MemoryUse:
-    size = 4 if quantized is None else 1
-    planned = memory.plan_memory(graph, bytes_per_element=size, fused=_hidden(graph, quantized))
-    found, placed = graph.shapes, {tensor.name: tensor for tensor in planned.tensors}
-    alive = [Alive(name, found[name], placed[name].bytes) for name in planned.at_peak]
+def _memory(file: TFLiteGraph) -> MemoryUse:
+    lives = tuple(_lives(file))
+    planned, by_name = plan_lives(lives, len(file.operators)), {tensor.name: tensor for tensor in file.tensors}
+    alive = [Alive(life.name, by_name[life.name].shape, life.bytes) for life in lives if life.name in planned.at_peak]
     # The last of them to come alive brings about the peak.
-    at = graph.nodes[max(placed[name].first for name in planned.at_peak)].name
+    first = max(life.first for life in lives if life.name in planned.at_peak)
+    at = file.tensors[file.operators[first].outputs[0]].name
     return MemoryUse(planned.peak, at, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
 
 
+def _lives(file: TFLiteGraph) -> Iterator[Life]:
+    """Yield every map with its bytes and its lifetime; what a RESHAPE gives shares the buffer of its source."""
+    owner = {index: index for index in file.inputs}
+    spans = dict.fromkeys(file.inputs, (0, 0))
+    for position, op in enumerate(file.operators):
+        for index in (index for index in op.inputs if index in owner):
+            spans[owner[index]] = (spans[owner[index]][0], position)
+        for index in op.outputs:
+            owner[index] = owner[op.inputs[0]] if op.code == "RESHAPE" else index
+            spans.setdefault(owner[index], (position, position))
+    for index in file.outputs:
+        spans[owner[index]] = (spans[owner[index]][0], len(file.operators) - 1)
+    for index, (first, last) in spans.items():
+        yield Life(file.tensors[index].name, -(-_bytes(file.tensors[index]) // ALIGNMENT) * ALIGNMENT, first, last)
+
+
 def _slow(file: TFLiteGraph) -> tuple[SlowOperator, ...]:
-    left = [file.operators[place] for place in left_to_slow_kernels(pack(file, None))]
+    left = [file.operators[position] for position in left_to_slow_kernels(pack(file, None))]
     results = [(op, file.tensors[op.outputs[0]]) for op in left]
     return tuple(SlowOperator(tensor.name, op.code, tensor.shape) for op, tensor in results)

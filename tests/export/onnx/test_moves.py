@@ -11,12 +11,12 @@ from tests.support.int8_models import blobs
 from tests.support.onnx_models import METADATA, run_onnx
 from tests.support.rewritten_model import rewritten
 from tests.support.tflite_models import STEP, graph, integers, random_image, run
-from u3p_edge.export.onnx import int8_writer
-from u3p_edge.export.tflite import converter, schema
-from u3p_edge.export.tflite.reader import read_graph
+from u3p_edge.export.onnx.writer import to_model, write_onnx
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.ir import Node
+from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.graph.scheme import Quantization, Quantized
+from u3p_edge.quantize.ptq import quantize_ptq
 from u3p_edge.runtime.onnx_fusion import optimized_operators
 
 COARSE = Quantization(0.11, -7)
@@ -75,7 +75,7 @@ def test_every_op_gives_the_integers_that_tflite_gives(name: str, optimize: bool
     network = integers(graph(MOVES.get(name) or ROUNDED[name]), y=STEP if moves else COARSE)
     image = random_image((6, 8, 2), np.int8)
     expected = run(write_tflite(network), image)
-    twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
+    twin = to_model(lower_graph(network, layouts=False), METADATA)
     difference = np.abs(run_onnx(twin, image, optimize).astype(int) - expected)
     # Integers that are only moved stay what they are, and those between them are rounded the same way; a sum of two scales that
     # is all but between two steps may fall to either.
@@ -90,7 +90,7 @@ def test_a_fused_relu_is_the_saturation_or_a_node(limit: float | None) -> None:
         network = integers(
             graph([Node("s", "add", ("image", "image")), Node("y", "relu", ("s",), {"max_value": limit})]), s=None, y=last
         )
-        twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
+        twin = to_model(lower_graph(network, layouts=False), METADATA)
         difference = np.abs(run_onnx(twin, image, True).astype(int) - run(write_tflite(network), image))
         assert difference.max() <= 1
 
@@ -98,14 +98,12 @@ def test_a_fused_relu_is_the_saturation_or_a_node(limit: float | None) -> None:
 @pytest.fixture(scope="module")
 def network() -> Quantized:
     images, _ = blobs(4)
-    network = read_graph(schema.parse_tflite(converter.convert_int8(rewritten(), METADATA, calibration=images)))
-    assert isinstance(network, Quantized)
-    return network
+    return quantize_ptq(from_keras(rewritten()), images)
 
 
 def test_the_rewritten_network_agrees(network: Quantized) -> None:
     image = random_image((32, 32, 1), np.int8)
-    twin = int8_writer.write_int8_onnx(lower_graph(network), METADATA)
+    twin = to_model(lower_graph(network, layouts=False), METADATA)
     data = write_tflite(network)
     expected, reference = run(data, image).astype(int), run(data, image, reference=True)
     # Sums between two steps fall to either side, and a softmax of noise amplifies that: LiteRT's own two kernels say by how
@@ -116,11 +114,10 @@ def test_the_rewritten_network_agrees(network: Quantized) -> None:
 
 
 def test_every_convolution_still_runs_on_integers(network: Quantized, tmp_path: Path) -> None:
-    file = lower_graph(network)
     path = tmp_path / "twin.onnx"
-    path.write_bytes(int8_writer.write_int8_onnx(file, METADATA).SerializeToString())
+    path.write_bytes(write_onnx(network, METADATA))
     operators = optimized_operators(path)
-    assert operators["QLinearConv"] == int8_writer.count_convolutions(file) == 5
+    assert operators["QLinearConv"] == 5
     assert operators.get("Conv", 0) == 0
     # What moves, pads or adds integers does so; the two bilinear resizes, the ReLU that is no saturation, and the ends compute.
     real = {name: count for name, count in operators.items() if name in ("QuantizeLinear", "DequantizeLinear")}

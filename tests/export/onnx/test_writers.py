@@ -1,4 +1,4 @@
-"""ONNX files: the float one, and the int8 one that carries the TFLite file's integers."""
+"""ONNX files: the float one, and the int8 one that has the integers of the TFLite file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from onnx import numpy_helper
 
+from tests.support.oracles import convert_int8, convert_onnx
 from tests.support.unets import make_unet
 from u3p_edge.errors import ModelError
-from u3p_edge.export.onnx import float_writer, int8_writer
+from u3p_edge.export.onnx.writer import to_model, write_onnx
 from u3p_edge.export.structure import onnx_faults
-from u3p_edge.export.tflite import converter, schema
+from u3p_edge.export.tflite import schema
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
+from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.quantize.ptq import quantize_ptq
 from u3p_edge.runtime.onnx_options import session_options
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -50,18 +56,21 @@ def lite(data: bytes, image: np.ndarray, reference: bool = False) -> np.ndarray:
 
 def test_the_float_file_computes_what_the_model_computes(images: np.ndarray) -> None:
     model, metadata = make_unet(classes=4)
-    converted = float_writer.write_float_onnx(model, metadata)
+    converted = onnx.load_from_string(write_onnx(fold_batch_norm(from_keras(model)), metadata))
     assert onnx_faults(converted) == ()
+    assert "Identity" not in {node.op_type for node in converted.graph.node}
     # As for TFLite: 35 convolutions of up to 576 terms, each off by sqrt(n) * eps, logits below 32, slope 1/4.
-    np.testing.assert_allclose(run(converted, images[:1]), model(images[:1]).numpy(), atol=8e-4)
+    mask = run(converted, images[:1])
+    np.testing.assert_allclose(mask, model(images[:1]).numpy(), atol=8e-4)
+    np.testing.assert_allclose(mask, run(convert_onnx(model), images[:1]), atol=8e-4)  # by another's translation
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda name: name.replace(" ", "-"))
 def pair(request: pytest.FixtureRequest, images: np.ndarray) -> tuple[bytes, onnx.ModelProto]:
     """The int8 TFLite file of a variant and its ONNX twin."""
     model, metadata = make_unet(**VARIANTS[request.param])
-    data = converter.convert_int8(model, metadata, calibration=images)
-    return data, int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
+    integers = quantize_ptq(from_keras(model), images)
+    return write_tflite(integers, metadata), onnx.load_from_string(write_onnx(integers, metadata))
 
 
 def test_both_formats_give_the_same_integers(pair: tuple[bytes, onnx.ModelProto], images: np.ndarray) -> None:
@@ -93,8 +102,8 @@ def test_optimization_rounds_averages_to_a_neighbour(images: np.ndarray) -> None
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.AveragePooling2D(2, name="mask")(inputs)
     metadata = make_unet()[1]
-    data = converter.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
-    twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
+    data = convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
+    twin = to_model(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
     difference = np.abs(run(twin, image).astype(int) - run(twin, image, optimize=False).astype(int))
     # A quarter of the averages of four integers end in a half; rounding halves up and to even differ on every second of
@@ -109,8 +118,8 @@ def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(images: np.ndarray)
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.UpSampling2D(4, interpolation="bilinear", name="mask")(inputs)
     metadata = make_unet()[1]
-    data = converter.convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
-    twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
+    data = convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
+    twin = to_model(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
     optimized, plain = run(twin, image).astype(int), run(twin, image, optimize=False).astype(int)
     # Truncation would shift every value that is no integer. Halves, which a factor of 4 gives in a sixteenth of all places of
@@ -120,20 +129,19 @@ def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(images: np.ndarray)
 
 
 def test_every_convolution_runs_on_integers(pair: tuple[bytes, onnx.ModelProto], tmp_path: Path) -> None:
-    data, twin = pair
+    _, twin = pair
     options = session_options(onnxruntime)
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(twin.SerializeToString(), options, providers=["CPUExecutionProvider"])
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
-    assert operators["QLinearConv"] == int8_writer.count_convolutions(schema.parse_tflite(data)) >= 35
+    assert operators["QLinearConv"] == sum(node.op_type == "Conv" for node in twin.graph.node) >= 35
     assert operators["Conv"] == 0
 
 
 def test_weights_scales_and_biases_are_the_tflite_files_own(images: np.ndarray) -> None:
     model, metadata = make_unet()
-    data = converter.convert_int8(model, metadata, calibration=images)
-    graph = schema.parse_tflite(data)
-    constants = {t.name: numpy_helper.to_array(t) for t in int8_writer.write_int8_onnx(graph, metadata).graph.initializer}
+    graph = lower_graph(quantize_ptq(from_keras(model), images), layouts=False)
+    constants = {t.name: numpy_helper.to_array(t) for t in to_model(graph, metadata).graph.initializer}
     for index, op in enumerate(graph.operators):
         if op.code == "CONV_2D":
             weights, bias, output = (graph.tensors[t] for t in (*op.inputs[1:], op.outputs[0]))
@@ -146,19 +154,16 @@ def test_weights_scales_and_biases_are_the_tflite_files_own(images: np.ndarray) 
 
 def test_float_io_is_carried_over(images: np.ndarray) -> None:
     model, metadata = make_unet()
-    data = converter.convert_int8(model, metadata, calibration=images, float_io=True)
-    twin = int8_writer.write_int8_onnx(schema.parse_tflite(data), metadata)
-    mask = run(twin, images[:1])
+    integers = quantize_ptq(from_keras(model), images)
+    data = write_tflite(integers, metadata, float_io=True)
+    mask = run(onnx.load_from_string(write_onnx(integers, metadata, float_io=True)), images[:1])
     assert mask.dtype == np.float32
     # Both round the same sums to steps of 1/256; see test_both_formats_give_the_same_integers for why not to one step.
     assert np.abs(mask - lite(data, images[:1])).mean() < 4 / 256
 
 
-def test_an_unknown_operator_is_refused_by_name(images: np.ndarray) -> None:
-    import tf_keras
-
-    inputs = tf_keras.Input((48, 64, 1), name="image")
-    outputs = tf_keras.layers.Conv2DTranspose(1, 2, activation="sigmoid")(inputs)
-    data = converter.convert_int8(tf_keras.Model(inputs, outputs), make_unet()[1], calibration=images)
-    with pytest.raises(ModelError, match="TRANSPOSE_CONV has no ONNX form"):
-        int8_writer.write_int8_onnx(schema.parse_tflite(data), make_unet()[1])
+def test_an_unknown_operator_is_refused_by_name() -> None:
+    image = Node("image", "input", (), {"shape": (None, 4, 4, 2)})
+    nodes = (image, Node("mask", "dense", ("image",), {}, {"kernel": np.ones((2, 4), np.float32)}))
+    with pytest.raises(ModelError, match="a dense layer over a map has no"):
+        write_onnx(Graph(nodes, ("image",), ("mask",)), make_unet()[1])

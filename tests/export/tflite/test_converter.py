@@ -13,6 +13,9 @@ from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.structure import tflite_faults
 from u3p_edge.export.tflite import converter, schema
+from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.quantize.ptq import quantize_ptq
 from u3p_edge.runtime import open_session
 
 
@@ -24,7 +27,7 @@ def plain() -> tuple[Any, Metadata]:
 @pytest.fixture(scope="module")
 def int8_file(plain: tuple[Any, Metadata], images: np.ndarray) -> bytes:
     model, metadata = plain
-    return converter.convert_int8(model, metadata, calibration=images)
+    return write_tflite(quantize_ptq(from_keras(model), images), metadata)
 
 
 def test_the_float_file_computes_what_the_model_computes(
@@ -66,7 +69,8 @@ def test_every_tensor_of_an_int8_file_is_an_integer(int8_file: bytes) -> None:
 
 def test_float_io_keeps_floats_at_the_ends_alone(plain: tuple[Any, Metadata], images: np.ndarray) -> None:
     model, metadata = plain
-    graph = schema.parse_tflite(converter.convert_int8(model, metadata, calibration=images, float_io=True))
+    integers = quantize_ptq(from_keras(model), images)
+    graph = schema.parse_tflite(write_tflite(integers, metadata, float_io=True))
     assert tflite_faults(graph, int8=True, float_io=True) == ()
     assert {graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)} == {np.dtype(np.float32)}
     assert tflite_faults(graph, int8=True, float_io=False) != ()
@@ -76,13 +80,6 @@ def test_a_float_file_is_not_taken_for_integers(plain: tuple[Any, Metadata]) -> 
     model, metadata = plain
     faults = tflite_faults(schema.parse_tflite(converter.convert_float(model, metadata)), int8=True, float_io=False)
     assert any("not an integer" in fault for fault in faults)
-
-
-def test_calibration_images_are_counted_as_they_are_seen(plain: tuple[Any, Metadata], images: np.ndarray) -> None:
-    model, metadata = plain
-    seen: list[int] = []
-    converter.convert_int8(model, metadata, calibration=images[:3], step=lambda *_: seen.append(1))
-    assert len(seen) == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"\0\0\0\0ONNX" + bytes(100)])

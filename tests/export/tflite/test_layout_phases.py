@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from tests.support.tflite_models import graph as behind_image
 from tests.support.tflite_models import integers, random_image, run
 from u3p_edge.export.tflite.layout_ops import TABLE_FROM
-from u3p_edge.export.tflite.layout_phases import pack_phases, unpack_phases
-from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.schema import TFLiteGraph
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph import reference
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.scheme import Quantization, Quantized
+from u3p_edge.graph.scheme import Quantization
 from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
 
 OUT = Quantization(0.07, -9)
@@ -138,40 +136,3 @@ def table(file: TFLiteGraph) -> int:
 def test_small_tables_stay() -> None:
     small = summed(4, 6, axis=1, factor=2)
     assert maps(lower_graph(small)) == maps(lower_graph(small, layouts=False))
-
-
-@pytest.mark.parametrize("number", ["float32", "int8"])
-@pytest.mark.parametrize("graph", [ROWS, COLUMNS], ids=["rows", "columns"])
-def test_a_laid_file_is_read_as_the_plain_one(graph: Graph, number: str) -> None:
-    given = integers(graph, y=OUT) if number == "int8" else graph
-    laid, plain = lower_graph(given), lower_graph(given, layouts=False)
-    assert maps(laid) != maps(plain)
-    assert maps(unpack_phases(laid)) == maps(plain)
-    assert maps(unpack_phases(plain)) == maps(plain)
-    back = read_graph(laid)
-    assert isinstance(back, Quantized if number == "int8" else Graph)
-    assert back == read_graph(plain)  # of integers, the scheme too
-
-
-def test_a_file_without_sums_is_left_as_it_is() -> None:
-    kernel = np.ones((3, 3, 4, 1), np.float32)
-    nodes = [
-        Node("view", "reshape", ("image",), {"target_shape": (3 * 64, 96, 4)}),
-        Node("mixed", "depthwise_conv", ("view",), {"strides": (3, 3)}, {"kernel": kernel}),
-        Node("y", "reshape", ("mixed",), {"target_shape": (32, 64, 4)}),
-    ]
-    file = lower_graph(behind_image(nodes, (64, 288, 4)), layouts=False)
-    assert maps(pack_phases(file)) == maps(file)
-    assert maps(unpack_phases(file)) == maps(file)
-
-
-def test_kernels_that_differ_between_columns_are_not_taken_for_one() -> None:
-    """Read back, columns as channels are columns only if every column is treated alike."""
-    file = lower_graph(ROWS)
-    at = next(i for i, op in enumerate(file.operators) if op.code == "DEPTHWISE_CONV_2D")
-    index = file.operators[at].inputs[1]
-    kernel = np.array(file.tensors[index].data)
-    kernel[..., -1] += 1
-    tensors = [type(t)(**{**vars(t), "data": kernel}) if i == index else t for i, t in enumerate(file.tensors)]
-    foreign = TFLiteGraph(tuple(tensors), file.operators, file.inputs, file.outputs)
-    assert maps(unpack_phases(foreign)) == maps(file)

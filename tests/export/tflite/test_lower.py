@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.tflite_models import FINE, SHAPE, STEP, both, codes, conv, graph, integers, not_delegated, random_image, run
+from tests.support.tflite_reader import read_graph
 from u3p_edge.export.tflite import schema as flatbuffer
-from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized

@@ -5,26 +5,25 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import tf_keras
 from tf_keras import layers
 
-from tests.support.int8_models import blobs, convert, unet
+from tests.support.int8_models import blobs, convert, quantize_aware, unet
+from tests.support.oracles import convert_int8
 from tests.support.rewritten_model import rewritten
-from tests.support.tflite_models import run
+from tests.support.tflite_models import graph, run
+from tests.support.tflite_reader import read_graph
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import converter, schema
-from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
-from u3p_edge.export.tflite.writer import write_tflite
-from u3p_edge.graph.ir import Graph
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized
-from u3p_edge.quantize.qat import quantize_aware
 
 IMAGES, _ = blobs(4)
 
@@ -33,8 +32,8 @@ def metadata(channels: int) -> Metadata:
     return default_metadata(Preprocessing(32, 32), max(2, channels))
 
 
-def ptq(model: tf_keras.Model, **options: Any) -> bytes:
-    return converter.convert_int8(model, metadata(model.output_shape[-1]), calibration=IMAGES, **options)
+def ptq(model: tf_keras.Model, **options: bool) -> bytes:
+    return convert_int8(model, metadata(model.output_shape[-1]), calibration=IMAGES, **options)
 
 
 FILES = {
@@ -252,3 +251,10 @@ def test_floats_inside_an_integer_network_are_refused(int8_rewritten: bytes) -> 
     leaves = Operator("DEQUANTIZE", (file.operators[0].outputs[0],), (len(file.tensors),), {})
     with pytest.raises(ModelError, match="changes between integers and floats inside: DEQUANTIZE gives 'real'"):
         read_graph(replace(file, tensors=(*file.tensors, real), operators=(*file.operators, leaves)))
+
+
+def test_maps_as_a_batch_of_rows_are_refused_with_what_to_give_instead() -> None:
+    grown = Node("y", "upsample", ("image",), {"size": (1, 4), "interpolation": "bilinear"})
+    laid = lower_graph(graph([grown, Node("pooled", "max_pool", ("y",))], (64, 8, 2)))
+    with pytest.raises(ModelError, match=r"images of a batch.*network\.int8\.safetensors"):
+        read_graph(laid)

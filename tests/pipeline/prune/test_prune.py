@@ -19,10 +19,10 @@ from tests.support.command_line import ROUNDS, Program, left_in
 from tests.support.pruning_runs import EPOCH, channels, recipe, to
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
+from tests.support.tflite_reader import read_graph
 from u3p_edge.artifact import read_json, read_manifest
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.reader import read_graph
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras

@@ -1,1 +1,1 @@
-"""ONNX files: float32 by tf2onnx, int8 from the integers of a TFLite file."""
+"""ONNX files: float32 from a graph, int8 from a network in integers."""

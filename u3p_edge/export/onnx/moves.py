@@ -21,7 +21,6 @@ from u3p_edge.export.onnx.pieces import (
     channel_axis,
     constant,
     data_of,
-    in_nchw,
     stored,
     transpose,
     unsigned,
@@ -52,7 +51,7 @@ def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emiss
 
 
 def slice_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """Translate STRIDED_SLICE and SLICE with steps of 1 to one Slice of an NCHW map."""
+    """Translate STRIDED_SLICE with steps of 1 to one Slice of an NCHW map."""
     spans = np.asarray(cut_operator(graph, op), np.int64)
     spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
     starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
@@ -97,9 +96,9 @@ def depth_to_space(graph: TFLiteGraph, op: Operator, _index: int, target: str) -
     parts = [f"{target}_{row}{column}" for row, column in np.ndindex(block, block)]
     emission += Emission((helper.make_node("Split", [source], parts, axis=1),), (wide, whole, last))
     for row in range(block):
-        own = parts[row * block : (row + 1) * block]
-        emission += Emission(tuple(helper.make_node("Unsqueeze", [part, last.name], [f"{part}_column"]) for part in own))
-        joined = helper.make_node("Concat", [f"{part}_column" for part in own], [f"{target}_row{row}_columns"], axis=4)
+        row_parts = parts[row * block : (row + 1) * block]
+        emission += Emission(tuple(helper.make_node("Unsqueeze", [part, last.name], [f"{part}_column"]) for part in row_parts))
+        joined = helper.make_node("Concat", [f"{part}_column" for part in row_parts], [f"{target}_row{row}_columns"], axis=4)
         merged = helper.make_node("Reshape", [f"{target}_row{row}_columns", wide.name], [f"{target}_row{row}"])
         emission += Emission((joined, merged))
     rows_joined = helper.make_node("Concat", [f"{target}_row{row}" for row in range(block)], [f"{target}_rows"], axis=3)
@@ -143,18 +142,10 @@ def concat_node(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Em
         value, name = unsigned(graph.tensors[tensor]), stored(tensor)
         if value.data is not None:
             name = f"x{index}_{position}_q"
-            emission += Emission(constants=(constant(name, in_nchw(value.data, graph, op)),))
+            emission += Emission(constants=(constant(name, value.data.transpose(TO_NCHW)),))
         names.append(name)
     axis = channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
     return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))
-
-
-def permute(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    """Translate a TRANSPOSE of NHWC maps to one Transpose of NCHW maps."""
-    order = [int(axis) for axis in np.ravel(data_of(graph.tensors[op.inputs[1]]))]
-    if len(order) == 4:
-        order = [TO_NCHW.index(order[TO_NCHW[axis]]) for axis in range(4)]
-    return transpose(stored(op.inputs[0]), target, order)
 
 
 MOVES: Mapping[str, Mover] = MappingProxyType(
@@ -162,18 +153,9 @@ MOVES: Mapping[str, Mover] = MappingProxyType(
         "CONCATENATION": concat_node,
         "RESHAPE": reshape,
         "STRIDED_SLICE": slice_node,
-        "SLICE": slice_node,
         "PAD": pad_node,
         "SPACE_TO_DEPTH": space_to_depth,
         "DEPTH_TO_SPACE": depth_to_space,
-        "TRANSPOSE": permute,
     }
 )
 """The translator of every operator that only moves values."""
-
-
-def keeps_integers(graph: TFLiteGraph, op: Operator) -> bool:
-    """Whether the integers that an operator moves represent the same values before and after."""
-    after = graph.tensors[op.outputs[0]]
-    before = [graph.tensors[index] for index in (op.inputs if op.code == "CONCATENATION" else op.inputs[:1])]
-    return all(np.array_equal(t.scale, after.scale) and np.array_equal(t.zero_point, after.zero_point) for t in before)

@@ -1,7 +1,8 @@
 """Translate TFLite operators to ONNX: one function for each operator, and one table of them all. Those that only move values
 are in `moves`.
 
-A translator gives the operation on real values: its inputs are already dequantized, and its output is not yet quantized.
+A translator gives the operation on real values: its inputs are already dequantized, and its output is not yet quantized. All
+operands but kernels and biases are maps.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from u3p_edge.export.onnx.pieces import (
     constant,
     data_of,
     dequantize,
-    operand,
-    operands,
+    real,
     stored,
     unsigned,
 )
@@ -29,31 +29,59 @@ from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
 
 Translator = Callable[[TFLiteGraph, Operator, int, str], Emission]
 _SAME = 0  # schema.Padding
-_VECTORS = 2
-"""Rank of a batch of vectors."""
+_VECTORS, _MAP = 2, 4
+"""Ranks of a batch of vectors, and of maps."""
+
+_Weights = tuple[list[str], Emission]
+
+
+def _weights(
+    graph: TFLiteGraph, op: Operator, index: int, positions: Sequence[int], order: Sequence[int], axis: int
+) -> _Weights:
+    """Return the names of the real kernel and bias, which are the inputs `positions` of an operator; the bias may be missing.
+
+    Args:
+        order: of the kernel's axes in ONNX.
+        axis: of its output channels there.
+    """
+    names, emission = list[str](), Emission()
+    for letter, position in zip("wb", positions, strict=True):
+        if position >= len(op.inputs) or op.inputs[position] < 0:
+            continue
+        held, name = graph.tensors[op.inputs[position]], f"{letter}{index}"
+        data = data_of(held).transpose(order) if letter == "w" else data_of(held)
+        emission += Emission(constants=(constant(f"{name}_q", data),))
+        emission += dequantize(held, f"{name}_q", name, axis=axis if letter == "w" else 0)
+        names.append(name)
+    return names, emission
 
 
 def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
     """Translate CONV_2D (weights OHWI) and DEPTHWISE_CONV_2D (weights 1HWO) to Conv (weights OIHW), with the int32 bias."""
-    source, emission = operand(graph, op.inputs[0], index, 0)
-    weights = graph.tensors[op.inputs[1]]
-    depthwise = op.code == "DEPTHWISE_CONV_2D"
-    kernel = data_of(weights).transpose((3, 0, 1, 2) if depthwise else TO_NCHW)
-    emission += Emission(constants=(constant(f"w{index}_q", kernel),))
-    emission += dequantize(weights, f"w{index}_q", f"w{index}", axis=0)
-    names = [source, f"w{index}"]
-    if len(op.inputs) > 2 and op.inputs[2] >= 0:
-        bias = graph.tensors[op.inputs[2]]
-        emission += Emission(constants=(constant(f"b{index}_q", data_of(bias)),))
-        emission += dequantize(bias, f"b{index}_q", f"b{index}", axis=0)
-        names = [*names, f"b{index}"]
-    size = tuple(int(n) for n in kernel.shape[2:])
+    order = (3, 0, 1, 2) if op.code == "DEPTHWISE_CONV_2D" else TO_NCHW
+    names, emission = _weights(graph, op, index, (1, 2), order, 0)
+    kernel = [graph.tensors[op.inputs[1]].shape[axis] for axis in order]
+    source = graph.tensors[op.inputs[0]].shape
     dilations = [int(op.options["dilationHFactor"]), int(op.options["dilationWFactor"])]
-    spans = [(k - 1) * d + 1 for k, d in zip(size, dilations, strict=True)]
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel[2:], dilations, strict=True)]
     node = helper.make_node(
-        "Conv", names, [target], kernel_shape=list(size), strides=_strides(op), dilations=dilations,
-        pads=_pads(op, graph.tensors[op.inputs[0]].shape, spans),
-        group=graph.tensors[op.inputs[0]].shape[3] // kernel.shape[1],
+        "Conv", [real(op.inputs[0]), *names], [target], kernel_shape=kernel[2:], strides=_strides(op), dilations=dilations,
+        pads=_pads(op, source, spans), group=source[3] // kernel[1],
+    )  # fmt: skip
+    return emission + Emission((node,))
+
+
+def _transposed_convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
+    """Translate TRANSPOSE_CONV (output shape, weights OHWI, map, bias) to ConvTranspose (weights IOHW), with the int32 bias."""
+    names, emission = _weights(graph, op, index, (1, 3), (3, 0, 1, 2), 1)
+    kernel, before, after = (graph.tensors[i].shape for i in (op.inputs[1], op.inputs[2], op.outputs[0]))
+    # Of the whole result, (n - 1) * stride + k long, SAME leaves out what is too much, the odd pixel below and right.
+    axes = zip(before[1:3], after[1:3], _strides(op), kernel[1:3], strict=True)
+    surplus = [(n - 1) * stride + k - size for n, size, stride, k in axes]
+    pads = [max(0, s) // 2 for s in surplus] + [max(0, s) - max(0, s) // 2 for s in surplus]
+    node = helper.make_node(
+        "ConvTranspose", [real(op.inputs[2]), *names], [target], kernel_shape=list(kernel[1:3]), strides=_strides(op),
+        pads=pads, output_padding=[max(0, -s) for s in surplus],
     )  # fmt: skip
     return emission + Emission((node,))
 
@@ -61,16 +89,9 @@ def _convolution(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
 def _dense(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
     """Translate FULLY_CONNECTED (weights [outputs, inputs]) of vectors to Gemm, with the int32 bias."""
     if len(graph.tensors[op.inputs[0]].shape) != _VECTORS or len(graph.tensors[op.outputs[0]].shape) != _VECTORS:
-        raise ModelError("a dense layer over a map has no int8 ONNX form here", mend="Use a 1x1 convolution instead.")
-    source, emission = operand(graph, op.inputs[0], index, 0)
-    names = [source]
-    for letter, tensor in zip("wb", op.inputs[1:], strict=False):
-        if tensor >= 0:
-            held = graph.tensors[tensor]
-            emission += Emission(constants=(constant(f"{letter}{index}_q", data_of(held)),))
-            emission += dequantize(held, f"{letter}{index}_q", f"{letter}{index}", axis=0)
-            names = [*names, f"{letter}{index}"]
-    return emission + Emission((helper.make_node("Gemm", names, [target], transB=1),))
+        raise ModelError("a dense layer over a map has no ONNX form here", mend="Use a 1x1 convolution instead.")
+    names, emission = _weights(graph, op, index, (1, 2), (0, 1), 0)
+    return emission + Emission((helper.make_node("Gemm", [real(op.inputs[0]), *names], [target], transB=1),))
 
 
 def _strides(op: Operator) -> list[int]:
@@ -89,13 +110,11 @@ def _pads(op: Operator, shape: Sequence[int], spans: Sequence[int]) -> list[int]
 
 
 def _pool(kind: str) -> Translator:
-    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-        source, emission = operand(graph, op.inputs[0], index, 0)
+    def translate(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
         size = [int(op.options["filterHeight"]), int(op.options["filterWidth"])]
         pads = _pads(op, graph.tensors[op.inputs[0]].shape, size)
-        return emission + Emission(
-            (helper.make_node(kind, [source], [target], kernel_shape=size, strides=_strides(op), pads=pads),)
-        )
+        options = {"kernel_shape": size, "strides": _strides(op), "pads": pads}
+        return Emission((helper.make_node(kind, [real(op.inputs[0])], [target], **options),))
 
     return translate
 
@@ -119,18 +138,30 @@ def resize_node(graph: TFLiteGraph, op: Operator, index: int, source: str, targe
 
 
 def _resize(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    source, emission = operand(graph, op.inputs[0], index, 0)
-    return emission + resize_node(graph, op, index, source, target)
+    return resize_node(graph, op, index, real(op.inputs[0]), target)
 
 
 def _plain(kind: str) -> Translator:
     """Translate an operator that means the same in both formats, element by element with broadcasting."""
 
-    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-        names, emission = operands(graph, op, index)
+    def translate(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+        names, emission = _aligned(graph, op, target)
         return emission + Emission((helper.make_node(kind, names, [target]),))
 
     return translate
+
+
+def _aligned(graph: TFLiteGraph, op: Operator, target: str) -> tuple[list[str], Emission]:
+    """Return the operands; a vector that meets a map's channels becomes [N, C, 1, 1], to meet them in NCHW too."""
+    names, emission = [real(index) for index in op.inputs], Emission()
+    for position, index in enumerate(op.inputs):
+        shape = graph.tensors[index].shape
+        if len(shape) < len(graph.tensors[op.outputs[0]].shape) == _MAP:
+            wide = f"{target}_{position}_wide"
+            size = constant(f"{wide}_shape", np.asarray([int(np.prod(shape[:-1])), *shape[-1:], 1, 1], np.int64))
+            emission += Emission((helper.make_node("Reshape", [names[position], size.name], [wide]),), (size,))
+            names[position] = wide
+    return names, emission
 
 
 def _subtraction(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
@@ -139,72 +170,71 @@ def _subtraction(graph: TFLiteGraph, op: Operator, index: int, target: str) -> E
     ONNX Runtime has an integer kernel for the sum but none for the difference, which it computes in floats (5 times as long).
     """
     minuend, subtrahend = (graph.tensors[tensor] for tensor in op.inputs)
-    if subtrahend.data is not None or not subtrahend.scale.size or len(subtrahend.shape) != len(minuend.shape):
+    if not subtrahend.scale.size or len(subtrahend.shape) != len(minuend.shape):
         return _plain("Sub")(graph, op, index, target)
-    source, emission = operand(graph, op.inputs[0], index, 0)
     negative = dataclasses.replace(unsigned(subtrahend), scale=-subtrahend.scale)
-    emission += dequantize(negative, stored(op.inputs[1]), f"{target}_minus")
-    return emission + Emission((helper.make_node("Add", [source, f"{target}_minus"], [target]),))
+    emission = dequantize(negative, stored(op.inputs[1]), f"{target}_minus")
+    return emission + Emission((helper.make_node("Add", [real(op.inputs[0]), f"{target}_minus"], [target]),))
 
 
-def _concatenation(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    """Translate a CONCATENATION of maps with several scales; maps with one scale are concatenated as integers (`moves`)."""
-    names, emission = operands(graph, op, index)
-    axis = channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
-    return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))
-
-
-def _softmax(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    source, emission = operand(graph, op.inputs[0], index, 0)
+def _softmax(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
     axis = channel_axis(-1, len(graph.tensors[op.inputs[0]].shape))
-    return emission + Emission((helper.make_node("Softmax", [source], [target], axis=axis),))
+    return Emission((helper.make_node("Softmax", [real(op.inputs[0])], [target], axis=axis),))
 
 
 def _reduce(kind: str) -> Translator:
-    def translate(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-        source, emission = operand(graph, op.inputs[0], index, 0)
+    def translate(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
         rank = len(graph.tensors[op.inputs[0]].shape)
         axes = sorted(channel_axis(int(a), rank) for a in np.ravel(data_of(graph.tensors[op.inputs[1]])))
         keep = int(bool(op.options["keepDims"]))
-        if rank == 4 and not keep and 1 not in axes and not {2, 3} <= set(axes):  # the axes left would be in another order
-            raise ModelError(f"{op.code} over the axes {axes} of a map has no ONNX form here")
-        return emission + Emission((helper.make_node(kind, [source], [target], axes=axes, keepdims=keep),))
+        return Emission((helper.make_node(kind, [real(op.inputs[0])], [target], axes=axes, keepdims=keep),))
 
     return translate
 
 
-def _leaky_relu(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    source, emission = operand(graph, op.inputs[0], index, 0)
-    return emission + Emission((helper.make_node("LeakyRelu", [source], [target], alpha=float(op.options["alpha"])),))
+def _leaky_relu(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    return Emission((helper.make_node("LeakyRelu", [real(op.inputs[0])], [target], alpha=float(op.options["alpha"])),))
 
 
-def _squared_difference(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    names, emission = operands(graph, op, index)
-    difference = helper.make_node("Sub", names, [f"{target}_difference"])
-    return emission + Emission((difference, helper.make_node("Mul", [f"{target}_difference"] * 2, [target])))
+def _reciprocal_root(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    root = helper.make_node("Sqrt", [real(op.inputs[0])], [f"{target}_root"])
+    return Emission((root, helper.make_node("Reciprocal", [f"{target}_root"], [target])))
 
 
-def _reciprocal_root(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
-    source, emission = operand(graph, op.inputs[0], index, 0)
-    root = helper.make_node("Sqrt", [source], [f"{target}_root"])
-    return emission + Emission((root, helper.make_node("Reciprocal", [f"{target}_root"], [target])))
+def _relu6(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    limits = [constant(f"{target}_{end}", np.float32(value)) for end, value in (("low", 0.0), ("high", 6.0))]
+    node = helper.make_node("Clip", [real(op.inputs[0]), *(limit.name for limit in limits)], [target])
+    return Emission((node,), tuple(limits))
+
+
+def _gelu(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
+    """Write x / 2 * (1 + erf(x / sqrt(2))): opset 17 has no Gelu."""
+    source = real(op.inputs[0])
+    half, root, one = (
+        constant(f"{target}_{name}", np.float32(value)) for name, value in (("half", 0.5), ("root", 0.5**0.5), ("one", 1.0))
+    )
+    steps = (("Mul", [source, root.name], "scaled"), ("Erf", [f"{target}_scaled"], "erf"),
+             ("Add", [f"{target}_erf", one.name], "sum"), ("Mul", [source, half.name], "halved"))  # fmt: skip
+    nodes = [helper.make_node(kind, names, [f"{target}_{name}"]) for kind, names, name in steps]
+    product = helper.make_node("Mul", [f"{target}_halved", f"{target}_sum"], [target])
+    return Emission((*nodes, product), (half, root, one))
 
 
 OPERATORS: Mapping[str, Translator] = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _convolution,
+    "TRANSPOSE_CONV": _transposed_convolution,
     "MAX_POOL_2D": _pool("MaxPool"),
     "AVERAGE_POOL_2D": _pool("AveragePool"),
     "RESIZE_BILINEAR": _resize,
     "RESIZE_NEAREST_NEIGHBOR": _resize,
-    "CONCATENATION": _concatenation,
     "SOFTMAX": _softmax,
     "LOGISTIC": _plain("Sigmoid"),
     "TANH": _plain("Tanh"),
     "EXP": _plain("Exp"),
-    "ABS": _plain("Abs"),
-    "LOG": _plain("Log"),
-    "DIV": _plain("Div"),
+    "ELU": _plain("Elu"),
+    "RELU6": _relu6,
+    "GELU": _gelu,
     "FULLY_CONNECTED": _dense,
     "MAXIMUM": _plain("Max"),
     "MINIMUM": _plain("Min"),
@@ -217,6 +247,5 @@ OPERATORS: Mapping[str, Translator] = {
     "DEQUANTIZE": _plain("Identity"),
     "REDUCE_MAX": _reduce("ReduceMax"),
     "MEAN": _reduce("ReduceMean"),
-    "SQUARED_DIFFERENCE": _squared_difference,
     "RSQRT": _reciprocal_root,
 }

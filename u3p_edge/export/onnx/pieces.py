@@ -1,6 +1,7 @@
-"""Building blocks of every operator in the int8 ONNX file: stored integers, real values, constants.
+"""Building blocks of every operator in an ONNX file: stored integers, real values, constants.
 
-Every map has two names: `stored` for its integers (uint8, NCHW) and `real` for the values that they represent.
+Every map has two names: `stored` for its integers (uint8, NCHW) and `real` for the values that they represent. In a float
+network an Identity leads from one to the other; `without_identities` removes them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.tflite.schema import Tensor
 
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -30,6 +31,24 @@ class Emission:
 
     def __add__(self, other: Emission) -> Emission:
         return Emission(self.nodes + other.nodes, self.constants + other.constants)
+
+
+def without_identities(emission: Emission, keep: str) -> Emission:
+    """Return the same nodes without Identity nodes: what read their outputs reads their inputs; `keep` stays an output."""
+    same: dict[str, str] = {}
+    for node in emission.nodes:
+        if node.op_type == "Identity":
+            same[node.output[0]] = same.get(node.input[0], node.input[0])
+    computed = same.get(keep, keep)
+    nodes = []
+    for node in emission.nodes:
+        if node.op_type != "Identity":
+            renamed = onnx.NodeProto()
+            renamed.CopyFrom(node)
+            renamed.input[:] = [same.get(name, name) for name in node.input]
+            renamed.output[:] = [keep if name == computed else name for name in node.output]
+            nodes.append(renamed)
+    return Emission(tuple(nodes), emission.constants)
 
 
 def transpose(source: str, target: str, order: Sequence[int]) -> Emission:
@@ -88,44 +107,10 @@ def dequantize(tensor: Tensor, source: str, target: str, axis: int | None = None
     )
 
 
-def operand(graph: TFLiteGraph, tensor: int, index: int, position: int) -> tuple[str, Emission]:
-    """Return the float value of an operator's input: an activation, or a constant arranged for broadcasting in NCHW."""
-    value, name = unsigned(graph.tensors[tensor]), f"x{index}_{position}"
-    if value.data is None:
-        return real(tensor), Emission()
-    data = in_nchw(value.data, graph, graph.operators[index])
-    return name, Emission(constants=(constant(f"{name}_q", data),)) + dequantize(value, f"{name}_q", name)
-
-
-def in_nchw(data: npt.NDArray[Any], graph: TFLiteGraph, op: Operator) -> npt.NDArray[Any]:
-    """Rearrange a constant that is combined with an operator's NHWC maps, so that it fits the same maps in NCHW."""
-    if len(graph.tensors[op.outputs[0]].shape) != 4 or data.size == 1:
-        return data
-    return np.transpose(data.reshape((1,) * (4 - data.ndim) + data.shape), TO_NCHW)
-
-
 def channel_axis(axis: int, rank: int) -> int:
     """Return the NCHW axis of an NHWC axis; tensors of other ranks keep their axes."""
     axis %= rank
     return TO_NCHW.index(axis) if rank == 4 else axis
-
-
-def operands(graph: TFLiteGraph, op: Operator, index: int) -> tuple[list[str], Emission]:
-    pairs = [_broadcast(graph, tensor, op, index, position) for position, tensor in enumerate(op.inputs) if tensor >= 0]
-    return [name for name, _ in pairs], sum((emission for _, emission in pairs), Emission())
-
-
-def _broadcast(graph: TFLiteGraph, tensor: int, op: Operator, index: int, position: int) -> tuple[str, Emission]:
-    """Return an operand; one whose last axis is aligned with a map's channels becomes [N, C, 1, 1], to be so in NCHW too."""
-    name, emission = operand(graph, tensor, index, position)
-    shape = graph.tensors[tensor].shape
-    meets_map = len(graph.tensors[op.outputs[0]].shape) == 4 and len(shape) < 4 and op.code != "CONCATENATION"
-    if not meets_map or graph.tensors[tensor].data is not None:
-        return name, emission
-    wide = f"x{index}_{position}_wide"
-    nchw = np.asarray([int(np.prod(shape[:-1])), *shape[-1:], 1, 1], np.int64)
-    node = helper.make_node("Reshape", [name, f"{wide}_shape"], [wide])
-    return wide, emission + Emission((node,), (constant(f"{wide}_shape", nchw),))
 
 
 def data_of(tensor: Tensor) -> npt.NDArray[Any]:

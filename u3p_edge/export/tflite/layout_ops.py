@@ -14,7 +14,7 @@ keeps the table once for all images of a batch and once for all channels, so the
             [1, H, W, C] ─ PAD, B x STRIDED_SLICE, CONCATENATION ─► [B, H / B + k - 1, W, C] ─ CONV_2D ─►
             [B, H / B + k - 1, W, F] ─ STRIDED_SLICE, RESHAPE ─► [1, H, W, F]
 
-They cost copies, and bands compute a few rows twice. Only the file has these layouts; `undo_layouts` removes them.
+They cost copies, and bands compute a few rows twice. Only a TFLite file has these layouts; networks and ONNX files have none.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BAND_ROWS = 40
 RESIZES = ("RESIZE_BILINEAR",)
 """The interpolations that XNNPACK runs."""
 
-_PLACE = 36
+_INTERPOLATION = 36
 ADDRESS = 8
 
 
@@ -69,7 +69,7 @@ def gains_by_rows(call: Call, source: Tensor) -> bool:
     if not treats_rows_alike(call, source):
         return False
     _, columns = _kernel(call) or (1, 1)
-    each = _PLACE if call.code in RESIZES else ADDRESS * columns
+    each = _INTERPOLATION if call.code in RESIZES else ADDRESS * columns
     return (call.code in RESIZES or columns > 1) and math.prod(call.output.shape[:3]) * each >= TABLE_FROM
 
 
@@ -81,9 +81,9 @@ def reshape_to(source: str, out: Tensor) -> Call:
 
 def crop(source: str, out: Tensor, top: int, left: int, channel: int = 0) -> Call:
     """Return the call that cuts `out`'s rows, columns and channels out of a map, starting at (top, left, channel)."""
-    begin = (0, top, left, channel)
-    end = tuple(start + size for start, size in zip(begin, out.shape, strict=True))
-    span = integers(f"{out.name}/begin", *begin), integers(f"{out.name}/end", *end), integers("steps", 1, 1, 1, 1)
+    starts = (0, top, left, channel)
+    end = tuple(start + size for start, size in zip(starts, out.shape, strict=True))
+    span = integers(f"{out.name}/begin", *starts), integers(f"{out.name}/end", *end), integers("steps", 1, 1, 1, 1)
     return Call("STRIDED_SLICE", (source, *span), out)
 
 
@@ -106,7 +106,7 @@ def _kernel(call: Call) -> tuple[int, int] | None:
 def _is_line(before: Shape, after: Shape) -> bool:
     """Whether a map is upsampled along its rows alone, with a table large enough to be worth it."""
     _, rows, columns, _ = after
-    return rows != before[1] and columns == before[2] > 1 and rows * columns * _PLACE >= TABLE_FROM
+    return rows != before[1] and columns == before[2] > 1 and rows * columns * _INTERPOLATION >= TABLE_FROM
 
 
 def _as_line(call: Call, source: Tensor) -> Iterator[Call]:

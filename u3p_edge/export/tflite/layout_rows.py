@@ -1,4 +1,4 @@
-"""A layout pass that treats rows as images of a batch, [H, 1, W, C] instead of [1, H, W, C], and its inverse.
+"""A layout pass that treats rows as images of a batch, [H, 1, W, C] instead of [1, H, W, C].
 
 `layout_ops` explains why this helps an interpolation along columns and a 1xk convolution, at two copies for each. Sums, crops,
 padding and concatenation along columns or channels compute the same in either shape, and a RESHAPE that is in the network
@@ -16,13 +16,10 @@ import numpy as np
 
 from u3p_edge.export.tflite.layout_ops import RESIZES, gains_by_rows, reshape_to, treats_rows_alike
 from u3p_edge.export.tflite.pieces import Call, integers
-from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ops import Shape
 
 Maps = Mapping[str, Tensor]
-_ROWS, _MAP = "/rows", "/map"
-"""Suffixes for the second name of a map that exists in both shapes: with rows as images, and as a map [1, H, W, C]."""
-
 _EITHER = ("ADD", "SUB", "MUL", "STRIDED_SLICE", "PAD", "CONCATENATION", "CONV_2D", *RESIZES)
 
 
@@ -45,7 +42,7 @@ def rows_as_images(calls: Sequence[Call], inputs: Sequence[Tensor], outputs: Seq
             laid.update(call.output.name for call in stretch)
         else:
             laid.update(call.output.name for call in stretch if gains_by_rows(call, maps[next(_read(call))]))
-    return _merged(tuple(_laid(calls, maps, laid)), outputs) if laid else tuple(calls)
+    return _merge_reshapes(tuple(_laid(calls, maps, laid)), outputs) if laid else tuple(calls)
 
 
 def _read(call: Call) -> Iterator[str]:
@@ -83,20 +80,20 @@ def _stretches(
             together.append(name)
         for other in together[1:]:
             group[root(other)] = root(together[0])
-    found: dict[str, list[Call]] = {}
+    stretches: dict[str, list[Call]] = {}
     for call in able:
-        found.setdefault(root(call.output.name), []).append(call)
-    return list(found.values())
+        stretches.setdefault(root(call.output.name), []).append(call)
+    return list(stretches.values())
 
 
 def _pays(stretch: Sequence[Call], maps: Maps, makers: Mapping[str, Call], readers: Mapping[str, Sequence[Call]]) -> bool:
     """Whether the copies at a stretch's ends are no more than the copies around each operator that gains, in elements."""
-    own = {call.output.name for call in stretch}
+    members = {call.output.name for call in stretch}
     gaining = [call for call in stretch if gains_by_rows(call, maps[next(_read(call))])]
     around = sum(_size(maps[next(_read(call))]) + _size(call.output) for call in gaining)
-    given = {name for call in stretch for name in _read(call)} - own
+    given = {name for call in stretch for name in _read(call)} - members
     entries = sum(_size(maps[name]) for name in given if name not in makers or makers[name].code != "RESHAPE")
-    left = {name for name in own if any(r.code != "RESHAPE" and r.output.name not in own for r in readers[name])}
+    left = {name for name in members if any(r.code != "RESHAPE" and r.output.name not in members for r in readers[name])}
     return bool(gaining) and entries + sum(_size(maps[name]) for name in left) <= around
 
 
@@ -112,7 +109,7 @@ def _laid(calls: Sequence[Call], maps: Maps, laid: Set[str]) -> Iterator[Call]:
         names: dict[str, str] = {}
         for name in _read(call):
             if inside != (name in laid):
-                other = f"{name}{_ROWS if inside else _MAP}"
+                other = f"{name}/{'rows' if inside else 'map'}"
                 if other not in known:
                     shape = _rows(maps[name].shape) if inside else maps[name].shape
                     yield reshape_to(name, replace(maps[name], name=other, shape=shape))
@@ -147,97 +144,13 @@ def swap_axes(positions: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(positions[[1, 0, 2, 3]])
 
 
-def _merged(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
-    """Merge two RESHAPEs in a row where this pass inserted one of them.
-
-    A RESHAPE that nothing reads any more is removed, and the map with rows as images that replaces it takes over its name.
-    Other pairs of RESHAPEs stay, because readers of a file recognise its layouts by them.
-    """
+def _merge_reshapes(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
+    """Let a RESHAPE behind another one read what that one reads, and leave out those that nothing reads any more."""
     sources = {call.output.name: str(call.inputs[0]) for call in calls if call.code == "RESHAPE"}
 
-    def shortened(call: Call) -> Call:
-        if call.code != "RESHAPE":
-            return call
-        source = _beyond_map(str(call.inputs[0]), sources)
-        if call.output.name.endswith(_ROWS):
-            source = _beyond_map(sources.get(source, source), sources)
-        return replace(call, inputs=(source, *call.inputs[1:]))
+    def source(name: str) -> str:
+        return source(sources[name]) if name in sources else name
 
-    short = list(map(shortened, calls))
+    short = [replace(c, inputs=(source(str(c.inputs[0])), *c.inputs[1:])) if c.code == "RESHAPE" else c for c in calls]
     read = {name for call in short for name in _read(call)} | set(outputs)
-    kept = [call for call in short if call.code != "RESHAPE" or call.output.name in read]
-    gone = sources.keys() - {call.output.name for call in kept}
-    names = {f"{name}{_ROWS}": name for name in gone}
-    return tuple(_renamed(call, names) for call in kept)
-
-
-def _beyond_map(name: str, sources: Mapping[str, str]) -> str:
-    return sources[name] if name.endswith(_MAP) and name in sources else name
-
-
-def _renamed(call: Call, names: Mapping[str, str]) -> Call:
-    inputs = tuple(names.get(given, given) if isinstance(given, str) else given for given in call.inputs)
-    return replace(call, inputs=inputs, output=replace(call.output, name=names.get(call.output.name, call.output.name)))
-
-
-def undo_row_layout(file: TFLiteGraph) -> TFLiteGraph:
-    """Undo the layout in a file: every map [H, 1, W, C] becomes [1, H, W, C].
-
-    A file that uses the batch axis for anything else stays as it is.
-    """
-    maps = {
-        i for i, t in enumerate(file.tensors) if t.data is None and len(t.shape) == 4 and t.shape[0] > 1 and t.shape[1] == 1
-    }
-    around = [op for op in file.operators if maps.intersection((*op.inputs, *op.outputs))]
-    if not around or maps.intersection((*file.inputs, *file.outputs)) or not all(_is_ours(file, op, maps) for op in around):
-        return file
-    tensors = [replace(t, shape=(1, t.shape[0], *t.shape[2:])) if i in maps else t for i, t in enumerate(file.tensors)]
-    same: dict[int, int] = {}
-    operators = []
-    for op in file.operators:
-        # By the original inputs: an operator behind a RESHAPE back already works on a map [1, H, W, C].
-        touched = maps.intersection((*op.inputs, *op.outputs))
-        op = replace(op, inputs=tuple(same.get(i, i) for i in op.inputs))
-        source, out = op.inputs[0], op.outputs[0]
-        if touched and op.code == "RESHAPE" and tensors[source].shape == tensors[out].shape and out not in file.outputs:
-            same[out] = source
-            continue
-        operators.append(_on_maps(op, tensors, file) if touched else op)
-    return replace(file, tensors=tuple(tensors), operators=tuple(operators))
-
-
-def _is_ours(file: TFLiteGraph, op: Operator, maps: Set[int]) -> bool:
-    """Whether an operator around such maps is one that `rows_as_images` could change, or a RESHAPE."""
-    if op.code == "RESHAPE":
-        return True
-    read = [index for index in op.inputs if index >= 0 and file.tensors[index].data is None]
-    if op.code not in _EITHER or not {*read, *op.outputs} <= maps:
-        return False
-    if op.code == "CONCATENATION":
-        return op.options["axis"] % 4 in (2, 3)
-    return op.code != "CONV_2D" or (file.tensors[op.inputs[1]].shape[1] == 1 and op.options["strideH"] == 1)
-
-
-def _on_maps(op: Operator, tensors: list[Tensor], file: TFLiteGraph) -> Operator:
-    """Return the operator with constants that fit maps [1, H, W, C]; new constants are added to `tensors`."""
-    out = tensors[op.outputs[0]]
-
-    def constant(index: int) -> int:
-        tensor = file.tensors[index] if 0 <= index < len(file.tensors) else None
-        if tensor is None or tensor.data is None:
-            return index
-        if op.code in ("STRIDED_SLICE", "PAD"):
-            tensors.append(replace(tensor, data=swap_axes(tensor.data)))
-        elif op.code == "CONCATENATION":
-            shape = (1, tensor.shape[0], *tensor.shape[2:])
-            tensors.append(replace(tensor, shape=shape, data=tensor.data.reshape(shape)))
-        elif op.code in RESIZES:
-            tensors.append(replace(tensor, data=np.asarray(out.shape[1:3], np.int32)))
-        elif op.code == "RESHAPE":
-            tensors.append(replace(tensor, data=np.asarray(out.shape, np.int32)))
-        else:
-            return index
-        return len(tensors) - 1
-
-    options = {**op.options, "newShape": np.asarray(out.shape, np.int32)} if op.code == "RESHAPE" else op.options
-    return replace(op, inputs=tuple(map(constant, op.inputs)), options=options)
+    return tuple(call for call in short if call.code != "RESHAPE" or call.output.name in read)

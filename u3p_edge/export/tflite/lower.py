@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -20,98 +19,91 @@ Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
 """Takes a node, the map that it computes and the activation fused after it; returns the operators that compute it."""
 
 
-def _activation(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _activation(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["function"] == "linear":
-        return _copy(at, node, out, NONE)
-    return lower_function(node.attrs["function"], at.map(at.source(node)), out)
+        return _copy(context, node, out, NONE)
+    return lower_function(node.attrs["function"], context.map(context.source(node)), out)
 
 
-def _relu(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _relu(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     limit, slope = node.attrs["max_value"], node.attrs["negative_slope"]
     if node.attrs["threshold"] != 0 or limit not in (None, 6) or (slope != 0 and limit is not None):
         raise ModelError(f"the ReLU {node.name!r} has a bound, slope or threshold that TFLite cannot say")
     if slope != 0:
-        return (Call("LEAKY_RELU", at.sources(node), out, {"alpha": slope}),)
-    return (Call("RELU" if relu_kind(node) == RELU else "RELU6", at.sources(node), out),)
+        return (Call("LEAKY_RELU", context.sources(node), out, {"alpha": slope}),)
+    return (Call("RELU" if relu_kind(node) == RELU else "RELU6", context.sources(node), out),)
 
 
-def _leaky(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    return (Call("LEAKY_RELU", at.sources(node), out, {"alpha": node.attrs["alpha"]}),)
+def _leaky(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return (Call("LEAKY_RELU", context.sources(node), out, {"alpha": node.attrs["alpha"]}),)
 
 
-def _elu(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _elu(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["alpha"] != 1:
         raise ModelError(f"the ELU {node.name!r} has the slope {node.attrs['alpha']}; TFLite knows only 1")
-    return (Call("ELU", at.sources(node), out),)
+    return (Call("ELU", context.sources(node), out),)
 
 
-def _softmax(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _softmax(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["axis"] not in (-1, len(out.shape) - 1):
         raise ModelError(f"the softmax {node.name!r} is over axis {node.attrs['axis']}; TFLite knows only the last")
-    return (Call("SOFTMAX", at.sources(node), out, {"beta": 1.0}),)
+    return (Call("SOFTMAX", context.sources(node), out, {"beta": 1.0}),)
 
 
 def _pool(code: str) -> Lowering:
-    def lower(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    def lower(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
         (height, width), (down, right) = node.attrs["pool_size"], node.attrs["strides"]
         options = {"filterHeight": height, "filterWidth": width, "strideH": down, "strideW": right}
-        return (Call(code, at.sources(node), out, {**options, **padding(node), "fusedActivationFunction": fused}),)
+        return (Call(code, context.sources(node), out, {**options, **padding(node), "fusedActivationFunction": fused}),)
 
     return lower
 
 
 def _global(code: str) -> Lowering:
-    def lower(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    def lower(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
         axes = integers(f"{node.name}/axes", 1, 2)
-        return (Call(code, (at.source(node), axes), out, {"keepDims": bool(node.attrs["keepdims"])}),)
+        return (Call(code, (context.source(node), axes), out, {"keepDims": bool(node.attrs["keepdims"])}),)
 
     return lower
 
 
-def _upsample(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _upsample(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     code = {"bilinear": "RESIZE_BILINEAR", "nearest": "RESIZE_NEAREST_NEIGHBOR"}.get(node.attrs["interpolation"])
     if code is None:
         raise ModelError(f"the interpolation {node.attrs['interpolation']} of {node.name!r} has no TFLite form")
     size = integers(f"{node.name}/size", *out.shape[1:3])
-    return (Call(code, (at.source(node), size), out, {"alignCorners": False, "halfPixelCenters": True}),)
+    return (Call(code, (context.source(node), size), out, {"alignCorners": False, "halfPixelCenters": True}),)
 
 
 def _merge(code: str) -> Lowering:
-    """Lower to operators of two operands; further operands are added one by one, with the activation after the last."""
+    """Lower to an operator of two operands; `decompose` writes a node of more as several."""
 
-    def lower(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-        first, second, *more = at.sources(node)
-        options = {} if code in ("MAXIMUM", "MINIMUM") else {"fusedActivationFunction": NONE if more else fused}
-        if not more:
-            return (Call(code, (first, second), out, options),)
-        if at.scheme is not None:
-            raise ModelError(
-                f"the int8 {node.op} {node.name!r} has {2 + len(more)} operands; its partial results have no scale"
-            )
-        partial = [*(at.map(f"{node.name}/{count}", out.shape) for count in range(len(more))), out]
-        lefts = [first, *(tensor.name for tensor in partial[:-1])]
-        pairs = zip(lefts, (second, *more), partial, strict=True)
-        calls = [Call(code, (left, right), given, options) for left, right, given in pairs]
-        return *calls[:-1], replace(calls[-1], options=dict.fromkeys(options, fused))
+    def lower(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+        operands = context.sources(node)
+        if len(operands) != 2:
+            many = f"{node.op} {node.name!r} has {len(operands)} operands"
+            raise ModelError(f"the int8 {many}; its partial results have no scale")
+        options = {} if code in ("MAXIMUM", "MINIMUM") else {"fusedActivationFunction": fused}
+        return (Call(code, operands, out, options),)
 
     return lower
 
 
-def _concat(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    return joined([(name, at.shapes[name]) for name in at.sources(node)], out, node.attrs["axis"] % len(out.shape))
+def _concat(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return joined([(name, context.shapes[name]) for name in context.sources(node)], out, node.attrs["axis"] % len(out.shape))
 
 
-def _crop(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _crop(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     (top, _), (left, _) = node.attrs["cropping"]
     first, _ = node.attrs["channels"] or (0, 0)
-    return (crop(at.source(node), out, top, left, first),)
+    return (crop(context.source(node), out, top, left, first),)
 
 
 def _blocks(code: str) -> Lowering:
-    return lambda at, node, out, _fused: (Call(code, at.sources(node), out, {"blockSize": node.attrs["block"]}),)
+    return lambda context, node, out, _fused: (Call(code, context.sources(node), out, {"blockSize": node.attrs["block"]}),)
 
 
-def _pad(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _pad(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     """Lower zero padding, of columns alone as a concatenation.
 
     XNNPACK concatenates columns several times faster than it pads them, and rows as fast.
@@ -119,8 +111,8 @@ def _pad(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     rows, columns = node.attrs["padding"]
     if any(rows) or not any(columns):
         paddings = integers(f"{node.name}/paddings", (0, 0), rows, columns, (0, 0))
-        return (Call("PAD", (at.source(node), paddings), out),)
-    operands = (_zeros(out, columns[0]), at.source(node), _zeros(out, columns[1]))
+        return (Call("PAD", (context.source(node), paddings), out),)
+    operands = (_zeros(out, columns[0]), context.source(node), _zeros(out, columns[1]))
     return (Call("CONCATENATION", tuple(o for o in operands if o is not None), out, {"axis": 2}),)
 
 
@@ -133,15 +125,15 @@ def _zeros(out: Tensor, count: int) -> Tensor | None:
     return constant(f"zeros_{'x'.join(map(str, shape))}", np.full(shape, zero, out.dtype), like=out)
 
 
-def _reshape(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    return (reshape_to(at.source(node), out),)
+def _reshape(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return (reshape_to(context.source(node), out),)
 
 
-def _copy(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _copy(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     """Lower a node that computes nothing: it gives another quantization, or the same values under an output's name."""
-    source = at.map(at.source(node))
+    source = context.map(context.source(node))
     if (source.scale, source.zero_point) == (out.scale, out.zero_point):
-        return _reshape(at, node, out, 0)
+        return _reshape(context, node, out, 0)
     return (Call("QUANTIZE", (source.name,), out),)
 
 
@@ -190,5 +182,5 @@ def lowering_of(node: Node) -> Lowering | None:
     return LOWERINGS.get(node.op) or (_operator if node.kind.tflite else None)
 
 
-def _operator(at: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    return (Call(node.kind.tflite, at.sources(node), out),)
+def _operator(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    return (Call(node.kind.tflite, context.sources(node), out),)

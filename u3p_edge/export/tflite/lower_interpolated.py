@@ -16,23 +16,33 @@ all are multiples of 1 / (2 s).
 
 For an interpolation along rows the maps are side by side in the columns, [1, H, k W, C]; along columns they are side by side in
 the channels, [1, H, W, k C]. A reshape to [1, k H, W, C] or [1, H, k W, C] moves nothing. In that shape the k values of a
-position follow one another along the axis, and a kernel of size 3 k with stride k reads them all. `layout_phases` gives both
-cases smaller address tables.
+position follow one another along the axis, and a kernel of size 3 k with stride k reads them all.
+
+XNNPACK keeps 8 bytes for every tap at every output pixel of a depthwise convolution, once for all images and once for all
+channels (see `layout_ops`): 4.7 MB for nine taps and a map of 256x256. The RESHAPEs before and after can go to any shape at no
+cost, so where the tables are large, the operators between them get a shape that needs a smaller one:
+
+    along rows       every column is treated alike: neighbouring columns become channels, [1, k H, W / g, g C]
+    along columns    every row is treated alike: rows become images of a batch, [H, 1, k W, C]
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.export.tflite.layout_ops import crop, reshape_to
+from u3p_edge.export.tflite.layout_ops import ADDRESS, TABLE_FROM, crop, reshape_to
 from u3p_edge.export.tflite.pieces import VALID, Call, Context, constant, joined, quantized
 from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
+
+KERNEL = 13
+"""Bytes that XNNPACK keeps, in every operator, for a channel of nine taps and its bias."""
 
 _FIRST, _INNER, _LAST = range(3)
 _READ = (slice(0, 2), slice(0, 3), slice(1, 3))
@@ -54,7 +64,7 @@ class _Sum:
         fused: the activation after it.
     """
 
-    at: Context
+    context: Context
     view: Tensor
     axis: int
     taps: int
@@ -65,16 +75,41 @@ class _Sum:
     fused: int
 
 
-def lower_interpolated_sum(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_interpolated_sum(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     """Lower a fused interpolated sum as described at the top of the module."""
-    source, taps, axis = at.map(at.source(node)), node.attrs["taps"], node.attrs["axis"]
+    source, taps, axis = context.map(context.source(node)), node.attrs["taps"], node.attrs["axis"]
+    unit, weights = np.float32(1 / (2 * node.attrs["factor"])), _weights(node)
+
+    def lower(shape: Sequence[int]) -> tuple[Call, ...]:
+        view = replace(source, name=f"{out.name}/view", shape=tuple(shape))
+        one = _Sum(context, view, axis, taps, weights, unit, node.attrs["cut"], out, fused)
+        return reshape_to(source.name, view), *_phases(one)
+
     shape = [*source.shape]
     shape[axis] *= taps
     shape[axis + 1] //= taps
-    view = replace(source, name=f"{out.name}/view", shape=tuple(shape))
-    unit = np.float32(1 / (2 * node.attrs["factor"]))
-    one = _Sum(at, view, axis, taps, _weights(node), unit, node.attrs["cut"], out, fused)
-    return reshape_to(source.name, view), *_phases(one)
+    calls = lower(shape)
+    if not context.layouts or _table(calls) < TABLE_FROM:
+        return calls
+    _, height, width, channels = shape
+    if axis == 2:
+        return lower((height, 1, width, channels))
+    columns = _fewest_bytes(calls, width, channels)
+    return lower((1, height, width // columns, channels * columns))
+
+
+def _table(calls: Sequence[Call]) -> int:
+    """Return the bytes of the address tables of all convolutions."""
+    pairs = ((call.inputs[1], call.output.shape) for call in calls if call.code == "DEPTHWISE_CONV_2D")
+    taps = ((math.prod(kernel.shape[1:3]), shape) for kernel, shape in pairs if isinstance(kernel, Tensor))
+    return sum(ADDRESS * count * math.prod(shape[1:3]) for count, shape in taps)
+
+
+def _fewest_bytes(calls: Sequence[Call], width: int, channels: int) -> int:
+    """Return how many columns to treat as channels, so that tables and kernels together are smallest."""
+    table = _table(calls)
+    kernels = KERNEL * channels * sum(call.code == "DEPTHWISE_CONV_2D" for call in calls)
+    return min((n for n in range(1, width + 1) if width % n == 0), key=lambda n: table / n + kernels * n)
 
 
 def _weights(node: Node) -> npt.NDArray[np.int64]:
@@ -83,8 +118,8 @@ def _weights(node: Node) -> npt.NDArray[np.int64]:
     ones = Node("ones", "input", (), {"shape": (None, 3, taps, 3 * taps)})
     alone = Node("sum", node.op, ("ones",), {**node.attrs, "axis": 1, "cut": (False, False)})
     feeds = {"ones": np.swapaxes(np.eye(3 * taps).reshape(1, taps, 3, 3 * taps), 1, 2)}
-    found = run(Graph((ones, alone), ("ones",), ("sum",)), feeds, dtype=np.float64)["sum"]
-    counts = np.rint(2 * factor * found).astype(np.int64)
+    sums = run(Graph((ones, alone), ("ones",), ("sum",)), feeds, dtype=np.float64)["sum"]
+    counts = np.rint(2 * factor * sums).astype(np.int64)
     return np.swapaxes(counts.reshape(3, factor, taps, 3), 0, 1)
 
 
@@ -99,7 +134,7 @@ def _phases(one: _Sum) -> Iterator[Call]:
     phases = []
     for phase, weights in enumerate(one.weights):
         name = f"{one.out.name}/phase{phase}"
-        calls = [_places(one, name, wide, weights[_INNER])] if wide and clamping[phase] else [*_phase(one, name, weights)]
+        calls = [_convolve(one, name, wide, weights[_INNER])] if wide and clamping[phase] else [*_phase(one, name, weights)]
         yield from calls
         phases.append(calls[-1].output)
     together = _joined(phases, 1 + one.axis, f"{one.out.name}/phases")
@@ -110,18 +145,18 @@ def _phases(one: _Sum) -> Iterator[Call]:
 def _only_clamps(weights: npt.NDArray[np.int64]) -> bool:
     """Whether a phase's first and last position are like the inner ones, with the outermost values repeated beyond the ends."""
     first, inner, last = weights
-    before, own, behind = inner.T
-    ends = ((first, (before + own, behind, 0 * own)), (last, (0 * own, before, own + behind)))
+    before, part_name, behind = inner.T
+    ends = ((first, (before + part_name, behind, 0 * part_name)), (last, (0 * part_name, before, part_name + behind)))
     return all(np.array_equal(end, np.transpose(clamped)) for end, clamped in ends)
 
 
 def _clamped(one: _Sum) -> Iterator[Call]:
     """Yield the calls that repeat the first and the last position of the view, where these are not left out."""
     parts, size = [one.view], one.view.shape[one.axis]
-    for name, begin, cut in (("first", 0, one.cut[0]), ("last", size - one.taps, one.cut[1])):
+    for name, start, cut in (("first", 0, one.cut[0]), ("last", size - one.taps, one.cut[1])):
         if not cut:
             end = _part(one, f"{one.out.name}/{name}", one.taps)
-            yield _cut(one, end, begin)
+            yield _cut(one, end, start)
             parts = [end, *parts] if name == "first" else [*parts, end]
     yield from _joined(parts, one.axis, f"{one.out.name}/clamped")
 
@@ -134,13 +169,13 @@ def _phase(one: _Sum, name: str, weights: npt.NDArray[np.int64]) -> Iterator[Cal
     spans += [(_INNER, 0, size)] if size > 2 * one.taps else []
     spans += [] if last else [(_LAST, size - 2 * one.taps, size)]
     parts: list[Tensor] = []
-    for part, begin, end in spans:
-        own = f"{name}_{part}" if len(spans) > 1 else name
+    for part, start, end in spans:
+        part_name = f"{name}_{part}" if len(spans) > 1 else name
         source = one.view
-        if end - begin < size:
-            source = _part(one, f"{own}/read", end - begin)
-            yield _cut(one, source, begin)
-        call = _places(one, own, source, weights[part][:, _READ[part]])
+        if end - start < size:
+            source = _part(one, f"{part_name}/read", end - start)
+            yield _cut(one, source, start)
+        call = _convolve(one, part_name, source, weights[part][:, _READ[part]])
         yield call
         parts.append(call.output)
     if len(parts) > 1:
@@ -154,12 +189,12 @@ def _part(one: _Sum, name: str, size: int) -> Tensor:
     return replace(one.view, name=name, shape=tuple(shape))
 
 
-def _cut(one: _Sum, part: Tensor, begin: int) -> Call:
+def _cut(one: _Sum, part: Tensor, start: int) -> Call:
     """Return the call that cuts a stretch out of the view, starting at `begin`."""
-    return crop(one.view.name, part, *((begin, 0) if one.axis == 1 else (0, begin)))
+    return crop(one.view.name, part, *((start, 0) if one.axis == 1 else (0, start)))
 
 
-def _places(one: _Sum, name: str, source: Tensor, weights: npt.NDArray[np.int64]) -> Call:
+def _convolve(one: _Sum, name: str, source: Tensor, weights: npt.NDArray[np.int64]) -> Call:
     """Return a convolution along the axis, with weights [map, position]."""
     kernel = weights.T.reshape((-1, 1) if one.axis == 1 else (1, -1))
     given = [*source.shape]
@@ -177,7 +212,7 @@ def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[
     """Return the kernel [1, rows, columns, C], with the same weights for every channel, and a bias of zeros."""
     channels = one.view.shape[3]
     whole = np.repeat(kernel[None, :, :, None], channels, axis=3)
-    if one.at.scheme is None:
+    if one.context.scheme is None:
         return constant(name, whole.astype(np.float32) * one.unit), constant(f"{name}_bias", np.zeros(channels, np.float32))
     scale = np.asarray([one.unit])  # one for all channels: one for each would be most of the kernel's bytes
     return (

@@ -14,7 +14,7 @@ from u3p_edge.graph.ir import Node
 from u3p_edge.graph.ops import FUNCTIONS
 
 
-def lower_convolution(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_convolution(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     kernel = node.weights["kernel"]
     depthwise = node.op == "depthwise_conv"
     if depthwise:
@@ -24,8 +24,8 @@ def lower_convolution(at: Context, node: Node, out: Tensor, fused: int) -> tuple
     code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
     (down, right), (tall, wide) = node.attrs["strides"], node.attrs["dilation"]
     options = {"strideH": down, "strideW": right, "dilationHFactor": tall, "dilationWFactor": wide, **padding(node)}
-    inputs = (at.source(node), *_weights(at, node, weights, axis))
-    return _activated(at, node, out, fused, Call(code, inputs, out, options | _multiplier(node)))
+    inputs = (context.source(node), *_weights(context, node, weights, axis))
+    return _activated(node, out, fused, Call(code, inputs, out, options | _multiplier(node)))
 
 
 def _multiplier(node: Node) -> dict[str, int]:
@@ -36,54 +36,48 @@ def padding(node: Node) -> dict[str, int]:
     return {"padding": SAME if node.attrs["padding"] == "same" else VALID}
 
 
-def lower_conv_transpose(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_conv_transpose(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     if node.attrs["output_padding"] is not None or node.attrs["dilation"] != (1, 1):
         raise ModelError(f"the transposed convolution {node.name!r} has output padding or dilation, which TFLite cannot say")
-    weights, bias = _weights(at, node, node.weights["kernel"].transpose(3, 0, 1, 2), 0)
+    weights, bias = _weights(context, node, node.weights["kernel"].transpose(3, 0, 1, 2), 0)
     down, right = node.attrs["strides"]
     options = {"strideH": down, "strideW": right, **padding(node)}
     size = integers(f"{node.name}/size", *out.shape)
-    inputs = (size, weights, at.source(node), *((bias,) if "bias" in node.weights else ()))
-    return _activated(at, node, out, fused, Call("TRANSPOSE_CONV", inputs, out, options))
+    inputs = (size, weights, context.source(node), *((bias,) if "bias" in node.weights else ()))
+    return _activated(node, out, fused, Call("TRANSPOSE_CONV", inputs, out, options))
 
 
-def lower_dense(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-    kernel, bias = _weights(at, node, node.weights["kernel"].T, 0)
-    inputs = (at.source(node), kernel, bias if "bias" in node.weights else None)
-    return _activated(at, node, out, fused, Call("FULLY_CONNECTED", inputs, out, {"keepNumDims": len(out.shape) > 2}))
+def lower_dense(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    kernel, bias = _weights(context, node, node.weights["kernel"].T, 0)
+    inputs = (context.source(node), kernel, bias if "bias" in node.weights else None)
+    return _activated(node, out, fused, Call("FULLY_CONNECTED", inputs, out, {"keepNumDims": len(out.shape) > 2}))
 
 
-def _weights(at: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
+def _weights(context: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
     """Return the kernel in TFLite's layout, and the bias, which is zeros where the node has none."""
     name, kernel = f"{node.name}/kernel", np.ascontiguousarray(kernel)
-    bias = node.weights.get("bias", np.zeros(kernel.shape[axis], np.float32 if at.scheme is None else np.int32))
-    if at.scheme is None:
+    bias = node.weights.get("bias", np.zeros(kernel.shape[axis], np.float32 if context.scheme is None else np.int32))
+    if context.scheme is None:
         if any(array.dtype != np.float32 for array in (kernel, bias)):
             raise ModelError(f"the weights of {node.name!r} are {kernel.dtype} and {bias.dtype}, not float32")
         return constant(name, kernel), constant(f"{node.name}/bias", bias)
-    scales = at.scheme.kernels[node.name]
-    source = at.map(at.source(node))
+    scales = context.scheme.kernels[node.name]
+    source = context.map(context.source(node))
     return quantized(name, kernel, scales, axis), quantized(f"{node.name}/bias", bias, source.scale[0] * scales, 0)
 
 
-def _activated(at: Context, node: Node, out: Tensor, fused: int, call: Call) -> tuple[Call, ...]:
-    """Return the call with the node's own activation: fused if TFLite can do that, otherwise as an operator after it."""
-    own = node.attrs["activation"]
-    if own in ("linear", "relu"):
-        kind = RELU if own == "relu" else fused
-        return (Call(call.code, call.inputs, out, {**call.options, "fusedActivationFunction": kind}),)
-    if at.scheme is not None:
-        raise ModelError(f"the activation {own} of {node.name!r} has no quantization of its own to start from")
-    linear = at.map(f"{out.name}/linear", out.shape)
-    return Call(call.code, call.inputs, linear, call.options), *lower_function(own, linear, out)
+def _activated(node: Node, out: Tensor, fused: int, call: Call) -> tuple[Call, ...]:
+    """Return the call with the node's own activation, a ReLU; `decompose` makes any other a node of its own."""
+    activation = node.attrs["activation"]
+    if activation not in ("linear", "relu"):
+        raise ModelError(f"the activation {activation} of {node.name!r} has no quantization of its own to start from")
+    kind = RELU if activation == "relu" else fused
+    return (Call(call.code, call.inputs, out, {**call.options, "fusedActivationFunction": kind}),)
 
 
 def lower_function(name: str, source: Tensor, out: Tensor) -> tuple[Call, ...]:
     """Lower the activation of that name, for a float map or an integer one."""
-    if name == "swish" and not source.scale.size:
-        gate = Tensor(f"{out.name}/gate", out.shape, out.dtype, None, out.scale, out.zero_point, 0)
-        return Call("LOGISTIC", (source.name,), gate), Call("MUL", (source.name, gate.name), out)
     record = FUNCTIONS[name]
     if not record.tflite:
-        raise ModelError(f"the activation {name} of {out.name!r} has no TFLite form here")
+        raise ModelError(f"no operator computes the activation {name} of {out.name!r}")
     return (Call(record.tflite, (source.name,), out, record.options),)

@@ -13,8 +13,10 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.schema import TFLiteGraph
 from u3p_edge.graph.inference import IMAGE, MASK
 
+_NONE: Mapping[int, int] = MappingProxyType({})
 
-def list_names(file: TFLiteGraph, same: Mapping[int, int]) -> Mapping[int, str]:
+
+def list_names(file: TFLiteGraph, same: Mapping[int, int] = _NONE) -> Mapping[int, str]:
     """Return a name for every map: `image` and `mask` for the input and the output, unique names for the others.
 
     Args:
@@ -28,14 +30,14 @@ def list_names(file: TFLiteGraph, same: Mapping[int, int]) -> Mapping[int, str]:
         raise ModelError(
             f"the TFLite file has {len(file.inputs)} inputs and {len(file.outputs)} outputs, one of each was expected"
         )
-    found = {_root(same, file.outputs[0]): MASK, file.inputs[0]: IMAGE}
+    names = {_root(same, file.outputs[0]): MASK, file.inputs[0]: IMAGE}
     taken = {IMAGE, MASK}
     for index in (output for op in file.operators for output in op.outputs):
         root = _root(same, index)
-        if root not in found:
-            found[root] = free_name(plain_name(file.tensors[root].name), taken)
-            taken.add(found[root])
-    return MappingProxyType({index: found[_root(same, index)] for index in {*found, *same}})
+        if root not in names:
+            names[root] = free_name(plain_name(file.tensors[root].name), taken)
+            taken.add(names[root])
+    return MappingProxyType({index: names[_root(same, index)] for index in {*names, *same}})
 
 
 def _root(same: Mapping[int, int], index: int) -> int:

@@ -79,10 +79,10 @@ def pack(graph: TFLiteGraph, metadata: Metadata | None) -> bytes:
     model.version, model.description = 3, b"u3p_edge"
     codes = sorted({(op.code, _version(graph, op)) for op in graph.operators})
     model.operatorCodes = [_code(*code) for code in codes]
-    model.buffers, places = _buffers(graph.tensors)
+    model.buffers, buffer_indices = _buffers(graph.tensors)
     subgraph = schema.SubGraphT()
     subgraph.name = b"main"
-    subgraph.tensors = [_tensor(tensor, place) for tensor, place in zip(graph.tensors, places, strict=True)]
+    subgraph.tensors = [_tensor(tensor, buffer) for tensor, buffer in zip(graph.tensors, buffer_indices, strict=True)]
     subgraph.operators = [_operator(op, codes.index((op.code, _version(graph, op)))) for op in graph.operators]
     subgraph.inputs, subgraph.outputs = _indices(graph.inputs), _indices(graph.outputs)
     model.subgraphs, model.metadata = [subgraph], []
@@ -124,12 +124,12 @@ def _code(name: str, version: int) -> schema.OperatorCodeT:
 def _buffers(tensors: Sequence[Tensor]) -> tuple[list[schema.BufferT], list[int]]:
     """Return the buffers, the empty one of activations first, and each tensor's buffer index; equal constants share one."""
     known: dict[bytes, int] = {}
-    places = []
+    buffer_indices = []
     for tensor in tensors:
         raw = b"" if tensor.data is None else np.ascontiguousarray(tensor.data).tobytes()
-        places.append(0 if tensor.data is None else known.setdefault(raw, len(known) + 1))
+        buffer_indices.append(0 if tensor.data is None else known.setdefault(raw, len(known) + 1))
     filled = [schema.BufferT(data=np.frombuffer(raw, np.uint8)) for raw in known]
-    return [schema.BufferT(), *filled], places
+    return [schema.BufferT(), *filled], buffer_indices
 
 
 def _tensor(tensor: Tensor, buffer: int) -> schema.TensorT:

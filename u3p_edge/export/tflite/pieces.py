@@ -49,6 +49,7 @@ class Context:
         shapes: the shape of every node's tensor.
         alias: for every node that computes nothing, the node whose tensor it shares.
         fused: for every node whose tensor is never materialised, the ReLU that takes its place.
+        layouts: whether operators may have layouts that need less memory.
     """
 
     graph: Graph
@@ -56,18 +57,19 @@ class Context:
     shapes: Mapping[str, Shape]
     alias: Mapping[str, str]
     fused: Mapping[str, str]
+    layouts: bool
 
     def map(self, name: str, shape: Shape | None = None, like: str | None = None) -> Tensor:
         """Return the tensor of a node, or one `like` it in another shape or under another name."""
         node = like or name
-        found = self.shapes[node] if shape is None else shape
+        known = self.shapes[node] if shape is None else shape
         if self.scheme is None:
-            return Tensor(name, found, np.dtype(np.float32), None, _NO_SCALES, _NO_ZEROS, 0)
+            return Tensor(name, known, np.dtype(np.float32), None, _NO_SCALES, _NO_ZEROS, 0)
         if node not in self.scheme.tensors:
             raise ModelError(f"the node {node!r} is materialised but has no quantization")
         pair = self.scheme.tensors[node]
         scale, zero = np.asarray([pair.scale], np.float32), np.asarray([pair.zero_point], np.int64)
-        return Tensor(name, found, np.dtype(np.int8), None, scale, zero, 0)
+        return Tensor(name, known, np.dtype(np.int8), None, scale, zero, 0)
 
     def source(self, node: Node, position: int = 0) -> str:
         """Return the name of the tensor that a node reads."""
@@ -77,9 +79,9 @@ class Context:
         return tuple(resolve(self.alias, name) for name in node.inputs)
 
 
-def context(graph: Graph, scheme: Scheme | None) -> Context:
+def make_context(graph: Graph, scheme: Scheme | None, *, layouts: bool = True) -> Context:
     """Collect what is known of a graph before it is written. Raises ModelError as `shapes` does."""
-    return Context(graph, scheme, graph.shapes, _aliases(graph, scheme), _fused(graph, scheme))
+    return Context(graph, scheme, graph.shapes, _aliases(graph, scheme), _fused(graph, scheme), layouts)
 
 
 def resolve(alias: Mapping[str, str], name: str) -> str:
@@ -95,8 +97,8 @@ def _aliases(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:
     def same(node: Node) -> bool:
         return scheme is None or scheme.tensors.get(node.name) == scheme.tensors.get(node.inputs[0])
 
-    found = {n.name: n.inputs[0] for n in graph.nodes if nothing(n) and same(n) and n.name not in graph.outputs}
-    return MappingProxyType(found)
+    known = {n.name: n.inputs[0] for n in graph.nodes if nothing(n) and same(n) and n.name not in graph.outputs}
+    return MappingProxyType(known)
 
 
 def _fused(graph: Graph, scheme: Scheme | None) -> Mapping[str, str]:

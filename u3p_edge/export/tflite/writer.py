@@ -16,12 +16,12 @@ import numpy as np
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.layout_ops import apply_layout
-from u3p_edge.export.tflite.layout_phases import content, pack_phases
 from u3p_edge.export.tflite.layout_rows import rows_as_images
 from u3p_edge.export.tflite.lower import lowering_of
 from u3p_edge.export.tflite.pack import pack
-from u3p_edge.export.tflite.pieces import NONE, Call, Context, context, relu_kind, resolve
+from u3p_edge.export.tflite.pieces import NONE, Call, Context, make_context, relu_kind, resolve
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 
@@ -47,26 +47,25 @@ def write_tflite(
 
 def lower_graph(network: Graph | Quantized, *, float_io: bool = False, layouts: bool = True) -> TFLiteGraph:
     """Return the TFLite graph that `write_tflite` packs; see there."""
-    graph, scheme = (network.graph, network.scheme) if isinstance(network, Quantized) else (network, None)
-    at = context(graph, scheme)
-    inputs = tuple(at.map(name) for name in graph.inputs)
-    outputs = tuple(resolve(at.alias, name) for name in graph.outputs)
-    calls = tuple(call for node in graph.nodes for call in _calls(at, node))
+    graph, scheme = (network.graph, network.scheme) if isinstance(network, Quantized) else (decompose(network), None)
+    context = make_context(graph, scheme, layouts=layouts)
+    inputs = tuple(context.map(name) for name in graph.inputs)
+    outputs = tuple(resolve(context.alias, name) for name in graph.outputs)
+    calls = tuple(call for node in graph.nodes for call in _calls(context, node))
     if layouts:
         calls = rows_as_images(_with_layouts(inputs, calls), inputs, outputs)
     if scheme is not None and float_io:
         inputs, calls, outputs = _float_ends(inputs, calls, outputs)
-    file = _numbered(inputs, calls, outputs)
-    return pack_phases(file) if layouts else file
+    return _numbered(inputs, calls, outputs)
 
 
-def _calls(at: Context, node: Node) -> tuple[Call, ...]:
-    if node.op == "input" or node.name in at.alias or node.name in at.fused:
+def _calls(context: Context, node: Node) -> tuple[Call, ...]:
+    if node.op == "input" or node.name in context.alias or node.name in context.fused:
         return ()
-    before = next((at.graph[name] for name in node.inputs if at.fused.get(name) == node.name), None)
+    before = next((context.graph[name] for name in node.inputs if context.fused.get(name) == node.name), None)
     if before is not None:
-        return _lowered(at, before, at.map(node.name), relu_kind(node))
-    return _lowered(at, node, at.map(node.name), NONE)
+        return _lowered(context, before, context.map(node.name), relu_kind(node))
+    return _lowered(context, node, context.map(node.name), NONE)
 
 
 def _with_layouts(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
@@ -76,19 +75,19 @@ def _with_layouts(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[
     return tuple(new for call, source in found for new in ((call,) if source is None else apply_layout(call, source)))
 
 
-def _lowered(at: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def _lowered(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     lowering = lowering_of(node)
     if lowering is None:
         mend = "Fold it into the convolution before it." if node.op == "batch_norm" else ""
-        raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form here", mend=mend)
-    if at.scheme is not None and node.kind.keeps_scale:
-        _check_scale(at, node, out)
-    return lowering(at, node, out, fused)
+        raise ModelError(f"no operator computes the node {node.name!r} ({node.op})", mend=mend)
+    if context.scheme is not None and node.kind.keeps_scale:
+        _check_scale(context, node, out)
+    return lowering(context, node, out, fused)
 
 
-def _check_scale(at: Context, node: Node, out: Tensor) -> None:
-    for name in at.sources(node):
-        source = at.map(name)
+def _check_scale(context: Context, node: Node, out: Tensor) -> None:
+    for name in context.sources(node):
+        source = context.map(name)
         if source.scale[0] != out.scale[0] or source.zero_point[0] != out.zero_point[0]:
             raise ModelError(
                 f"the node {node.name!r} ({node.op}) has another scale than {name!r}, which it reads",
@@ -117,18 +116,24 @@ def _numbered(inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tupl
     where = {tensor.name: index for index, tensor in enumerate(maps)}
     constants: dict[object, Tensor] = {}
     for tensor in _constants(calls):
-        constants.setdefault(content(tensor), tensor)
-    where_constant = {content: len(maps) + index for index, content in enumerate(constants)}
+        constants.setdefault(_content(tensor), tensor)
+    where_constant = {key: len(maps) + index for index, key in enumerate(constants)}
 
     def number(given: str | Tensor | None) -> int:
         if given is None:
             return -1
-        return where[given] if isinstance(given, str) else where_constant[content(given)]
+        return where[given] if isinstance(given, str) else where_constant[_content(given)]
 
     operators = (Operator(c.code, tuple(map(number, c.inputs)), (where[c.output.name],), c.options) for c in calls)
     return TFLiteGraph(
         (*maps, *constants.values()), tuple(operators), tuple(range(len(inputs))), tuple(where[name] for name in outputs)
     )
+
+
+def _content(tensor: Tensor) -> object:
+    """Return a key that equal constants share."""
+    values = (np.asarray(array).tobytes() for array in (tensor.data, tensor.scale, tensor.zero_point))
+    return tensor.shape, tensor.dtype.str, tensor.axis, *values
 
 
 def _constants(calls: Iterable[Call]) -> Iterator[Tensor]:

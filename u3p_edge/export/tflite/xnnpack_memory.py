@@ -39,20 +39,20 @@ def estimate_workspace(file: TFLiteGraph) -> int:
 def _lives(file: TFLiteGraph) -> Iterator[Life]:
     outside = {*file.inputs, *file.outputs}
     readers: dict[int, list[int]] = {}
-    for place, op in enumerate(file.operators):
+    for step, op in enumerate(file.operators):
         for index in op.inputs:
-            readers.setdefault(index, []).append(place)
+            readers.setdefault(index, []).append(step)
     owner: dict[int, int] = {}
     spans: dict[int, tuple[int, int]] = {}
-    for place, op in enumerate(file.operators):
+    for step, op in enumerate(file.operators):
         for index in op.outputs:
             if index in outside:
                 continue
-            own = next((owner[i] for i in op.inputs if i in owner and _may_hold(file, readers, i, index, op)), index)
-            owner[index] = own
-            last = max((place, *readers.get(index, ())))
-            first, before = spans.get(own, (place, place))
-            spans[own] = (first, max(before, last))
+            buffer = next((owner[i] for i in op.inputs if i in owner and _may_hold(file, readers, i, index, op)), index)
+            owner[index] = buffer
+            last = max((step, *readers.get(index, ())))
+            first, before = spans.get(buffer, (step, step))
+            spans[buffer] = (first, max(before, last))
     for index, (first, last) in spans.items():
         size = _bytes(file, index)
         yield Life(str(index), -(-size // ALIGNMENT) * ALIGNMENT, first, last)

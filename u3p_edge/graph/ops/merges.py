@@ -64,11 +64,11 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "maximum", _merged_shape, _merged(np.maximum), arity=None, layers=(Layer("Maximum"),), onnx="Max",
-        pixelwise=True, merges=True, keeps_zero=True,
+        pixelwise=True, merges=True, keeps_zero=True, keeps_scale=True,
     ),
     Op(
         "minimum", _merged_shape, _merged(np.minimum), arity=None, layers=(Layer("Minimum"),), onnx="Min",
-        pixelwise=True, merges=True, keeps_zero=True,
+        pixelwise=True, merges=True, keeps_zero=True, keeps_scale=True,
     ),
     Op(
         "average", _merged_shape, _average, arity=None, layers=(Layer("Average"),), onnx="Mean",

@@ -54,6 +54,12 @@ _ATTRS: Attrs = {"axis": (-1,), "epsilon": 1e-3}
 _GAMMA_BETA = own_names("gamma", "beta")
 _MOVING = {**_GAMMA_BETA, "mean": "moving_mean", "variance": "moving_variance"}
 
+
+def _rsqrt(_attrs: Attrs, _weights: Weights, inputs: Sequence[Array]) -> Array:
+    # Of positive values, as a variance is; what is not counts as the smallest of them, so that every result is a number.
+    return np.asarray(1 / np.sqrt(np.maximum(inputs[0], np.finfo(np.float32).tiny)), inputs[0].dtype)
+
+
 OPS: tuple[Op, ...] = (
     Op(
         "batch_norm", same_shape, _batch_norm, weights=("mean", "variance"), optional=("gamma", "beta"), attrs=_ATTRS,
@@ -67,5 +73,9 @@ OPS: tuple[Op, ...] = (
     Op(
         "rescale", same_shape, _rescale, attrs={"scale": 1.0, "offset": 0.0}, pixelwise=True,
         layers=(Layer("Rescaling", own_names("scale", "offset")),),
+    ),
+    Op(  # a part of layer normalisation, see `u3p_edge.graph.decompose`
+        "rsqrt", same_shape, _rsqrt, layers=(Layer("Rsqrt", function="math.rsqrt"),), tflite="RSQRT", channelwise=True,
+        pixelwise=True,
     ),
 )  # fmt: skip

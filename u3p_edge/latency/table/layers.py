@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.lower import lowering_of
-from u3p_edge.export.tflite.pieces import Context, context
+from u3p_edge.export.tflite.pieces import Context, make_context
 from u3p_edge.graph.ir import KERAS, Graph, Node
 from u3p_edge.graph.ops import Shape
 
@@ -54,7 +54,7 @@ class TimedLayer:
 
 def list_layers(graph: Graph) -> tuple[TimedLayer, ...]:
     """List a folded graph's layers, in its order. Raises ModelError for a node without TFLite form, or as `shapes` does."""
-    lowered = context(graph, None)
+    lowered = make_context(graph, None)
     free = {*lowered.alias, *lowered.fused.values()}
     return tuple(_layer(lowered, node) for node in graph.nodes if node.op != "input" and node.name not in free)
 

@@ -1,13 +1,15 @@
-"""Write the integers of an int8 TFLite file as an ONNX file in QDQ form.
+"""Write a network as an ONNX file: float32, or its integers in QDQ form. No TensorFlow.
 
-Every weight, bias, scale and zero point is taken from the TFLite file. So both files hold the same integer network, and
-there is no second calibration. Each operator becomes DequantizeLinear -> float operator -> QuantizeLinear, the form that
-ONNX Runtime and OpenVINO fuse into integer kernels. An operator that only moves values moves the integers, see `moves`. Maps
-are NCHW inside the file; the input `image` and the output `mask` stay NHWC, as in TFLite.
+    Graph or Quantized ─ the same operators as in TFLite, without layouts ─► nodes and constants of each ─► ONNX
 
-Maps are stored as uint8: every integer and zero point is 128 higher than in TFLite, which changes no value. The reason is
-that ONNX Runtime on x86 fuses int8 maps only where a tensor has a single reader. Next to other tensors it leaves the
-convolutions in float (18 of 35 of a UNet 3+, seen in ONNX Runtime 1.31). `image` and `mask` are int8, as in TFLite.
+So both formats hold the same network. Maps are NCHW inside the file; the input `image` and the output `mask` stay NHWC, as in
+TFLite.
+
+In integers each operator becomes DequantizeLinear -> float operator -> QuantizeLinear, the form that ONNX Runtime and OpenVINO
+fuse into integer kernels. An operator that only moves values moves the integers, see `moves`. Maps are stored as uint8: every
+integer and zero point is 128 higher than in TFLite, which changes no value. The reason is that ONNX Runtime on x86 fuses int8
+maps only where a tensor has a single reader. Next to other tensors it leaves the convolutions in float (18 of 35 of a UNet 3+,
+seen in ONNX Runtime 1.31). `image` and `mask` are int8, as in TFLite.
 
 A fused ReLU needs no node when the output's zero point is its lowest integer: then the saturation of QuantizeLinear acts as
 the ReLU.
@@ -24,7 +26,7 @@ from onnx import helper
 
 from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.export.onnx.moves import MOVES, keeps_integers
+from u3p_edge.export.onnx.moves import MOVES
 from u3p_edge.export.onnx.operators import OPERATORS, resize_node
 from u3p_edge.export.onnx.pieces import (
     TO_NCHW,
@@ -38,9 +40,12 @@ from u3p_edge.export.onnx.pieces import (
     stored,
     transpose,
     unsigned,
+    without_identities,
 )
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
-from u3p_edge.export.tflite.undo_layouts import undo_layouts
+from u3p_edge.export.tflite.writer import lower_graph
+from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.scheme import Quantized
 
 OPSET = 17
 IR_VERSION = 8
@@ -52,20 +57,43 @@ It must be more than what float32 loses in the computation: three products, a su
 255 steps, the raise must be less than the distance from the last value below a half to that half. This distance is 1/1024 for a
 factor of 16 along both axes, and the raise is 255 * 2^-19 = 1/2056."""
 
-_SELF_CLAMPING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "SUB", "DIV"})
+_SELF_CLAMPING = frozenset(
+    (
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "TRANSPOSE_CONV",
+        "FULLY_CONNECTED",
+        "ADD",
+        "MUL",
+        "SUB",
+        "DIV",
+        "MAX_POOL_2D",
+        "AVERAGE_POOL_2D",
+    )
+)
 
 
-def write_int8_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
-    """Convert an int8 TFLite graph to an ONNX model in QDQ form (opset 17), checked by onnx.checker.
+def write_onnx(network: Graph | Quantized, metadata: Metadata, *, float_io: bool = False) -> bytes:
+    """Return an ONNX file (opset 17) that computes the network, checked by onnx.checker. The same network gives the same bytes.
+
+    Args:
+        network: a graph with float32 weights and batch normalisation folded, or a network in integers; one input, one output.
+        metadata: stored in the file's metadata_props.
+        float_io: whether to put a float32 `image` and `mask` around a network in integers.
 
     Raises:
-        ModelError: for an operator that this exporter does not know; the message names it.
+        ModelError: for an op, an activation or an attribute that has no ONNX form; the message names the node.
     """
-    graph = undo_layouts(graph)
+    file = lower_graph(network, float_io=float_io, layouts=False)
+    return bytes(to_model(file, metadata).SerializeToString(deterministic=True))
+
+
+def to_model(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
+    """Translate the operators of a network, in plain layout, to an ONNX model. Raises ModelError as `write_onnx` does."""
     emission = _enter(graph)
     for index, op in enumerate(graph.operators):
         emission += _operator(graph, op, index)
-    emission = _needed(emission + _leave(graph))
+    emission = _needed(without_identities(emission + _leave(graph), keep="mask"))
     image, mask = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     values = [_value_info("image", image)], [_value_info("mask", mask)]
     model = helper.make_model(
@@ -79,7 +107,7 @@ def write_int8_onnx(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"the integers have no valid ONNX form: {str(error).splitlines()[0][:200]}") from error
+        raise ModelError(f"the network has no valid ONNX form: {str(error).splitlines()[0][:200]}") from error
     return model
 
 
@@ -91,11 +119,6 @@ def _needed(emission: Emission) -> Emission:
             nodes.append(node)
             read.update(node.input)
     return Emission(tuple(reversed(nodes)), tuple(value for value in emission.constants if value.name in read))
-
-
-def count_convolutions(graph: TFLiteGraph) -> int:
-    """Count the convolutions that a runtime must execute on integers."""
-    return sum(op.code in ("CONV_2D", "DEPTHWISE_CONV_2D") for op in graph.operators)
 
 
 def _io_quantization(image: Tensor, mask: Tensor) -> dict[str, str]:
@@ -125,12 +148,13 @@ def _leave(graph: TFLiteGraph) -> Emission:
 def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
     """Translate one operator: its inputs are dequantized, the operation is in float, its output is quantized."""
     target = op.outputs[0]
-    if op.code in MOVES and (op.code != "CONCATENATION" or keeps_integers(graph, op)):
-        return _moved(graph, op, index)
+    if op.code in MOVES:  # the integers are moved, and mean the same
+        moved = MOVES[op.code](graph, op, index, stored(target))
+        return moved + dequantize(unsigned(graph.tensors[target]), stored(target), real(target))
     translate = OPERATORS.get(op.code)
     if translate is None:
         raise ModelError(
-            f"the TFLite operator {op.code} has no ONNX form here",
+            f"{graph.tensors[target].name!r} ({op.code}) has no ONNX form here",
             mend="Use the TFLite file; --formats tflite makes no ONNX file.",
         )
     if op.code == "RESIZE_BILINEAR" and graph.tensors[target].scale.size:
@@ -141,15 +165,6 @@ def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
         raw, clamp = _activation(graph.tensors[target], op, raw, index)
         emission += clamp
     return emission + store(graph.tensors[target], raw, target)
-
-
-def _moved(graph: TFLiteGraph, op: Operator, index: int) -> Emission:
-    """Translate one operator that only moves values: it moves the integers, which are requantized if the scale changes."""
-    before, after, target = unsigned(graph.tensors[op.inputs[0]]), unsigned(graph.tensors[op.outputs[0]]), op.outputs[0]
-    if keeps_integers(graph, op):
-        return MOVES[op.code](graph, op, index, stored(target)) + dequantize(after, stored(target), real(target))
-    moved = MOVES[op.code](graph, op, index, f"m{index}") + dequantize(before, f"m{index}", f"y{index}")
-    return moved + store(graph.tensors[target], f"y{index}", target)
 
 
 def _interpolation(graph: TFLiteGraph, op: Operator, index: int) -> Emission:

@@ -1,4 +1,5 @@
-"""Read a TFLite file as a graph: float32 as a `Graph`, int8 as the integer network and its scheme. The inverse of `writer`.
+"""Read a TFLite file as a graph: float32 as a `Graph`, int8 as the network in integers. The inverse of the writer without
+layouts, and an oracle: the package itself keeps the networks that it makes, and reads no file in order to go on.
 
 Where an integer network has a float32 input and output (QUANTIZE first, DEQUANTIZE last), only the network between is read.
 """
@@ -12,11 +13,10 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from tests.support.tflite_read_ops import READERS, Reading, fused
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.names import list_names
-from u3p_edge.export.tflite.read_ops import READERS, Reading, fused
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
-from u3p_edge.export.tflite.undo_layouts import undo_layouts
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 
@@ -53,7 +53,7 @@ def read_graph(file: TFLiteGraph) -> Quantized | Graph:
 
 
 def _network(file: TFLiteGraph) -> Quantized | Graph:
-    file = undo_layouts(file)
+    _check_layout(file)
     same = _float_ends(file)
     called = list_names(file, same)
     first = called[file.inputs[0]]
@@ -68,6 +68,18 @@ def _network(file: TFLiteGraph) -> Quantized | Graph:
     entry = file.tensors[_stored(same, file.inputs[0])]
     kernels = {name: scales for part in parts for name, scales in part.kernels.items()}
     return Quantized(graph, Scheme({first: _quantization(entry), **tensors}, kernels))
+
+
+def _check_layout(file: TFLiteGraph) -> None:
+    """Refuse a file with maps as a batch of rows or of bands, as the writer lays them out: a graph has maps alone."""
+    laid = next(
+        (tensor for tensor in file.tensors if tensor.data is None and len(tensor.shape) == 4 and tensor.shape[0] > 1), None
+    )
+    if laid is not None:
+        raise ModelError(
+            f"the TFLite file has rows or bands of a map as images of a batch ({laid.name!r})",
+            mend="Write it without layouts.",
+        )
 
 
 def _crosses(file: TFLiteGraph, op: Operator) -> str:
