@@ -90,7 +90,7 @@ def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: floa
         tolerance = HALF_TOLERANCE if MODELS[name].number == "float16" else FLOAT_TOLERANCE
         return [] if worst <= tolerance else [f"a probability is off by {worst:.2g}, more than {tolerance:.2g}"]
     faults = []
-    # A probability is stored in steps of 1/256: a map that varies by less than a step cannot be told from its rounding.
+    # A probability is stored in steps of 1/256: a map that varies by less than a step does not differ from its rounding.
     quality, visible = sqnr(expected, result), float(np.std(expected)) > 1 / 256
     if visible and quality < min_sqnr:
         faults.append(f"its signal to quantization noise is {quality:.1f} dB, below {min_sqnr:.1f} dB")

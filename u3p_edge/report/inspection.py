@@ -56,12 +56,12 @@ class MemoryUse:
 
     Args:
         peak_bytes: size of the arena.
-        at: the node that is computed when the most bytes are alive.
+        peak_node: the node that is computed when the most bytes are alive.
         alive: the tensors that are alive then, the largest first.
     """
 
     peak_bytes: int
-    at: str
+    peak_node: str
     alive: tuple[Alive, ...]
 
 
@@ -219,8 +219,9 @@ def _cost(inspection: Inspection) -> str:
 def _memory(memory: MemoryUse) -> str:
     alive = sum(tensor.bytes for tensor in memory.alive)
     return (
-        f"The memory plan needs {memory.peak_bytes / MEGA:.2f} MB for activations. The most is alive while {memory.at} is "
-        f"computed: {alive / MEGA:.2f} MB in {len(memory.alive)} tensors. Weights and a runtime's own buffers come on top."
+        f"The memory plan needs {memory.peak_bytes / MEGA:.2f} MB for activations. The most is alive while "
+        f"{memory.peak_node} is computed: {alive / MEGA:.2f} MB in {len(memory.alive)} tensors. Weights and a runtime's own "
+        "buffers come on top."
     )
 
 

@@ -125,8 +125,8 @@ def _memory(file: TFLiteGraph) -> MemoryUse:
     alive = [Alive(life.name, by_name[life.name].shape, life.bytes) for life in lives if life.name in planned.at_peak]
     # The last of them to come alive brings about the peak.
     first = max(life.first for life in lives if life.name in planned.at_peak)
-    at = file.tensors[file.operators[first].outputs[0]].name
-    return MemoryUse(planned.peak, at, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
+    peak_node = file.tensors[file.operators[first].outputs[0]].name
+    return MemoryUse(planned.peak, peak_node, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
 
 
 def _lives(file: TFLiteGraph) -> Iterator[Life]:
