@@ -16,7 +16,7 @@ from u3p_edge.export.tflite import schema
 from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
-from u3p_edge.runtime.onnx_fusion import optimized_operators
+from u3p_edge.runtime.onnx_fusion import count_optimized_operators
 
 Maps = npt.NDArray[np.float32]
 
@@ -108,7 +108,7 @@ def _structure(kind: ArtifactKind, path: Path, float_io: bool) -> Sequence[str]:
     faults = [*onnx_faults(model)]
     if int8:
         wanted = sum(node.op_type == "Conv" for node in model.graph.node)
-        fused = optimized_operators(path).get("QLinearConv", 0)
+        fused = count_optimized_operators(path).get("QLinearConv", 0)
         if fused != wanted:
             faults.append(f"ONNX Runtime runs {fused} of {wanted} convolutions on integers")
     return faults
