@@ -43,7 +43,13 @@ class NodeCost:
 
 @dataclass(frozen=True)
 class Alive:
-    """A tensor that is held in memory at a given moment."""
+    """A tensor that is held in memory at a given moment.
+
+    Args:
+        node: name of the node that computes it.
+        shape: its shape, batch first.
+        bytes: its size.
+    """
 
     node: str
     shape: tuple[int, ...]
@@ -67,7 +73,13 @@ class MemoryUse:
 
 @dataclass(frozen=True)
 class SlowOperator:
-    """An operator that XNNPACK does not take."""
+    """An operator that XNNPACK does not take.
+
+    Args:
+        node: name of its output tensor.
+        op: TFLite's name of the operator.
+        shape: shape of that tensor, batch first.
+    """
 
     node: str
     op: str
