@@ -25,10 +25,7 @@ def test_the_walls_hold() -> None:
     assert int(kept[1]) >= 3, "every contract of pyproject.toml was checked"
 
 
-def test_the_package_itself_is_its_version_and_its_picture() -> None:
-    public = {name for name in vars(u3p_edge) if not name.startswith("_")} - {"annotations"}
-    modules = {name for name in public if f"u3p_edge.{name}" in sys.modules}
-    assert public == modules, "nothing but its rooms, once they are imported"
+def test_the_package_has_a_version_and_a_picture() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", u3p_edge.__version__)
     assert "One way down" in str(u3p_edge.__doc__)
 

@@ -18,10 +18,37 @@
                                           │
                                      benchmark ─► report (md, json) ─► gate (exit code)
 
+A script uses the names of `u3p_edge.api`, which are here too:
+
+    import u3p_edge as u3p
+
+    result = u3p.export("run", data="scans", out="exported", recipe="balanced")
+    mask = u3p.open_session("exported/model.int8.tflite").predict("scan.png")
+
 One way down, no way back up. Every stage takes a value and returns a new one; every command reads and writes a run
 folder. `pipeline` holds the order of stages on one screen.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
+import lazy_loader
+
 __version__ = "0.1.0"
+
+# The public names, with the module that each is imported from when it is first used, are in __init__.pyi: a device that only
+# predicts then loads no TensorFlow (PEP 562), and type checkers see what there is.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+class _Package(ModuleType):
+    """Keeps the import of a submodule, for example `u3p_edge.export`, from replacing the public function of its name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

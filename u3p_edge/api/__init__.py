@@ -1,0 +1,15 @@
+"""The Python API: all that the command line does, as functions from values to values.
+
+Every name here is also a name of the package: `import u3p_edge as u3p`. Each function imports what it needs when it is
+called, so that `open_session`, `bench` and `gate` work on a device without TensorFlow.
+
+The stages one by one; `export` does all of them, with pruning, verification and a report:
+
+    import u3p_edge as u3p
+
+    model = u3p.load("run")                                      # a run folder, a .keras or .h5 file
+    graph = u3p.rewrite(u3p.from_keras(model), target="tflite-int8")
+    network = u3p.quantize(graph, calibration=images)            # float32 [N, H, W, C], preprocessed
+    u3p.write_tflite(network, "model.tflite", model.metadata)
+    mask = u3p.open_session("model.tflite").predict("scan.png")  # uint8 [H, W] of the scan's own size
+"""

@@ -1,0 +1,158 @@
+"""A network from a float model to files, stage by stage."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from u3p_edge.api.arguments import as_path, as_target
+from u3p_edge.config.metadata import Metadata
+from u3p_edge.progress import Progress, silent
+from u3p_edge.runtime.base import FloatArray
+
+if TYPE_CHECKING:
+    from u3p_edge.graph.ir import Graph
+    from u3p_edge.graph.scheme import Quantized
+    from u3p_edge.pipeline.source import Source
+    from u3p_edge.recipes.recipe import ModelOptions
+
+
+def load(model: str | Path | None = None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:
+    """Load a float model and prepare it for inference.
+
+    Args:
+        model: a run folder of `train`, a `.keras` or `.h5` file; None for the embedded reference model.
+        options: what a Keras file does not say itself, for example its normalisation; None for the defaults.
+        trust: run code that a Keras file holds.
+
+    Returns:
+        The network as tf_keras model (`.model`) and as graph (`.graph`), with its `.metadata`.
+
+    Raises:
+        ModelError: missing, damaged, or not a segmentation network that can be read.
+    """
+    from u3p_edge.pipeline.source import read_source
+
+    return read_source(as_path(model), options, trust=trust)
+
+
+def from_keras(model: Any) -> Graph:
+    """Return the inference graph of a float model: one input image, one mask of probabilities, float32 weights.
+
+    Args:
+        model: what `load` returned, or a functional tf_keras model.
+
+    Raises:
+        ModelError: a layer that a graph cannot represent; the message names it.
+    """
+    from u3p_edge.graph.inference import inference_graph
+    from u3p_edge.graph.keras_io import from_keras as read
+    from u3p_edge.pipeline.source import Source
+
+    return model.graph if isinstance(model, Source) else inference_graph(read(model)).graph
+
+
+def rewrite(graph: Graph, target: str = "tflite-int8", *, threads: int = 1, progress: Progress = silent) -> Graph:
+    """Compute the same function by the exact candidates that are fastest on this machine.
+
+    Args:
+        graph: of `from_keras`.
+        target: runtime and number type that the candidates are timed in: "tflite-int8" or "tflite-float32".
+        threads: of the runtime.
+        progress: see `u3p_edge.progress`.
+
+    Returns:
+        The graph with batch normalisation folded, and rewritten.
+
+    Raises:
+        ConfigError: there is no such target.
+        ModelError: a layer that has no form in the runtime.
+    """
+    from u3p_edge.pipeline.rewrite import rewrite_graph
+
+    return rewrite_graph(graph, as_target(target, threads), progress)
+
+
+def quantize(graph: Graph, calibration: FloatArray, *, progress: Progress = silent) -> Quantized:
+    """Quantize a network to int8 after training, with ranges from images.
+
+    Args:
+        graph: of `from_keras`, `rewrite` or `prune`.
+        calibration: float32 [N, H, W, C], preprocessed; a few tens of training images are enough.
+        progress: see `u3p_edge.progress`.
+
+    Returns:
+        The integer network: kernels int8 with a scale per output channel, biases int32, activations int8.
+
+    Raises:
+        ModelError: a layer that has no integer form; the message names it.
+        DataError: there are no images, they have the wrong shape, or they are not finite.
+    """
+    from u3p_edge.quantize.ptq import quantize_ptq
+
+    return quantize_ptq(graph, calibration, progress("Calibrate", len(calibration)))
+
+
+def write_tflite(
+    network: Graph | Quantized, path: str | Path, metadata: Metadata | None = None, *, float_io: bool = False
+) -> Path:
+    """Write a network as a .tflite file, whole or not at all.
+
+    Args:
+        network: a float graph, or an integer network of `quantize`.
+        path: of the file; one that exists is replaced.
+        metadata: preprocessing and classes, for example `load("run").metadata`; None writes the defaults, see
+            `default_metadata_of`.
+        float_io: put float32 input and output around an integer network.
+
+    Raises:
+        ModelError: a layer that has no TFLite form; the message names it.
+        ArtifactError: the file cannot be written.
+    """
+    from u3p_edge.artifact import write_bytes
+    from u3p_edge.export.tflite.writer import write_tflite as lower
+
+    write_bytes(Path(path), lower(_folded(network), metadata or default_metadata_of(network), float_io=float_io))
+    return Path(path)
+
+
+def write_onnx(
+    network: Graph | Quantized, path: str | Path, metadata: Metadata | None = None, *, float_io: bool = False
+) -> Path:
+    """Write a network as an .onnx file (QDQ for an integer network), whole or not at all. Arguments as of `write_tflite`.
+
+    Raises:
+        ModelError: a layer that has no ONNX form; the message names it.
+        ArtifactError: the file cannot be written.
+    """
+    from u3p_edge.artifact import write_bytes
+    from u3p_edge.export.onnx.writer import write_onnx as lower
+
+    write_bytes(Path(path), lower(_folded(network), metadata or default_metadata_of(network), float_io=float_io))
+    return Path(path)
+
+
+def default_metadata_of(network: Graph | Quantized) -> Metadata:
+    """Return the metadata that a file gets where none is given.
+
+    Images are resized to the network's input and scaled to 0..1 between their 1st and 99th percentile, as `train` does by
+    default; classes are called "background", "class 1", ... A network that was trained with another preprocessing needs
+    its own metadata.
+    """
+    from u3p_edge.config.metadata import default_metadata
+    from u3p_edge.config.preprocessing import Preprocessing
+    from u3p_edge.graph.scheme import Quantized
+
+    graph = network.graph if isinstance(network, Quantized) else network
+    height, width, channels = graph.shapes[graph.inputs[0]][1:]
+    mask = graph.shapes[graph.outputs[0]][-1]
+    return dataclasses.replace(default_metadata(Preprocessing(height, width, channels), max(2, mask)), mask_channels=mask)
+
+
+def _folded(network: Graph | Quantized) -> Graph | Quantized:
+    """Return a float graph without batch normalisation, which no file has; an integer network has none."""
+    from u3p_edge.graph.fold import fold_batch_norm
+    from u3p_edge.graph.scheme import Quantized
+
+    return network if isinstance(network, Quantized) else fold_batch_norm(network)
