@@ -44,14 +44,14 @@ def imported_modules(path: Path) -> set[str]:
 
 def distributions(requirements: list[str]) -> set[str]:
     """The normalised names of what is required, extras of this package resolved."""
-    found = set()
+    result = set()
     for requirement in requirements:
         name, extras = re.match(r"([\w.-]+)(?:\[(.*?)\])?", requirement).groups()  # type: ignore[union-attr] # it always matches
         if name == PROJECT["name"]:
-            found |= {package for extra in extras.split(",") for package in distributions(OPTIONAL[extra])}
+            result |= {package for extra in extras.split(",") for package in distributions(OPTIONAL[extra])}
         else:
-            found.add(re.sub(r"[-_.]+", "-", name).lower())
-    return found
+            result.add(re.sub(r"[-_.]+", "-", name).lower())
+    return result
 
 
 def test_every_imported_package_is_in_the_extra_that_its_absence_names() -> None:
@@ -86,8 +86,8 @@ def test_a_python_caller_gets_the_same_sentence() -> None:
 
 
 def test_a_package_that_cannot_be_loaded_is_told_apart() -> None:
-    said = r"onnxruntime cannot be loaded \(libc is too old\), and x needs it"
-    with pytest.raises(MissingPackageError, match=said), require_packages("x"):
+    message = r"onnxruntime cannot be loaded \(libc is too old\), and x needs it"
+    with pytest.raises(MissingPackageError, match=message), require_packages("x"):
         raise ImportError("libc is too old\nmore", name="onnxruntime.capi")
 
 

@@ -124,8 +124,8 @@ def test_a_manifest_that_was_cut_short_is_made_anew(tmp_path_factory: pytest.Tem
     text = (folder / MANIFEST).read_bytes()
     (folder / MANIFEST).write_bytes(text[: length % (len(text) - 1)])  # without the last newline it is still whole
     progress = RecordedProgress()
-    found = open_manifest(folder, NAMES, progress=progress)
-    assert found.names == {MANIFEST, "model.bin"}, "what is there under our names is ours; what is not, is not"
+    manifest = open_manifest(folder, NAMES, progress=progress)
+    assert manifest.names == {MANIFEST, "model.bin"}, "what is there under our names is ours; what is not, is not"
     (sentence,) = progress.notes
     assert sentence.startswith(f"{folder / MANIFEST} is damaged")
 

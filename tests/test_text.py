@@ -99,11 +99,11 @@ def test_code_that_could_end_is_no_span_of_backticks() -> None:
 def test_an_encoding_without_a_sign_gets_a_readable_one(encoding: str) -> None:
     codecs.register_error("tests.readable", to_encodable)
     text = "".join(PLAIN) + "━│┏ and \udcff"
-    said = text.encode(encoding, "tests.readable").decode(encoding)
+    message = text.encode(encoding, "tests.readable").decode(encoding)
     if encoding == "ascii":
-        assert said.endswith(r"=|+ and \xff")
-        assert said.startswith("x---*.")
-    assert "?" not in said
+        assert message.endswith(r"=|+ and \xff")
+        assert message.startswith("x---*.")
+    assert "?" not in message
 
 
 @given(ANYTHING, st.sampled_from(["ascii", "cp1252", "utf-8", "shift_jis"]))

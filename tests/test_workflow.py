@@ -17,8 +17,8 @@ WORKFLOW = (REPOSITORY / ".github" / "workflows" / "edge.yml").read_text(encodin
 def commands() -> list[list[str]]:
     """Every command line of ours, its folded lines joined."""
     text = re.sub(r"\n +(?=--|frozen/)", " ", WORKFLOW)
-    found = re.findall(r"(?:run: |run: >-\s+|\|\| |^ +)(u3p-edge .*)", text, re.MULTILINE)
-    return [shlex.split(line.split(" || ")[0])[1:] for line in found]
+    result = re.findall(r"(?:run: |run: >-\s+|\|\| |^ +)(u3p-edge .*)", text, re.MULTILINE)
+    return [shlex.split(line.split(" || ")[0])[1:] for line in result]
 
 
 def test_all_commands_are_found() -> None:

@@ -18,7 +18,7 @@ from u3p_edge.errors import ModelError
 
 
 @pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])
-def test_an_artifact_is_weighed(zoo: Zoo, kind: str) -> None:
+def test_an_artifact_is_measured(zoo: Zoo, kind: str) -> None:
     steps: list[int] = []
     actual = measure_memory(zoo.path(kind), repeats=2, step=lambda *_: steps.append(1))
     assert actual is not None

@@ -53,8 +53,8 @@ def cut(path: Path, to: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["absent", "absent.keras", "absent.h5"])
 def test_a_missing_float_model(program: Program, tmp_path: Path, name: str) -> None:
-    said = refusal(program("export", tmp_path / name, "--int8", "--out", tmp_path / "out"))
-    assert said == f"the model {tmp_path / name} does not exist"
+    message = refusal(program("export", tmp_path / name, "--int8", "--out", tmp_path / "out"))
+    assert message == f"the model {tmp_path / name} does not exist"
     assert not (tmp_path / "out").exists()
 
 
@@ -68,21 +68,21 @@ def test_a_missing_exported_model(program: Program, image: Path, tmp_path: Path,
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_truncated_keras_file(program: Program, keras_files: dict[str, Path], tmp_path: Path, suffix: str) -> None:
     path = cut(keras_files[suffix], tmp_path / f"cut{suffix}")
-    said = refusal(program("export", path, "--int8", "--out", tmp_path / "out"))
-    assert said.startswith(f"{path} is ")
-    assert "truncated" in said or "damaged" in said
+    message = refusal(program("export", path, "--int8", "--out", tmp_path / "out"))
+    assert message.startswith(f"{path} is ")
+    assert "truncated" in message or "damaged" in message
     assert left_in(tmp_path / "out") == []
 
 
 def test_a_truncated_run_folder(program: Program, run_folder: Path, pictures: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(run_folder, tmp_path / "run"))
     cut(run_folder / "model.safetensors", broken / "model.safetensors")
-    said = refusal(program("export", broken, "--int8", "--data", pictures, "--out", tmp_path / "out"))
-    assert str(broken / "model.safetensors") in said
-    assert "cut short" in said
+    message = refusal(program("export", broken, "--int8", "--data", pictures, "--out", tmp_path / "out"))
+    assert str(broken / "model.safetensors") in message
+    assert "cut short" in message
     (broken / "model.safetensors").unlink()
-    said = refusal(program("export", broken, "--int8", "--data", pictures, "--out", tmp_path / "out"))
-    assert "holds no model.safetensors" in said
+    message = refusal(program("export", broken, "--int8", "--data", pictures, "--out", tmp_path / "out"))
+    assert "holds no model.safetensors" in message
     assert left_in(tmp_path / "out") == []
 
 
@@ -91,16 +91,16 @@ def test_a_truncated_exported_model(program: Program, zoo: Zoo, image: Path, tmp
     path = cut(zoo.path(kind), tmp_path / f"cut.{kind}")
     saved = tmp_path / "result.json"
     for arguments in (("predict", path, image, "--out", tmp_path / "out"), ("bench", path, "--save", saved)):
-        said = refusal(program(*arguments))
-        assert said.startswith(str(path))
-        assert "truncated" in said
+        message = refusal(program(*arguments))
+        assert message.startswith(str(path))
+        assert "truncated" in message
     assert not (tmp_path / "out").exists()
     assert not saved.exists()
 
 
 def test_an_exported_model_is_not_a_float_model(program: Program, zoo: Zoo, tmp_path: Path) -> None:
-    said = refusal(program("export", zoo.path("int8.tflite"), "--int8", "--out", tmp_path / "out"))
-    assert "is not a Keras file" in said
+    message = refusal(program("export", zoo.path("int8.tflite"), "--int8", "--out", tmp_path / "out"))
+    assert "is not a Keras file" in message
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -111,14 +111,14 @@ def test_code_in_a_keras_file_runs_only_when_trusted(program: Program, tmp_path:
     mask = tf_keras.layers.Conv2D(1, 1, activation="sigmoid")(tf_keras.layers.Lambda(lambda x: x * 2, name="twice")(pixels))
     path, out = tmp_path / f"m{suffix}", tmp_path / "out"
     tf_keras.Model(pixels, mask).save(path)
-    said = refusal(program("export", path, "--int8", "--out", out))
-    assert "'twice' uses 'Lambda'" in said
-    assert "--trust" in said
+    message = refusal(program("export", path, "--int8", "--out", out))
+    assert "'twice' uses 'Lambda'" in message
+    assert "--trust" in message
     assert left_in(out) == []
     # Trusted, it is read; that an integer network cannot hold Python is then said of the layer.
-    said = refusal(program("export", path, "--int8", "--out", out, "--trust"))
-    assert "twice" in said
-    assert "--trust" not in said
+    message = refusal(program("export", path, "--int8", "--out", out, "--trust"))
+    assert "twice" in message
+    assert "--trust" not in message
 
 
 # --- data
@@ -176,23 +176,23 @@ def test_a_class_beyond_the_models(program: Program, zoo: Zoo, run_folder: Path,
     assert "has the value 2, beyond the 2 classes" in refusal(program("export", run_folder, *options))
     Image.fromarray(truth(11) + 1).save(folder / "masks" / "p11.png")
     saved = tmp_path / "r.json"
-    said = refusal(program("bench", zoo.path("int8.tflite"), "--data", folder, "--save", saved))
-    assert f"the mask {folder / 'masks' / 'p11.png'} has the value 3, beyond the 3 classes (0 to 2)" in said
+    message = refusal(program("bench", zoo.path("int8.tflite"), "--data", folder, "--save", saved))
+    assert f"the mask {folder / 'masks' / 'p11.png'} has the value 3, beyond the 3 classes (0 to 2)" in message
     assert not saved.exists()
     assert left_in(tmp_path / "out") == []
 
 
 def test_a_class_beyond_a_keras_files(program: Program, keras_files: dict[str, Path], folder: Path, tmp_path: Path) -> None:
     Image.fromarray(truth(0) + 1).save(folder / "masks" / "p0.png")
-    said = refusal(program("export", keras_files[".h5"], "--int8", "--data", folder, "--out", tmp_path / "out"))
-    assert f"the mask {folder / 'masks' / 'p0.png'} has the value 3, beyond the 3 classes (0 to 2)" in said
+    message = refusal(program("export", keras_files[".h5"], "--int8", "--data", folder, "--out", tmp_path / "out"))
+    assert f"the mask {folder / 'masks' / 'p0.png'} has the value 3, beyond the 3 classes (0 to 2)" in message
     assert left_in(tmp_path / "out") == []
 
 
 def test_an_empty_split_is_not_measured(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     folder = make_pictures(tmp_path / "pictures", ("train", "train", "val"))
-    said = refusal(program("bench", zoo.path("int8.tflite"), "--data", folder, "--save", tmp_path / "r.json"))
-    assert "has no images in its split 'test' (2 in train, 1 in val, 0 in test)" in said
+    message = refusal(program("bench", zoo.path("int8.tflite"), "--data", folder, "--save", tmp_path / "r.json"))
+    assert "has no images in its split 'test' (2 in train, 1 in val, 0 in test)" in message
     assert not (tmp_path / "r.json").exists()
 
 

@@ -66,7 +66,7 @@ def test_help_and_recipes_are_shown(command: str) -> None:
 def test_a_command_that_needs_more_names_the_extra(words: tuple[str, ...], pictures: Path, tmp_path: Path) -> None:
     data = (pictures,) if words == ("train",) else ()
     out = ("--out", tmp_path / "out") if words[0] in ("export", "train") else ()
-    said = refusal(run_on_device(*words, *data, *out))
+    message = refusal(run_on_device(*words, *data, *out))
     mend = r"Run: python -m pip install 'u3p-edge\[export\]'"
-    assert re.fullmatch(rf"\w+ is not installed, and this command needs it\. {mend}", said)
+    assert re.fullmatch(rf"\w+ is not installed, and this command needs it\. {mend}", message)
     assert not (tmp_path / "out").exists()

@@ -53,15 +53,15 @@ def test_it_prints_and_saves_and_reports(zoo: Zoo, folder: Path, tmp_path: Path,
     models = [zoo.path(kind) for kind in ("int8.tflite", "float32.tflite")]
     done = run(bench, *models, "--data", folder, *QUICK, "--save", saved, "--report", report)
     assert done.exit_code == 0, done.exception
-    found = read_result(saved)
-    assert found.reference == "model.float32.tflite", "the first float file, though it was named second"
-    assert found.data is not None
-    assert (found.data.name, found.data.split, found.data.images, found.data.groups) == ("pictures", "test", 2, 2)
+    result = read_result(saved)
+    assert result.reference == "model.float32.tflite", "the first float file, though it was named second"
+    assert result.data is not None
+    assert (result.data.name, result.data.split, result.data.images, result.data.groups) == ("pictures", "test", 2, 2)
     assert "model.int8.tflite" in done.output
     assert "99." in done.output
     assert (tmp_path / "summary.md").read_text().startswith("# u3p-edge bench")
     assert report.read_text().startswith("# u3p-edge bench")
-    assert str(tmp_path) not in report.read_text().replace(found.command, "")
+    assert str(tmp_path) not in report.read_text().replace(result.command, "")
 
 
 @pytest.mark.parametrize(("width", "single_classes"), [(80, False), (200, True)])

@@ -37,25 +37,25 @@ def no_file_beyond(size: int) -> Iterator[None]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """A file system of so many KiB, for tests that run as a user who may mount one."""
-    place = tmp_path / "disk"
+    disk = tmp_path / "disk"
 
     def make(kib: int) -> Path:
-        place.mkdir()
+        disk.mkdir()
         mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(place)], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(disk)], capture_output=True, check=False
         )
         if mounted.returncode:
             pytest.skip("mounting a file system is not allowed here")
-        return place
+        return disk
 
     yield make
-    subprocess.run(["umount", str(place)], capture_output=True, check=False)
+    subprocess.run(["umount", str(disk)], capture_output=True, check=False)
 
 
 def test_a_mask_beyond_the_file_limit(program: Program, zoo: Zoo, image: Path, tmp_path: Path) -> None:
     with no_file_beyond(32):  # the signature of a PNG and a little more
-        said = refusal(program("predict", zoo.path("int8.tflite"), image, "--out", tmp_path / "out"))
-    assert said.startswith(f"{tmp_path / 'out' / 'scan.png'} cannot be written: File too large.")
+        message = refusal(program("predict", zoo.path("int8.tflite"), image, "--out", tmp_path / "out"))
+    assert message.startswith(f"{tmp_path / 'out' / 'scan.png'} cannot be written: File too large.")
     assert left_in(tmp_path / "out") == []
 
 
@@ -66,9 +66,9 @@ def test_an_export_onto_a_disk_that_fills_up(
     # Six staged files of 5 to 6 kB, four of them twice, report and picture about 90 kB: it ends at another one each time.
     out = small_disk(kib) / "out"
     done = program("export", keras_files[".keras"], "--int8", "--ptq", "--data", pictures, "--out", out, *QUICK)
-    said = refusal(done)
-    assert "cannot be written: No space left on device" in said
-    assert str(out) in said
+    message = refusal(done)
+    assert "cannot be written: No space left on device" in message
+    assert str(out) in message
     kept = left_in(out)
     models = [name for name in kept if name.startswith("model.")]
     assert models in ([], MODELS), "all of them or none"
@@ -82,9 +82,9 @@ def test_a_training_onto_a_disk_that_fills_up(
     program: Program, pictures: Path, small_disk: Callable[[int], Path], kib: int
 ) -> None:
     out = small_disk(kib) / "out"
-    said = refusal(program("train", pictures, "--out", out, "--size", "48x64", "--width", 2, "--epochs", 1))
-    assert str(out) in said
-    assert "cannot be written" in said
+    message = refusal(program("train", pictures, "--out", out, "--size", "48x64", "--width", 2, "--epochs", 1))
+    assert str(out) in message
+    assert "cannot be written" in message
     left_in(out)
 
 
@@ -99,8 +99,8 @@ def test_a_full_temporary_folder(
 ) -> None:
     disk = small_disk(4)
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
-    said = refusal(program("export", keras_files[suffix], "--out", tmp_path / "out"))
-    assert said.startswith(f"{keras_files[suffix]} cannot be read: {disk} is full")
+    message = refusal(program("export", keras_files[suffix], "--out", tmp_path / "out"))
+    assert message.startswith(f"{keras_files[suffix]} cannot be read: {disk} is full")
 
 
 @pytest.mark.parametrize("command_name", ["export", "predict", "train", "bench"])
@@ -116,17 +116,17 @@ def test_a_folder_that_cannot_be_written(
         "train": (pictures, "--out", out, "--size", "48x64", "--width", 2),
         "bench": (zoo.path("int8.tflite"), "--save", out / "r.json"),
     }
-    said = refusal(program(command_name, *arguments[command_name]))
-    assert f"{out}" in said
-    assert "cannot be written: Not a directory" in said
+    message = refusal(program(command_name, *arguments[command_name]))
+    assert f"{out}" in message
+    assert "cannot be written: Not a directory" in message
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_what_the_system_refuses_anywhere(program: Program, image: Path, tmp_path: Path) -> None:
     # No code of ours looks for this error; from Python 3.12 on, such a file merely does not exist.
-    said = refusal(program("predict", "x" * 300 + ".tflite", image, "--out", tmp_path / "out"))
-    assert said.endswith(("File name too long", "does not exist"))
-    assert "xxx" in said
+    message = refusal(program("predict", "x" * 300 + ".tflite", image, "--out", tmp_path / "out"))
+    assert message.endswith(("File name too long", "does not exist"))
+    assert "xxx" in message
 
 
 # --- interruptions

@@ -30,8 +30,8 @@ from u3p_edge.graph.ir import Node
 def test_numbers_that_training_cannot_use(
     program: Program, pictures: Path, tmp_path: Path, options: tuple[object, ...], reason: str
 ) -> None:
-    said = refusal(program("train", pictures, "--out", tmp_path / "out", *options))
-    assert reason in said
+    message = refusal(program("train", pictures, "--out", tmp_path / "out", *options))
+    assert reason in message
     assert not (tmp_path / "out").exists()
 
 
@@ -49,12 +49,12 @@ def test_a_small_file_that_asks_for_gigabytes(program: Program, tmp_path: Path) 
     for command, rest in (("inspect", ()), ("bench", ()), ("predict", (tmp_path, "--out", tmp_path / "out"))):
         if command == "predict":
             Image.new("L", (8, 8)).save(tmp_path / "a.png")
-        said = refusal(program(command, path, *rest, "--max-memory-mb", 512))
-        assert str(path) in said
-        assert "would take about 2,416 MB of memory, more than the 512 MB that are allowed" in said
+        message = refusal(program(command, path, *rest, "--max-memory-mb", 512))
+        assert str(path) in message
+        assert "would take about 2,416 MB of memory, more than the 512 MB that are allowed" in message
 
 
-def test_want_of_memory_is_told_with_its_figure(zoo: Zoo) -> None:
+def test_want_of_memory_is_reported_with_its_figure(zoo: Zoo) -> None:
     code = (
         "import u3p_edge.tools.inspect as p, numpy as np; p.inspect_file = lambda *a, **k: np.empty(2**55, np.uint8); "
         "from u3p_edge.cli.main import main; main()"
@@ -66,6 +66,6 @@ def test_want_of_memory_is_told_with_its_figure(zoo: Zoo) -> None:
 
 
 def test_the_help_tells_the_exit_codes(program: Program) -> None:
-    said = " ".join(program("--help").out.split())
-    assert "Exit codes: 0 done; 1 a verification or the gate failed" in said
-    assert "70 a bug of this program" in said
+    message = " ".join(program("--help").out.split())
+    assert "Exit codes: 0 done; 1 a verification or the gate failed" in message
+    assert "70 a bug of this program" in message

@@ -61,8 +61,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_a_run_folder_says_itself_cannot_be_said_again(
     program: Program, run_folder: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    said = refusal(program("export", run_folder, "--out", tmp_path / "out", *options))
-    assert said == f"{options[0]} is for a Keras file, and the run folder {run_folder} says that itself. Leave it out."
+    message = refusal(program("export", run_folder, "--out", tmp_path / "out", *options))
+    assert message == f"{options[0]} is for a Keras file, and the run folder {run_folder} says that itself. Leave it out."
     assert f"{options[0]} is for a Keras file, and the embedded model" in refusal(program("export", *options))
 
 
@@ -70,8 +70,8 @@ def test_what_a_run_folder_says_itself_cannot_be_said_again(
     "options", [("--ptq",), ("--qat-epochs", 2), ("--max-drop", 1), ("--float-io",), ("--min-sqnr", 3)], ids=lambda o: o[0]
 )
 def test_options_of_int8_need_int8(program: Program, tmp_path: Path, options: tuple[object, ...]) -> None:
-    said = refusal(program("export", "--out", tmp_path / "out", *options))
-    assert said == f"{options[0]} is for int8 files, and no int8 was asked for. Add --int8."
+    message = refusal(program("export", "--out", tmp_path / "out", *options))
+    assert message == f"{options[0]} is for int8 files, and no int8 was asked for. Add --int8."
 
 
 def test_other_options_that_would_change_nothing(program: Program, zoo: Zoo) -> None:
@@ -80,7 +80,7 @@ def test_other_options_that_would_change_nothing(program: Program, zoo: Zoo) -> 
     assert "--threads is for timing, and nothing is timed" in refusal(program("inspect", model, "--threads", 2))
 
 
-def test_a_budget_that_goes_before_the_recipe_is_said(program: Program, tmp_path: Path) -> None:
+def test_a_budget_that_goes_before_the_recipe_is_reported(program: Program, tmp_path: Path) -> None:
     options = ("--int8", "--recipe", "exact", "--latency-budget-ms", 5, "--device", tmp_path / "absent.json")
     done = program("export", *options, "--out", tmp_path / "out")
     assert "Note: --latency-budget-ms drops channels, though the recipe exact by itself drops none." in done.err

@@ -71,8 +71,10 @@ def test_somebody_elses_files_are_refused(program: Program, arguments: tuple[obj
         (tmp_path / file).write_text(text)
     again = "--restart" if arguments[0] == "train" else "--force"
     for options in ((), (again,)):
-        said = refusal(program(*arguments, "--out", tmp_path, *options))
-        assert said.startswith(f"{tmp_path / name} would be replaced, and no manifest of this program names it. Move it away")
+        message = refusal(program(*arguments, "--out", tmp_path, *options))
+        assert message.startswith(
+            f"{tmp_path / name} would be replaced, and no manifest of this program names it. Move it away"
+        )
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
 
 
@@ -84,17 +86,19 @@ def test_a_folder_that_another_process_writes_is_refused(
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         try:
-            said = refusal(program(*arguments, "--out", tmp_path))
+            message = refusal(program(*arguments, "--out", tmp_path))
         finally:
             other.send_signal(signal.SIGKILL)
-    assert said.startswith(f"{tmp_path} is being written by another process (pid {other.pid} on {socket.gethostname()}). Wait")
+    assert message.startswith(
+        f"{tmp_path} is being written by another process (pid {other.pid} on {socket.gethostname()}). Wait"
+    )
 
 
 @pytest.mark.usefixtures("no_work")
 def test_masks_need_a_folder_too(program: Program, zoo: Zoo, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    said = refusal(program("predict", zoo.path("int8.tflite"), pictures / "images", "--out", tmp_path / "file"))
-    assert said == f"{tmp_path / 'file'} is a file, not a folder. Give another --out folder."
+    message = refusal(program("predict", zoo.path("int8.tflite"), pictures / "images", "--out", tmp_path / "file"))
+    assert message == f"{tmp_path / 'file'} is a file, not a folder. Give another --out folder."
 
 
 @pytest.mark.parametrize("command", [("bench", "--save"), ("bench", "--report"), ("device", "--out")])
@@ -105,8 +109,8 @@ def test_a_file_cannot_take_a_folders_place(
         monkeypatch.setattr(f"{module}.{work}", None)  # nothing is measured before
     name, option = command
     line = (name, "profile") if name == "device" else (name,)
-    said = refusal(program(*line, zoo.path("float32.tflite"), option, tmp_path))
-    assert said == f"{tmp_path} is a folder, not a file. Name a file in it."
+    message = refusal(program(*line, zoo.path("float32.tflite"), option, tmp_path))
+    assert message == f"{tmp_path} is a folder, not a file. Name a file in it."
 
 
 def test_a_model_whose_name_is_not_utf_8_is_one_sentence(program: Program, zoo: Zoo, pictures: Path, tmp_path: Path) -> None:

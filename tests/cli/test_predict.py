@@ -43,9 +43,9 @@ def test_every_format_writes_class_indices(zoo: Zoo, tmp_path: Path, kind: str) 
     image = save(tmp_path / "scan.png", grey(5))
     done = run(zoo.path(kind), image, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    found = read(tmp_path / "out" / "scan.png")
-    assert (found == truth(5)).mean() > 0.97
-    assert set(np.unique(found)) == {0, 1, 2}
+    mask = read(tmp_path / "out" / "scan.png")
+    assert (mask == truth(5)).mean() > 0.97
+    assert set(np.unique(mask)) == {0, 1, 2}
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["scan.png"]
     assert "1 mask in" in done.output
     assert "0 background, 1 class 1, 2 class 2" in " ".join(done.output.split())
@@ -63,9 +63,9 @@ def test_a_binary_mask_is_0_and_255_at_the_images_own_size(threshold: Path, tmp_
 def test_a_resized_image_comes_back_at_its_size(zoo: Zoo, tmp_path: Path) -> None:
     large = np.asarray(Image.fromarray(grey(2)).resize((192, 144), Image.Resampling.BILINEAR))
     assert run(zoo.path("int8.tflite"), save(tmp_path / "a.png", large), "--out", tmp_path / "out").exit_code == 0
-    found = read(tmp_path / "out" / "a.png")
-    assert found.shape == (144, 192)
-    assert (found == truth(2).repeat(3, axis=0).repeat(3, axis=1)).mean() > 0.95
+    mask = read(tmp_path / "out" / "a.png")
+    assert mask.shape == (144, 192)
+    assert (mask == truth(2).repeat(3, axis=0).repeat(3, axis=1)).mean() > 0.95
 
 
 def test_folders_and_files_mix_and_colour_and_16_bit_are_read(threshold: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_broken_image_is_listed_and_the_others_are_done(threshold: Path, tmp_p
     assert "d.tif: an image of float32 values 7 to 7 has no range to normalise by" in text
 
 
-def test_an_image_larger_than_the_network_is_tiled_and_said_so(threshold: Path, tmp_path: Path) -> None:
+def test_an_image_larger_than_the_network_is_tiled_and_reported(threshold: Path, tmp_path: Path) -> None:
     pixels = np.tile(grey(3), (3, 3))
     done = run(threshold, save(tmp_path / "a.png", pixels), "-o", tmp_path / "out")
     assert done.exit_code == 0, done.output
@@ -151,7 +151,7 @@ def test_an_image_larger_than_the_network_is_tiled_and_said_so(threshold: Path, 
     assert "1 of 1 images are larger than the network's 48x64: predicted in overlapping tiles" in " ".join(done.output.split())
 
 
-def test_what_a_resize_throws_away_is_said(zoo: Zoo, tmp_path: Path) -> None:
+def test_what_a_resize_throws_away_is_reported(zoo: Zoo, tmp_path: Path) -> None:
     done = run(zoo.path("int8.tflite"), save(tmp_path / "a.png", np.tile(grey(1), (3, 2))), "-o", tmp_path / "out")
     assert "144x128 becomes 48x64, 3.0 times smaller" in " ".join(done.output.split())
 

@@ -73,7 +73,7 @@ def test_a_terminal_sees_which_stage_it_is() -> None:
     assert "done in" not in text
 
 
-def test_the_number_of_stages_is_said_only_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_number_of_stages_is_reported_only_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     with stages() as progress:
         progress("One", 1)()
     assert capsys.readouterr().err.splitlines()[0] == "stage 1: One"

@@ -85,7 +85,7 @@ def test_a_copied_and_changed_file_is_what_export_does(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--int8", "--recipe", "exact"), "prune   no"),
         ((), "prune   no"),
@@ -102,17 +102,17 @@ def test_a_dry_run_says_in_words_what_would_be_dropped(
     pictures: Path,
     tmp_path: Path,
     options: tuple[object, ...],
-    said: str,
+    message: str,
 ) -> None:
     steps = tmp_path / "steps.toml"
     steps.write_text("description = 'mine'\n[pruning]\nspeedup = 3\nsteps = 2\nfinal_updates = 70\n")
     given = [str(option).format(steps=steps) for option in options]
     done = program("export", keras_files[".keras"], "--data", pictures, "--dry-run", *given)
-    assert (done.code, said in done.out) == (0, True), done
+    assert (done.code, message in done.out) == (0, True), done
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--int8", "--speedup", 3, "--latency-budget-ms", 3), "exclude each other. Give one of them."),
         (("--int8", "--shrink", 3, "--size-budget-mb", 3), "exclude each other. Give one of them."),
@@ -129,10 +129,10 @@ def test_a_dry_run_says_in_words_what_would_be_dropped(
     ],
 )
 def test_what_cannot_be_typed_is_refused_before_anything_is_read(
-    program: Program, tmp_path: Path, options: tuple[object, ...], said: str
+    program: Program, tmp_path: Path, options: tuple[object, ...], message: str
 ) -> None:
     there = tmp_path / "there.json"
     there.write_text("{}")
-    told = [str(option).format(there=there) for option in options]
-    assert said in refusal(program("export", "--out", tmp_path / "out", *told))
+    typed = [str(option).format(there=there) for option in options]
+    assert message in refusal(program("export", "--out", tmp_path / "out", *typed))
     assert not (tmp_path / "out").exists()

@@ -33,15 +33,15 @@ Row = tuple[str, ...]
 
 def rows(printed: str) -> list[Row]:
     """The first table's cells (part, form, MMAC, ms, error), the part repeated on every row of its forms."""
-    found: list[Row] = []
+    result: list[Row] = []
     lines = iter(printed.splitlines())
     start = next(line for line in lines if line.startswith(" part")).index("form")
     next(lines)
     for line in lines:
         if not line.strip():
-            return found
+            return result
         part, cells = line[:start].strip(), re.split(r" {2,}", line[start:].strip())
-        found.append((part or found[-1][0], *cells, *[""] * (4 - len(cells))))
+        result.append((part or result[-1][0], *cells, *[""] * (4 - len(cells))))
     raise AssertionError("the table does not end")
 
 
@@ -58,11 +58,11 @@ def test_the_help_teaches(program: Program) -> None:
 def test_explain_lists_every_form_of_every_part(program: Program, model: Path) -> None:
     done = program("rewrite", model, "--explain")
     assert done.code == 0, done.err
-    found = rows(done.out)
-    parts = list(dict.fromkeys(row[0] for row in found))
+    table = rows(done.out)
+    parts = list(dict.fromkeys(row[0] for row in table))
     assert len(parts) == len(PARTS)
     for part in parts:
-        own = [row for row in found if row[0] == part]
+        own = [row for row in table if row[0] == part]
         names = [row[1].removesuffix(" ✓") for row in own]
         assert names[0] == REFERENCE
         assert set(names) <= {REFERENCE, *EXACT}
@@ -78,7 +78,7 @@ def test_explain_lists_every_form_of_every_part(program: Program, model: Path) -
     assert {part for _, _, part, _ in refused} <= set(parts)
     assert all(len(why) > 10 for *_, why in refused), "a reason in words"
     # Each part is every form's, possible or refused, or is not of the kind that the form is for.
-    assert len(found) + sum(int(count) for _, count, _, _ in refused) > 2 * len(parts)
+    assert len(table) + sum(int(count) for _, count, _, _ in refused) > 2 * len(parts)
     assert all(len(line) <= 80 for line in done.out.splitlines() if "✓" in line), "a form is one line on a usual terminal"
     assert re.search(r"^\d of 3 parts are rewritten: the timed parts take [\d.]+ of [\d.]+ ms\.$", done.out, re.MULTILINE)
 
@@ -86,8 +86,8 @@ def test_explain_lists_every_form_of_every_part(program: Program, model: Path) -
 def test_without_explain_each_part_has_its_form_alone(program: Program, model: Path) -> None:
     done = program("rewrite", model, "--number", "float32")
     assert done.code == 0, done.err
-    found = rows(done.out)
-    assert len(found) == len({row[0] for row in found}) == len(PARTS)
+    table = rows(done.out)
+    assert len(table) == len({row[0] for row in table}) == len(PARTS)
     assert "float32 TFLite, 1 thread" in done.out
 
 
@@ -103,8 +103,8 @@ def test_what_is_written_is_taken_by_export(program: Program, model: Path, pictu
     record, run, again = tmp_path / "rewrites.json", tmp_path / "run", tmp_path / "again"
     assert program("rewrite", model, "--out", record).code == 0
     # Another form than the fastest, so that a choice by time would show.
-    said = json.loads(record.read_text())
-    forced = [{**c, "chosen": c["forms"][1]["name"] if c["forms"][1]["macs"] else REFERENCE} for c in said["rewrites"]]
+    value = json.loads(record.read_text())
+    forced = [{**c, "chosen": c["forms"][1]["name"] if c["forms"][1]["macs"] else REFERENCE} for c in value["rewrites"]]
     record.write_text(json.dumps({"rewrites": forced}))
     pairs = tuple((choice.site, choice.chosen) for choice in read_choices(record))
     assert {chosen for _, chosen in pairs} & EXACT
@@ -130,8 +130,8 @@ def test_a_share_that_is_none_is_refused(program: Program, energy: object) -> No
 
 
 def test_a_missing_model_is_named_and_nothing_written(program: Program, tmp_path: Path) -> None:
-    said = refusal(program("rewrite", tmp_path / "absent.keras", "--out", tmp_path / "rewrites.json"))
-    assert said == f"the model {tmp_path / 'absent.keras'} does not exist"
+    message = refusal(program("rewrite", tmp_path / "absent.keras", "--out", tmp_path / "rewrites.json"))
+    assert message == f"the model {tmp_path / 'absent.keras'} does not exist"
     assert left_in(tmp_path) == []
 
 
@@ -148,7 +148,7 @@ def test_an_unknown_number_type_or_no_thread_ends_with_2(program: Program) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--tiles", 2, "--memory-budget-mb", 4), "exclude each other"),
         (("--memory-budget-mb", 0), "tiling.memory_budget_mb cannot be 0. It is above 0."),
@@ -161,15 +161,15 @@ def test_an_unknown_number_type_or_no_thread_ends_with_2(program: Program) -> No
     ],
 )
 def test_exports_options_that_exclude_each_other_or_do_not_fit(
-    program: Program, model: Path, pictures: Path, tmp_path: Path, options: tuple[object, ...], said: str
+    program: Program, model: Path, pictures: Path, tmp_path: Path, options: tuple[object, ...], message: str
 ) -> None:
     files = {name: tmp_path / f"{name}.json" for name in ("record", "empty", "other")}
     files["record"].write_text('{"rewrites": [["a", "separable"]]}')
     files["empty"].write_text('{"rewrites": []}')
     files["other"].write_text('{"rewrites": [["elsewhere", "separable"]]}')
-    told = [str(option).format(**files) for option in options]
+    typed = [str(option).format(**files) for option in options]
     arguments = ("--data", pictures, "--formats", "tflite", "--out", tmp_path / "out", *QUICK)
-    assert said in refusal(program("export", model, *arguments, *told))
+    assert message in refusal(program("export", model, *arguments, *typed))
     assert left_in(tmp_path / "out") == []
 
 
@@ -198,9 +198,9 @@ def test_names_and_reasons_are_shown_as_they_are(capsys: pytest.CaptureFixture[s
     """Rich reads [words] as markup; a name may hold them."""
     forms = (Candidate(REFERENCE, 1_000_000, 1.0), Candidate("separable", refusal="it is [red] and [1, 2]"))
     empty = Graph((Node("image", "input", attrs={"shape": (None, 1, 1, 1)}),), ("image",), ("image",))
-    found = RewriteExplanation(empty, (Selection("conv[bold]", REFERENCE, forms),), {})
+    result = RewriteExplanation(empty, (Selection("conv[bold]", REFERENCE, forms),), {})
     for parts in ((), ("conv[bold]",)):
-        _show(found, True, parts, "here")
-        said = capsys.readouterr().out
-        assert "conv[bold]" in said
-        assert "it is [red] and [1, 2]" in said
+        _show(result, True, parts, "here")
+        message = capsys.readouterr().out
+        assert "conv[bold]" in message
+        assert "it is [red] and [1, 2]" in message

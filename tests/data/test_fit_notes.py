@@ -18,14 +18,14 @@ from u3p_edge.errors import DataError
 RESIZE, PAD = Preprocessing(64, 64), Preprocessing(64, 64, fit="pad")
 
 
-def test_a_resize_to_less_than_half_is_said_with_its_worst_case() -> None:
+def test_a_resize_to_less_than_half_is_reported_with_its_worst_case() -> None:
     (note,) = fit_notes([Original((128, 128)), Original((960, 999)), Original((64, 150))], RESIZE)
     assert "2 of 3 images are shrunk to less than half: 960x999 becomes 64x64, 15.6 times smaller" in note
     assert fit_notes([Original((128, 128)), Original((10, 10))], RESIZE) == ()
     assert fit_notes([Original((960, 999), 9, 9)], PAD) == ()
 
 
-def test_cropped_foreground_is_said_with_its_share() -> None:
+def test_cropped_foreground_is_reported_with_its_share() -> None:
     cropped, tiled = Original((192, 192), 300, 120, cropped=True), Original((192, 192), 100, 100)
     (note,) = fit_notes([cropped, tiled], PAD)
     assert "1 of 2 images is cropped to the 64x64 in their middle: 60.0 % of their foreground is left out" in note

@@ -61,7 +61,7 @@ def test_patients_in_several_splits_are_refused(shared: Path, tmp_path: Path, na
     assert len(check_folder(root).problems) == len({row.split(",")[1] for row in table.splitlines()[1:]})
 
 
-def test_without_a_group_column_it_is_said_and_repeating_columns_are_named(tmp_path: Path) -> None:
+def test_without_a_group_column_it_is_reported_and_repeating_columns_are_named(tmp_path: Path) -> None:
     header = "name,who,share,size,split\n"
     rows = [("a", "anna", "0.5", "6x8", "train"), ("b", "ben", "0.5", "6x8", "train"), ("c", "cleo", "0.5", "6x8", "train")]
     rows += [("d", "anna", "0.5", "6x8", "val"), ("e", "ben", "0.5", "6x8", "test")]
@@ -95,10 +95,10 @@ def test_rows_without_a_patient_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_slices_of_one_subject_are_grouped_by_their_names(stems: list[str], groups: int) -> None:
-    found = group_by_name(stems)
-    assert set(found.groups) == set(stems)
-    assert len(set(found.groups.values())) == groups
-    assert f"the {len(stems)} images are {groups} groups" in found.note
+    named = group_by_name(stems)
+    assert set(named.groups) == set(stems)
+    assert len(set(named.groups.values())) == groups
+    assert f"the {len(stems)} images are {groups} groups" in named.note
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_names_that_only_count_are_not_groups(stems: list[str]) -> None:
     assert group_by_name(stems) == NameGroups({}, "")
 
 
-def test_names_that_leave_it_open_are_said() -> None:
-    found = group_by_name([f"IM-{i:04}-{j:04}" for i in range(4) for j in range(3)])
-    assert found.groups == {}
-    assert "(3 of 'IM-0000', for example), as slices of one patient do" in found.note
-    found = group_by_name([f"patient001_s{s:02}" for s in range(51)])
-    assert found.groups == {}
-    assert "of one group only (51 of 'patient001', for example)" in found.note
+def test_names_that_leave_it_open_are_reported() -> None:
+    named = group_by_name([f"IM-{i:04}-{j:04}" for i in range(4) for j in range(3)])
+    assert named.groups == {}
+    assert "(3 of 'IM-0000', for example), as slices of one patient do" in named.note
+    named = group_by_name([f"patient001_s{s:02}" for s in range(51)])
+    assert named.groups == {}
+    assert "of one group only (51 of 'patient001', for example)" in named.note
 
 
 def test_slices_without_a_split_file_are_drawn_by_subject(tmp_path: Path) -> None:

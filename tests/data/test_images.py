@@ -100,7 +100,7 @@ def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
         assert caught.value.exit_code == 2
 
 
-def test_a_kind_of_tiff_that_is_not_read_is_said_to_be_unsupported(tmp_path: Path) -> None:
+def test_a_kind_of_tiff_that_is_not_read_is_reported_to_be_unsupported(tmp_path: Path) -> None:
     # Width, height, bits a sample, compression, photometric interpretation, offset, samples, rows a strip, bytes of it.
     tags = ((256, 8), (257, 8), (258, 6), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8), (279, 48))
     directory = b"".join(struct.pack("<HHII", tag, 4 if tag == 273 else 3, 1, value) for tag, value in tags)
@@ -110,7 +110,7 @@ def test_a_kind_of_tiff_that_is_not_read_is_said_to_be_unsupported(tmp_path: Pat
         read_image(path, 1)
 
 
-def test_the_limit_of_pixels_is_said_with_the_option_that_moves_it(tmp_path: Path) -> None:
+def test_the_limit_of_pixels_is_reported_with_the_option_that_moves_it(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", GREY)
     with pytest.raises(DataError, match=r"a\.png has 3x4 = 12 pixels, more than the limit of 11") as caught:
         read_image(path, 1, max_pixels=11)

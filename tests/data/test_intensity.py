@@ -51,9 +51,9 @@ def test_a_large_image_is_normalised_as_its_definition_says(
         "zscore": (wide - wide.mean()) / wide.std(),
         "range": wide / top,
     }[normalization]
-    found = normalise(image, Preprocessing(16, 16, 3, normalization=normalization))
+    scaled = normalise(image, Preprocessing(16, 16, 3, normalization=normalization))
     # The means of both ways differ by some 2^-50, which can move the rounding to float32 by one step of 2^-23.
-    np.testing.assert_allclose(found, expected.astype(np.float32), rtol=2**-23, atol=1e-12)
+    np.testing.assert_allclose(scaled, expected.astype(np.float32), rtol=2**-23, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

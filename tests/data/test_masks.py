@@ -145,7 +145,7 @@ def test_what_is_not_a_mask_is_refused_by_name(tmp_path: Path) -> None:
         assert str(path) in caught.value.symptom
 
 
-def test_a_jpeg_mask_is_told_to_be_a_png(tmp_path: Path) -> None:
+def test_a_jpeg_mask_should_be_a_png(tmp_path: Path) -> None:
     path = write(tmp_path / "m.jpg", np.tile(np.array([[0, 255, 255]], np.uint8), (9, 9)))
     with pytest.raises(DataError, match="save masks as PNG"):
         read_mask(path, 2)

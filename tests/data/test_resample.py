@@ -27,8 +27,8 @@ def test_strips_change_nothing(have: tuple[int, int], want: tuple[int, int], lim
     whole = np.stack([np.asarray(p.resize(want[::-1], Image.Resampling.BILINEAR)) for p in planes], axis=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resample, "PART", limit)
-        found = resize(image, lambda pixels, _channel: Image.fromarray(pixels), want)
-        np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE)
+        resized = resize(image, lambda pixels, _channel: Image.fromarray(pixels), want)
+        np.testing.assert_allclose(resized, whole, rtol=0, atol=TOLERANCE)
         columns = np.full(want, -1, np.float32)
         for part, values in resize_columns(image[:, :, 1], want):
             columns[:, part] = values

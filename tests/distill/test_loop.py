@@ -96,10 +96,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(student: tf_keras.Model, soft: np.ndarray, folder: Path) -> FinetuneResult:
     """A run that nobody interrupted."""
     before = student.get_weights()
-    found = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=folder)
+    result = finetune(student, TRAIN, soft, CONFIG, validate=dice, folder=folder)
     for a, b in zip(student.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
-    return found
+    return result
 
 
 def test_a_network_cut_in_half_recovers(whole: FinetuneResult, student: tf_keras.Model) -> None:
@@ -159,19 +159,19 @@ def test_another_run_is_refused(student: tf_keras.Model, soft: np.ndarray, folde
         finetune(student, TRAIN, soft, CONFIG, validate=never, folder=tmp_path)
 
 
-def test_a_network_that_training_harms_stays_as_it_came(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
+def test_a_network_that_training_harms_stays_the_original(teacher: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     scores = iter([0.5, float("nan"), 0.5])
     hard = FinetuneConfig(epochs=2, batch_size=16, learning_rate=10.0, warmup=0)
-    found = finetune(teacher, TRAIN, soft, hard, validate=lambda _: next(scores), folder=tmp_path)
-    assert found.best_epoch == 0
-    assert found.scores == (0.5, -np.inf, 0.5)
-    assert_same_weights(found.model, teacher)
-    assert finetune(teacher, TRAIN, soft, hard, validate=never, folder=tmp_path).scores == found.scores
+    result = finetune(teacher, TRAIN, soft, hard, validate=lambda _: next(scores), folder=tmp_path)
+    assert result.best_epoch == 0
+    assert result.scores == (0.5, -np.inf, 0.5)
+    assert_same_weights(result.model, teacher)
+    assert finetune(teacher, TRAIN, soft, hard, validate=never, folder=tmp_path).scores == result.scores
 
 
 def test_no_epochs_score_the_student(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
-    found = finetune(student, TRAIN, soft, FinetuneConfig(epochs=0), validate=dice, folder=tmp_path)
-    assert (found.losses, found.scores, found.best_epoch) == ((), (dice(student),), 0)
+    result = finetune(student, TRAIN, soft, FinetuneConfig(epochs=0), validate=dice, folder=tmp_path)
+    assert (result.losses, result.scores, result.best_epoch) == ((), (dice(student),), 0)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.M
     looking = FinetuneConfig(epochs=3, batch_size=2, learning_rate=5e-3, distillation=0, features=10.0)
     with pytest.raises(ConfigError, match="no teacher"):
         finetune(student, TRAIN, soft, looking, validate=dice, folder=tmp_path)
-    found = finetune(student, TRAIN, None, looking, validate=lambda m: -distance(m), folder=tmp_path, teacher=teacher)
-    assert distance(found.model) < 0.5 * distance(student)
+    result = finetune(student, TRAIN, None, looking, validate=lambda m: -distance(m), folder=tmp_path, teacher=teacher)
+    assert distance(result.model) < 0.5 * distance(student)
 
 
 def test_what_does_not_fit_is_refused(student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
@@ -257,11 +257,11 @@ def test_the_divergence_is_that_of_bernoulli_and_least_at_the_teacher() -> None:
     rng = np.random.default_rng(0)
     q, logits = rng.random((2, 5, 6, 3)).astype(np.float32), tf.Variable(rng.standard_normal((2, 5, 6, 3)), dtype=tf.float32)
     with tf.GradientTape() as tape:
-        found = divergence(tf.constant(q), tf.sigmoid(logits))
+        loss = divergence(tf.constant(q), tf.sigmoid(logits))
     p = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     expected = (q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))).sum(axis=3).mean(axis=(1, 2))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    np.testing.assert_allclose(tape.gradient(found, logits), (p - q) / 30, atol=1e-6)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, logits), (p - q) / 30, atol=1e-6)
     np.testing.assert_allclose(divergence(tf.constant(q), tf.constant(q)), 0, atol=1e-6)
     sure = tf.constant([0.0, 1.0], shape=(1, 1, 2, 1))
     assert np.isfinite(divergence(sure, 1 - sure)).all()
@@ -285,8 +285,8 @@ def test_a_gate_learns_from_the_gated_soft_masks(tmp_path: Path) -> None:
         return tf_keras.Model(model.input, model.get_layer("cgm_output").output)(data.images).numpy()[:, -1]
 
     def parted(model: tf_keras.Model) -> float:
-        found = gates(model)
-        return float(found[there].min() - found[~there].max())
+        result = gates(model)
+        return float(result[there].min() - result[~there].max())
 
     alone = FinetuneConfig(epochs=5, batch_size=4, learning_rate=1e-2, distillation=0)
     knows = finetune(network(cgm=True), data, None, alone, validate=parted, folder=tmp_path / "teacher").model
@@ -296,10 +296,10 @@ def test_a_gate_learns_from_the_gated_soft_masks(tmp_path: Path) -> None:
     student = to_keras(dataclasses.replace(graph, nodes=tuple(nodes)))
     np.testing.assert_array_equal(gates(student), 0.5)
     taught = FinetuneConfig(epochs=3, batch_size=4, learning_rate=1e-2, distillation=5.0)
-    found = finetune(
+    result = finetune(
         student, data, teacher_probabilities(knows, data.images), taught, validate=parted, folder=tmp_path / "student"
     )
-    assert found.model.get_layer("cgm_conv").kernel.numpy().any()
+    assert result.model.get_layer("cgm_conv").kernel.numpy().any()
     # 16 pairs that have nothing to do with each other correlate by so much once in a hundred times (t-test, 14 degrees of
     # freedom). How far above it three epochs come hangs on the order in which TensorFlow's threads add up.
-    assert np.corrcoef(gates(found.model), gates(knows))[0, 1] > 0.623
+    assert np.corrcoef(gates(result.model), gates(knows))[0, 1] > 0.623

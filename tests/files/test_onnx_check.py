@@ -52,8 +52,8 @@ def other_maker(model: Any) -> None:
 
 def sparse(model: Any) -> None:
     value = helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0])
-    places = helper.make_tensor("i", TensorProto.INT64, [1], [0])
-    model.graph.sparse_initializer.append(helper.make_sparse_tensor(value, places, [2**40]))
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(value, indices, [2**40]))
 
 
 def larger_than_its_bytes(model: Any) -> None:
@@ -71,8 +71,8 @@ def filled(model: Any) -> None:
 
 def doubled(model: Any) -> None:
     model.graph.initializer.append(helper.make_tensor("d0", TensorProto.FLOAT, [1], [1.0]))
-    for place in range(40):
-        model.graph.node.append(helper.make_node("Concat", [f"d{place}"] * 2, [f"d{place + 1}"], axis=0))
+    for index in range(40):
+        model.graph.node.append(helper.make_node("Concat", [f"d{index}"] * 2, [f"d{index + 1}"], axis=0))
 
 
 REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {

@@ -53,22 +53,22 @@ def ask(worker: Worker, reader: str, path: Path, data: bytes) -> dict[str, objec
 
 def check(worker: Worker, reader: str, path: Path, data: bytes) -> None:
     """Fails, and keeps the bytes beside this file, unless they are read or refused."""
-    found = ask(worker, reader, path, data)
-    if found["outcome"] in ("read", "refused") and float(str(found["peak_mb"])) < PEAK_MB:
+    answer = ask(worker, reader, path, data)
+    if answer["outcome"] in ("read", "refused") and float(str(answer["peak_mb"])) < PEAK_MB:
         return
     worker.stop()
     kept = HERE / "found" / f"{reader.replace(' ', '_')}-{hashlib.sha256(data).hexdigest()[:12]}{path.suffix}"
     kept.parent.mkdir(exist_ok=True)
     kept.write_bytes(data)
-    pytest.fail(f"{found['outcome']}, {found['peak_mb']} MB, kept as {kept}:\n{found['text']}")
+    pytest.fail(f"{answer['outcome']}, {answer['peak_mb']} MB, kept as {kept}:\n{answer['text']}")
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_sound_files_are_read(reader: str, worker: Worker, sound: dict[str, list[Path]]) -> None:
     """Else the tests below would damage what is refused as it is."""
     for path in sound[reader]:
-        found = ask(worker, reader, path, path.read_bytes())
-        assert found["outcome"] == "read", found["text"]
+        answer = ask(worker, reader, path, path.read_bytes())
+        assert answer["outcome"] == "read", answer["text"]
 
 
 @pytest.mark.parametrize("reader", READERS)

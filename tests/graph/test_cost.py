@@ -85,6 +85,6 @@ GOLDEN: list[dict[str, Any]] = [
 def test_the_articles_models_cost_what_is_known(article_builder: Builder, shared: Path, options: dict[str, Any]) -> None:
     cases = json.loads((shared / "seed" / "golden.json").read_text())["cases"]
     golden = next(case for case in cases if case["options"] == options)
-    found = cost(from_keras(article_builder(**{"input_shape": (256, 256, 1), **options})))
-    assert found.total_macs == golden["conv_macs"]
-    assert found.parameters == golden["total_params"]
+    total = cost(from_keras(article_builder(**{"input_shape": (256, 256, 1), **options})))
+    assert total.total_macs == golden["conv_macs"]
+    assert total.parameters == golden["total_params"]

@@ -28,8 +28,8 @@ def images(model: tf_keras.Model) -> Array:
 
 
 def run(model: tf_keras.Model, batch: Array) -> list[Array]:
-    found = model(batch, training=False)
-    return [np.asarray(x) for x in (found if isinstance(found, (list, tuple)) else [found])]
+    outputs = model(batch, training=False)
+    return [np.asarray(x) for x in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
 def assert_plain(result: Inference) -> tf_keras.Model:

@@ -142,12 +142,12 @@ def test_shapes_follow_strides_padding_and_dilation() -> None:
         ("image",),
         ("flat",),
     )
-    found = graph.shapes
-    assert found["image"] == (1, 32, 48, 1)
-    assert found["valid"] == (1, 28, 44, 4)
-    assert found["strided"] == (1, 14, 22, 5)
-    assert found["up"] == (1, 28, 88, 5)
-    assert found["flat"] == (1, 28 * 88 * 5)
+    shapes = graph.shapes
+    assert shapes["image"] == (1, 32, 48, 1)
+    assert shapes["valid"] == (1, 28, 44, 4)
+    assert shapes["strided"] == (1, 14, 22, 5)
+    assert shapes["up"] == (1, 28, 88, 5)
+    assert shapes["flat"] == (1, 28 * 88 * 5)
 
 
 def test_shapes_that_do_not_fit_name_the_node() -> None:
@@ -174,10 +174,10 @@ def test_shapes_of_cuts_and_blocks() -> None:
         ("image",),
         ("back",),
     )
-    found = graph.shapes
-    assert found["cut"] == (1, 30, 45, 3)
-    assert found["deep"] == found["wide"] == (1, 15, 23, 4 * 3)
-    assert found["back"] == found["padded"] == (1, 30, 46, 3)
+    shapes = graph.shapes
+    assert shapes["cut"] == (1, 30, 45, 3)
+    assert shapes["deep"] == shapes["wide"] == (1, 15, 23, 4 * 3)
+    assert shapes["back"] == shapes["padded"] == (1, 30, 46, 3)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ def randomise(model: tf_keras.Model, seed: int = 0) -> tf_keras.Model:
 
 def outputs(model: tf_keras.Model, seed: int = 1) -> list[np.ndarray[Any, Any]]:
     images = np.random.default_rng(seed).normal(size=(2, *model.input_shape[1:])).astype(np.float32)
-    found = model(images, training=False)
-    return [np.asarray(x) for x in (found if isinstance(found, (list, tuple)) else [found])]
+    outputs = model(images, training=False)
+    return [np.asarray(x) for x in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
 def plain(model: tf_keras.Model) -> Any:
@@ -49,9 +49,9 @@ def assert_round_trip(model: tf_keras.Model) -> Graph:
     for mine, theirs in zip(outputs(again), outputs(model), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert from_keras(again) == graph
-    found = graph.shapes
+    shapes = graph.shapes
     for name, tensor in zip(graph.outputs, model.outputs, strict=True):
-        assert found[name][1:] == tuple(tensor.shape[1:])
+        assert shapes[name][1:] == tuple(tensor.shape[1:])
     return graph
 
 

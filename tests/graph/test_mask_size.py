@@ -42,34 +42,34 @@ def masks(found: Inference) -> np.ndarray[Any, Any]:
 )
 def test_a_flattened_mask_has_the_same_values_at_the_images_size(layers: tuple[Any, ...]) -> None:
     network = model(*layers)
-    found = inference_graph(from_keras(network))
+    inference = inference_graph(from_keras(network))
     expected = np.asarray(network(IMAGES)).reshape(2, 32, 16, 3)
-    np.testing.assert_allclose(masks(found), expected, atol=1e-6)  # one exponential, rounded in another order
-    assert "'flat' is flattened" in found.notes[0]
+    np.testing.assert_allclose(masks(inference), expected, atol=1e-6)  # one exponential, rounded in another order
+    assert "'flat' is flattened" in inference.notes[0]
 
 
 def test_flattened_logits_are_activated() -> None:
     network = model(L.Reshape((512, 3), name="flat"))
-    found = inference_graph(from_keras(network))
+    inference = inference_graph(from_keras(network))
     expected = tf_keras.activations.softmax(network(IMAGES)).numpy().reshape(2, 32, 16, 3)
-    np.testing.assert_allclose(masks(found), expected, atol=1e-6)
-    assert [node.op for node in found.graph.nodes if node.op == "reshape"] == []
+    np.testing.assert_allclose(masks(inference), expected, atol=1e-6)
+    assert [node.op for node in inference.graph.nodes if node.op == "reshape"] == []
 
 
 def test_a_smaller_mask_is_upsampled() -> None:
     network = model(L.MaxPooling2D(2), L.Softmax(name="half"))
-    found = inference_graph(from_keras(network))
+    inference = inference_graph(from_keras(network))
     expected = L.UpSampling2D(2, interpolation="bilinear")(network(IMAGES)).numpy()
-    np.testing.assert_allclose(masks(found), expected, atol=1e-6)
-    assert "'half' is 2 times smaller than the image" in found.notes[0]
+    np.testing.assert_allclose(masks(inference), expected, atol=1e-6)
+    assert "'half' is 2 times smaller than the image" in inference.notes[0]
 
 
 def test_a_named_output_is_taken_although_another_has_the_images_size() -> None:
     network = model(L.MaxPooling2D(4), L.Softmax(name="quarter"), extra=L.Softmax(name="whole"))
     assert inference_graph(from_keras(network)).mask == "whole"
-    found = inference_graph(from_keras(network), mask="quarter")
-    assert (found.mask, found.dropped) == ("quarter", ("whole",))
-    assert masks(found).shape == (2, 32, 16, 3)
+    inference = inference_graph(from_keras(network), mask="quarter")
+    assert (inference.mask, inference.dropped) == ("quarter", ("whole",))
+    assert masks(inference).shape == (2, 32, 16, 3)
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,11 @@ def skip() -> Graph:
 
 
 def test_a_small_network_by_hand() -> None:
-    found = plan_memory(skip())
+    plan = plan_memory(skip())
     # Largest first: c [768] at 0. u [512] lives with c (at 5), so behind it: 768. a [256] lives with c and u: 768 + 512 =
     # 1280. b [128] lives with a and u (3-4): the gap 0-768 before u holds it: 0. y [128] lives with c alone: 768. x [64]
     # lives with a alone: the gap 0-1280: 0. p [64] lives with a and b: the gap 128-1280 is the only one: 128.
-    assert {name: (t.offset, t.bytes, t.first, t.last) for name, t in placed(found).items()} == {
+    assert {name: (t.offset, t.bytes, t.first, t.last) for name, t in placed(plan).items()} == {
         "x": (0, 64, 0, 1),
         "a": (1280, 256, 1, 5),
         "p": (128, 64, 2, 3),
@@ -60,10 +60,10 @@ def test_a_small_network_by_hand() -> None:
         "c": (0, 768, 5, 6),
         "y": (768, 128, 6, 6),
     }
-    assert found.peak == 1280 + 256
+    assert plan.peak == 1280 + 256
     # Alive by node: 0: 64, 1: 64 + 256, 2: 256 + 64, 3: 256 + 64 + 128, 4: 256 + 128 + 512, 5: 256 + 512 + 768.
-    assert found.live_peak == 256 + 512 + 768
-    assert found.at_peak == ("a", "u", "c")
+    assert plan.live_peak == 256 + 512 + 768
+    assert plan.at_peak == ("a", "u", "c")
 
 
 def test_the_smallest_gap_that_holds_a_tensor_is_taken() -> None:
@@ -78,9 +78,9 @@ def test_the_smallest_gap_that_holds_a_tensor_is_taken() -> None:
         Node("pool_", "global_max_pool", ("narrow",)),
         conv("y", "x", 1, 5),  # 320: both gaps hold it, the first of 576 at 640, the second of 448 at 1728
     )
-    found = placed(plan_memory(graph_of(*nodes, outputs=("a", "b", "c", "y"))))
+    buffers = placed(plan_memory(graph_of(*nodes, outputs=("a", "b", "c", "y"))))
     offsets = {"a": 0, "wide": 640, "b": 1216, "narrow": 1728, "c": 2176, "y": 1728}
-    assert {name: found[name].offset for name in offsets} == offsets
+    assert {name: buffers[name].offset for name in offsets} == offsets
 
 
 def test_float_activations_are_four_times_as_large() -> None:
@@ -104,9 +104,9 @@ def test_a_view_shares_its_sources_buffer_and_prolongs_its_life(op: str) -> None
         Node("other", "max_pool", ("x",)),
         Node("y", "relu", ("v",)),
     )
-    found = placed(plan_memory(graph))
-    assert "v" not in found
-    assert (found["a"].first, found["a"].last) == (1, 4)
+    buffers = placed(plan_memory(graph))
+    assert "v" not in buffers
+    assert (buffers["a"].first, buffers["a"].last) == (1, 4)
 
 
 def test_a_view_of_a_view_that_is_an_output_keeps_the_first_buffer_to_the_end() -> None:
@@ -118,9 +118,9 @@ def test_a_view_of_a_view_that_is_an_output_keeps_the_first_buffer_to_the_end() 
         conv("y", "x", 1, 1),
         outputs=("w", "y"),
     )
-    found = placed(plan_memory(graph))
-    assert set(found) == {"x", "a", "y"}
-    assert found["a"].last == 4
+    buffers = placed(plan_memory(graph))
+    assert set(buffers) == {"x", "a", "y"}
+    assert buffers["a"].last == 4
 
 
 def residual(after: Node, *, outputs: tuple[str, ...] = ("y",)) -> Graph:
@@ -131,11 +131,11 @@ def residual(after: Node, *, outputs: tuple[str, ...] = ("y",)) -> Graph:
 def test_a_sum_that_only_a_relu_reads_takes_no_memory_and_its_terms_live_until_the_relu() -> None:
     graph = residual(Node("y", "activation", ("s",), {"function": "relu"}))
     assert fused_nodes(graph) == {"s"}
-    found = plan_memory(graph)
-    assert set(placed(found)) == {"x", "a", "b", "y"}
-    assert placed(found)["a"].last == placed(found)["b"].last == 4
+    plan = plan_memory(graph)
+    assert set(placed(plan)) == {"x", "a", "b", "y"}
+    assert placed(plan)["a"].last == placed(plan)["b"].last == 4
     # a, b and y together; stored, the sum would stand in for y, and the relu behind it would need two maps alone.
-    assert found.peak == found.live_peak == 3 * 256
+    assert plan.peak == plan.live_peak == 3 * 256
     assert set(placed(plan_memory(graph, fused=()))) == {"x", "a", "b", "s", "y"}
 
 
@@ -169,9 +169,9 @@ def test_a_chain_of_fused_nodes_reads_its_sources_at_its_end() -> None:
         Node("between", "max_pool", ("x",)),
         Node("y", "relu", ("t",)),
     )
-    found = placed(plan_memory(graph, fused=("s", "t")))
-    assert set(found) == {"x", "a", "between", "y"}
-    assert found["a"].last == 5
+    buffers = placed(plan_memory(graph, fused=("s", "t")))
+    assert set(buffers) == {"x", "a", "between", "y"}
+    assert buffers["a"].last == 5
 
 
 def test_a_view_of_a_fused_node_is_a_buffer_of_its_own() -> None:
@@ -189,8 +189,8 @@ def graphs(draw: st.DrawFn) -> Graph:
     """Maps of one size and any number of channels, views, sums with and without a ReLU behind, any outputs."""
     nodes = [image(4, 4, draw(st.integers(1, 9)))]
     channels = {"x": nodes[0].attrs["shape"][3]}
-    for place in range(draw(st.integers(1, 14))):
-        name, source = f"n{place}", draw(st.sampled_from(sorted(channels)))
+    for index in range(draw(st.integers(1, 14))):
+        name, source = f"n{index}", draw(st.sampled_from(sorted(channels)))
         op = draw(st.sampled_from(["conv", "concat", "relu", "identity", "reshape", "add", "multiply"]))
         same = [other for other in sorted(channels) if channels[other] == channels[source]]
         inputs = (source, draw(st.sampled_from(same))) if op in ("add", "multiply", "concat") else (source,)
@@ -205,23 +205,23 @@ def graphs(draw: st.DrawFn) -> Graph:
 @settings(max_examples=200, deadline=None)
 @given(graph=graphs(), alignment=st.sampled_from([1, 16, 64]))
 def test_what_is_alive_at_the_same_time_lies_apart(graph: Graph, alignment: int) -> None:
-    found = plan_memory(graph, alignment=alignment)
-    for a, b in combinations(found.tensors, 2):
+    plan = plan_memory(graph, alignment=alignment)
+    for a, b in combinations(plan.tensors, 2):
         apart = a.last < b.first or b.last < a.first
         assert apart or a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
-    assert all(tensor.offset % alignment == 0 for tensor in found.tensors)
-    assert found.peak == max(tensor.offset + tensor.bytes for tensor in found.tensors)
-    assert found.peak >= found.live_peak
+    assert all(tensor.offset % alignment == 0 for tensor in plan.tensors)
+    assert plan.peak == max(tensor.offset + tensor.bytes for tensor in plan.tensors)
+    assert plan.peak >= plan.live_peak
 
 
 @settings(max_examples=200, deadline=None)
 @given(graph=graphs())
 def test_the_live_peak_is_what_counting_at_every_node_finds(graph: Graph) -> None:
-    found = plan_memory(graph)
-    alive = [[t for t in found.tensors if t.first <= place <= t.last] for place in range(len(graph.nodes))]
-    assert found.live_peak == max(sum(t.bytes for t in tensors) for tensors in alive)
-    assert found.at_peak in [tuple(t.name for t in tensors) for tensors in alive]
-    assert sum(placed(found)[name].bytes for name in found.at_peak) == found.live_peak
+    plan = plan_memory(graph)
+    alive = [[t for t in plan.tensors if t.first <= index <= t.last] for index in range(len(graph.nodes))]
+    assert plan.live_peak == max(sum(t.bytes for t in tensors) for tensors in alive)
+    assert plan.at_peak in [tuple(t.name for t in tensors) for tensors in alive]
+    assert sum(placed(plan)[name].bytes for name in plan.at_peak) == plan.live_peak
 
 
 def bytes_read(graph: Graph, node: Node, fused: frozenset[str]) -> set[str]:

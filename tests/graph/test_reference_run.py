@@ -82,12 +82,12 @@ def test_double_precision_is_computed_in_double_precision() -> None:
     given = weights(kernel=(3, 2, 4, 5), bias=(5,))
     graph = single("conv", {}, given)
     batch = images(graph).astype(np.float64) / 3  # thirds, which float32 does not have
-    found = run(graph, {"x": batch}, dtype=np.float64)["y"]
+    result = run(graph, {"x": batch}, dtype=np.float64)["y"]
     patches = np.lib.stride_tricks.sliding_window_view(batch, (3, 2), axis=(1, 2))  # [N, H', W', C, 3, 2]
     wanted = np.einsum("nhwcab,abco->nhwo", patches, given["kernel"].astype(np.float64)) + given["bias"]
-    assert found.dtype == np.float64
+    assert result.dtype == np.float64
     # 25 terms of at most 1, whose sum is off by 25 * eps times 25.
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=25 * 25 * float(np.finfo(np.float64).eps))
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=25 * 25 * float(np.finfo(np.float64).eps))
 
 
 def two_inputs() -> Graph:
@@ -102,9 +102,9 @@ def two_inputs() -> Graph:
 
 def test_any_nodes_value_comes_by_name_from_the_inputs_that_it_needs() -> None:
     below = np.full((1, 2, 2, 1), -1, np.float32)
-    found = run(two_inputs(), {"x": below}, ["a", "x"])
-    assert list(found) == ["a", "x"]
-    np.testing.assert_array_equal(found["a"], np.zeros((1, 2, 2, 1)))
+    values = run(two_inputs(), {"x": below}, ["a", "x"])
+    assert list(values) == ["a", "x"]
+    np.testing.assert_array_equal(values["a"], np.zeros((1, 2, 2, 1)))
     assert list(run(two_inputs(), {"x": below, "other": below})) == ["b"]
 
 

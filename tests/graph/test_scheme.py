@@ -50,9 +50,9 @@ def test_a_name_that_the_graph_does_not_have_is_refused() -> None:
         Quantized(network(), scheme("image", "conv", "relu", "other"))
 
 
-@pytest.mark.parametrize(("types", "said"), [((np.float32, np.int32), "kernel"), ((np.int8, np.float32), "bias")])
-def test_weights_must_be_integers(types: tuple[type, type], said: str) -> None:
-    with pytest.raises(ModelError, match=f"the {said} of 'conv' is float32"):
+@pytest.mark.parametrize(("types", "message"), [((np.float32, np.int32), "kernel"), ((np.int8, np.float32), "bias")])
+def test_weights_must_be_integers(types: tuple[type, type], message: str) -> None:
+    with pytest.raises(ModelError, match=f"the {message} of 'conv' is float32"):
         Quantized(network(*types), scheme("image", "conv", "relu"))
 
 

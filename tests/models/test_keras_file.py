@@ -47,9 +47,9 @@ def test_what_the_file_says_of_training_is_never_built(tmp_path: Path, suffix: s
     model.fit(np.zeros((2, 16, 16, 1)), np.zeros((2, 16, 16, 1)), verbose=0)
     path = save(model, tmp_path / f"m{suffix}")
     tf_keras.saving.get_custom_objects().clear()
-    found = read_keras_file(path)
-    assert_same(found, model)
-    assert found.optimizer is None
+    result = read_keras_file(path)
+    assert_same(result, model)
+    assert result.optimizer is None
 
 
 @SUFFIXES
@@ -75,9 +75,9 @@ def test_the_articles_models_are_read_and_exportable(
     article_builder: Builder, tmp_path: Path, suffix: str, options: dict[str, Any]
 ) -> None:
     model = article_builder((32, 32, 1), initial_features=2, **options)
-    found = read_keras_file(save(model, tmp_path / f"m{suffix}"))
-    assert_same(found, model)
-    assert inference_graph(from_keras(found)).mask == model.output_names[0]
+    result = read_keras_file(save(model, tmp_path / f"m{suffix}"))
+    assert_same(result, model)
+    assert inference_graph(from_keras(result)).mask == model.output_names[0]
 
 
 @pytest.fixture

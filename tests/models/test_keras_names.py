@@ -37,9 +37,9 @@ def test_a_layer_under_an_older_or_shorter_name_is_the_same_layer(tmp_path: Path
         for layer in named:
             layer["class_name"] = alias
 
-    found = read_keras_file(configure(save(model, tmp_path / f"m{suffix}"), change))
-    assert_same(found, model)
-    assert from_keras(found) == from_keras(model)
+    result = read_keras_file(configure(save(model, tmp_path / f"m{suffix}"), change))
+    assert_same(result, model)
+    assert from_keras(result) == from_keras(model)
 
 
 def test_tf_keras_own_names_of_old_layers_are_known() -> None:
@@ -50,6 +50,6 @@ def test_tf_keras_own_names_of_old_layers_are_known() -> None:
 
 
 def test_a_model_saved_under_tensorflow_1_is_read(shared: Path) -> None:
-    found = read_keras_file(shared / "cases" / "bug09" / "BatchNormalizationV1.h5")
-    kinds = [node.op for node in from_keras(found).nodes]
+    model = read_keras_file(shared / "cases" / "bug09" / "BatchNormalizationV1.h5")
+    kinds = [node.op for node in from_keras(model).nodes]
     assert kinds.count("batch_norm") == kinds.count("relu")

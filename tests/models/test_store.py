@@ -133,7 +133,7 @@ def edit_description(key: str, value: object) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (shutil.rmtree, "model.json does not exist"),
         (lambda f: (f / "model.json").unlink(), "model.json does not exist"),
@@ -156,11 +156,11 @@ def edit_description(key: str, value: object) -> Callable[[Path], None]:
         (change_tensors(lambda t: t.update({"cgm_conv/bias": np.zeros(3, np.int32)})), "'cgm_conv/bias' is int32"),
     ],
 )
-def test_anything_else_is_refused_with_the_file_and_a_mend(folder: Path, damage: Callable[[Path], None], said: str) -> None:
+def test_anything_else_is_refused_with_the_file_and_a_mend(folder: Path, damage: Callable[[Path], None], message: str) -> None:
     damage(folder)
     with pytest.raises(ModelError) as caught:
         load_model(folder)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(folder) in str(caught.value)
     assert caught.value.mend
 

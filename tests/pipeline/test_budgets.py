@@ -65,7 +65,7 @@ def budget(
 
 
 def bounds(pruning: Pruning, reference_ms: float | None = None, memory_mb: float | None = None) -> dict[str, float]:
-    return {found.name: found.bound for found in budgets(GRAPH, pruning, TABLE, reference_ms, memory_mb)}
+    return {budget.name: budget.bound for budget in budgets(GRAPH, pruning, TABLE, reference_ms, memory_mb)}
 
 
 # --- which
@@ -106,7 +106,7 @@ def test_on_another_device_the_table_is_all_there_is() -> None:
     assert found.start == found.real(GRAPH) == WHOLE_MS
 
 
-def test_memory_is_a_budget_where_no_strips_meet_it() -> None:
+def test_memory_is_a_budget_where_no_tiles_meet_it() -> None:
     whole, latency = memory.plan_memory(GRAPH, bytes_per_element=1).peak / MB, Pruning(latency_budget_ms=2 * WHOLE_MS)
     assert bounds(latency, memory_mb=whole) == {}
     assert bounds(latency, memory_mb=whole / 8) == {ARENA: whole / 8}
@@ -154,28 +154,28 @@ def test_an_estimate_that_tells_too_much_refuses_nothing() -> None:
 @pytest.mark.parametrize("factor", [0.4, 1.0, 1.3, 3.0])
 def test_a_bound_is_held_by_what_is_measured_not_by_what_was_estimated(factor: float) -> None:
     wanted = budget(0.5, lambda graph: factor * macs(graph))
-    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
-    small = apply_plan(GRAPH, found.fitted.plan)
-    assert found.reached == {"MACs": factor * macs(small)}
+    result = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    small = apply_plan(GRAPH, result.fitted.plan)
+    assert result.reached == {"MACs": factor * macs(small)}
     # A channel of the coarse convolution is 9 * 16 * 16 + 64 of 83 k products, 3 %: more than one below it was not asked for.
-    assert 0.5 * (1 - 2 * CLOSE) <= found.reached["MACs"] / wanted.start <= 0.5 * (1 + CLOSE)
+    assert 0.5 * (1 - 2 * CLOSE) <= result.reached["MACs"] / wanted.start <= 0.5 * (1 + CLOSE)
 
 
 def test_an_estimate_that_lacks_a_part_that_stays_is_corrected() -> None:
     """As one from a table is that knows nothing of what it takes to start: by one ratio it would be off again."""
     offset = 0.3 * macs(GRAPH)
     wanted = budget(0.6, lambda graph: macs(graph) + offset)
-    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    result = plan_channels(GRAPH, IMPORTANCE, [wanted])
     uncorrected = plan_channels(GRAPH, IMPORTANCE, [budget(0.6, None)])
     assert macs(apply_plan(GRAPH, uncorrected.fitted.plan)) + offset > (1 + CLOSE) * wanted.bound
-    assert found.reached["MACs"] <= (1 + CLOSE) * wanted.bound
+    assert result.reached["MACs"] <= (1 + CLOSE) * wanted.bound
 
 
 def test_without_a_measure_the_estimate_is_what_is_reached() -> None:
     wanted = budget(0.4, None)
-    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
-    assert found.reached == {"MACs": macs(apply_plan(GRAPH, found.fitted.plan))}
-    assert found.reached["MACs"] <= wanted.bound
+    result = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    assert result.reached == {"MACs": macs(apply_plan(GRAPH, result.fitted.plan))}
+    assert result.reached["MACs"] <= wanted.bound
 
 
 def test_every_one_of_several_bounds_is_held() -> None:
@@ -183,9 +183,9 @@ def test_every_one_of_several_bounds_is_held() -> None:
         budget(0.5, lambda graph: 1.5 * macs(graph)),
         budget(0.7, lambda graph: 0.8 * parameters(graph), parameters, "parameters"),
     ]
-    found = plan_channels(GRAPH, IMPORTANCE, wanted)
-    assert found.reached.keys() == {"MACs", "parameters"}
-    assert all(found.reached[each.name] <= (1 + CLOSE) * each.bound for each in wanted)
+    result = plan_channels(GRAPH, IMPORTANCE, wanted)
+    assert result.reached.keys() == {"MACs", "parameters"}
+    assert all(result.reached[each.name] <= (1 + CLOSE) * each.bound for each in wanted)
 
 
 def test_the_least_important_channels_go() -> None:
@@ -197,26 +197,26 @@ def test_the_least_important_channels_go() -> None:
 
 
 def test_a_measure_that_wavers_is_asked_a_few_times_and_its_best_plan_is_taken() -> None:
-    said = iter([1.4, 1.2, 1.6, 0.1])
+    factors = iter([1.4, 1.2, 1.6, 0.1])
     wanted = budget(0.5, None)
     asked: list[float] = []
 
     def wavers(_: Graph) -> float:
-        asked.append(next(said) * wanted.bound)
+        asked.append(next(factors) * wanted.bound)
         return asked[-1]
 
-    found = plan_channels(GRAPH, IMPORTANCE, [Budget("MACs", wanted.bound, macs, wavers, wanted.start)])
+    result = plan_channels(GRAPH, IMPORTANCE, [Budget("MACs", wanted.bound, macs, wavers, wanted.start)])
     assert len(asked) == ATTEMPTS
-    assert found.reached == {"MACs": 1.2 * wanted.bound}
+    assert result.reached == {"MACs": 1.2 * wanted.bound}
 
 
 def test_a_bound_that_cannot_be_met_gives_the_plan_that_comes_nearest() -> None:
     wanted = budget(1e-6, macs)
-    found = plan_channels(GRAPH, IMPORTANCE, [wanted])
-    assert not found.fitted.met
+    result = plan_channels(GRAPH, IMPORTANCE, [wanted])
+    assert not result.fitted.met
     # One fine channel is left, 3 * 3 products at 8x8 and one for the mask; the coarse ones are gone and their half of what
     # is joined with them.
-    assert found.reached == {"MACs": 9 * 64 + 64}
+    assert result.reached == {"MACs": 9 * 64 + 64}
 
 
 # --- what the finished file has
@@ -228,7 +228,7 @@ def test_a_file_within_its_budgets_is_not_spoken_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (Pruning(shrink=5), "**The int8 file has 1.000 MB, and 0.800 MB were asked for.**"),
         (Pruning(size_budget_mb=0.5), "**The int8 file has 1.000 MB, and 0.500 MB were asked for.**"),
@@ -236,9 +236,9 @@ def test_a_file_within_its_budgets_is_not_spoken_of() -> None:
         (Pruning(latency_budget_ms=1.0), "ms here, and 1 ms were asked for.**"),
     ],
 )
-def test_a_file_beyond_a_budget_says_so(asked: Pruning, said: str) -> None:
+def test_a_file_beyond_a_budget_says_so(asked: Pruning, message: str) -> None:
     (found,) = find_missed(asked, result(), elsewhere=False)
-    assert said in found
+    assert message in found
 
 
 def test_times_here_say_nothing_of_another_device() -> None:

@@ -37,7 +37,7 @@ def test_a_manifest_gives_sites_and_forms(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "not readable JSON"),
         ("[]", "does not hold a JSON object"),
@@ -50,13 +50,13 @@ def test_a_manifest_gives_sites_and_forms(tmp_path: Path) -> None:
         ('{"rewrites": [{"site": 1, "chosen": "separable", "forms": []}]}', "Selection.site"),
     ],
 )
-def test_what_is_no_record_is_refused(text: str, said: str, tmp_path: Path) -> None:
+def test_what_is_no_record_is_refused(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "rewrites.json"
     path.write_text(text)
     with pytest.raises(ArtifactError) as refused:
         read_choices(path)
     assert str(path) in str(refused.value)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     if text not in ("{", "[]"):
         assert "u3p-edge rewrite --out" in str(refused.value)
 
@@ -69,9 +69,9 @@ def test_a_missing_record_and_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_the_record_is_plain_json() -> None:
-    found = json.loads(
+    value = json.loads(
         selections_to_json(
             (Selection("conv", "separable", (Candidate("reference", 8, 2.5), Candidate("winograd", refusal="no"))),)
         )
     )
-    assert [form["name"] for form in found["rewrites"][0]["forms"]] == ["reference", "winograd"]
+    assert [form["name"] for form in value["rewrites"][0]["forms"]] == ["reference", "winograd"]

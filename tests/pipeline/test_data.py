@@ -30,10 +30,10 @@ def test_a_split_drawn_for_training_is_the_export_s(tmp_path: Path) -> None:
     root = make_folder(tmp_path, [f"img{i}" for i in range(12)])
     trained = TrainRecipe(seed=5)
     options = data_options(LabelOptions(), trained, root)
-    found = read_export_data(root, METADATA, silent, options)
-    assert found.test.stems == tuple(s.stem for s in read_folder(root, seed=5).split("test"))
-    assert found.test.stems != tuple(s.stem for s in read_folder(root, seed=0).split("test"))
-    assert "No group column is known" in found.notes[0]
+    data = read_export_data(root, METADATA, silent, options)
+    assert data.test.stems == tuple(s.stem for s in read_folder(root, seed=5).split("test"))
+    assert data.test.stems != tuple(s.stem for s in read_folder(root, seed=0).split("test"))
+    assert "No group column is known" in data.notes[0]
 
 
 def test_the_group_column_of_training_is_kept_where_the_data_has_it(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def first_form(graphs: Sequence[Graph]) -> list[float]:
     """As if every rule were faster than the reference, the first of them most."""
-    return [1.0, *(0.1 * place for place in range(1, len(graphs)))]
+    return [1.0, *(0.1 * index for index in range(1, len(graphs)))]
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +114,10 @@ def test_the_note_says_what_was_timed_and_what_is_approximate(network: Network) 
 
 
 def test_without_rewriting_it_is_the_network_as_it_was(source: Source, staging: Staging) -> None:
-    found = rewrite_source(source, make_context(source, make_recipe(rewrite=False), staging))
-    assert found.model is source.model
-    assert same(found.graph, fold_batch_norm(source.graph))
-    assert (found.choices, found.notes) == ((), ())
+    network = rewrite_source(source, make_context(source, make_recipe(rewrite=False), staging))
+    assert network.model is source.model
+    assert same(network.graph, fold_batch_norm(source.graph))
+    assert (network.choices, network.notes) == ((), ())
     assert [path.name for path in staging.folder.iterdir()] == [MARKER]
 
 
@@ -162,10 +162,10 @@ def test_with_a_record_nothing_is_timed(
     source: Source, network: Network, pairs: tuple[tuple[str, str], ...], staging: Staging
 ) -> None:
     stages = RecordedProgress()
-    found = rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging, stages))
+    result = rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging, stages))
     assert stages.names == []
-    assert same(found.graph, network.graph)
-    assert found.choices == read_choices(staging.folder / "rewrites.json") == network.choices
+    assert same(result.graph, network.graph)
+    assert result.choices == read_choices(staging.folder / "rewrites.json") == network.choices
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,6 @@ def test_recorded_rewrites_and_none_exclude_each_other() -> None:
 
 
 def test_the_recipe_of_a_replay_is_json(pairs: tuple[tuple[str, str], ...]) -> None:
-    told = json.loads(make_recipe(rewrites=pairs).to_json())
-    assert tuple(map(tuple, told["rewriting"]["choices"])) == pairs
+    value = json.loads(make_recipe(rewrites=pairs).to_json())
+    assert tuple(map(tuple, value["rewriting"]["choices"])) == pairs
     assert make_recipe(rewrites=pairs).to_json() != ExportRecipe().to_json()

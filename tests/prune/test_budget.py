@@ -34,9 +34,9 @@ def stepped(step: int, *names: str) -> Callable[[Graph], float]:
     """Multiply-accumulates of kernels that work on whole steps of channels, of the named nodes or of all."""
 
     def weigh(graph: Graph) -> float:
-        found = graph.shapes
+        shapes = graph.shapes
         kernels = [node for node in graph.nodes if "kernel" in node.weights and (not names or node.name in names)]
-        return sum(math.prod(-(-found[name][-1] // step) * step for name in (n.name, n.inputs[0])) for n in kernels)
+        return sum(math.prod(-(-shapes[name][-1] // step) * step for name in (n.name, n.inputs[0])) for n in kernels)
 
     return weigh
 
@@ -44,8 +44,8 @@ def stepped(step: int, *names: str) -> Callable[[Graph], float]:
 def importance(graph: Graph, seed: int = 0) -> dict[str, Any]:
     """Drawn; groups differ, and elements within a group more so."""
     rng = np.random.default_rng(seed)
-    free = [found for found in find_groups(graph) if not found.frozen]
-    return {found.name: rng.gamma(0.5, size=found.size) * rng.uniform(0.2, 3) for found in free}
+    free = [group for group in find_groups(graph) if not group.frozen]
+    return {group.name: rng.gamma(0.5, size=group.size) * rng.uniform(0.2, 3) for group in free}
 
 
 def total(fitted: Fitted, scores: Importance) -> float:
@@ -63,8 +63,8 @@ def chain(width: int = 4) -> Graph:
 
 def even(graph: Graph, **others: float) -> dict[str, Any]:
     """1 for every element, or what is named for its group."""
-    free = [found for found in find_groups(graph) if not found.frozen]
-    return {found.name: np.full(found.size, others.get(found.name, 1.0)) for found in free}
+    free = [group for group in find_groups(graph) if not group.frozen]
+    return {group.name: np.full(group.size, others.get(group.name, 1.0)) for group in free}
 
 
 def branches(*sizes: int, fuse: int = 8) -> Graph:
@@ -78,12 +78,12 @@ def branches(*sizes: int, fuse: int = 8) -> Graph:
 def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
     graph = small_unet(True)
     bound = share * macs(graph)
-    found = search_plan(graph, importance(graph), [Limit("MACs", macs, bound)])
-    assert found.met
-    assert found.before == {"MACs": macs(graph)}
-    assert found.after == {"MACs": macs(apply_plan(graph, found.plan))}
+    result = search_plan(graph, importance(graph), [Limit("MACs", macs, bound)])
+    assert result.met
+    assert result.before == {"MACs": macs(graph)}
+    assert result.after == {"MACs": macs(apply_plan(graph, result.plan))}
     # What is left of the budget is less than the dearest channel: one of enc1, read by enc1, enc2 and four branches at most.
-    assert 0.97 * bound - 32 * 32 * 9 * 4 * 6 <= found.after["MACs"] <= bound
+    assert 0.97 * bound - 32 * 32 * 9 * 4 * 6 <= result.after["MACs"] <= bound
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -98,8 +98,8 @@ def test_a_smaller_budget_never_keeps_more(seed: int) -> None:
 def test_a_network_within_its_budget_keeps_all() -> None:
     graph = chain()
     for limits in ([Limit("MACs", macs, macs(graph))], []):
-        found = search_plan(graph, importance(graph), limits)
-        assert (found.plan, found.met) == (keep_all(graph), True)
+        result = search_plan(graph, importance(graph), limits)
+        assert (result.plan, result.met) == (keep_all(graph), True)
 
 
 def test_the_least_important_element_goes_first_and_of_equals_the_first() -> None:
@@ -111,27 +111,27 @@ def test_the_least_important_element_goes_first_and_of_equals_the_first() -> Non
 
 def test_what_saves_more_goes_first_among_equally_important_channels() -> None:
     graph = of(conv("a", "x", 3, 8), conv("b", "a", 8, 8, kernel=3), conv("c", "b", 8, 8), conv("y", "c", 8, 1))
-    found = search_plan(graph, even(graph), [Limit("MACs", macs, 0.8 * macs(graph))])
-    assert widths(found)["c"] == 8
-    assert widths(found)["a"] + widths(found)["b"] < 16
+    result = search_plan(graph, even(graph), [Limit("MACs", macs, 0.8 * macs(graph))])
+    assert widths(result)["c"] == 8
+    assert widths(result)["a"] + widths(result)["b"] < 16
 
 
 @pytest.mark.parametrize("width", [32, 40, 100])
 def test_steps_of_the_kernels_do_not_stall_the_search(width: int) -> None:
     graph = chain(width)
     weigh = stepped(16)
-    found = search_plan(graph, importance(graph), [Limit("steps", weigh, weigh(graph) / 2)])
-    assert found.met
+    result = search_plan(graph, importance(graph), [Limit("steps", weigh, weigh(graph) / 2)])
+    assert result.met
     # Each group is as wide as its steps allow, or whole: more channels would be free.
-    assert all(count % 16 == 0 or count == width for count in widths(found).values())
+    assert all(count % 16 == 0 or count == width for count in widths(result).values())
 
 
 def test_steps_wider_than_any_multiple_that_is_tried_do_not_stall_it() -> None:
     graph = chain(300)
     weigh = stepped(100)
-    found = search_plan(graph, importance(graph), [Limit("steps", weigh, 0.6 * weigh(graph))])
-    assert found.met
-    assert sorted(widths(found).values()) == [200, 200]
+    result = search_plan(graph, importance(graph), [Limit("steps", weigh, 0.6 * weigh(graph))])
+    assert result.met
+    assert sorted(widths(result).values()) == [200, 200]
 
 
 def test_a_step_that_no_branch_reaches_by_itself_is_reached_by_several() -> None:
@@ -139,9 +139,9 @@ def test_a_step_that_no_branch_reaches_by_itself_is_reached_by_several() -> None
     graph = branches(4, 4, 4, 4, 4)
     scores = {**importance(graph), "fuse": np.full(8, 100.0), "stem": np.full(8, 100.0)}
     weigh = stepped(16, "fuse")
-    found = search_plan(graph, scores, [Limit("steps", weigh, 16 * 16)], protect=["b0"])
-    assert found.met
-    kept = widths(found)
+    result = search_plan(graph, scores, [Limit("steps", weigh, 16 * 16)], protect=["b0"])
+    assert result.met
+    kept = widths(result)
     assert sum(count for name, count in kept.items() if name.startswith("b")) + 4 == 16
     assert "b0" not in kept
     assert (kept["fuse"], kept["stem"]) == (8, 8)
@@ -151,9 +151,9 @@ def test_a_useless_branch_goes_whole_and_stays_away() -> None:
     """Without it there is 0.67 of the arithmetic, and room for nothing but 0.3 of a channel more."""
     graph = branches(8, 8, 8)
     scores = even(graph, b1=1e-9)
-    found = search_plan(graph, scores, [Limit("MACs", macs, 0.68 * macs(graph))])
-    assert widths(found) == {"stem": 8, "b0": 8, "b1": 0, "b2": 8, "fuse": 8}
-    assert "b1" not in apply_plan(graph, found.plan)
+    result = search_plan(graph, scores, [Limit("MACs", macs, 0.68 * macs(graph))])
+    assert widths(result) == {"stem": 8, "b0": 8, "b1": 0, "b2": 8, "fuse": 8}
+    assert "b1" not in apply_plan(graph, result.plan)
 
 
 def test_a_useless_branch_of_a_unet3plus_goes_with_its_resampling() -> None:
@@ -170,9 +170,9 @@ def test_a_decoder_is_not_lost_by_way_of_the_one_branch_that_reads_it() -> None:
     scores = importance(graph)
     for name in ("dec1_from_dec2_conv", "dec2_fuse_conv"):
         scores[name] = scores[name] * 1e-9
-    found = search_plan(graph, scores, [Limit("MACs", macs, 0.4 * macs(graph))])
-    assert found.met
-    assert (widths(found)["dec1_from_dec2_conv"], widths(found)["dec2_fuse_conv"]) == (1, 1)
+    result = search_plan(graph, scores, [Limit("MACs", macs, 0.4 * macs(graph))])
+    assert result.met
+    assert (widths(result)["dec1_from_dec2_conv"], widths(result)["dec2_fuse_conv"]) == (1, 1)
 
 
 @pytest.mark.parametrize(("deep", "share", "lost"), [(0.1, 0.31, True), (1e6, 0.65, False)])
@@ -188,23 +188,23 @@ def test_what_only_a_branch_reads_counts_when_the_branch_goes(deep: float, share
 def test_two_limits_both_hold() -> None:
     graph = small_unet(True)
     limits = [Limit("MACs", macs, 0.4 * macs(graph)), Limit("bytes", weight_bytes, 0.3 * weight_bytes(graph))]
-    found = search_plan(graph, importance(graph), limits)
-    pruned = apply_plan(graph, found.plan)
-    assert found.met
-    assert found.after == {"MACs": macs(pruned), "bytes": weight_bytes(pruned)}
-    assert all(found.after[limit.name] <= limit.bound for limit in limits)
+    result = search_plan(graph, importance(graph), limits)
+    pruned = apply_plan(graph, result.plan)
+    assert result.met
+    assert result.after == {"MACs": macs(pruned), "bytes": weight_bytes(pruned)}
+    assert all(result.after[limit.name] <= limit.bound for limit in limits)
     alone = [search_plan(graph, importance(graph), [limit]) for limit in limits]
-    assert all(total(one, importance(graph)) > total(found, importance(graph)) for one in alone)
+    assert all(total(one, importance(graph)) > total(result, importance(graph)) for one in alone)
 
 
 def test_an_impossible_limit_is_not_met_and_leaves_a_network() -> None:
     graph = small_unet(True)
-    found = search_plan(graph, importance(graph), [Limit("MACs", macs, 1)])
-    pruned = apply_plan(graph, found.plan)
-    assert not found.met
-    assert found.after == {"MACs": macs(pruned)}
+    result = search_plan(graph, importance(graph), [Limit("MACs", macs, 1)])
+    pruned = apply_plan(graph, result.plan)
+    assert not result.met
+    assert result.after == {"MACs": macs(pruned)}
     assert {f"dec{level}_fuse_conv" for level in (1, 2, 3, 4)} <= {node.name for node in pruned.nodes}
-    assert found.after["MACs"] < 0.02 * found.before["MACs"]
+    assert result.after["MACs"] < 0.02 * result.before["MACs"]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 1e-6])
@@ -219,16 +219,16 @@ def test_a_plan_for_the_folded_network_can_be_carried_out_on_the_one_with_all_it
 
 def test_what_brings_no_cost_down_is_not_lost_to_an_impossible_limit() -> None:
     graph = chain(16)
-    found = search_plan(graph, importance(graph), [Limit("constant", lambda _: 2.0, 1.0)])
-    assert (found.plan, found.met, found.after) == (keep_all(graph), False, {"constant": 2.0})
+    result = search_plan(graph, importance(graph), [Limit("constant", lambda _: 2.0, 1.0)])
+    assert (result.plan, result.met, result.after) == (keep_all(graph), False, {"constant": 2.0})
 
 
 def test_protected_groups_and_the_smallest_count_hold() -> None:
     graph = branches(8, 8, 2)
-    found = search_plan(graph, even(graph), [Limit("MACs", macs, 1)], smallest=3, protect={"b0"})
-    assert "b0" not in widths(found)
-    assert set(widths(found).values()) == {0, 3}
-    assert apply_plan(graph, found.plan).shapes["b0"][-1] == 8
+    result = search_plan(graph, even(graph), [Limit("MACs", macs, 1)], smallest=3, protect={"b0"})
+    assert "b0" not in widths(result)
+    assert set(widths(result).values()) == {0, 3}
+    assert apply_plan(graph, result.plan).shapes["b0"][-1] == 8
 
 
 def test_the_same_arguments_give_the_same_plan_and_stay_as_they_are() -> None:
@@ -295,9 +295,9 @@ def test_every_plan_for_a_random_graph_can_be_carried_out(data: Any) -> None:
     scores = importance(graph, data.draw(st.integers(0, 99)))
     weigh = data.draw(st.sampled_from([macs, weight_bytes, stepped(4), stepped(16)]))
     bound = data.draw(st.floats(0.05, 1)) * max(weigh(graph), 1)
-    found = search_plan(graph, scores, [Limit("cost", weigh, bound)])
-    event("met" if found.met else "not met")
-    pruned = apply_plan(graph, found.plan)
-    assert found.after == {"cost": weigh(pruned)}
-    assert found.met == (weigh(pruned) <= bound)
+    result = search_plan(graph, scores, [Limit("cost", weigh, bound)])
+    event("met" if result.met else "not met")
+    pruned = apply_plan(graph, result.plan)
+    assert result.after == {"cost": weigh(pruned)}
+    assert result.met == (weigh(pruned) <= bound)
     assert isinstance(pruned.nodes[0], Node)

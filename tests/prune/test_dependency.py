@@ -40,9 +40,9 @@ def test_a_concatenation_offsets_the_slices_of_its_reader() -> None:
         ("y", "kernel", 2): [[0, 2 + 3 + 0], [1, 2 + 3 + 1]],
     }
     assert members(graph, "b")["y", "kernel", 2] == [[2 + 0], [2 + 1], [2 + 2]]
-    found = group(graph, "a")
-    assert {m.node for m in found.members if m.role == "consumer"} == {"y"}
-    assert {name: places.tolist() for name, places in found.tensors.items()} == {
+    channels = group(graph, "a")
+    assert {m.node for m in channels.members if m.role == "consumer"} == {"y"}
+    assert {name: places.tolist() for name, places in channels.tensors.items()} == {
         "a": [[0], [1]],
         "n": [[0], [1]],
         "all": [[0, 5], [1, 6]],
@@ -51,7 +51,7 @@ def test_a_concatenation_offsets_the_slices_of_its_reader() -> None:
 
 def test_inputs_and_outputs_are_groups_that_must_stay() -> None:
     graph = of(conv("a", "x", 3, 2), conv("y", "a", 2, 4), outputs=("y",))
-    assert [(found.name, found.size) for found in find_groups(graph)] == [("x", 3), ("a", 2), ("y", 4)]
+    assert [(channels.name, channels.size) for channels in find_groups(graph)] == [("x", 3), ("a", 2), ("y", 4)]
     assert frozen(graph, "x") == "'x' is an input of the model"
     assert frozen(graph, "a") == ""
     assert frozen(graph, "y") == "'y' is an output of the model"
@@ -61,7 +61,7 @@ def test_inputs_and_outputs_are_groups_that_must_stay() -> None:
 @pytest.mark.parametrize("kind", ["add", "subtract", "multiply", "maximum", "minimum", "average"])
 def test_merged_maps_are_one_group(kind: str) -> None:
     graph = of(conv("a", "x", 3, 2), conv("b", "x", 3, 2), op("s", kind, "a", "b"), conv("y", "s", 2, 1))
-    assert [found.name for found in find_groups(graph)] == ["x", "a", "y"]
+    assert [channels.name for channels in find_groups(graph)] == ["x", "a", "y"]
     assert members(graph, "a")["b", "kernel", 3] == [[0], [1]]
 
 
@@ -73,7 +73,7 @@ def test_maps_joined_along_rows_are_one_group() -> None:
 def test_a_sum_with_a_concatenation_couples_each_part_with_its_own_channels() -> None:
     parts = [conv("a", "x", 3, 1), conv("b", "x", 3, 2), op("ab", "concat", "a", "b"), conv("c", "x", 3, 3)]
     graph = of(*parts, op("s", "add", "c", "ab"), conv("y", "s", 3, 1))
-    assert [(found.name, found.size) for found in find_groups(graph)] == [("x", 3), ("a", 1), ("b", 2), ("y", 1)]
+    assert [(channels.name, channels.size) for channels in find_groups(graph)] == [("x", 3), ("a", 1), ("b", 2), ("y", 1)]
     assert members(graph, "a")["c", "kernel", 3] == [[0]]
     assert members(graph, "b")["c", "kernel", 3] == [[1 + 0], [1 + 1]]
 
@@ -81,7 +81,7 @@ def test_a_sum_with_a_concatenation_couples_each_part_with_its_own_channels() ->
 def test_channels_of_one_node_that_are_read_differently_are_groups_of_their_own() -> None:
     graph = of(conv("c", "x", 3, 3), conv("a", "x", 3, 1), conv("b", "x", 3, 2), op("ab", "concat", "a", "b"))
     graph = replace(graph, nodes=(*graph.nodes, op("s", "add", "c", "ab"), conv("y", "s", 3, 1)), outputs=("y",))
-    assert [(found.name, found.size) for found in find_groups(graph)] == [("x", 3), ("c:0", 1), ("c:1", 2), ("y", 1)]
+    assert [(channels.name, channels.size) for channels in find_groups(graph)] == [("x", 3), ("c:0", 1), ("c:1", 2), ("y", 1)]
 
 
 def test_a_map_of_one_channel_that_gates_all_must_stay() -> None:
@@ -120,9 +120,9 @@ def test_a_dense_layer_reads_each_channel_once_after_a_pooling_and_everywhere_af
 
 
 def test_views_that_keep_channels_pass_them() -> None:
-    places = [op("v", "reshape", "a", target_shape=(2, 8, 2)), op("c", "crop", "v", cropping=((0, 0), (0, 4)))]
+    columns = [op("v", "reshape", "a", target_shape=(2, 8, 2)), op("c", "crop", "v", cropping=((0, 0), (0, 4)))]
     rows = [op("p", "pad", "c", padding=((1, 1), (0, 0))), op("j", "concat", "p", "p", axis=1)]
-    graph = of(conv("a", "x", 3, 2), *places, *rows, conv("y", "j", 2, 1))
+    graph = of(conv("a", "x", 3, 2), *columns, *rows, conv("y", "j", 2, 1))
     assert members(graph, "a")["y", "kernel", 2] == [[0], [1]]
 
 
@@ -153,8 +153,8 @@ def test_slopes_and_shifts_belong_to_their_channels_unless_they_are_shared() -> 
     for shared, own in (((1, 2), [[0], [1]]), ((1, 2, 3), None)):
         alpha = {"alpha": drawn(1, 1, 1, 2 if own else 1)}
         slope = Node("p", "prelu", ("a",), {"shared_axes": shared}, alpha)
-        found = members(of(conv("a", "x", 3, 2), slope, conv("y", "p", 2, 1)), "a")
-        assert found.get(("p", "alpha", 2)) == own
+        parts = members(of(conv("a", "x", 3, 2), slope, conv("y", "p", 2, 1)), "a")
+        assert parts.get(("p", "alpha", 2)) == own
 
 
 FREEZING = {
@@ -200,19 +200,19 @@ def test_a_softmax_over_places_is_not_in_the_way() -> None:
 def test_groups_part_all_channels_of_all_tensors_and_weights(graph: Graph) -> None:
     weights: dict[tuple[str, str, int], list[int]] = defaultdict(list)
     tensors: dict[str, list[int]] = defaultdict(list)
-    for found in find_groups(graph):
-        assert all(places.shape[0] == found.size for places in found.tensors.values())
-        for member in found.members:
-            assert member.positions.shape[0] == found.size
+    for channels in find_groups(graph):
+        assert all(places.shape[0] == channels.size for places in channels.tensors.values())
+        for member in channels.members:
+            assert member.positions.shape[0] == channels.size
             weights[member.node, member.weight, member.axis] += member.positions.ravel().tolist()
-        for name, places in found.tensors.items():
+        for name, places in channels.tensors.items():
             tensors[name] += places.ravel().tolist()
     for (node, key, axis), indices in weights.items():
         assert sorted(indices) == list(range(graph[node].weights[key].shape[axis]))
     assert {name: sorted(indices) for name, indices in tensors.items()} == {
         name: list(range(shape[-1])) for name, shape in graph.shapes.items()
     }
-    assert len({found.name for found in find_groups(graph)}) == len(find_groups(graph))
+    assert len({channels.name for channels in find_groups(graph)}) == len(find_groups(graph))
 
 
 @given(st.integers(1, 40), st.data())

@@ -63,12 +63,12 @@ def test_taylor_is_the_squared_first_order_change_of_the_loss() -> None:
     read = graph["b"].weights["kernel"][0, 0, :, 0].astype(np.float64)
     sums = feeds["x"].astype(np.float64).sum(axis=(0, 1, 2))
     gradients = {("a", "kernel"): np.multiply.outer(sums, read)[None, None], ("a", "bias"): 16 * read}
-    found = taylor(graph, [gradients])["a"]
+    result = taylor(graph, [gradients])["a"]
     for channel in range(4):
         without = mask_channels(graph, PruningPlan({"a": [c for c in range(4) if c != channel]}))
         # Sums of 256 products of about 1 in float64: off by at most 256 eps, and 1e-12 is 20 times that.
-        assert found[channel] == pytest.approx((loss(graph) - loss(without)) ** 2, rel=1e-9, abs=1e-12)
-    np.testing.assert_allclose(taylor(graph, [gradients, gradients])["a"], found)
+        assert result[channel] == pytest.approx((loss(graph) - loss(without)) ** 2, rel=1e-9, abs=1e-12)
+    np.testing.assert_allclose(taylor(graph, [gradients, gradients])["a"], result)
 
 
 def test_taylor_refuses_no_gradients_and_those_of_another_model() -> None:
@@ -84,11 +84,11 @@ def test_reconstruction_is_the_energy_that_a_reader_loses(seed: int, channels: i
     """With one channel the mean square of a 1x1 convolution's outputs, summed over filters, is just that product."""
     graph = of(conv("a", "x", 3, channels), conv("b", "a", channels, 2, bias=False))
     values = run(graph, {"x": drawn(seed, 2, 4, 4, 3)}, ["a"], dtype=np.float64)["a"]
-    found = reconstruction(graph, {"a": np.square(values).mean(axis=(0, 1, 2))})["a"]
+    result = reconstruction(graph, {"a": np.square(values).mean(axis=(0, 1, 2))})["a"]
     kernel = graph["b"].weights["kernel"][0, 0].astype(np.float64)
     for channel in range(channels):
         lost = values[..., channel, None] * kernel[channel]
-        assert found[channel] == pytest.approx(np.square(lost).mean(axis=(0, 1, 2)).sum(), rel=1e-12)
+        assert result[channel] == pytest.approx(np.square(lost).mean(axis=(0, 1, 2)).sum(), rel=1e-12)
 
 
 def test_reconstruction_names_the_map_whose_mean_squares_are_missing() -> None:

@@ -66,10 +66,10 @@ def folded(name: str) -> Graph:
 def thinned(graph: Graph, seed: int = 0) -> PruningPlan:
     """A random part of every group, at least half of it, so that differences reach the mask."""
     rng = np.random.default_rng(seed)
-    free = [found for found in find_groups(graph) if not found.frozen]
+    free = [group for group in find_groups(graph) if not group.frozen]
     kept = {
-        found.name: rng.permutation(found.size)[: rng.integers((found.size + 1) // 2, found.size + 1)].tolist()
-        for found in free
+        group.name: rng.permutation(group.size)[: rng.integers((group.size + 1) // 2, group.size + 1)].tolist()
+        for group in free
     }
     return PruningPlan(kept)
 
@@ -78,9 +78,9 @@ def assert_pruned_as_masked(graph: Graph, plan: PruningPlan) -> Graph:
     """The pruned graph, whose probabilities are those of the masked one, and not those of the whole."""
     pruned = apply_plan(graph, plan)
     mask = graph.outputs[0]
-    found = assert_same_values(pruned, mask_channels(graph, plan))[mask]
-    assert found.std() > 1e-3
-    assert np.abs(found - values(graph, [mask])[mask]).max() > 1e-3
+    result = assert_same_values(pruned, mask_channels(graph, plan))[mask]
+    assert result.std() > 1e-3
+    assert np.abs(result - values(graph, [mask])[mask]).max() > 1e-3
     return pruned
 
 
@@ -97,38 +97,38 @@ def test_every_preset_pruned_computes_what_it_does_masked(name: str) -> None:
 
 
 def test_every_convolution_of_the_paper_is_a_group_but_its_head() -> None:
-    found = find_groups(model("paper"))
-    free = [group.name for group in found if not group.frozen]
+    groups = find_groups(model("paper"))
+    free = [group.name for group in groups if not group.frozen]
     assert len(free) == 5 * 2 + 4 * 5 + 4  # encoder, branches, fusions
-    assert {group.name: group.frozen for group in found if group.frozen} == {
+    assert {group.name: group.frozen for group in groups if group.frozen} == {
         "image": "'image' is an input of the model",
         "head1_conv": "'output' is an output of the model",
     }
 
 
 def test_the_deepest_encoder_is_read_by_a_branch_of_every_decoder_and_by_the_gate() -> None:
-    found = group(model("gated"), "enc5_conv2")
-    readers = [member.node for member in found.members if member.role == "consumer"]
+    channels = group(model("gated"), "enc5_conv2")
+    readers = [member.node for member in channels.members if member.role == "consumer"]
     assert readers == [*(f"dec{scale}_from_enc5_conv" for scale in (4, 3, 2, 1)), "head5_conv", "cgm_conv"]
-    assert found.size == WIDTH * 2**4
+    assert channels.size == WIDTH * 2**4
 
 
 def test_a_branch_is_its_own_slice_of_its_fusion() -> None:
-    found = group(model("article"), "dec2_from_enc2_conv")  # the fourth part, behind enc5, dec4, dec3
-    (reader,) = (member for member in found.members if member.role == "consumer")
+    channels = group(model("article"), "dec2_from_enc2_conv")  # the fourth part, behind enc5, dec4, dec3
+    (reader,) = (member for member in channels.members if member.role == "consumer")
     assert (reader.node, reader.axis) == ("dec2_fuse_conv", 2)
     assert reader.positions.ravel().tolist() == list(range(3 * WIDTH, 4 * WIDTH))
 
 
 def test_a_residual_block_is_coupled_with_its_shortcut() -> None:
-    found = group(model("residual"), "enc2_conv2")
-    makers = {member.node for member in found.members if member.role == "producer"}
+    channels = group(model("residual"), "enc2_conv2")
+    makers = {member.node for member in channels.members if member.role == "producer"}
     assert makers == {"enc2_conv2", "enc2_norm2", "enc2_shortcut_conv", "enc2_shortcut_norm"}
 
 
 def test_under_layer_normalisation_only_what_it_does_not_follow_can_go() -> None:
     graph = model("layer")
-    free = [found.name for found in find_groups(graph) if not found.frozen]
+    free = [result.name for result in find_groups(graph) if not result.frozen]
     assert free == [f"down{scale}_conv" for scale in (1, 2, 3, 4)]
     assert group(graph, "enc1_conv1").frozen == "'enc1_norm1' normalises over the channels"
     assert_pruned_as_masked(graph, thinned(graph))
@@ -156,8 +156,8 @@ def test_a_lost_branch_goes_with_all_that_only_it_needs() -> None:
 @pytest.mark.parametrize("name", ["paper", "gated"])
 def test_folded_graphs_have_the_groups_of_the_model_and_prune_alike(name: str) -> None:
     graph, inference = model(name), folded(name)
-    needed = [found.name for found in find_groups(graph) if not found.frozen and found.name in inference]
-    assert [found.name for found in find_groups(inference) if not found.frozen] == needed
+    needed = [group.name for group in find_groups(graph) if not group.frozen and group.name in inference]
+    assert [group.name for group in find_groups(inference) if not group.frozen] == needed
     plan = thinned(inference)
     pruned = assert_pruned_as_masked(inference, plan)
     first = fold_batch_norm(inference_graph(apply_plan(graph, plan)).graph)
@@ -174,7 +174,7 @@ def test_rewritten_graphs_prune_exactly(rule: Rule) -> None:
     chosen = {graph.shapes[site][1]: site for site in matched}
     assert chosen
     other = rewritten(graph, [Selection(site, rule.name, ()) for site in chosen.values()])
-    assert {found.size for found in find_groups(other) if not found.frozen} >= {WIDTH, 5 * WIDTH}
+    assert {group.size for group in find_groups(other) if not group.frozen} >= {WIDTH, 5 * WIDTH}
     assert_pruned_as_masked(other, thinned(other))
 
 
@@ -184,18 +184,18 @@ def test_rewritten_graphs_prune_exactly(rule: Rule) -> None:
 def test_a_rewritten_branch_is_one_group_and_may_be_lost_whole(rule: Rule) -> None:
     graph = folded("paper")
     other = rewritten(graph, [Selection("dec1_from_enc5_conv", rule.name, ())])
-    (found,) = (found for found in find_groups(other) if "dec1_from_enc5_conv" in found.tensors)
-    assert (found.size, found.frozen) == (WIDTH, "")
-    pruned = assert_pruned_as_masked(other, PruningPlan({found.name: ()}))
+    (group,) = (group for group in find_groups(other) if "dec1_from_enc5_conv" in group.tensors)
+    assert (group.size, group.frozen) == (WIDTH, "")
+    pruned = assert_pruned_as_masked(other, PruningPlan({group.name: ()}))
     assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_enc5")]
 
 
-def test_a_branch_with_gathered_sums_prunes_exactly() -> None:
+def test_a_branch_with_fused_sums_prunes_exactly() -> None:
     graph = fuse_interpolated_sums(rewritten(folded("paper"), [Selection("dec1_from_dec3_conv", "separable", ())]))
     assert [node.op for node in graph.nodes].count("interpolated_sum") == 2
     assert_pruned_as_masked(graph, thinned(graph))
-    (found,) = (found for found in find_groups(graph) if "dec1_from_dec3_conv" in found.tensors)
-    pruned = assert_pruned_as_masked(graph, PruningPlan({found.name: ()}))
+    (group,) = (group for group in find_groups(graph) if "dec1_from_dec3_conv" in group.tensors)
+    pruned = assert_pruned_as_masked(graph, PruningPlan({group.name: ()}))
     assert not [node.name for node in pruned.nodes if node.name.startswith("dec1_from_dec3")]
 
 

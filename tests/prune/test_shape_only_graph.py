@@ -94,7 +94,7 @@ def test_a_unet3plus_is_sized_as_it_is_pruned(folded: bool, data: Any) -> None:
 @settings(max_examples=25, deadline=None)
 def test_a_unet3plus_with_lost_branches_is_sized_as_it_is_pruned(folded: bool, data: Any) -> None:
     """What its groups are drawn from above loses fusions and encoders, which is mostly refused."""
-    branches = [found.name for found in find_groups(small_unet(folded)) if "_from_" in found.name]
+    branches = [group.name for group in find_groups(small_unet(folded)) if "_from_" in group.name]
     lost = data.draw(st.sets(st.sampled_from(branches), min_size=1, max_size=6))
     kept = data.draw(plans(small_unet(folded), least=1)).kept
     assert_sized_as_applied(skeleton(folded), PruningPlan({**kept, **dict.fromkeys(lost, ())}))
@@ -104,26 +104,26 @@ def test_nothing_is_lost_by_keeping_all() -> None:
     for folded in (False, True):
         everything = counts(keep_all(small_unet(folded)))
         for kept in (everything, {}):
-            found = skeleton(folded).sized(kept)
-            assert cost(found) == cost(apply_plan(small_unet(folded), keep_all(small_unet(folded))))
+            graph = skeleton(folded).sized(kept)
+            assert cost(graph) == cost(apply_plan(small_unet(folded), keep_all(small_unet(folded))))
 
 
 def test_weights_are_views_of_one_zero() -> None:
-    found = skeleton(False).sized({"enc1_conv2": 3})
-    for node in found.nodes:
+    graph = skeleton(False).sized({"enc1_conv2": 3})
+    for node in graph.nodes:
         for array in node.weights.values():
             assert not array.flags.writeable
             assert array.strides == (0,) * array.ndim
             assert not array.any()
 
 
-def test_a_skeleton_gives_the_same_again_and_leaves_its_graph_alone() -> None:
+def test_a_shape_only_graph_gives_the_same_again_and_leaves_its_graph_alone() -> None:
     graph = of(conv("a", "x", 3, 4), conv("b", "x", 3, 4), op("s", "concat", "a", "b"), conv("y", "s", 8, 2))
     before = apply_plan(graph, keep_all(graph))
-    found = ShapeOnlyGraph(graph)
-    first = found.sized({"a": 2, "b": 0})
-    found.sized({"a": 3})
-    assert found.sized({"a": 2, "b": 0}) == first
+    result = ShapeOnlyGraph(graph)
+    first = result.sized({"a": 2, "b": 0})
+    result.sized({"a": 3})
+    assert result.sized({"a": 2, "b": 0}) == first
     assert graph == before
     assert first["y"].inputs == ("a",)
     assert first["y"].weights["kernel"].shape == (1, 1, 2, 2)

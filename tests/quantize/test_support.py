@@ -12,7 +12,7 @@ from u3p_edge.quantize.support import check_trainable
 
 
 @pytest.mark.parametrize(
-    ("layer", "said"),
+    ("layer", "message"),
     [
         (layers.LayerNormalization(name="culprit"), "layer normalisation"),
         (layers.Activation("tanh", name="culprit"), "tanh"),
@@ -23,10 +23,10 @@ from u3p_edge.quantize.support import check_trainable
         (layers.GlobalAveragePooling2D(keepdims=True, name="culprit"), "global_average_pool"),
     ],
 )
-def test_what_has_no_exact_integer_twin_is_refused_by_name(layer: tf_keras.layers.Layer, said: str) -> None:
+def test_what_has_no_exact_integer_twin_is_refused_by_name(layer: tf_keras.layers.Layer, message: str) -> None:
     image = layers.Input((8, 8, 2), name="image")
     model = tf_keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid")(layer(image)))
-    with pytest.raises(ModelError, match=said) as error:
+    with pytest.raises(ModelError, match=message) as error:
         check_trainable(from_keras(model))
     assert "'culprit'" in str(error.value)
     assert "post-training quantization" in str(error.value)

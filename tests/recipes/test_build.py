@@ -142,8 +142,8 @@ def test_sparsity_is_a_share_or_a_pattern() -> None:
 
 def test_float_files_are_neither_pruned_nor_sparse() -> None:
     base = build_recipe("balanced", sparsity=0.3)
-    found = build_recipe(base, int8=False)
-    assert (found.pruning, found.sparsity, found.max_drop) == (None, None, base.max_drop)
+    result = build_recipe(base, int8=False)
+    assert (result.pruning, result.sparsity, result.max_drop) == (None, None, base.max_drop)
     with pytest.raises(ConfigError, match="no int8 was asked for"):
         build_recipe(base, int8=False, speedup=3)
 

@@ -79,7 +79,7 @@ def test_a_file_has_a_table_for_each_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("description = 'a\n", "is not TOML"),
         ("description = 1", "the description is not a text"),
@@ -102,11 +102,11 @@ def test_a_file_has_a_table_for_each_group(tmp_path: Path) -> None:
         ("description = 'a'\n[sparsity]\nepochs = -1", "sparsity.epochs cannot be -1"),
     ],
 )
-def test_what_a_file_cannot_say_is_named_with_the_file(tmp_path: Path, text: str, said: str) -> None:
+def test_what_a_file_cannot_say_is_named_with_the_file(tmp_path: Path, text: str, message: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
         read_export_recipe(str(path))
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert str(refused.value).count(str(path)) == 1
 
 
@@ -130,9 +130,9 @@ def test_a_folders_own_file_does_not_hide_a_named_recipe(tmp_path: Path, monkeyp
 
 
 def test_what_was_measured_is_of_recipes_that_exist() -> None:
-    found = named.read_measured()
-    assert {entry.recipe for entry in found} <= set(NAMES)
-    assert all(min(entry.speedup, entry.size_share) > 0 for entry in found)
+    entries = named.read_measured()
+    assert {entry.recipe for entry in entries} <= set(NAMES)
+    assert all(min(entry.speedup, entry.size_share) > 0 for entry in entries)
 
 
 # --- an export's recipe

@@ -13,9 +13,9 @@ from u3p_edge.recipes.recipe import ExportRecipe
 
 def test_the_text_holds_every_option_in_one_order() -> None:
     text = ExportRecipe(formats=("onnx",), max_drop=0.25).to_json()
-    found = json.loads(text)
-    assert list(found) == sorted(field.name for field in dataclasses.fields(ExportRecipe))
-    assert (found["formats"], found["max_drop"], found["quantization"]["method"]) == (["onnx"], 0.25, "auto")
+    value = json.loads(text)
+    assert list(value) == sorted(field.name for field in dataclasses.fields(ExportRecipe))
+    assert (value["formats"], value["max_drop"], value["quantization"]["method"]) == (["onnx"], 0.25, "auto")
     assert text != ExportRecipe(formats=("onnx",)).to_json()
 
 

@@ -203,10 +203,10 @@ def test_forms_that_won_alone_are_given_up_where_the_network_loses_by_them() -> 
         return tuple(float(len(graph.nodes)) for graph in graphs)
 
     choices = select_candidates(network(), by_macs, growth=AMPLE)
-    found = validate_whole_network(network(), choices, by_operators)
-    assert set(chosen(found).values()) == {REFERENCE}
-    assert [choice.forms for choice in found] == [choice.forms for choice in choices], "what was measured is still told"
-    assert apply_selections(network(), found).nodes == network().nodes
+    selection = validate_whole_network(network(), choices, by_operators)
+    assert set(chosen(selection).values()) == {REFERENCE}
+    assert [choice.forms for choice in selection] == [choice.forms for choice in choices], "what was measured is still told"
+    assert apply_selections(network(), selection).nodes == network().nodes
 
 
 def test_of_networks_that_take_as_long_the_least_rewritten_is_taken() -> None:
@@ -226,11 +226,11 @@ def test_forms_that_gain_next_to_nothing_are_tried_apart_from_those_that_gain() 
         seen.append(graphs)
         return (3.0, 1.0, 2.0)
 
-    found = chosen(validate_whole_network(network(), choices, middle))
+    result = chosen(validate_whole_network(network(), choices, middle))
     assert [len(graphs) for graphs in seen] == [3]
     # Of three sites of 1 ms a gain of a hundredth of one is a third of what counts.
-    assert found["here"] == REFERENCE
-    assert REFERENCE not in (found["deep"], found["fuse"])
+    assert result["here"] == REFERENCE
+    assert REFERENCE not in (result["deep"], result["fuse"])
 
 
 def test_nothing_is_measured_where_nothing_was_chosen() -> None:

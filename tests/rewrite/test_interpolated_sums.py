@@ -39,7 +39,7 @@ def values(graph: Graph) -> np.ndarray:
     activation=st.sampled_from(["linear", "relu"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_gathered_sums_give_the_same_bits(
+def test_fused_sums_give_the_same_bits(
     size: tuple[int, int], factor: tuple[int, int], kernel: int, interpolation: str, activation: str
 ) -> None:
     graph = separable(upsampled(size, 2, 3, factor, kernel, interpolation=interpolation, activation=activation))
@@ -52,9 +52,9 @@ def test_gathered_sums_give_the_same_bits(
 
 def test_a_branch_is_left_with_its_products_and_one_sum_along_each_axis() -> None:
     graph = fuse_interpolated_sums(separable(upsampled((4, 6), channels=8, filters=2, factor=(4, 2))))
-    found = graph.shapes
+    shapes = graph.shapes
     assert ops(graph) == ["input", *["conv"] * 3, "concat", *["interpolated_sum"] * 2, "activation"]
-    assert [found[name] for name in ("y_taps", "y_rows", "y_sum2", "y")] == [
+    assert [shapes[name] for name in ("y_taps", "y_rows", "y_sum2", "y")] == [
         (1, 4, 3 * 6, 6), (1, 16, 6, 6), (1, 16, 12, 2), (1, 16, 12, 2),
     ]  # fmt: skip
     rows, columns = (graph[name].attrs for name in ("y_rows", "y_sum2"))

@@ -50,8 +50,8 @@ class Program:
             main()
         except SystemExit as stop:
             code = stop.code
-        said = self._capture.readouterr()
-        return Ended(code if isinstance(code, int) else 0, said.out, said.err)
+        output = self._capture.readouterr()
+        return Ended(code if isinstance(code, int) else 0, output.out, output.err)
 
 
 def command(*arguments: object) -> list[str]:
@@ -96,14 +96,14 @@ def refusal(done: Ended) -> str:
     """The one sentence in which a command ended with exit code 2."""
     assert done.code == 2, done
     assert "Traceback" not in done.err
-    said = [line for line in done.err.splitlines() if line.startswith("u3p-edge: ")]
-    assert len(said) == 1, done.err
-    assert done.err.rstrip().endswith(said[0]), "something was said after, or the sentence has several lines"
-    return said[0].removeprefix("u3p-edge: ")
+    sentences = [line for line in done.err.splitlines() if line.startswith("u3p-edge: ")]
+    assert len(sentences) == 1, done.err
+    assert done.err.rstrip().endswith(sentences[0]), "something follows, or the sentence has several lines"
+    return sentences[0].removeprefix("u3p-edge: ")
 
 
 def left_in(out: Path) -> list[str]:
     """What lies in an output folder, the staged files of an export that can go on left aside; nothing may be partial."""
-    found = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else []
-    assert not [path for path in found if "partial" in path.name]
-    return sorted(str(p.relative_to(out)) for p in found if not any(part.startswith(".u3p-edge-staging-") for part in p.parts))
+    files = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else []
+    assert not [path for path in files if "partial" in path.name]
+    return sorted(str(p.relative_to(out)) for p in files if not any(part.startswith(".u3p-edge-staging-") for part in p.parts))

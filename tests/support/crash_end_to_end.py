@@ -83,7 +83,7 @@ def kill(work: Work, start: Path, folder: Path, kills: str, midway: Check, done:
     """Kill some work in copies of a folder, and finish it each time. The number of kills."""
     total = operations(partial(work, Path(shutil.copytree(start, folder / "whole"))))
     count = total if kills == "all" else int(kills)
-    for number in (1 + round((total - 1) * (place + 0.5) / count) for place in range(count)):
+    for number in (1 + round((total - 1) * (index + 0.5) / count) for index in range(count)):
         run = Path(shutil.copytree(start, folder / str(number)))
         assert killed_at(partial(work, run), number), f"operation {number} of {total} was not reached"
         midway(run)

@@ -59,7 +59,7 @@ def of(*nodes: Node, channels: int = 3, size: tuple[int, int] = (4, 4), outputs:
 
 def group(graph: Graph, name: str) -> ChannelGroup:
     """The group of that name."""
-    return next(found for found in find_groups(graph) if found.name == name)
+    return next(group for group in find_groups(graph) if group.name == name)
 
 
 def values(graph: Graph, outputs: Sequence[str] | None = None) -> dict[str, Array]:
@@ -84,14 +84,14 @@ def disturbed(graph: Graph, plan: PruningPlan, seed: int = 5) -> Graph:
     """The graph with other numbers in every slice that makes a dropped channel."""
     nodes = {node.name: node for node in graph.nodes}
     draw = np.random.default_rng(seed)
-    for found in find_groups(graph):
-        dropped = list(plan.dropped(found))
-        for member in found.members if dropped else ():
+    for group in find_groups(graph):
+        dropped = list(plan.dropped(group))
+        for member in group.members if dropped else ():
             if member.role == "producer":
                 node = nodes[member.node]
                 array = np.moveaxis(node.weights[member.weight].copy(), member.axis, 0)
-                places = member.positions[dropped].ravel()
-                array[places] = draw.uniform(0.5, 2.0, array[places].shape)
+                indices = member.positions[dropped].ravel()
+                array[indices] = draw.uniform(0.5, 2.0, array[indices].shape)
                 weights = {**node.weights, member.weight: np.moveaxis(array, 0, member.axis)}
                 nodes[member.node] = replace(node, weights=weights)
     return replace(graph, nodes=tuple(nodes[node.name] for node in graph.nodes))
@@ -100,7 +100,7 @@ def disturbed(graph: Graph, plan: PruningPlan, seed: int = 5) -> Graph:
 @st.composite
 def plans(draw: st.DrawFn, graph: Graph, least: int = 0) -> PruningPlan:
     """Any subset of at least `least` elements of any group, whole groups among them."""
-    free = [found for found in find_groups(graph) if not found.frozen]
+    free = [group for group in find_groups(graph) if not group.frozen]
     chosen = draw(st.sets(st.integers(0, len(free) - 1))) if free else set()
     subset = {
         free[i].name: draw(st.sets(st.integers(0, free[i].size - 1), min_size=min(least, free[i].size))) for i in sorted(chosen)

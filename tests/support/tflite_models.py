@@ -34,8 +34,8 @@ def integers(of: Graph, **others: Quantization | None) -> Quantized:
     tensors = {node.name: others.get(node.name, STEP) for node in of.nodes}
     nodes = tuple(_in_integers(node, rng) for node in of.nodes)
     kernels = {n.name: _scales(n) for n in nodes if "kernel" in n.weights}
-    found = Graph(nodes, of.inputs, of.outputs)
-    return Quantized(found, Scheme({name: pair for name, pair in tensors.items() if pair is not None}, kernels))
+    result = Graph(nodes, of.inputs, of.outputs)
+    return Quantized(result, Scheme({name: pair for name, pair in tensors.items() if pair is not None}, kernels))
 
 
 def _in_integers(node: Node, rng: np.random.Generator) -> Node:

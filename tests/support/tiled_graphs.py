@@ -206,9 +206,9 @@ def feeds(graph: Graph, batch: int = 2) -> dict[str, np.ndarray]:
 
 def tile(graph: Graph, out: str, count: int) -> TiledGraph:
     """The graph with that node computed in so many tiles, which it must allow."""
-    found = tile_node(graph, out, count)
-    assert isinstance(found, TiledGraph), found
-    return found
+    tiled = tile_node(graph, out, count)
+    assert isinstance(tiled, TiledGraph), tiled
+    return tiled
 
 
 def assert_same_bits(graph: Graph, new: Graph, batch: int = 2) -> None:

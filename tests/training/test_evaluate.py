@@ -18,13 +18,13 @@ def test_the_dice_of_training_is_that_of_a_report_whatever_the_batches() -> None
     """Groups of one, two and three images, which batches of four do not respect."""
     arrays = replace(discs(6, seed=4), groups=("a", "b", "b", "c", "c", "c"))
     trainer = Trainer(tiny_recipe())
-    found = evaluate(trainer, arrays)
+    scores = evaluate(trainer, arrays)
     masks = trainer.evaluate(arrays.images, arrays.labels)[0].numpy()
     predicted = np.stack([to_labels(mask) for mask in masks])
     expected = score(arrays.labels, predicted, predicted, arrays.groups, labels=2)
     # A batch of another size may round a probability at 0.5 to the other side in a pixel of 1024.
-    assert found.dice == pytest.approx(expected.dice, abs=2e-3)
-    assert found.iou == pytest.approx(expected.iou, abs=2e-3)
-    assert found.mean_dice == pytest.approx(expected.mean_dice, abs=2e-3)
+    assert scores.dice == pytest.approx(expected.dice, abs=2e-3)
+    assert scores.iou == pytest.approx(expected.iou, abs=2e-3)
+    assert scores.mean_dice == pytest.approx(expected.mean_dice, abs=2e-3)
     pooled = score(arrays.labels, predicted, predicted, ("all",) * 6, labels=2)
     assert pooled.mean_dice != pytest.approx(expected.mean_dice, abs=2e-3), "or nothing was told apart"

@@ -85,12 +85,12 @@ def test_the_run_folder_says_it_all(whole: TrainResult) -> None:
 
 def test_the_stored_model_is_the_best_one(whole: TrainResult) -> None:
     model, config, metadata = load_model(whole.folder)
-    found = load_checkpoint(whole.folder)
-    assert found is not None
+    checkpoint = load_checkpoint(whole.folder)
+    assert checkpoint is not None
     assert config == RECIPE.model_config()
     assert metadata.preprocessing == RECIPE.preprocessing()
     for variable in model.weights:
-        np.testing.assert_array_equal(variable.numpy(), found.tensors[f"best/model/{variable.name}"])
+        np.testing.assert_array_equal(variable.numpy(), checkpoint.tensors[f"best/model/{variable.name}"])
 
 
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(whole: TrainResult, tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_run_killed_at_any_moment_is_resumed(whole: TrainResult, tmp_path: Pat
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    found = load_checkpoint(tmp_path)
-    assert found is not None
-    assert found.state.epoch >= 1
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.state.epoch >= 1
     assert_same_run(train(RECIPE, DATA, tmp_path), whole)
 
 

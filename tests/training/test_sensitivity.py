@@ -56,19 +56,19 @@ def loss(graph: Graph, part: slice) -> float:
 
 def test_gradients_are_the_loss_differences(model: tf_keras.Model) -> None:
     graph, seen = from_keras(model), []
-    found = gradients(model, IMAGES, LABELS, batch_size=3, step=lambda *_: seen.append(1))
-    assert (len(found), len(seen)) == (2, 5)
+    result = gradients(model, IMAGES, LABELS, batch_size=3, step=lambda *_: seen.append(1))
+    assert (len(result), len(seen)) == (2, 5)
     expected = {(n.name, key) for n in graph.nodes for key in n.weights} - {("norm", "mean"), ("norm", "variance")}
-    for batch, part in zip(found, (slice(0, 3), slice(3, 5)), strict=True):
+    for batch, part in zip(result, (slice(0, 3), slice(3, 5)), strict=True):
         assert set(batch) == expected
         for (name, key), gradient in batch.items():
             weight = graph[name].weights[key]
             assert (gradient.dtype, gradient.shape) == (np.float32, weight.shape)
             # The place with the largest gradient: a transposed kernel of wrong axes would be wrong there.
-            place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
-            rise, fall = (loss(moved(graph, name, key, place, step), part) for step in (1e-3, -1e-3))
+            index = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+            rise, fall = (loss(moved(graph, name, key, index, step), part) for step in (1e-3, -1e-3))
             # float32 sums of some hundred terms, and a third derivative times 1e-6.
-            assert gradient[place] == pytest.approx((rise - fall) / 2e-3, rel=2e-3, abs=1e-6), (name, key)
+            assert gradient[index] == pytest.approx((rise - fall) / 2e-3, rel=2e-3, abs=1e-6), (name, key)
 
 
 def moved(graph: Graph, name: str, key: str, place: tuple[np.intp, ...], step: float) -> Graph:
@@ -80,15 +80,15 @@ def moved(graph: Graph, name: str, key: str, place: tuple[np.intp, ...], step: f
 
 def test_mean_squares_are_those_of_the_reference(model: tf_keras.Model) -> None:
     graph, seen = from_keras(model), []
-    found = mean_squares(model, IMAGES, lambda *_: seen.append(1))
+    result = mean_squares(model, IMAGES, lambda *_: seen.append(1))
     assert len(seen) == 5
     names = [node.name for node in graph.nodes]
-    assert list(found) == names
+    assert list(result) == names
     for name, value in run(graph, {"image": IMAGES}, names, dtype=np.float64).items():
-        assert found[name].dtype == np.float64
+        assert result[name].dtype == np.float64
         # float32 against float64, sums of at most 64 squares at a time.
         np.testing.assert_allclose(
-            found[name], np.square(value).mean(axis=tuple(range(value.ndim - 1))), rtol=1e-5, err_msg=name
+            result[name], np.square(value).mean(axis=tuple(range(value.ndim - 1))), rtol=1e-5, err_msg=name
         )
 
 

@@ -46,8 +46,8 @@ def constant(model: Any, index: int, values: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_of_the_converter_are_accepted(zoo: Zoo, kind: str) -> None:
     data = zoo.path(f"{kind}.tflite").read_bytes()
-    found = read(data, 64).graph
-    assert len(found.operators) == len(unpack(data).subgraphs[0].operators)
+    result = read(data, 64).graph
+    assert len(result.operators) == len(unpack(data).subgraphs[0].operators)
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -209,9 +209,9 @@ def test_what_litert_would_believe_is_refused(zoo: Zoo, name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_declared_shape_must_be_what_the_operator_gives(zoo: Zoo, kind: str) -> None:
     data = zoo.path(f"{kind}.tflite").read_bytes()
-    for place in range(len(unpack(data).subgraphs[0].operators)):
+    for index in range(len(unpack(data).subgraphs[0].operators)):
         model = unpack(data)
-        tensor = model.subgraphs[0].tensors[model.subgraphs[0].operators[place].outputs[0]]
+        tensor = model.subgraphs[0].tensors[model.subgraphs[0].operators[index].outputs[0]]
         tensor.shape = tensor.shape + 1
         with pytest.raises(ModelError):
             read(to_bytes(model))
@@ -236,8 +236,8 @@ def test_scales_too_far_apart_are_refused(zoo: Zoo) -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1, exclude_max=True))
 def test_any_four_bytes_changed_give_values_or_one_error(number: int, share: float) -> None:
     data = write_tflite(graph([Node("y", "max_pool", ("image",))]))
-    place = 4 * int(share * len(data) / 4)
-    changed = data[:place] + struct.pack("<I", number) + data[place + 4 :]
+    index = 4 * int(share * len(data) / 4)
+    changed = data[:index] + struct.pack("<I", number) + data[index + 4 :]
     try:
         file = read(changed, 64)
     except ModelError:

@@ -34,29 +34,29 @@ def test_for_another_device_nothing_is_timed_here(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
     stages = RecordedProgress()
-    found = prune_source(
+    result = prune_source(
         Context(source, data, recipe(to(unpruned_ms / 2)), open_staging(tmp_path, "key"), stages, device=device)
     )
     assert set(stages.names) == {ASKED, PLANNED, "Score channels", TUNED}
-    assert found.table == read_latency_table(device)
-    (step,) = found.steps
-    predicted = Predictor(found.table).predict(found.after)
+    assert result.table == read_latency_table(device)
+    (step,) = result.steps
+    predicted = Predictor(result.table).predict(result.after)
     # What the plan's network was said to take, and the trained one's of the same shapes: the same sum.
     assert step.reached == {LATENCY: pytest.approx(predicted.total_ms)}
     assert step.reached[LATENCY] <= unpruned_ms / 2 * (1 + CLOSE)
-    assert sum(node_milliseconds(found)[1].values()) == pytest.approx(predicted.total_ms)
+    assert sum(node_milliseconds(result)[1].values()) == pytest.approx(predicted.total_ms)
 
 
 def test_a_size_is_that_of_the_int8_file(source: Source, data: ExportData, device: Path, tmp_path: Path) -> None:
-    told = recipe(Pruning(shrink=4, updates=0, final_updates=0))
-    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
-    (step,) = found.steps
+    wanted = recipe(Pruning(shrink=4, updates=0, final_updates=0))
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path, "key"), device=device))
+    (step,) = result.steps
     whole = len(to_file(fold_batch_norm(source.graph), "float32")) / MB
-    assert step.reached == {SIZE: len(to_file(found.after, "int8")) / MB}
+    assert step.reached == {SIZE: len(to_file(result.after, "int8")) / MB}
     # Within what was asked for; how near the plan comes to less, which leaves room for rewriting, is no promise here: a file
     # this small is to a half something else than weights.
     assert step.reached[SIZE] <= whole / 4
-    assert found.source.parameters < source.parameters
+    assert result.source.parameters < source.parameters
 
 
 def test_an_arena_that_no_tiles_meet_takes_channels(
@@ -65,23 +65,23 @@ def test_an_arena_that_no_tiles_meet_takes_channels(
     """The latency is met as it is: only memory asks for anything."""
     stripped = memory.plan_memory(fold_batch_norm(source.graph), bytes_per_element=1).peak / MB
     for budget, steps in ((stripped, 0), (stripped / 8, 1)):
-        told = recipe(to(2 * unpruned_ms), memory_budget_mb=budget)
-        found = prune_source(Context(source, data, told, open_staging(tmp_path / f"{budget}", "key"), device=device))
-        assert len(found.steps) == steps
-    assert found.steps[0].reached.keys() == {ARENA}
-    assert found.steps[0].reached[ARENA] <= stripped / 8 * (1 + CLOSE)
+        wanted = recipe(to(2 * unpruned_ms), memory_budget_mb=budget)
+        result = prune_source(Context(source, data, wanted, open_staging(tmp_path / f"{budget}", "key"), device=device))
+        assert len(result.steps) == steps
+    assert result.steps[0].reached.keys() == {ARENA}
+    assert result.steps[0].reached[ARENA] <= stripped / 8 * (1 + CLOSE)
 
 
 def test_a_table_that_was_timed_on_a_device_is_gone_by(source: Source, data: ExportData, tmp_path: Path) -> None:
     timed = measure_table(fold_batch_norm(source.graph), Target("int8"), silent, quick=True, checks=0)
     write_latency_table(tmp_path / "device.json", timed)
     whole = Predictor(timed).predict(fold_batch_norm(source.graph)).total_ms
-    told = recipe(to(0.7 * whole))
-    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=tmp_path / "device.json"))
-    reached = found.steps[0].reached[LATENCY]
+    wanted = recipe(to(0.7 * whole))
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path, "key"), device=tmp_path / "device.json"))
+    reached = result.steps[0].reached[LATENCY]
     assert reached < whole
     # A quick table tells of no fewer than 8 channels, so how far down it goes is the machine's.
-    assert (reached > 1.1 * 0.7 * whole) == ("is not met" in found.notes[-1])
+    assert (reached > 1.1 * 0.7 * whole) == ("is not met" in result.notes[-1])
 
 
 # --- what is refused
@@ -111,6 +111,6 @@ def test_the_command_refuses_in_one_sentence_and_leaves_nothing(
 ) -> None:
     out = tmp_path / "out"
     arguments = ("export", wide, "--int8", "--data", pictures, "--out", out, "--device", device, *ROUNDS)
-    said = refusal(program(*arguments, "--recipe", "exact", "--speedup", 2))
-    assert said.endswith("whose time on that device is not known. Give --latency-budget-ms.")
+    message = refusal(program(*arguments, "--recipe", "exact", "--speedup", 2))
+    assert message.endswith("whose time on that device is not known. Give --latency-budget-ms.")
     assert left_in(out) == []

@@ -26,15 +26,15 @@ from u3p_edge.recipes.recipe import ImportanceMeasure
 def test_every_measure_scores_every_channel_and_makes_a_plan(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path, measure: ImportanceMeasure
 ) -> None:
-    told = recipe(to(unpruned_ms / 2, importance=measure))
-    importance = score_channels(source, Context(source, data, told, open_staging(tmp_path, "key")))
+    wanted = recipe(to(unpruned_ms / 2, importance=measure))
+    importance = score_channels(source, Context(source, data, wanted, open_staging(tmp_path, "key")))
     free = {group.name: group.size for group in find_groups(fold_batch_norm(source.graph)) if not group.frozen}
     assert free.items() <= {name: len(scores) for name, scores in importance.items()}.items()
     assert all(np.isfinite(scores).all() and (scores >= 0).all() for scores in importance.values())
     assert len({float(score) for name in free for score in importance[name]}) > 1, "it tells channels apart"
-    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
-    assert found.steps[0].reached[LATENCY] <= unpruned_ms / 2 * (1 + CLOSE)
-    assert f"by {measure}: " in found.notes[0]
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path, "key"), device=device))
+    assert result.steps[0].reached[LATENCY] <= unpruned_ms / 2 * (1 + CLOSE)
+    assert f"by {measure}: " in result.notes[0]
 
 
 def test_chance_is_the_same_for_the_same_seed_alone(source: Source, data: ExportData, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_float_models_attention_teaches_too(
     losses = []
     for features in (0.0, 50.0):
         staging = open_staging(tmp_path / f"{features}", "key")
-        told = recipe(to(unpruned_ms / 2, final_updates=EPOCH, features=features))
-        found = prune_source(Context(source, data, told, staging, device=device))
-        losses.append(found.source.model.get_weights()[0])
+        wanted = recipe(to(unpruned_ms / 2, final_updates=EPOCH, features=features))
+        result = prune_source(Context(source, data, wanted, staging, device=device))
+        losses.append(result.source.model.get_weights()[0])
     assert (losses[0] != losses[1]).any()

@@ -28,10 +28,10 @@ from u3p_edge.prune.plan import PruningPlan
 def test_without_retries_the_last_good_network_is_taken(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
-    told = recipe(to(unpruned_ms / 3, importance="random", retries=0), max_drop=0)
-    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
-    assert [(step.share, step.kept) for step in found.steps] == [(1, False)]
-    assert found.source is source
+    wanted = recipe(to(unpruned_ms / 3, importance="random", retries=0), max_drop=0)
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path, "key"), device=device))
+    assert [(step.share, step.kept) for step in result.steps] == [(1, False)]
+    assert result.source is source
 
 
 def fell_short(step: PruningStep, found: PruningResult, max_drop: float) -> bool:
@@ -42,20 +42,20 @@ def fell_short(step: PruningStep, found: PruningResult, max_drop: float) -> bool
 def test_a_network_that_may_lose_nothing_keeps_its_channels(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
-    told = recipe(to(unpruned_ms / 3, importance="random"), max_drop=0)
-    found = prune_source(Context(source, data, told, open_staging(tmp_path, "key"), device=device))
-    assert all(fell_short(step, found, 0) for step in found.steps), "channels by chance, and nothing learnt"
-    assert [step.share for step in found.steps] == [1, 0.5, 0.25]
-    assert told.pruning is not None
-    assert len(found.steps) == 1 + told.pruning.retries
-    reached = [step.reached[LATENCY] for step in found.steps]
+    wanted = recipe(to(unpruned_ms / 3, importance="random"), max_drop=0)
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path, "key"), device=device))
+    assert all(fell_short(step, result, 0) for step in result.steps), "channels by chance, and nothing learnt"
+    assert [step.share for step in result.steps] == [1, 0.5, 0.25]
+    assert wanted.pruning is not None
+    assert len(result.steps) == 1 + wanted.pruning.retries
+    reached = [step.reached[LATENCY] for step in result.steps]
     assert reached == sorted(reached), "each time half-way back"
-    assert not any(step.kept for step in found.steps)
-    assert found.source is source
-    assert found.plan == PruningPlan()
-    assert channels(found.before) == channels(found.after)
-    assert sum("**not kept: more than the 0 points that it may lose**" in note for note in found.notes) == 3
-    assert found.notes[-1] == "**No plan kept enough: the network has all its channels.**"
+    assert not any(step.kept for step in result.steps)
+    assert result.source is source
+    assert result.plan == PruningPlan()
+    assert channels(result.before) == channels(result.after)
+    assert sum("**not kept: more than the 0 points that it may lose**" in note for note in result.notes) == 3
+    assert result.notes[-1] == "**No plan kept enough: the network has all its channels.**"
 
 
 def test_what_was_good_enough_before_is_kept(
@@ -70,17 +70,17 @@ def test_what_was_good_enough_before_is_kept(
             np.testing.assert_array_equal(all_of_it.source.graph[node.name].weights[name], array)
     first, second = (100 * (float_model_dice(source, data.val) - step.dice) for step in all_of_it.steps)
     assert first < second
-    told = recipe(pruning, max_drop=(first + second) / 2)
-    found = prune_source(Context(source, data, told, open_staging(tmp_path / "b", "key"), device=device))
-    assert [step.share for step in found.steps] in ([0.5, 1, 0.75], [0.5, 1, 0.75, 0.625])
-    assert [step.kept for step in found.steps] == [not fell_short(step, found, told.max_drop) for step in found.steps]
-    assert [step.kept for step in found.steps[:2]] == [True, False]
-    last = [step for step in found.steps if step.kept][-1]
-    assert float_model_dice(found.source, data.val) == last.dice
+    wanted = recipe(pruning, max_drop=(first + second) / 2)
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path / "b", "key"), device=device))
+    assert [step.share for step in result.steps] in ([0.5, 1, 0.75], [0.5, 1, 0.75, 0.625])
+    assert [step.kept for step in result.steps] == [not fell_short(step, result, wanted.max_drop) for step in result.steps]
+    assert [step.kept for step in result.steps[:2]] == [True, False]
+    last = [step for step in result.steps if step.kept][-1]
+    assert float_model_dice(result.source, data.val) == last.dice
     # Steps that were not kept left nothing: the plan is that of the kept ones alone, in the first network's channels.
-    assert channels(found.source.graph) == channels(apply_plan(source.graph, found.plan))
-    assert channels(found.after) != channels(all_of_it.after)
-    assert "is not met" in found.notes[-1]
+    assert channels(result.source.graph) == channels(apply_plan(source.graph, result.plan))
+    assert channels(result.after) != channels(all_of_it.after)
+    assert "is not met" in result.notes[-1]
 
 
 def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
@@ -91,35 +91,35 @@ def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
     assert free.float_dice is not None
     first, last = (100 * (free.float_dice - step.dice) for step in free.steps)
     assert last < first, "what was trained lost less than what was not"
-    told = recipe(pruning, max_drop=(first + last) / 2)
-    found = prune_source(Context(source, data, told, open_staging(tmp_path / "b", "key"), device=device))
-    assert [(step.share, step.kept) for step in found.steps] == [(0.5, False), (1, True)]
-    assert channels(found.source.graph) == channels(free.source.graph)
-    assert "a step on the way" in found.notes[0]
-    assert found.notes[-1].endswith("kept.")
+    wanted = recipe(pruning, max_drop=(first + last) / 2)
+    result = prune_source(Context(source, data, wanted, open_staging(tmp_path / "b", "key"), device=device))
+    assert [(step.share, step.kept) for step in result.steps] == [(0.5, False), (1, True)]
+    assert channels(result.source.graph) == channels(free.source.graph)
+    assert "a step on the way" in result.notes[0]
+    assert result.notes[-1].endswith("kept.")
 
 
 # --- again
 
 
 def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data: ExportData, tmp_path: Path) -> None:
-    told = recipe(to(int8_milliseconds()(fold_batch_norm(source.graph)) / 2, final_updates=2 * EPOCH))
+    wanted = recipe(to(int8_milliseconds()(fold_batch_norm(source.graph)) / 2, final_updates=2 * EPOCH))
     # The fourth step is the second epoch's first.
     staging, killed = open_staging(tmp_path / "a", "key"), RecordedProgress(interrupt_at=(TUNED, 4))
     with pytest.raises(KeyboardInterrupt):
-        prune_source(Context(source, data, told, staging, killed))
+        prune_source(Context(source, data, wanted, staging, killed))
     assert {PLANNED, ASKED, TIMED} <= set(killed.names)
     plan = staging.folder / "prune0" / "plan.json"
     before = plan.read_bytes(), plan.stat().st_mtime_ns
     other = Staging(Path(shutil.copytree(staging.folder, tmp_path / "b")))
     (other.folder / "prune0" / "recover.safetensors").unlink()
     again = RecordedProgress()
-    found = prune_source(Context(source, data, told, staging, again))
+    result = prune_source(Context(source, data, wanted, staging, again))
     assert (plan.read_bytes(), plan.stat().st_mtime_ns) == before
     assert not set(again.names) & {PLANNED, ASKED}
     assert [steps for name, steps in again.stages if name == TUNED] == [3], "one epoch of the two was done"
     # As far as one that nothing stopped, to the last bit.
-    unbroken = prune_source(Context(source, data, told, other))
-    assert found.steps == unbroken.steps
-    for ours, theirs in zip(found.source.model.get_weights(), unbroken.source.model.get_weights(), strict=True):
+    unbroken = prune_source(Context(source, data, wanted, other))
+    assert result.steps == unbroken.steps
+    for ours, theirs in zip(result.source.model.get_weights(), unbroken.source.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

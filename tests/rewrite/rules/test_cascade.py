@@ -59,9 +59,9 @@ def test_the_maxima_are_the_same_bits(sizes: list[int]) -> None:
     ],
 )
 def test_refusals_say_why(graph: Graph, name: str, reason: str) -> None:
-    found = PoolCascade().match(graph, name)
-    assert isinstance(found, Refusal)
-    assert reason in found.reason
+    match = PoolCascade().match(graph, name)
+    assert isinstance(match, Refusal)
+    assert reason in match.reason
 
 
 def test_it_is_about_max_pooling_alone() -> None:

@@ -60,6 +60,6 @@ def test_it_keeps_the_function_at_all_borders(
     ],
 )
 def test_refusals_say_why(graph: Graph, reason: str) -> None:
-    found = ColumnsAsChannels().match(graph, "y")
-    assert isinstance(found, Refusal)
-    assert reason in found.reason
+    match = ColumnsAsChannels().match(graph, "y")
+    assert isinstance(match, Refusal)
+    assert reason in match.reason

@@ -13,8 +13,8 @@ from u3p_edge.rewrite.rules.low_rank import LowRank
 def test_low_rank_upsamples_fewer_channels_and_is_exact_at_full_rank() -> None:
     graph = upsampled((3, 3), channels=40, filters=2)
     other = apply_rule(LowRank(), graph)
-    found = other.shapes
-    assert [found[node.name][3] for node in other.nodes if node.op == "upsample"] == [18]  # 3 * 3 * 2 of 40
+    shapes = other.shapes
+    assert [shapes[node.name][3] for node in other.nodes if node.op == "upsample"] == [18]  # 3 * 3 * 2 of 40
     assert deviation(graph, other, np.float32) <= tolerance(graph)
 
 

@@ -23,8 +23,8 @@ def interleaved(filters: int) -> Graph:
 def test_a_pointwise_convolution_goes_before_the_moves_behind_winograd() -> None:
     graph = interleaved(filters=2)
     other = hoist_pointwise(graph)
-    found = other.shapes
-    assert [found[node.name] for node in other.nodes if node.name.startswith("head")] == [
+    shapes = other.shapes
+    assert [shapes[node.name] for node in other.nodes if node.name.startswith("head")] == [
         *[(1, 3, 8, 2)] * 2, (1, 3, 16, 2), (1, 6, 8, 2),
     ]  # fmt: skip
     # The same products and sums at every place: not one bit differs.

@@ -18,11 +18,11 @@ from u3p_edge.rewrite.rules.separable import Separable
 def test_one_interpolation_is_exact_at_every_even_scale_and_at_both_ends(factor: int, width: int) -> None:
     graph = in_eighths(upsampled((3, width), channels=2, factor=(2, factor), activation="linear"))
     other = apply_rule(OneInterpolation(), graph)
-    found = other.shapes
+    shapes = other.shapes
     assert sum(node.op == "add" and node.name.startswith("y_taps") for node in other.nodes) == 0, "the taps are not summed"
-    kernel, filters = graph["y"].weights["kernel"], found["y"][3]
+    kernel, filters = graph["y"].weights["kernel"], shapes["y"][3]
     np.testing.assert_array_equal(other["y_tap1"].weights["kernel"][0, 0, :, filters:-filters], kernel[1].sum(axis=0))
-    assert sum(node.op == "upsample" and found[node.name][2] == width * factor for node in other.nodes) == 1
+    assert sum(node.op == "upsample" and shapes[node.name][2] == width * factor for node in other.nodes) == 1
     assert deviation(graph, other, np.float64) < 100 * np.finfo(np.float64).eps
 
 

@@ -38,24 +38,24 @@ def test_winograd_multiplies_less(axes: Any, share: float) -> None:
 
 def test_winograd_pads_once_and_views_pairs_of_rows_side_by_side() -> None:
     other = apply_rule(Winograd("rows"), plain((8, 10), channels=3, filters=2))
-    found = other.shapes
+    shapes = other.shapes
     ops = [node.op for node in other.nodes]
     assert (ops.count("pad"), ops.count("reshape"), ops.count("crop"), ops.count("conv")) == (1, 2, 4, 4)
-    assert found["y_padded"] == (1, 10, 10, 3)
-    assert found["y_pairs"] == (1, 5, 2 * 10, 3)
-    assert [found[f"y_d{k}"] for k in range(4)] == [(1, 4, 10, 3)] * 4
+    assert shapes["y_padded"] == (1, 10, 10, 3)
+    assert shapes["y_pairs"] == (1, 5, 2 * 10, 3)
+    assert [shapes[f"y_d{k}"] for k in range(4)] == [(1, 4, 10, 3)] * 4
     assert [other[f"y_m{i}"].weights["kernel"].shape for i in range(4)] == [(1, 3, 3, 2)] * 4
 
 
 def test_winograd_in_both_directions_pads_once_and_lays_blocks_into_the_channels() -> None:
     other = apply_rule(Winograd("both"), plain((8, 10), channels=3, filters=2))
-    found = other.shapes
+    shapes = other.shapes
     ops = [node.op for node in other.nodes]
     assert (ops.count("pad"), ops.count("space_to_depth"), ops.count("depth_to_space"), ops.count("reshape")) == (1, 1, 1, 0)
-    assert found["y_padded"] == (1, 10, 12, 3)
-    assert found["y_blocks"] == (1, 5, 6, 4 * 3)
+    assert shapes["y_padded"] == (1, 10, 12, 3)
+    assert shapes["y_blocks"] == (1, 5, 6, 4 * 3)
     # Along rows both places of a row at once, along columns each by itself.
-    assert [found[f"y_t{i}"] for i in range(4)] == [(1, 4, 6, 2 * 3)] * 4
+    assert [shapes[f"y_t{i}"] for i in range(4)] == [(1, 4, 6, 2 * 3)] * 4
     convs = [node for node in other.nodes if node.op == "conv"]
-    assert [(found[node.name], node.weights["kernel"].shape) for node in convs] == [((1, 4, 5, 2), (1, 1, 3, 2))] * 16
+    assert [(shapes[node.name], node.weights["kernel"].shape) for node in convs] == [((1, 4, 5, 2), (1, 1, 3, 2))] * 16
     assert [node.name for node in convs if "bias" in node.weights] == ["y_1_m1"]

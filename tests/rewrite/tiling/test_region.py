@@ -20,9 +20,9 @@ def test_what_others_read_and_other_outputs_stay_whole() -> None:
     side = maps.conv(shared)
     last = maps.conv(maps.joined(shared, side))
     graph = maps.graph(last, side, other)
-    found = tile(graph, last, 3)
-    assert not {shared, side, other} & set(found.region)
-    assert_same_bits(graph, found.graph)
+    tiled = tile(graph, last, 3)
+    assert not {shared, side, other} & set(tiled.region)
+    assert_same_bits(graph, tiled.graph)
 
 
 def test_a_convolution_below_is_passed_once_and_another_level_stays_whole() -> None:
@@ -32,9 +32,9 @@ def test_a_convolution_below_is_passed_once_and_another_level_stays_whole() -> N
     other = maps.conv(deep, (1, 1))
     up = [maps.add("upsample", name, size=(4, 4), interpolation="bilinear") for name in (tap, other)]
     out = maps.joined(maps.joined(*up), wide)
-    found = tile(maps.graph(out), out, 4)
-    assert {tap, other, *up, wide} <= set(found.region)
-    assert deep not in found.region
+    tiled = tile(maps.graph(out), out, 4)
+    assert {tap, other, *up, wide} <= set(tiled.region)
+    assert deep not in tiled.region
 
 
 @pytest.mark.parametrize(("width", "joins"), [(16, True), (12, False)])
@@ -45,10 +45,10 @@ def test_a_convolution_below_joins_if_its_map_is_larger_than_its_kernel(width: i
     taps = {maps.conv(deep, (1, 1)), maps.conv(deep, (1, 1))}
     up = [maps.add("upsample", tap, size=(4, 4), interpolation="bilinear") for tap in sorted(taps)]
     out = maps.joined(*up)
-    found = find_region(maps.graph(out), out)
-    assert isinstance(found, Region)
-    assert taps & set(found.nodes) == (taps if joins else set())
-    assert set(found.boundary) == ({deep} if joins else taps)
+    region = find_region(maps.graph(out), out)
+    assert isinstance(region, Region)
+    assert taps & set(region.nodes) == (taps if joins else set())
+    assert set(region.boundary) == ({deep} if joins else taps)
 
 
 def test_taps_side_by_side_below_join_with_what_joins_them() -> None:
@@ -60,10 +60,10 @@ def test_taps_side_by_side_below_join_with_what_joins_them() -> None:
     column = maps.add("crop", tall, cropping=((0, 0), (0, 4)))
     wide = maps.add("upsample", column, size=(1, 4), interpolation="bilinear")
     out = maps.conv(wide)
-    found = tile(maps.graph(out), out, 4)
-    assert {*taps, row, tall, column, wide} <= set(found.region)
-    assert deep not in found.region
-    assert_same_bits(maps.graph(out), found.graph)
+    tiled = tile(maps.graph(out), out, 4)
+    assert {*taps, row, tall, column, wide} <= set(tiled.region)
+    assert deep not in tiled.region
+    assert_same_bits(maps.graph(out), tiled.graph)
 
 
 @pytest.mark.parametrize(("filters", "joins"), [(4, False), (5, True)])
@@ -81,10 +81,10 @@ def test_a_slim_map_stays_whole_in_its_inputs_place(filters: int, joins: bool) -
         Node("joined", "concat", ("slim", "wide")),
         conv("out", "joined", 16, 1),
     )
-    found = find_region(Graph(nodes, ("image", "other"), ("out",)), "out")
-    assert isinstance(found, Region)
-    assert set(found.nodes) == {"wide", "joined", "out", *(["slim"] if joins else [])}
-    assert found.boundary == (("image", "other") if joins else ("other", "slim"))
+    region = find_region(Graph(nodes, ("image", "other"), ("out",)), "out")
+    assert isinstance(region, Region)
+    assert set(region.nodes) == {"wide", "joined", "out", *(["slim"] if joins else [])}
+    assert region.boundary == (("image", "other") if joins else ("other", "slim"))
 
 
 def test_tiles_end_at_a_narrow_map_and_save_the_rows_that_its_readers_need() -> None:

@@ -34,11 +34,11 @@ from u3p_edge.rewrite.tiling.transform import TiledGraph, TilingDemand, carry_sc
 def test_tiles_of_random_graphs_give_the_same_bits(graph: Graph, data: st.DataObject) -> None:
     out = graph.outputs[0]
     count = data.draw(st.integers(2, graph.shapes[out][1] // 2))
-    found = tile_node(graph, out, count)
-    event(type(found).__name__)
-    if isinstance(found, Refusal):
+    tiled = tile_node(graph, out, count)
+    event(type(tiled).__name__)
+    if isinstance(tiled, Refusal):
         reject()
-    assert_same_bits(graph, found.graph)
+    assert_same_bits(graph, tiled.graph)
 
 
 @settings(max_examples=60, deadline=None)
@@ -46,15 +46,15 @@ def test_tiles_of_random_graphs_give_the_same_bits(graph: Graph, data: st.DataOb
 def test_every_tile_and_every_cut_holds_rows_of_its_origin(data: st.DataObject) -> None:
     """The last step of each tile, before it is cut, holds wrong rows only next to a cut: what readers get is exact."""
     graph = data.draw(graphs())
-    found = tile_node(graph, graph.outputs[0], 2)
-    if isinstance(found, Refusal):
+    tiled = tile_node(graph, graph.outputs[0], 2)
+    if isinstance(tiled, Refusal):
         reject()
     images = feeds(graph, 1)
     old = run(graph, images, outputs=[node.name for node in graph.nodes])
     # A cut is a crop that the graph does not have: of a map that stays whole, or of what a tile has computed.
-    pieces = {name: piece for name, piece in found.pieces.items() if found.graph[name].op == "crop"}
+    pieces = {name: piece for name, piece in tiled.pieces.items() if tiled.graph[name].op == "crop"}
     cuts = {name: piece for name, piece in pieces.items() if graph[piece.node].op != "crop"}
-    new = run(found.graph, images, outputs=list(cuts))
+    new = run(tiled.graph, images, outputs=list(cuts))
     for name, piece in cuts.items():
         first, last = piece.rows
         np.testing.assert_array_equal(new[name], old[piece.node][:, first:last])
@@ -70,9 +70,9 @@ def test_every_kind_of_step_is_cut(kind: str) -> None:
         maps = Maps(24, 8, 8, 0)
         first = maps.conv("image")
         graph = maps.graph(maps.conv(steps(maps, data.draw)[kind](first, first)))
-        found = tile(graph, graph.outputs[0], 5)
-        assert first in found.region
-        assert_same_bits(graph, found.graph)
+        tiled = tile(graph, graph.outputs[0], 5)
+        assert first in tiled.region
+        assert_same_bits(graph, tiled.graph)
 
     check()
 
@@ -84,9 +84,9 @@ def test_upsampling_at_every_scale_of_the_model(scale: int, kind: str) -> None:
     both = maps.joined(maps.grown_both(kind), maps.grown(kind, -1))
     graph = maps.graph(both)
     for count in (2, 7, 24):
-        found = tile(graph, both, count)
-        assert "upsample" in {graph[name].op for name in found.region}
-        assert_same_bits(graph, found.graph)
+        tiled = tile(graph, both, count)
+        assert "upsample" in {graph[name].op for name in tiled.region}
+        assert_same_bits(graph, tiled.graph)
 
 
 # A UNet 3+
@@ -124,11 +124,11 @@ FORMS: dict[str, Callable[[Graph], Graph]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_unet_in_every_form_gives_the_same_bits(unet: Graph, form: str) -> None:
     graph = FORMS[form](unet)
-    found = tile(graph, "mask", 5)
-    assert_same_bits(graph, found.graph, batch=1)
-    wide = [name for name in found.region if graph.shapes[name][1:3] == (64, 64)]
+    tiled = tile(graph, "mask", 5)
+    assert_same_bits(graph, tiled.graph, batch=1)
+    wide = [name for name in tiled.region if graph.shapes[name][1:3] == (64, 64)]
     assert len(wide) > 5
-    boundary = {name for node in graph.nodes if node.name in found.region for name in node.inputs} - set(found.region)
+    boundary = {name for node in graph.nodes if node.name in tiled.region for name in node.inputs} - set(tiled.region)
     assert max(graph.shapes[name][3] for name in boundary if graph.shapes[name][1] == 64) == 4, "only encoder 1 is whole"
     assert "dec2_fuse_conv" in boundary, "the next decoder is whole, not what it is summed from"
 
@@ -138,29 +138,29 @@ def test_a_unet_in_every_form_gives_the_same_bits(unet: Graph, form: str) -> Non
 
 def test_what_the_region_computes_exists_nowhere_at_full_height() -> None:
     graph = level()
-    found = tile(graph, "mask", 4)
-    assert set(found.region) == {node.name for node in graph.nodes if node.op != "input"}
-    assert found.rows == ((0, 8), (8, 16), (16, 24), (24, 32))
-    sizes = found.graph.shapes
-    assert [node.name for node in found.graph.nodes if sizes[node.name][1] == 32] == ["skip", "mask"]
-    assert found.graph["mask"].op == "concat"
-    assert found.graph["mask"].attrs["axis"] == 1
-    assert found.graph.outputs == ("mask",)
+    tiled = tile(graph, "mask", 4)
+    assert set(tiled.region) == {node.name for node in graph.nodes if node.op != "input"}
+    assert tiled.rows == ((0, 8), (8, 16), (16, 24), (24, 32))
+    sizes = tiled.graph.shapes
+    assert [node.name for node in tiled.graph.nodes if sizes[node.name][1] == 32] == ["skip", "mask"]
+    assert tiled.graph["mask"].op == "concat"
+    assert tiled.graph["mask"].attrs["axis"] == 1
+    assert tiled.graph.outputs == ("mask",)
 
 
 def test_the_tiles_follow_one_another_and_share_their_weights() -> None:
     graph = level()
-    found = tile(graph, "mask", 4)
-    new = [node for node in found.graph.nodes if node.name in found.origin and node.name != "mask"]
-    tiles = [found.pieces[node.name].tile for node in new]
+    tiled = tile(graph, "mask", 4)
+    new = [node for node in tiled.graph.nodes if node.name in tiled.origin and node.name != "mask"]
+    tiles = [tiled.pieces[node.name].tile for node in new]
     assert tiles == sorted(tiles)
     assert set(tiles) == {0, 1, 2, 3}
     for node in new:
-        old = graph[found.origin[node.name]]
+        old = graph[tiled.origin[node.name]]
         assert node.op in (old.op, "crop")
         for key, array in node.weights.items():
             assert array is old.weights[key]
-    assert set(found.origin) == {n.name for n in found.graph.nodes} - {*graph.inputs, "mask"}
+    assert set(tiled.origin) == {n.name for n in tiled.graph.nodes} - {*graph.inputs, "mask"}
 
 
 def test_branches_are_computed_one_after_the_other_even_where_the_graph_does_not() -> None:
@@ -203,10 +203,10 @@ def test_relus_stay_right_behind_the_sum_that_only_they_read() -> None:
 @settings(max_examples=40, deadline=None)
 @given(graphs(), st.integers(2, 7))
 def test_the_demand_is_what_the_tiles_take(graph: Graph, count: int) -> None:
-    found = find_region(graph, graph.outputs[0])
-    assume(isinstance(found, Region))
-    assert isinstance(found, Region)
-    need, new = estimate_demand(graph, found, count, cost(graph).macs, 4), tile_node(graph, found.out, count)
+    region = find_region(graph, graph.outputs[0])
+    assume(isinstance(region, Region))
+    assert isinstance(region, Region)
+    need, new = estimate_demand(graph, region, count, cost(graph).macs, 4), tile_node(graph, region.out, count)
     assume(isinstance(new, TiledGraph))
     assert isinstance(need, TilingDemand)
     assert isinstance(new, TiledGraph)
@@ -218,9 +218,9 @@ def test_the_demand_is_the_bytes_alive(count: int) -> None:
     """The whole level is the region, so that nothing is alive beside it. A middle tile needs the most, while the inputs are
     kept; sizes are multiples of the arena's alignment, but for the mask's tiles, which may each be filled up to one."""
     graph = level()
-    found = find_region(graph, "mask")
-    assert isinstance(found, Region)
-    need = estimate_demand(graph, found, count, cost(graph).macs, 4)
+    region = find_region(graph, "mask")
+    assert isinstance(region, Region)
+    need = estimate_demand(graph, region, count, cost(graph).macs, 4)
     assert isinstance(need, TilingDemand)
     alive = memory.plan_memory(tile(graph, "mask", count).graph, bytes_per_element=4).live_peak
     assert alive <= need.bytes + memory.ALIGNMENT * count
@@ -231,9 +231,9 @@ def test_the_demand_is_the_bytes_alive(count: int) -> None:
 
 
 def refused(graph: Graph, out: str, count: int) -> str:
-    found = tile_node(graph, out, count)
-    assert isinstance(found, Refusal)
-    return found.reason
+    tiled = tile_node(graph, out, count)
+    assert isinstance(tiled, Refusal)
+    return tiled.reason
 
 
 def test_refusals_say_why() -> None:
@@ -304,12 +304,12 @@ def test_the_scheme_is_carried_to_tiles_and_cuts() -> None:
     tensors = {n.name: Quantization(0.1 + 0.1 * i, i) for i, n in enumerate(nodes) if n.name != "sum"}
     kernels = {name: np.full(4, 0.5 + i, np.float32) for i, name in enumerate(("left", "right", "out"))}
     scheme = Quantized(graph, Scheme(tensors, kernels)).scheme
-    found = tile(graph, "out", 3)
-    new = Quantized(found.graph, carry_scheme(scheme, found.graph, found.origin)).scheme
+    tiled = tile(graph, "out", 3)
+    new = Quantized(tiled.graph, carry_scheme(scheme, tiled.graph, tiled.origin)).scheme
     assert new.tensors["out"] == tensors["out"]
     assert new.tensors["image"] == tensors["image"]
-    for name, old in found.origin.items():
+    for name, old in tiled.origin.items():
         assert new.tensors.get(name) == tensors.get(old)
-        if found.graph[name].op == "conv":
+        if tiled.graph[name].op == "conv":
             np.testing.assert_array_equal(new.kernels[name], kernels[old])
-    assert {found.graph[name].op for name in new.kernels} == {"conv"}
+    assert {tiled.graph[name].op for name in new.kernels} == {"conv"}

@@ -34,8 +34,8 @@ class Worker:
         ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
         line = process.stdout.readline() if ready else ""
         if line:
-            found: dict[str, object] = json.loads(line)
-            return found
+            value: dict[str, object] = json.loads(line)
+            return value
         process.kill()
         self.process = None
         code = process.wait()

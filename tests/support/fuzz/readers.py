@@ -25,9 +25,9 @@ def _inspect(path: Path) -> None:
     from u3p_edge.report.inspection import inspection_findings, to_dict
     from u3p_edge.tools.inspect import inspect_file
 
-    found = inspect_file(path, max_memory_mb=MEMORY_MB, progress=silent)
-    inspection_findings(found)
-    to_dict(found)
+    result = inspect_file(path, max_memory_mb=MEMORY_MB, progress=silent)
+    inspection_findings(result)
+    to_dict(result)
 
 
 def _source(path: Path) -> None:

@@ -25,12 +25,12 @@ def answer(reader: str, path: Path) -> dict[str, object]:
     """What came of one file."""
     try:
         READERS[reader](path)
-        found = {"outcome": "read", "text": ""}
+        result = {"outcome": "read", "text": ""}
     except U3pEdgeError as error:
-        found = {"outcome": "refused", "text": str(error)}
+        result = {"outcome": "refused", "text": str(error)}
     except BaseException:  # a SystemExit or KeyboardInterrupt out of a reader is a failure too
-        found = {"outcome": "failed", "text": traceback.format_exc()}
-    return {**found, "peak_mb": peak_mb()}
+        result = {"outcome": "failed", "text": traceback.format_exc()}
+    return {**result, "peak_mb": peak_mb()}
 
 
 def main() -> None:
