@@ -22,7 +22,19 @@ BASE = ""
 """The extra of what every installation has."""
 
 _MODULES = {
-    BASE: ("ai_edge_litert", "filelock", "flatbuffers", "numpy", "PIL", "psutil", "rich", "safetensors", "tomli", "typer"),
+    BASE: (
+        "ai_edge_litert",
+        "filelock",
+        "flatbuffers",
+        "lazy_loader",
+        "numpy",
+        "PIL",
+        "psutil",
+        "rich",
+        "safetensors",
+        "tomli",
+        "typer",
+    ),
     "export": ("h5py", "onnx", "scipy", "tensorboard", "tensorflow", "tensorflow_model_optimization", "tf_keras"),
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
