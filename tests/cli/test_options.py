@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import typer
 from tests.support.command_line import Program, make_pictures, refusal, run_process
 from tests.support.small_artifacts import Zoo
 from u3p_edge.cli.main import app
+from u3p_edge.cli.recipe_options import PANELS
 from u3p_edge.recipes.named import NAMES
 
 COMMANDS = (
@@ -120,3 +122,15 @@ def test_a_gpu_is_hidden_from_commands_that_do_not_train(command: str, hidden: s
         f"sys.argv[1:] = [{command!r}]; m.main(); print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
     )
     assert run_process(code=code).out.strip() == hidden
+
+
+def test_the_help_of_export_shows_the_ten_options_that_people_use(program: Program) -> None:
+    def flags(text: str) -> list[str]:
+        return re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)", text, re.MULTILINE)
+
+    short, whole = program("export", "--help").out, program("export", "--help-all").out
+    used = ("data", "out", "int8", "max-drop", "speedup", "latency-budget-ms", "size-budget-mb", "recipe", "device", "dry-run")
+    assert flags(short) == [*(f"--{name}" for name in used), "--help-all", "--help"]
+    assert len(flags(whole)) == len(set(flags(whole))) > 50
+    titles = re.findall(r"^(\w.*):$", whole, re.MULTILINE)
+    assert titles == ["Arguments", *PANELS, "Help"]

@@ -64,7 +64,7 @@ def export(
         str,
         typer.Option(
             "--recipe",
-            help="exact, balanced, small, or a TOML file; `u3p-edge recipes show` prints them. Options go before it.",
+            help="exact, balanced, small, or a TOML file (see `u3p-edge recipes show`); options override it.",
             show_default=True,
             autocompletion=_recipe_names,
             rich_help_panel=BUDGETS_PANEL,

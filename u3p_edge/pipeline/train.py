@@ -50,7 +50,9 @@ class TrainPlan:
 def build_train_recipe(recipe: Path | TrainRecipe | None = None, *, augment: bool | None = None, **options: Any) -> TrainRecipe:
     """Return a training's recipe with options put over it.
 
-        build_train_recipe(base_width=8, epochs=20, flip_horizontal=False)
+    >>> recipe = build_train_recipe(base_width=8, flip_horizontal=False)
+    >>> recipe.base_width, recipe.augmentation.flip_horizontal
+    (8, False)
 
     Args:
         recipe: a TOML file, a recipe, or None for the defaults.

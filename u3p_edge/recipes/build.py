@@ -1,4 +1,4 @@
-"""Put options over a recipe: keyword arguments and flags go before what a recipe says."""
+"""Put options over a recipe: keyword arguments and flags override what it says."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ ALTERNATIVES = (("speedup", "latency_budget_ms"), ("size_budget_mb", "shrink"), 
 def build_recipe(recipe: str | Path | ExportRecipe = DEFAULT, **options: Any) -> ExportRecipe:
     """Return a recipe with options put over it.
 
-        build_recipe("balanced", speedup=20, max_drop=0.3)
-        build_recipe("exact", int8=False, formats=("onnx",))
+    >>> recipe = build_recipe("balanced", latency_budget_ms=5, tiles=2)
+    >>> recipe.pruning.latency_budget_ms, recipe.pruning.speedup, recipe.tiling.tiles
+    (5.0, None, 2)
 
     A latency budget replaces a recipe's speed-up, a size budget its share of the file, a number of tiles its memory budget, and
     the other way round. A budget prunes where the recipe does not. `qat_epochs` asks for that training unless `method` is

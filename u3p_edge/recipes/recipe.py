@@ -57,21 +57,18 @@ class Pruning:
         1, "Steps on the way to the budget, each by the same factor and fine-tuned.", key="pruning_steps", low=1, high=1000
     )
     updates: int = option(
-        1000,
-        "Gradient steps of fine-tuning after each step but the last, rounded up to whole epochs.",
+        1000, "Gradient steps of fine-tuning after each step but the last, rounded up to whole epochs.",
         key="pruning_updates", low=0, high=MOST,
     )  # fmt: skip
     final_updates: int = option(
         4000, "Gradient steps of fine-tuning after the last step.", key="pruning_final_updates", low=0, high=MOST
     )
     most_epochs: int = option(
-        100,
-        "Most epochs after the last step, however small the data; a quarter of it after the others.",
+        100, "Most epochs after the last step, however small the data; a quarter of it after the others.",
         key="pruning_most_epochs", low=1, high=MOST,
     )  # fmt: skip
     retries: int = option(
-        2,
-        "How often a plan that lost too much is made again, half-way back to the last good one.",
+        2, "How often a plan that lost too much is made again, half-way back to the last good one.",
         key="pruning_retries", low=0, high=1000,
     )  # fmt: skip
     batch_size: int = option(8, "Images a step of fine-tuning.", key="pruning_batch_size", low=1, high=65_536)
@@ -97,8 +94,7 @@ def check_device(pruning: Pruning) -> None:
     """Raise ConfigError for a budget that cannot be checked by another device's latency table."""
     if pruning.speedup is not None:
         raise ConfigError(
-            "a speed-up is against the float32 file, whose time on that device is not known",
-            mend="Give --latency-budget-ms.",
+            "a speed-up is against the float32 file, whose time on that device is not known", mend="Give --latency-budget-ms."
         )
 
 
@@ -214,8 +210,7 @@ class ExportRecipe:
 
     int8: bool = option(True, "Quantize to int8; otherwise float files alone.")
     max_drop: float = option(
-        0.1,
-        "Points of validation Dice that the int8 network may lose: by pruning where it is pruned, else by quantization.",
+        0.1, "Points of validation Dice that the int8 network may lose: by pruning where it is pruned, else by quantization.",
         low=0, high=100,
     )  # fmt: skip
     formats: tuple[Format, ...] = option(FORMATS, "Formats of the files: tflite, onnx.")
@@ -233,8 +228,7 @@ class ExportRecipe:
     def __post_init__(self) -> None:
         if not self.formats:
             raise ConfigError("no format was asked for", mend=f"Use --formats {','.join(FORMATS)}.")
-        unknown = sorted(set(self.formats) - set(FORMATS))
-        if unknown:
+        if unknown := sorted(set(self.formats) - set(FORMATS)):
             raise ConfigError(f"the format {unknown[0]!r} is not known", mend=f"Use --formats {','.join(FORMATS)}.")
         check_options(self)
         if (self.pruning or self.sparsity) and not self.int8:
