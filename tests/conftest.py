@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import Program, make_keras_files, make_pictures
+from tests.support.hasty_measuring import measure_hastily
 from tests.support.paths import REPOSITORY
 from tests.support.small_artifacts import Zoo, make_threshold, make_zoo
 
@@ -77,6 +78,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """`u3p-edge`, run in this process."""
-    return Program(monkeypatch, capsys)
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Program]:
+    """`u3p-edge`, run in this process; what it measures says little."""
+    with measure_hastily():
+        yield Program(monkeypatch, capsys)

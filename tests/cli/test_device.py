@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Program, left_in, refusal
+from tests.support.hasty_measuring import IN_A_PROCESS
 from tests.support.missing_packages import NOT_ON_A_DEVICE, run_without
 from tests.support.small_artifacts import Zoo
 from u3p_edge.artifact import read_json
@@ -17,23 +18,15 @@ from u3p_edge.cli.device import _findings
 from u3p_edge.export.network_file import read_network
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
-from u3p_edge.latency import probe, quiet_timer
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import list_channel_points
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable, TableCheck, read_latency_table
 from u3p_edge.pipeline.publish import NETWORK_FILE as NETWORK
 
-HASTE = {"MAXIMUM_ROUNDS": 2, "SAMPLE_MS": 0.05}
-"""Few and short samples: nothing here looks at what they say."""
-
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, value in HASTE.items():
-        monkeypatch.setattr(probe, name, value)
-    monkeypatch.setattr(quiet_timer, "PASSES", 1)
-    monkeypatch.setattr(quiet_timer, "REFERENCE_MS", 0.1)
+def nothing_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("U3P_EDGE_CACHE", str(tmp_path / "cache"))
 
 
@@ -135,13 +128,11 @@ def test_a_table_that_cannot_be_written_is_said(program: Program, zoo: Zoo, tmp_
 def test_it_needs_the_runtime_alone(zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
     code = (
-        "import sys\nfrom u3p_edge.latency import probe, quiet_timer\n"
-        f"for name, value in {HASTE!r}.items(): setattr(probe, name, value)\n"
-        "quiet_timer.PASSES, quiet_timer.REFERENCE_MS = 1, 0.1\n"
+        "import sys\n"
         f"sys.argv = ['u3p-edge', 'device', 'profile', {str(zoo.folder / NETWORK)!r}, '--quick', '--out', {str(out)!r}]\n"
         "from u3p_edge.cli.main import main; main()"
     )
-    done = run_without(NOT_ON_A_DEVICE, code)
+    done = run_without(NOT_ON_A_DEVICE, IN_A_PROCESS + code)
     assert done.returncode == 0, done.stderr
     assert json.dumps(dict(read_json(out)))
     assert read_latency_table(out).device.version

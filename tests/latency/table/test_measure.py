@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.hasty_measuring import measure_hastily
 from tests.support.latency_tables import COARSE, FINE, every_kind, kernel, made_up, two_scales
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.latency import probe, quiet_timer
+from u3p_edge.latency import quiet_timer
 from u3p_edge.latency.probe import Target, to_file
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, forget, make_reference_kernel
 from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
@@ -120,16 +121,6 @@ def test_narrower_networks_are_whole_and_can_be_written(number: str) -> None:
         assert to_file(sample.graph, number)
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few and short samples: nothing here looks at what they say."""
-    monkeypatch.setattr(probe, "MAXIMUM_ROUNDS", 2)
-    monkeypatch.setattr(probe, "SAMPLE_MS", 0.05)
-    monkeypatch.setattr(quiet_timer, "PASSES", 1)
-    monkeypatch.setattr(quiet_timer, "REFERENCE_MS", 0.1)
-
-
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("target", [Target("int8"), Target("float32", threads=2)])
 def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages: list[tuple[str, int]] = []
@@ -138,7 +129,8 @@ def test_a_table_is_filled_for_real_and_remembered(target: Target, tmp_path: Pat
         stages.append((stage, steps))
         return lambda: None
 
-    table = measure_table(two_scales(8), target, progress, checks=2, folder=tmp_path)  # type: ignore[arg-type]
+    with measure_hastily():
+        table = measure_table(two_scales(8), target, progress, checks=2, folder=tmp_path)  # type: ignore[arg-type]
     assert [stage for stage, _ in stages] == ["Time layers", "Time whole networks"]
     assert stages[1][1] == 3 + 2
     assert sum(len(layer.entries) for layer in table.layers) == stages[0][1]

@@ -1,0 +1,44 @@
+"""Times and peak memory from few and short samples, for tests that do not look at what these say."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from u3p_edge.benchmark import memory
+from u3p_edge.benchmark.result import Memory
+from u3p_edge.latency import probe, quiet_timer
+from u3p_edge.progress import Step, idle
+
+PROBE = {"MAXIMUM_ROUNDS": 2, "SAMPLE_MS": 0.05}
+TIMER = {"PASSES": 1, "REFERENCE_MS": 0.1}
+"""Constants of the modules `probe` and `quiet_timer`."""
+
+IN_A_PROCESS = f"""
+from u3p_edge.latency import probe, quiet_timer
+for module, constants in ((probe, {PROBE!r}), (quiet_timer, {TIMER!r})):
+    for name, value in constants.items():
+        setattr(module, name, value)
+"""
+"""Code that does the same to the times of another process."""
+
+
+@contextlib.contextmanager
+def measure_hastily() -> Iterator[None]:
+    """Take few and short samples in the block: two rounds of each time, and one process for the memory of each file."""
+    measure = memory.measure_memory
+
+    def measure_once(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> Memory | None:
+        for _ in range(repeats):
+            step()
+        return measure(path, threads=threads)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, constants in ((probe, PROBE), (quiet_timer, TIMER)):
+            for name, value in constants.items():
+                patch.setattr(module, name, value)
+        patch.setattr(memory, "measure_memory", measure_once)
+        yield
