@@ -94,7 +94,7 @@ def test_dry_run_says_the_cost_and_writes_nothing(folder: Path, tmp_path: Path) 
 
 
 def test_dry_run_says_the_memory_and_what_a_resize_throws_away(folder: Path, tmp_path: Path) -> None:
-    done = call("--dry-run", "--out", tmp_path / "run", folder, "--size", "16x16", "--width", 1)
+    done = call("--dry-run", "--out", tmp_path / "run", folder, "--size", "16x16", "--width", 1, "--no-deep-supervision")
     text = " ".join(done.output.split())
     assert re.search(r"memory 0\.00 GB for the images, of [\d.]+ GB available", text), text
     assert "becomes 16x16" in text
@@ -109,7 +109,7 @@ def test_foreground_that_a_crop_leaves_out_is_said_or_refused(tmp_path: Path) ->
             for index in range(4):
                 Image.fromarray(pixels).save(tmp_path / folder / kind / f"{index}.png")
         (tmp_path / folder / "split.csv").write_text("name,split\n0,train\n1,train\n2,val\n3,test\n")
-    options = ("--size", "32x32", "--fit", "pad", "--width", 1, "--epochs", 1)
+    options = ("--size", "32x32", "--fit", "pad", "--width", 1, "--epochs", 1, "--no-deep-supervision", "--no-augment")
     lost = call(tmp_path / "corner", "--out", tmp_path / "a", *options)
     assert isinstance(lost.exception, DataError)
     assert "crops all foreground away: the images have up to 64x64 pixels" in str(lost.exception)
