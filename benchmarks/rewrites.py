@@ -32,7 +32,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.latency.per_op import OpTime, Profile, per_operator
+from u3p_edge.latency.per_op import OpTime, Profile, profile_operators
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.progress import Progress
 
@@ -121,7 +121,7 @@ def _grown(artifact: ArtifactResult | None) -> float:
 def where_time_goes(graph: Graph, layouts: bool, progress: Progress) -> tuple[Profile, str]:
     """Profile the int8 file: milliseconds by operator and by part of the network, beside the floor of their arithmetic."""
     made = make_dummy_quantized(graph)
-    profile = per_operator(lower_graph(made, layouts=layouts), progress=progress)
+    profile = profile_operators(lower_graph(made, layouts=layouts), progress=progress)
     total = sum(row.ms for row in profile.rows)
     header = "| {} | operators | GMAC | ms | share | floor, ms |\n|---|---:|---:|---:|---:|---:|"
     parts = [

@@ -65,7 +65,7 @@ def test_a_tflite_file_is_counted(kind: str, program: Program, zoo: Zoo) -> None
     joined = next(node for node in found["nodes"] if node["op"] == "CONCATENATION")
     assert joined["activation_bytes"] == 16 * PIXELS * size
     # At the concatenation its two operands and its result are alive: 8 + 8 + 16 channels.
-    assert found["memory"]["at"] == joined["node"]
+    assert found["memory"]["peak_node"] == joined["node"]
     assert found["memory"]["peak_bytes"] == 32 * PIXELS * size
     assert found["stages"] == {}
     assert found["profile"] is None

@@ -8,12 +8,12 @@ import pytest
 from tests.support.timed_graphs import convolution, every_end, twins
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import per_op as module
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.latency.per_op import per_op, per_operator
+from u3p_edge.latency.per_op import profile_operators
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def one_small_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("integers", [True, False])
 def test_rows_are_the_operators_in_order(integers: bool) -> None:
     graph = every_end()
-    profile = per_op(make_dummy_quantized(graph) if integers else graph)
+    profile = profile_operators(lower_graph(make_dummy_quantized(graph) if integers else graph))
     # The addition and its ReLU are one operator under the ReLU's name; moving by a row pads what is left.
     assert [(row.node, row.op) for row in profile.rows] == [
         ("relu", "ADD"),
@@ -43,7 +43,7 @@ def test_rows_are_the_operators_in_order(integers: bool) -> None:
 
 
 def test_the_floor_is_the_arithmetic_at_the_peak() -> None:
-    profile = per_op(convolution(16))
+    profile = profile_operators(lower_graph(convolution(16)))
     (row,) = profile.rows
     assert row.macs == 9 * 16 * 16 * 32 * 32
     assert row.floor_ms == pytest.approx(row.macs / profile.peak * 1e3)
@@ -55,7 +55,7 @@ def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
     def progress(_stage: str, count: int) -> object:
         return lambda: steps.append(count)
 
-    first, second, third = per_op(twins(), progress=progress).rows  # type: ignore[arg-type]
+    first, second, third = profile_operators(lower_graph(twins()), progress=progress).rows  # type: ignore[arg-type]
     assert first.ms == second.ms
     assert third.shape == (1, 6, 6, 4)
     # The peak, the whole network, and two distinct operators.
@@ -65,7 +65,7 @@ def test_operators_that_differ_in_weights_alone_are_timed_once() -> None:
 def test_a_file_gives_what_its_graph_gives() -> None:
     made = make_dummy_quantized(every_end())
     file = schema.parse_tflite(write_tflite(made))
-    actual, expected = per_operator(file).rows, per_op(made).rows
+    actual, expected = profile_operators(file).rows, profile_operators(lower_graph(made)).rows
     assert [(row.node, row.op, row.shape, row.macs) for row in actual] == [
         (row.node, row.op, row.shape, row.macs) for row in expected
     ]
@@ -83,11 +83,11 @@ def test_transposed_and_depthwise_convolutions_and_dense_layers_are_counted() ->
         Node("all", "dense", ("flat",), {}, weights(8 * 8 * 3, 5)),
     )
     graph = Graph(nodes, ("x",), ("all",))
-    assert {row.node: row.macs for row in per_op(graph).rows if row.macs} == dict(cost(graph).macs)
+    assert {row.node: row.macs for row in profile_operators(lower_graph(graph)).rows if row.macs} == dict(cost(graph).macs)
 
 
 def test_half_floats_are_refused() -> None:
     file = schema.parse_tflite(write_tflite(convolution(4)))
     half = [t if t.data is None else t.__class__(**{**vars(t), "dtype": np.dtype(np.float16)}) for t in file.tensors]
     with pytest.raises(ModelError, match="float16"):
-        per_operator(schema.TFLiteGraph(tuple(half), file.operators, file.inputs, file.outputs))
+        profile_operators(schema.TFLiteGraph(tuple(half), file.operators, file.inputs, file.outputs))

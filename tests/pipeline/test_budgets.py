@@ -102,7 +102,7 @@ def test_a_speedup_is_against_the_float32_milliseconds_and_measured_here() -> No
 
 def test_on_another_device_the_table_is_all_there_is() -> None:
     (found,) = budgets(GRAPH, Pruning(latency_budget_ms=WHOLE_MS / 3), TABLE, None)
-    assert found.weigh is None
+    assert found.measure is None
     assert found.start == found.real(GRAPH) == WHOLE_MS
 
 
@@ -117,11 +117,11 @@ def test_memory_is_a_budget_where_no_tiles_meet_it() -> None:
 
 def test_the_way_there_is_by_equal_factors() -> None:
     whole = budget(1 / 16, macs)
-    assert whole.at(0).bound == whole.start
-    assert whole.at(1).bound == pytest.approx(whole.bound)
-    on_the_way = [whole.at(share).bound for share in (0, 0.25, 0.5, 0.75, 1)]
+    assert whole.at_share(0).bound == whole.start
+    assert whole.at_share(1).bound == pytest.approx(whole.bound)
+    on_the_way = [whole.at_share(share).bound for share in (0, 0.25, 0.5, 0.75, 1)]
     assert [b / a for a, b in itertools.pairwise(on_the_way)] == pytest.approx([0.5] * 4)
-    assert (whole.at(0.5).start, whole.at(0.5).weigh) == (whole.start, macs)
+    assert (whole.at_share(0.5).start, whole.at_share(0.5).measure) == (whole.start, macs)
 
 
 # --- within reach

@@ -10,7 +10,7 @@ from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.runtime.tflite_raw import left_to_slow_kernels, open_raw
+from u3p_edge.runtime.tflite_raw import find_slow_operators, open_raw
 
 
 def lone_relu() -> Graph:
@@ -28,7 +28,7 @@ def lone_relu() -> Graph:
 
 def slow(data: bytes) -> list[str]:
     operators = schema.parse_tflite(data).operators
-    return [operators[index].code for index in left_to_slow_kernels(data)]
+    return [operators[index].code for index in find_slow_operators(data)]
 
 
 def test_a_lone_relu_is_left_behind_in_int8_alone() -> None:

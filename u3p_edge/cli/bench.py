@@ -118,7 +118,7 @@ def bench(
     append_summary(text)
     if share is not None:
         for sentence in uncertain_ratios(measured.result, share):
-            say(f"{sentence} Give more --seconds than {seconds:g}, or a calmer machine.", stderr=True)
+            say(f"{sentence} Give more --seconds than {seconds:g}, or a quieter machine.", stderr=True)
     if json:
         print(to_json(measured.result))
     else:

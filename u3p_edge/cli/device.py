@@ -66,7 +66,7 @@ def profile(
 def _announce(plan: ProfilePlan) -> None:
     took = f"{plan.seconds:.0f} s" if plan.seconds < 120 else f"{plan.seconds / 60:.0f} minutes"
     print(
-        f"{plan.kinds} kinds of layers at {plan.shapes} channel counts would be timed: about {took} on a calm machine, and "
+        f"{plan.kinds} kinds of layers at {plan.shapes} channel counts would be timed: about {took} on a quiet machine, and "
         "some whole networks after them. What was timed before is not timed again. Nothing was written."
     )
 

@@ -49,7 +49,7 @@ def inspect(
     Cost: multiply-accumulates (MAC), weights and activations by stage of the UNet 3+, or by operator where names tell no stage.
 
     Memory: the arena that a runtime packs the activations into, and which tensors fill it at the worst moment. It is what
-    rewriting and strips bring down.
+    rewriting and spatial tiling bring down.
 
     XNNPACK: which operators of the TFLite file fall back to TFLite's own slow kernels.
 

@@ -43,7 +43,7 @@ def predict(
 ) -> None:
     """Segment images: writes OUT/<stem>.png with class indices as pixel values (a binary model: 0 and 255).
 
-    The model file knows its preprocessing and classes, so nothing else has to be said. Each mask has the size of its image; an
+    The model file knows its preprocessing and classes, so nothing else has to be given. Each mask has the size of its image; an
     image larger than a network that pads is predicted in overlapping tiles. An image that cannot be read is listed at the end,
     and the others are done. Exit code 0: all masks are written. 1: some images failed. 2: bad input.
 

@@ -110,7 +110,7 @@ def turn(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def read_orientation(path: Path) -> int:
-    """The EXIF orientation of a picture file, 1 to 8, without decoding it; 1 where it cannot be read."""
+    """Return the EXIF orientation of a picture file, 1 to 8, without decoding it; 1 where it cannot be read."""
     try:
         with _open_file(path) as file:
             return _orientation(_identify(file, path), file)
@@ -137,7 +137,7 @@ def _orientation(picture: ImageFile.ImageFile, file: IO[bytes]) -> int:
 
 
 def _has_text_or_exif(png: IO[bytes]) -> bool:
-    """Whether a PNG has a chunk that can hold an orientation; the file is left where it was."""
+    """Return whether a PNG has a chunk that can hold an orientation; the file is left where it was."""
     start = png.tell()
     png.seek(len(_PNG_SIGNATURE))
     has_chunk = False

@@ -225,7 +225,7 @@ def _files(root: Path, kind: str, problems: list[str]) -> dict[str, Path]:
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether a name of the file system was UTF-8; Python keeps other bytes as surrogates, which cannot be written anywhere."""
+    """Return whether a name of the file system was UTF-8; Python keeps other bytes as surrogates, which no file can hold."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 

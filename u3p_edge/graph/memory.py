@@ -90,8 +90,8 @@ def plan_memory(
 
 def plan_lives(lives: Sequence[Life], count: int) -> MemoryPlan:
     """Plan the arena of buffers, while `count` nodes or operators run."""
-    at = offsets(lives)
-    placed = tuple(ArenaSlot(x.name, x.bytes, at[x.name], x.first, x.last) for x in lives)
+    starts = offsets(lives)
+    placed = tuple(ArenaSlot(x.name, x.bytes, starts[x.name], x.first, x.last) for x in lives)
     live_peak, at_peak = _most_alive(placed, count)
     return MemoryPlan(placed, max((p.offset + p.bytes for p in placed), default=0), live_peak, at_peak)
 
@@ -146,7 +146,7 @@ def offsets(lives: Sequence[Life]) -> Mapping[str, int]:
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted
     chosen: dict[str, int] = {}
     for life in sorted(lives, key=lambda x: (-x.bytes, x.first)):
-        beside = ((at, end) for at, end, first, last in placed if first <= life.last and life.first <= last)
+        beside = ((start, end) for start, end, first, last in placed if first <= life.last and life.first <= last)
         offset = _gap(beside, life.bytes)
         insort(placed, (offset, offset + life.bytes, life.first, life.last))
         chosen[life.name] = offset

@@ -22,9 +22,7 @@ import numpy as np
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.pack import pack
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
-from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target, time_files, to_file
 from u3p_edge.progress import Progress, silent
 
@@ -62,7 +60,7 @@ class Profile:
     Args:
         rows: one entry for each operator, in the order in which they run.
         whole_ms: milliseconds of the fastest run of the whole network.
-        peak: the peak rate in multiply-accumulates per second, see the function `peak`.
+        peak: the peak rate in multiply-accumulates per second, see the function `measure_peak`.
         threads: number of threads of all timings.
     """
 
@@ -72,17 +70,7 @@ class Profile:
     threads: int
 
 
-def per_op(network: Graph | Quantized, threads: int = 1, progress: Progress = silent) -> Profile:
-    """Profile the operators of a folded float graph, or of a quantized network.
-
-    Raises:
-        ModelError: a node that has no TFLite form.
-        MissingPackageError: LiteRT is not installed.
-    """
-    return per_operator(lower_graph(network), threads, progress)
-
-
-def per_operator(file: TFLiteGraph, threads: int = 1, progress: Progress = silent) -> Profile:
+def profile_operators(file: TFLiteGraph, threads: int = 1, progress: Progress = silent) -> Profile:
     """Profile the operators of a TFLite file. Raises ModelError for element types other than float32, int8 and int32."""
     odd = next((tensor for tensor in file.tensors if tensor.dtype not in _TYPES), None)
     if odd is not None:
@@ -90,7 +78,7 @@ def per_operator(file: TFLiteGraph, threads: int = 1, progress: Progress = silen
     keys = [_key(file, op) for op in file.operators]
     distinct = dict(zip(reversed(keys), reversed(file.operators), strict=True))
     step = progress("Profile", len(distinct) + 2)
-    best = peak(Target("int8" if _is_int8(file) else "float32", threads))
+    best = measure_peak(Target("int8" if _is_int8(file) else "float32", threads))
     step()
     (whole,) = time_files([pack(file, None)], threads, min)
     step()
@@ -102,7 +90,7 @@ def per_operator(file: TFLiteGraph, threads: int = 1, progress: Progress = silen
     return Profile(rows, whole, best, threads)
 
 
-def peak(target: Target) -> float:
+def measure_peak(target: Target) -> float:
     """Measure the peak rate of this machine: the most multiply-accumulates per second in any of `PEAK_LAYERS`."""
     rates = []
     for kernel, channels, size in PEAK_LAYERS:
@@ -111,7 +99,7 @@ def peak(target: Target) -> float:
     return max(rates)
 
 
-def macs(file: TFLiteGraph, op: Operator) -> int:
+def count_macs(file: TFLiteGraph, op: Operator) -> int:
     """Return the multiply-accumulates of an operator; 0 unless it is a convolution or dense layer. Padding counts as data."""
     if op.code in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         shape = file.tensors[op.outputs[0]].shape
@@ -123,7 +111,7 @@ def macs(file: TFLiteGraph, op: Operator) -> int:
 
 
 def _row(file: TFLiteGraph, op: Operator, took: float, best: float) -> OpTime:
-    result, count = file.tensors[op.outputs[0]], macs(file, op)
+    result, count = file.tensors[op.outputs[0]], count_macs(file, op)
     return OpTime(result.name, op.code, result.shape, count, took, count / best * 1e3)
 
 

@@ -1,7 +1,7 @@
-"""Substitutes for ops that this package cannot write as a TFLite operator, so that the graph can be timed.
+"""Substitutes for ops that have no TFLite operator, so that a graph can be timed in either number type as it is.
 
-The exported file of such a graph comes from TensorFlow's converter, which expresses the op as several operators. To compare
-two candidates for a network it is enough that the substitute reads and writes the op's maps once: the op is in both candidates.
+The exported file expresses such an op as several operators, see `u3p_edge.graph.decompose`. To compare two candidates for a
+network it is enough that the substitute reads and writes the op's maps once: the op is in both candidates.
 """
 
 from __future__ import annotations

@@ -61,21 +61,21 @@ class Budget:
         name: of the quantity, with its unit.
         bound: the most that the network may have of it.
         estimate: gives a quick estimate of the quantity for a folded graph.
-        weigh: measures the same quantity; None where it cannot be measured, as on another device.
-        start: the quantity of the network before it is pruned, by `weigh` (or `estimate`).
+        measure: measures the same quantity; None where it cannot be measured, as on another device.
+        start: the quantity of the network before it is pruned, by `measure` (or `estimate`).
     """
 
     name: str
     bound: float
     estimate: Callable[[Graph], float]
-    weigh: Callable[[Graph], float] | None
+    measure: Callable[[Graph], float] | None
     start: float
 
     def real(self, graph: Graph) -> float:
         """Return the quantity for a folded graph: measured where that is possible, else estimated."""
-        return self.estimate(graph) if self.weigh is None else self.weigh(graph)
+        return self.estimate(graph) if self.measure is None else self.measure(graph)
 
-    def at(self, share: float) -> Budget:
+    def at_share(self, share: float) -> Budget:
         """Return the budget at a share of the way: 0 is the start, 1 the bound, and equal shares are equal factors."""
         return replace(self, bound=self.start * (self.bound / self.start) ** share)
 
@@ -97,7 +97,7 @@ def budgets(
     *,
     cache: Path | None = None,
 ) -> tuple[Budget, ...]:
-    """The bounds that a recipe sets for a folded graph.
+    """Return the bounds that a recipe sets for a folded graph.
 
     Args:
         graph: folded, before pruning.
@@ -107,22 +107,22 @@ def budgets(
         memory_mb: bound of the activation arena under spatial tiling, which comes first: it costs no accuracy.
         cache: folder of measured milliseconds; None for `u3p_edge.cache.default_folder()`.
     """
-    found = []
+    bounds = []
     bound = pruning.latency_budget_ms
     if pruning.speedup is not None and reference_ms is not None:
         bound = reference_ms / pruning.speedup
     if bound is not None and table is not None:
         predictor = Predictor(table)
-        weigh = None if reference_ms is None else int8_milliseconds(cache)
-        found.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, weigh, graph))
+        measure = None if reference_ms is None else int8_milliseconds(cache)
+        bounds.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, measure, graph))
     size = pruning.size_budget_mb
     if pruning.shrink is not None:
         size = len(to_file(graph, "float32")) / MB / pruning.shrink
     if size is not None:
-        found.append(_budget(SIZE, ROOM * size, _weights_mb, _file_mb, graph))
+        bounds.append(_budget(SIZE, ROOM * size, _weights_mb, _file_mb, graph))
     if memory_mb is not None:
-        found.append(_budget(ARENA, memory_mb, _whole_mb, lambda g: _strips_mb(g, memory_mb), graph))
-    return tuple(budget for budget in found if budget.bound < budget.start)
+        bounds.append(_budget(ARENA, memory_mb, _whole_mb, lambda g: _tiled_mb(g, memory_mb), graph))
+    return tuple(budget for budget in bounds if budget.bound < budget.start)
 
 
 def find_missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tuple[str, ...]:
@@ -137,18 +137,18 @@ def find_missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tupl
     if reference is None or int8 is None:
         return ()
     asked = pruning.size_budget_mb or (reference.bytes / MB / pruning.shrink if pruning.shrink else None)
-    said = []
+    sentences = []
     if asked is not None and int8.bytes / MB > asked:
-        said.append(f"**The int8 file has {int8.bytes / MB:.3f} MB, and {asked:.3f} MB were asked for.**")
+        sentences.append(f"**The int8 file has {int8.bytes / MB:.3f} MB, and {asked:.3f} MB were asked for.**")
     before, after = reference.latency(1), int8.latency(1)
     if elsewhere or before is None or after is None:
-        return tuple(said)
+        return tuple(sentences)
     gain, took = ratio(before.samples_ms, after.samples_ms), quartiles(after.samples_ms).median
     if pruning.speedup is not None and gain.high < pruning.speedup:
-        said.append(f"**The int8 file is {gain.median:.1f} times as fast, and {pruning.speedup:g} times were asked for.**")
+        sentences.append(f"**The int8 file is {gain.median:.1f} times as fast, and {pruning.speedup:g} times were asked for.**")
     if pruning.latency_budget_ms is not None and took > (1 + CLOSE) * pruning.latency_budget_ms:
-        said.append(f"**The int8 file takes {took:.2f} ms here, and {pruning.latency_budget_ms:g} ms were asked for.**")
-    return tuple(said)
+        sentences.append(f"**The int8 file takes {took:.2f} ms here, and {pruning.latency_budget_ms:g} ms were asked for.**")
+    return tuple(sentences)
 
 
 def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> None:
@@ -172,7 +172,7 @@ def check_reachable(graph: Graph, importance: Importance, wanted: Sequence[Budge
 
 
 def plan_channels(graph: Graph, importance: Importance, wanted: Sequence[Budget]) -> PlannedNetwork:
-    """Return the plan that keeps the most importance within budgets, judged by measured costs, not by estimates."""
+    """Return the plan that keeps the most importance within budgets, by measured costs and not by estimates."""
     bounds = {budget.name: budget.bound for budget in wanted}
     best: PlannedNetwork | None = None
     for _ in range(ATTEMPTS):
@@ -198,10 +198,10 @@ def _excess(done: PlannedNetwork, wanted: Sequence[Budget]) -> float:
 
 
 def _budget(
-    name: str, bound: float, estimate: Callable[[Graph], float], weigh: Callable[[Graph], float] | None, graph: Graph
+    name: str, bound: float, estimate: Callable[[Graph], float], measure: Callable[[Graph], float] | None, graph: Graph
 ) -> Budget:
-    start = estimate(graph) if weigh is None else weigh(graph)
-    return Budget(name, bound, estimate, weigh, start)
+    start = estimate(graph) if measure is None else measure(graph)
+    return Budget(name, bound, estimate, measure, start)
 
 
 def _weights_mb(graph: Graph) -> float:
@@ -216,6 +216,6 @@ def _whole_mb(graph: Graph) -> float:
     return memory.plan_memory(graph, bytes_per_element=1).peak / MB
 
 
-def _strips_mb(graph: Graph, budget_mb: float) -> float:
+def _tiled_mb(graph: Graph, budget_mb: float) -> float:
     """Return the arena in MB, with as many tiles (of rows) as a budget asks for, or those that come nearest to it."""
     return choose.choose_tiling(graph, budget_bytes=int(budget_mb * MB), bytes_per_element=1).peak / MB

@@ -48,5 +48,5 @@ def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
 def _pair(entry: list[Any]) -> Selection:
     """Return a selection from a manifest's entry, which has only the site and its candidate."""
     if len(entry) != 2 or not all(isinstance(part, str) for part in entry):
-        raise ConfigError(f"{entry!r} is no pair of a site and its form")
+        raise ConfigError(f"{entry!r} is no pair of a site and its candidate")
     return Selection(entry[0], entry[1], ())

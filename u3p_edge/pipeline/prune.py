@@ -168,7 +168,7 @@ def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float
     if source is work.context.original:
         # Checked once, before anything is trained.
         check_reachable(graph, importance, wanted)
-    planned: PlannedNetwork = plan_channels(graph, importance, [budget.at(share) for budget in wanted])
+    planned: PlannedNetwork = plan_channels(graph, importance, [budget.at_share(share) for budget in wanted])
     step()
     return json.dumps({"plan": json.loads(planned.fitted.plan.to_json()), "reached": dict(planned.reached)})
 

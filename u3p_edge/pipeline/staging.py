@@ -32,7 +32,7 @@ class Staging:
 
     Args:
         folder: that holds them.
-        progress: is given a note of each file that was found damaged.
+        progress: is given a note of each damaged file.
     """
 
     folder: Path

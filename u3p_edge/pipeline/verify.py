@@ -16,7 +16,7 @@ from u3p_edge.export.tflite import schema
 from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
-from u3p_edge.runtime.onnx_fusion import optimized_operators
+from u3p_edge.runtime.onnx_fusion import count_optimized_operators
 
 Maps = npt.NDArray[np.float32]
 
@@ -90,7 +90,7 @@ def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: floa
         tolerance = HALF_TOLERANCE if MODELS[name].number == "float16" else FLOAT_TOLERANCE
         return [] if worst <= tolerance else [f"a probability is off by {worst:.2g}, more than {tolerance:.2g}"]
     faults = []
-    # A probability is stored in steps of 1/256: a map that varies by less than a step cannot be told from its rounding.
+    # A probability is stored in steps of 1/256: a map that varies by less than a step does not differ from its rounding.
     quality, visible = sqnr(expected, result), float(np.std(expected)) > 1 / 256
     if visible and quality < min_sqnr:
         faults.append(f"its signal to quantization noise is {quality:.1f} dB, below {min_sqnr:.1f} dB")
@@ -108,7 +108,7 @@ def _structure(kind: ArtifactKind, path: Path, float_io: bool) -> Sequence[str]:
     faults = [*onnx_faults(model)]
     if int8:
         wanted = sum(node.op_type == "Conv" for node in model.graph.node)
-        fused = optimized_operators(path).get("QLinearConv", 0)
+        fused = count_optimized_operators(path).get("QLinearConv", 0)
         if fused != wanted:
             faults.append(f"ONNX Runtime runs {fused} of {wanted} convolutions on integers")
     return faults

@@ -165,4 +165,4 @@ def _names(trace: Trace, first: Index) -> list[str]:
     names = [trace.origins[i][1] for i in origins]
     shared = Counter(names)
     offsets = (first - starts[origins]).tolist()
-    return [f"{name}:{at}" if shared[name] > 1 else name for name, at in zip(names, offsets, strict=True)]
+    return [f"{name}:{offset}" if shared[name] > 1 else name for name, offset in zip(names, offsets, strict=True)]

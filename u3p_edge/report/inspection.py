@@ -43,7 +43,13 @@ class NodeCost:
 
 @dataclass(frozen=True)
 class Alive:
-    """A tensor that is held in memory at a given moment."""
+    """A tensor that is held in memory at a given moment.
+
+    Args:
+        node: name of the node that computes it.
+        shape: its shape, batch first.
+        bytes: its size.
+    """
 
     node: str
     shape: tuple[int, ...]
@@ -56,18 +62,24 @@ class MemoryUse:
 
     Args:
         peak_bytes: size of the arena.
-        at: the node that is computed when the most bytes are alive.
+        peak_node: the node that is computed when the most bytes are alive.
         alive: the tensors that are alive then, the largest first.
     """
 
     peak_bytes: int
-    at: str
+    peak_node: str
     alive: tuple[Alive, ...]
 
 
 @dataclass(frozen=True)
 class SlowOperator:
-    """An operator that XNNPACK does not take."""
+    """An operator that XNNPACK does not take.
+
+    Args:
+        node: name of its output tensor.
+        op: TFLite's name of the operator.
+        shape: shape of that tensor, batch first.
+    """
 
     node: str
     op: str
@@ -219,8 +231,9 @@ def _cost(inspection: Inspection) -> str:
 def _memory(memory: MemoryUse) -> str:
     alive = sum(tensor.bytes for tensor in memory.alive)
     return (
-        f"The memory plan needs {memory.peak_bytes / MEGA:.2f} MB for activations. The most is alive while {memory.at} is "
-        f"computed: {alive / MEGA:.2f} MB in {len(memory.alive)} tensors. Weights and a runtime's own buffers come on top."
+        f"The memory plan needs {memory.peak_bytes / MEGA:.2f} MB for activations. The most is alive while "
+        f"{memory.peak_node} is computed: {alive / MEGA:.2f} MB in {len(memory.alive)} tensors. Weights and a runtime's own "
+        "buffers come on top."
     )
 
 

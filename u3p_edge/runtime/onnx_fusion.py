@@ -13,7 +13,7 @@ import onnxruntime
 from u3p_edge.runtime.onnx_options import session_options
 
 
-def optimized_operators(path: Path) -> Mapping[str, int]:
+def count_optimized_operators(path: Path) -> Mapping[str, int]:
     """Count each operator in the graph that ONNX Runtime's CPU provider runs, e.g. {"QLinearConv": 35}."""
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(onnxruntime)

@@ -44,7 +44,7 @@ def open_raw(data: bytes, threads: int = 1) -> RawModel:
     return RawModel(interpreter)
 
 
-def left_to_slow_kernels(data: bytes) -> tuple[int, ...]:
+def find_slow_operators(data: bytes) -> tuple[int, ...]:
     """Return the indices, in the file's order, of the operators that XNNPACK does not take: the kernels of TFLite run them.
 
     LiteRT lists the file's operators, then one DELEGATE for each sequence of operators that went to XNNPACK, with its input and

@@ -40,8 +40,8 @@ class ProfilePlan:
 def plan_profile(model: Path, target: Target, *, quick: bool = False) -> ProfilePlan:
     """Count what `profile` would time, and estimate how long. Raises as `profile` does."""
     graph = read_networks(model)
-    found = list_channel_points(graph, USUAL, quick)
-    return ProfilePlan(len({point.layer.key for point in found}), len(found), estimate_seconds(graph, found, target))
+    points = list_channel_points(graph, USUAL, quick)
+    return ProfilePlan(len({point.layer.key for point in points}), len(points), estimate_seconds(graph, points, target))
 
 
 def profile(

@@ -26,12 +26,12 @@ from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.memory import ALIGNMENT, Life, plan_lives
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
-from u3p_edge.latency.per_op import macs, per_operator
+from u3p_edge.latency.per_op import count_macs, profile_operators
 from u3p_edge.pipeline.publish import NETWORK_FILE
 from u3p_edge.progress import Progress
 from u3p_edge.report.inspection import Alive, Inspection, MemoryUse, NodeCost, SlowOperator
 from u3p_edge.runtime.base import check_file
-from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
+from u3p_edge.runtime.tflite_raw import find_slow_operators
 
 
 def inspect_file(
@@ -68,7 +68,7 @@ def inspect_file(
         nodes=tuple(_node(file, op) for op in file.operators),
         memory=_memory(file),
         slow=_slow(file),
-        profile=per_operator(file, threads, progress) if profile else None,
+        profile=profile_operators(file, threads, progress) if profile else None,
     )
 
 
@@ -112,7 +112,7 @@ def _weights(file: TFLiteGraph, op: Operator) -> tuple[Tensor, ...]:
 def _node(file: TFLiteGraph, op: Operator) -> NodeCost:
     result = file.tensors[op.outputs[0]]
     weights = sum(_bytes(tensor) for tensor in _weights(file, op))
-    return NodeCost(result.name, op.code, result.shape, macs(file, op), weights, _bytes(result))
+    return NodeCost(result.name, op.code, result.shape, count_macs(file, op), weights, _bytes(result))
 
 
 def _bytes(tensor: Tensor) -> int:
@@ -125,8 +125,8 @@ def _memory(file: TFLiteGraph) -> MemoryUse:
     alive = [Alive(life.name, by_name[life.name].shape, life.bytes) for life in lives if life.name in planned.at_peak]
     # The last of them to come alive brings about the peak.
     first = max(life.first for life in lives if life.name in planned.at_peak)
-    at = file.tensors[file.operators[first].outputs[0]].name
-    return MemoryUse(planned.peak, at, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
+    peak_node = file.tensors[file.operators[first].outputs[0]].name
+    return MemoryUse(planned.peak, peak_node, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
 
 
 def _lives(file: TFLiteGraph) -> Iterator[Life]:
@@ -146,6 +146,6 @@ def _lives(file: TFLiteGraph) -> Iterator[Life]:
 
 
 def _slow(file: TFLiteGraph) -> tuple[SlowOperator, ...]:
-    left = [file.operators[position] for position in left_to_slow_kernels(pack(file, None))]
+    left = [file.operators[position] for position in find_slow_operators(pack(file, None))]
     results = [(op, file.tensors[op.outputs[0]]) for op in left]
     return tuple(SlowOperator(tensor.name, op.code, tensor.shape) for op, tensor in results)

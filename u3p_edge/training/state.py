@@ -94,7 +94,7 @@ class RunState:
 
 
 def gate_overfits(losses: Iterable[float], patience: int) -> bool:
-    """Whether the last `patience` validation losses all lie above an earlier one; never for a patience of 0."""
+    """Return whether the last `patience` validation losses all lie above an earlier one; never for a patience of 0."""
     best, risen = float("inf"), 0
     for loss in losses:
         best, risen = (loss, 0) if loss < best else (best, risen + 1)
@@ -102,5 +102,5 @@ def gate_overfits(losses: Iterable[float], patience: int) -> bool:
 
 
 def _gate_losses(state: RunState) -> list[float]:
-    """Validation losses of the epochs in which the module was trained."""
+    """Return the validation losses of the epochs in which the module was trained."""
     return [r.gate_loss for r in state.history if r.gate_trained and r.gate_loss is not None]

@@ -17,7 +17,7 @@ from u3p_edge.graph.ir import Node
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.graph.scheme import Quantization, Quantized
 from u3p_edge.quantize.ptq import quantize_ptq
-from u3p_edge.runtime.onnx_fusion import optimized_operators
+from u3p_edge.runtime.onnx_fusion import count_optimized_operators
 
 COARSE = Quantization(0.11, -7)
 
@@ -116,7 +116,7 @@ def test_the_rewritten_network_agrees(network: Quantized) -> None:
 def test_every_convolution_still_runs_on_integers(network: Quantized, tmp_path: Path) -> None:
     path = tmp_path / "twin.onnx"
     path.write_bytes(write_onnx(network, METADATA))
-    operators = optimized_operators(path)
+    operators = count_optimized_operators(path)
     assert operators["QLinearConv"] == 5
     assert operators.get("Conv", 0) == 0
     # What moves, pads or adds integers does so; the two bilinear resizes, the ReLU that is no saturation, and the ends compute.

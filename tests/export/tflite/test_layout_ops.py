@@ -22,7 +22,7 @@ from u3p_edge.rewrite.rule import Rule
 from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
-from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
+from u3p_edge.runtime.tflite_raw import find_slow_operators
 
 
 def grown(rows: int, columns: int, size: tuple[int, int], interpolation: str = "bilinear") -> Graph:
@@ -145,7 +145,7 @@ def test_layouts_change_no_bit(name: str, int8: bool) -> None:
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("name", ALL)
 def test_xnnpack_takes_every_operator(name: str, int8: bool) -> None:
-    assert left_to_slow_kernels(pack(written(ALL[name], int8), None)) == ()
+    assert find_slow_operators(pack(written(ALL[name], int8), None)) == ()
 
 
 # --- it refuses

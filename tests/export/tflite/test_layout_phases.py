@@ -18,7 +18,7 @@ from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph import reference
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization
-from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
+from u3p_edge.runtime.tflite_raw import find_slow_operators
 
 OUT = Quantization(0.07, -9)
 
@@ -124,7 +124,7 @@ def test_large_tables_become_small(graph: Graph, first: str) -> None:
     else:
         assert shape == (64, 1, 3 * 96, 4)
     assert table(plain) >= TABLE_FROM > 2 * table(laid)
-    assert not left_to_slow_kernels(write_tflite(graph))
+    assert not find_slow_operators(write_tflite(graph))
 
 
 def table(file: TFLiteGraph) -> int:

@@ -19,7 +19,7 @@ from u3p_edge.rewrite.interpolated_sums import fuse_interpolated_sums
 from u3p_edge.rewrite.rules.one_interpolation import OneInterpolation
 from u3p_edge.rewrite.rules.separable import Separable
 from u3p_edge.rewrite.rules.winograd import Winograd
-from u3p_edge.runtime.tflite_raw import left_to_slow_kernels
+from u3p_edge.runtime.tflite_raw import find_slow_operators
 
 PLACES = (64, 48)  # 64 * 48 * 36 bytes of a table are above `TABLE_FROM`
 
@@ -92,7 +92,7 @@ def test_the_laid_file_gives_the_plain_files_bits(graph: Graph, number: str) -> 
     laid, flat = lower_graph(given), lower_graph(given, layouts=False)
     assert batches(laid)
     assert not batches(flat)
-    assert not left_to_slow_kernels(pack(laid, None))
+    assert not find_slow_operators(pack(laid, None))
     np.testing.assert_array_equal(output(pack(laid, None)), output(pack(flat, None)))
 
 

@@ -19,9 +19,9 @@ from u3p_edge.export.onnx.pieces import (
     TO_NHWC,
     Emission,
     channel_axis,
-    constant,
     data_of,
     stored,
+    to_initializer,
     transpose,
     unsigned,
 )
@@ -39,12 +39,12 @@ def reshape(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emiss
     source, emission = stored(op.inputs[0]), Emission()
     before, after = (graph.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
     if len(before) == len(after) == 4 and before[3] == after[3]:
-        shape = constant(f"{target}_shape", np.asarray(after, np.int64)[list(TO_NCHW)])
+        shape = to_initializer(f"{target}_shape", np.asarray(after, np.int64)[list(TO_NCHW)])
         return Emission((helper.make_node("Reshape", [source, shape.name], [target]),), (shape,))
     if len(before) == 4:
         emission += transpose(source, f"{target}_from", TO_NHWC)
         source = f"{target}_from"
-    shape = constant(f"{target}_shape", np.asarray(after, np.int64))
+    shape = to_initializer(f"{target}_shape", np.asarray(after, np.int64))
     reshaped = f"{target}_to" if len(after) == 4 else target
     emission += Emission((helper.make_node("Reshape", [source, shape.name], [reshaped]),), (shape,))
     return emission + transpose(reshaped, target, TO_NCHW) if len(after) == 4 else emission
@@ -54,7 +54,7 @@ def slice_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Em
     """Translate STRIDED_SLICE with steps of 1 to one Slice of an NCHW map."""
     spans = np.asarray(cut_operator(graph, op), np.int64)
     spans = spans[list(TO_NCHW)] if len(spans) == 4 else spans
-    starts, ends = (constant(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
+    starts, ends = (to_initializer(f"{target}_{name}", spans[:, end]) for end, name in enumerate(("starts", "ends")))
     node = helper.make_node("Slice", [stored(op.inputs[0]), starts.name, ends.name], [target])
     return Emission((node,), (starts, ends))
 
@@ -67,15 +67,15 @@ def space_to_depth(graph: TFLiteGraph, op: Operator, _index: int, target: str) -
     source, emission = stored(op.inputs[0]), Emission()
     block = int(op.options["blockSize"])
     axes, steps = (
-        constant(f"{target}_{name}", np.asarray(v, np.int64)) for name, v in (("axes", [2, 3]), ("steps", [block] * 2))
+        to_initializer(f"{target}_{name}", np.asarray(v, np.int64)) for name, v in (("axes", [2, 3]), ("steps", [block] * 2))
     )
-    ends = constant(f"{target}_ends", np.asarray(graph.tensors[op.inputs[0]].shape[1:3], np.int64))
+    ends = to_initializer(f"{target}_ends", np.asarray(graph.tensors[op.inputs[0]].shape[1:3], np.int64))
     emission += Emission(constants=(axes, steps, ends))
     parts = []
     for row, column in np.ndindex(block, block):
         part, starts = (
             f"{target}_{row}{column}",
-            constant(f"{target}_{row}{column}_starts", np.asarray([row, column], np.int64)),
+            to_initializer(f"{target}_{row}{column}_starts", np.asarray([row, column], np.int64)),
         )
         node = helper.make_node("Slice", [source, starts.name, ends.name, axes.name, steps.name], [part])
         emission += Emission((node,), (starts,))
@@ -90,9 +90,9 @@ def depth_to_space(graph: TFLiteGraph, op: Operator, _index: int, target: str) -
     """
     source, emission = stored(op.inputs[0]), Emission()
     block, (_, rows, columns, channels) = int(op.options["blockSize"]), graph.tensors[op.outputs[0]].shape
-    wide = constant(f"{target}_wide", np.asarray([1, channels, rows // block, columns], np.int64))
-    whole = constant(f"{target}_whole", np.asarray([1, channels, rows, columns], np.int64))
-    last = constant(f"{target}_last", np.asarray([4], np.int64))
+    wide = to_initializer(f"{target}_wide", np.asarray([1, channels, rows // block, columns], np.int64))
+    whole = to_initializer(f"{target}_whole", np.asarray([1, channels, rows, columns], np.int64))
+    last = to_initializer(f"{target}_last", np.asarray([4], np.int64))
     parts = [f"{target}_{row}{column}" for row, column in np.ndindex(block, block)]
     emission += Emission((helper.make_node("Split", [source], parts, axis=1),), (wide, whole, last))
     for row in range(block):
@@ -111,7 +111,7 @@ def pad_node(graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emis
     if source.scale.size:
         return _with_zeros(graph, op, paddings, target)
     order = list(TO_NCHW) if len(paddings) == 4 else list(range(len(paddings)))
-    pads = constant(f"{target}_pads", paddings[order].T.ravel().astype(np.int64))  # all beginnings, then all ends
+    pads = to_initializer(f"{target}_pads", paddings[order].T.ravel().astype(np.int64))  # all beginnings, then all ends
     return Emission((helper.make_node("Pad", [stored(op.inputs[0]), pads.name], [target]),), (pads,))
 
 
@@ -127,7 +127,7 @@ def _with_zeros(graph: TFLiteGraph, op: Operator, paddings: npt.NDArray[np.int32
             if not count:
                 continue
             zeros = np.full([*shape[:axis], int(count), *shape[axis + 1 :]], int(kept.zero_point[0]), kept.dtype)
-            emission += Emission(constants=(constant(f"{target}_zeros{axis}{end}", zeros),))
+            emission += Emission(constants=(to_initializer(f"{target}_zeros{axis}{end}", zeros),))
             names.insert(0 if end == 0 else len(names), f"{target}_zeros{axis}{end}")
         shape[axis] += int(counts.sum())
         source = f"{target}_axis{axis}"
@@ -142,7 +142,7 @@ def concat_node(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Em
         value, name = unsigned(graph.tensors[tensor]), stored(tensor)
         if value.data is not None:
             name = f"x{index}_{position}_q"
-            emission += Emission(constants=(constant(name, value.data.transpose(TO_NCHW)),))
+            emission += Emission(constants=(to_initializer(name, value.data.transpose(TO_NCHW)),))
         names.append(name)
     axis = channel_axis(int(op.options["axis"]), len(graph.tensors[op.outputs[0]].shape))
     return emission + Emission((helper.make_node("Concat", names, [target], axis=axis),))

@@ -18,11 +18,11 @@ from u3p_edge.export.onnx.pieces import (
     TO_NCHW,
     Emission,
     channel_axis,
-    constant,
     data_of,
     dequantize,
     real,
     stored,
+    to_initializer,
     unsigned,
 )
 from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
@@ -50,7 +50,7 @@ def _weights(
             continue
         held, name = graph.tensors[op.inputs[position]], f"{letter}{index}"
         data = data_of(held).transpose(order) if letter == "w" else data_of(held)
-        emission += Emission(constants=(constant(f"{name}_q", data),))
+        emission += Emission(constants=(to_initializer(f"{name}_q", data),))
         emission += dequantize(held, f"{name}_q", name, axis=axis if letter == "w" else 0)
         names.append(name)
     return names, emission
@@ -134,7 +134,7 @@ def resize_node(graph: TFLiteGraph, op: Operator, index: int, source: str, targe
         "mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"
     }  # fmt: skip
     node = helper.make_node("Resize", [source, "", f"s{index}"], [target], **grid)
-    return Emission((node,), (constant(f"s{index}", factors),))
+    return Emission((node,), (to_initializer(f"s{index}", factors),))
 
 
 def _resize(graph: TFLiteGraph, op: Operator, index: int, target: str) -> Emission:
@@ -158,7 +158,7 @@ def _aligned(graph: TFLiteGraph, op: Operator, target: str) -> tuple[list[str], 
         shape = graph.tensors[index].shape
         if len(shape) < len(graph.tensors[op.outputs[0]].shape) == _MAP:
             wide = f"{target}_{position}_wide"
-            size = constant(f"{wide}_shape", np.asarray([int(np.prod(shape[:-1])), *shape[-1:], 1, 1], np.int64))
+            size = to_initializer(f"{wide}_shape", np.asarray([int(np.prod(shape[:-1])), *shape[-1:], 1, 1], np.int64))
             emission += Emission((helper.make_node("Reshape", [names[position], size.name], [wide]),), (size,))
             names[position] = wide
     return names, emission
@@ -202,7 +202,7 @@ def _reciprocal_root(_graph: TFLiteGraph, op: Operator, _index: int, target: str
 
 
 def _relu6(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emission:
-    limits = [constant(f"{target}_{end}", np.float32(value)) for end, value in (("low", 0.0), ("high", 6.0))]
+    limits = [to_initializer(f"{target}_{end}", np.float32(value)) for end, value in (("low", 0.0), ("high", 6.0))]
     node = helper.make_node("Clip", [real(op.inputs[0]), *(limit.name for limit in limits)], [target])
     return Emission((node,), tuple(limits))
 
@@ -211,7 +211,8 @@ def _gelu(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emissi
     """Write x / 2 * (1 + erf(x / sqrt(2))): opset 17 has no Gelu."""
     source = real(op.inputs[0])
     half, root, one = (
-        constant(f"{target}_{name}", np.float32(value)) for name, value in (("half", 0.5), ("root", 0.5**0.5), ("one", 1.0))
+        to_initializer(f"{target}_{name}", np.float32(value))
+        for name, value in (("half", 0.5), ("root", 0.5**0.5), ("one", 1.0))
     )
     steps = (("Mul", [source, root.name], "scaled"), ("Erf", [f"{target}_scaled"], "erf"),
              ("Add", [f"{target}_erf", one.name], "sum"), ("Mul", [source, half.name], "halved"))  # fmt: skip

@@ -79,7 +79,7 @@ def unsigned(tensor: Tensor) -> Tensor:
     return dataclasses.replace(tensor, dtype=np.dtype(np.uint8), zero_point=tensor.zero_point + 128, data=data)
 
 
-def constant(name: str, value: npt.NDArray[Any] | np.generic) -> onnx.TensorProto:
+def to_initializer(name: str, value: npt.NDArray[Any] | np.generic) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(value), name)
 
 
@@ -87,7 +87,7 @@ def _scales(tensor: Tensor, prefix: str) -> tuple[onnx.TensorProto, onnx.TensorP
     """Return scale and zero point as constants: scalars for a tensor with one scale, vectors for one scale per channel."""
     scale: npt.NDArray[Any] = tensor.scale if tensor.scale.size > 1 else tensor.scale.reshape(())
     zero = tensor.zero_point.astype(tensor.dtype).reshape(scale.shape)
-    return constant(f"{prefix}_scale", scale), constant(f"{prefix}_zero", zero)
+    return to_initializer(f"{prefix}_scale", scale), to_initializer(f"{prefix}_zero", zero)
 
 
 def quantize(tensor: Tensor, source: str, target: str) -> Emission:

@@ -32,12 +32,12 @@ from u3p_edge.export.onnx.pieces import (
     TO_NCHW,
     TO_NHWC,
     Emission,
-    constant,
     dequantize,
     quantize,
     real,
     store,
     stored,
+    to_initializer,
     transpose,
     unsigned,
     without_identities,
@@ -204,6 +204,6 @@ def _activation(output: Tensor, op: Operator, source: str, index: int) -> tuple[
     emission = quantize(kept, source, f"{rounded}_q") + dequantize(kept, f"{rounded}_q", rounded)
     if kind == _RELU:
         return f"r{index}", emission + Emission((helper.make_node("Relu", [rounded], [f"r{index}"]),))
-    limits = [constant(f"{end}{index}", np.float32(v)) for end, v in (("low", 0.0), ("high", 6.0))]
+    limits = [to_initializer(f"{end}{index}", np.float32(v)) for end, v in (("low", 0.0), ("high", 6.0))]
     node = helper.make_node("Clip", [rounded, f"low{index}", f"high{index}"], [f"r{index}"])
     return f"r{index}", emission + Emission((node,), tuple(limits))

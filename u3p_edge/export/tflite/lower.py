@@ -11,21 +11,21 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.layout_ops import crop, reshape_to
 from u3p_edge.export.tflite.lower_interpolated import lower_interpolated_sum
 from u3p_edge.export.tflite.lower_weights import lower_conv_transpose, lower_convolution, lower_dense, lower_function, padding
-from u3p_edge.export.tflite.pieces import NONE, RELU, Call, Context, constant, integers, joined, relu_kind
+from u3p_edge.export.tflite.pieces import NONE, RELU, Call, LoweringContext, integers, joined, make_constant, relu_kind
 from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ir import Node
 
-Lowering = Callable[[Context, Node, Tensor, int], tuple[Call, ...]]
+Lowering = Callable[[LoweringContext, Node, Tensor, int], tuple[Call, ...]]
 """Takes a node, the map that it computes and the activation fused after it; returns the operators that compute it."""
 
 
-def _activation(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _activation(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["function"] == "linear":
         return _copy(context, node, out, NONE)
     return lower_function(node.attrs["function"], context.map(context.source(node)), out)
 
 
-def _relu(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _relu(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     limit, slope = node.attrs["max_value"], node.attrs["negative_slope"]
     if node.attrs["threshold"] != 0 or limit not in (None, 6) or (slope != 0 and limit is not None):
         raise ModelError(f"the ReLU {node.name!r} has a bound, slope or threshold that TFLite cannot say")
@@ -34,24 +34,24 @@ def _relu(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call,
     return (Call("RELU" if relu_kind(node) == RELU else "RELU6", context.sources(node), out),)
 
 
-def _leaky(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _leaky(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     return (Call("LEAKY_RELU", context.sources(node), out, {"alpha": node.attrs["alpha"]}),)
 
 
-def _elu(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _elu(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["alpha"] != 1:
         raise ModelError(f"the ELU {node.name!r} has the slope {node.attrs['alpha']}; TFLite knows only 1")
     return (Call("ELU", context.sources(node), out),)
 
 
-def _softmax(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _softmax(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     if node.attrs["axis"] not in (-1, len(out.shape) - 1):
         raise ModelError(f"the softmax {node.name!r} is over axis {node.attrs['axis']}; TFLite knows only the last")
     return (Call("SOFTMAX", context.sources(node), out, {"beta": 1.0}),)
 
 
 def _pool(code: str) -> Lowering:
-    def lower(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    def lower(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
         (height, width), (down, right) = node.attrs["pool_size"], node.attrs["strides"]
         options = {"filterHeight": height, "filterWidth": width, "strideH": down, "strideW": right}
         return (Call(code, context.sources(node), out, {**options, **padding(node), "fusedActivationFunction": fused}),)
@@ -60,14 +60,14 @@ def _pool(code: str) -> Lowering:
 
 
 def _global(code: str) -> Lowering:
-    def lower(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+    def lower(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
         axes = integers(f"{node.name}/axes", 1, 2)
         return (Call(code, (context.source(node), axes), out, {"keepDims": bool(node.attrs["keepdims"])}),)
 
     return lower
 
 
-def _upsample(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _upsample(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     code = {"bilinear": "RESIZE_BILINEAR", "nearest": "RESIZE_NEAREST_NEIGHBOR"}.get(node.attrs["interpolation"])
     if code is None:
         raise ModelError(f"the interpolation {node.attrs['interpolation']} of {node.name!r} has no TFLite form")
@@ -78,7 +78,7 @@ def _upsample(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[C
 def _merge(code: str) -> Lowering:
     """Lower to an operator of two operands; `decompose` writes a node of more as several."""
 
-    def lower(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    def lower(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
         operands = context.sources(node)
         if len(operands) != 2:
             many = f"{node.op} {node.name!r} has {len(operands)} operands"
@@ -89,11 +89,11 @@ def _merge(code: str) -> Lowering:
     return lower
 
 
-def _concat(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _concat(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     return joined([(name, context.shapes[name]) for name in context.sources(node)], out, node.attrs["axis"] % len(out.shape))
 
 
-def _crop(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _crop(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     (top, _), (left, _) = node.attrs["cropping"]
     first, _ = node.attrs["channels"] or (0, 0)
     return (crop(context.source(node), out, top, left, first),)
@@ -103,7 +103,7 @@ def _blocks(code: str) -> Lowering:
     return lambda context, node, out, _fused: (Call(code, context.sources(node), out, {"blockSize": node.attrs["block"]}),)
 
 
-def _pad(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _pad(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     """Lower zero padding, of columns alone as a concatenation.
 
     XNNPACK concatenates columns several times faster than it pads them, and rows as fast.
@@ -122,14 +122,14 @@ def _zeros(out: Tensor, count: int) -> Tensor | None:
         return None
     shape = (*out.shape[:2], count, out.shape[3])
     zero = int(out.zero_point[0]) if out.scale.size else 0
-    return constant(f"zeros_{'x'.join(map(str, shape))}", np.full(shape, zero, out.dtype), like=out)
+    return make_constant(f"zeros_{'x'.join(map(str, shape))}", np.full(shape, zero, out.dtype), like=out)
 
 
-def _reshape(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _reshape(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     return (reshape_to(context.source(node), out),)
 
 
-def _copy(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _copy(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     """Lower a node that computes nothing: it gives another quantization, or the same values under an output's name."""
     source = context.map(context.source(node))
     if (source.scale, source.zero_point) == (out.scale, out.zero_point):
@@ -182,5 +182,5 @@ def lowering_of(node: Node) -> Lowering | None:
     return LOWERINGS.get(node.op) or (_operator if node.kind.tflite else None)
 
 
-def _operator(context: Context, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
+def _operator(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     return (Call(node.kind.tflite, context.sources(node), out),)

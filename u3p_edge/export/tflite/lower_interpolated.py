@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.export.tflite.layout_ops import ADDRESS, TABLE_FROM, crop, reshape_to
-from u3p_edge.export.tflite.pieces import VALID, Call, Context, constant, joined, quantized
+from u3p_edge.export.tflite.pieces import VALID, Call, LoweringContext, joined, make_constant, quantized
 from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
@@ -64,7 +64,7 @@ class _Sum:
         fused: the activation after it.
     """
 
-    context: Context
+    context: LoweringContext
     view: Tensor
     axis: int
     taps: int
@@ -75,7 +75,7 @@ class _Sum:
     fused: int
 
 
-def lower_interpolated_sum(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_interpolated_sum(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     """Lower a fused interpolated sum as described at the top of the module."""
     source, taps, axis = context.map(context.source(node)), node.attrs["taps"], node.attrs["axis"]
     unit, weights = np.float32(1 / (2 * node.attrs["factor"])), _weights(node)
@@ -213,7 +213,9 @@ def _constants(one: _Sum, name: str, kernel: npt.NDArray[np.int64]) -> Sequence[
     channels = one.view.shape[3]
     whole = np.repeat(kernel[None, :, :, None], channels, axis=3)
     if one.context.scheme is None:
-        return constant(name, whole.astype(np.float32) * one.unit), constant(f"{name}_bias", np.zeros(channels, np.float32))
+        return make_constant(name, whole.astype(np.float32) * one.unit), make_constant(
+            f"{name}_bias", np.zeros(channels, np.float32)
+        )
     scale = np.asarray([one.unit])  # one for all channels: one for each would be most of the kernel's bytes
     return (
         quantized(name, whole.astype(np.int8), scale, 0),

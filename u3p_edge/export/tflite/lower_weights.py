@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.pieces import RELU, SAME, VALID, Call, Context, constant, integers, quantized
+from u3p_edge.export.tflite.pieces import RELU, SAME, VALID, Call, LoweringContext, integers, make_constant, quantized
 from u3p_edge.export.tflite.schema import Tensor
 from u3p_edge.graph.ir import Node
 from u3p_edge.graph.ops import FUNCTIONS
 
 
-def lower_convolution(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_convolution(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     kernel = node.weights["kernel"]
     depthwise = node.op == "depthwise_conv"
     if depthwise:
@@ -36,7 +36,7 @@ def padding(node: Node) -> dict[str, int]:
     return {"padding": SAME if node.attrs["padding"] == "same" else VALID}
 
 
-def lower_conv_transpose(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_conv_transpose(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     if node.attrs["output_padding"] is not None or node.attrs["dilation"] != (1, 1):
         raise ModelError(f"the transposed convolution {node.name!r} has output padding or dilation, which TFLite cannot say")
     weights, bias = _weights(context, node, node.weights["kernel"].transpose(3, 0, 1, 2), 0)
@@ -47,20 +47,20 @@ def lower_conv_transpose(context: Context, node: Node, out: Tensor, fused: int) 
     return _activated(node, out, fused, Call("TRANSPOSE_CONV", inputs, out, options))
 
 
-def lower_dense(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def lower_dense(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     kernel, bias = _weights(context, node, node.weights["kernel"].T, 0)
     inputs = (context.source(node), kernel, bias if "bias" in node.weights else None)
     return _activated(node, out, fused, Call("FULLY_CONNECTED", inputs, out, {"keepNumDims": len(out.shape) > 2}))
 
 
-def _weights(context: Context, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
+def _weights(context: LoweringContext, node: Node, kernel: npt.NDArray[Any], axis: int) -> tuple[Tensor, Tensor]:
     """Return the kernel in TFLite's layout, and the bias, which is zeros where the node has none."""
     name, kernel = f"{node.name}/kernel", np.ascontiguousarray(kernel)
     bias = node.weights.get("bias", np.zeros(kernel.shape[axis], np.float32 if context.scheme is None else np.int32))
     if context.scheme is None:
         if any(array.dtype != np.float32 for array in (kernel, bias)):
             raise ModelError(f"the weights of {node.name!r} are {kernel.dtype} and {bias.dtype}, not float32")
-        return constant(name, kernel), constant(f"{node.name}/bias", bias)
+        return make_constant(name, kernel), make_constant(f"{node.name}/bias", bias)
     scales = context.scheme.kernels[node.name]
     source = context.map(context.source(node))
     return quantized(name, kernel, scales, axis), quantized(f"{node.name}/bias", bias, source.scale[0] * scales, 0)

@@ -40,7 +40,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Context:
+class LoweringContext:
     """A graph with what is known of its tensors.
 
     Args:
@@ -79,9 +79,9 @@ class Context:
         return tuple(resolve(self.alias, name) for name in node.inputs)
 
 
-def make_context(graph: Graph, scheme: Scheme | None, *, layouts: bool = True) -> Context:
+def make_context(graph: Graph, scheme: Scheme | None, *, layouts: bool = True) -> LoweringContext:
     """Collect what is known of a graph before it is written. Raises ModelError as `shapes` does."""
-    return Context(graph, scheme, graph.shapes, _aliases(graph, scheme), _fused(graph, scheme), layouts)
+    return LoweringContext(graph, scheme, graph.shapes, _aliases(graph, scheme), _fused(graph, scheme), layouts)
 
 
 def resolve(alias: Mapping[str, str], name: str) -> str:
@@ -116,7 +116,7 @@ def relu_kind(node: Node) -> int:
     return RELU if is_plain_relu(node) else RELU6
 
 
-def constant(name: str, values: npt.NDArray[Any], like: Tensor | None = None) -> Tensor:
+def make_constant(name: str, values: npt.NDArray[Any], like: Tensor | None = None) -> Tensor:
     """Return a constant; with `like`, it has that tensor's scale and zero point."""
     scale, zero = (_NO_SCALES, _NO_ZEROS) if like is None else (like.scale, like.zero_point)
     return Tensor(name, values.shape, values.dtype, values, scale, zero, 0)
@@ -124,7 +124,7 @@ def constant(name: str, values: npt.NDArray[Any], like: Tensor | None = None) ->
 
 def integers(name: str, *values: Any) -> Tensor:
     """Return an int32 constant: sizes, axes, positions."""
-    return constant(name, np.asarray(values, np.int32))
+    return make_constant(name, np.asarray(values, np.int32))
 
 
 def quantized(name: str, values: npt.NDArray[Any], scale: npt.NDArray[np.float32], axis: int) -> Tensor:
@@ -153,10 +153,10 @@ def joined(operands: Sequence[tuple[str, Shape]], out: Tensor, axis: int) -> tup
 
 def _parts(operands: list[_T]) -> list[list[_T]]:
     """Group the operands, in order, into parts of at most five, from the left until five parts or fewer remain."""
-    parts, at, surplus = [], 0, len(operands) - CONCAT_OPERANDS
-    while at < len(operands):
+    parts, start, surplus = [], 0, len(operands) - CONCAT_OPERANDS
+    while start < len(operands):
         size = min(CONCAT_OPERANDS, surplus + 1)
-        part = operands[at : at + size]
+        part = operands[start : start + size]
         parts.append(part)
-        at, surplus = at + len(part), surplus - len(part) + 1
+        start, surplus = start + len(part), surplus - len(part) + 1
     return parts

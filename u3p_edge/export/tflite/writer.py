@@ -19,7 +19,7 @@ from u3p_edge.export.tflite.layout_ops import apply_layout
 from u3p_edge.export.tflite.layout_rows import rows_as_images
 from u3p_edge.export.tflite.lower import lowering_of
 from u3p_edge.export.tflite.pack import pack
-from u3p_edge.export.tflite.pieces import NONE, Call, Context, make_context, relu_kind, resolve
+from u3p_edge.export.tflite.pieces import NONE, Call, LoweringContext, make_context, relu_kind, resolve
 from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.ir import Graph, Node
@@ -59,7 +59,7 @@ def lower_graph(network: Graph | Quantized, *, float_io: bool = False, layouts: 
     return _numbered(inputs, calls, outputs)
 
 
-def _calls(context: Context, node: Node) -> tuple[Call, ...]:
+def _calls(context: LoweringContext, node: Node) -> tuple[Call, ...]:
     if node.op == "input" or node.name in context.alias or node.name in context.fused:
         return ()
     before = next((context.graph[name] for name in node.inputs if context.fused.get(name) == node.name), None)
@@ -71,11 +71,11 @@ def _calls(context: Context, node: Node) -> tuple[Call, ...]:
 def _with_layouts(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[Call, ...]:
     """Apply the layouts that need smaller address tables to the calls, see `layout_ops`."""
     maps = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
-    found = ((call, maps.get(call.inputs[0]) if isinstance(call.inputs[0], str) else None) for call in calls)
-    return tuple(new for call, source in found for new in ((call,) if source is None else apply_layout(call, source)))
+    sources = ((call, maps.get(call.inputs[0]) if isinstance(call.inputs[0], str) else None) for call in calls)
+    return tuple(new for call, source in sources for new in ((call,) if source is None else apply_layout(call, source)))
 
 
-def _lowered(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+def _lowered(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     lowering = lowering_of(node)
     if lowering is None:
         mend = "Fold it into the convolution before it." if node.op == "batch_norm" else ""
@@ -85,7 +85,7 @@ def _lowered(context: Context, node: Node, out: Tensor, fused: int) -> tuple[Cal
     return lowering(context, node, out, fused)
 
 
-def _check_scale(context: Context, node: Node, out: Tensor) -> None:
+def _check_scale(context: LoweringContext, node: Node, out: Tensor) -> None:
     for name in context.sources(node):
         source = context.map(name)
         if source.scale[0] != out.scale[0] or source.zero_point[0] != out.zero_point[0]:

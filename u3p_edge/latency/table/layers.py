@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite.lower import lowering_of
-from u3p_edge.export.tflite.pieces import Context, make_context
+from u3p_edge.export.tflite.pieces import LoweringContext, make_context
 from u3p_edge.graph.ir import KERAS, Graph, Node
 from u3p_edge.graph.ops import Shape
 
@@ -95,7 +95,7 @@ def joins_channels(node: Node, shape: Shape) -> bool:
     return node.op == "concat" and node.attrs["axis"] % len(shape) == len(shape) - 1
 
 
-def _layer(lowered: Context, node: Node) -> TimedLayer:
+def _layer(lowered: LoweringContext, node: Node) -> TimedLayer:
     if lowering_of(node) is None:
         mend = "Fold the graph first." if node.op == "batch_norm" else ""
         raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form that could be timed", mend=mend)

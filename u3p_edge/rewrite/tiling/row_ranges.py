@@ -71,8 +71,8 @@ def cut_rows(height: int, count: int) -> tuple[Rows, ...]:
     """
     for multiple, taller in _CUTS.items():
         step = count * multiple
-        at = [(2 * i * height + step) // (2 * step) * multiple for i in range(count)] + [height]
-        rows = tuple(pairwise(at))
+        cuts = [(2 * i * height + step) // (2 * step) * multiple for i in range(count)] + [height]
+        rows = tuple(pairwise(cuts))
         sizes = [last - first for first, last in rows]
         if min(sizes) >= 2 and max(sizes) * count <= taller * height:
             return rows
