@@ -92,27 +92,27 @@ def test_a_script_of_a_user_is_checked_with_the_types_of_the_package(tmp_path: P
     ]
     done = subprocess.run([*command, str(script)], cwd=REPOSITORY, check=False, capture_output=True, text=True)
     wrong = [number for number, line in enumerate(SCRIPT.splitlines(), 1) if "# error" in line]
-    found = [int(line.split(":")[1]) for line in done.stdout.splitlines() if "script.py" in line and ": error:" in line]
-    assert found == wrong, done.stdout
+    result = [int(line.split(":")[1]) for line in done.stdout.splitlines() if "script.py" in line and ": error:" in line]
+    assert result == wrong, done.stdout
 
 
 def test_nothing_prints_or_reads_the_terminal_below_the_command_line() -> None:
     # The child process that measures memory answers its parent; the other keeps LiteRT's own messages off standard error.
     allowed = {PACKAGE / "benchmark" / "memory_probe.py", PACKAGE / "runtime" / "tflite.py"}
-    found = []
+    result = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.is_relative_to(PACKAGE / "cli") or path in allowed:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "input"):
-                found.append(f"{path.name}:{node.lineno}")
+                result.append(f"{path.name}:{node.lineno}")
             if (
                 isinstance(node, ast.Attribute)
                 and node.attr in ("stdout", "stderr", "stdin")
                 and ast.unparse(node.value) == "sys"
             ):
-                found.append(f"{path.name}:{node.lineno}")
-    assert found == []
+                result.append(f"{path.name}:{node.lineno}")
+    assert result == []
 
 
 @pytest.fixture(scope="module")

@@ -226,10 +226,10 @@ def with_checkpoint(folder: Path) -> Path:
 
 def test_a_checkpoint_killed_at_any_operation(tmp_path: Path) -> None:
     for folder in every_kill(partial(save_checkpoint, checkpoint=checkpoint(2)), with_checkpoint, tmp_path):
-        found = load_checkpoint(folder)
-        assert found is not None
-        value = found.tensors["model/w"][0, 0]
-        assert found.state.data == f"data {value:g}", "the state belongs to the weights"
+        result = load_checkpoint(folder)
+        assert result is not None
+        value = result.tensors["model/w"][0, 0]
+        assert result.state.data == f"data {value:g}", "the state belongs to the weights"
         with hold(folder):
             save_checkpoint(folder, checkpoint(2))
         assert [path.name for path in folder.iterdir()] == ["resume.safetensors"]

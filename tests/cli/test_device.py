@@ -89,7 +89,7 @@ def test_a_dry_run_writes_nothing(program: Program, zoo: Zoo, tmp_path: Path) ->
     assert not (tmp_path / "t.json").exists()
 
 
-def test_what_spoils_a_table_is_said(program: Program, zoo: Zoo, tmp_path: Path) -> None:
+def test_what_spoils_a_table_is_reported(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
     assert program("device", "profile", zoo.folder / NETWORK, "--out", out, "--quick").code == 0
     table = replace(read_latency_table(out), checks=(TableCheck("a", 1.1, 1.0),), disturbed=0)
@@ -100,7 +100,7 @@ def test_what_spoils_a_table_is_said(program: Program, zoo: Zoo, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("absent.safetensors", None, "absent.safetensors does not exist"),
         ("other.safetensors", b"something else entirely", "not a network"),
@@ -110,19 +110,19 @@ def test_what_spoils_a_table_is_said(program: Program, zoo: Zoo, tmp_path: Path)
     ],
 )
 def test_what_cannot_be_profiled_is_named(
-    name: str, content: bytes | None, said: str, program: Program, tmp_path: Path
+    name: str, content: bytes | None, message: str, program: Program, tmp_path: Path
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     for more in ((), ("--dry-run",)):
-        assert said in refusal(program("device", "profile", tmp_path / name, "--out", tmp_path / "t.json", *more))
+        assert message in refusal(program("device", "profile", tmp_path / name, "--out", tmp_path / "t.json", *more))
     assert not (tmp_path / "t.json").exists()
 
 
-def test_a_table_that_cannot_be_written_is_said(program: Program, zoo: Zoo, tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_written_is_reported(program: Program, zoo: Zoo, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    said = refusal(program("device", "profile", zoo.folder / NETWORK, "--quick", "--out", tmp_path / "file" / "t.json"))
-    assert "t.json cannot be written" in said or "file cannot be written" in said
+    message = refusal(program("device", "profile", zoo.folder / NETWORK, "--quick", "--out", tmp_path / "file" / "t.json"))
+    assert "t.json cannot be written" in message or "file cannot be written" in message
 
 
 def test_it_needs_the_runtime_alone(zoo: Zoo, tmp_path: Path) -> None:

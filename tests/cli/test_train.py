@@ -80,9 +80,9 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(folder: Path, tmp_path: Path) -
     result = call(folder, "--out", tmp_path, *TINY, "--epochs", 100_000)
     assert result.exit_code == 130
     assert "same command again" in result.output
-    found = load_checkpoint(tmp_path)
-    assert found is not None
-    assert f"after epoch {found.state.epoch}" in " ".join(result.output.split())
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert f"after epoch {checkpoint.state.epoch}" in " ".join(result.output.split())
 
 
 def test_dry_run_says_the_cost_and_writes_nothing(folder: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_dry_run_says_the_memory_and_what_a_resize_throws_away(folder: Path, tmp
     assert "becomes 16x16" in text
 
 
-def test_foreground_that_a_crop_leaves_out_is_said_or_refused(tmp_path: Path) -> None:
+def test_foreground_that_a_crop_leaves_out_is_reported_or_refused(tmp_path: Path) -> None:
     corner = np.zeros((64, 64), np.uint8)
     corner[:8, :8] = 255
     for folder, mask in (("corner", corner), ("both", np.where(np.arange(64) // 4 == 8, 255, corner).astype(np.uint8))):

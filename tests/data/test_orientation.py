@@ -61,7 +61,7 @@ def test_masks_of_the_stored_picture_are_refused_with_the_true_cause(
     assert any(f".jpg: {orientation}); the masks fit the turned images" in note for note in report.notes)
 
 
-def test_what_the_pixels_do_not_tell_is_said(tmp_path: Path) -> None:
+def test_what_the_pixels_do_not_tell_is_reported(tmp_path: Path) -> None:
     root = oriented_folder(tmp_path, 3, (40, 40), masks_are_turned=False)
     for path in (root / "masks").iterdir():
         Image.new("L", (40, 40)).save(path)  # nothing to see in any way round

@@ -36,17 +36,17 @@ def network() -> Graph:
 @pytest.mark.parametrize("value", [network(), integers(network(), sum=None)], ids=["float", "integers"])
 def test_what_is_written_is_read_as_an_equal_network(value: Graph | Quantized) -> None:
     data = write_network(value)
-    found = read_network(data)
-    assert found == value
-    assert write_network(found) == data
+    result = read_network(data)
+    assert result == value
+    assert write_network(result) == data
 
 
 def test_a_kernel_that_nodes_share_is_stored_once_and_shared_again() -> None:
     data = write_network(network())
     assert sum(array.size == KERNEL.size for name, array in safetensors.load(data).items() if name != "network") == 1
-    found = read_network(data)
-    assert isinstance(found, Graph)
-    assert found["a"].weights["kernel"] is found["b"].weights["kernel"]
+    result = read_network(data)
+    assert isinstance(result, Graph)
+    assert result["a"].weights["kernel"] is result["b"].weights["kernel"]
 
 
 def changed(**values: Any) -> bytes:

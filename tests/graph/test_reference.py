@@ -104,11 +104,11 @@ def assert_as_keras(graph: Graph, *, terms: int = 0, gain: float = 1.0) -> None:
     """
     batch = images(graph)
     wanted = to_keras(graph)(batch, training=False).numpy()
-    found = run(graph, {"x": batch})["y"]
-    assert found.dtype == np.float32
-    assert found.shape == wanted.shape
+    result = run(graph, {"x": batch})["y"]
+    assert result.dtype == np.float32
+    assert result.shape == wanted.shape
     size = run(absolute(graph), {"x": np.abs(batch)})["y"] if terms else np.abs(wanted)
-    assert np.all(np.abs(found - wanted) <= (terms + 8) * EPS * gain * np.maximum(size, 1))
+    assert np.all(np.abs(result - wanted) <= (terms + 8) * EPS * gain * np.maximum(size, 1))
 
 
 @pytest.mark.parametrize("kind", EXACT)
@@ -165,10 +165,10 @@ def test_far_values_neither_overflow_nor_vanish() -> None:
     for function in ("sigmoid", "softmax", "softplus", "tanh", "swish", "mish", "elu"):
         graph = of(Node("y", "activation", ("x",), {"function": function}), shape=(5,))
         with np.errstate(over="raise", invalid="raise"):
-            found = run(graph, {"x": far})["y"]
+            result = run(graph, {"x": far})["y"]
         # exp(-90) magnifies the rounding of its argument 90 times eps / 2.
         tiny = 90 * float(np.finfo(np.float32).tiny)  # of swish, x times something vanishing
-        np.testing.assert_allclose(found, to_keras(graph)(far).numpy(), rtol=90 * EPS, atol=tiny)
+        np.testing.assert_allclose(result, to_keras(graph)(far).numpy(), rtol=90 * EPS, atol=tiny)
 
 
 SIZES = st.tuples(st.integers(5, 12), st.integers(5, 12))

@@ -90,8 +90,8 @@ def plain_masks(network: Quantized) -> np.ndarray[Any, Any]:
     session = onnxruntime.InferenceSession(write_onnx(network, METADATA), options, providers=["CPUExecutionProvider"])
     image, mask = (network.scheme.tensors[name] for name in (network.graph.inputs[0], network.graph.outputs[0]))
     given = np.clip(np.round(IMAGES / image.scale) + image.zero_point, -128, 127).astype(np.int8)
-    found = np.stack([session.run(None, {"image": one[np.newaxis]})[0][0] for one in given])
-    return (found.astype(np.float32) - mask.zero_point) * np.float32(mask.scale)
+    result = np.stack([session.run(None, {"image": one[np.newaxis]})[0][0] for one in given])
+    return (result.astype(np.float32) - mask.zero_point) * np.float32(mask.scale)
 
 
 def assert_near(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], tolerance: float) -> None:
@@ -127,9 +127,9 @@ def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> Non
     if (float_onnx := attempt("float ONNX", lambda: write_onnx(folded, METADATA))) is not None:
         assert_near(masks(tmp_path, "f.onnx", float_onnx), expected, FLOAT_TOLERANCE)
     if (integers := attempt("int8", lambda: quantize_ptq(graph, IMAGES))) is not None:
-        found = masks(tmp_path, "int8.tflite", write_tflite(integers, METADATA))
-        assert_near(found, expected, INT8_TOLERANCE)
+        result = masks(tmp_path, "int8.tflite", write_tflite(integers, METADATA))
+        assert_near(result, expected, INT8_TOLERANCE)
         if attempt("int8 ONNX", lambda: write_onnx(integers, METADATA)) is not None:
-            assert_same_integers(plain_masks(integers), found)
+            assert_same_integers(plain_masks(integers), result)
     attempt("QAT", lambda: check_trainable(graph))
     assert ", ".join(lacks) == lacking

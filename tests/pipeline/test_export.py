@@ -178,10 +178,10 @@ def test_what_is_not_whole_is_done_again_and_nothing_stale_stays(program: Progra
 
 def test_a_dry_run_says_the_plan_and_writes_nothing(program: Program, done: Done, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    said = program("export", done.source, "--int8", "--data", done.data, "--out", out, "--dry-run")
-    assert said.code == 0
-    assert "48x64x1" in said.out
-    assert "6 train, 3 val, 3 test images" in said.out
+    ended = program("export", done.source, "--int8", "--data", done.data, "--out", out, "--dry-run")
+    assert ended.code == 0
+    assert "48x64x1" in ended.out
+    assert "6 train, 3 val, 3 test images" in ended.out
     assert not out.exists()
 
 

@@ -36,8 +36,8 @@ def test_a_run_folder_keeps_its_own_files_and_names(program: Program, pictures: 
     ended = program("export", run, "--out", run, *arguments)
     assert ended.code == 0, ended.err
     assert {"model.safetensors", "model.json", "model.float32.tflite"} <= {path.name for path in run.iterdir()}
-    found = open_session(run / "model.float32.tflite").metadata
-    assert (found.class_names, found.preprocessing) == (metadata.class_names, metadata.preprocessing)
+    result = open_session(run / "model.float32.tflite").metadata
+    assert (result.class_names, result.preprocessing) == (metadata.class_names, metadata.preprocessing)
     assert "held this very export already" in program("export", run, "--out", run, *arguments).out
 
 
@@ -60,10 +60,10 @@ def test_two_classes_by_softmax(program: Program, pictures: Path, tmp_path: Path
         assert (metadata.labels, metadata.mask_channels, metadata.channels_out) == (2, 2, 2)
         assert program("predict", run / name, image, "--out", tmp_path / name).code == 0
         with Image.open(tmp_path / name / "p11.png") as mask:
-            found = np.asarray(mask)
-        assert set(np.unique(found)) == {0, 255}
+            result = np.asarray(mask)
+        assert set(np.unique(result)) == {0, 255}
         # The mean over 3x3 pixels errs along the outline of the bar, 2 * (13 + 58) of 48 * 64 pixels, 4.6 %.
-        assert ((found == 255) == (truth(11) == 2)).mean() > 0.95
+        assert ((result == 255) == (truth(11) == 2)).mean() > 0.95
     assert "beyond the 2 classes" in refusal(program("bench", run / MODELS[0], "--data", pictures, *ROUNDS))
 
 
@@ -134,8 +134,8 @@ def test_the_articles_own_model(
     # What the article's reader multiplies by hand: the mask at scale 1 and the gate, the last of its units.
     outputs = dict(zip(article_model.output_names, article_model(image[None], training=False), strict=True))
     expected = np.asarray(outputs["output_de1"])[0] * float(outputs["cgm_output"][0, -1])
-    found = open_session(run / "model.float32.tflite").run(image)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=FLOAT_TOLERANCE)
+    values = open_session(run / "model.float32.tflite").run(image)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=FLOAT_TOLERANCE)
 
 
 # --- a format that cannot express a layer

@@ -49,7 +49,7 @@ def first_form(graphs: Sequence[Graph]) -> list[float]:
 
 @pytest.fixture(scope="module")
 def pairs(source: Source) -> tuple[tuple[str, str], ...]:
-    """A form for every site, none left as it came where a rule applies."""
+    """A form for every site, none left as it is where a rule applies."""
     return tuple((choice.site, choice.chosen) for choice in select_candidates(fold_batch_norm(source.graph), first_form))
 
 

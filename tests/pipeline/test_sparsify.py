@@ -72,24 +72,24 @@ def kernels(network: Network) -> dict[str, npt.NDArray[np.generic]]:
 
 def by_shape(kernels: Mapping[str, npt.NDArray[np.generic]]) -> dict[tuple[int, ...], npt.NDArray[np.generic]]:
     """Large kernels by their shape, which tells them apart, whatever a converter calls them."""
-    found = {kernel.shape: kernel for kernel in kernels.values()}
-    assert len(found) == len(kernels) == 5
-    return found
+    result = {kernel.shape: kernel for kernel in kernels.values()}
+    assert len(result) == len(kernels) == 5
+    return result
 
 
 def integers(file: Path) -> dict[tuple[int, ...], npt.NDArray[np.generic]]:
     """The large kernels of an int8 file, HWIO."""
-    found = read_graph(schema.parse_tflite(file.read_bytes()))
-    assert isinstance(found, Quantized)
+    network = read_graph(schema.parse_tflite(file.read_bytes()))
+    assert isinstance(network, Quantized)
     # Weights of a Graph are floats; an integer 0 and no other is 0.0 there.
-    return by_shape(large({n.name: n.weights["kernel"] for n in found.graph.nodes if "kernel" in n.weights}))
+    return by_shape(large({n.name: n.weights["kernel"] for n in network.graph.nodes if "kernel" in n.weights}))
 
 
 def test_the_share_that_was_asked_for_is_zero(made: Made) -> None:
     assert TRAINED in made.stages
-    found = kernels(made.network)
-    assert len(found) == 5
-    for name, kernel in found.items():
+    shapes = kernels(made.network)
+    assert len(shapes) == 5
+    for name, kernel in shapes.items():
         # TFMOT rounds the number of weights that stay.
         assert (kernel == 0).mean() == pytest.approx(SHARE, abs=1 / kernel.size)
         assert (kernels(made.dense)[name] == 0).mean() < 0.01
@@ -133,9 +133,9 @@ def test_every_zero_is_one_in_the_int8_files_trained_or_not(made: Made) -> None:
     assert choice.qat_dice is not None
     expected = by_shape(kernels(made.network))
     for name in ("ptq.tflite", "qat.tflite"):
-        found = integers(made.staging.folder / name)
-        assert found.keys() == expected.keys()
-        for shape, kernel in found.items():
+        result = integers(made.staging.folder / name)
+        assert result.keys() == expected.keys()
+        for shape, kernel in result.items():
             assert (kernel[expected[shape] == 0] == 0).all()
             assert (kernel != 0).any()
     # One of the two was trained, so it is another one.
@@ -151,10 +151,10 @@ def test_the_note_tells_the_size_of_the_gzip_which_zeros_shrink(made: Made) -> N
     sizes = [(path.stat().st_size, len(gzip.compress(path.read_bytes(), 9))) for path in files]
     (note,) = describe_compression(files[1], RECIPE.sparsity)
     assert "70 % of the weights of each large kernel are zero (unstructured)" in note
-    said = re.search(r"model\.int8\.tflite has ([\d.]+) MB, ([\d.]+) MB as gzip", note)
-    assert said is not None
+    stated = re.search(r"model\.int8\.tflite has ([\d.]+) MB, ([\d.]+) MB as gzip", note)
+    assert stated is not None
     # To a kilobyte; the time in a gzip's head does not change its length.
-    assert [float(number) for number in said.groups()] == pytest.approx([size / MB for size in sizes[1]], abs=0.0005)
+    assert [float(number) for number in stated.groups()] == pytest.approx([size / MB for size in sizes[1]], abs=0.0005)
     # The 11.5 thousand weights of the large kernels are a byte each, and by then 0.7 of them are worth a fraction of a bit.
     assert sizes[1][1] < sizes[0][1] - 0.25 * 11_520
     assert sizes[1][0] >= sizes[0][0], "as it lies on the disk it is no shorter than before"

@@ -1,4 +1,4 @@
-"""Files in strips: the same integers, less memory or the word that there is not, and files that stay as they were."""
+"""Tiled files: the same integers, less memory or the word that there is not, and files that stay as they were."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_budget_that_the_whole_maps_meet_needs_no_tiles(whole: Quantized) -> N
     assert tiled(whole, memory_budget_mb=WHOLE / 1e6) == (whole, ())
 
 
-def test_a_budget_that_nothing_meets_is_said(whole: Quantized) -> None:
+def test_a_budget_that_nothing_meets_is_reported(whole: Quantized) -> None:
     # Image and mask alone have 4 channels of full size, which no strips make smaller.
     budget = 4 * PIXELS / 1e6 / 2
     done, (note,) = tiled(whole, memory_budget_mb=budget)
@@ -102,7 +102,7 @@ def test_a_budget_that_nothing_meets_is_said(whole: Quantized) -> None:
     assert note.endswith(f"**That is above the budget of {budget:g} MB; no number of tiles meets it.**")
 
 
-def test_an_unmet_budget_is_said_without_tiles_too() -> None:
+def test_an_unmet_budget_is_reported_without_tiles_too() -> None:
     """Nothing to cut: a single pixel a row and column."""
     single = graph([conv("a", "image", 1, 4)], (1, 1, 1))
     done = tile_network(single, make_recipe(memory_budget_mb=1e-6))
@@ -189,5 +189,5 @@ def test_the_sums_of_a_separable_branch_are_fused_after_quantization() -> None:
     assert before.std() > 10
     # Before, a value was rounded in three interpolations and two sums along each axis, now once; all else is the same.
     real = np.asarray(model((image.astype(np.float32) + 128) / 255, training=False)) * 256 - 128
-    errors = [float(np.abs(found - real).mean()) for found in (before, after)]
+    errors = [float(np.abs(result - real).mean()) for result in (before, after)]
     assert errors[1] < errors[0]

@@ -33,12 +33,12 @@ def weight_bytes(graph: Graph) -> float:
 def stepped(step: int, *names: str) -> Callable[[Graph], float]:
     """Multiply-accumulates of kernels that work on whole steps of channels, of the named nodes or of all."""
 
-    def weigh(graph: Graph) -> float:
+    def measure(graph: Graph) -> float:
         shapes = graph.shapes
         kernels = [node for node in graph.nodes if "kernel" in node.weights and (not names or node.name in names)]
         return sum(math.prod(-(-shapes[name][-1] // step) * step for name in (n.name, n.inputs[0])) for n in kernels)
 
-    return weigh
+    return measure
 
 
 def importance(graph: Graph, seed: int = 0) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def test_what_saves_more_goes_first_among_equally_important_channels() -> None:
 @pytest.mark.parametrize("width", [32, 40, 100])
 def test_steps_of_the_kernels_do_not_stall_the_search(width: int) -> None:
     graph = chain(width)
-    weigh = stepped(16)
-    result = search_plan(graph, importance(graph), [Limit("steps", weigh, weigh(graph) / 2)])
+    measure = stepped(16)
+    result = search_plan(graph, importance(graph), [Limit("steps", measure, measure(graph) / 2)])
     assert result.met
     # Each group is as wide as its steps allow, or whole: more channels would be free.
     assert all(count % 16 == 0 or count == width for count in widths(result).values())
@@ -128,8 +128,8 @@ def test_steps_of_the_kernels_do_not_stall_the_search(width: int) -> None:
 
 def test_steps_wider_than_any_multiple_that_is_tried_do_not_stall_it() -> None:
     graph = chain(300)
-    weigh = stepped(100)
-    result = search_plan(graph, importance(graph), [Limit("steps", weigh, 0.6 * weigh(graph))])
+    measure = stepped(100)
+    result = search_plan(graph, importance(graph), [Limit("steps", measure, 0.6 * measure(graph))])
     assert result.met
     assert sorted(widths(result).values()) == [200, 200]
 
@@ -138,8 +138,8 @@ def test_a_step_that_no_branch_reaches_by_itself_is_reached_by_several() -> None
     """20 channels are two steps of 16; each branch has 4, so no move on one of them makes it one step."""
     graph = branches(4, 4, 4, 4, 4)
     scores = {**importance(graph), "fuse": np.full(8, 100.0), "stem": np.full(8, 100.0)}
-    weigh = stepped(16, "fuse")
-    result = search_plan(graph, scores, [Limit("steps", weigh, 16 * 16)], protect=["b0"])
+    measure = stepped(16, "fuse")
+    result = search_plan(graph, scores, [Limit("steps", measure, 16 * 16)], protect=["b0"])
     assert result.met
     kept = widths(result)
     assert sum(count for name, count in kept.items() if name.startswith("b")) + 4 == 16
@@ -293,11 +293,11 @@ def test_what_a_cost_raises_is_not_swallowed() -> None:
 def test_every_plan_for_a_random_graph_can_be_carried_out(data: Any) -> None:
     graph = data.draw(networks())
     scores = importance(graph, data.draw(st.integers(0, 99)))
-    weigh = data.draw(st.sampled_from([macs, weight_bytes, stepped(4), stepped(16)]))
-    bound = data.draw(st.floats(0.05, 1)) * max(weigh(graph), 1)
-    result = search_plan(graph, scores, [Limit("cost", weigh, bound)])
+    measure = data.draw(st.sampled_from([macs, weight_bytes, stepped(4), stepped(16)]))
+    bound = data.draw(st.floats(0.05, 1)) * max(measure(graph), 1)
+    result = search_plan(graph, scores, [Limit("cost", measure, bound)])
     event("met" if result.met else "not met")
     pruned = apply_plan(graph, result.plan)
-    assert result.after == {"cost": weigh(pruned)}
-    assert result.met == (weigh(pruned) <= bound)
+    assert result.after == {"cost": measure(pruned)}
+    assert result.met == (measure(pruned) <= bound)
     assert isinstance(pruned.nodes[0], Node)

@@ -1,4 +1,4 @@
-"""A skeleton's graphs have the structure and the shapes of the pruned ones, and no weights worth the name."""
+"""Graphs of shapes alone have the structure and the shapes of the pruned ones, and no weights worth the name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
 
 
 @cache
-def skeleton(folded: bool) -> ShapeOnlyGraph:
+def shape_only(folded: bool) -> ShapeOnlyGraph:
     return ShapeOnlyGraph(small_unet(folded))
 
 
@@ -86,7 +86,7 @@ def test_cuts_have_the_bounds_of_keeping_the_first(data: Any) -> None:
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_a_unet3plus_is_sized_as_it_is_pruned(folded: bool, data: Any) -> None:
-    assert_sized_as_applied(skeleton(folded), data.draw(plans(small_unet(folded))))
+    assert_sized_as_applied(shape_only(folded), data.draw(plans(small_unet(folded))))
 
 
 @pytest.mark.parametrize("folded", [False, True], ids=["as trained", "folded"])
@@ -97,19 +97,19 @@ def test_a_unet3plus_with_lost_branches_is_sized_as_it_is_pruned(folded: bool, d
     branches = [group.name for group in find_groups(small_unet(folded)) if "_from_" in group.name]
     lost = data.draw(st.sets(st.sampled_from(branches), min_size=1, max_size=6))
     kept = data.draw(plans(small_unet(folded), least=1)).kept
-    assert_sized_as_applied(skeleton(folded), PruningPlan({**kept, **dict.fromkeys(lost, ())}))
+    assert_sized_as_applied(shape_only(folded), PruningPlan({**kept, **dict.fromkeys(lost, ())}))
 
 
 def test_nothing_is_lost_by_keeping_all() -> None:
     for folded in (False, True):
         everything = counts(keep_all(small_unet(folded)))
         for kept in (everything, {}):
-            graph = skeleton(folded).sized(kept)
+            graph = shape_only(folded).sized(kept)
             assert cost(graph) == cost(apply_plan(small_unet(folded), keep_all(small_unet(folded))))
 
 
 def test_weights_are_views_of_one_zero() -> None:
-    graph = skeleton(False).sized({"enc1_conv2": 3})
+    graph = shape_only(False).sized({"enc1_conv2": 3})
     for node in graph.nodes:
         for array in node.weights.values():
             assert not array.flags.writeable

@@ -35,8 +35,8 @@ MOVES_VALUES = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEA
 
 
 def test_one_fake_quant_ends_every_fused_kernel_of_every_op_and_none_moves_values() -> None:
-    places = place_quantizers(fold_batch_norm(from_keras(every_op())))
-    assert dict(places) == {
+    placements = place_quantizers(fold_batch_norm(from_keras(every_op())))
+    assert dict(placements) == {
         "first": Placement.RANGE,  # conv + norm + ReLU in one; read by the concatenation and by others, so it keeps its own
         "left": Placement.RANGE,
         "right": Placement.RANGE,
@@ -92,11 +92,11 @@ def test_ranges_are_those_of_the_float_model_on_the_calibration_images() -> None
     images, _ = blobs(4, 16)
     float_sum = tf_keras.Model(model.input, model.get_layer("residual").output)(images).numpy()
     logits = tf_keras.Model(model.input, model.get_layer("logits").output)(images).numpy()
-    found = ranges(quantize_aware(model, images))
+    result = ranges(quantize_aware(model, images))
     # Float rounding only: the folded model computes the same values in another order.
-    assert found["residual"] == pytest.approx((0.0, float_sum.max()), rel=1e-4)
-    assert found["logits"] == pytest.approx((logits.min(), logits.max()), rel=1e-4)
-    assert found["image_int8"] == pytest.approx((images.min(), images.max()))
+    assert result["residual"] == pytest.approx((0.0, float_sum.max()), rel=1e-4)
+    assert result["logits"] == pytest.approx((logits.min(), logits.max()), rel=1e-4)
+    assert result["image_int8"] == pytest.approx((images.min(), images.max()))
 
 
 def test_a_dead_map_and_a_dead_channel_have_a_range_all_the_same() -> None:

@@ -57,10 +57,10 @@ def assert_integer_kernels_only(graph: Graph, file: TFLiteGraph) -> None:
     """One integer operator a node, ReLU inside those before it, nothing requantized, no scale changed where values move.
     (The converter may share crops and shifts of the same map, so those are not counted.)"""
     assert tflite_faults(file, int8=True, float_io=False) == ()
-    found = counts(file)
-    assert {"QUANTIZE", "DEQUANTIZE", "RELU"}.isdisjoint(found)
+    operators = counts(file)
+    assert {"QUANTIZE", "DEQUANTIZE", "RELU"}.isdisjoint(operators)
     for op, code in {"conv": "CONV_2D", "add": "ADD", "subtract": "SUB", "concat": "CONCATENATION"}.items():
-        assert found[code] == sum(node.op == op for node in graph.nodes)
+        assert operators[code] == sum(node.op == op for node in graph.nodes)
     for operator in file.operators:
         given, result = (file.tensors[ends[0]] for ends in (operator.inputs, operator.outputs))
         if operator.code in MOVES_VALUES:

@@ -191,8 +191,8 @@ def test_zeros_stay_through_quantization_aware_training_and_in_the_file(pattern:
     integers = int8_kernels(content, masks(pruned(pattern)))
     moved = 0
     for name, zero in masks(pruned(pattern)).items():
-        found = integers[name].transpose(1, 2, 3, 0)  # OHWI, as TFLite has it, to HWIO
-        assert (found[zero] == 0).all(), name
+        result = integers[name].transpose(1, 2, 3, 0)  # OHWI, as TFLite has it, to HWIO
+        assert (result[zero] == 0).all(), name
         moved += not np.array_equal(fake_quant_kernel(trained, name), kernels(pruned(pattern))[name])
         if name in PRUNED and pattern == "2:4":
             groups = integers[name].reshape(*integers[name].shape[:3], -1, 4)
@@ -207,14 +207,14 @@ def fake_quant_kernel(model: tf_keras.Model, name: str) -> np.ndarray:
 def int8_kernels(content: bytes, zeros: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The file's int8 kernels by layer: the converter keeps a layer's name in its kernel's."""
     tensors = [tensor for tensor in parse_tflite(content).tensors if tensor.data is not None and len(tensor.shape) == 4]
-    found = {}
+    result = {}
     for name, mask in zeros.items():
         own = [t for t in tensors if name in t.name.replace(";", "/").split("/")]
         assert len(own) == 1, (name, [t.name for t in tensors])
         assert own[0].dtype == np.int8
         assert own[0].shape == (mask.shape[3], *mask.shape[:3])
-        found[name] = np.asarray(own[0].data)
-    return found
+        result[name] = np.asarray(own[0].data)
+    return result
 
 
 def test_without_keep_zeros_training_fills_them_in() -> None:

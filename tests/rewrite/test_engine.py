@@ -153,7 +153,7 @@ def test_a_recorded_choice_replays_without_measuring_and_refuses_another_model()
         apply_selections(plain(kernel=5), (Selection("y", "winograd", ()),))
 
 
-def test_a_relu_that_a_model_came_with_does_not_stand_in_the_way() -> None:
+def test_a_relu_of_the_original_model_is_no_hindrance() -> None:
     normalised = network()
     nodes = (
         *normalised.nodes[:-1],

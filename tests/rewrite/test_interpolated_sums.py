@@ -1,4 +1,4 @@
-"""Gathering: it fires, the structure is right, the numbers are right, and it leaves alone what is no such sum."""
+"""Fusing interpolated sums: fires, structure, numbers, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_somebody_else_reads_stays() -> None:
     graph = separable(upsampled((4, 6), factor=(2, 2)))
     both = replace(graph, outputs=("y", "y_taps_rows"))
     assert "y_taps_rows" in fuse_interpolated_sums(both)
-    partial = replace(graph, outputs=("y", "y_rows_sum1"))  # a partial sum, which a gathered one does not have
+    partial = replace(graph, outputs=("y", "y_rows_sum1"))  # a partial sum, which a fused one does not have
     assert ops(fuse_interpolated_sums(partial)).count("interpolated_sum") == 1
 
 

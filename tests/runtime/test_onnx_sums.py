@@ -29,8 +29,8 @@ def test_sums_of_large_products_do_not_saturate(tmp_path: Path) -> None:
     file = convert_int8(model, metadata, calibration=np.concatenate([white, 0 * white]))
     (tmp_path / "model.int8.tflite").write_bytes(file)
     onnx.save(to_model(parse_tflite(file), metadata), str(tmp_path / "model.int8.onnx"))
-    found = open_session(tmp_path / "model.int8.onnx").run(white[0])
+    values = open_session(tmp_path / "model.int8.onnx").run(white[0])
     # 9 neighbours of 8 channels, stored in steps of 72 / 255, of which each of the two convolutions may be off by one.
-    assert found[8, 8, 0] == np.float32(found.max())
-    np.testing.assert_allclose(found[8, 8], 72, atol=2 * 72 / 255)
-    np.testing.assert_array_equal(found, open_session(tmp_path / "model.int8.tflite").run(white[0]))
+    assert values[8, 8, 0] == np.float32(values.max())
+    np.testing.assert_allclose(values[8, 8], 72, atol=2 * 72 / 255)
+    np.testing.assert_array_equal(values, open_session(tmp_path / "model.int8.tflite").run(white[0]))

@@ -168,8 +168,8 @@ def quantize_aware(model: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
 
 def ranges(model: tf_keras.Model) -> dict[str, tuple[float, float]]:
     """Every range of an output in a fake-quant model, by layer."""
-    found = {w.name.split("/")[0] + w.name[-6:-2]: float(w) for w in model.weights if "/output_m" in w.name}
-    return {name[:-4]: (low, found[name[:-4] + "_max"]) for name, low in found.items() if name.endswith("_min")}
+    result = {w.name.split("/")[0] + w.name[-6:-2]: float(w) for w in model.weights if "/output_m" in w.name}
+    return {name[:-4]: (low, result[name[:-4] + "_max"]) for name, low in result.items() if name.endswith("_min")}
 
 
 def labels(probabilities: np.ndarray) -> np.ndarray:

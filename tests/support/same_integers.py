@@ -50,17 +50,17 @@ def compare_networks(ours: Quantized, theirs: Quantized) -> Comparison:
 
 
 def _differences(ours: Quantized, theirs: Quantized, a: Node, b: Node) -> list[str]:
-    found = [] if _kind(a) == _kind(b) else [f"{a.op} and {b.op}"]
+    result = [] if _kind(a) == _kind(b) else [f"{a.op} and {b.op}"]
     if len(a.inputs) != len(b.inputs):
-        found.append("their operands")
+        result.append("their operands")
     if ours.scheme.tensors.get(a.name) != theirs.scheme.tensors.get(b.name):
-        found.append(f"{ours.scheme.tensors.get(a.name)} and {theirs.scheme.tensors.get(b.name)}")
+        result.append(f"{ours.scheme.tensors.get(a.name)} and {theirs.scheme.tensors.get(b.name)}")
     for key, array in a.weights.items():
         if key not in b.weights or not np.array_equal(array, b.weights[key]):
-            found.append(f"their {key}")
+            result.append(f"their {key}")
     if "kernel" in a.weights and not np.array_equal(ours.scheme.kernels[a.name], theirs.scheme.kernels[b.name]):
-        found.append("the scales of their kernels")
-    return found
+        result.append("the scales of their kernels")
+    return result
 
 
 def _kind(node: Node) -> str:

@@ -73,8 +73,8 @@ def make_zoo(folder: Path) -> Zoo:
     ):
         (folder / f"model.{name}").write_bytes(data)
     (folder / "network.int8.safetensors").write_bytes(write_network(integers))
-    bare = tf.lite.TFLiteConverter.from_concrete_functions([serving_function(model).get_concrete_function()], model)
-    (folder / "plain.tflite").write_bytes(bare.convert())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([serving_function(model).get_concrete_function()], model)
+    (folder / "plain.tflite").write_bytes(converter.convert())
     return Zoo(folder, model, metadata)
 
 

@@ -112,14 +112,14 @@ def _dense(at: Reading) -> Node:
 def _weights(at: Reading, kernel: npt.NDArray[Any], bias: int) -> dict[str, npt.NDArray[Any]]:
     """Return kernel and bias (input number `bias`), as integers of an integer operator and as floats of a float one."""
     expected = (np.int8, np.int32) if at.output.dtype == np.int8 else (np.float32, np.float32)
-    found = {"kernel": np.ascontiguousarray(kernel)}
+    result = {"kernel": np.ascontiguousarray(kernel)}
     if len(at.op.inputs) > bias and at.op.inputs[bias] >= 0:
-        found["bias"] = at.constant(bias)
-    if any(array.dtype != dtype for array, dtype in zip(found.values(), expected, strict=False)):
-        raise at.refusal(f"its weights are {', '.join(str(array.dtype) for array in found.values())}")
+        result["bias"] = at.constant(bias)
+    if any(array.dtype != dtype for array, dtype in zip(result.values(), expected, strict=False)):
+        raise at.refusal(f"its weights are {', '.join(str(array.dtype) for array in result.values())}")
     if np.any(at.tensor(1).zero_point):
         raise at.refusal("its kernel is not symmetric")
-    return found
+    return result
 
 
 def _pool(op: str) -> Reader:

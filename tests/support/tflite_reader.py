@@ -146,8 +146,8 @@ def _scales(at: Reading, node: Node) -> npt.NDArray[np.float32]:
 
 def _check_shapes(file: TFLiteGraph, graph: Graph, called: Mapping[int, str]) -> None:
     """Check that the shapes of the maps in the file are those that the graph computes."""
-    found = graph.shapes
+    shapes = graph.shapes
     for index, name in called.items():
         tensor = file.tensors[index]
-        if found[name] != tensor.shape:
-            raise ModelError(f"the TFLite tensor {tensor.name!r} of shape {tensor.shape} should have {found[name]}")
+        if shapes[name] != tensor.shape:
+            raise ModelError(f"the TFLite tensor {tensor.name!r} of shape {tensor.shape} should have {shapes[name]}")

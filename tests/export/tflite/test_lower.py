@@ -76,11 +76,11 @@ def test_cuts_of_channels_and_blocks_are_read_as_they_were_written(int8: bool) -
     ]
     network = integers(graph(nodes))
     data = write_tflite(network if int8 else network.graph)
-    found = read_graph(flatbuffer.parse_tflite(data))
-    assert (found.graph if isinstance(found, Quantized) else found) == network.graph
-    if isinstance(found, Quantized):
+    result = read_graph(flatbuffer.parse_tflite(data))
+    assert (result.graph if isinstance(result, Quantized) else result) == network.graph
+    if isinstance(result, Quantized):
         step = Quantization(float(np.float32(STEP.scale)), STEP.zero_point)
-        assert dict(found.scheme.tensors) == dict.fromkeys((node.name for node in found.graph.nodes), step)
+        assert dict(result.scheme.tensors) == dict.fromkeys((node.name for node in result.graph.nodes), step)
     assert codes(data) == ["SPACE_TO_DEPTH", "STRIDED_SLICE", "DEPTH_TO_SPACE", "STRIDED_SLICE"]
     assert not_delegated(data) == []
 
@@ -117,9 +117,9 @@ def test_nearest_upsampling(height: int, width: int, tall: int, wide: int) -> No
 def bilinear(image: np.ndarray, axis: int, factor: int) -> np.ndarray:
     """Half-pixel centres, edges repeated."""
     size = image.shape[axis]
-    place = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
-    below = np.floor(place).astype(int)
-    share = (place - below).reshape([-1 if i == axis else 1 for i in range(4)])
+    position = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
+    below = np.floor(position).astype(int)
+    share = (position - below).reshape([-1 if i == axis else 1 for i in range(4)])
     return image.take(below, axis) * (1 - share) + image.take(np.minimum(below + 1, size - 1), axis) * share
 
 

@@ -128,8 +128,8 @@ def test_operators_get_the_versions_that_converters_give_them() -> None:
     expected = {"CONV_2D": (1, 3), "ADD": (1, 2), "SUB": (1, 2), "STRIDED_SLICE": (1, 2), "CONCATENATION": (1, 2)}
     for data, position in ((write_tflite(decoder()), 0), (write_tflite(network), 1)):
         model = schema.Model.GetRootAs(data, 0)
-        found = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-        numbers = {code.BuiltinCode(): code.Version() for code in found}
+        result = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+        numbers = {code.BuiltinCode(): code.Version() for code in result}
         assert numbers == {getattr(schema.BuiltinOperator, name): pair[position] for name, pair in expected.items()}
 
 

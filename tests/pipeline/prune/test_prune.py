@@ -58,9 +58,9 @@ class Done:
 def done(wide: Path, source: Source, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """An export to half the milliseconds that the int8 network takes here, in whole maps and as it is written down."""
     run, start = tmp_path_factory.mktemp("pruned") / "run", int8_milliseconds()(fold_batch_norm(source.graph))
-    told = recipe(to(start / 2, final_updates=4 * EPOCH), formats=("tflite",), rewrite=False, tiles=1)
-    export(wide, pictures, run, told, progress=silent)
-    return Done(run, wide, told, start)
+    wanted = recipe(to(start / 2, final_updates=4 * EPOCH), formats=("tflite",), rewrite=False, tiles=1)
+    export(wide, pictures, run, wanted, progress=silent)
+    return Done(run, wide, wanted, start)
 
 
 def test_an_export_says_what_it_dropped(done: Done) -> None:
@@ -81,7 +81,7 @@ def test_an_export_says_what_it_dropped(done: Done) -> None:
     assert note.rstrip().endswith("kept.")
 
 
-def test_the_cost_that_was_reached_is_measured_and_what_the_file_has_too_much_is_said(done: Done) -> None:
+def test_the_cost_that_was_reached_is_measured_and_what_the_file_has_too_much_is_reported(done: Done) -> None:
     (step,) = read_json(done.run / "pruning.json")["steps"]
     assert (step["share"], step["kept"]) == (1.0, True)
     assert step["reached"][LATENCY] < done.start_ms
@@ -118,7 +118,7 @@ def test_all_is_measured_against_the_original_model(done: Done, source: Source) 
     whole = open_session(done.run / "reference.float32.tflite").run(image)
     np.testing.assert_allclose(whole, expected, rtol=0, atol=FLOAT_TOLERANCE)
     small = open_session(done.run / "model.float32.tflite").run(image)
-    # So far from the model as it came that verification against that one would have refused it: it was against what
+    # So far from the original model that verification against that one would have refused it: it was against what
     # pruning made of it.
     assert np.abs(small - expected).max() > 10 * FLOAT_TOLERANCE
     integers = open_session(done.run / "model.int8.tflite").run(image)
@@ -128,8 +128,8 @@ def test_all_is_measured_against_the_original_model(done: Done, source: Source) 
 
 
 def test_every_file_of_an_export_says_the_same_of_itself(done: Done) -> None:
-    said = {open_session(done.run / artifact.file).metadata for artifact in read_manifest(done.run).artifacts}
-    assert len(said) == 1
+    metadata = {open_session(done.run / artifact.file).metadata for artifact in read_manifest(done.run).artifacts}
+    assert len(metadata) == 1
 
 
 # --- numbers
@@ -138,20 +138,20 @@ def test_every_file_of_an_export_says_the_same_of_itself(done: Done) -> None:
 def test_the_dice_on_record_is_what_the_pruned_network_scores(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
-    found = prune_source(
+    result = prune_source(
         Context(source, data, recipe(to(unpruned_ms / 2, final_updates=EPOCH)), open_staging(tmp_path, "key"), device=device)
     )
-    (step,) = found.steps
-    assert found.float_dice == float_model_dice(source, data.val)
-    assert step.dice == float_model_dice(found.source, data.val)
-    cut = to_keras(apply_plan(source.graph, found.plan))
+    (step,) = result.steps
+    assert result.float_dice == float_model_dice(source, data.val)
+    assert step.dice == float_model_dice(result.source, data.val)
+    cut = to_keras(apply_plan(source.graph, result.plan))
     assert step.cut_dice == float_model_dice(dataclasses.replace(source, model=cut), data.val)
     # Three steps on pictures this easy mend what a cut of half the time did; without them the two would be the same.
     assert step.dice > step.cut_dice
     assert (step.epochs, step.best_epoch) == (1, 1)
-    assert channels(found.source.graph) == channels(apply_plan(source.graph, found.plan))
-    assert (found.source.macs, found.source.parameters) < (source.macs, source.parameters)
-    assert found.source.metadata == source.metadata
+    assert channels(result.source.graph) == channels(apply_plan(source.graph, result.plan))
+    assert (result.source.macs, result.source.parameters) < (source.macs, source.parameters)
+    assert result.source.metadata == source.metadata
 
 
 def test_the_choice_of_integers_starts_from_the_pruned_network(done: Done) -> None:
@@ -165,9 +165,9 @@ def test_gradient_steps_make_whole_epochs(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
     for updates, most, expected in ((1, 9, [1, 2]), (1, 1, [1, 1]), (3 * EPOCH, 5, [2, 2])):
-        told = recipe(to(unpruned_ms / 2, steps=2, updates=updates, final_updates=EPOCH + 1, most_epochs=most))
-        found = prune_source(Context(source, data, told, open_staging(tmp_path / f"{updates}_{most}", "key"), device=device))
-        assert [step.epochs for step in found.steps] == expected
+        wanted = recipe(to(unpruned_ms / 2, steps=2, updates=updates, final_updates=EPOCH + 1, most_epochs=most))
+        result = prune_source(Context(source, data, wanted, open_staging(tmp_path / f"{updates}_{most}", "key"), device=device))
+        assert [step.epochs for step in result.steps] == expected
 
 
 def test_an_export_by_another_table_is_another_export(
@@ -189,12 +189,12 @@ def test_a_network_within_its_budget_is_left_as_it_is(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
     stages = RecordedProgress()
-    found = prune_source(
+    result = prune_source(
         Context(source, data, recipe(to(2 * unpruned_ms)), open_staging(tmp_path, "key"), stages, device=device)
     )
-    assert (found.source, found.steps, stages.stages) == (source, (), [])
-    assert found.notes == ("Nothing was pruned: the network is within its budgets as it is.",)
-    assert channels(found.before) == channels(found.after)
+    assert (result.source, result.steps, stages.stages) == (source, (), [])
+    assert result.notes == ("Nothing was pruned: the network is within its budgets as it is.",)
+    assert channels(result.before) == channels(result.after)
 
 
 # --- all of it
