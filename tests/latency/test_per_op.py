@@ -10,6 +10,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.export.tflite import schema
 from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.cost import cost
+from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import per_op as module
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
@@ -40,6 +41,15 @@ def test_rows_are_the_operators_in_order(integers: bool) -> None:
     assert profile.whole_ms > 0
     assert {row.node: row.macs for row in profile.rows if row.macs} == dict(cost(graph).macs)
     assert profile.rows[-1].shape == (1, 32, 16, 3)
+
+
+def test_a_root_of_dummy_integers_runs() -> None:
+    """TFLite's reciprocal root refuses what is below zero, which random integers with another zero point would be."""
+    weights = {"gamma": np.ones(4, np.float32), "beta": np.zeros(4, np.float32)}
+    image = Node("x", "input", (), {"shape": (None, 8, 8, 4)})
+    norm = Node("y", "layer_norm", ("x",), {"axis": (-1,), "epsilon": 1e-3}, weights)
+    parts = decompose(Graph((image, norm), ("x",), ("y",)))
+    assert "RSQRT" in {row.op for row in profile_operators(lower_graph(make_dummy_quantized(parts))).rows}
 
 
 def test_the_floor_is_the_arithmetic_at_the_peak() -> None:

@@ -40,10 +40,29 @@ def test_the_int8_file_is_all_integers_and_fuses_every_relu() -> None:
     assert "RELU" not in {op.code for op in file.operators}
 
 
-def test_an_op_that_the_writer_lacks_is_timed_by_a_substitute() -> None:
-    image = Node("x", "input", (), {"shape": (None, 8, 8, 1)})
-    noise = Node("y", "activation", ("x",), {"function": "mish"})
-    (milliseconds,) = measure_graphs((Graph((image, noise), ("x",), ("y",)),), Target("float32"))
+def after_an_image(op: str, attrs: dict[str, Any], weights: dict[str, np.ndarray], shape: tuple[int, ...] = (8, 8, 4)) -> Graph:
+    nodes = (Node("x", "input", (), {"shape": (None, *shape)}), Node("y", op, ("x",), attrs, weights))
+    return Graph(nodes, ("x",), ("y",))
+
+
+FOUR = np.ones(4, np.float32)
+
+
+@pytest.mark.parametrize("number", ["int8", "float32"])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        after_an_image("activation", {"function": "mish"}, {}),
+        after_an_image("layer_norm", {"axis": (-1,), "epsilon": 1e-3}, {"gamma": FOUR, "beta": FOUR}),
+        after_an_image("prelu", {}, {"alpha": np.ones((8, 8, 4), np.float32)}),
+        after_an_image("relu", {"max_value": 3.0}, {}),
+        after_an_image("softmax", {"axis": 1}, {}),
+        after_an_image("dense", {"activation": "tanh"}, {"kernel": np.ones((4, 2), np.float32)}, shape=(4,)),
+    ],
+    ids=lambda graph: graph["y"].op,
+)
+def test_an_op_without_an_operator_is_timed_in_parts_or_by_a_substitute(graph: Graph, number: str) -> None:
+    (milliseconds,) = measure_graphs((graph,), Target(number))
     assert milliseconds > 0
 
 

@@ -22,15 +22,20 @@ from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 PLAIN = Quantization(0.05, 0)
 """Scale and zero point of every tensor except those that TFLite's kernels fix."""
 
+POSITIVE = Quantization(0.05, -128)
+"""That of a tensor whose reciprocal root is taken: the kernel refuses integers below the zero point."""
+
 KERNEL_SCALE = 0.01
 
 
 def make_dummy_quantized(graph: Graph) -> Quantized:
     """Return the graph with dummy integers. Raises ModelError as `shapes` does, or for weights that have no int8 form."""
     fused = make_context(graph, None).fused
+    roots = {name for node in graph.nodes if node.op == "rsqrt" for name in node.inputs}
     tensors: dict[str, Quantization] = {}
     for node in graph.nodes:
-        tensors[node.name] = tensors[node.inputs[0]] if node.kind.keeps_scale else _fixed_scale(node)
+        scale = POSITIVE if node.name in roots else _fixed_scale(node)
+        tensors[node.name] = tensors[node.inputs[0]] if node.kind.keeps_scale else scale
     drawn = _kernels(graph)
     scales = {n.name: np.full(out_channels(n), KERNEL_SCALE, np.float32) for n in graph.nodes if "kernel" in n.weights}
     nodes = tuple(replace(node, weights=_integers(node, drawn)) for node in graph.nodes)
