@@ -15,17 +15,22 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.ir import Graph, Node
-from u3p_edge.rewrite.rule import Refusal
-from u3p_edge.rewrite.tiling.region import Region, find_ends, find_region
-from u3p_edge.rewrite.tiling.transform import TiledGraph, TilingDemand, estimate_demand, tile_node, tile_region
+from u3p_edge.graph.ir import Graph
+from u3p_edge.rewrite.tiling.options import (
+    Combination,
+    Options,
+    TilingOption,
+    bytes_alive_at,
+    combine_options,
+    find_regions,
+    fix_count,
+    list_options,
+)
+from u3p_edge.rewrite.tiling.transform import TiledGraph, tile_region
 
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
-REGIONS = 3
-"""The region of the output and at most two more: maps further down are small."""
 HOPELESS = 2
 """Once a number of tiles adds twice the MACs that may be added, larger numbers are not tried."""
 OPERATOR = 4_000
@@ -72,27 +77,6 @@ class TilingPlan:
     refusals: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class _TilingOption:
-    """One tiling option: a number of tiles for one region.
-
-    With it come the bytes alive at most while the region is computed, and the additional share of MACs. `end` is the region up
-    to where the tiles are joined.
-    """
-
-    end: Region
-    count: int
-    alive: int
-    extra_macs: float
-
-
-_Options = Mapping[str, tuple[_TilingOption, ...]]
-"""The tiling options of each region, by its output."""
-
-_Combination = tuple[int, Mapping[str, _TilingOption]]
-"""Bytes alive at most in the whole graph, and the tiling option of each region."""
-
-
 def choose_tiling(
     graph: Graph,
     *,
@@ -122,16 +106,16 @@ def choose_tiling(
     numbers = sorted({*counts} if count is None else {count})
     limit = HOPELESS * max_overhead if budget_bytes is None and count is None else math.inf
     whole, macs = memory.plan_memory(graph, bytes_per_element=bytes_per_element), cost(graph).total_macs
-    alive = _alive(graph, whole)
-    regions, refusals = _find_regions(graph, alive)
-    options: _Options
+    alive = bytes_alive_at(graph, whole)
+    regions, refusals = find_regions(graph, alive)
+    options: Options
     options = {
-        name: tuple(_list_options(graph, region, numbers, bytes_per_element, alive, limit)) for name, region in regions.items()
+        name: tuple(list_options(graph, region, numbers, bytes_per_element, alive, limit)) for name, region in regions.items()
     }
     if count is not None:
-        options = _fix_count(graph, options, count)
+        options = fix_count(graph, options, count)
 
-    def make_plan(chosen: Mapping[str, _TilingOption]) -> TilingPlan:
+    def make_plan(chosen: Mapping[str, TilingOption]) -> TilingPlan:
         used = [option for option in chosen.values() if option.count > 1]
         new, origin = _tile_regions(graph, used)
         peak = memory.plan_memory(new, bytes_per_element=bytes_per_element).peak
@@ -141,112 +125,22 @@ def choose_tiling(
         return TilingPlan(new, origin, tiles, peak, whole.peak, copies, extra, met, refusals)
 
     inside = {name for region in regions.values() for name in region.nodes}
-    combinations = tuple(_combinations(options, max((alive[name] for name in alive if name not in inside), default=0)))
+    combinations = tuple(combine_options(options, max((alive[name] for name in alive if name not in inside), default=0)))
     if budget_bytes is None:
         return _smallest(_affordable(combinations, max_overhead), make_plan, measure_memory)
     within = [chosen for most, chosen in combinations if most <= budget_bytes]
     return _first_met(map(make_plan, within or [combinations[-1][1]]))
 
 
-def _find_regions(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, Region], Mapping[str, str]]:
-    """Return the regions to consider, by their outputs, and why other nodes have none.
-
-    They are the output's region and, of the regions reached from it through what they keep whole, those that need the most.
-    """
-    regions: dict[str, Region] = {}
-    refusals: dict[str, str] = {}
-    waiting = [graph.outputs[0]]
-    for name in waiting:
-        one = find_region(graph, name)
-        if isinstance(one, Refusal):
-            refusals[name] = one.reason
-            continue
-        regions[name] = one
-        waiting += [x for x in one.boundary if graph[x].op != "input" and x not in waiting]
-    further = [name for name in regions if name != graph.outputs[0]]
-    further.sort(key=lambda name: -max(alive[x] for x in regions[name].nodes))
-    kept = [name for name in regions if name == graph.outputs[0] or name in further[: REGIONS - 1]]
-    return {name: regions[name] for name in kept}, refusals
-
-
-def _list_options(
-    graph: Graph, region: Region, counts: Sequence[int], bytes_per_element: int, alive: Mapping[str, int], limit: float
-) -> Iterator[_TilingOption]:
-    """Yield a region's tiling options: whole, and in each number of tiles that it can be computed in, up to each of its ends.
-
-    Args:
-        counts: in increasing order.
-        alive: bytes alive while each node of the graph is computed without tiling.
-        limit: once an option's additional share of MACs is above this, no larger number is tried.
-    """
-    yield _TilingOption(region, 1, max(alive[name] for name in region.nodes), 0.0)
-    macs = cost(graph).macs
-    for end in find_ends(graph, region):
-        given, read = _bytes(end, [end.out], bytes_per_element), _bytes(end, end.boundary, bytes_per_element)
-        beside = _given(graph, end, bytes_per_element, end.boundary) - given - read
-        # What runs after the tiles: joining them, and the steps after the end.
-        joined = _given(graph, end, bytes_per_element, ()) + given
-        behind = max((alive[name] for name in region.nodes if name not in end.geometries), default=0)
-        for count in counts:
-            need = estimate_demand(graph, end, count, macs, bytes_per_element)
-            if isinstance(need, TilingDemand):
-                yield _TilingOption(end, count, max(beside + need.bytes, joined, behind), need.extra_macs)
-                if need.extra_macs > limit:
-                    break
-
-
-def _given(graph: Graph, end: Region, bytes_per_element: int, kept: Sequence[str]) -> int:
-    """Return the bytes alive when a region's output is given, in the graph without the region.
-
-    The nodes `kept` are alive then too.
-    """
-    given = Node(end.out, "input", attrs={"shape": end.shapes[end.out]})
-    nodes = tuple(given if node.name == end.out else node for node in graph.nodes if node.name not in end.nodes[:-1])
-    rest = Graph(nodes, (*graph.inputs, end.out), (*graph.outputs, *kept))
-    return _alive(rest, memory.plan_memory(rest, bytes_per_element=bytes_per_element))[end.out]
-
-
-def _bytes(end: Region, names: Sequence[str], bytes_per_element: int) -> int:
-    return sum(math.prod(end.shapes[name]) for name in names) * bytes_per_element
-
-
-def _fix_count(graph: Graph, options: _Options, count: int) -> _Options:
-    """Return the tiling options with only that number of tiles for the output."""
-    out = graph.outputs[0]
-    only = tuple(option for option in options.get(out, ()) if option.count == count)
-    if not only and count != 1:
-        refusal = tile_node(graph, out, count)
-        reason = refusal.reason if isinstance(refusal, Refusal) else ""
-        raise ConfigError(f"the model cannot run in {count} tiles: {reason}", mend="Choose fewer, or leave the number out.")
-    return {**options, out: only} if only else options
-
-
-def _combinations(options: _Options, outside: int) -> Iterator[_Combination]:
-    """Yield, for ever lower limits on the bytes alive, the cheapest tiling option of each region that keeps to the limit.
-
-    So the MACs rise from one combination to the next.
-    """
-    limits = {max(option.alive, outside) for each in options.values() for option in each} | {outside}
-    last: Mapping[str, _TilingOption] | None = None
-    for limit in sorted(limits, reverse=True):
-        within = {name: [option for option in each if option.alive <= limit] for name, each in options.items()}
-        if not all(within.values()):
-            return
-        chosen = {name: min(each, key=lambda option: (option.extra_macs, option.count)) for name, each in within.items()}
-        if chosen != last:
-            yield max([outside, *(option.alive for option in chosen.values())]), chosen
-        last = chosen
-
-
-def _affordable(combinations: Sequence[_Combination], max_overhead: float) -> Sequence[_Combination]:
+def _affordable(combinations: Sequence[Combination], max_overhead: float) -> Sequence[Combination]:
     """Return the combinations that add at most the given share of MACs, or else the first one, which is the cheapest."""
     cheap = [each for each in combinations if sum(option.extra_macs for option in each[1].values()) <= max_overhead]
     return cheap or combinations[:1]
 
 
 def _smallest(
-    combinations: Sequence[_Combination],
-    make_plan: Callable[[Mapping[str, _TilingOption]], TilingPlan],
+    combinations: Sequence[Combination],
+    make_plan: Callable[[Mapping[str, TilingOption]], TilingPlan],
     measure_memory: MeasureMemory | None,
 ) -> TilingPlan:
     """Return the plan with the fewest tiles among those that need the least, or hardly more.
@@ -293,7 +187,7 @@ def _first_met(plans: Iterator[TilingPlan]) -> TilingPlan:
     return min(tried, key=lambda plan: (plan.peak, plan.extra_macs))
 
 
-def _tile_regions(graph: Graph, options: Sequence[_TilingOption]) -> tuple[Graph, Mapping[str, str]]:
+def _tile_regions(graph: Graph, options: Sequence[TilingOption]) -> tuple[Graph, Mapping[str, str]]:
     """Return the graph with those regions tiled.
 
     No region has nodes of another, so each is unchanged in the graph in which the others are already tiled.
@@ -305,8 +199,3 @@ def _tile_regions(graph: Graph, options: Sequence[_TilingOption]) -> tuple[Graph
             graph = tiled.graph
             origin |= tiled.origin
     return graph, origin
-
-
-def _alive(graph: Graph, plan: memory.MemoryPlan) -> Mapping[str, int]:
-    """Return the bytes of all tensors that are alive while each node is computed."""
-    return dict(zip((node.name for node in graph.nodes), memory.bytes_alive(plan.tensors, len(graph.nodes)), strict=True))
