@@ -18,7 +18,7 @@ from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.memory import plan_memory
 from u3p_edge.graph.ops import FUNCTIONS, OPS
 from u3p_edge.graph.ops.functions import apply_function
-from u3p_edge.graph.ops.op import Layer
+from u3p_edge.graph.ops.op import Layer, Op, same_shape
 from u3p_edge.graph.reference import run
 from u3p_edge.prune.index_maps import trace_channels
 from u3p_edge.rewrite.tiling.row_ranges import row_geometry
@@ -203,6 +203,17 @@ def test_every_op_is_in_every_table_or_refused_by_name(room: str) -> None:
     assert set(refused) == REFUSED.get(room, set()), f"{room} has or lacks other ops than expected: {refused}"
     if room in ("Keras", "TFLite"):
         assert all(f"({op})" in reason for op, reason in refused.items()), "a refusal names the op"
+
+
+def test_what_forgets_a_table_is_refused_by_its_name_in_the_rooms_that_miss_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record with nothing but a shape and a reference: the rooms that need no more have it, the others say what they lack."""
+    bare = Op("bare", same_shape, lambda _attrs, _weights, x: -x[0])
+    monkeypatch.setattr("u3p_edge.graph.ir.OPS", {**OPS, "bare": bare})
+    graph = of(Node("y", "bare", ("x",)), shape=SHAPE)
+    answers = {room: answer for room, ask in ROOMS.items() if (answer := ask(graph))}
+    assert answers.keys() == {"Keras", "pruning", "tiling", "TFLite"}
+    assert all("bare" in answer for answer in answers.values())
+    assert "`Op.layers`" in answers["Keras"]
 
 
 def test_a_layer_with_weights_and_no_rule_for_their_shapes_is_refused() -> None:

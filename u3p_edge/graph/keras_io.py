@@ -37,7 +37,8 @@ def _layer_kind(node: Node) -> Layer:
         if all(name in layer.attrs or node.attrs[name] == default for name, default in node.kind.attrs.items()):
             return layer
     raise ModelError(
-        f"the node {node.name!r} ({node.op}) has no Keras layer", mend="A rewrite made it: take the graph before that."
+        f"the node {node.name!r} ({node.op}) has no Keras layer",
+        mend="If a rewrite made it, take the graph before that; a new op names its layer in its record (`Op.layers`).",
     )
 
 
