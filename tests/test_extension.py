@@ -77,8 +77,13 @@ SCRIPT = """
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 from ai_edge_litert.interpreter import Interpreter
+from onnxruntime import InferenceSession
 
+from u3p_edge.config.metadata import default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.export.onnx.writer import write_onnx
 from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
@@ -101,16 +106,16 @@ def kernel(*shape):
 
 
 nodes = (
-    Node("x", "input", (), {"shape": (None, 8, 6, 2)}),
+    Node("x", "input", (), {"shape": (None, 16, 16, 2)}),
     Node("a", "conv", ("x",), {"padding": "same"}, kernel(3, 3, 2, 4)),
     Node("y", "absolute", ("a",)),
     Node("z", "conv", ("y",), {"padding": "same"}, kernel(3, 3, 4, 1)),
 )
 graph = Graph(nodes, ("x",), ("z",))
-image = draw.normal(size=(1, 8, 6, 2)).astype(np.float32)
+image = draw.normal(size=(1, 16, 16, 2)).astype(np.float32)
 values = run(graph, {"x": image}, ("a", "y", "z"))
 np.testing.assert_array_equal(values["y"], np.abs(values["a"]))
-assert graph.shapes["y"] == (1, 8, 6, 4)
+assert graph.shapes["y"] == (1, 16, 16, 4)
 assert cost(graph).macs.get("y") is None and plan_memory(graph).peak > 0
 
 
@@ -128,6 +133,11 @@ interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
 interpreter.invoke()
 close(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 
+written = onnx.load_from_string(write_onnx(graph, default_metadata(Preprocessing(16, 16, 1, "resize", "percentile"), 2)))
+assert "Abs" in [node.op_type for node in written.graph.node]
+session = InferenceSession(written.SerializeToString())
+close(session.run(None, {session.get_inputs()[0].name: image})[0])
+
 (group,) = (group for group in find_groups(graph) if not group.frozen)
 assert "y" in group.tensors, "its channels are those of the convolution before it"
 assert isinstance(tile_node(graph, "z", 2), TiledGraph)
@@ -137,7 +147,7 @@ assert Pruning(speedup=2, importance="position").importance == "position"
 scores = score_groups("position", SimpleNamespace(graph=graph))
 assert scores[group.name].tolist() == [0, 1, 2, 3]
 pruned = apply_plan(graph, PruningPlan({group.name: np.argsort(scores[group.name])[2:].tolist()}))
-assert pruned.shapes["y"] == (1, 8, 6, 2)
+assert pruned.shapes["y"] == (1, 16, 16, 2)
 
 (choice,) = (each for each in select_candidates(graph, lambda graphs: [float(len(graphs) - i) for i in range(len(graphs))])
              if each.site == "y")

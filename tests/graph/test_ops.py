@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.single_ops import images, of, weights
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.export.onnx.moves import MOVES
+from u3p_edge.export.onnx.operators import OPERATORS
+from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.activation import is_channelwise, keeps_zero
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
@@ -176,6 +178,17 @@ def tiling(graph: Graph) -> str:
     return row_geometry(node, tuple(graph.shapes[name] for name in node.inputs), graph.shapes["y"]).refusal
 
 
+def onnx(graph: Graph) -> str:
+    """Name the TFLite operators of a graph that the ONNX writer does not know."""
+
+    def check() -> None:
+        unknown = {op.code for op in lower_graph(graph, layouts=False).operators} - OPERATORS.keys() - MOVES.keys()
+        if unknown:
+            raise ModelError(f"({graph['y'].op}) is written as {', '.join(sorted(unknown))}, which has no ONNX form")
+
+    return refusal(check)
+
+
 ROOMS: dict[str, Callable[[Graph], str]] = {
     "shape": lambda graph: "" if len(graph.shapes["y"]) else "no shape",
     "reference": lambda graph: "" if computed(graph).shape == graph.shapes["y"] else "it has another shape",
@@ -185,6 +198,7 @@ ROOMS: dict[str, Callable[[Graph], str]] = {
     "pruning": pruning,
     "tiling": tiling,
     "TFLite": lambda graph: refusal(lambda: write_tflite(graph)),
+    "ONNX": onnx,
 }
 """What every room says of a graph of one op: empty, or why it refuses the op."""
 
@@ -192,6 +206,7 @@ REFUSED: dict[str, set[str]] = {
     "Keras": {"interpolated_sum"},
     "tiling": {"conv_transpose", "global_max_pool", "global_average_pool", "flatten", "input"},
     "TFLite": {"batch_norm"},
+    "ONNX": {"batch_norm"},
 }
 """The ops that a room refuses. An op that is in none of a room's tables fails here, and the message says which room it is."""
 
@@ -201,7 +216,7 @@ def test_every_op_is_in_every_table_or_refused_by_name(room: str) -> None:
     answers = {op: ROOMS[room](single(op)) for op in OPS}
     refused = {op: reason for op, reason in answers.items() if reason}
     assert set(refused) == REFUSED.get(room, set()), f"{room} has or lacks other ops than expected: {refused}"
-    if room in ("Keras", "TFLite"):
+    if room in ("Keras", "TFLite", "ONNX"):
         assert all(f"({op})" in reason for op, reason in refused.items()), "a refusal names the op"
 
 
@@ -211,9 +226,10 @@ def test_what_forgets_a_table_is_refused_by_its_name_in_the_rooms_that_miss_it(m
     monkeypatch.setattr("u3p_edge.graph.ir.OPS", {**OPS, "bare": bare})
     graph = of(Node("y", "bare", ("x",)), shape=SHAPE)
     answers = {room: answer for room, ask in ROOMS.items() if (answer := ask(graph))}
-    assert answers.keys() == {"Keras", "pruning", "tiling", "TFLite"}
+    assert answers.keys() == {"Keras", "pruning", "tiling", "TFLite", "ONNX"}
     assert all("bare" in answer for answer in answers.values())
     assert "`Op.layers`" in answers["Keras"]
+    assert "`Op.tflite`" in answers["TFLite"]
 
 
 def test_a_layer_with_weights_and_no_rule_for_their_shapes_is_refused() -> None:

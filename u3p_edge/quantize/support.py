@@ -48,7 +48,8 @@ def check_quantizable(graph: Graph) -> None:
 
 def _has_kernel(node: Node) -> bool:
     kind = node.kind
-    return kind.trains_int8 or kind.keeps_scale or kind.rescales or bool(kind.tflite) or node.op in _OWN_KERNEL
+    named = bool(kind.tflite) and not kind.merges  # the kernels of maximum and minimum want one scale for all their maps
+    return kind.trains_int8 or kind.keeps_scale or kind.rescales or named or node.op in _OWN_KERNEL
 
 
 def check_trainable(graph: Graph) -> None:

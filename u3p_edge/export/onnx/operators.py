@@ -26,6 +26,7 @@ from u3p_edge.export.onnx.pieces import (
     unsigned,
 )
 from u3p_edge.export.tflite.schema import Operator, TFLiteGraph
+from u3p_edge.graph.ops import FUNCTIONS, OPS
 
 Translator = Callable[[TFLiteGraph, Operator, int, str], Emission]
 _SAME = 0  # schema.Padding
@@ -222,6 +223,8 @@ def _gelu(_graph: TFLiteGraph, op: Operator, _index: int, target: str) -> Emissi
 
 
 OPERATORS: Mapping[str, Translator] = {
+    **{op.tflite: _plain(op.onnx) for op in OPS.values() if op.tflite and op.onnx},
+    **{function.tflite: _plain(function.onnx) for function in FUNCTIONS.values() if function.tflite and function.onnx},
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _convolution,
     "TRANSPOSE_CONV": _transposed_convolution,
@@ -230,20 +233,11 @@ OPERATORS: Mapping[str, Translator] = {
     "RESIZE_BILINEAR": _resize,
     "RESIZE_NEAREST_NEIGHBOR": _resize,
     "SOFTMAX": _softmax,
-    "LOGISTIC": _plain("Sigmoid"),
-    "TANH": _plain("Tanh"),
-    "EXP": _plain("Exp"),
-    "ELU": _plain("Elu"),
     "RELU6": _relu6,
     "GELU": _gelu,
     "FULLY_CONNECTED": _dense,
-    "MAXIMUM": _plain("Max"),
-    "MINIMUM": _plain("Min"),
     "LEAKY_RELU": _leaky_relu,
-    "RELU": _plain("Relu"),
-    "ADD": _plain("Add"),
     "SUB": _subtraction,
-    "MUL": _plain("Mul"),
     "QUANTIZE": _plain("Identity"),
     "DEQUANTIZE": _plain("Identity"),
     "REDUCE_MAX": _reduce("ReduceMax"),

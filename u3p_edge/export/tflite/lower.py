@@ -75,20 +75,6 @@ def _upsample(context: LoweringContext, node: Node, out: Tensor, _fused: int) ->
     return (Call(code, (context.source(node), size), out, {"alignCorners": False, "halfPixelCenters": True}),)
 
 
-def _merge(code: str) -> Lowering:
-    """Lower to an operator of two operands; `decompose` writes a node of more as several."""
-
-    def lower(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
-        operands = context.sources(node)
-        if len(operands) != 2:
-            many = f"{node.op} {node.name!r} has {len(operands)} operands"
-            raise ModelError(f"the int8 {many}; its partial results have no scale")
-        options = {} if code in ("MAXIMUM", "MINIMUM") else {"fusedActivationFunction": fused}
-        return (Call(code, operands, out, options),)
-
-    return lower
-
-
 def _concat(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
     return joined([(name, context.shapes[name]) for name in context.sources(node)], out, node.attrs["axis"] % len(out.shape))
 
@@ -155,11 +141,6 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "upsample": _upsample,
         "interpolated_sum": lower_interpolated_sum,
         "concat": _concat,
-        "add": _merge("ADD"),
-        "subtract": _merge("SUB"),
-        "multiply": _merge("MUL"),
-        "maximum": _merge("MAXIMUM"),
-        "minimum": _merge("MINIMUM"),
         "crop": _crop,
         "pad": _pad,
         "space_to_depth": _blocks("SPACE_TO_DEPTH"),
@@ -182,5 +163,11 @@ def lowering_of(node: Node) -> Lowering | None:
     return LOWERINGS.get(node.op) or (_operator if node.kind.tflite else None)
 
 
-def _operator(context: LoweringContext, node: Node, out: Tensor, _fused: int) -> tuple[Call, ...]:
-    return (Call(node.kind.tflite, context.sources(node), out),)
+def _operator(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    """Lower to the operator that the op's record names; a merge has two operands there: `decompose` gives it no more."""
+    operands = context.sources(node)
+    if node.kind.merges and len(operands) != 2:
+        many = f"{node.op} {node.name!r} has {len(operands)} operands"
+        raise ModelError(f"the int8 {many}; its partial results have no scale")
+    options = {"fusedActivationFunction": fused} if node.kind.fuses_relu else {}
+    return (Call(node.kind.tflite, operands, out, options),)

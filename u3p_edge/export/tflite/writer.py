@@ -78,7 +78,8 @@ def _with_layouts(inputs: tuple[Tensor, ...], calls: tuple[Call, ...]) -> tuple[
 def _lowered(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
     lowering = lowering_of(node)
     if lowering is None:
-        mend = "Fold it into the convolution before it." if node.op == "batch_norm" else ""
+        new = "A new op names its operator in its record (`Op.tflite`)."
+        mend = "Fold it into the convolution before it." if node.op == "batch_norm" else new
         raise ModelError(f"no operator computes the node {node.name!r} ({node.op})", mend=mend)
     if context.scheme is not None and node.kind.keeps_scale:
         _check_scale(context, node, out)

@@ -51,27 +51,27 @@ OPS: tuple[Op, ...] = (
         moves=True, keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
     ),
     Op(
-        "add", _merged_shape, _merged(np.add), arity=None, layers=(Layer("Add"),), onnx="Add",
+        "add", _merged_shape, _merged(np.add), arity=None, layers=(Layer("Add"),), tflite="ADD", onnx="Add",
         pixelwise=True, merges=True, keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True, cheap=True,
     ),
     Op(
-        "subtract", _merged_shape, _merged(np.subtract), arity=2, layers=(Layer("Subtract"),), onnx="Sub",
+        "subtract", _merged_shape, _merged(np.subtract), arity=2, layers=(Layer("Subtract"),), tflite="SUB", onnx="Sub",
         pixelwise=True, merges=True, keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True, cheap=True,
     ),
     Op(
-        "multiply", _merged_shape, _merged(np.multiply), arity=None, layers=(Layer("Multiply"),), onnx="Mul",
+        "multiply", _merged_shape, _merged(np.multiply), arity=None, layers=(Layer("Multiply"),), tflite="MUL", onnx="Mul",
         pixelwise=True, merges=True, keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True,
     ),
     Op(
-        "maximum", _merged_shape, _merged(np.maximum), arity=None, layers=(Layer("Maximum"),), onnx="Max",
+        "maximum", _merged_shape, _merged(np.maximum), arity=None, layers=(Layer("Maximum"),), tflite="MAXIMUM", onnx="Max",
         pixelwise=True, merges=True, keeps_zero=True, keeps_scale=True,
     ),
     Op(
-        "minimum", _merged_shape, _merged(np.minimum), arity=None, layers=(Layer("Minimum"),), onnx="Min",
+        "minimum", _merged_shape, _merged(np.minimum), arity=None, layers=(Layer("Minimum"),), tflite="MINIMUM", onnx="Min",
         pixelwise=True, merges=True, keeps_zero=True, keeps_scale=True,
     ),
     Op(
-        "average", _merged_shape, _average, arity=None, layers=(Layer("Average"),), onnx="Mean",
+        "average", _merged_shape, _average, arity=None, layers=(Layer("Average"),),
         pixelwise=True, merges=True, keeps_zero=True,
     ),
 )  # fmt: skip

@@ -26,7 +26,7 @@ from u3p_edge.rewrite.tiling.options import (
     combine_options,
     find_regions,
     fix_count,
-    list_options,
+    list_tiling_options,
 )
 from u3p_edge.rewrite.tiling.transform import TiledGraph, tile_region
 
@@ -110,7 +110,8 @@ def choose_tiling(
     regions, refusals = find_regions(graph, alive)
     options: Options
     options = {
-        name: tuple(list_options(graph, region, numbers, bytes_per_element, alive, limit)) for name, region in regions.items()
+        name: tuple(list_tiling_options(graph, region, numbers, bytes_per_element, alive, limit))
+        for name, region in regions.items()
     }
     if count is not None:
         options = fix_count(graph, options, count)

@@ -60,7 +60,7 @@ def find_regions(graph: Graph, alive: Mapping[str, int]) -> tuple[Mapping[str, R
     return {name: regions[name] for name in kept}, refusals
 
 
-def list_options(
+def list_tiling_options(
     graph: Graph, region: Region, counts: Sequence[int], bytes_per_element: int, alive: Mapping[str, int], limit: float
 ) -> Iterator[TilingOption]:
     """Yield a region's tiling options: whole, and in each number of tiles that it can be computed in, up to each of its ends.
