@@ -58,7 +58,7 @@ class Layer:
         sizes: computes the shapes of the weights from the layer's config and the shape that it reads, before Keras builds it.
         swap: whether to exchange the last two axes of the kernel (Keras keeps transposed kernels as HWOI).
         function: for a class that neither module has: the function of TensorFlow that it applies, such as "math.abs".
-        op: name of the op, filled in by its record.
+        op: name of the op; `keras_layers.LAYERS` fills it in.
 
     Raises:
         ValueError: the layer has weights and no rule for their shapes.
@@ -102,7 +102,7 @@ class Op:
         view: gives its input's bytes in their order, so both may share one buffer.
         is_identity: gives back its input at inference.
         keeps_range: every value lies within the range of its input's values.
-        keeps_zero: gives zeros for zeros, unless a bias, a threshold or its function prevents it: see `ir.keeps_zero`.
+        keeps_zero: gives zeros for zeros, unless a bias, a threshold or its function prevents it: see `activation.keeps_zero`.
         keeps_scale: its integer kernel needs inputs and output in one scale. Padding fills with the integer that represents
             zero, so every range has to include zero.
         rescales: its integer kernel writes its output in any scale.
