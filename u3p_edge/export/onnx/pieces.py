@@ -52,6 +52,7 @@ def without_identities(emission: Emission, keep: str) -> Emission:
 
 
 def transpose(source: str, target: str, order: Sequence[int]) -> Emission:
+    """Return a Transpose of the axes of `source` into `order`."""
     return Emission((helper.make_node("Transpose", [source], [target], perm=list(order)),))
 
 
@@ -80,6 +81,7 @@ def unsigned(tensor: Tensor) -> Tensor:
 
 
 def to_initializer(name: str, value: npt.NDArray[Any] | np.generic) -> onnx.TensorProto:
+    """Return an array as a constant of that name."""
     return numpy_helper.from_array(np.asarray(value), name)
 
 
@@ -91,6 +93,7 @@ def _scales(tensor: Tensor, prefix: str) -> tuple[onnx.TensorProto, onnx.TensorP
 
 
 def quantize(tensor: Tensor, source: str, target: str) -> Emission:
+    """Return what turns real numbers into the integers of a tensor; a copy where it has no scale."""
     if not tensor.scale.size:
         return Emission((helper.make_node("Identity", [source], [target]),))
     scale, zero = _scales(tensor, target)
@@ -98,6 +101,7 @@ def quantize(tensor: Tensor, source: str, target: str) -> Emission:
 
 
 def dequantize(tensor: Tensor, source: str, target: str, axis: int | None = None) -> Emission:
+    """Return what turns the integers of a tensor into real numbers, per channel of `axis`; a copy where it has no scale."""
     if not tensor.scale.size:
         return Emission((helper.make_node("Identity", [source], [target]),))
     scale, zero = _scales(tensor, target)
@@ -114,6 +118,7 @@ def channel_axis(axis: int, rank: int) -> int:
 
 
 def data_of(tensor: Tensor) -> npt.NDArray[Any]:
+    """Return the values of a constant. Raises ModelError for any other tensor."""
     if tensor.data is None:
         raise ModelError(f"the TFLite tensor {tensor.name!r} was expected to be constant")
     return tensor.data

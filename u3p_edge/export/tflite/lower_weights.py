@@ -15,6 +15,7 @@ from u3p_edge.graph.ops import FUNCTIONS
 
 
 def lower_convolution(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    """Return CONV_2D or DEPTHWISE_CONV_2D, followed by an activation that it cannot fuse."""
     kernel = node.weights["kernel"]
     depthwise = node.op == "depthwise_conv"
     if depthwise:
@@ -33,10 +34,12 @@ def _multiplier(node: Node) -> dict[str, int]:
 
 
 def padding(node: Node) -> dict[str, int]:
+    """Return the option that says whether windows reach beyond the border."""
     return {"padding": SAME if node.attrs["padding"] == "same" else VALID}
 
 
 def lower_conv_transpose(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    """Return TRANSPOSE_CONV. Raises ModelError for output padding or dilation."""
     if node.attrs["output_padding"] is not None or node.attrs["dilation"] != (1, 1):
         raise ModelError(f"the transposed convolution {node.name!r} has output padding or dilation, which TFLite cannot say")
     weights, bias = _weights(context, node, node.weights["kernel"].transpose(3, 0, 1, 2), 0)
@@ -48,6 +51,7 @@ def lower_conv_transpose(context: LoweringContext, node: Node, out: Tensor, fuse
 
 
 def lower_dense(context: LoweringContext, node: Node, out: Tensor, fused: int) -> tuple[Call, ...]:
+    """Return FULLY_CONNECTED, followed by an activation that it cannot fuse."""
     kernel, bias = _weights(context, node, node.weights["kernel"].T, 0)
     inputs = (context.source(node), kernel, bias if "bias" in node.weights else None)
     return _activated(node, out, fused, Call("FULLY_CONNECTED", inputs, out, {"keepNumDims": len(out.shape) > 2}))

@@ -76,6 +76,7 @@ class LoweringContext:
         return resolve(self.alias, node.inputs[position])
 
     def sources(self, node: Node) -> tuple[str, ...]:
+        """Return the names of the tensors that a node reads, without what is not written."""
         return tuple(resolve(self.alias, name) for name in node.inputs)
 
 
@@ -85,6 +86,7 @@ def make_context(graph: Graph, scheme: Scheme | None, *, layouts: bool = True) -
 
 
 def resolve(alias: Mapping[str, str], name: str) -> str:
+    """Return the name of the tensor behind `name`, which may be an alias of an alias."""
     return resolve(alias, alias[name]) if name in alias else name
 
 
