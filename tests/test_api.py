@@ -15,7 +15,6 @@ from PIL import Image
 
 import u3p_edge as u3p
 from tests.support.paths import REPOSITORY
-from u3p_edge.data.preprocess import preprocess
 
 PACKAGE = REPOSITORY / "u3p_edge"
 API_MODULES = ("session", "network", "runs", "measurement")
@@ -145,12 +144,8 @@ def run(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(run: Path, scans: Path) -> Path:
     """The folder of files that the stages wrote, called one by one as the documentation shows."""
     model = u3p.load(run)
-    images = np.stack(
-        [
-            preprocess(np.asarray(Image.open(p))[..., None], model.metadata.preprocessing)
-            for p in sorted((scans / "images").iterdir())
-        ]
-    )
+    images = u3p.calibration_images(scans, model.metadata, 6)
+    assert images.shape == (6, 32, 32, 1), "of the 8 images to train on"
     graph = u3p.rewrite(u3p.from_keras(model), target="tflite-int8")
     network = u3p.quantize(graph, calibration=images)
     for number, value in (("float32", graph), ("int8", network)):

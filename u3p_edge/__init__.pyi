@@ -5,6 +5,7 @@ from .api.measurement import check_data as check_data
 from .api.measurement import gate as gate
 from .api.measurement import inspect as inspect
 from .api.measurement import profile_device as profile_device
+from .api.network import calibration_images as calibration_images
 from .api.network import default_metadata_of as default_metadata_of
 from .api.network import from_keras as from_keras
 from .api.network import load as load

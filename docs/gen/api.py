@@ -25,18 +25,20 @@ EXAMPLE = re.compile(r"^<!-- example: (\S+) (\w+) -->$", re.MULTILINE)
 LAYERS = re.compile(r"^<!-- layers -->$", re.MULTILINE)
 
 
-def public_names() -> list[tuple[str, str]]:
-    """Return the public names of the package, each with the module that defines it."""
+def public_values() -> dict[str, object]:
+    """Return the public values of the package by name."""
     import u3p_edge
 
     names: list[str] = getattr(u3p_edge, "__all__", [])
-    values = [(name, getattr(u3p_edge, name)) for name in names if not name.startswith("_")]
-    return [(name, getattr(value, "__module__", "u3p_edge")) for name, value in values]
+    return {name: getattr(u3p_edge, name) for name in names if not name.startswith("_")}
 
 
 def reference() -> str:
-    """Return a mkdocstrings block for each public name."""
-    return "\n\n".join(f"::: {module}.{name}" for name, module in public_names())
+    """Return a mkdocstrings block for each public function, then for each class."""
+    sections: dict[str, list[str]] = {"Functions": [], "Values": []}
+    for name, value in public_values().items():
+        sections["Values" if isinstance(value, type) else "Functions"].append(f"::: {value.__module__}.{name}")
+    return "\n\n".join(text for title, blocks in sections.items() for text in (f"## {title}", *blocks))
 
 
 def docstring(module: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.command_line import Program
+from tests.support.hasty_measuring import measure_hastily
 from tests.support.pages import DOCS, PAGES, blocks, name_of, shell_lines
 
 QUICK = {
@@ -17,7 +19,22 @@ QUICK = {
 }
 """Options that a command of the tutorial gets at its end, where they replace those before: the same work on less."""
 
-WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+QUICK_RECIPE = (
+    'recipe="exact", method="ptq", rewrite=False, rounds=5, calibration_images=2, min_sqnr=-20.0, formats=("tflite",)'
+)
+"""What Python gets in place of `recipe="balanced"`."""
+
+TUTORIAL = DOCS / "tutorial.md"
+
+PYTHON = {block: name_of(page) for page in PAGES if page != TUTORIAL for block in blocks(page, "python")}
+"""Every block once, each of which stands alone, and a page that has it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty() -> Iterator[None]:
+    """Nothing here looks at what is measured."""
+    with measure_hastily():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +60,10 @@ def leave_few_images(scans: Path, of_each: int = 4) -> None:
 
 def test_the_tutorial_runs(folder: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    for block in blocks(DOCS / "tutorial.md", "python"):
+    for block in blocks(TUTORIAL, "python"):
         exec(compile(block, "tutorial.md", "exec"), {})
     leave_few_images(folder / "scans")
-    for line in shell_lines(DOCS / "tutorial.md"):
+    for line in shell_lines(TUTORIAL):
         name, *rest = line.words[1:]
         done = program(name, *rest, *QUICK.get(name, "").split())
         assert done.code == 0, (line.words, done.out, done.err)
@@ -54,14 +71,13 @@ def test_the_tutorial_runs(folder: Path, program: Program, monkeypatch: pytest.M
     assert (folder / "exported" / "report.md").is_file()
 
 
-@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
-def test_python_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", PYTHON, ids=PYTHON.get)
+def test_python_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not (folder / "exported" / "model.int8.tflite").is_file():
         pytest.fail("the tutorial left no exported files")
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(folder / "run", "run")
+    for name in ("run", "scans"):
+        shutil.copytree(folder / name, name)
     shutil.copy(folder / "exported" / "model.int8.tflite", "model.int8.tflite")
     shutil.copy(next((folder / "scans" / "images").glob("*.png")), "scan.png")
-    names: dict[str, object] = {}
-    for block in blocks(page, "python"):
-        exec(compile(block, name_of(page), "exec"), names)
+    exec(compile(block.replace('recipe="balanced"', QUICK_RECIPE), PYTHON[block], "exec"), {})

@@ -9,7 +9,8 @@ The stages one by one; `export` does all of them, with pruning, verification and
 
     model = u3p.load("run")                                      # a run folder, a .keras or .h5 file
     graph = u3p.rewrite(u3p.from_keras(model), target="tflite-int8")
-    network = u3p.quantize(graph, calibration=images)            # float32 [N, H, W, C], preprocessed
+    images = u3p.calibration_images("scans", model.metadata)     # float32 [N, H, W, C], preprocessed
+    network = u3p.quantize(graph, calibration=images)
     u3p.write_tflite(network, "model.tflite", model.metadata)
     mask = u3p.open_session("model.tflite").predict("scan.png")  # uint8 [H, W] of the scan's own size
 """

@@ -12,6 +12,7 @@ from u3p_edge.progress import Progress, silent
 from u3p_edge.runtime.base import FloatArray
 
 if TYPE_CHECKING:
+    from u3p_edge.data.options import DataOptions
     from u3p_edge.graph.ir import Graph
     from u3p_edge.graph.scheme import Quantized
     from u3p_edge.pipeline.source import Source
@@ -74,12 +75,45 @@ def rewrite(graph: Graph, target: str = "tflite-int8", *, threads: int = 1, prog
     return rewrite_graph(graph, as_target(target, threads), progress)
 
 
+def calibration_images(
+    data: str | Path,
+    metadata: Metadata,
+    count: int = 64,
+    *,
+    options: DataOptions | None = None,
+    progress: Progress = silent,
+) -> FloatArray:
+    """Return preprocessed training images of a data folder, spread evenly over its groups (patients).
+
+    Args:
+        data: the folder.
+        metadata: of the model, which says how images are prepared, for example `load("run").metadata`.
+        count: of images at most.
+        options: how the folder is read; None for the defaults.
+        progress: see `u3p_edge.progress`.
+
+    Returns:
+        float32 [N, H, W, C], for `quantize`.
+
+    Raises:
+        DataError: an image or a mask cannot be used, or there is none to train on; the message names it.
+    """
+    from u3p_edge.data.calibration import calibration_indices
+    from u3p_edge.data.folder import open_folder
+    from u3p_edge.data.load import load_samples
+    from u3p_edge.data.options import DataOptions
+
+    samples = open_folder(Path(data), options or DataOptions()).split("train")
+    arrays = load_samples(samples, metadata.preprocessing, metadata.labels, progress("Read images", len(samples)))
+    return arrays.images[list(calibration_indices(arrays, count))]
+
+
 def quantize(graph: Graph, calibration: FloatArray, *, progress: Progress = silent) -> Quantized:
     """Quantize a network to int8 after training, with ranges from images.
 
     Args:
         graph: of `from_keras`, `rewrite` or `prune`.
-        calibration: float32 [N, H, W, C], preprocessed; a few tens of training images are enough.
+        calibration: float32 [N, H, W, C], preprocessed, as `calibration_images` returns; a few tens are enough.
         progress: see `u3p_edge.progress`.
 
     Returns:
