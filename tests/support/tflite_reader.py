@@ -53,8 +53,8 @@ def read_graph(file: TFLiteGraph) -> Quantized | Graph:
 
 
 def _network(file: TFLiteGraph) -> Quantized | Graph:
-    _check_layout(file)
     same = _float_ends(file)
+    _check_layout(file)
     called = list_names(file, same)
     first = called[file.inputs[0]]
     shape = (None, *file.tensors[file.inputs[0]].shape[1:])
