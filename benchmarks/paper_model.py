@@ -22,7 +22,7 @@ from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.cli.progress import stages
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
@@ -30,12 +30,12 @@ from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.rewrite import engine
-from u3p_edge.rewrite.passes import apply_fusions
-from u3p_edge.rewrite.tiling import choose
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.dependency import find_groups
+from u3p_edge.pruning.plan import PruningPlan
+from u3p_edge.rewriting import engine
+from u3p_edge.rewriting.passes import apply_fusions
+from u3p_edge.rewriting.tiling import choose
 
 STEP = 8
 """Channels that kernels work in."""

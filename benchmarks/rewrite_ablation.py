@@ -30,10 +30,10 @@ from u3p_edge.latency.probe import Target, to_file
 from u3p_edge.pipeline.choices import read_choices
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.plan import PruningPlan
-from u3p_edge.rewrite.engine import REFERENCE, Selection, apply_selections
-from u3p_edge.rewrite.passes import apply_fusions
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.plan import PruningPlan
+from u3p_edge.rewriting.engine import REFERENCE, Selection, apply_selections
+from u3p_edge.rewriting.passes import apply_fusions
 from u3p_edge.runtime.tflite_raw import open_raw
 
 LABEL = "Random weights and made-up integers: latency only, nothing here is about accuracy."

@@ -26,7 +26,7 @@ from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
 from u3p_edge.cli.progress import stages
-from u3p_edge.export.tflite.writer import lower_graph
+from u3p_edge.conversion.tflite.writer import lower_graph
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph

@@ -16,7 +16,7 @@ from u3p_edge.config.plain import from_dict
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.config import UNet3PlusConfig
-from u3p_edge.quantize.sparsity import Sparsity
+from u3p_edge.quantization.sparsity import Sparsity
 from u3p_edge.recipes.recipe import ExportRecipe, Pruning
 from u3p_edge.training.recipe import TrainRecipe, parse_recipe
 

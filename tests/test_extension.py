@@ -30,8 +30,8 @@ RULE = '''
 """|x| = max(x, -x), for a runtime that has no kernel for the absolute value."""
 
 from u3p_edge.graph.ir import Node
-from u3p_edge.rewrite.rule import Match
-from u3p_edge.rewrite.rules.pieces import replace_nodes
+from u3p_edge.rewriting.rule import Match
+from u3p_edge.rewriting.rules.pieces import replace_nodes
 
 
 class LargerOfBoth:
@@ -59,7 +59,7 @@ MEASURE = '''
 
 import numpy as np
 
-from u3p_edge.prune.importance.scores import each_group
+from u3p_edge.pruning.importance.scores import each_group
 
 
 def score_elements(evidence):
@@ -68,8 +68,8 @@ def score_elements(evidence):
 
 LINES = {
     "graph/ops/__init__.py": ('    "identities",\n', '    "absolute",\n'),
-    "rewrite/passes.py": ('    "separable",\n', '    "larger_of_both",\n'),
-    "prune/importance/__init__.py": ('    "taylor",\n', '    "position",\n'),
+    "rewriting/passes.py": ('    "separable",\n', '    "larger_of_both",\n'),
+    "pruning/importance/__init__.py": ('    "taylor",\n', '    "position",\n'),
 }
 """By table: the line after which one is added, and the line that is added."""
 
@@ -83,20 +83,20 @@ from onnxruntime import InferenceSession
 
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.onnx.writer import write_onnx
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.onnx.writer import write_onnx
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.memory import plan_memory
 from u3p_edge.graph.reference import run
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.importance import MEASURES, score_groups
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.dependency import find_groups
+from u3p_edge.pruning.importance import MEASURES, score_groups
+from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning
-from u3p_edge.rewrite.engine import apply_selections, select_candidates
-from u3p_edge.rewrite.tiling.transform import TiledGraph, tile_node
+from u3p_edge.rewriting.engine import apply_selections, select_candidates
+from u3p_edge.rewriting.tiling.transform import TiledGraph, tile_node
 
 draw = np.random.default_rng(0)
 
@@ -163,8 +163,8 @@ def test_an_op_a_rewrite_and_a_measure_are_each_one_file_and_one_line(tmp_path: 
     copy = tmp_path / "u3p_edge"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "graph/ops/absolute.py").write_text(OP, "utf-8")
-    (copy / "rewrite/rules/larger_of_both.py").write_text(RULE, "utf-8")
-    (copy / "prune/importance/position.py").write_text(MEASURE, "utf-8")
+    (copy / "rewriting/rules/larger_of_both.py").write_text(RULE, "utf-8")
+    (copy / "pruning/importance/position.py").write_text(MEASURE, "utf-8")
     for table, (line, added) in LINES.items():
         text = (copy / table).read_text("utf-8")
         assert text.count(line) == 1

@@ -4,13 +4,13 @@
                                           │ graph.keras_io
                                           ▼
                     Graph ─ graph.inference ─► Graph                 one mask, the gate inside
-                                          │ prune.budget             fewer channels, by measured milliseconds (latency)
+                                          │ pruning.budget             fewer channels, by measured milliseconds (latency)
                                           │ distill.loop             what went with them, learnt again from the float model
                                           │ graph.fold               no batch normalisation
-                                          │ rewrite.engine           the same function in the forms that time best (latency)
+                                          │ rewriting.engine           the same function in the forms that time best (latency)
                                           ▼
                               quantize (PTQ, else QAT) ─► Graph + Scheme     integers, read back from the file
-                                          │ rewrite.tiling           full-size maps never whole
+                                          │ rewriting.tiling           full-size maps never whole
                                           ▼
                                        export ─► .tflite, .onnx
                                           │
@@ -31,9 +31,6 @@ folder. `pipeline` holds the order of stages on one screen.
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-
 import lazy_loader
 
 __version__ = "0.1.0"
@@ -41,14 +38,3 @@ __version__ = "0.1.0"
 # The public names, with the module that each is imported from when it is first used, are in __init__.pyi: a device that only
 # predicts then loads no TensorFlow (PEP 562), and type checkers see what there is.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-
-class _Package(ModuleType):
-    """Keeps the import of a submodule, for example `u3p_edge.export`, from replacing the public function of its name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -11,9 +11,9 @@ import tf_keras
 from u3p_edge.artifact import write_bytes
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.onnx.writer import write_onnx
-from u3p_edge.export.tflite.writer import lower_graph, write_tflite
-from u3p_edge.export.tflite.xnnpack_memory import estimate_memory
+from u3p_edge.conversion.onnx.writer import write_onnx
+from u3p_edge.conversion.tflite.writer import lower_graph, write_tflite
+from u3p_edge.conversion.tflite.xnnpack_memory import estimate_memory
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
@@ -25,9 +25,9 @@ from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
-from u3p_edge.rewrite.engine import Selection, apply_selections
-from u3p_edge.rewrite.passes import apply_fusions
-from u3p_edge.rewrite.tiling import choose
+from u3p_edge.rewriting.engine import Selection, apply_selections
+from u3p_edge.rewriting.passes import apply_fusions
+from u3p_edge.rewriting.tiling import choose
 
 NUMBERS = ("float32", "int8")
 FORMS = ("reference", "rewritten")

@@ -99,7 +99,7 @@ def test_the_reference_can_be_chosen(zoo: Zoo) -> None:
 def test_models_of_different_tasks_are_refused(zoo: Zoo, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from u3p_edge.export.tflite.schema import add_metadata
+    from u3p_edge.conversion.tflite.schema import add_metadata
 
     other = replace(zoo.metadata, class_names=("background", "x", "y"))
     (tmp_path / "other.tflite").write_bytes(add_metadata(zoo.path("int8.tflite").read_bytes(), other))

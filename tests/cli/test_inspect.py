@@ -13,7 +13,7 @@ from tests.support.command_line import Program, refusal
 from tests.support.small_artifacts import SHAPE, Zoo
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node

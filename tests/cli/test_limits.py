@@ -13,7 +13,7 @@ from tests.support.tflite_models import graph
 from u3p_edge.config.limits import MAX_THREADS
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Node
 
 

@@ -14,8 +14,8 @@ from u3p_edge.artifact import read_manifest
 from u3p_edge.cli.rewrite import _show
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.pipeline.choices import read_choices
-from u3p_edge.rewrite.engine import REFERENCE, Candidate, Selection
-from u3p_edge.rewrite.passes import RULES
+from u3p_edge.rewriting.engine import REFERENCE, Candidate, Selection
+from u3p_edge.rewriting.passes import RULES
 from u3p_edge.tools.explain_rewrites import RewriteExplanation
 
 PARTS = ("conv2d", "conv2d_1", "mask_logits")

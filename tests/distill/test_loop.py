@@ -24,10 +24,10 @@ from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import rename
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.unet3plus import build
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.importance.magnitude import magnitude
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.dependency import find_groups
+from u3p_edge.pruning.importance.magnitude import magnitude
+from u3p_edge.pruning.plan import PruningPlan
 
 TRAIN, VALIDATION = discs(16, 1), discs(8, 2)
 STAGE = "Fine-tune by distillation"

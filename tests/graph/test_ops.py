@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.support.single_ops import images, of, weights
+from u3p_edge.conversion.onnx.moves import MOVES
+from u3p_edge.conversion.onnx.operators import OPERATORS
+from u3p_edge.conversion.tflite.writer import lower_graph, write_tflite
 from u3p_edge.errors import ModelError
-from u3p_edge.export.onnx.moves import MOVES
-from u3p_edge.export.onnx.operators import OPERATORS
-from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.activation import is_channelwise, keeps_zero
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
@@ -22,8 +22,8 @@ from u3p_edge.graph.ops import FUNCTIONS, OPS
 from u3p_edge.graph.ops.functions import apply_function
 from u3p_edge.graph.ops.op import Layer, Op, same_shape
 from u3p_edge.graph.reference import run
-from u3p_edge.prune.index_maps import trace_channels
-from u3p_edge.rewrite.tiling.row_ranges import row_geometry
+from u3p_edge.pruning.index_maps import trace_channels
+from u3p_edge.rewriting.tiling.row_ranges import row_geometry
 
 SHAPE = (6, 8, 4)
 BATCH = (1, *SHAPE)

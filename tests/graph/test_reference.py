@@ -153,7 +153,7 @@ def test_an_activation_is_as_keras_alone_and_behind_a_convolution(function: str)
 
 def test_every_op_is_tested() -> None:
     graphs = (*EXACT.values(), *(graph for graph, _ in (*SUMS.values(), *FEW.values())))
-    # Keras has no layer that is an interpolated sum: tests/rewrite/test_interpolated_sums.py holds it against the sum itself.
+    # Keras has no layer that is an interpolated sum: tests/rewriting/test_interpolated_sums.py holds it against the sum itself.
     # A reciprocal root takes positive values alone: tests/graph/test_decompose.py holds it against layer normalisation.
     elsewhere = {"input", "activation", "layer_norm", "interpolated_sum", "rsqrt"}
     assert {graph["y"].op for graph in graphs} | elsewhere == set(OPS)

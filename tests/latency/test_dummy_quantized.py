@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from tests.support.timed_graphs import twins
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.dummy_quantized import PLAIN, make_dummy_quantized
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.support.timed_graphs import convolution, every_end, twins
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.writer import lower_graph, write_tflite
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.writer import lower_graph, write_tflite
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.ir import Graph, Node

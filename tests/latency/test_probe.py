@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.support.timed_graphs import convolution, every_end
+from u3p_edge.conversion.tflite import schema
 from u3p_edge.errors import ConfigError
-from u3p_edge.export.tflite import schema
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import probe
 from u3p_edge.latency.clock import MINIMUM_ROUNDS

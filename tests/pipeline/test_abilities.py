@@ -16,19 +16,19 @@ import tf_keras
 
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.conversion.onnx.writer import write_onnx
+from u3p_edge.conversion.tflite import converter
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ModelError
-from u3p_edge.export.onnx.writer import write_onnx
-from u3p_edge.export.tflite import converter
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE, TWIN_SQNR, sqnr
-from u3p_edge.prune.dependency import find_groups
-from u3p_edge.quantize.ptq import quantize_ptq
-from u3p_edge.quantize.support import check_trainable
+from u3p_edge.pruning.dependency import find_groups
+from u3p_edge.quantization.ptq import quantize_ptq
+from u3p_edge.quantization.support import check_trainable
 from u3p_edge.runtime import open_session
 
 L = tf_keras.layers

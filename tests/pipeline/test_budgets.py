@@ -35,8 +35,8 @@ from u3p_edge.pipeline.budgets import (
     int8_milliseconds,
     plan_channels,
 )
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.importance.scores import Importance
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.importance.scores import Importance
 from u3p_edge.recipes.recipe import Pruning
 
 GRAPH = two_scales()

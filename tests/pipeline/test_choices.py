@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ArtifactError
 from u3p_edge.pipeline.choices import read_choices, selections_to_json
-from u3p_edge.rewrite.engine import Candidate, Selection
+from u3p_edge.rewriting.engine import Candidate, Selection
 
 FORMS = st.builds(
     Candidate,

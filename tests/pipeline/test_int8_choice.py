@@ -13,8 +13,8 @@ import pytest
 from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import Zoo
 from tests.support.tflite_models import graph, integers
+from u3p_edge.conversion.network_file import write_network
 from u3p_edge.errors import ModelError
-from u3p_edge.export.network_file import write_network
 from u3p_edge.graph.ir import Node
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
@@ -29,7 +29,7 @@ def poor(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zoo's network with its last layer scaled down and shifted: it finds less."""
     import tf_keras
 
-    from u3p_edge.export.tflite.converter import convert_float
+    from u3p_edge.conversion.tflite.converter import convert_float
 
     model = tf_keras.models.clone_model(zoo.model)
     model.set_weights(zoo.model.get_weights())

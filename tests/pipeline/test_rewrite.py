@@ -24,7 +24,7 @@ from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
 from u3p_edge.recipes.recipe import ExportRecipe
-from u3p_edge.rewrite.engine import REFERENCE, Candidate, Selection, apply_selections, select_candidates
+from u3p_edge.rewriting.engine import REFERENCE, Candidate, Selection, apply_selections, select_candidates
 
 STAGE = "Choose rewrites by timing them"
 

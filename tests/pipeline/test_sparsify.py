@@ -18,8 +18,8 @@ from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from tests.support.tflite_reader import read_graph
 from u3p_edge.artifact import read_json
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.context import Context
@@ -30,9 +30,9 @@ from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_network
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
 from u3p_edge.progress import silent
-from u3p_edge.quantize.ptq import quantize_ptq
-from u3p_edge.quantize.sparsify import LEAST
-from u3p_edge.quantize.sparsity import Sparsity
+from u3p_edge.quantization.ptq import quantize_ptq
+from u3p_edge.quantization.sparsify import LEAST
+from u3p_edge.quantization.sparsity import Sparsity
 
 TRAINED = "Train with zeros"
 SHARE = 0.7

@@ -11,18 +11,18 @@ from tests.support.recipes import make_recipe
 from tests.support.tflite_models import STEP, graph, integers, random_image, run
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.conversion.structure import tflite_faults
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ConfigError
-from u3p_edge.export.structure import tflite_faults
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph import memory
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.scheme import Quantization, Quantized
 from u3p_edge.pipeline.tile import float_file, tile_float, tile_network
-from u3p_edge.quantize.ptq import quantize_ptq
-from u3p_edge.rewrite.rule import Match
-from u3p_edge.rewrite.rules.separable import Separable
+from u3p_edge.quantization.ptq import quantize_ptq
+from u3p_edge.rewriting.rule import Match
+from u3p_edge.rewriting.rules.separable import Separable
 
 SHAPE = (64, 48, 1)
 WIDE = 16

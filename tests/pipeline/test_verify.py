@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.small_artifacts import Zoo, picture
+from u3p_edge.conversion.tflite.converter import convert_float
 from u3p_edge.errors import VerificationError
-from u3p_edge.export.tflite.converter import convert_float
 from u3p_edge.pipeline.verify import sqnr, verify
 from u3p_edge.progress import silent
 from u3p_edge.runtime.keras import keras_session

@@ -14,7 +14,7 @@ from u3p_edge.cli.main import app
 from u3p_edge.cli.recipe_options import parse_options
 from u3p_edge.config.options import Option
 from u3p_edge.errors import ConfigError
-from u3p_edge.quantize.sparsity import Sparsity
+from u3p_edge.quantization.sparsity import Sparsity
 from u3p_edge.recipes.build import OPTIONS, build_recipe
 from u3p_edge.recipes.named import NAMES, NamedRecipe, read_export_recipe
 from u3p_edge.recipes.recipe import ExportRecipe, Pruning

@@ -10,7 +10,7 @@ import pytest
 
 from u3p_edge.config.options import list_options
 from u3p_edge.errors import ConfigError
-from u3p_edge.quantize.sparsity import Sparsity
+from u3p_edge.quantization.sparsity import Sparsity
 from u3p_edge.recipes import named
 from u3p_edge.recipes.named import DEFAULT, FOLDER, NAMES, NamedRecipe, read_export_recipe
 from u3p_edge.recipes.recipe import (

@@ -11,8 +11,8 @@ import tf_keras as keras
 from tests.support.oracles import convert_int8
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.export.onnx.writer import to_model
-from u3p_edge.export.tflite.schema import parse_tflite
+from u3p_edge.conversion.onnx.writer import to_model
+from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.runtime import open_session
 
 

@@ -14,9 +14,9 @@ from tests.support.missing_packages import NOT_ON_A_DEVICE, run_without
 from tests.support.small_artifacts import Zoo
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.pack import pack
 from u3p_edge.errors import ConfigError, ModelError
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.pack import pack
 from u3p_edge.runtime import open_session
 
 FILES = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
@@ -99,7 +99,7 @@ def test_damaged_metadata_is_refused(zoo: Zoo, tmp_path: Path, text: str) -> Non
 def test_metadata_that_does_not_fit_the_tensors_is_refused(zoo: Zoo, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from u3p_edge.export.tflite.schema import add_metadata
+    from u3p_edge.conversion.tflite.schema import add_metadata
 
     taller = replace(zoo.metadata, preprocessing=replace(zoo.metadata.preprocessing, height=64))
     path = tmp_path / "taller.tflite"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.missing_packages import run_without
 from tests.support.small_artifacts import SHAPE, Zoo, picture
+from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.errors import DataError, ModelError
-from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import open_session
 from u3p_edge.runtime.openvino import open_file as open_openvino
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
+from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.errors import DataError
-from u3p_edge.export.tflite.schema import parse_tflite
 from u3p_edge.runtime import Session, open_session
 
 FILES = ("float32.tflite", "float16.tflite", "int8.tflite", "float-io.tflite", "float32.onnx", "int8.onnx", "float-io.onnx")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.runtime.tflite_raw import find_slow_operators, open_raw

@@ -19,7 +19,7 @@ from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
-from u3p_edge.quantize.fake_quant import fake_quantize
+from u3p_edge.quantization.fake_quant import fake_quantize
 
 
 def blobs(count: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

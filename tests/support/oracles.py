@@ -11,8 +11,8 @@ import onnx
 import tensorflow as tf
 
 from u3p_edge.config.metadata import Metadata
-from u3p_edge.export.tflite import schema
-from u3p_edge.export.tflite.converter import serving_function, tflite_converter
+from u3p_edge.conversion.tflite import schema
+from u3p_edge.conversion.tflite.converter import serving_function, tflite_converter
 
 Images = npt.NDArray[np.float32]
 

@@ -16,8 +16,8 @@ from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
-from u3p_edge.prune.dependency import ChannelGroup, find_groups
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.dependency import ChannelGroup, find_groups
+from u3p_edge.pruning.plan import PruningPlan
 
 Array = np.ndarray[Any, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run
-from u3p_edge.rewrite.rule import Match, Refusal, Rule
+from u3p_edge.rewriting.rule import Match, Refusal, Rule
 
 EPSILON = float(np.finfo(np.float32).eps)
 

@@ -47,14 +47,14 @@ def make_zoo(folder: Path) -> Zoo:
     """TFLite and ONNX files, float32 and int8, of a network with two scales and 3 classes, trained for a second."""
     import tensorflow as tf
 
-    from u3p_edge.export.network_file import write_network
-    from u3p_edge.export.onnx.writer import write_onnx
-    from u3p_edge.export.tflite.converter import convert_float, serving_function
-    from u3p_edge.export.tflite.writer import write_tflite
+    from u3p_edge.conversion.network_file import write_network
+    from u3p_edge.conversion.onnx.writer import write_onnx
+    from u3p_edge.conversion.tflite.converter import convert_float, serving_function
+    from u3p_edge.conversion.tflite.writer import write_tflite
     from u3p_edge.graph.fold import fold_batch_norm
     from u3p_edge.graph.inference import inference_graph
     from u3p_edge.graph.keras_io import from_keras
-    from u3p_edge.quantize.ptq import quantize_ptq
+    from u3p_edge.quantization.ptq import quantize_ptq
 
     folder.mkdir()
     model = _network()
@@ -83,7 +83,7 @@ def make_threshold(folder: Path, level: float = 0.3) -> Path:
     """A binary float TFLite file that says 1 where a pixel of a 48x64 image, padded or cropped, is above `level` of white."""
     import tf_keras as keras
 
-    from u3p_edge.export.tflite.converter import convert_float
+    from u3p_edge.conversion.tflite.converter import convert_float
 
     folder.mkdir()
     image = keras.Input(SHAPE, name="image")

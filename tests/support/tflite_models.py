@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from u3p_edge.export.tflite import schema as flatbuffer
-from u3p_edge.export.tflite.writer import write_tflite
+from u3p_edge.conversion.tflite import schema as flatbuffer
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.conversion.slicing import cut_operator
+from u3p_edge.conversion.tflite.pieces import NONE, RELU, RELU6, SAME
+from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.errors import ModelError
-from u3p_edge.export.slicing import cut_operator
-from u3p_edge.export.tflite.pieces import NONE, RELU, RELU6, SAME
-from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.ir import Node
 from u3p_edge.graph.ops import Attrs, Weights
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.support.tflite_read_ops import READERS, Reading, fused
+from u3p_edge.conversion.tflite.names import list_names
+from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.names import list_names
-from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantization, Quantized, Scheme, out_channels
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from u3p_edge.graph.ir import Graph, Node, subgraph
 from u3p_edge.graph.reference import run
-from u3p_edge.rewrite.tiling.transform import TiledGraph, tile_node
+from u3p_edge.rewriting.tiling.transform import TiledGraph, tile_node
 
 CHANNELS = 2
 

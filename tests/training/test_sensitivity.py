@@ -13,8 +13,8 @@ from u3p_edge.errors import DataError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.reference import run
-from u3p_edge.prune.importance.reconstruction import reconstruction
-from u3p_edge.prune.importance.taylor import taylor
+from u3p_edge.pruning.importance.reconstruction import reconstruction
+from u3p_edge.pruning.importance.taylor import taylor
 from u3p_edge.training.losses import dice_cross_entropy
 from u3p_edge.training.sensitivity import gradients, mean_squares
 

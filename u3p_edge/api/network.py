@@ -123,7 +123,7 @@ def quantize(graph: Graph, calibration: FloatArray, *, progress: Progress = sile
         ModelError: a layer that has no integer form; the message names it.
         DataError: there are no images, they have the wrong shape, or they are not finite.
     """
-    from u3p_edge.quantize.ptq import quantize_ptq
+    from u3p_edge.quantization.ptq import quantize_ptq
 
     return quantize_ptq(graph, calibration, progress("Calibrate", len(calibration)))
 
@@ -145,7 +145,7 @@ def write_tflite(
         ArtifactError: the file cannot be written.
     """
     from u3p_edge.artifact import write_bytes
-    from u3p_edge.export.tflite.writer import write_tflite as lower
+    from u3p_edge.conversion.tflite.writer import write_tflite as lower
 
     write_bytes(Path(path), lower(_folded(network), metadata or default_metadata_of(network), float_io=float_io))
     return Path(path)
@@ -161,7 +161,7 @@ def write_onnx(
         ArtifactError: the file cannot be written.
     """
     from u3p_edge.artifact import write_bytes
-    from u3p_edge.export.onnx.writer import write_onnx as lower
+    from u3p_edge.conversion.onnx.writer import write_onnx as lower
 
     write_bytes(Path(path), lower(_folded(network), metadata or default_metadata_of(network), float_io=float_io))
     return Path(path)

@@ -16,7 +16,7 @@ from u3p_edge.config.limits import MAX_THREADS
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from u3p_edge.rewrite.engine import Candidate, Selection
+    from u3p_edge.rewriting.engine import Candidate, Selection
     from u3p_edge.tools.explain_rewrites import RewriteExplanation
 
 
@@ -85,7 +85,7 @@ def rewrite(
 
 
 def _show(explanation: RewriteExplanation, every: bool, parts: Collection[str], where: str) -> None:
-    from u3p_edge.rewrite.engine import REFERENCE
+    from u3p_edge.rewriting.engine import REFERENCE
 
     choices = [choice for choice in explanation.choices if not parts or choice.site in parts]
     rows = [

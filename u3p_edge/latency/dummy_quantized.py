@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.export.tflite.pieces import make_context
+from u3p_edge.conversion.tflite.pieces import make_context
 from u3p_edge.graph.activation import function
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from u3p_edge.conversion.tflite.pack import pack
+from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.pack import pack
-from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import Target, time_files, to_file
 from u3p_edge.progress import Progress, silent

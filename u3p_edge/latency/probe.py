@@ -17,8 +17,8 @@ from functools import partial
 from importlib import metadata
 from statistics import median
 
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ConfigError
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.clock import Clock, interleave, milliseconds
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized

@@ -22,11 +22,11 @@ from u3p_edge.latency.quiet_timer import QuietTimer
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable
 from u3p_edge.progress import idle
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.budget import Fitted, Limit, search_plan
-from u3p_edge.prune.importance.scores import Importance
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.budget import Fitted, Limit, search_plan
+from u3p_edge.pruning.importance.scores import Importance
 from u3p_edge.recipes.recipe import Pruning
-from u3p_edge.rewrite.tiling import choose
+from u3p_edge.rewriting.tiling import choose
 
 LATENCY, SIZE, ARENA = "latency, ms", "file, MB", "arena, MB"
 MB = 1_000_000

@@ -11,7 +11,7 @@ from typing import Any
 from u3p_edge.artifact import read_json
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
-from u3p_edge.rewrite.engine import Selection
+from u3p_edge.rewriting.engine import Selection
 
 
 def selections_to_json(choices: Sequence[Selection]) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from u3p_edge.conversion.network_file import write_network
+from u3p_edge.conversion.onnx.writer import write_onnx
+from u3p_edge.conversion.tflite import converter
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ModelError
-from u3p_edge.export.network_file import write_network
-from u3p_edge.export.onnx.writer import write_onnx
-from u3p_edge.export.tflite import converter
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline import tile
@@ -28,7 +28,7 @@ from u3p_edge.pipeline.quantize import QuantizationChoice, float_tflite, quantiz
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.sparsify import describe_compression, sparsify_network
-from u3p_edge.quantize.support import UntrainableError
+from u3p_edge.quantization.support import UntrainableError
 
 
 @dataclass(frozen=True)

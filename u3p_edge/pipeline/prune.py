@@ -33,8 +33,8 @@ from u3p_edge.pipeline.quantize import float_model_dice, float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, augmentation_of
 from u3p_edge.pipeline.staging import Staging
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning, check_device
 
 

@@ -10,7 +10,7 @@ from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable
 from u3p_edge.pipeline.quantize import lost_or_gained
 from u3p_edge.pipeline.source import Source
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning
 
 

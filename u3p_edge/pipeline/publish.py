@@ -72,7 +72,7 @@ MODELS: Mapping[str, ArtifactKind] = MappingProxyType(
 """The models that an export writes, by file name."""
 
 NETWORK_FILE = "network.int8.safetensors"
-"""The network in integers that the int8 models hold, in this package's own format (`export.network_file`)."""
+"""The network in integers that the int8 models hold, in this package's own format (`conversion.network_file`)."""
 
 NAMES = (*MODELS, NETWORK_FILE, *REPORTS)
 """Names of all files that an export writes, besides the manifest."""

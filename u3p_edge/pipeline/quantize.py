@@ -13,19 +13,19 @@ import numpy.typing as npt
 
 from u3p_edge.benchmark.accuracy import predict_labels, score
 from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.conversion.network_file import SUFFIX, read_network, write_network
+from u3p_edge.conversion.tflite import converter
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
-from u3p_edge.export.network_file import SUFFIX, read_network, write_network
-from u3p_edge.export.tflite import converter
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.progress import Progress, Step, idle
-from u3p_edge.quantize.support import UntrainableError
+from u3p_edge.quantization.support import UntrainableError
 from u3p_edge.runtime import Session, open_session
 
 RANGES = "ranges.json"
@@ -182,7 +182,7 @@ def _pooled_dice(arrays: Arrays, predicted: npt.NDArray[np.uint8], labels: int) 
 def _post_training(source: Source, context: Context) -> Quantized:
     """Quantize after training, with ranges that no outlier widens; how they were chosen is staged beside the network."""
     from u3p_edge.graph.keras_io import from_keras
-    from u3p_edge.quantize.ptq import calibrate
+    from u3p_edge.quantization.ptq import calibrate
 
     recipe, train = context.recipe, context.data.train
     images = train.images[list(calibration_indices(train, recipe.quantization.calibration_images))]
@@ -201,7 +201,7 @@ def _staged_ranges(staging: Staging) -> dict[str, Any]:
 
 def _aware(source: Source, context: Context) -> Quantized:
     """Train quantization-aware; keep the epoch that scores best as a fake-quant model on the validation split."""
-    from u3p_edge.quantize.qat import quantize_qat
+    from u3p_edge.quantization.qat import quantize_qat
     from u3p_edge.runtime.keras import keras_session
     from u3p_edge.training.losses import dice_cross_entropy
 

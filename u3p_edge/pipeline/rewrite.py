@@ -23,7 +23,7 @@ from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress, silent
-from u3p_edge.rewrite.engine import (
+from u3p_edge.rewriting.engine import (
     REFERENCE,
     Selection,
     apply_selections,
@@ -31,8 +31,8 @@ from u3p_edge.rewrite.engine import (
     select_candidates,
     validate_whole_network,
 )
-from u3p_edge.rewrite.passes import RULES, apply_fusions, rule_named
-from u3p_edge.rewrite.rule import Rule
+from u3p_edge.rewriting.passes import RULES, apply_fusions, rule_named
+from u3p_edge.rewriting.rule import Rule
 
 LEAST = 0.0005
 """Sites with less than this share of the arithmetic are not rewritten: even all of them together hardly matter."""

@@ -1,4 +1,4 @@
-"""Score the channels of a source: hand a measure of `u3p_edge.prune.importance` the data that it asks for."""
+"""Score the channels of a source: hand a measure of `u3p_edge.pruning.importance` the data that it asks for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
-from u3p_edge.prune.importance import score_groups
-from u3p_edge.prune.importance.scores import Gradients, Importance
+from u3p_edge.pruning.importance import score_groups
+from u3p_edge.pruning.importance.scores import Gradients, Importance
 
 TITLE = "Score channels"
 
@@ -27,7 +27,7 @@ def score_channels(source: Source, context: Context) -> Importance:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What calibration images say about a source; see `u3p_edge.prune.importance.Evidence`."""
+    """What calibration images say about a source; see `u3p_edge.pruning.importance.Evidence`."""
 
     source: Source
     context: Context

@@ -12,7 +12,7 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.quantize import float_model_dice, one_hot
 from u3p_edge.pipeline.rewrite import Network
-from u3p_edge.quantize.sparsity import Sparsity
+from u3p_edge.quantization.sparsity import Sparsity
 
 MB = 1_000_000
 
@@ -33,7 +33,7 @@ def describe_compression(int8: Path, sparsity: Sparsity | None) -> tuple[str, ..
     """Return a sentence on what sparsity did to a file; none where it was not asked for."""
     if sparsity is None:
         return ()
-    from u3p_edge.quantize.sparsify import gzip_bytes
+    from u3p_edge.quantization.sparsify import gzip_bytes
 
     raw, zipped = int8.stat().st_size / MB, gzip_bytes(int8) / MB
     return (
@@ -43,7 +43,7 @@ def describe_compression(int8: Path, sparsity: Sparsity | None) -> tuple[str, ..
 
 
 def _train(network: Network, sparsity: Sparsity, context: Context) -> Any:
-    from u3p_edge.quantize.sparsify import sparsify
+    from u3p_edge.quantization.sparsify import sparsify
     from u3p_edge.training.losses import dice_cross_entropy
 
     original, data = context.original, context.data

@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.conversion.tflite.writer import lower_graph, write_tflite
+from u3p_edge.conversion.tflite.xnnpack_memory import estimate_memory
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.writer import lower_graph, write_tflite
-from u3p_edge.export.tflite.xnnpack_memory import estimate_memory
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.recipes.recipe import ExportRecipe
-from u3p_edge.rewrite.passes import apply_fusions
-from u3p_edge.rewrite.tiling import choose
-from u3p_edge.rewrite.tiling.transform import carry_scheme
+from u3p_edge.rewriting.passes import apply_fusions
+from u3p_edge.rewriting.tiling import choose
+from u3p_edge.rewriting.tiling.transform import carry_scheme
 
 MB = 1_000_000
 

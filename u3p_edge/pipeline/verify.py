@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnx
 
 from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.conversion.structure import onnx_faults, tflite_faults
+from u3p_edge.conversion.tflite import schema
 from u3p_edge.errors import VerificationError
-from u3p_edge.export.structure import onnx_faults, tflite_faults
-from u3p_edge.export.tflite import schema
 from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session

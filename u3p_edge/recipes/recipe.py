@@ -16,8 +16,8 @@ from u3p_edge.config.options import check_options, documented, option
 from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
-from u3p_edge.prune.importance import MEASURES
-from u3p_edge.quantize.sparsity import Sparsity
+from u3p_edge.pruning.importance import MEASURES
+from u3p_edge.quantization.sparsity import Sparsity
 
 QuantizationMethod = Literal["auto", "ptq", "qat"]
 Format = Literal["tflite", "onnx"]

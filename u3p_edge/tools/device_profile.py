@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from u3p_edge.conversion.network_file import SUFFIX, read_network
 from u3p_edge.errors import ModelError, about
-from u3p_edge.export.network_file import SUFFIX, read_network
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized

@@ -10,11 +10,11 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.probe import Target
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
-from u3p_edge.rewrite.engine import REFERENCE, Selection
-from u3p_edge.rewrite.passes import RULES, rule_named
-from u3p_edge.rewrite.rule import Match
-from u3p_edge.rewrite.rules.low_rank import LowRank
-from u3p_edge.rewrite.site import deviation, site_graph
+from u3p_edge.rewriting.engine import REFERENCE, Selection
+from u3p_edge.rewriting.passes import RULES, rule_named
+from u3p_edge.rewriting.rule import Match
+from u3p_edge.rewriting.rules.low_rank import LowRank
+from u3p_edge.rewriting.site import deviation, site_graph
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from u3p_edge.config.limits import MAX_MEMORY_MB
+from u3p_edge.conversion.network_file import SUFFIX, read_network
+from u3p_edge.conversion.tflite.names import list_names
+from u3p_edge.conversion.tflite.pack import pack
+from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
+from u3p_edge.conversion.tflite.writer import lower_graph
 from u3p_edge.errors import ModelError, about
-from u3p_edge.export.network_file import SUFFIX, read_network
-from u3p_edge.export.tflite.names import list_names
-from u3p_edge.export.tflite.pack import pack
-from u3p_edge.export.tflite.schema import Operator, Tensor, TFLiteGraph
-from u3p_edge.export.tflite.writer import lower_graph
 from u3p_edge.files.tflite import check
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm

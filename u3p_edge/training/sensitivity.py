@@ -1,7 +1,7 @@
 """What pruning measures on a running network: gradients of the loss, and mean squares of activations.
 
 They are plain arrays by the names of the model's graph (`u3p_edge.graph.keras_io.from_keras`), so that scoring channels by them
-needs no TensorFlow (see `u3p_edge.prune.importance`).
+needs no TensorFlow (see `u3p_edge.pruning.importance`).
 """
 
 from __future__ import annotations

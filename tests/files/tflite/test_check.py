@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.support.small_artifacts import Zoo
 from tests.support.tflite_models import graph, integers
+from u3p_edge.conversion.tflite.schema import to_bytes
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.schema import to_bytes
-from u3p_edge.export.tflite.writer import write_tflite
 from u3p_edge.files.tflite.check import RULES, read
 from u3p_edge.files.tflite.options import OPTIONS
 from u3p_edge.graph.ir import Node

@@ -17,8 +17,8 @@ from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging, open_staging
-from u3p_edge.prune.dependency import find_groups
-from u3p_edge.prune.importance.scores import Importance
+from u3p_edge.pruning.dependency import find_groups
+from u3p_edge.pruning.importance.scores import Importance
 from u3p_edge.recipes.recipe import ImportanceMeasure
 
 

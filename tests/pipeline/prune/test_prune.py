@@ -22,7 +22,7 @@ from tests.support.small_artifacts import picture
 from tests.support.tflite_reader import read_graph
 from u3p_edge.artifact import read_json, read_manifest
 from u3p_edge.benchmark.result_file import read_result
-from u3p_edge.export.tflite import schema
+from u3p_edge.conversion.tflite import schema
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
@@ -38,8 +38,8 @@ from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import open_staging
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
 from u3p_edge.progress import silent
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.runtime import open_session
 

@@ -19,8 +19,8 @@ from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep
 from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging, open_staging
-from u3p_edge.prune.apply import apply_plan
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.plan import PruningPlan
 
 # --- what is lost
 

@@ -80,7 +80,7 @@ def _table(path: Path) -> None:
 
 
 def _plan(path: Path) -> None:
-    from u3p_edge.prune.plan import PruningPlan
+    from u3p_edge.pruning.plan import PruningPlan
 
     PruningPlan.from_json(path.read_bytes().decode("utf-8", "surrogateescape"))
 

@@ -17,9 +17,9 @@ from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
 from u3p_edge.pipeline.choices import selections_to_json
-from u3p_edge.prune.plan import PruningPlan
+from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.named import FOLDER
-from u3p_edge.rewrite.engine import Candidate, Selection
+from u3p_edge.rewriting.engine import Candidate, Selection
 from u3p_edge.training.recipe import TrainRecipe
 
 

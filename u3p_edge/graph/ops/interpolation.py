@@ -1,4 +1,4 @@
-"""Upsampling by whole factors, and fused sums of upsampled maps (`u3p_edge.rewrite.interpolated_sums`)."""
+"""Upsampling by whole factors, and fused sums of upsampled maps (`u3p_edge.rewriting.interpolated_sums`)."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Op:
         layers: the Keras layer classes that compute it; a graph with an op without one cannot become a Keras model.
         macs: multiply-accumulates, from attributes, weights and the shapes of inputs and output.
         tflite: the TFLite operator that takes the same inputs and needs no options but a fused ReLU; "" where there is none, or
-            where `u3p_edge.export.tflite.lower` has a function for the op.
+            where `u3p_edge.conversion.tflite.lower` has a function for the op.
         onnx: the ONNX operator that computes what `tflite` does, element by element.
         channelwise: computes each channel from the same channel of its one input, with no number that belongs to a channel.
         pixelwise: computes each pixel from the same pixel of its inputs.

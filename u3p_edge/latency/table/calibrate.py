@@ -15,7 +15,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.table.layers import list_layers
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LatencyTable, TableCheck
-from u3p_edge.prune.shape_only_graph import ShapeOnlyGraph
+from u3p_edge.pruning.shape_only_graph import ShapeOnlyGraph
 
 SHARES = (1.0, 0.5, 0.25)
 """Shares of its channels that the network has in the fit."""

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.conversion.tflite.lower import lowering_of
+from u3p_edge.conversion.tflite.pieces import LoweringContext, make_context
 from u3p_edge.errors import ModelError
-from u3p_edge.export.tflite.lower import lowering_of
-from u3p_edge.export.tflite.pieces import LoweringContext, make_context
 from u3p_edge.graph.ir import KERAS, Graph, Node
 from u3p_edge.graph.ops import Shape
 

@@ -1,0 +1,278 @@
+"""The fake-quant model (Jacob et al. 2018, arXiv:1712.05877), its ranges, and the network in integers that it stands for.
+
+The model is built with TFMOT's wrapper, quantizers and `QuantizeConfig`, but with this package's own placement and with the
+folding of `graph.fold`: see `placement` for what TFMOT's layout transforms get wrong on this network.
+
+TFMOT 0.8.1 with tf_keras needs no TF_USE_LEGACY_KERAS from the user. It takes tf_keras by itself when `tf.keras` is Keras 3,
+and sets that variable in this process while it is imported.
+
+    Graph ─ fold ─► Graph ─ to_keras ─► plain twin ─ placement ─► wrapped twin: the fake-quant model ─ integers ─► Quantized
+                                           └─ observe ─► its ranges
+
+Training uses the folded weights, so the statistics of batch normalisation are frozen. TFMOT instead keeps batch normalisation
+beside the convolution and quantizes with each batch's own statistics. Over the few epochs of a fine-tuning on small batches
+that only adds noise, and the integer file has to use the frozen statistics anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from u3p_edge.graph.decompose import decompose
+from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.ir import Graph, Node, substitute
+from u3p_edge.graph.keras_io import build_layer, to_keras
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.progress import Step, idle
+from u3p_edge.quantization.calibration import observe_layers
+from u3p_edge.quantization.integers import KERNEL_FLOOR, RANGE_FLOOR, kernel_bounds, to_integers
+from u3p_edge.quantization.placement import FIXED, Placement, place_quantizers
+from u3p_edge.quantization.ranges import METHODS, Observed, Range, clip_outliers
+from u3p_edge.quantization.support import UntrainableError, check_quantizable
+
+COMPARED = 16
+"""How many calibration images, evenly chosen, are used to compare the ways of choosing ranges."""
+
+Ranges = Mapping[str, Range]
+"""The range of each layer, by the layer's name."""
+
+_keras = tfmot.quantization.keras
+
+
+class KernelQuantizer(_keras.quantizers.LastValueQuantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
+    """Int8 per output channel, symmetric, -127 to 127; the range follows the kernel in training."""
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: Mapping[str, tf.Variable], **_: Any) -> tf.Tensor:
+        low, high = weights["min_var"], weights["max_var"]
+        if training:
+            bound = _kernel_bounds(inputs)
+            low, high = low.assign(-bound), high.assign(bound)
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, low, high, narrow_range=True)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class FixedQuantizer(_keras.quantizers.Quantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
+    """Int8 in a fixed range; passes through in training, where clipping would stop the gradient."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:  # noqa: ARG002  # TFMOT's signature
+        return {}
+
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: Any, **_: Any) -> tf.Tensor:  # noqa: ARG002
+        return inputs if training else tf.quantization.fake_quant_with_min_max_args(inputs, self._low, self._high)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"low": self._low, "high": self._high}
+
+
+class LayerConfig(_keras.QuantizeConfig):  # type: ignore[misc, name-defined]  # TFMOT has no types
+    """What TFMOT's wrapper quantizes of one layer: its kernel, if `kernel` is true, and its output, if `output` says how."""
+
+    def __init__(self, kernel: bool, output: Any) -> None:
+        self._kernel, self._output = kernel, output
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        return [(layer.kernel, KernelQuantizer())] if self._kernel else []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+        for kernel in quantize_weights:
+            layer.kernel = kernel
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:  # noqa: ARG002
+        return []
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
+        pass
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:  # noqa: ARG002
+        return [] if self._output is None else [self._output]
+
+    def get_config(self) -> dict[str, Any]:
+        return {"kernel": self._kernel, "output": self._output}
+
+
+@dataclass(frozen=True)
+class FakeQuantized:
+    """A fake-quant model, and how its ranges were chosen.
+
+    Args:
+        graph: the graph of its layers, folded, with the weights that it began with.
+        model: a model with the input and output names and shapes of the float model, and with weights of its own. Called
+            with `training=False`, it computes what the int8 file computes, up to single steps; with `training=True`, its
+            ranges move.
+        ranges: the method of choosing ranges whose model comes nearest to the float model.
+        errors: for each method, the mean squared difference between its probabilities and the float model's on a calibration
+            image. It is the median over images, so the few that have outliers do not decide.
+        input_range: smallest and largest pixel value that the integers represent; values beyond them saturate.
+    """
+
+    graph: Graph
+    model: tf_keras.Model
+    ranges: str
+    errors: Mapping[str, float]
+    input_range: Range
+
+
+def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle) -> FakeQuantized:
+    """Return the fake-quant model of a float graph, with ranges from calibration images.
+
+    Every way of choosing ranges in `quantization.ranges` is tried on up to `COMPARED` of the images. It is tried again with the
+    outliers of the images clipped, if there are any. The ranges whose network has the smallest error in its probabilities are
+    kept.
+
+    Args:
+        graph: inference graph of one input [N, H, W, C] and one output of probabilities.
+        images: float32 [N, H, W, C], preprocessed; a few tens are enough.
+        step: called after every image that was observed.
+
+    Raises:
+        ModelError: a layer cannot be quantized; the message names it.
+        DataError: there are no images, they have the wrong shape, or they are not finite.
+    """
+    graph = _prepare(graph)
+    placed = place_quantizers(graph)
+    twin = to_keras(graph)
+    names = [name for name, kind in placed.items() if kind is Placement.RANGE]
+    tried = _candidates(observe_layers(twin, names, images, step))
+    if (clipped := clip_outliers(images)) is not images:
+        inside = _candidates(observe_layers(twin, names, clipped))
+        tried |= {f"{method}, outliers of the images clipped": ranges for method, ranges in inside.items()}
+    wrapped = _wrap_all(graph, twin, placed)
+    settle_ranges(wrapped)
+    compared = images[np.unique(np.linspace(0, len(images) - 1, COMPARED).round().astype(int))]
+    errors = _errors(twin, wrapped, tried, compared)
+    best = min(errors, key=lambda method: errors[method])
+    _set_ranges(wrapped, tried[best])
+    return FakeQuantized(graph, wrapped, best, errors, tried[best][_input(graph)])
+
+
+def read_integers(fake: FakeQuantized) -> Quantized:
+    """Return the network in integers that a fake-quant model stands for: its weights and ranges as they are now."""
+
+    def trained(node: Node) -> Node:
+        if node.op != "conv":
+            return node
+        layer = fake.model.get_layer(node.name)
+        return replace(node, weights={key: _variable(layer, key).numpy() for key in node.weights})
+
+    placed = place_quantizers(fake.graph)
+    wrapped = {name: fake.model.get_layer(name) for name, kind in placed.items() if kind is Placement.RANGE}
+    ranges = {
+        name: (float(_variable(layer, "output_min")), float(_variable(layer, "output_max"))) for name, layer in wrapped.items()
+    }
+    image, entry = fake.graph.inputs[0], _input(fake.graph)
+    graph = replace(fake.graph, nodes=tuple(map(trained, fake.graph.nodes)))
+    return to_integers(substitute(graph, entry, (), result=image), {**ranges, image: ranges[entry]})
+
+
+def _candidates(observed: Mapping[str, Observed]) -> dict[str, Ranges]:
+    """Return the ranges of all layers by each way of choosing them."""
+    return {method: {name: choose(seen) for name, seen in observed.items()} for method, choose in METHODS.items()}
+
+
+def _errors(twin: tf_keras.Model, wrapped: tf_keras.Model, tried: Mapping[str, Ranges], images: np.ndarray) -> dict[str, float]:
+    """Return, for each way of choosing ranges, the mean squared difference of the probabilities from the float twin's.
+
+    It is the median over the images.
+    """
+
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def difference(image: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.math.squared_difference(wrapped(image, training=False), twin(image, training=False)))
+
+    errors = {}
+    for method, ranges in tried.items():
+        _set_ranges(wrapped, ranges)
+        errors[method] = float(np.median([difference(tf.constant(image[np.newaxis])) for image in images]))
+    return errors
+
+
+def _set_ranges(wrapped: tf_keras.Model, ranges: Ranges) -> None:
+    for name, (low, high) in ranges.items():
+        _assign(wrapped.get_layer(name), "output", low, max(high, low + RANGE_FLOOR))
+
+
+def settle_ranges(model: tf_keras.Model) -> None:
+    """Set every kernel's range from the kernel's present values. Training leaves the range one update behind."""
+    for layer in model.layers:
+        if isinstance(layer, _keras.QuantizeWrapperV2) and type(layer.layer) is tf_keras.layers.Conv2D:
+            bound = kernel_bounds(_variable(layer, "kernel").numpy())
+            _assign(layer, "kernel", -bound, bound)
+
+
+def _kernel_bounds(kernel: tf.Tensor) -> tf.Tensor:
+    """Compute `integers.kernel_bounds` in TensorFlow, while a model trains."""
+    bound = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
+    return tf.maximum(bound, tf.maximum(KERNEL_FLOOR * tf.reduce_max(bound), KERNEL_FLOOR / 10))
+
+
+def _prepare(graph: Graph) -> Graph:
+    """Return the graph folded, and with an identity behind the input that can carry the input's range."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise UntrainableError(
+            f"int8 wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
+            mend="Hand over its inference graph.",
+        )
+    folded = decompose(fold_batch_norm(graph))
+    check_quantizable(folded)
+    image = folded[folded.inputs[0]]
+    return substitute(
+        folded, image.name, (image, Node(f"{image.name}_int8", "activation", (image.name,), {"function": "linear"}))
+    )
+
+
+def _input(graph: Graph) -> str:
+    """Return the name of the node of a prepared graph that carries the input's range."""
+    return f"{graph.inputs[0]}_int8"
+
+
+def _wrap_all(graph: Graph, twin: tf_keras.Model, placed: Mapping[str, Placement]) -> tf_keras.Model:
+    """Return the twin with TFMOT's wrapper, of the same name, around every layer that has something to quantize."""
+
+    def wrap(layer: Any) -> Any:
+        fresh = build_layer(graph[layer.name])
+        kind, kernel = placed.get(layer.name), graph[layer.name].op == "conv"
+        if kind is None and not kernel:
+            return fresh
+        return _keras.QuantizeWrapperV2(fresh, LayerConfig(kernel, _output_quantizer(kind)), name=layer.name)
+
+    wrapped = tf_keras.models.clone_model(twin, clone_function=wrap)
+    for node in graph.nodes:
+        layer = wrapped.get_layer(node.name)
+        if node.op == "conv":
+            for key, value in node.weights.items():
+                _variable(layer, key).assign(value)
+        elif node.weights:
+            getattr(layer, "layer", layer).set_weights(twin.get_layer(node.name).get_weights())
+    return wrapped
+
+
+def _output_quantizer(kind: Placement | None) -> Any:
+    if kind is Placement.RANGE:
+        return _keras.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)
+    return None if kind is None else FixedQuantizer(*FIXED[kind])
+
+
+def _variable(layer: Any, name: str) -> tf.Variable:
+    """Return a wrapper's variable by its short name. TFMOT keeps the wrapped layer's there too, under the layer's name."""
+    return next(weight for weight in layer.weights if weight.name.split(":")[0].split("/")[-1] == name)
+
+
+def _assign(layer: Any, what: str, low: Any, high: Any) -> None:
+    """Set the range of a wrapper's `what` ("output" or "kernel")."""
+    _variable(layer, f"{what}_min").assign(low)
+    _variable(layer, f"{what}_max").assign(high)

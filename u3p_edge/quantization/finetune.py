@@ -1,0 +1,157 @@
+"""Quantization-aware fine-tuning: train the float model's int8 twin on labels and on the float model's own probabilities (the
+teacher probabilities).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+
+from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.metrics import rank_score
+from u3p_edge.models.truth import counting_pixels
+from u3p_edge.optim.adam import Adam
+from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
+from u3p_edge.optim.schedule import learning_rate as cosine
+from u3p_edge.progress import Progress, silent
+from u3p_edge.quantization.fake_quant import FakeQuantized, fake_quantize, settle_ranges
+from u3p_edge.quantization.support import check_trainable
+
+CALIBRATION_IMAGES = 64
+"""How many training images set the first ranges; they are chosen evenly over the set."""
+
+
+def train_qat(
+    model: tf_keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    validate: Callable[[tf_keras.Model], float],
+    epochs: int = 4,
+    learning_rate: float = 1e-4,
+    batch_size: int = 4,
+    distillation: float = 1.0,
+    seed: int = 0,
+    keep_zeros: bool = False,
+    progress: Progress = silent,
+) -> FakeQuantized:
+    """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
+
+    Training minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2.
+    Here p are the fake-quant model's probabilities and q the float model's, which is the teacher (Hinton et al. 2015,
+    arXiv:1503.02531, but with the squared error, which is bounded). The optimizer is Adam, its learning rate decays to zero
+    with a cosine. The same seed on the same machine gives the same order of images. The last digits may still differ between
+    runs where TensorFlow adds in parallel.
+
+    Args:
+        model: the float inference graph, as `fake_quantize` expects its graph; not changed.
+        images: float32 [N, H, W, C], preprocessed.
+        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` expects them; a pixel that does not count has -1
+            in every channel.
+        loss: from (labels, probabilities) to [N], one value for each image.
+        validate: returns the score of a fake-quant model on the validation split, larger is better. It is called once before
+            training and after every epoch. A score that is not a number counts as the worst.
+        distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
+        keep_zeros: weights of a kernel that are exactly 0 stay 0, in the integer file too (`quantization.sparsity`).
+        progress: shows the steps.
+
+    Raises:
+        UntrainableError: a layer cannot be trained; the message names it.
+        ModelError, DataError: as `fake_quantize`, and for labels that do not fit.
+        ConfigError: a setting is out of range.
+    """
+    _check(images, labels, epochs, learning_rate, batch_size, distillation)
+    graph = from_keras(model)
+    check_trainable(graph)
+    start = fake_quantize(graph, images[_evenly_chosen(len(images))])
+    student = start.model
+    steps = math.ceil(len(images) / batch_size)
+    update = _update(student, model, loss, distillation, keep_zeros)
+    show = progress("Train under fake quantization", epochs * steps)
+
+    def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
+        # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
+        clipped = np.clip(images[batch], *start.input_range)
+        return float(update(tf.constant(clipped), tf.constant(labels[batch]), tf.constant(rate), tf.constant(number, tf.int64)))
+
+    def score(history: History, epoch: TrainedEpoch) -> History:
+        settle_ranges(student)
+        return history.after(epoch.loss, validate(student))
+
+    _, best = fit(
+        History(epochs, (rank_score(float(validate(student))),)),
+        student.get_weights(),
+        batches=lambda history: shuffled_batches(len(images), batch_size, seed, history.epoch + 1),
+        steps=steps,
+        rate=lambda number: cosine(number, epochs * steps, 0, learning_rate),
+        step=step,
+        validate=score,
+        keep_best=student.get_weights,
+        progress=lambda _epoch, _step, _loss: show(),
+    )
+    student.set_weights(best)
+    return start
+
+
+def _update(
+    student: tf_keras.Model,
+    teacher: tf_keras.Model,
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    distillation: float,
+    keep_zeros: bool,
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return one update of the student as a compiled function, from (images, labels, learning rate, step) to the loss."""
+    variables = student.trainable_variables
+    adam = Adam(variables, weight_decay=0.0)
+    kept = _nonzeros(student) if keep_zeros else []
+    # The batch size is left open, so that one trace also serves the last, smaller batch. TensorFlow then also sums gradients of
+    # several branches in a fixed order (with all shapes known it may sum them in the order in which they become ready).
+    batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (student.input_shape, student.output_shape)]
+    position = [tf.TensorSpec(()), tf.TensorSpec((), tf.int64)]
+
+    @tf.function(input_signature=batch + position)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+    def update(images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        soft = teacher(images, training=False) if distillation else None
+        with tf.GradientTape() as tape:
+            predicted = student(images, training=True)
+            value = tf.reduce_mean(loss(labels, predicted))
+            if soft is not None:
+                squared = tf.reduce_sum(tf.math.squared_difference(predicted, soft), axis=-1)
+                value += distillation * tf.reduce_mean(squared * counting_pixels(labels)[..., 0])
+        adam.apply(tape.gradient(value, variables), variables, rate, number)
+        for kernel, mask in kept:
+            kernel.assign(kernel * mask)
+        return value
+
+    return update  # type: ignore[no-any-return]  # TensorFlow is not followed
+
+
+def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
+    """Return every kernel that has a zero, with a mask that is 0 where the kernel is 0, and 1 elsewhere."""
+    kernels = [variable for variable in student.trainable_variables if len(variable.shape) == 4]
+    pairs = [(kernel, tf.cast(kernel != 0, kernel.dtype)) for kernel in kernels]
+    return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
+
+
+def _evenly_chosen(count: int) -> np.ndarray:
+    """Return the indices of at most CALIBRATION_IMAGES images, evenly spread over all."""
+    return np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_IMAGES)).round().astype(int))
+
+
+def _check(
+    images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, batch_size: int, distillation: float
+) -> None:
+    if images.ndim != 4 or labels.ndim != 4 or labels.shape[:3] != images.shape[:3] or len(images) == 0:
+        raise DataError(f"QAT wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
+    if epochs < 0 or batch_size < 1 or not learning_rate > 0 or not distillation >= 0:
+        raise ConfigError(
+            f"QAT cannot train with epochs {epochs}, batch size {batch_size}, learning rate {learning_rate} and "
+            f"distillation {distillation}"
+        )

@@ -1,0 +1,27 @@
+"""Quantization-aware training: a float model, trained on under fake quantization, gives the network in integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from u3p_edge.graph.scheme import Quantized
+from u3p_edge.quantization.fake_quant import read_integers
+from u3p_edge.quantization.finetune import train_qat
+
+
+def quantize_qat(model: tf_keras.Model, images: np.ndarray, labels: np.ndarray, **options: Any) -> Quantized:
+    """Return the network in integers of the best epoch.
+
+    Args:
+        model: float inference graph in tf_keras, with one input and one output of probabilities; not changed.
+        images: float32 [N, H, W, C], preprocessed.
+        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1); a pixel that does not count has -1 in every channel.
+        options: loss, validate, epochs and the others of `finetune.train_qat`.
+
+    Raises:
+        ModelError, DataError, ConfigError: as `finetune.train_qat`.
+    """
+    return read_integers(train_qat(model, images, labels, **options))

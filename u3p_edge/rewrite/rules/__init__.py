@@ -1,1 +1,0 @@
-"""The rewrite rules, one identity in each file. `u3p_edge.rewrite.passes` lists those that are tried."""
