@@ -1,9 +1,9 @@
 """Search greedily for a pruning plan that meets a budget and loses little importance, one move on one channel group at a time.
 
 A move drops the least important elements of a group (`u3p_edge.pruning.moves` computes its price). The search makes the
-cheapest move until every bound holds. Some moves save nothing by themselves, because other groups share a step of the kernels with them.
-They are made only when no move is left that saves something. At the end, the search gives back what the last moves dropped in
-excess.
+cheapest move until every bound holds. Some moves save nothing by themselves, because other groups share a step of the kernels
+with them. They are made only when no move is left that saves something. At the end, the search gives back what the last moves
+dropped in excess.
 
 Prices hardly fall while a network shrinks. So an old price is taken as a lower bound, and computed anew only when its move is
 the cheapest (accelerated greedy search, Minoux 1978). This takes about ten evaluations of the costs a move instead of hundreds.
