@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.missing_packages import NOT_ON_A_DEVICE, run_without
 from tests.support.paths import REPOSITORY
 from u3p_edge import __version__
 from u3p_edge.errors import BASE, EXTRAS, MissingPackageError, require_packages
@@ -76,13 +77,34 @@ def test_dev_installs_every_extra_but_calibration() -> None:
         assert distributions(OPTIONAL[extra]) <= development, extra
 
 
-def test_a_python_caller_gets_the_same_sentence() -> None:
-    @require_packages("train")
-    def train() -> None:
-        raise ModuleNotFoundError("No module named 'tensorflow.keras'", name="tensorflow.keras")
+CALLS = """
+import u3p_edge as u3p
+calls = {
+    "train": lambda: u3p.train("scans", "out"),
+    "prune": lambda: u3p.prune(),
+    "export": lambda: u3p.export(),
+    "load": lambda: u3p.load(),
+    "from_keras": lambda: u3p.from_keras(None),
+    "inspect": lambda: u3p.inspect(),
+}
+for name, call in calls.items():
+    try:
+        call()
+    except u3p.U3pEdgeError as error:
+        print(name, error, sep=": ")
+"""
 
-    with pytest.raises(MissingPackageError, match=r"tensorflow is not installed, and train needs it. .*'u3p-edge\[export\]'"):
-        train()
+
+def test_a_python_caller_gets_the_same_sentence(tmp_path: Path) -> None:
+    done = run_without(NOT_ON_A_DEVICE, CALLS, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 6, said
+    for line in said:
+        name, _, message = line.partition(": ")
+        mend = r"Run: python -m pip install 'u3p-edge\[export\]'"
+        assert re.fullmatch(rf"\w+ is not installed, and u3p_edge\.{name} needs it\. {mend}", message), line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_package_that_cannot_be_loaded_is_told_apart() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from u3p_edge.api.arguments import as_path, as_target
 from u3p_edge.benchmark.result import RunResult
+from u3p_edge.errors import require_packages
 from u3p_edge.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def gate(
     return compare(before, after, tolerances, scope, ceilings)
 
 
+@require_packages("u3p_edge.inspect")
 def inspect(
     model: str | Path | None = None, *, int8: bool = False, profile: bool = False, threads: int = 1, progress: Progress = silent
 ) -> Inspection:
@@ -121,6 +123,7 @@ def check_data(data: str | Path, labels: int | None = None, *, group_column: str
     return check_folder(Path(data), labels, group_column=group_column)
 
 
+@require_packages("u3p_edge.profile_device")
 def profile_device(
     model: str | Path, out: str | Path, target: str = "tflite-int8", *, threads: int = 1, quick: bool = False,
     progress: Progress = silent,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from u3p_edge.api.arguments import as_path, as_target
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.errors import require_packages
 from u3p_edge.progress import Progress, silent
 from u3p_edge.runtime.base import FloatArray
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from u3p_edge.recipes.recipe import ModelOptions
 
 
+@require_packages("u3p_edge.load")
 def load(model: str | Path | None = None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:
     """Load a float model and prepare it for inference.
 
@@ -38,6 +40,7 @@ def load(model: str | Path | None = None, options: ModelOptions | None = None, *
     return read_source(as_path(model), options, trust=trust)
 
 
+@require_packages("u3p_edge.from_keras")
 def from_keras(model: Any) -> Graph:
     """Return the inference graph of a float model: one input image, one mask of probabilities, float32 weights.
 
@@ -54,6 +57,7 @@ def from_keras(model: Any) -> Graph:
     return model.graph if isinstance(model, Source) else inference_graph(read(model)).graph
 
 
+@require_packages("u3p_edge.rewrite")
 def rewrite(graph: Graph, target: str = "tflite-int8", *, threads: int = 1, progress: Progress = silent) -> Graph:
     """Compute the same function by the exact candidates that are fastest on this machine.
 
@@ -108,6 +112,7 @@ def calibration_images(
     return arrays.images[list(calibration_indices(arrays, count))]
 
 
+@require_packages("u3p_edge.quantize")
 def quantize(graph: Graph, calibration: FloatArray, *, progress: Progress = silent) -> Quantized:
     """Quantize a network to int8 after training, with ranges from images.
 
@@ -128,6 +133,7 @@ def quantize(graph: Graph, calibration: FloatArray, *, progress: Progress = sile
     return quantize_ptq(graph, calibration, progress("Calibrate", len(calibration)))
 
 
+@require_packages("u3p_edge.write_tflite")
 def write_tflite(
     network: Graph | Quantized, path: str | Path, metadata: Metadata | None = None, *, float_io: bool = False
 ) -> Path:
@@ -151,6 +157,7 @@ def write_tflite(
     return Path(path)
 
 
+@require_packages("u3p_edge.write_onnx")
 def write_onnx(
     network: Graph | Quantized, path: str | Path, metadata: Metadata | None = None, *, float_io: bool = False
 ) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from u3p_edge.api.arguments import as_path
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.errors import require_packages
 from u3p_edge.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from u3p_edge.training.recipe import TrainRecipe
 
 
+@require_packages("u3p_edge.train")
 def train(
     data: str | Path,
     out: str | Path,
@@ -52,6 +54,7 @@ def train(
     return run(Path(data), Path(out), chosen, restart=restart, max_pixels=max_pixels, progress=progress)
 
 
+@require_packages("u3p_edge.prune")
 def prune(
     model: str | Path | None = None,
     data: str | Path | None = None,
@@ -92,6 +95,7 @@ def prune(
     )  # fmt: skip
 
 
+@require_packages("u3p_edge.export")
 def export(
     model: str | Path | None = None,
     data: str | Path | None = None,
