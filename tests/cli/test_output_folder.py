@@ -105,7 +105,7 @@ def test_masks_need_a_folder_too(program: Program, zoo: Zoo, pictures: Path, tmp
 def test_a_file_cannot_take_a_folders_place(
     program: Program, zoo: Zoo, tmp_path: Path, command: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, work in (("u3p_edge.benchmark.suite", "measure"), ("u3p_edge.tools.device_profile", "measure_table")):
+    for module, work in (("u3p_edge.pipeline.bench", "measure"), ("u3p_edge.tools.device_profile", "measure_table")):
         monkeypatch.setattr(f"{module}.{work}", None)  # nothing is measured before
     name, option = command
     line = (name, "profile") if name == "device" else (name,)

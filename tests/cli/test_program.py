@@ -69,7 +69,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_the_help_of_every_command_shows_an_example(program: Program, name: str) -> None:
     done = program(*name.split(), "--help")
     assert done.code == 0
-    assert re.search(rf"^ +u3p-edge {name} [^\[]", done.out, re.MULTILINE), "besides `Usage:`"
+    assert re.search(rf"^ +u3p-edge {name}(?: [^\[]|$)", done.out, re.MULTILINE), "besides `Usage:`"
 
 
 def test_the_help_of_every_command_loads_nothing_heavy() -> None:

@@ -21,7 +21,13 @@ def _recipes(context: typer.Context) -> None:
 
 
 def list_recipes() -> None:
-    """List the recipes of `u3p-edge export --int8`, with their budgets and what they were measured to give."""
+    """List the recipes of `u3p-edge export --int8`, with their budgets and what they were measured to give.
+
+    The default is balanced; it drops channels, and exact drops none.
+
+        u3p-edge recipes list
+        u3p-edge export RUN --int8 --data FOLDER --recipe small
+    """
     from u3p_edge.cli.budgets import describe_budgets
     from u3p_edge.recipes.named import DEFAULT, NAMES, read_export_recipe, read_measured
 
@@ -42,8 +48,10 @@ def list_recipes() -> None:
 def show_recipe(name: Annotated[str, typer.Argument(help="exact, balanced, small, or a TOML file.")]) -> None:
     """Print every option of a recipe with its value and its meaning, as a TOML file to copy and change.
 
-    u3p-edge recipes show balanced > mine.toml
-    u3p-edge export RUN --int8 --data FOLDER --recipe mine.toml
+    An option without a value, and every option of a group that is off, is a comment.
+
+        u3p-edge recipes show balanced > mine.toml
+        u3p-edge export RUN --int8 --data FOLDER --recipe mine.toml
     """
     from u3p_edge.recipes.named import read_export_recipe
     from u3p_edge.recipes.toml_text import recipe_to_toml

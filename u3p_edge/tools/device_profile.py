@@ -62,8 +62,8 @@ def profile(
         ArtifactError: the table cannot be written.
         MissingPackageError: LiteRT is not installed.
     """
-    graph = read_networks(model)
     check_output_file(out)
+    graph = read_networks(model)
     if fresh:
         quiet_timer.forget()
     table = measure_table(graph, target, progress, quick=quick, checks=QUICK_CHECKS if quick else CHECKS)
