@@ -4,15 +4,15 @@
                                           │ graph.keras_io
                                           ▼
                     Graph ─ graph.inference ─► Graph                 one mask, the gate inside
-                                          │ pruning.budget             fewer channels, by measured milliseconds (latency)
+                                          │ pruning.budget           fewer channels, by measured milliseconds (latency)
                                           │ distill.loop             what went with them, learnt again from the float model
                                           │ graph.fold               no batch normalisation
-                                          │ rewriting.engine           the same function in the forms that time best (latency)
+                                          │ rewriting.engine         the same function in the forms that time best (latency)
                                           ▼
-                              quantize (PTQ, else QAT) ─► Graph + Scheme     integers, read back from the file
-                                          │ rewriting.tiling           full-size maps never whole
+                           quantization (PTQ, else QAT) ─► Quantized: Graph + Scheme, the network in integers
+                                          │ rewriting.tiling         full-size maps never whole
                                           ▼
-                                       export ─► .tflite, .onnx
+                                     conversion ─► .tflite, .onnx
                                           │
                    runtime (tflite, onnxruntime, openvino)
                                           │
