@@ -15,10 +15,10 @@ from tests.support.paths import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
 RECIPE = """
-method = "ptq"
 formats = ["tflite"]
-rewrite = false
-rounds = 5
+quantization.method = "ptq"
+rewriting.enabled = false
+measurement.rounds = 5
 """
 
 

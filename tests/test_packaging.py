@@ -79,14 +79,14 @@ def test_dev_installs_every_extra_but_calibration() -> None:
 
 CALLS = """
 import u3p_edge as u3p
-calls = {
-    "train": lambda: u3p.train("scans", "out"),
+calls = {{
+    "train": lambda: u3p.train({data!r}, "out"),
     "prune": lambda: u3p.prune(),
     "export": lambda: u3p.export(),
     "load": lambda: u3p.load(),
     "from_keras": lambda: u3p.from_keras(None),
     "inspect": lambda: u3p.inspect(),
-}
+}}
 for name, call in calls.items():
     try:
         call()
@@ -95,8 +95,8 @@ for name, call in calls.items():
 """
 
 
-def test_a_python_caller_gets_the_same_sentence(tmp_path: Path) -> None:
-    done = run_without(NOT_ON_A_DEVICE, CALLS, cwd=tmp_path)
+def test_a_python_caller_gets_the_same_sentence(pictures: Path, tmp_path: Path) -> None:
+    done = run_without(NOT_ON_A_DEVICE, CALLS.format(data=str(pictures)), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert len(said) == 6, said
