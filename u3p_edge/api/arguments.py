@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 def as_path(path: str | Path | None) -> Path | None:
+    """Return a path that was given as text or as a path; None where none was given."""
     return None if path is None else Path(path)
 
 
