@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.paths import REPOSITORY
 from tests.support.sample_results import result
+from u3p_edge.artifact import read_json
 from u3p_edge.benchmark.result import Accuracy, Distances, Latency, Memory, RunResult
 from u3p_edge.benchmark.result_file import read_result, save_result
 from u3p_edge.errors import ArtifactError, ConfigError
@@ -66,7 +67,8 @@ def test_a_result_of_version_1_is_read(tmp_path: Path) -> None:
 
 
 def test_every_kept_result_is_read() -> None:
-    kept = [*REPOSITORY.glob("benchmarks/results/*/*/report.json"), *REPOSITORY.glob("benchmarks/results/*/*/result.json")]
+    files = [*REPOSITORY.glob("benchmarks/results/*/*/report.json"), *REPOSITORY.glob("benchmarks/results/*/*/result.json")]
+    kept = [path for path in files if "artifacts" in read_json(path)]  # others are of benchmarks with records of their own
     assert len(kept) > 5
     assert all(read_result(path).threads for path in kept)
 

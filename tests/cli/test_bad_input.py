@@ -35,13 +35,6 @@ def folder(pictures: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pictures, tmp_path / "pictures"))
 
 
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "scan.png"
-    Image.fromarray((255 * picture(0)[:, :, 0]).astype(np.uint8)).save(path)
-    return path
-
-
 def cut(path: Path, to: Path) -> Path:
     """The first half of a file."""
     to.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -158,6 +158,6 @@ def test_an_export_that_was_killed_goes_on(
     assert "Calibrate" not in done.err
     assert "Measure memory in fresh processes" in done.err
     reports = ("pareto.svg", "report.json", "report.md", "samples.png")
-    others = ("manifest.json", "quantization.json", "rewrites.json", *reports)
+    others = ("manifest.json", "network.int8.safetensors", "quantization.json", "rewrites.json", *reports)
     assert left_in(out) == sorted([*MODELS, *others])
     assert not list(out.glob(".*")), "staging and partial files are gone"

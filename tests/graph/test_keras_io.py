@@ -94,6 +94,7 @@ OWN: dict[str, Callable[[], Any]] = {
     "CropMaps": lambda: keras_own.CropMaps(((1, 2), (0, 3)), (1, 3)),
     "SpaceToDepth": lambda: keras_own.SpaceToDepth(2),
     "DepthToSpace": lambda: keras_own.DepthToSpace(2),
+    "Rsqrt": lambda: keras_own.layer_of("Rsqrt", "math.rsqrt")(),
 }
 MERGES = ("Concatenate", "Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average")
 

@@ -86,7 +86,7 @@ def test_the_manifest_is_true(done: Done) -> None:
         assert artifact.format == ("network" if artifact.file == NETWORK else open_session(path).format)
         parent = sha256_of(done.run / NETWORK if artifact.format.endswith("int8") else done.source)
         assert artifact.parent == parent
-    assert json.loads(manifest.recipe)["rounds"] == 5
+    assert json.loads(manifest.recipe)["measurement"]["rounds"] == 5
     recorded = json.loads((done.run / REWRITES).read_text())["rewrites"]
     assert manifest.rewrites == tuple((choice["site"], choice["chosen"]) for choice in recorded)
     assert manifest.rewrites

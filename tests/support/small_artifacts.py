@@ -102,8 +102,8 @@ def _network() -> Any:
     keras.utils.set_random_seed(7)
     layers = keras.layers
     image = keras.Input(SHAPE, name="image")
-    fine = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
-    coarse = layers.Conv2D(8, 3, padding="same", activation="relu")(layers.MaxPool2D(2)(fine))
+    fine = layers.Conv2D(8, 3, padding="same", activation="relu", name="fine")(image)
+    coarse = layers.Conv2D(8, 3, padding="same", activation="relu", name="coarse")(layers.MaxPool2D(2)(fine))
     both = layers.Concatenate()([fine, layers.UpSampling2D(2, interpolation="bilinear")(coarse)])
     model = keras.Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(both))
     model.compile(keras.optimizers.legacy.Adam(0.02), "sparse_categorical_crossentropy")

@@ -128,7 +128,8 @@ def test_all_is_measured_against_the_original_model(done: Done, source: Source) 
 
 
 def test_every_file_of_an_export_says_the_same_of_itself(done: Done) -> None:
-    metadata = {open_session(done.run / artifact.file).metadata for artifact in read_manifest(done.run).artifacts}
+    models = [artifact.file for artifact in read_manifest(done.run).artifacts if artifact.format != "network"]
+    metadata = {open_session(done.run / file).metadata for file in models}
     assert len(metadata) == 1
 
 
