@@ -151,7 +151,9 @@ def check_unfinished(run: Path, folder: Path, foreign: Files) -> None:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(("make", "old", "foreign"), [(exported, OLD, FOREIGN), (empty, {}, {})])
+@pytest.mark.parametrize(
+    ("make", "old", "foreign"), [(exported, OLD, FOREIGN), pytest.param(empty, {}, {}, marks=pytest.mark.slow)]
+)
 def test_an_export_killed_at_any_operation(tmp_path: Path, make: Callable[[Path], Path], old: Files, foreign: Files) -> None:
     states = set()
     for run in every_kill(partial(export, files=NEW), make, tmp_path):
@@ -260,7 +262,8 @@ def crash(kind: str, keras_file: Path, pictures: Path, folder: Path, kills: str)
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("kind", ["train", "export"])
+# Of a training, the files that it writes are killed at every operation above.
+@pytest.mark.parametrize("kind", [pytest.param("train", marks=pytest.mark.slow), "export"])
 def test_a_real_run_killed_at_some_operations(kind: str, keras_file: Path, pictures: Path, tmp_path: Path) -> None:
     assert crash(kind, keras_file, pictures, tmp_path, "1") == "1 kills went well"
 

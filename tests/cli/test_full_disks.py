@@ -142,7 +142,7 @@ def kill_when(there: Callable[[], bool], arguments: list[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("moment", ["converting", "measuring"])
+@pytest.mark.parametrize("moment", ["converting", pytest.param("measuring", marks=pytest.mark.slow)])
 def test_an_export_that_was_killed_goes_on(
     program: Program, keras_files: dict[str, Path], pictures: Path, tmp_path: Path, moment: str
 ) -> None:

@@ -209,6 +209,7 @@ def test_networks_without_a_decoder_map_in_common_are_refused(
         finetune(student, TRAIN, soft, looking, validate=never, folder=tmp_path, teacher=flat)
 
 
+@pytest.mark.slow  # a folded network learns them above
 def test_attention_maps_come_closer(teacher: tf_keras.Model, student: tf_keras.Model, soft: np.ndarray, tmp_path: Path) -> None:
     def distance(model: tf_keras.Model) -> float:
         name = "dec2_fuse_relu"
@@ -276,6 +277,7 @@ def test_attention_compares_where_and_not_how_much() -> None:
     assert np.isfinite(attention_distance(maps, 0 * maps)).all()
 
 
+@pytest.mark.slow  # it trains two networks
 def test_a_gate_learns_from_the_gated_soft_masks(tmp_path: Path) -> None:
     """The teacher's gate says whether there is a disc; the student's says nothing at first."""
     data = discs(16, 1, empty_every=2)

@@ -11,6 +11,7 @@ import pytest
 from tests.support.command_line import Program
 from tests.support.hasty_measuring import measure_hastily
 from tests.support.pages import DOCS, PAGES, blocks, name_of, shell_lines
+from tests.support.slow import mark_slow
 
 QUICK = {
     "train": "--size 32x32 --width 2 --epochs 1 --no-deep-supervision",
@@ -71,7 +72,8 @@ def test_the_tutorial_runs(folder: Path, program: Program, monkeypatch: pytest.M
     assert (folder / "exported" / "report.md").is_file()
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=PYTHON.get)
+# `tests/test_api.py` calls the stages one by one, as the block with `quantize` does.
+@pytest.mark.parametrize("block", mark_slow(PYTHON, [block for block in PYTHON if "quantize(" in block]), ids=PYTHON.get)
 def test_python_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not (folder / "exported" / "model.int8.tflite").is_file():
         pytest.fail("the tutorial left no exported files")

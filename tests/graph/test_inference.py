@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.article_model import Builder
+from tests.support.slow import mark_slow
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.inference import Inference, inference_graph
 from u3p_edge.graph.ir import Graph, Node, rename
@@ -54,7 +55,8 @@ ARTICLE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", ARTICLE, ids=str)
+# Those with residual blocks are twice as deep as the others.
+@pytest.mark.parametrize("options", mark_slow(ARTICLE, [one for one in ARTICLE if "use_residual" in one]), ids=str)
 def test_the_articles_models_become_one_gated_mask(article_builder: Builder, options: dict[str, Any]) -> None:
     model = article_builder((48, 64, 1), initial_features=4, **options)
     result = inference_graph(from_keras(model))

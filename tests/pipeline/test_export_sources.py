@@ -103,7 +103,8 @@ def article_model(article_builder: Builder) -> Any:
 @pytest.mark.parametrize(
     ("suffix", "options", "files"),
     [
-        (".h5", ("--int8", "--ptq"), [*MODELS, NETWORK, CHOICE, REWRITES]),
+        # All formats of a network this deep take a minute; smaller ones get them in the tests above.
+        pytest.param(".h5", ("--int8", "--ptq"), [*MODELS, NETWORK, CHOICE, REWRITES], marks=pytest.mark.slow),
         (".keras", ("--no-int8", "--formats", "tflite", "--no-rewrite"), ["model.float32.tflite"]),
     ],
 )

@@ -12,6 +12,7 @@ from tf_keras import layers
 from tests.support.int8_models import blobs, convert, every_op, unet
 from tests.support.rewritten_model import by_hand, rewritten
 from tests.support.same_integers import compare_networks
+from tests.support.slow import mark_slow
 from tests.support.tflite_reader import read_graph
 from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.graph.keras_io import from_keras
@@ -44,7 +45,7 @@ def halves() -> tf_keras.Model:
     return model
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mark_slow(NETWORKS, ["UNet 3+"]))
 def test_the_integers_are_those_of_the_converter(name: str) -> None:
     build, size = NETWORKS[name]
     images = blobs(8, size)[0]

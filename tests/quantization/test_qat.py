@@ -243,11 +243,13 @@ def assert_integer_unet(model: tf_keras.Model, file: Int8File) -> None:
     assert file.counts["CONV_2D"] == sum(node.op == "conv" for node in fold_batch_norm(from_keras(model)).nodes)
 
 
+@pytest.mark.slow  # `test_integers.py` compares every integer of a gated one
 def test_unet_of_every_option_is_integer_without_requantizing() -> None:
     model = unet(3, residual=True, cgm=True, down_pattern="normconv", down_normalization="batch")
     assert_integer_unet(model, Int8File(quantize_aware(model, blobs(2)[0])))
 
 
+@pytest.mark.slow  # the small networks above agree by the same measure
 def test_trained_gated_unet_agrees_in_integers() -> None:
     model = unet(1, epochs=8, cgm=True)
     quantized = quantize_aware(model, blobs(16)[0])

@@ -154,7 +154,9 @@ def plain() -> tf_keras.Model:
     return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(conv(joined, 1, 3, "head")))
 
 
-@pytest.mark.parametrize("winograd", [Winograd("rows"), Winograd("both")], ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    "winograd", [Winograd("rows"), pytest.param(Winograd("both"), marks=pytest.mark.slow)], ids=lambda rule: rule.name
+)
 def test_what_the_rules_make_is_integer_without_requantizing(winograd: Winograd) -> None:
     graph, (images, _) = rewritten(plain(), (Separable(), winograd)), blobs(8, 16)
     model = to_keras(graph)

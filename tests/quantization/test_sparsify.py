@@ -95,6 +95,7 @@ def test_every_pruned_kernel_has_its_share_of_zeros(share: float, epochs: int) -
     assert_share(masks(pruned(share=share, epochs=epochs)), PRUNED, share)
 
 
+@pytest.mark.slow  # small networks below show the same
 def test_nothing_else_changes_in_a_unet3plus() -> None:
     model, (images, labels) = to_keras(fold_batch_norm(from_keras(unet(3)))), blobs(8)
     sparsity = Sparsity(0.7, epochs=2, learning_rate=1e-3)

@@ -100,6 +100,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(whole: TrainResult, t
     assert_same_run(train(RECIPE, DATA, tmp_path), whole)
 
 
+@pytest.mark.slow  # the test above resumes the same run after an interruption
 def test_a_run_killed_at_any_moment_is_resumed(whole: TrainResult, tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "tests.support.tiny_run", str(tmp_path)], cwd=REPOSITORY)
     try:

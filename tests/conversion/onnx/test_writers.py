@@ -14,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from onnx import numpy_helper
 
 from tests.support.oracles import convert_int8, convert_onnx
+from tests.support.slow import mark_slow
 from tests.support.unets import make_unet
 from u3p_edge.conversion.onnx.writer import to_model, write_onnx
 from u3p_edge.conversion.structure import onnx_faults
@@ -38,6 +39,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 COARSE = ("average pooling", "layer normalisation")
 """Variants in which rounding boundaries are hit often (halves of averages) or amplified (8-bit reciprocal roots)."""
+
+SLOW = ("normalised strided convolution", "layer normalisation")
+"""Variants that take long to quantize, and have the operators of the others or none that ONNX alone has."""
 
 
 def run(model: onnx.ModelProto, image: np.ndarray, optimize: bool = True) -> np.ndarray:
@@ -65,7 +69,7 @@ def test_the_float_file_computes_what_the_model_computes(images: np.ndarray) -> 
     np.testing.assert_allclose(mask, run(convert_onnx(model), images[:1]), atol=8e-4)  # by another's translation
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=mark_slow(VARIANTS, SLOW), ids=lambda name: name.replace(" ", "-"))
 def pair(request: pytest.FixtureRequest, images: np.ndarray) -> tuple[bytes, onnx.ModelProto]:
     """The int8 TFLite file of a variant and its ONNX twin."""
     model, metadata = make_unet(**VARIANTS[request.param])
@@ -87,7 +91,7 @@ def test_both_formats_give_the_same_integers(pair: tuple[bytes, onnx.ModelProto]
     assert np.abs(onnx_mask - lite_mask).mean() < 0.25 * max(np.abs(lite_mask - lite_mask.mean()).mean(), 8)
 
 
-@pytest.mark.parametrize("pair", [name for name in VARIANTS if name not in COARSE], indirect=True)
+@pytest.mark.parametrize("pair", mark_slow((name for name in VARIANTS if name not in COARSE), SLOW), indirect=True)
 def test_optimization_does_not_change_the_numbers(pair: tuple[bytes, onnx.ModelProto], images: np.ndarray) -> None:
     _, twin = pair
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)

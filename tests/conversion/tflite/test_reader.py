@@ -14,6 +14,7 @@ from tf_keras import layers
 from tests.support.int8_models import blobs, convert, quantize_aware, unet
 from tests.support.oracles import convert_int8
 from tests.support.rewritten_model import rewritten
+from tests.support.slow import mark_slow
 from tests.support.tflite_models import graph, run
 from tests.support.tflite_reader import read_graph
 from u3p_edge.config.metadata import Metadata, default_metadata
@@ -46,12 +47,16 @@ FILES = {
 }
 
 
+SLOW = ("UNet 3+ float", "UNet 3+ trained in integers")
+"""Those whose operators the others have too."""
+
+
 @functools.cache
 def file_of(name: str) -> bytes:
     return FILES[name]()
 
 
-@pytest.fixture(scope="module", params=FILES, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=mark_slow(FILES, SLOW), ids=lambda name: name.replace(" ", "-"))
 def data(request: pytest.FixtureRequest) -> bytes:
     return file_of(request.param)
 
@@ -161,6 +166,7 @@ def test_a_cut_of_channels_is_a_crop() -> None:
     assert network["mask"].attrs == {"cropping": ((1, 0), (0, 0)), "channels": (1, 2)}
 
 
+@pytest.mark.slow  # of these files, one of `SLOW` alone has any
 def test_a_rescaling_inside_is_an_identity_with_another_scale() -> None:
     file = schema.parse_tflite(file_of("UNet 3+ trained in integers"))
     network = read_integers(file)

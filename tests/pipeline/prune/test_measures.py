@@ -46,6 +46,7 @@ def test_chance_is_the_same_for_the_same_seed_alone(source: Source, data: Export
     assert any((one[name] != other[name]).any() for name in one)
 
 
+@pytest.mark.slow  # `tests/distill` has the loss itself
 def test_the_float_models_attention_teaches_too(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:

@@ -162,6 +162,7 @@ def test_the_choice_of_integers_starts_from_the_pruned_network(done: Done) -> No
     assert choice["float_dice"] == pytest.approx(kept["float_dice"], abs=1e-3)
 
 
+@pytest.mark.slow  # three prunings with training
 def test_gradient_steps_make_whole_epochs(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_what_was_good_enough_before_is_kept(
     assert "is not met" in result.notes[-1]
 
 
+@pytest.mark.slow  # two prunings with training
 def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_way_goes_on_from_a_network_that_has_lost_too_much_for_now(
 # --- again
 
 
+@pytest.mark.slow  # `tests/distill` resumes the training that is most of it
 def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data: ExportData, tmp_path: Path) -> None:
     wanted = recipe(to(int8_milliseconds()(fold_batch_norm(source.graph)) / 2, final_updates=2 * EPOCH))
     # The fourth step is the second epoch's first.
