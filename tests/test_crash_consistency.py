@@ -262,8 +262,8 @@ def crash(kind: str, keras_file: Path, pictures: Path, folder: Path, kills: str)
     return done.stdout.strip()
 
 
-# Of a training, the files that it writes are killed at every operation above.
-@pytest.mark.parametrize("kind", [pytest.param("train", marks=pytest.mark.slow), "export"])
+@pytest.mark.slow  # the same files are written and killed at every operation above, and `tests/cli` kills a real export
+@pytest.mark.parametrize("kind", ["train", "export"])
 def test_a_real_run_killed_at_some_operations(kind: str, keras_file: Path, pictures: Path, tmp_path: Path) -> None:
     assert crash(kind, keras_file, pictures, tmp_path, "1") == "1 kills went well"
 

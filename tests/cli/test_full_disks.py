@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.command_line import QUICK, Program, command, left_in, refusal
 from tests.support.exported_files import MODELS
+from tests.support.slow import mark_slow
 from tests.support.small_artifacts import Zoo
 from u3p_edge.artifact import read_manifest, sha256_of
 
@@ -59,7 +60,7 @@ def test_a_mask_beyond_the_file_limit(program: Program, zoo: Zoo, image: Path, t
     assert left_in(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize("kib", [4, 16, 32, 64, 96])
+@pytest.mark.parametrize("kib", mark_slow([4, 16, 32, 64, 96], [16, 64]))
 def test_an_export_onto_a_disk_that_fills_up(
     program: Program, keras_files: dict[str, Path], pictures: Path, small_disk: Callable[[int], Path], kib: int
 ) -> None:
@@ -77,7 +78,7 @@ def test_an_export_onto_a_disk_that_fills_up(
     assert ("report.json" in kept) == bool(models), "models and reports get their names together"
 
 
-@pytest.mark.parametrize("kib", [4, 8])
+@pytest.mark.parametrize("kib", mark_slow([4, 8], [8]))
 def test_a_training_onto_a_disk_that_fills_up(
     program: Program, pictures: Path, small_disk: Callable[[int], Path], kib: int
 ) -> None:
@@ -142,7 +143,7 @@ def kill_when(there: Callable[[], bool], arguments: list[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("moment", ["converting", pytest.param("measuring", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moment", mark_slow(["converting", "measuring"], ["measuring"]))
 def test_an_export_that_was_killed_goes_on(
     program: Program, keras_files: dict[str, Path], pictures: Path, tmp_path: Path, moment: str
 ) -> None:

@@ -72,8 +72,10 @@ def test_the_tutorial_runs(folder: Path, program: Program, monkeypatch: pytest.M
     assert (folder / "exported" / "report.md").is_file()
 
 
-# `tests/test_api.py` calls the stages one by one, as the block with `quantize` does.
-@pytest.mark.parametrize("block", mark_slow(PYTHON, [block for block in PYTHON if "quantize(" in block]), ids=PYTHON.get)
+# `tests/test_api.py` calls the stages one by one and `tests/test_examples.py` a whole export, as these blocks do.
+@pytest.mark.parametrize(
+    "block", mark_slow(PYTHON, [block for block in PYTHON if "quantize(" in block or "export(" in block]), ids=PYTHON.get
+)
 def test_python_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not (folder / "exported" / "model.int8.tflite").is_file():
         pytest.fail("the tutorial left no exported files")

@@ -160,6 +160,7 @@ def test_the_note_tells_the_size_of_the_gzip_which_zeros_shrink(made: Made) -> N
     assert sizes[1][0] >= sizes[0][0], "as it lies on the disk it is no shorter than before"
 
 
+@pytest.mark.slow  # `tests/quantization/test_sparsify.py` has the pattern, the tests above the stage
 def test_the_command_leaves_two_zeros_among_any_four(program: Program, wide: Path, pictures: Path, tmp_path: Path) -> None:
     options = ("--recipe", "exact", "--sparsity", "2:4", "--ptq", "--no-rewrite", "--tiles", 1, "--formats", "tflite")
     done = program("export", wide, "--int8", "--data", pictures, "--out", tmp_path, *options, *ROUNDS)

@@ -12,6 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.support.prunable_graphs import conv, networks, of, op, small_unet
+from tests.support.slow import mark_slow
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
@@ -74,7 +75,7 @@ def branches(*sizes: int, fuse: int = 8) -> Graph:
     return of(*nodes, joined, conv("fuse", "all", sum(sizes), fuse, kernel=3), conv("y", "fuse", fuse, 1))
 
 
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.2, 0.05])
+@pytest.mark.parametrize("share", mark_slow([0.9, 0.5, 0.2, 0.05], [0.9, 0.2]))
 def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
     graph = small_unet(True)
     bound = share * macs(graph)
@@ -86,7 +87,7 @@ def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
     assert 0.97 * bound - 32 * 32 * 9 * 4 * 6 <= result.after["MACs"] <= bound
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", mark_slow(range(2), [1]))
 def test_a_smaller_budget_never_keeps_more(seed: int) -> None:
     graph = small_unet(True)
     scores, whole = importance(graph, seed), macs(graph)
@@ -207,7 +208,7 @@ def test_an_impossible_limit_is_not_met_and_leaves_a_network() -> None:
     assert result.after["MACs"] < 0.02 * result.before["MACs"]
 
 
-@pytest.mark.parametrize("share", [0.5, 0.1, 1e-6])
+@pytest.mark.parametrize("share", mark_slow([0.5, 0.1, 1e-6], [0.1]))
 def test_a_plan_for_the_folded_network_can_be_carried_out_on_the_one_with_all_its_heads(share: float) -> None:
     graph, folded = small_unet(False), small_unet(True)
     scores = {name: own for name, own in importance(graph).items() if name in folded}

@@ -84,7 +84,9 @@ def test_presence_worked_by_hand() -> None:
     np.testing.assert_allclose(loss, [-(np.log(0.9) + np.log(0.8)) / 2, -np.log(0.5) / 2], atol=1e-7)
 
 
-@pytest.mark.parametrize("size", [(176, 176), (192, 256), (88, 120), (64, 64), (32, 48), (16, 16)])
+@pytest.mark.parametrize(
+    "size", [(176, 176), pytest.param((192, 256), marks=pytest.mark.slow), (88, 120), (64, 64), (32, 48), (16, 16)]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ms_ssim_agrees_with_tensorflow(size: tuple[int, int], channels: int) -> None:
     truth, guess = blobs((2, *size, channels))
@@ -164,7 +166,9 @@ def corner_cases(size: tuple[int, int], labels: int) -> tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-@pytest.mark.parametrize(("size", "labels"), [((16, 32), 1), ((8, 8), 1), ((32, 32), 3), ((176, 176), 1)])
+@pytest.mark.parametrize(
+    ("size", "labels"), [((16, 32), 1), ((8, 8), 1), ((32, 32), 3), pytest.param((176, 176), 1, marks=pytest.mark.slow)]
+)
 def test_losses_and_gradients_are_finite_in_every_corner(name: str, size: tuple[int, int], labels: int) -> None:
     truth, guess = corner_cases(size, labels)
     prediction = tf.constant(guess, tf.float32)

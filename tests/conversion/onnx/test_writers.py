@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 COARSE = ("average pooling", "layer normalisation")
 """Variants in which rounding boundaries are hit often (halves of averages) or amplified (8-bit reciprocal roots)."""
 
-SLOW = ("normalised strided convolution", "layer normalisation")
+SLOW = ("average pooling", "normalised strided convolution", "layer normalisation")
 """Variants that take long to quantize, and have the operators of the others or none that ONNX alone has."""
 
 
@@ -156,6 +156,7 @@ def test_weights_scales_and_biases_are_the_tflite_files_own(images: np.ndarray) 
             assert constants[f"q{op.outputs[0]}_zero"] == output.zero_point[0] + 128
 
 
+@pytest.mark.slow  # a whole network quantized for its two ends
 def test_float_io_is_carried_over(images: np.ndarray) -> None:
     model, metadata = make_unet()
     integers = quantize_ptq(from_keras(model), images)

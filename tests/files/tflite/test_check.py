@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.slow import mark_slow
 from tests.support.small_artifacts import Zoo
 from tests.support.tflite_models import graph, integers
 from u3p_edge.conversion.tflite.schema import to_bytes
@@ -50,7 +51,7 @@ def test_files_of_the_converter_are_accepted(zoo: Zoo, kind: str) -> None:
     assert len(result.operators) == len(unpack(data).subgraphs[0].operators)
 
 
-@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("int8", mark_slow([False, True], [False]))
 def test_every_operator_of_a_foreign_network_is_accepted(int8: bool) -> None:
     import tensorflow as tf
     import tf_keras
