@@ -97,8 +97,8 @@ def article_graph(builder: Builder, classes: int, residual: bool) -> Graph:
     return GRAPHS[classes, residual]
 
 
-OWN: list[tuple[str, dict[str, Any]]] = [
-    ("article", {"cgm": True, "classes": 3}),
+OWN: list[Any] = [
+    pytest.param("article", {"cgm": True, "classes": 3}, marks=pytest.mark.slow),
     ("paper", {"deep_supervision": True, "classes": 4, "cgm": True}),
 ]
 

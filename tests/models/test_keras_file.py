@@ -68,7 +68,11 @@ def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "options"),
-    [(".keras", {"using_cgm": True}), (".h5", {"class_num": 3, "using_deep_supervision": False})],
+    [
+        # `tests/pipeline/test_export_sources.py` exports such a file.
+        pytest.param(".keras", {"using_cgm": True}, marks=pytest.mark.slow),
+        (".h5", {"class_num": 3, "using_deep_supervision": False}),
+    ],
     ids=str,
 )
 def test_the_articles_models_are_read_and_exportable(

@@ -208,7 +208,7 @@ def test_an_impossible_limit_is_not_met_and_leaves_a_network() -> None:
     assert result.after["MACs"] < 0.02 * result.before["MACs"]
 
 
-@pytest.mark.parametrize("share", mark_slow([0.5, 0.1, 1e-6], [0.1]))
+@pytest.mark.parametrize("share", mark_slow([0.5, 0.1, 1e-6], [0.1, 1e-6]))
 def test_a_plan_for_the_folded_network_can_be_carried_out_on_the_one_with_all_its_heads(share: float) -> None:
     graph, folded = small_unet(False), small_unet(True)
     scores = {name: own for name, own in importance(graph).items() if name in folded}

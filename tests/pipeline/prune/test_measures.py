@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.pruning_runs import EPOCH, recipe, to
+from tests.support.slow import mark_slow
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.pipeline.budgets import CLOSE, LATENCY
 from u3p_edge.pipeline.context import Context
@@ -22,7 +23,8 @@ from u3p_edge.pruning.importance.scores import Importance
 from u3p_edge.recipes.recipe import ImportanceMeasure
 
 
-@pytest.mark.parametrize("measure", get_args(ImportanceMeasure))
+# The two that look at weights alone have their tests in `tests/pruning`.
+@pytest.mark.parametrize("measure", mark_slow(get_args(ImportanceMeasure), ["magnitude", "norm_scale"]))
 def test_every_measure_scores_every_channel_and_makes_a_plan(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path, measure: ImportanceMeasure
 ) -> None:

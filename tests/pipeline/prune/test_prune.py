@@ -202,6 +202,7 @@ def test_a_network_within_its_budget_is_left_as_it_is(
 # --- all of it
 
 
+@pytest.mark.slow  # the export above prunes, and `tests/cli/test_rewrite.py` exports what is rewritten
 def test_the_command_prunes_rewrites_and_keeps_to_the_size(
     program: Program, wide: Path, pictures: Path, tmp_path: Path
 ) -> None:
