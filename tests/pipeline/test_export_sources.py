@@ -68,7 +68,7 @@ def test_two_classes_by_softmax(program: Program, pictures: Path, tmp_path: Path
 
 
 def two_channels() -> Any:
-    """Background and bar, told apart by brightness: logit of the bar is 40 (mean of 3x3 pixels - 0.65)."""
+    """Background and bar, which differ in brightness: logit of the bar is 40 (mean of 3x3 pixels - 0.65)."""
     import tf_keras as keras
 
     image = keras.Input(SHAPE, name="image")

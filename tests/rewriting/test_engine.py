@@ -205,7 +205,7 @@ def test_forms_that_won_alone_are_given_up_where_the_network_loses_by_them() -> 
     choices = select_candidates(network(), by_macs, growth=AMPLE)
     selection = validate_whole_network(network(), choices, by_operators)
     assert set(chosen(selection).values()) == {REFERENCE}
-    assert [choice.forms for choice in selection] == [choice.forms for choice in choices], "what was measured is still told"
+    assert [choice.forms for choice in selection] == [choice.forms for choice in choices], "what was measured is still listed"
     assert apply_selections(network(), selection).nodes == network().nodes
 
 
