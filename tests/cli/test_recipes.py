@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Program, refusal
+from tests.support.recipes import balanced_pruning
 from u3p_edge.recipes.named import DEFAULT, NAMES, read_export_recipe
 from u3p_edge.recipes.recipe import Pruning
 from u3p_edge.recipes.toml_text import recipe_to_toml
@@ -14,10 +15,7 @@ from u3p_edge.recipes.toml_text import recipe_to_toml
 
 @pytest.fixture(scope="module")
 def balanced() -> Pruning:
-    pruning = read_export_recipe("balanced").recipe.pruning
-    assert pruning is not None
-    assert None not in (pruning.speedup, pruning.shrink), "what is replaced below"
-    return pruning
+    return balanced_pruning()
 
 
 # --- the command

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import typer
 
+from tests.support.recipes import balanced_pruning
 from u3p_edge.cli.main import app
 from u3p_edge.cli.recipe_options import parse_options
 from u3p_edge.config.options import Option
@@ -90,10 +91,7 @@ def test_every_option_is_a_flag_of_export_with_its_meaning() -> None:
 
 @pytest.fixture(scope="module")
 def balanced() -> Pruning:
-    pruning = read_export_recipe("balanced").recipe.pruning
-    assert pruning is not None
-    assert None not in (pruning.speedup, pruning.shrink), "what is replaced below"
-    return pruning
+    return balanced_pruning()
 
 
 def test_without_options_it_is_the_recipe() -> None:

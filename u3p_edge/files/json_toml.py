@@ -78,3 +78,9 @@ def _check_characters(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (UnicodeEncodeError, RecursionError) as error:
         raise ValueError("it holds half a character") from error
+
+
+def to_toml_value(value: object) -> str:
+    """Return a plain value, a list included, as TOML writes it. Raises ValueError for NaN and infinity."""
+    # A JSON string, number, boolean or list is also a TOML one.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

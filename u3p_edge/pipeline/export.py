@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from u3p_edge.artifact import Manifest, describe, sha256_of, write_json, write_text
+from u3p_edge.artifact import Manifest, describe, write_json, write_text
 from u3p_edge.benchmark.accuracy import predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
@@ -150,11 +150,12 @@ def _manifest(folder: Path, made: MadeFiles, key: str, context: Context) -> Mani
     rewrites = tuple((choice.site, choice.chosen) for choice in made.network.choices)
     manifest = Manifest(recipe=context.recipe.to_json(), key=key, rewrites=rewrites)
     original, integers = context.original.sha256, folder / NETWORK_FILE
+    network = describe(integers, NETWORK, original) if integers.exists() else None
     for name, kind in MODELS.items():
         if (folder / name).exists():
-            parent = sha256_of(integers) if kind.number == "int8" else original
+            parent = network.sha256 if network and kind.number == "int8" else original
             manifest = manifest.with_artifact(describe(folder / name, str(kind), parent))
-    return manifest.with_artifact(describe(integers, NETWORK, original)) if integers.exists() else manifest
+    return manifest.with_artifact(network) if network else manifest
 
 
 def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -> Measured:

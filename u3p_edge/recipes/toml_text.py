@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import Any
 
 from u3p_edge.config.options import Option, list_groups, list_options
+from u3p_edge.files.json_toml import to_toml_value
 from u3p_edge.recipes.named import NamedRecipe
 from u3p_edge.recipes.recipe import ExportRecipe
 
@@ -20,7 +20,7 @@ def recipe_to_toml(named: NamedRecipe) -> str:
     Options without a value, and all of a group that is off, are comments with their defaults.
     """
     recipe, options = named.recipe, list_options(ExportRecipe)
-    lines = [f"description = {_value(named.description)}", ""]
+    lines = [f"description = {to_toml_value(named.description)}", ""]
     lines += [line for entry in options if not entry.group for line in _lines(entry, getattr(recipe, entry.field))]
     for name, cls in list_groups(ExportRecipe).items():
         group = getattr(recipe, name)
@@ -38,14 +38,9 @@ def _lines(entry: Option, value: Any) -> list[str]:
     notes = "; ".join(filter(None, (str(entry.bounds), entry.flag)))
     comment = _comment(f"{entry.meaning} ({notes})")
     if value is not None:
-        return [*comment, f"{entry.field} = {_value(value)}"]
-    return [*comment, f"#{entry.field} = {'...' if entry.default is None else _value(entry.default)}"]
+        return [*comment, f"{entry.field} = {to_toml_value(value)}"]
+    return [*comment, f"#{entry.field} = {'...' if entry.default is None else to_toml_value(entry.default)}"]
 
 
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-
-
-def _value(value: Any) -> str:
-    # A JSON string, number, boolean or list is also a TOML one.
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -18,6 +18,7 @@ from u3p_edge.data.augment import Augmentation
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError
+from u3p_edge.files.json_toml import to_toml_value
 from u3p_edge.models.config import MAX_WIDTH, UNet3PlusConfig
 from u3p_edge.models.config import preset as model_preset
 
@@ -144,11 +145,11 @@ class TrainRecipe:
         """Return TOML text that `parse_recipe` reads back to an equal recipe."""
         plain = dataclasses.asdict(self)
         tables = {key: value for key, value in plain.items() if isinstance(value, dict)}
-        lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if value is not None and key not in tables]
+        lines = [f"{key} = {to_toml_value(value)}" for key, value in plain.items() if value is not None and key not in tables]
         if self.augmentation is None:
             lines.append('augmentation = "none"')
         for name, table in tables.items():
-            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+            lines += ["", f"[{name}]", *(f"{key} = {to_toml_value(value)}" for key, value in table.items())]
         return "\n".join(lines) + "\n"
 
 
@@ -183,10 +184,3 @@ def first_difference(old: TrainRecipe, new: TrainRecipe) -> str:
             return f"augmentation.{part} = {getattr(before, part)!r}, not {getattr(after, part)!r}"
         return f"{option.name} = {before!r}, not {after!r}"
     return ""
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    # A JSON string, number or boolean is also a TOML one.
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
