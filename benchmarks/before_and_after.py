@@ -15,11 +15,12 @@ from pathlib import Path
 
 from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.environment import describe_machine, results_folder
-from u3p_edge.artifact import sha256_of, write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.cli.progress import stages
+from u3p_edge.files.atomic import write_json, write_text
 from u3p_edge.latency.clock import interleave, milliseconds
+from u3p_edge.manifest import sha256_of
 from u3p_edge.progress import Progress
 from u3p_edge.runtime.tflite_raw import open_raw
 

@@ -22,11 +22,11 @@ from PIL import Image
 
 from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.environment import results_folder
-from u3p_edge.artifact import write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.preprocess import inputs, restore
+from u3p_edge.files.atomic import write_json, write_text
 from u3p_edge.latency.clock import interleave, milliseconds
 
 NETWORK = (256, 256)

@@ -14,9 +14,9 @@ from typing import get_args
 
 from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.environment import describe_machine, results_folder
-from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.cli.progress import stages
+from u3p_edge.files.atomic import make_folder, write_json, write_text
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.prune import prune_source

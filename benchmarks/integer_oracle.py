@@ -16,9 +16,9 @@ from benchmarks.lib.commands import make_parser, typed_command
 from tests.support.oracles import convert_int8
 from tests.support.same_integers import compare_networks
 from tests.support.tflite_reader import read_graph
-from u3p_edge.artifact import write_json
 from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.data.calibration import calibration_indices
+from u3p_edge.files.atomic import write_json
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.data import data_options, read_export_data

@@ -17,12 +17,12 @@ from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.environment import describe_machine, results_folder
 from benchmarks.lib.measure import measure_files
 from benchmarks.lib.networks import MB, memory_of, network
-from u3p_edge.artifact import make_folder, read_json, write_bytes, write_text
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.cli.progress import stages
 from u3p_edge.conversion.tflite.writer import write_tflite
+from u3p_edge.files.atomic import make_folder, read_json, write_bytes, write_text
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph

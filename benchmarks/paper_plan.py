@@ -25,9 +25,9 @@ from benchmarks.lib.controls import Case, model_options, pruning_of
 from benchmarks.lib.environment import describe_machine, results_folder
 from benchmarks.lib.networks import network
 from benchmarks.lib.side_by_side import compare, table, train_case
-from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.cli.progress import stages
+from u3p_edge.files.atomic import make_folder, write_json, write_text
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import Target

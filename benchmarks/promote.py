@@ -16,9 +16,9 @@ from pathlib import Path
 
 from benchmarks.lib.commands import make_parser
 from benchmarks.lib.environment import PACKAGE
-from u3p_edge.artifact import read_json, write_json
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.benchmark.statistics import ratio
+from u3p_edge.files.atomic import read_json, write_json
 from u3p_edge.recipes.named import MEASURED, NAMES, MeasuredRecipe, read_measured
 from u3p_edge.training.recipe import read_train_recipe
 

@@ -27,12 +27,12 @@ from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.controls import Case, by_chance, model_options, narrow, teach, trained_for
 from benchmarks.lib.environment import describe_machine, results_folder
 from benchmarks.lib.side_by_side import compare, table, train_case
-from u3p_edge.artifact import read_json, write_json, write_text
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.cli.progress import stages
 from u3p_edge.distill.loop import teacher_probabilities
+from u3p_edge.files.atomic import read_json, write_json, write_text
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.progress import Progress

@@ -20,10 +20,10 @@ from functools import partial
 from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.environment import RESULTS, describe_machine, results_folder
 from benchmarks.lib.networks import network
-from u3p_edge.artifact import write_json, write_text
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.cli.progress import stages
+from u3p_edge.files.atomic import write_json, write_text
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.clock import interleave, milliseconds
 from u3p_edge.latency.probe import Target, to_file

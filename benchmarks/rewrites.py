@@ -21,12 +21,12 @@ from benchmarks.lib.core_distance import near, shortest_time
 from benchmarks.lib.environment import describe_machine, results_folder
 from benchmarks.lib.measure import measure_files
 from benchmarks.lib.networks import FORMS, MB, NUMBERS, Variant, bytes_of, network, variants, write_files
-from u3p_edge.artifact import make_folder, write_text
 from u3p_edge.benchmark.result import ArtifactResult, Latency, RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio, ratio_of_medians
 from u3p_edge.cli.progress import stages
 from u3p_edge.conversion.tflite.writer import lower_graph
+from u3p_edge.files.atomic import make_folder, write_text
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph

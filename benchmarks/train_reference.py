@@ -18,10 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.lib.commands import make_parser
 from benchmarks.lib.environment import BENCHMARKS
-from u3p_edge.artifact import make_folder, write_json
 from u3p_edge.cli.train import train
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.folder import read_folder
+from u3p_edge.files.atomic import make_folder, write_json
 from u3p_edge.training.checkpoint import load_checkpoint
 from u3p_edge.training.loop import score_model
 from u3p_edge.training.output import RECIPE, SCORES

@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from u3p_edge.artifact import sha256_of, write_bytes, write_json, write_text
+from u3p_edge.files.atomic import write_bytes, write_json, write_text
+from u3p_edge.manifest import sha256_of
 from u3p_edge.metrics import confusion, dice
 
 HERE = Path(__file__).resolve().parent

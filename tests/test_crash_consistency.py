@@ -19,18 +19,8 @@ from hypothesis import strategies as st
 
 from tests.support.killing import changes_files, killed_at
 from tests.support.paths import REPOSITORY
-from u3p_edge.artifact import (
-    MANIFEST,
-    Artifact,
-    Manifest,
-    describe,
-    is_whole,
-    read_manifest,
-    sha256_of,
-    write_bytes,
-    write_manifest,
-    write_text,
-)
+from u3p_edge.files.atomic import write_bytes, write_text
+from u3p_edge.manifest import MANIFEST, Artifact, Manifest, describe, is_whole, read_manifest, sha256_of, write_manifest
 from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS, replace_files
 from u3p_edge.pipeline.publish import NAMES, READY, assemble, open_run, publish
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder

@@ -15,20 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.recorded_progress import RecordedProgress
-from u3p_edge.artifact import (
-    MANIFEST,
-    Artifact,
-    Manifest,
-    atomic_path,
-    describe,
-    is_whole,
-    read_json,
-    read_manifest,
-    write_bytes,
-    write_manifest,
-    write_text,
-)
 from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.files.atomic import atomic_path, read_json, write_bytes, write_text
+from u3p_edge.manifest import MANIFEST, Artifact, Manifest, describe, is_whole, read_manifest, write_manifest
 from u3p_edge.run_folder import HOLDER, LOCK, check_ours, check_output_folder, hold, open_manifest
 
 NAMES = ("model.bin", "report.md")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.artifact import read_json, write_json
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import read_json, write_json
 
 FOLDER = "U3P_EDGE_CACHE"
 """Environment variable that names the folder of all caches."""

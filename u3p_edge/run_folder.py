@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from u3p_edge.artifact import MANIFEST, PARTIAL, Manifest, cannot_write, make_folder, read_json, read_manifest, write_json
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import PARTIAL, cannot_write, make_folder, read_json, write_json
+from u3p_edge.manifest import MANIFEST, Manifest, read_manifest
 from u3p_edge.progress import Progress, silent
 from u3p_edge.text import to_terminal
 

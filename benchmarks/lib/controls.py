@@ -12,9 +12,9 @@ import tf_keras
 
 from benchmarks.lib import plain_unet
 from benchmarks.lib.commands import run_program
-from u3p_edge.artifact import make_folder, read_json, write_text
 from u3p_edge.distill.loop import finetune
 from u3p_edge.distill.student import FinetuneConfig
+from u3p_edge.files.atomic import make_folder, read_json, write_text
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras

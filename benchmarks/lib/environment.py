@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from u3p_edge.artifact import make_folder
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.result import Environment
+from u3p_edge.files.atomic import make_folder
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 RESULTS = BENCHMARKS / "results"

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lib.core_distance import time_messages
-from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.memory import measure_memory
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.timing import time_sessions
+from u3p_edge.manifest import sha256_of
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import open_session
 from u3p_edge.text import thread_count

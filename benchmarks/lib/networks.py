@@ -8,12 +8,12 @@ from pathlib import Path
 
 import tf_keras
 
-from u3p_edge.artifact import write_bytes
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.conversion.onnx.writer import write_onnx
 from u3p_edge.conversion.tflite.writer import lower_graph, write_tflite
 from u3p_edge.conversion.tflite.xnnpack_memory import estimate_memory
+from u3p_edge.files.atomic import write_bytes
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph

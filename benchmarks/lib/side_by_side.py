@@ -10,11 +10,11 @@ from benchmarks.lib.commands import run_program
 from benchmarks.lib.controls import Case
 from benchmarks.lib.environment import BENCHMARKS
 from benchmarks.lib.networks import MB
-from u3p_edge.artifact import make_folder
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, measure
+from u3p_edge.files.atomic import make_folder
 from u3p_edge.graph import memory
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.source import read_source

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.artifact import read_json
 from u3p_edge.benchmark.result import Environment
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.config.plain import from_dict
+from u3p_edge.files.atomic import read_json
 from u3p_edge.report.markdown import summary_header, summary_rows, table
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tests.support.paths import REPOSITORY
 from tests.support.sample_results import result
-from u3p_edge.artifact import read_json
 from u3p_edge.benchmark.result import Accuracy, Distances, Latency, Memory, RunResult
 from u3p_edge.benchmark.result_file import read_result, save_result
 from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.files.atomic import read_json
 
 
 @settings(max_examples=30, deadline=None)  # the machine is shared

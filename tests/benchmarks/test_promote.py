@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import promote
 from benchmarks.lib.environment import RESULTS
-from u3p_edge.artifact import write_json
+from u3p_edge.files.atomic import write_json
 from u3p_edge.recipes import named
 
 KEPT = sorted(RESULTS.glob("*/pruning_*"))

@@ -13,9 +13,9 @@ from tests.support.command_line import Program, left_in, refusal
 from tests.support.hasty_measuring import IN_A_PROCESS
 from tests.support.missing_packages import NOT_ON_A_DEVICE, run_without
 from tests.support.small_artifacts import Zoo
-from u3p_edge.artifact import read_json
 from u3p_edge.cli.device import _findings
 from u3p_edge.conversion.network_file import read_network
+from u3p_edge.files.atomic import read_json
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.probe import Target

@@ -19,7 +19,7 @@ from tests.support.command_line import QUICK, Program, command, left_in, refusal
 from tests.support.exported_files import MODELS
 from tests.support.slow import mark_slow
 from tests.support.small_artifacts import Zoo
-from u3p_edge.artifact import read_manifest, sha256_of
+from u3p_edge.manifest import read_manifest, sha256_of
 
 # --- disks and folders
 

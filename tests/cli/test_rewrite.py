@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.command_line import QUICK, Program, left_in, refusal
 from tests.support.small_artifacts import Zoo
-from u3p_edge.artifact import read_manifest
 from u3p_edge.cli.rewrite import _show
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.manifest import read_manifest
 from u3p_edge.pipeline.choices import read_choices
 from u3p_edge.rewriting.engine import REFERENCE, Candidate, Selection
 from u3p_edge.rewriting.passes import RULES

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.support.paths import REPOSITORY
-from u3p_edge.artifact import sha256_of
+from u3p_edge.manifest import sha256_of
 
 CALIBRATION = REPOSITORY / "calibration"
 FOLDER = CALIBRATION / "mni152"

@@ -13,7 +13,6 @@ from safetensors import safe_open
 
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.tiny_run import discs, tiny_recipe
-from u3p_edge.artifact import sha256_of
 from u3p_edge.data.augment import Augmentation
 from u3p_edge.distill.decoder import decoder_maps
 from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, FinetuneResult, finetune, teacher_probabilities
@@ -23,6 +22,7 @@ from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import rename
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.manifest import sha256_of
 from u3p_edge.models.unet3plus import build
 from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.dependency import find_groups

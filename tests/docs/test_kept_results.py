@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from docs.gen.results import RESULTS
-from u3p_edge.artifact import read_json
 from u3p_edge.benchmark.result_file import read_result
+from u3p_edge.files.atomic import read_json
 from u3p_edge.pipeline.quantize import QuantizationChoice
 from u3p_edge.recipes.named import read_export_recipe
 

@@ -14,10 +14,10 @@ import pytest
 import tf_keras
 from safetensors.numpy import load_file, save_file
 
-from u3p_edge.artifact import sha256_of
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError
+from u3p_edge.manifest import sha256_of
 from u3p_edge.models import stored_files
 from u3p_edge.models.config import UNet3PlusConfig, preset
 from u3p_edge.models.store import load_model, save_model

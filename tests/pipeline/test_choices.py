@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ArtifactError
+from u3p_edge.manifest import Manifest, write_manifest
 from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.rewriting.engine import Candidate, Selection
 

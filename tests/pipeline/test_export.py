@@ -16,10 +16,10 @@ from tests.support.command_line import QUICK, Program, left_in, run_process
 from tests.support.exported_files import CHOICE, MODELS, NETWORK, REFERENCE, REPORTS, REWRITES
 from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import SHAPE, picture, truth
-from u3p_edge.artifact import is_whole, read_manifest, sha256_of
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.load import Arrays
+from u3p_edge.manifest import is_whole, read_manifest, sha256_of
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.quantize import validation_dice
@@ -235,7 +235,8 @@ def percentile(arrays: Arrays) -> Arrays:
 
 
 def test_a_training_runs_manifest_entries_stay(done: Done, copied: Done) -> None:
-    from u3p_edge.artifact import describe, write_bytes, write_manifest
+    from u3p_edge.files.atomic import write_bytes
+    from u3p_edge.manifest import describe, write_manifest
 
     write_bytes(copied.run / "model.safetensors", b"weights")
     own = describe(copied.run / "model.safetensors", "safetensors")

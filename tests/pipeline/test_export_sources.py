@@ -14,10 +14,10 @@ from tests.support.article_model import Builder
 from tests.support.command_line import QUICK, ROUNDS, Program, left_in, refusal
 from tests.support.exported_files import CHOICE, MODELS, NETWORK, REPORTS, REWRITES
 from tests.support.small_artifacts import SHAPE, picture, truth
-from u3p_edge.artifact import read_manifest
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.manifest import read_manifest
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
 from u3p_edge.runtime import open_session
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.recorded_progress import RecordedProgress
-from u3p_edge.artifact import MANIFEST, Manifest, describe, read_manifest, write_manifest, write_text
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import write_text
+from u3p_edge.manifest import MANIFEST, Manifest, describe, read_manifest, write_manifest
 from u3p_edge.pipeline.publish import NAMES, assemble, finished_result, open_run, publish
 from u3p_edge.pipeline.staging import open_staging
 

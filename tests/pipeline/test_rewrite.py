@@ -15,10 +15,10 @@ from tests.support.contexts import make_context
 from tests.support.int8_models import blobs, unet, with_statistics
 from tests.support.recipes import make_recipe
 from tests.support.recorded_progress import RecordedProgress
-from u3p_edge.artifact import Manifest, write_manifest
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.manifest import Manifest, write_manifest
 from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source

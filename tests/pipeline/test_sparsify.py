@@ -17,9 +17,9 @@ from tests.support.recipes import make_recipe
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from tests.support.tflite_reader import read_graph
-from u3p_edge.artifact import read_json
 from u3p_edge.conversion.tflite import schema
 from u3p_edge.conversion.tflite.writer import write_tflite
+from u3p_edge.files.atomic import read_json
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.context import Context

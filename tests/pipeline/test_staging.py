@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.recorded_progress import RecordedProgress
-from u3p_edge.artifact import atomic_path
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import atomic_path
 from u3p_edge.pipeline.staging import MARKER, drop, key_of, open_staging
 from u3p_edge.run_folder import hold
 

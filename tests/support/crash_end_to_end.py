@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.support.killing import killed_at, operations
 from tests.support.recipes import make_recipe
 from tests.support.tiny_run import tiny_data, tiny_recipe
-from u3p_edge.artifact import Manifest, is_whole, read_manifest
+from u3p_edge.manifest import Manifest, is_whole, read_manifest
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.publish import NAMES, READY
 from u3p_edge.progress import silent

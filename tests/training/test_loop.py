@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 from tests.support.tiny_run import DATA, EPOCHS, RECIPE, tiny_data, tiny_recipe
-from u3p_edge.artifact import read_manifest, sha256_of
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
+from u3p_edge.manifest import read_manifest, sha256_of
 from u3p_edge.models.store import load_model
 from u3p_edge.training.checkpoint import RESUME, load_checkpoint
 from u3p_edge.training.epoch import keep_gate

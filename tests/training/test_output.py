@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from u3p_edge.artifact import MANIFEST, Manifest, describe, read_manifest, write_bytes, write_manifest
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import write_bytes
+from u3p_edge.manifest import MANIFEST, Manifest, describe, read_manifest, write_manifest
 from u3p_edge.run_folder import HOLDER, LOCK
 from u3p_edge.training.checkpoint import RESUME, Checkpoint, is_checkpoint, save_checkpoint
 from u3p_edge.training.output import BOARD, FILES, NAMES, check_output, open_train_folder

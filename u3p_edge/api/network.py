@@ -150,8 +150,8 @@ def write_tflite(
         ModelError: a layer that has no TFLite form; the message names it.
         ArtifactError: the file cannot be written.
     """
-    from u3p_edge.artifact import write_bytes
     from u3p_edge.conversion.tflite.writer import write_tflite as lower
+    from u3p_edge.files.atomic import write_bytes
 
     write_bytes(Path(path), lower(_folded(network), metadata or default_metadata_of(network), float_io=float_io))
     return Path(path)
@@ -167,8 +167,8 @@ def write_onnx(
         ModelError: a layer that has no ONNX form; the message names it.
         ArtifactError: the file cannot be written.
     """
-    from u3p_edge.artifact import write_bytes
     from u3p_edge.conversion.onnx.writer import write_onnx as lower
+    from u3p_edge.files.atomic import write_bytes
 
     write_bytes(Path(path), lower(_folded(network), metadata or default_metadata_of(network), float_io=float_io))
     return Path(path)

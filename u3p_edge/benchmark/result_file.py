@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.artifact import read_json, write_json
 from u3p_edge.benchmark.result import SCHEMA, RunResult
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.files.atomic import read_json, write_json
 
 
 def save_result(path: Path, result: RunResult) -> None:

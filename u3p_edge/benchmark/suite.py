@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
 from u3p_edge.benchmark.references import check_one_task, choose_float_reference, shorten_names
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
@@ -19,6 +18,7 @@ from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ConfigError
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
+from u3p_edge.manifest import sha256_of
 from u3p_edge.progress import Progress, silent
 from u3p_edge.runtime import Session, open_session
 from u3p_edge.text import thread_count

@@ -71,12 +71,12 @@ def bench(
 
         u3p-edge bench model.float32.tflite model.int8.tflite --data FOLDER --save result.json
     """
-    from u3p_edge.artifact import write_text
     from u3p_edge.benchmark.result_file import save_result, to_json
     from u3p_edge.benchmark.suite import Settings, choose_threads
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.labels import LabelRule, parse_mapping
     from u3p_edge.data.options import DataOptions
+    from u3p_edge.files.atomic import write_text
     from u3p_edge.pipeline.bench import bench as run_bench
     from u3p_edge.pipeline.bench import uncertain_ratios
     from u3p_edge.report.github import append_summary

@@ -80,11 +80,11 @@ def gate(
         u3p-edge gate baseline.json current.json --max-slowdown 5
         u3p-edge gate baseline.json current.json --file '*int8*' --max-ms 12 --strict
     """
-    from u3p_edge.artifact import write_text
     from u3p_edge.benchmark import compare
     from u3p_edge.benchmark.ceilings import Ceilings
     from u3p_edge.benchmark.checks import EVERYTHING, Tolerances
     from u3p_edge.benchmark.result_file import read_result
+    from u3p_edge.files.atomic import write_text
     from u3p_edge.report import verdict as reports
     from u3p_edge.report.github import append_summary
 

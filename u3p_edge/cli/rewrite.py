@@ -79,7 +79,7 @@ def rewrite(
         raise ConfigError(f"--part {unknown[0]}: the model has no such part", mend=f"It has {', '.join(sorted(names))}.")
     _show(explanation, explain, part or (), f"{number.value} TFLite, {threads} thread{'s' if threads > 1 else ''}")
     if out is not None:
-        from u3p_edge.artifact import write_text
+        from u3p_edge.files.atomic import write_text
 
         write_text(out, selections_to_json(explanation.choices))
 

@@ -16,10 +16,10 @@ import tf_keras
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from u3p_edge.artifact import read_json
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError, ModelError
+from u3p_edge.files.atomic import read_json
 from u3p_edge.models.config import SCALES, UNet3PlusConfig
 from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS, replace_files
 from u3p_edge.models.unet3plus import build

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.artifact import read_json, write_bytes, write_json
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import read_json, write_bytes, write_json
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from u3p_edge.artifact import read_json
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.files.atomic import read_json
 from u3p_edge.rewriting.engine import Selection
 
 

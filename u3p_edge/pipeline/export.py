@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from u3p_edge.artifact import Manifest, describe, write_json, write_text
 from u3p_edge.benchmark.accuracy import predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
 from u3p_edge.conversion.network_file import NETWORK
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import VerificationError
+from u3p_edge.files.atomic import write_json, write_text
+from u3p_edge.manifest import Manifest, describe
 from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context

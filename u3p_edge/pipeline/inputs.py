@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge import __version__
-from u3p_edge.artifact import sha256_of
 from u3p_edge.benchmark.accuracy import data_sha256
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.options import DataOptions
+from u3p_edge.manifest import sha256_of
 from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data
 from u3p_edge.pipeline.source import Source, read_source, training_of
 from u3p_edge.pipeline.staging import key_of

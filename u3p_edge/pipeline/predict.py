@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from u3p_edge.artifact import atomic_path, sync_folders
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.config.metadata import Metadata
@@ -23,6 +22,7 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import read_image
 from u3p_edge.data.preprocess import grid_of
 from u3p_edge.errors import DataError
+from u3p_edge.files.atomic import atomic_path, sync_folders
 from u3p_edge.pipeline.jobs import Job, plan_jobs
 from u3p_edge.pipeline.prefetch import prefetch
 from u3p_edge.progress import Progress, Step, idle, silent

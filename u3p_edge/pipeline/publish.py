@@ -18,20 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from u3p_edge.artifact import (
-    REPORT_FORMAT,
-    SCHEMA,
-    Artifact,
-    Manifest,
-    atomic_path,
-    cannot_write,
-    describe,
-    is_whole,
-    write_manifest,
-)
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import atomic_path, cannot_write
+from u3p_edge.manifest import REPORT_FORMAT, SCHEMA, Artifact, Manifest, describe, is_whole, write_manifest
 from u3p_edge.pipeline.report_names import REPORTS, RESULT
 from u3p_edge.pipeline.staging import PREFIX, Staging
 from u3p_edge.progress import Progress, silent

@@ -6,9 +6,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from u3p_edge.artifact import write_bytes, write_json, write_text
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.suite import Measured
+from u3p_edge.files.atomic import write_bytes, write_json, write_text
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.pruning_result import PruningResult, node_milliseconds
 from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from u3p_edge import __version__
-from u3p_edge.artifact import sha256_of
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.augment import NO_AUGMENTATION, Augmentation
@@ -17,6 +16,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.manifest import sha256_of
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import load_model
 from u3p_edge.models.stored_files import WEIGHTS

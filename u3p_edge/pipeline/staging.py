@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.artifact import PARTIAL, make_folder, sha256_of, write_bytes, write_text
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import PARTIAL, make_folder, write_bytes, write_text
+from u3p_edge.manifest import sha256_of
 from u3p_edge.progress import Progress, silent
 
 PREFIX = ".u3p-edge-staging-"

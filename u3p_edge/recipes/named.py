@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.artifact import read_json
 from u3p_edge.config.plain import from_dict, parse_table, read_recipe_text
 from u3p_edge.errors import ConfigError, about
+from u3p_edge.files.atomic import read_json
 from u3p_edge.recipes.recipe import ExportRecipe
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"

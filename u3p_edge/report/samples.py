@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from u3p_edge.artifact import atomic_path
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.files.atomic import atomic_path
 from u3p_edge.report.colour import Labels, Picture, colourise, difference, to_rgb
 from u3p_edge.text import to_terminal
 

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from u3p_edge.artifact import write_bytes
 from u3p_edge.config.plain import from_dict
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import CheckpointError, ConfigError
+from u3p_edge.files.atomic import write_bytes
 from u3p_edge.files.json_toml import parse_json
 from u3p_edge.training.recipe import TrainRecipe, first_difference
 from u3p_edge.training.state import RunState

@@ -12,10 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from u3p_edge.artifact import make_folder, write_json, write_text
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.load import Arrays
 from u3p_edge.errors import ArtifactError
+from u3p_edge.files.atomic import make_folder, write_json, write_text
 from u3p_edge.metrics import Scores
 from u3p_edge.training.evaluate import Evaluation, mean_foreground
 from u3p_edge.training.output import BOARD, HISTORY_CSV, HISTORY_JSON

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.artifact import Manifest, describe, write_json, write_manifest, write_text
 from u3p_edge.errors import ArtifactError, ConfigError, DataError
+from u3p_edge.files.atomic import write_json, write_text
+from u3p_edge.manifest import Manifest, describe, write_manifest
 from u3p_edge.models.store import save_model
 from u3p_edge.optim.fit import fit
 from u3p_edge.optim.schedule import learning_rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from u3p_edge.artifact import SCHEMA, Manifest
+from u3p_edge.manifest import SCHEMA, Manifest
 from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS
 from u3p_edge.progress import Progress, silent
 from u3p_edge.run_folder import check_ours, check_output_folder, hold, open_manifest

@@ -20,14 +20,15 @@ from tests.support.pruning_runs import EPOCH, channels, recipe, to
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.small_artifacts import picture
 from tests.support.tflite_reader import read_graph
-from u3p_edge.artifact import read_json, read_manifest
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.conversion.tflite import schema
+from u3p_edge.files.atomic import read_json
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency.table.table import LatencyTable, write_latency_table
+from u3p_edge.manifest import read_manifest
 from u3p_edge.pipeline.budgets import CLOSE, LATENCY, int8_milliseconds
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData

@@ -60,7 +60,7 @@ def _result(path: Path) -> None:
 
 
 def _manifest(path: Path) -> None:
-    from u3p_edge.artifact import read_manifest
+    from u3p_edge.manifest import read_manifest
 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(path, Path(folder) / "manifest.json")

@@ -11,11 +11,12 @@ from PIL import Image
 from tests.support.command_line import make_keras_files
 from tests.support.sample_results import result
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
-from u3p_edge.artifact import Artifact, Manifest, write_json
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.files.atomic import write_json
 from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
+from u3p_edge.manifest import Artifact, Manifest
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.named import FOLDER

@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.artifact import read_json, write_json
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
+from u3p_edge.files.atomic import read_json, write_json
 from u3p_edge.latency.probe import Target
 
 SCHEMA = 1
