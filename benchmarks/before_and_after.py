@@ -47,7 +47,7 @@ class Comparison:
         before, after = self.samples_ms
         change = ratio(after, before)
         size = self.bytes[1] / self.bytes[0]
-        return f"| {self.name} | {change.median:.4f} ({change.low:.4f} to {change.high:.4f}) | {size:.4f} |"
+        return f"| {self.name} | {change.estimate:.4f} ({change.low:.4f} to {change.high:.4f}) | {size:.4f} |"
 
 
 def compare(before: Path, after: Path, rounds: int, progress: Progress) -> Comparison:

@@ -69,9 +69,9 @@ def report(result: RunResult, gmac: Sequence[float], arena_mb: Sequence[float]) 
     for artifact, macs, arena in zip(result.artifacts, gmac, arena_mb, strict=True):
         ms = artifact.latencies[0].samples_ms
         gain = ratio(first, ms)
-        times = "1" if ms is first else f"{gain.median:.1f} ({gain.low:.1f}–{gain.high:.1f})"
+        times = "1" if ms is first else f"{gain.estimate:.1f} ({gain.low:.1f}–{gain.high:.1f})"
         size = artifact.bytes / MB
-        rows.append(f"| {artifact.name} | {macs:.1f} | {quartiles(ms).median:.1f} | {times} | {size:.2f} | {arena:.2f} |")
+        rows.append(f"| {artifact.name} | {macs:.1f} | {quartiles(ms).estimate:.1f} | {times} | {size:.2f} | {arena:.2f} |")
     parts = [
         "# The paper's model, base 64, 320x320, in a pruned shape",
         "**The weights are not trained**: latency and memory alone, nothing here is about accuracy.",

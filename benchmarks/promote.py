@@ -34,7 +34,7 @@ def measured_recipes(folder: Path) -> tuple[MeasuredRecipe, ...]:
         MeasuredRecipe(
             data,
             recipe,
-            speedup=round(ratio(first.latencies[0].samples_ms, a.latencies[0].samples_ms).median, 1),
+            speedup=round(ratio(first.latencies[0].samples_ms, a.latencies[0].samples_ms).estimate, 1),
             lost=round(losses[a.name]["median"], 2),
             size_share=a.bytes / first.bytes,
         )

@@ -99,7 +99,7 @@ def table(name: str, counts: Mapping[str, int], samples: Samples) -> str:
         if left_out != ALL:
             change = ratio(own, samples[ALL])
             sites = sum(count for form, count in counts.items() if form in left_out.split(" + "))
-            rows.append(f"| {left_out} | {sites} | {change.median:.4f} ({change.low:.4f} to {change.high:.4f}) |")
+            rows.append(f"| {left_out} | {sites} | {change.estimate:.4f} ({change.low:.4f} to {change.high:.4f}) |")
     return "\n".join([rows[0], "", *rows[1:]])
 
 

@@ -64,8 +64,8 @@ def speed_table(result: RunResult) -> str:
                 for placed, before, after, gain in _gains(pair[0], pair[1], shortest[threads]):
                     few = min(len(before), len(after)) < MINIMUM_ROUNDS
                     bounds = f"of {len(before)} and {len(after)} samples" if few else f"{gain.low:.2f}–{gain.high:.2f}"
-                    times = f"{gain.median:.2f} ({bounds})"
-                    figures = f"{quartiles(before).median:.0f} | {quartiles(after).median:.0f} | {times}"
+                    times = f"{gain.estimate:.2f} ({bounds})"
+                    figures = f"{quartiles(before).estimate:.0f} | {quartiles(after).estimate:.0f} | {times}"
                     rows.append(f"| {runtime} | {number} | {threads}{placed} | {figures} |")
     return "\n".join(rows)
 

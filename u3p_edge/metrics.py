@@ -121,7 +121,7 @@ def iou(counts: Counts) -> Scores:
 
 
 def mean_over_groups(scores: Scores) -> Scores:
-    """Return the mean of each class over the groups that have it: [G, labels] to [labels]; NaN for a class that no group has.
+    """Return the mean of each class over the groups that have it: [..., G, labels] to [..., labels]; NaN where no group has it.
 
     Of `dice(confusion_by_group(...))` this is the Dice of every report: pixels pooled over the images of a group (a patient,
     a volume), so that a slice with a few pixels of a class does not count as much as its bulk, then averaged over groups.
@@ -130,7 +130,7 @@ def mean_over_groups(scores: Scores) -> Scores:
     [0.8, 0.5]
     """
     there = ~np.isnan(scores)
-    return _ratio(np.where(there, scores, 0.0).sum(axis=0), there.sum(axis=0))
+    return _ratio(np.where(there, scores, 0.0).sum(axis=-2), there.sum(axis=-2))
 
 
 def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:

@@ -68,8 +68,8 @@ def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> st
         gain, peak = ratio(first.latencies[0].samples_ms, ms), peaks[a.name]
         dice = 0.0 if a.accuracy is None else 100 * (a.accuracy.mean_dice or 0.0)
         rows.append(
-            f"| {a.name.removesuffix('.tflite')} | {dice:.2f} | {loss.median:+.2f} ({loss.low:+.2f} to {loss.high:+.2f}) "
-            f"| {quartiles(ms).median:.2f} | {gain.median:.1f} ({gain.low:.1f}–{gain.high:.1f}) "
+            f"| {a.name.removesuffix('.tflite')} | {dice:.2f} | {loss.estimate:+.2f} ({loss.low:+.2f} to {loss.high:+.2f}) "
+            f"| {quartiles(ms).estimate:.2f} | {gain.estimate:.1f} ({gain.low:.1f}–{gain.high:.1f}) "
             f"| {a.bytes / MB:.3f} | 1/{first.bytes / a.bytes:.0f} | {peak / MB:.3f} | 1/{peaks[first.name] / peak:.1f} |"
         )
     return "\n".join(rows)

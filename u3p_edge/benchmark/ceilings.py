@@ -67,5 +67,5 @@ def _latency(artifact: ArtifactResult, limit: float, threads: Sequence[int]) -> 
 def _check(what: What, artifact: ArtifactResult, measured: Interval, limit: float, unit: str, where: str = "") -> Check:
     outcome: Outcome = "regressed" if measured.low > limit else "passed" if measured.high <= limit else "inconclusive"
     bounds = "" if measured.low == measured.high else f" ({measured.low:.3g} to {measured.high:.3g})"
-    reason = f"{measured.median:.3g} {unit}{bounds}{where}, at most {limit:g} is allowed"
+    reason = f"{measured.estimate:.3g} {unit}{bounds}{where}, at most {limit:g} is allowed"
     return Check(what, artifact.name, outcome, reason, "budget")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge import metrics
-from u3p_edge.benchmark.statistics import CONFIDENCE, Interval, draw_resamples
+from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_interval
 
 Labels = npt.NDArray[np.uint8]
 
@@ -33,15 +33,13 @@ def estimate_loss(truth: Labels, reference: Labels, prediction: Labels, groups: 
         metrics.dice(metrics.confusion_by_group(truth, predicted, groups, labels))[:, 1:]
         for predicted in (reference, prediction)
     )
-    draws = 100 * np.concatenate([_mean(before[drawn]) - _mean(after[drawn]) for drawn in draw_resamples(len(before), seed=0)])
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(draws, (tail, 100 - tail))
-    return Interval(float(100 * (_mean(before[None]) - _mean(after[None]))[0]), float(low), float(high))
+    draws = [100 * (_mean(before[drawn]) - _mean(after[drawn])) for drawn in draw_resamples(len(before), seed=0)]
+    return percentile_interval(float(100 * (_mean(before) - _mean(after))), np.concatenate(draws))
 
 
-def _mean(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Average over groups, then over classes: [draws, G, K] to [draws]."""
+def _mean(scores: metrics.Scores) -> metrics.Scores:
+    """Average over groups, then over classes: [..., G, K] to [...]."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no drawn group has
-        means: npt.NDArray[np.float64] = np.nanmean(np.nanmean(scores, axis=1), axis=1)
+        warnings.simplefilter("ignore", RuntimeWarning)  # no drawn group has any foreground class
+        means: metrics.Scores = np.nanmean(metrics.mean_over_groups(scores), axis=-1)
     return means

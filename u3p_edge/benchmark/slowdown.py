@@ -48,7 +48,7 @@ def _compare(
 def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
     """Decide: regressed only if the whole interval is beyond the limit, passed only if the whole interval is within it."""
     measured = (
-        f"time against float x{change.median:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
+        f"time against float x{change.estimate:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
         f"at most {limit:.3f} is allowed)"
     )
     if change.low > limit:

@@ -21,16 +21,16 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and the bounds around it."""
+    """An estimate (a median, or a mean) and the bounds around it."""
 
-    median: float
+    estimate: float
     low: float
     high: float
 
     @property
     def uncertainty(self) -> float:
-        """The greater distance of a bound from the median, as a share of the median (which must be above 0)."""
-        return max(self.high - self.median, self.median - self.low) / self.median
+        """The greater distance of a bound from the estimate, as a share of the estimate (which must be above 0)."""
+        return max(self.high - self.estimate, self.estimate - self.low) / self.estimate
 
 
 def quartiles(samples: Sequence[float]) -> Interval:
@@ -42,7 +42,7 @@ def quartiles(samples: Sequence[float]) -> Interval:
 def median(samples: Sequence[float]) -> Interval:
     """Return the median with its 95 % bootstrap interval."""
     values = np.asarray(samples, np.float64)
-    return _interval(float(np.median(values)), _bootstrap(values, seed=0))
+    return percentile_interval(float(np.median(values)), _bootstrap(values, seed=0))
 
 
 def rounds_to_decide(rounds: int, change: Interval, limit: float) -> int | None:
@@ -56,24 +56,24 @@ def rounds_to_decide(rounds: int, change: Interval, limit: float) -> int | None:
         change: the interval, with the limit inside.
         limit: the limit that the interval shall be on one side of.
     """
-    gap = abs(limit - change.median)
+    gap = abs(limit - change.estimate)
     if gap < 1e-3 * limit:
         return None
-    reach = change.high - change.median if change.median < limit else change.median - change.low
+    reach = change.high - change.estimate if change.estimate < limit else change.estimate - change.low
     return math.ceil(rounds * max(1.0, (reach / gap) ** 2) - 1e-6)  # for the rounding error of the division
 
 
 def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:
     """Return the median over rounds of samples / reference, with its 95 % bootstrap interval; both have one value per round."""
     paired = _paired(samples, reference)
-    return _interval(float(np.median(paired)), _bootstrap(paired, seed=0))
+    return percentile_interval(float(np.median(paired)), _bootstrap(paired, seed=0))
 
 
 def ratio_of_medians(samples: Sequence[float], reference: Sequence[float]) -> Interval:
     """Return median of samples / median of reference, with its 95 % bootstrap interval, for samples of different rounds."""
     values, others = (np.asarray(each, np.float64) for each in (samples, reference))
     draws = _bootstrap(values, seed=0) / _bootstrap(others, seed=1)
-    return _interval(float(np.median(values) / np.median(others)), draws)
+    return percentile_interval(float(np.median(values) / np.median(others)), draws)
 
 
 def ratio_change(
@@ -92,7 +92,7 @@ def ratio_change(
         return Interval(1.0, 1.0, 1.0)
     # The two runs are independent, so each is resampled with another seed.
     draws = _bootstrap(after, seed=1) / _bootstrap(before, seed=0)
-    return _interval(float(np.median(after) / np.median(before)), draws)
+    return percentile_interval(float(np.median(after) / np.median(before)), draws)
 
 
 def draw_resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -111,6 +111,18 @@ def draw_resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
         yield rng.integers(0, count, size=(min(step, RESAMPLES - first), count))
 
 
+def percentile_interval(estimate: float, draws: npt.NDArray[np.float64]) -> Interval:
+    """Return the 95 % bootstrap percentile interval of an estimate (Efron 1979).
+
+    Args:
+        estimate: of the sample itself.
+        draws: float64 [draws], the estimate of each resample; NaN, where a resample has none, is left out.
+    """
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(draws, (tail, 100 - tail))
+    return Interval(estimate, float(low), float(high))
+
+
 def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray[np.float64]:
     if len(samples) != len(reference):
         raise ValueError(f"{len(samples)} samples cannot be paired with {len(reference)}")
@@ -120,9 +132,3 @@ def _paired(samples: Sequence[float], reference: Sequence[float]) -> npt.NDArray
 def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
     """Return the medians of `RESAMPLES` draws with replacement; seeded, so the same samples always give the same verdict."""
     return np.concatenate([np.median(values[drawn], axis=1) for drawn in draw_resamples(len(values), seed)])
-
-
-def _interval(median: float, draws: npt.NDArray[np.float64]) -> Interval:
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(draws, (tail, 100 - tail))
-    return Interval(median, float(low), float(high))

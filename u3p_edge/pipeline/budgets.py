@@ -143,9 +143,11 @@ def find_missed(pruning: Pruning, result: RunResult, *, elsewhere: bool) -> tupl
     before, after = reference.latency(1), int8.latency(1)
     if elsewhere or before is None or after is None:
         return tuple(sentences)
-    gain, took = ratio(before.samples_ms, after.samples_ms), quartiles(after.samples_ms).median
+    gain, took = ratio(before.samples_ms, after.samples_ms), quartiles(after.samples_ms).estimate
     if pruning.speedup is not None and gain.high < pruning.speedup:
-        sentences.append(f"**The int8 file is {gain.median:.1f} times as fast, and {pruning.speedup:g} times were asked for.**")
+        sentences.append(
+            f"**The int8 file is {gain.estimate:.1f} times as fast, and {pruning.speedup:g} times were asked for.**"
+        )
     if pruning.latency_budget_ms is not None and took > (1 + CLOSE) * pruning.latency_budget_ms:
         sentences.append(f"**The int8 file takes {took:.2f} ms here, and {pruning.latency_budget_ms:g} ms were asked for.**")
     return tuple(sentences)

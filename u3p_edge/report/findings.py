@@ -75,11 +75,11 @@ def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) 
     if change.low <= 1 <= change.high:
         bounds = f"95 % interval {change.low:.3f} to {change.high:.3f} of its time"
         return f"{number} is neither clearly faster nor slower than float ({bounds})"
-    if change.median > 1:
-        comparison = f"**{number} is slower than float**: it takes {change.median:.2f} times as long"
+    if change.estimate > 1:
+        comparison = f"**{number} is slower than float**: it takes {change.estimate:.2f} times as long"
         bounds = f"{change.low:.2f} to {change.high:.2f}"
     else:
-        comparison = f"{number} is faster than float: {1 / change.median:.2f} times as fast"
+        comparison = f"{number} is faster than float: {1 / change.estimate:.2f} times as fast"
         bounds = f"{1 / change.high:.2f} to {1 / change.low:.2f}"
     if change.uncertainty > WIDE:
         return f"**Uncertain, the timings vary: {bounds} times (95 % interval).** {comparison}"

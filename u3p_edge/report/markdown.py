@@ -86,7 +86,7 @@ def _columns(result: RunResult) -> list[Column]:
 
 
 def _memory(a: ArtifactResult) -> str:
-    return f"{quartiles(a.memory.peak_mb).median:.0f} MB" if a.memory else "–"
+    return f"{quartiles(a.memory.peak_mb).estimate:.0f} MB" if a.memory else "–"
 
 
 def _size(a: ArtifactResult) -> str:
@@ -127,10 +127,10 @@ def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
     if entry is None:
         return "–"
     ms = quartiles(entry.samples_ms)
-    text = f"{_ms(ms.median)} ms ({_ms(ms.low)}–{_ms(ms.high)})"
+    text = f"{_ms(ms.estimate)} ms ({_ms(ms.low)}–{_ms(ms.high)})"
     if a.name == result.reference or reference is None:
         return text
-    return f"{text}, ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
+    return f"{text}, ×{ratio(entry.samples_ms, reference.samples_ms).estimate:.2f}"
 
 
 def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
@@ -138,8 +138,8 @@ def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
     entry, reference = a.latency(threads), result.reference_latency(threads)
     if entry is None:
         return "–"
-    median = f"{_ms(quartiles(entry.samples_ms).median)} ms"
-    return median if reference is None else f"{median} ×{ratio(entry.samples_ms, reference.samples_ms).median:.2f}"
+    median = f"{_ms(quartiles(entry.samples_ms).estimate)} ms"
+    return median if reference is None else f"{median} ×{ratio(entry.samples_ms, reference.samples_ms).estimate:.2f}"
 
 
 def _legend(result: RunResult) -> str:
@@ -186,7 +186,7 @@ def _circumstances(result: RunResult) -> list[str]:
     rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
     if rounds:
         sentences.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(thread_count(n) for n in result.threads)}.")
-    baselines = [quartiles(a.memory.baseline_mb).median for a in result.artifacts if a.memory]
+    baselines = [quartiles(a.memory.baseline_mb).estimate for a in result.artifacts if a.memory]
     if baselines:
         low, high = min(baselines), max(baselines)
         sentences.append(f"Of the peak memory, Python and the runtime without a model take {low:.0f} to {high:.0f} MB.")

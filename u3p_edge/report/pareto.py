@@ -70,11 +70,11 @@ def find_front(candidates: Sequence[ParetoPoint]) -> tuple[str, ...]:
     """
 
     def dominates(a: ParetoPoint, b: ParetoPoint) -> bool:
-        no_worse = a.latency.median <= b.latency.median and a.dice >= b.dice
-        return no_worse and (a.latency.median < b.latency.median or a.dice > b.dice)
+        no_worse = a.latency.estimate <= b.latency.estimate and a.dice >= b.dice
+        return no_worse and (a.latency.estimate < b.latency.estimate or a.dice > b.dice)
 
     best = [point for point in candidates if not any(dominates(other, point) for other in candidates)]
-    return tuple(point.name for point in sorted(best, key=lambda point: point.latency.median))
+    return tuple(point.name for point in sorted(best, key=lambda point: point.latency.estimate))
 
 
 def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: int = 1) -> bytes | None:
@@ -104,7 +104,7 @@ def draw_pareto(result: RunResult, extra: Sequence[ParetoPoint] = (), threads: i
     add(svg, "polyline", "front", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in stairs))
     for point in shown:
         _mark(svg, point, axes, point.name in best)
-    draw_numbers(svg, [(axes.x(point.latency.median), axes.y(point.dice)) for point in shown])
+    draw_numbers(svg, [(axes.x(point.latency.estimate), axes.y(point.dice)) for point in shown])
     draw_legend(svg, [(p.name, _values(p), p.format, p.name in best) for p in shown], LEFT, RIGHT, LEGEND)
     ElementTree.indent(svg)
     return bytes(ElementTree.tostring(svg, encoding="utf-8", xml_declaration=True)) + b"\n"
@@ -193,15 +193,15 @@ def _draw_axes(svg: ElementTree.Element, axes: Axes) -> None:
 
 def _stairs(best: Sequence[ParetoPoint], axes: Axes) -> list[Spot]:
     """Return the corners of the front's line: the best Dice that can be reached in at most that time."""
-    corners = [(axes.x(best[0].latency.median), float(BOTTOM))]
+    corners = [(axes.x(best[0].latency.estimate), float(BOTTOM))]
     for point in best:
-        corners += [(axes.x(point.latency.median), corners[-1][1]), (axes.x(point.latency.median), axes.y(point.dice))]
+        corners += [(axes.x(point.latency.estimate), corners[-1][1]), (axes.x(point.latency.estimate), axes.y(point.dice))]
     return [*corners[1:], (float(RIGHT), corners[-1][1])]
 
 
 def _mark(svg: ElementTree.Element, point: ParetoPoint, axes: Axes, filled: bool) -> None:
     container, _, number = point.format.partition("-")
-    x, y = axes.x(point.latency.median), axes.y(point.dice)
+    x, y = axes.x(point.latency.estimate), axes.y(point.dice)
     group = ElementTree.SubElement(svg, "g", {"class": f"point {number}".strip(), "data-name": point.name})
     ElementTree.SubElement(group, "title").text = f"{point.name}: {_values(point)}"
     add(group, "line", "bar", x1=axes.x(point.latency.low), x2=axes.x(point.latency.high), y1=y, y2=y)
@@ -213,4 +213,4 @@ def _mark(svg: ElementTree.Element, point: ParetoPoint, axes: Axes, filled: bool
 def _values(point: ParetoPoint) -> str:
     """Return e.g. "Dice 86.55, 17.2 ms (16.9 to 17.6)": the median latency and its quartiles."""
     latency = point.latency
-    return f"Dice {100 * point.dice:.2f}, {latency.median:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"
+    return f"Dice {100 * point.dice:.2f}, {latency.estimate:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"

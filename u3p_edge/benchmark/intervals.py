@@ -1,0 +1,45 @@
+"""Dice of each class with its uncertainty over patients, by a bootstrap over the groups (Efron 1979)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge import metrics
+from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_interval
+
+Labels = npt.NDArray[np.uint8]
+
+
+def dice_intervals(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> tuple[Interval | None, ...]:
+    """Return Dice (0..1) of each class with its 95 % interval, background first; None for a class that is in no mask.
+
+    The estimate is that of `u3p_edge.benchmark.accuracy.score`: pixels are pooled over the images of a group (a patient), then
+    scores are averaged over the groups that have the class. Groups are resampled with replacement; a resample without the
+    class is left out. The same input always gives the same intervals. One group gives an interval of no width, which says
+    nothing.
+
+    Args:
+        truth, prediction: labels uint8 [N, H, W].
+        groups: the group name of each image.
+        labels: number of classes, background included.
+
+    Raises:
+        ValueError: the shapes differ, or a label is outside 0..labels-1.
+
+    >>> truth = np.zeros((2, 1, 4), np.uint8)
+    >>> truth[:, 0, :2] = 1
+    >>> wrong = truth.copy()
+    >>> wrong[1] = 0
+    >>> dice_intervals(truth, wrong, ("a", "b"), 3)[1:]
+    (Interval(estimate=0.5, low=0.0, high=1.0), None)
+    """
+    scores = metrics.dice(metrics.confusion_by_group(truth, prediction, groups, labels))
+    draws = np.concatenate([metrics.mean_over_groups(scores[drawn]) for drawn in draw_resamples(len(scores), seed=0)])
+    return tuple(
+        None if math.isnan(estimate) else percentile_interval(float(estimate), column)
+        for estimate, column in zip(metrics.mean_over_groups(scores), draws.T, strict=True)
+    )
