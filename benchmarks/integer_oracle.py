@@ -3,12 +3,14 @@
     python -m benchmarks.integer_oracle embedded runs/acdc=../shared/data/acdc_ed224 --out integers.json
 
 Every argument is a run folder of `u3p-edge train` and its data folder; "embedded" is the reference model with the embedded
-images. The result lists the nodes and integers that were compared, and every difference.
+images. The result lists the nodes and integers that were compared, every difference, and the mean Dice of both networks on the
+validation images.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from benchmarks.lib.commands import make_parser, typed_command
 from tests.support.oracles import convert_int8
 from tests.support.same_integers import compare_networks
 from tests.support.tflite_reader import read_graph
+from u3p_edge.benchmark.accuracy import predict_labels, score
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.conversion.tflite.schema import parse_tflite
+from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.data.calibration import calibration_indices
+from u3p_edge.data.load import Arrays
 from u3p_edge.files.atomic import write_json
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.graph.scheme import Quantized
@@ -26,19 +32,37 @@ from u3p_edge.pipeline.source import read_source, training_of
 from u3p_edge.progress import silent
 from u3p_edge.quantization.fake_quant import fake_quantize, read_integers
 from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.runtime import open_session
 
 
 def compare(run: Path | None, data: Path | None) -> dict[str, Any]:
-    """Quantize one network after training, both ways, and compare the integers."""
+    """Quantize one network after training, both ways, and compare the integers and what the files score."""
     recipe = ExportRecipe()
     source = read_source(run, recipe.model)
-    train = read_export_data(data, source.metadata, silent, data_options(recipe.data, training_of(source), data)).train
-    images = train.images[list(calibration_indices(train, recipe.quantization.calibration_images))]
+    read = read_export_data(data, source.metadata, silent, data_options(recipe.data, training_of(source), data))
+    images = read.train.images[list(calibration_indices(read.train, recipe.quantization.calibration_images))]
     fake = fake_quantize(from_keras(source.model), images)
-    oracle = read_graph(parse_tflite(convert_int8(fake.model, source.metadata, calibration=None)))
+    integers = read_integers(fake)
+    converted = convert_int8(fake.model, source.metadata, calibration=None)
+    oracle = read_graph(parse_tflite(converted))
     assert isinstance(oracle, Quantized)
-    same = compare_networks(read_integers(fake), oracle)
-    return {"network": source.name, "data": "embedded" if data is None else data.name, **dataclasses.asdict(same)}
+    files = {"ours": write_tflite(integers, source.metadata), "converter": converted}
+    return {
+        "network": source.name,
+        "data": read.name,
+        **dataclasses.asdict(compare_networks(integers, oracle)),
+        "validation_images": len(read.val.images),
+        "validation_dice": {name: validation_dice(file, source.metadata, read.val) for name, file in files.items()},
+    }
+
+
+def validation_dice(file: bytes, metadata: Metadata, data: Arrays) -> float | None:
+    """Return the mean Dice of a TFLite file on labelled images."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(file)
+        labels = predict_labels(open_session(path), data.images)
+    return score(data.labels, labels, labels, data.groups, metadata.labels).mean_dice
 
 
 def main() -> None:

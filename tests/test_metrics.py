@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from u3p_edge import metrics
 from u3p_edge.metrics import (
     IGNORE,
-    average_surface_distance,
     confusion,
     confusion_by_group,
     dice,
-    hd95,
     iou,
+    outline_distances,
     outline_distances_per_class,
     rank_score,
 )
@@ -29,6 +28,14 @@ Distance = Callable[..., float]
 TRUTH = np.array([[0, 1, 1], [0, 2, 2]])
 PREDICTION = np.array([[0, 1, 2], [1, 2, 2]])
 EMPTY = np.zeros((4, 5), bool)
+
+
+def hd95(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) -> float:
+    return outline_distances(truth, prediction, spacing)[0]
+
+
+def average_surface_distance(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) -> float:
+    return outline_distances(truth, prediction, spacing)[1]
 
 
 def box(rows: slice, columns: slice, shape: tuple[int, int] = (20, 30)) -> np.ndarray:

@@ -133,11 +133,14 @@ def mean_over_groups(scores: Scores) -> Scores:
     return _ratio(np.where(there, scores, 0.0).sum(axis=-2), there.sum(axis=-2))
 
 
-def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
-    """Return the 95th percentile Hausdorff distance between two outlines, in the unit of `spacing`.
+def outline_distances(
+    truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)
+) -> tuple[float, float]:
+    """Return HD95 and average surface distance of two outlines, in the unit of `spacing`.
 
-    The larger of the two directed 95th percentiles (linear interpolation). The outline of a mask is its pixels with
-    a 4-neighbour outside it; what lies beyond the image counts as outside.
+    HD95, the 95th percentile Hausdorff distance, is the larger of the two directed 95th percentiles (linear interpolation).
+    The average symmetric surface distance is the mean, over the pixels of both outlines, of the distance to the other
+    outline. The outline of a mask is its pixels with a 4-neighbour outside it; what lies beyond the image counts as outside.
 
     Args:
         truth_mask, pred_mask: bool [H, W].
@@ -149,24 +152,9 @@ def hd95(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing =
 
     >>> a, b = np.zeros((2, 8, 8), bool)
     >>> a[2, 2] = b[2, 5] = True
-    >>> hd95(a, b, spacing=(1.0, 0.5))
-    1.5
+    >>> outline_distances(a, b, spacing=(1.0, 0.5))
+    (1.5, 1.5)
     """
-    return outline_distances(truth_mask, pred_mask, spacing)[0]
-
-
-def average_surface_distance(truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)) -> float:
-    """Return the average symmetric surface distance, in the unit of `spacing`.
-
-    It is the mean, over the pixels of both outlines, of the distance to the other outline. Arguments and errors as `hd95`.
-    """
-    return outline_distances(truth_mask, pred_mask, spacing)[1]
-
-
-def outline_distances(
-    truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)
-) -> tuple[float, float]:
-    """Return `hd95` and `average_surface_distance` in the time of one. Arguments and errors as `hd95`."""
     t, p = np.asarray(truth_mask, dtype=bool), np.asarray(pred_mask, dtype=bool)
     if t.shape != p.shape or t.ndim != 2:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} must be two masks [H, W] of one shape")

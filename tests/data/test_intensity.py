@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.support.intensities import normalise
 from u3p_edge.config.preprocessing import Normalization, Preprocessing
 from u3p_edge.data import intensity
 from u3p_edge.data.intensity import histogram, percentiles
-from u3p_edge.data.preprocess import normalise
 
 TYPES = (np.uint8, np.uint16, np.float32)
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3]))

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from tests.support.intensities import normalise
 from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
 from u3p_edge.data.folder import Sample, read_folder
 from u3p_edge.data.load import load_samples
-from u3p_edge.data.preprocess import fit_labels, inputs, normalise, preprocess, restore, score_tiles, to_labels
+from u3p_edge.data.preprocess import fit_labels, inputs, preprocess, restore, score_tiles, to_labels
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.support.plans import keep_all
 from tests.support.prunable_graphs import (
     assert_same_values,
     conv,
@@ -26,7 +27,7 @@ from tests.support.rewrite_sites import drawn, image
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.pruning.apply import apply_plan, mask_channels
-from u3p_edge.pruning.plan import PruningPlan, keep_all
+from u3p_edge.pruning.plan import PruningPlan
 
 
 def branches() -> Graph:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.support.plans import keep_all
 from tests.support.prunable_graphs import conv, networks, of, op, small_unet
 from tests.support.slow import mark_slow
 from u3p_edge.errors import ConfigError, ModelError
@@ -20,7 +21,6 @@ from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.budget import Fitted, Limit, search_plan
 from u3p_edge.pruning.dependency import find_groups
 from u3p_edge.pruning.importance.scores import Importance
-from u3p_edge.pruning.plan import keep_all
 
 
 def macs(graph: Graph) -> float:

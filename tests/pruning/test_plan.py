@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.plans import keep_all
 from tests.support.prunable_graphs import assert_same_values, conv, group, of, plans
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.dependency import find_groups
-from u3p_edge.pruning.plan import PruningPlan, keep_all
+from u3p_edge.pruning.plan import PruningPlan
 
 
 def chain() -> Graph:

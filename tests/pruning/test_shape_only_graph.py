@@ -10,13 +10,14 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.support.plans import keep_all
 from tests.support.prunable_graphs import conv, cut, networks, of, op, plans, small_unet
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.dependency import find_groups
-from u3p_edge.pruning.plan import PruningPlan, keep_all
+from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.pruning.shape_only_graph import ShapeOnlyGraph
 
 

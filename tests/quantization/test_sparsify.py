@@ -20,7 +20,7 @@ from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.quantization.finetune import train_qat
-from u3p_edge.quantization.sparsify import LEAST, gzip_bytes, masks, prunable, share_of, sparsify
+from u3p_edge.quantization.sparsify import LEAST, gzip_bytes, masks, prunable, sparsify
 from u3p_edge.quantization.sparsity import Sparsity, SparsityPattern
 from u3p_edge.rewriting.rule import Match
 from u3p_edge.rewriting.rules.columns_as_channels import ColumnsAsChannels
@@ -37,6 +37,11 @@ def cross_entropy(truth: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
 
 def loss_of(model: tf_keras.Model) -> float:
     return float(np.mean(cross_entropy(TRUTH, model(IMAGES, training=False))))
+
+
+def share_of(zeros: Mapping[str, np.ndarray]) -> float:
+    """The share, 0..1, of all weights of `masks` that are zero."""
+    return sum(int(mask.sum()) for mask in zeros.values()) / sum(mask.size for mask in zeros.values())
 
 
 def better(model: tf_keras.Model) -> float:

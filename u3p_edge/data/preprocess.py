@@ -52,12 +52,6 @@ def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
     return cut(image, values, _padding(image, values), crop, crop.tops[0], crop.lefts[0])
 
 
-def normalise(image: Pixels, preprocessing: Preprocessing) -> Floats:
-    """Normalise intensities as `preprocessing` says, float32 of the same shape [H, W, C]. Raises DataError as `preprocess`."""
-    values = _plane_map(image, preprocessing)
-    return np.stack([np.asarray(values(image[:, :, channel], channel)) for channel in range(image.shape[2])], axis=2)
-
-
 def inputs(image: Pixels, preprocessing: Preprocessing) -> Iterator[tuple[Floats, ...]]:
     """Return the network's inputs for a whole image: one, or under "pad" the tiles of an image that is too large.
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.files.json_toml import parse_json
-from u3p_edge.graph.ir import Graph
-from u3p_edge.pruning.dependency import ChannelGroup, find_groups
+from u3p_edge.pruning.dependency import ChannelGroup
 
 VERSION = 1
 """Version of the JSON form."""
@@ -89,11 +88,6 @@ class PruningPlan:
 
 
 _OTHER_MODEL = "It was made for another model: make a plan for this one."
-
-
-def keep_all(graph: Graph) -> PruningPlan:
-    """Return the plan that names every group of which channels may be dropped, and drops none."""
-    return PruningPlan({group.name: range(group.size) for group in find_groups(graph) if not group.frozen})
 
 
 def _pick(elements: Sequence[int], indices: Sequence[int]) -> tuple[int, ...]:

@@ -169,11 +169,6 @@ def masks(model: tf_keras.Model) -> Mapping[str, npt.NDArray[np.bool_]]:
     )
 
 
-def share_of(zeros: Mapping[str, npt.NDArray[np.bool_]]) -> float:
-    """Return the share, 0..1, of all weights of `masks` that are zero; 0 where there are no weights."""
-    return sum(int(mask.sum()) for mask in zeros.values()) / max(1, sum(mask.size for mask in zeros.values()))
-
-
 def gzip_bytes(file: Path | bytes) -> int:
     """Return the size of a file, or of its content, after gzip at level 9. Raises ArtifactError if it cannot be read."""
     if isinstance(file, bytes):
