@@ -133,6 +133,15 @@ def mean_over_groups(scores: Scores) -> Scores:
     return _ratio(np.where(there, scores, 0.0).sum(axis=-2), there.sum(axis=-2))
 
 
+def mean_over_foreground(scores: Scores) -> Scores:
+    """Return the mean over groups, then over the foreground classes: [..., G, labels] to [...]; NaN where there is none.
+
+    >>> float(mean_over_foreground(np.array([[1.0, 0.9, np.nan], [1.0, 0.7, 0.4]])).round(3))
+    0.6
+    """
+    return mean_over_groups(mean_over_groups(scores)[..., 1:, np.newaxis])[..., 0]
+
+
 def outline_distances(
     truth_mask: npt.ArrayLike, pred_mask: npt.ArrayLike, spacing: Spacing = (1.0, 1.0)
 ) -> tuple[float, float]:

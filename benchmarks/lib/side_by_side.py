@@ -10,7 +10,6 @@ from benchmarks.lib.commands import run_program
 from benchmarks.lib.controls import Case
 from benchmarks.lib.environment import BENCHMARKS
 from benchmarks.lib.networks import MB
-from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, measure
@@ -49,9 +48,9 @@ def compare(
         paths, reference=REFERENCE, data=EvaluationData(one.data.name, "val", data.val), command=command,
         settings=Settings(threads=(1,), rounds=rounds), progress=progress,
     )  # fmt: skip
-    truth, groups, labels = data.val.labels, data.val.groups, source.metadata.labels
-    before = measured.predictions[REFERENCE]
-    losses = {name: estimate_loss(truth, before, after, groups, labels) for name, after in measured.predictions.items()}
+    before = measured.result.artifacts[0].accuracy
+    assert before is not None, "it was measured on data"
+    losses = {a.name: loss for a in measured.result.artifacts if a.accuracy and (loss := a.accuracy.loss_against(before))}
     return measured, losses
 
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.support.small_artifacts import Zoo, picture, truth
 from u3p_edge.benchmark import accuracy
-from u3p_edge.benchmark.accuracy import data_sha256, predict_labels, score
+from u3p_edge.benchmark.accuracy import data_sha256, dice_by_group, predict_labels, score
 from u3p_edge.runtime import open_session
 
 
@@ -35,6 +35,7 @@ def test_pixels_are_pooled_in_a_group_and_groups_are_averaged() -> None:
     assert actual.dice[0] == pytest.approx(8 / 10)
     assert actual.mean_dice == actual.dice[1]
     assert actual.agreement == pytest.approx(10 / 12)
+    assert actual.group_dice == ((pytest.approx(8 / 10), pytest.approx(2 / 3)), (None, 1.0))
 
 
 def test_a_class_that_is_nowhere_has_no_score_and_no_say_in_the_mean() -> None:
@@ -63,7 +64,7 @@ def test_the_cost_of_scoring_does_not_depend_on_how_images_are_grouped() -> None
 
     def calls(groups: list[str]) -> int:
         profile = cProfile.Profile()
-        profile.runcall(score, t, t, t, groups, labels=3)
+        profile.runcall(dice_by_group, t, t, groups, labels=3)
         return sum(entry.callcount for entry in profile.getstats())
 
     together, alone = calls(["p"] * 600), calls([str(i) for i in range(600)])

@@ -18,7 +18,7 @@ from u3p_edge.benchmark.statistics import (
     ratio,
     ratio_change,
     ratio_of_medians,
-    rounds_to_decide,
+    samples_to_decide,
 )
 
 TIMES = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=30)
@@ -114,9 +114,9 @@ def test_unpaired_samples_are_refused() -> None:
 
 def test_the_rounds_that_would_decide_narrow_the_interval_to_the_limit() -> None:
     # The upper bound lies 0.2 above the median and must come down to 0.1 above it: half the width, four times the rounds.
-    assert rounds_to_decide(15, Interval(1.0, 0.9, 1.2), 1.1) == 60
-    assert rounds_to_decide(15, Interval(1.2, 1.0, 1.3), 1.1) == 60
-    assert rounds_to_decide(15, Interval(1.1, 1.0, 1.2), 1.1) is None
+    assert samples_to_decide(15, Interval(1.0, 0.9, 1.2), 1.1) == 60
+    assert samples_to_decide(15, Interval(1.2, 1.0, 1.3), 1.1) == 60
+    assert samples_to_decide(15, Interval(1.1, 1.0, 1.2), 1.1) is None
 
 
 def test_one_run_is_certain_to_be_as_fast_as_itself() -> None:

@@ -40,11 +40,21 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
         labels: number of classes, background included.
     """
     counts = metrics.confusion_by_group(truth, prediction, groups, labels)
+    dice = metrics.dice(counts)
     return Accuracy(
-        dice=_optional(metrics.mean_over_groups(metrics.dice(counts))),
+        dice=_optional(metrics.mean_over_groups(dice)),
         iou=_optional(metrics.mean_over_groups(metrics.iou(counts))),
         agreement=float((prediction == reference).mean()),
+        group_dice=tuple(map(_optional, dice)),
     )
+
+
+def dice_by_group(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> metrics.Scores:
+    """Return Dice of each group and class, as `Accuracy.group_dice` has it: float64 [G, labels], NaN for a class in no mask.
+
+    Arguments as of `score`.
+    """
+    return metrics.dice(metrics.confusion_by_group(truth, prediction, groups, labels))
 
 
 def measure_distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Distances | None:

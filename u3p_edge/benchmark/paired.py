@@ -1,45 +1,48 @@
 """Paired comparison of two networks on the same images: the difference of mean Dice, with a bootstrap over the groups.
 
-Patients (or images, if every image is a group) are resampled with replacement, and both networks' predictions of a drawn
-patient are taken together (Efron 1979). So what is hard for both networks cancels.
+Patients (or images, if every image is a group) are resampled with replacement, and both networks' scores of a drawn patient
+are taken together (Efron 1979). So what is hard for both networks cancels.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import math
 
 import numpy as np
-import numpy.typing as npt
 
-from u3p_edge import metrics
 from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_interval
+from u3p_edge.metrics import Scores, mean_over_foreground
 
-Labels = npt.NDArray[np.uint8]
 
+def estimate_loss(reference: Scores, scores: Scores) -> Interval | None:
+    """Return how many points of mean foreground Dice a network loses against the reference; negative if it gains.
 
-def estimate_loss(truth: Labels, reference: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Interval:
-    """Return how many points of mean foreground Dice a prediction loses against the reference; negative if it gains.
-
-    Pixels are pooled over a group, as in `u3p_edge.benchmark.accuracy.score`. Scores are averaged over the groups that have the
-    class, then over the foreground classes.
+    Scores are averaged over the groups that have the class, then over the foreground classes.
 
     Args:
-        truth, reference, prediction: labels uint8 [N, H, W].
-        groups: the group name of each image.
-        labels: number of classes, background included.
+        reference, scores: Dice of each group and class, float64 [G, labels], of `accuracy.dice_by_group`; the same groups in
+            the same order.
+
+    Returns:
+        The loss with its 95 % interval. None if no group has a foreground class.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> loss = estimate_loss(np.array([[1.0, 0.75], [1.0, 0.5]]), np.array([[1.0, 0.5], [1.0, 0.5]]))
+    >>> loss.estimate, loss.low, loss.high
+    (12.5, 0.0, 25.0)
     """
-    before, after = (
-        metrics.dice(metrics.confusion_by_group(truth, predicted, groups, labels))[:, 1:]
-        for predicted in (reference, prediction)
-    )
-    draws = [100 * (_mean(before[drawn]) - _mean(after[drawn])) for drawn in draw_resamples(len(before), seed=0)]
-    return percentile_interval(float(100 * (_mean(before) - _mean(after))), np.concatenate(draws))
+    if reference.shape != scores.shape:
+        raise ValueError(f"scores {reference.shape} and {scores.shape} are not of the same groups and classes")
+    loss = float(_points_lost(reference, scores))
+    if math.isnan(loss):
+        return None
+    drawn = [_points_lost(reference[groups], scores[groups]) for groups in draw_resamples(len(scores), seed=0)]
+    return percentile_interval(loss, np.concatenate(drawn))
 
 
-def _mean(scores: metrics.Scores) -> metrics.Scores:
-    """Average over groups, then over classes: [..., G, K] to [...]."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no drawn group has any foreground class
-        means: metrics.Scores = np.nanmean(metrics.mean_over_groups(scores), axis=-1)
-    return means
+def _points_lost(reference: Scores, scores: Scores) -> Scores:
+    """Return the loss of each draw of groups: [..., G, labels] to [...]; NaN where no drawn group has a foreground class."""
+    lost: Scores = 100 * (mean_over_foreground(reference) - mean_over_foreground(scores))
+    return lost

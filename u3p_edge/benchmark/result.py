@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from u3p_edge.benchmark.loss_check import LossCheck
+from u3p_edge.benchmark.paired import estimate_loss
+from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.errors import ConfigError
 
 SCHEMA = 2
@@ -141,15 +144,19 @@ class Accuracy:
             over groups.
         agreement: share of pixels, 0..1, with the same label as the float reference.
         distances: distances of the outlines; None if they were not measured.
+        group_dice: Dice for each group, in the order of their first image; empty in results of older versions.
     """
 
     dice: ClassScores
     iou: ClassScores
     agreement: float
     distances: Distances | None = None
+    group_dice: tuple[ClassScores, ...] = ()
 
     def __post_init__(self) -> None:
-        _finite("accuracy", (*self.dice, *self.iou, self.agreement))
+        _finite("accuracy", (*self.dice, *self.iou, self.agreement, *(score for row in self.group_dice for score in row)))
+        if any(len(row) != len(self.dice) for row in self.group_dice):
+            raise ConfigError("an accuracy must have one Dice a class for each group")
 
     @property
     def mean_dice(self) -> float | None:
@@ -160,6 +167,16 @@ class Accuracy:
     def mean_iou(self) -> float | None:
         """Mean over the foreground classes that are in the images."""
         return _mean(self.iou[1:])
+
+    def loss_against(self, reference: Accuracy) -> Interval | None:
+        """Return the points of mean foreground Dice lost against another file on the same images, as `estimate_loss`.
+
+        None if one of the two results has no Dice by group.
+        """
+        if len(self.group_dice) != len(reference.group_dice):
+            return None
+        before, after = (np.array(a.group_dice, np.float64).reshape(-1, len(a.dice)) for a in (reference, self))
+        return estimate_loss(before, after)
 
 
 @dataclass(frozen=True)
@@ -222,6 +239,7 @@ class RunResult:
         artifacts: results with distinct names, the reference among them.
         data: description of the data; None if accuracy was not measured.
         schema: version of the JSON form.
+        loss_check: of an export: whether its int8 network loses at most the allowed Dice on the validation split.
     """
 
     command: str
@@ -231,6 +249,7 @@ class RunResult:
     artifacts: tuple[ArtifactResult, ...]
     data: DataInfo | None = None
     schema: int = SCHEMA
+    loss_check: LossCheck | None = None
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from u3p_edge.benchmark.checks import Check, Outcome
 from u3p_edge.benchmark.matching import Pair
 from u3p_edge.benchmark.result import ArtifactResult
-from u3p_edge.benchmark.statistics import Interval, ratio_change, rounds_to_decide
+from u3p_edge.benchmark.statistics import Interval, ratio_change, samples_to_decide
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.text import thread_count
 
@@ -55,6 +55,6 @@ def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
         return "regressed", measured
     if change.high <= limit:
         return "passed", measured
-    wanted = rounds_to_decide(rounds, change, limit)
+    wanted = samples_to_decide(rounds, change, limit)
     more = "the median is at the limit itself" if wanted is None else f"about {wanted} rounds in both runs would decide"
     return "inconclusive", f"{measured}: {rounds} rounds do not decide, {more}"

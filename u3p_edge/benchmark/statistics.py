@@ -21,7 +21,12 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate (a median, or a mean) and the bounds around it."""
+    """An estimate (a median, or a mean) and the bounds around it.
+
+    Args:
+        estimate: of the samples themselves.
+        low, high: the bounds.
+    """
 
     estimate: float
     low: float
@@ -45,22 +50,22 @@ def median(samples: Sequence[float]) -> Interval:
     return percentile_interval(float(np.median(values)), _bootstrap(values, seed=0))
 
 
-def rounds_to_decide(rounds: int, change: Interval, limit: float) -> int | None:
-    """Estimate how many rounds it takes until an interval lies on one side of a limit, if the median does not change.
+def samples_to_decide(samples: int, change: Interval, limit: float) -> int | None:
+    """Estimate how many samples it takes until an interval lies on one side of a limit, if the estimate does not change.
 
-    The width of an interval is inversely proportional to the square root of the number of rounds. The result is None if the
-    median equals the limit, to 1 part in 1000.
+    The width of an interval is inversely proportional to the square root of the number of samples. The result is None if the
+    estimate equals the limit, to 1 part in 1000.
 
     Args:
-        rounds: number of rounds that gave the interval.
+        samples: number of samples (rounds, or patients) that gave the interval.
         change: the interval, with the limit inside.
-        limit: the limit that the interval shall be on one side of.
+        limit: the limit that the interval shall be on one side of, 0 or above.
     """
     gap = abs(limit - change.estimate)
-    if gap < 1e-3 * limit:
+    if gap <= 1e-3 * limit:
         return None
     reach = change.high - change.estimate if change.estimate < limit else change.estimate - change.low
-    return math.ceil(rounds * max(1.0, (reach / gap) ** 2) - 1e-6)  # for the rounding error of the division
+    return math.ceil(samples * max(1.0, (reach / gap) ** 2) - 1e-6)  # for the rounding error of the division
 
 
 def ratio(samples: Sequence[float], reference: Sequence[float]) -> Interval:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.benchmark.accuracy import score
+from u3p_edge.benchmark.accuracy import dice_by_group, score
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import Sample
@@ -118,7 +118,8 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
 
     def gain(better: Labels, worse: Labels) -> float:
         """Return the gain in points of Dice, at the lower end of the 95 % interval."""
-        return estimate_loss(arrays.labels, better, worse, arrays.groups, labels).low
+        loss = estimate_loss(*(dice_by_group(arrays.labels, p, arrays.groups, labels) for p in (better, worse)))
+        return 0.0 if loss is None else loss.low
 
     best = max(others, key=lambda options: scores[options], default=chosen)
     scored = f"{name} scores a mean Dice of {100 * scores[chosen]:.2f} points with {chosen}"
