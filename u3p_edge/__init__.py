@@ -33,8 +33,16 @@ from __future__ import annotations
 
 import lazy_loader
 
+from u3p_edge.errors import require_packages
+
 __version__ = "0.1.0"
 
 # The public names, with the module that each is imported from when it is first used, are in __init__.pyi: a device that only
 # predicts then loads no TensorFlow (PEP 562), and type checkers see what there is.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_import_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name. Raises MissingPackageError, which names the extra, where its module needs a package of one."""
+    with require_packages(f"u3p_edge.{name}"):
+        return _import_name(name)

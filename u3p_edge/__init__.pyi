@@ -1,9 +1,6 @@
 # The public names of the package, and where they are. `u3p_edge/__init__.py` imports each when it is first used.
 
-from .api.measurement import bench as bench
-from .api.measurement import check_data as check_data
 from .api.measurement import gate as gate
-from .api.measurement import inspect as inspect
 from .api.measurement import profile_device as profile_device
 from .api.network import calibration_images as calibration_images
 from .api.network import default_metadata_of as default_metadata_of
@@ -13,10 +10,6 @@ from .api.network import quantize as quantize
 from .api.network import rewrite as rewrite
 from .api.network import write_onnx as write_onnx
 from .api.network import write_tflite as write_tflite
-from .api.runs import export as export
-from .api.runs import predict as predict
-from .api.runs import prune as prune
-from .api.runs import train as train
 from .api.session import Predictor as Predictor
 from .api.session import open_session as open_session
 from .benchmark.ceilings import Ceilings as Ceilings
@@ -27,6 +20,7 @@ from .benchmark.result import RunResult as RunResult
 from .benchmark.suite import Settings as Settings
 from .config.metadata import Metadata as Metadata
 from .config.preprocessing import Preprocessing as Preprocessing
+from .data.check import check_data as check_data
 from .data.labels import LabelRule as LabelRule
 from .data.options import DataOptions as DataOptions
 from .errors import U3pEdgeError as U3pEdgeError
@@ -34,15 +28,21 @@ from .graph.ir import Graph as Graph
 from .graph.ir import Node as Node
 from .graph.scheme import Quantized as Quantized
 from .graph.scheme import Scheme as Scheme
+from .pipeline.bench import bench as bench
 from .pipeline.export import ExportResult as ExportResult
+from .pipeline.export import export as export
 from .pipeline.predict import Predictions as Predictions
+from .pipeline.predict import predict as predict
+from .pipeline.prune_model import prune as prune
 from .pipeline.pruning_result import PruningResult as PruningResult
 from .pipeline.source import Source as Source
 from .pipeline.train import build_train_recipe as build_train_recipe
+from .pipeline.train import train as train
 from .progress import Progress as Progress
 from .recipes.build import build_recipe as build_recipe
 from .recipes.recipe import ExportRecipe as ExportRecipe
 from .recipes.recipe import ModelOptions as ModelOptions
+from .tools.inspect import inspect as inspect
 from .training.loop import TrainResult as TrainResult
 from .training.recipe import TrainRecipe as TrainRecipe
 

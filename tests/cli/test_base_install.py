@@ -68,5 +68,5 @@ def test_a_command_that_needs_more_names_the_extra(words: tuple[str, ...], pictu
     out = ("--out", tmp_path / "out") if words[0] in ("export", "train") else ()
     message = refusal(run_on_device(*words, *data, *out))
     mend = r"Run: python -m pip install 'u3p-edge\[export\]'"
-    assert re.fullmatch(rf"\w+ is not installed, and this command needs it\. {mend}", message)
+    assert re.fullmatch(rf"\w+ is not installed, and (this command|training|inspecting this model) needs it\. {mend}", message)
     assert not (tmp_path / "out").exists()

@@ -56,7 +56,7 @@ def test_a_small_file_that_asks_for_gigabytes(program: Program, tmp_path: Path) 
 
 def test_want_of_memory_is_reported_with_its_figure(zoo: Zoo) -> None:
     code = (
-        "import u3p_edge.tools.inspect as p, numpy as np; p.inspect_file = lambda *a, **k: np.empty(2**55, np.uint8); "
+        "import u3p_edge.tools.inspect as p, numpy as np; p.inspect = lambda *a, **k: np.empty(2**55, np.uint8); "
         "from u3p_edge.cli.main import main; main()"
     )
     done = run_process("inspect", zoo.path("int8.tflite"), code=code)

@@ -136,9 +136,7 @@ def test_export_is_quiet_and_ctrl_c_ends_it_with_130(keras_files: dict[str, Path
 
 
 def test_a_bug_keeps_its_traceback(zoo: Zoo) -> None:
-    code = (
-        "import u3p_edge.tools.inspect as p; p.inspect_file = lambda *a, **k: 1 / 0; from u3p_edge.cli.main import main; main()"
-    )
+    code = "import u3p_edge.tools.inspect as p; p.inspect = lambda *a, **k: 1 / 0; from u3p_edge.cli.main import main; main()"
     done = run_process("inspect", zoo.path("int8.tflite"), code=code)
     assert done.code == 70
     assert "ZeroDivisionError" in done.err

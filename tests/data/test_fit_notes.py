@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.data.check import check_folder
+from u3p_edge.data.check import check_data
 from u3p_edge.data.fit_notes import Original, check_foreground, fit_notes
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.load import load_samples
@@ -65,7 +65,7 @@ def test_checking_a_folder_says_what_the_default_size_throws_away(tmp_path: Path
         for stem, size in (("a", (600, 100)), ("b", (512, 256))):
             pixels = np.arange(size[0] * size[1]).reshape(size) % 2
             Image.fromarray((255 * pixels).astype(np.uint8)).save(tmp_path / kind / f"{stem}.png")
-    notes = [note for note in check_folder(tmp_path).notes if "shrunk" in note]
+    notes = [note for note in check_data(tmp_path).notes if "shrunk" in note]
     assert len(notes) == 1
     assert notes[0].startswith(
         "with the default --size 256x256, 1 of 2 images is shrunk to less than half: 600x100 becomes 256x256"

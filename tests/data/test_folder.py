@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.support.data_folders import make_folder
 from u3p_edge.cli.data import data_app
-from u3p_edge.data.check import check_folder
+from u3p_edge.data.check import check_data
 from u3p_edge.data.embedded import NAMES, embedded_folder
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.load import infer_labels
@@ -132,7 +132,7 @@ def broken_folder(root: Path) -> Path:
 
 
 def test_check_names_every_problem_and_goes_on(tmp_path: Path) -> None:
-    report = check_folder(broken_folder(tmp_path), labels=3)
+    report = check_data(broken_folder(tmp_path), labels=3)
     expected = [
         "lonely.png has no mask",
         "maskonly.png has no image",
@@ -161,7 +161,7 @@ def test_check_names_every_problem_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_check_counts_classes(tmp_path: Path) -> None:
-    report = check_folder(make_folder(tmp_path, ["a", "b", "c"]))
+    report = check_data(make_folder(tmp_path, ["a", "b", "c"]))
     assert report.problems == ()
     assert report.labels == 3
     assert report.fractions == pytest.approx((1 / 3, 1 / 3, 1 / 3))  # 48 pixels, i % 3
@@ -172,14 +172,14 @@ def test_check_counts_classes(tmp_path: Path) -> None:
 def test_binary_and_index_masks_do_not_mix(tmp_path: Path) -> None:
     root = make_folder(tmp_path, ["a", "b"])
     Image.fromarray(np.array([[0, 255]] * 6, np.uint8).repeat(4, axis=1)).save(root / "masks" / "b.png")
-    report = check_folder(root)
+    report = check_data(root)
     assert len(report.problems) == 1
     assert "b.png has the value 255, beyond the 3 classes" in report.problems[0]
     with pytest.raises(DataError, match="value 255, beyond the 3 classes"):
         infer_labels(read_folder(root))
     Image.fromarray(np.array([[0, 1]] * 6, np.uint8).repeat(4, axis=1)).save(root / "masks" / "a.png")
-    assert check_folder(root).labels == infer_labels(read_folder(root)) == 2
-    assert check_folder(root).fractions == (0.5, 0.5)
+    assert check_data(root).labels == infer_labels(read_folder(root)) == 2
+    assert check_data(root).fractions == (0.5, 0.5)
 
 
 def test_command_prints_a_table_and_exits_2_on_problems(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_command_prints_a_table_and_exits_2_on_problems(tmp_path: Path) -> None:
 
 
 def test_the_embedded_folder_is_sound() -> None:
-    report = check_folder(embedded_folder())
+    report = check_data(embedded_folder())
     assert report.problems == report.notes == ()
     assert report.labels == len(NAMES)
     assert report.group_column == "slab"
@@ -214,7 +214,7 @@ def test_hippocampus_is_read_as_its_notes_say(shared: Path) -> None:
 
 def test_chase_is_checked_as_its_notes_say(shared: Path) -> None:
     root = shared / "data" / "chase_db1"
-    report = check_folder(root)
+    report = check_data(root)
     # SOURCE.txt: 28 photos, "split.csv by child: train 20 / test 8", 0/255, 6.9 % foreground on average.
     assert report.problems == ()
     assert report.images == {"train": 20, "val": 0, "test": 8}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.data_folders import make_folder
-from u3p_edge.data.check import check_folder
+from u3p_edge.data.check import check_data
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.groups import NameGroups, group_by_name
 from u3p_edge.errors import DataError
@@ -58,7 +58,7 @@ def test_patients_in_several_splits_are_refused(shared: Path, tmp_path: Path, na
     with pytest.raises(DataError, match="is in several splits"):
         read_folder(root)
     # Nine patients, each in all three splits.
-    assert len(check_folder(root).problems) == len({row.split(",")[1] for row in table.splitlines()[1:]})
+    assert len(check_data(root).problems) == len({row.split(",")[1] for row in table.splitlines()[1:]})
 
 
 def test_without_a_group_column_it_is_reported_and_repeating_columns_are_named(tmp_path: Path) -> None:

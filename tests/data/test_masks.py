@@ -70,9 +70,9 @@ def test_one_bit_is_foreground_where_it_is_white(tmp_path: Path) -> None:
 
 
 def test_the_folder_with_four_bit_masks_has_six_classes(shared: Path) -> None:
-    from u3p_edge.data.check import check_folder
+    from u3p_edge.data.check import check_data
 
-    report = check_folder(shared / "cases" / "bug20" / "grey4_0to5")
+    report = check_data(shared / "cases" / "bug20" / "grey4_0to5")
     assert report.problems == ()
     assert report.labels == 6
     assert all(share > 0 for share in report.fractions)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from u3p_edge.data.check import check_folder
+from u3p_edge.data.check import check_data
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.errors import DataError
@@ -52,11 +52,11 @@ def test_masks_of_the_stored_picture_are_refused_with_the_true_cause(
     with pytest.raises(DataError, match=rf"is turned by its EXIF orientation \({orientation}\), but its mask") as caught:
         check_turned(read_folder(root).samples)
     assert "fits the picture as it is stored; the same holds for 4 images" in caught.value.symptom
-    report = check_folder(root)
+    report = check_data(root)
     assert sum("by its EXIF orientation" in problem for problem in report.problems) == 1
     good = oriented_folder(tmp_path / "turned", orientation, shape, masks_are_turned=True)
     assert check_turned(read_folder(good).samples).fit == "turned"
-    report = check_folder(good)
+    report = check_data(good)
     assert report.problems == ()
     assert any(f".jpg: {orientation}); the masks fit the turned images" in note for note in report.notes)
 

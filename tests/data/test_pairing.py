@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.support.data_folders import make_folder
-from u3p_edge.data.check import check_folder
+from u3p_edge.data.check import check_data
 from u3p_edge.data.folder import read_folder
 from u3p_edge.errors import DataError
 
@@ -31,7 +31,7 @@ def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:
     assert {s.group for s in dataset.samples} == {composed}
     assert np.asarray(Image.open(dataset.samples[0].image)).shape == (6, 8)
     Image.new("L", (8, 6)).save(root / "images" / f"{composed}.png")
-    assert any("have the same stem" in problem for problem in check_folder(root).problems)
+    assert any("have the same stem" in problem for problem in check_data(root).problems)
 
 
 @pytest.mark.parametrize("cell", ["x1.jpg", "x1.jpg.png", "x1", "images/x1.jpg.png", "c:\\scans\\x1.jpg"])
@@ -80,7 +80,7 @@ def test_a_split_file_is_read_as_spreadsheets_write_it(tmp_path: Path, content: 
 
 def test_a_wrong_row_is_named_by_its_line(tmp_path: Path) -> None:
     root = make_folder(tmp_path, ["a", "b"], "sep=;\nname;split\n\na;train\nb;dev\na;val\n")
-    problems = check_folder(root).problems
+    problems = check_data(root).problems
     assert any("split.csv, line 5: the split of 'b' is 'dev'" in problem for problem in problems)
     assert any("lists 'a' more than once (lines 4 and 6)" in problem for problem in problems)
 
@@ -99,7 +99,7 @@ def test_a_split_file_that_is_no_table_is_one_sentence(tmp_path: Path) -> None:
 def test_a_file_name_that_is_not_utf_8_is_named_in_characters_that_are(tmp_path: Path) -> None:
     root = make_folder(tmp_path, ["a", "b"])
     Path(os.fsdecode(os.fsencode(root / "images") + b"/caf\xe9.png")).write_bytes((root / "images" / "a.png").read_bytes())
-    (problem,) = check_folder(root).problems
+    (problem,) = check_data(root).problems
     assert problem == rf"the name of {root}/images/caf\udce9.png is not in UTF-8: rename the file"
     with pytest.raises(DataError, match="is not in UTF-8"):
         read_folder(root)

@@ -1,7 +1,7 @@
-"""The Python API: all that the command line does, as functions from values to values.
+"""The single steps of the Python API, from a float model to files and masks. Whole runs are in `pipeline`.
 
-Every name here is also a name of the package: `import u3p_edge as u3p`. Each function imports what it needs when it is
-called, so that `open_session`, `bench` and `gate` work on a device without TensorFlow.
+`u3p_edge/__init__.pyi` lists every public name: `import u3p_edge as u3p`. Each function here imports what it needs when it is
+called, so that `open_session` and `gate` work on a device without TensorFlow.
 
 The stages one by one; `export` does all of them, with pruning, verification and a report:
 

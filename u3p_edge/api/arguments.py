@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from u3p_edge.latency.probe import Target
-
-
-def as_path(path: str | Path | None) -> Path | None:
-    """Return a path that was given as text or as a path; None where none was given."""
-    return None if path is None else Path(path)
 
 
 def as_target(name: str, threads: int) -> Target:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from u3p_edge.api.arguments import as_path, as_target
+from u3p_edge.api.arguments import as_target
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import require_packages
 from u3p_edge.progress import Progress, silent
@@ -37,7 +37,7 @@ def load(model: str | Path | None = None, options: ModelOptions | None = None, *
     """
     from u3p_edge.pipeline.source import read_source
 
-    return read_source(as_path(model), options, trust=trust)
+    return read_source(model, options, trust=trust)
 
 
 @require_packages("u3p_edge.from_keras")

@@ -100,7 +100,7 @@ def bench(
         check_output_file(path)
     # Predictions of each file, each number of threads, whole frames, memory.
     with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as progress:
-        measured = run_bench(
+        result = run_bench(
             models,
             data=data,
             split=split,
@@ -111,18 +111,18 @@ def bench(
             progress=progress,
         )
     if save:
-        save_result(save, measured.result)
-    text = render(measured.result, title="u3p-edge bench")
+        save_result(save, result)
+    text = render(result, title="u3p-edge bench")
     if report:
         write_text(report, text)
     append_summary(text)
     if share is not None:
-        for sentence in uncertain_ratios(measured.result, share):
+        for sentence in uncertain_ratios(result, share):
             say(f"{sentence} Give more --seconds than {seconds:g}, or a quieter machine.", stderr=True)
     if json:
-        print(to_json(measured.result))
+        print(to_json(result))
     else:
-        show(measured.result)
+        show(result)
 
 
 def show(result: RunResult) -> None:

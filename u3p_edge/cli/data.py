@@ -55,13 +55,13 @@ def check(
     from json import dumps
 
     from u3p_edge.cli.progress import stages
-    from u3p_edge.data.check import check_folder
+    from u3p_edge.data.check import check_data
     from u3p_edge.data.labels import LabelRule, parse_mapping
 
     rule = LabelRule(ignore_label, parse_mapping(label_map))
     with stages() as progress:
         progress("Check images and masks", 0)
-        report = check_folder(folder, labels, group_column=group, max_pixels=max_pixels, rule=rule)
+        report = check_data(folder, labels, group_column=group, max_pixels=max_pixels, rule=rule)
     if json:
         print(dumps(dataclasses.asdict(report), indent=2))
     else:

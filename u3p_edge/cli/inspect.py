@@ -59,7 +59,7 @@ def inspect(
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.report.inspection import to_dict
-    from u3p_edge.tools.inspect import inspect_file as look
+    from u3p_edge.tools.inspect import inspect as look
 
     if not profile:
         refuse(context, ("threads",), "is for timing, and nothing is timed", "Add --profile.")

@@ -52,10 +52,11 @@ def predict(
         u3p-edge predict model.int8.tflite scans --recursive
     """
     from u3p_edge.cli.progress import stages
-    from u3p_edge.pipeline.predict import predict_files, prediction_notes
+    from u3p_edge.pipeline.predict import predict as write_masks
+    from u3p_edge.pipeline.predict import prediction_notes
 
     with stages() as progress:
-        done = predict_files(
+        done = write_masks(
             model,
             images,
             out,

@@ -81,8 +81,8 @@ class _Pair:
     counts: Counts
 
 
-def check_folder(
-    root: Path,
+def check_data(
+    data: str | Path,
     labels: int | None = None,
     *,
     seed: int = 0,
@@ -90,10 +90,10 @@ def check_folder(
     max_pixels: int = MAX_PIXELS,
     rule: LabelRule = AS_STORED,
 ) -> FolderReport:
-    """Read a data folder from end to end.
+    """Read a data folder from end to end, and count what it holds and what is wrong with it.
 
     Args:
-        root, seed, group_column: as for `read_folder`.
+        data, seed, group_column: as for `read_folder`.
         labels: number of classes that the masks may have, background included; None infers it from the masks.
         max_pixels: height x width that an image or mask may have.
         rule: what the values of masks mean.
@@ -101,7 +101,8 @@ def check_folder(
     Raises:
         DataError: there is nothing to check: no folder, no images, no masks, or a split.csv that cannot be read.
     """
-    scanned = scan(Path(root), seed=seed, group_column=group_column)
+    root = Path(data)
+    scanned = scan(root, seed=seed, group_column=group_column)
     problems = list(scanned.problems)
     samples = with_options(scanned.dataset, DataOptions(seed, group_column, rule, max_pixels)).samples
     read = (_read(sample, problems) for sample in samples)
@@ -111,7 +112,7 @@ def check_folder(
     readable = [(pair, counts) for pair, counts in counted if counts is not None]
     total, present, ignored = _add_up(readable, classes)
     if labels is None:
-        _try(lambda: check_count(classes, np.flatnonzero(total).tolist(), Path(root)), problems)
+        _try(lambda: check_count(classes, np.flatnonzero(total).tolist(), root), problems)
     turned = _try(lambda: check_turned(samples), problems)
     images = {split: scanned.dataset.count(split) for split in SPLITS}
     about_classes = _notes(images, readable, classes)

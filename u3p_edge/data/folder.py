@@ -4,7 +4,7 @@
 
 Stems are compared in Unicode's composed form (NFC): one name may be written in two ways that look alike. A second suffix
 (`x1.jpg.png`) may be left out in the mask's name and in split.csv, or be there alone, as long as it is clear what is meant.
-Nothing is decoded here; `check_folder` and `load` look at the pixels.
+Nothing is decoded here; `check_data` and `load` look at the pixels.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Scan:
-    """What `read_folder` and `check_folder` both start from: the usable samples and every problem, one sentence each."""
+    """What `read_folder` and `check_data` both start from: the usable samples and every problem, one sentence each."""
 
     dataset: Dataset
     problems: tuple[str, ...]

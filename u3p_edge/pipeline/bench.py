@@ -7,7 +7,7 @@ from pathlib import Path
 
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import ratio
-from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, measure
+from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.data.folder import open_folder
 from u3p_edge.data.load import load_samples
 from u3p_edge.data.options import DataOptions
@@ -17,38 +17,42 @@ from u3p_edge.text import thread_count
 
 
 def bench(
-    models: Sequence[Path],
+    models: Sequence[str | Path],
+    data: str | Path | None = None,
     *,
-    data: Path | None = None,
     split: str = "test",
     options: DataOptions | None = None,
     settings: Settings | None = None,
     reference: str = "",
     command: str = "",
     progress: Progress = silent,
-) -> Measured:
-    """Measure accuracy, latency and memory of files, in interleaved rounds.
+) -> RunResult:
+    """Measure model files of one task side by side, in interleaved rounds: accuracy, latency and memory.
 
     Args:
         models: .tflite and .onnx files of `u3p-edge export`.
         data: a data folder to score on; None for speed and memory alone.
         split: of the data folder: train, val or test.
         options: how the data folder is read; None for the defaults.
-        settings: what is timed and for how long; None for the defaults.
+        settings: what is timed and for how long; None for 20 rounds at 1 thread and at all.
         reference: name of the file that ratios and label agreement refer to; empty for reference.float32.tflite or another
             float32 file.
         command: the command line, for the report.
-        progress: shows the stages.
+        progress: see `u3p_edge.progress`.
+
+    Returns:
+        All raw samples, the environment, the accuracy and the memory; `gate` compares two of them.
 
     Raises:
         ArtifactError: a file that cannot be read. DataError: data that cannot be read, or that do not fit the models.
         ConfigError: files of different tasks, or no such reference.
     """
     settings = settings or Settings()
+    files = [Path(model) for model in models]
     evaluation = None
     if data is not None:
-        evaluation = _read_data(data, split, models[0], options or DataOptions(), settings.max_memory_mb)
-    return measure(models, reference=reference, data=evaluation, settings=settings, command=command, progress=progress)
+        evaluation = _read_data(Path(data), split, files[0], options or DataOptions(), settings.max_memory_mb)
+    return measure(files, reference=reference, data=evaluation, settings=settings, command=command, progress=progress).result
 
 
 def uncertain_ratios(result: RunResult, until: float) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.progress import Progress, silent
+from u3p_edge.recipes.build import build_recipe
+from u3p_edge.recipes.named import DEFAULT
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.run_folder import hold
 from u3p_edge.runtime.keras import keras_session
@@ -64,57 +67,65 @@ class ExportResult:
 
 
 def export(
-    model: Path | None,
-    data: Path | None,
-    run: Path,
-    recipe: ExportRecipe,
+    model: str | Path | None = None,
+    data: str | Path | None = None,
+    out: str | Path = "exported",
+    recipe: str | Path | ExportRecipe = DEFAULT,
     *,
-    progress: Progress = silent,
-    device: Path | None = None,
+    device: str | Path | None = None,
     command: str = "",
     force: bool = False,
     accept: bool = False,
     trust: bool = False,
     max_pixels: int = MAX_PIXELS,
+    progress: Progress = silent,
+    **options: Any,
 ) -> ExportResult:
-    """Export a model: convert, quantize, verify, measure, report.
+    """Export a model: prune, rewrite, quantize, write, verify, measure, report.
 
     Args:
-        model: a run folder, a `.keras` or `.h5` file, or None for the embedded reference model.
-        data: a data folder, or None for the embedded images.
-        run: folder for the files; made if it does not exist. An interrupted export continues where it stopped.
-        recipe: the options.
-        progress: shows the stages, and notes each thing in `run` that was damaged and is made again.
-        device: a latency table of `u3p-edge device profile` for pruning; None for this machine.
+        model: a run folder of `train`, a `.keras` or `.h5` file; None for the embedded reference model.
+        data: a data folder; None for the embedded images.
+        out: run folder for the files; made if it does not exist. An interrupted export continues where it stopped.
+        recipe: a name ("exact", "balanced", "small"), a TOML file, or a recipe.
+        device: a latency table of `profile_device` for pruning; None for this machine.
         command: the command line, for the report.
-        force: export again even if `run` already holds the same export, and reuse nothing that is there.
+        force: export again even if `out` already holds the same export, and reuse nothing that is there.
         accept: export a Keras file whose float model does not work on the data as it would be exported.
         trust: run code that a Keras file holds.
         max_pixels: height x width that an image or mask may have.
+        progress: shows the stages, and notes each thing in `out` that was damaged and is made again.
+        options: of the recipe, by their keywords, for example `speedup=20`; `u3p-edge recipes show balanced` lists them.
+
+    Returns:
+        The files, their accuracy and latencies beside the float model's, and notes on how they were made.
 
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
-        ArtifactError: `run` holds a file of other origin under a name that an export writes, or another process writes there.
+        ArtifactError: `out` holds a file of other origin under a name that an export writes, or another process writes there.
         VerificationError: a file does not compute what the float model computes.
     """
+    run, chosen, table = Path(out), build_recipe(recipe, **options), Path(device) if device else None
     with hold(run):
         before = open_run(run, force=force, progress=progress)
-        inputs = read_inputs(model, data, recipe, trust=trust, max_pixels=max_pixels, progress=progress)
-        key = inputs.key(recipe, device)
+        inputs = read_inputs(model, data, chosen, trust=trust, max_pixels=max_pixels, progress=progress)
+        key = inputs.key(chosen, table)
         if not force and (finished := finished_result(run, before, key, progress)):
             drop(staging_folder(run, key))
             return ExportResult(run, finished, (), None, reused=True)
         check = None
         if inputs.original.folder is None:
             # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
-            check = check_normalization(inputs.original, validation_samples(data, inputs.options), progress)
+            check = check_normalization(
+                inputs.original, validation_samples(Path(data) if data else None, inputs.options), progress
+            )
         if not accept:
             require_working(check)
         staging = open_staging(run, key, fresh=force, progress=progress)
-        context = Context(inputs.original, inputs.data, recipe, staging, progress, device)
+        context = Context(inputs.original, inputs.data, chosen, staging, progress, table)
         made = make_files(context)
         _verify(made, context)
-        published = made.of_formats(recipe.formats)
+        published = made.of_formats(chosen.formats)
         ready = assemble(published if made.integers is None else {**published, NETWORK_FILE: made.integers}, staging)
         # Without a key the next run with the same options does not take this one for finished.
         manifest = _manifest(ready, made, "" if made.failures else key, context)

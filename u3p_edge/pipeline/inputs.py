@@ -39,8 +39,8 @@ class Inputs:
 
 
 def read_inputs(
-    model: Path | None,
-    data: Path | None,
+    model: str | Path | None,
+    data: str | Path | None,
     recipe: ExportRecipe,
     *,
     trust: bool = False,
@@ -61,6 +61,7 @@ def read_inputs(
         ModelError: a model that cannot be read. DataError: data that cannot be read, or that do not fit the model.
     """
     original = read_source(model, recipe.model, trust=trust)
-    check_fit(original.metadata, data)
-    options = data_options(recipe.data, training_of(original), data, max_pixels)
-    return Inputs(original, read_export_data(data, original.metadata, progress, options), options)
+    folder = Path(data) if data else None
+    check_fit(original.metadata, folder)
+    options = data_options(recipe.data, training_of(original), folder, max_pixels)
+    return Inputs(original, read_export_data(folder, original.metadata, progress, options), options)

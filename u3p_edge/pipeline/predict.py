@@ -90,10 +90,10 @@ class Predictions:
         return tuple(result for result in self.results if isinstance(result, Failed))
 
 
-def predict_files(
-    model: Path,
-    images: Sequence[Path],
-    out: Path,
+def predict(
+    model: str | Path,
+    images: Sequence[str | Path],
+    out: str | Path,
     *,
     overlay: bool = False,
     recursive: bool = False,
@@ -102,22 +102,25 @@ def predict_files(
     max_memory_mb: float | None = MAX_MEMORY_MB,
     progress: Progress = silent,
 ) -> Predictions:
-    """Write masks of images, at their own size; one that cannot be read does not stop the others.
+    """Write the masks of images into a folder, each at its image's size; one that cannot be read does not stop the others.
 
     Args:
         model: a .tflite or .onnx file of `u3p-edge export`, or its run folder: int8 if there, else float.
-        images, out, overlay, recursive: see `plan_jobs`.
+        images: files, and folders of images.
+        out: folder of the masks.
+        overlay: also write a picture of each image with its mask painted over it.
+        recursive: take the folders inside a folder too.
         threads: of the runtime; None for all cores.
         max_pixels: height x width that an image may have.
-        max_memory_mb: a file that would take more is refused.
-        progress: shows the stage.
+        max_memory_mb: a file that would take more, in MB of 10^6 bytes, is refused.
+        progress: see `u3p_edge.progress`.
 
     Raises:
         DataError, ConfigError: as `plan_jobs`. ArtifactError: the model cannot be read, or a file cannot be written.
     """
-    check_output_folder(out)
-    jobs = plan_jobs(images, out, overlay=overlay, recursive=recursive)
-    file = model_file(model)
+    check_output_folder(Path(out))
+    jobs = plan_jobs([Path(image) for image in images], Path(out), overlay=overlay, recursive=recursive)
+    file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
     results = predict_all(session, jobs, max_pixels=max_pixels, step=progress("Predict", len(jobs)))
     return Predictions(file, session.metadata, results)

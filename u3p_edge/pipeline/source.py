@@ -61,11 +61,11 @@ def reference_folder() -> Path:
     return Path(__file__).resolve().parents[1] / "models" / "reference"
 
 
-def read_source(path: Path | None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:
+def read_source(model: str | Path | None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:
     """Read a model and prepare it for inference.
 
     Args:
-        path: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
+        model: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
         options: what a Keras file does not record; None for the defaults.
         trust: run code that the Keras file holds.
 
@@ -73,23 +73,23 @@ def read_source(path: Path | None, options: ModelOptions | None = None, *, trust
         ModelError: missing, damaged, or not a segmentation network that can be read.
     """
     options = options or ModelOptions()
-    folder = reference_folder() if path is None else path
+    folder = Path(model) if model else reference_folder()
     if folder.is_dir() and (folder / WEIGHTS).exists():
-        model, _, metadata = load_model(folder)
+        network, _, metadata = load_model(folder)
         weights = folder / WEIGHTS
     elif folder.is_dir():
         raise ModelError(
             f"the folder {folder} holds no {WEIGHTS}", mend="Give a run folder of `u3p-edge train`, or a .keras or .h5 file."
         )
     else:
-        model, metadata, weights = read_keras_file(folder, trust=trust), None, folder
-    inference = inference_graph(from_keras(model), mask=options.mask or None)
+        network, metadata, weights = read_keras_file(folder, trust=trust), None, folder
+    inference = inference_graph(from_keras(network), mask=options.mask or None)
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
     digest = sha256_of(weights)
     described = metadata or _metadata(ready, options)
     return Source(
-        name="embedded reference" if path is None else path.name,
+        name=folder.name if model else "embedded reference",
         model=ready,
         graph=inference.graph,
         metadata=dataclasses.replace(described, version=__version__, lineage=(*described.lineage, ("float model", digest))),

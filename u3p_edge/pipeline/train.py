@@ -13,7 +13,7 @@ from u3p_edge.data.augment import Augmentation
 from u3p_edge.data.folder import Dataset, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
-from u3p_edge.errors import ConfigError
+from u3p_edge.errors import ConfigError, require_packages
 from u3p_edge.progress import Progress, silent
 from u3p_edge.training.output import check_output
 from u3p_edge.training.prepare import complete, count_kept_inputs, data_notes, load_data, size_notes
@@ -47,7 +47,9 @@ class TrainPlan:
     notes: tuple[str, ...]
 
 
-def build_train_recipe(recipe: Path | TrainRecipe | None = None, *, augment: bool | None = None, **options: Any) -> TrainRecipe:
+def build_train_recipe(
+    recipe: str | Path | TrainRecipe | None = None, *, augment: bool | None = None, **options: Any
+) -> TrainRecipe:
     """Return a training's recipe with options put over it.
 
     >>> recipe = build_train_recipe(base_width=8, flip_horizontal=False)
@@ -62,7 +64,7 @@ def build_train_recipe(recipe: Path | TrainRecipe | None = None, *, augment: boo
     Raises:
         ConfigError: no such option, a value that cannot be, or a flip where images do not vary at all.
     """
-    start = recipe if isinstance(recipe, TrainRecipe) else read_train_recipe(recipe) if recipe else TrainRecipe()
+    start = recipe if isinstance(recipe, TrainRecipe) else read_train_recipe(Path(recipe)) if recipe else TrainRecipe()
     given = {key: value for key, value in options.items() if value is not None}
     values = dataclasses.asdict(start)
     if augment is not None:
@@ -76,47 +78,49 @@ def build_train_recipe(recipe: Path | TrainRecipe | None = None, *, augment: boo
     return from_dict(TrainRecipe, {**values, **given})
 
 
+@require_packages("training")
 def train(
-    folder: Path,
-    out: Path,
-    recipe: TrainRecipe | None = None,
+    data: str | Path,
+    out: str | Path,
+    recipe: str | Path | TrainRecipe | None = None,
     *,
     restart: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = silent,
     on_epoch: Callable[[RunState], object] = lambda _state: None,
+    **options: Any,
 ) -> TrainResult:
-    """Train a UNet 3+ on a data folder, or continue the run in `out`.
+    """Train a UNet 3+ on a folder of images and masks, or continue the run in `out`.
 
     Args:
-        folder: images/, masks/ and perhaps split.csv.
+        data: the folder: images/, masks/ and perhaps split.csv.
         out: run folder; after every epoch it holds the best model so far and a checkpoint.
-        recipe: the options; None for the defaults.
-        restart: drop the run in `out`.
+        recipe: a recipe, or a TOML file of one; None for the defaults.
+        restart: drop the run in `out`, and begin anew.
         max_pixels: height x width that an image or mask may have.
         progress: shows the stages, and notes what a user should know of the data.
         on_epoch: called with the run's state after each epoch, when it is safe on disk.
+        options: put over the recipe, see `build_train_recipe`, for example `base_width=8, epochs=40, augment=False`.
 
     Raises:
         ConfigError: the recipe does not fit the data, or `out` holds a run of another recipe or data.
         DataError: data that cannot be read, or no foreground. ModelError: the loss is not finite.
         ArtifactError: `out` cannot be written, or holds files of other origin.
     """
-    recipe, dataset = _open(folder, recipe, max_pixels, progress)
-    check_output(out, restart=restart)
-    recipe = complete(recipe, dataset)
-    data = load_data(recipe, dataset, progress("Read images", len(dataset.samples)))
-    for note in data_notes(recipe, data):
+    folder = Path(out)
+    chosen, dataset = _open(Path(data), build_train_recipe(recipe, **options), max_pixels, progress)
+    check_output(folder, restart=restart)
+    chosen = complete(chosen, dataset)
+    read = load_data(chosen, dataset, progress("Read images", len(dataset.samples)))
+    for note in data_notes(chosen, read):
         progress.note(note)
     progress("Load TensorFlow", 0)
     from u3p_edge.training.loop import train as train_on
 
-    return train_on(recipe, data, out, progress, restart=restart, on_epoch=on_epoch)
+    return train_on(chosen, read, folder, progress, restart=restart, on_epoch=on_epoch)
 
 
-def plan_training(
-    folder: Path, recipe: TrainRecipe | None = None, *, max_pixels: int = MAX_PIXELS, progress: Progress = silent
-) -> TrainPlan:
+def plan_training(folder: Path, recipe: TrainRecipe, *, max_pixels: int = MAX_PIXELS, progress: Progress = silent) -> TrainPlan:
     """Estimate what `train` would cost on this machine; writes nothing. Arguments and errors as `train`."""
     recipe, dataset = _open(folder, recipe, max_pixels, progress)
     recipe = complete(recipe, dataset)
@@ -136,8 +140,7 @@ def plan_training(
     )
 
 
-def _open(folder: Path, recipe: TrainRecipe | None, max_pixels: int, progress: Progress) -> tuple[TrainRecipe, Dataset]:
-    recipe = recipe or TrainRecipe()
+def _open(folder: Path, recipe: TrainRecipe, max_pixels: int, progress: Progress) -> tuple[TrainRecipe, Dataset]:
     dataset = open_folder(folder, dataclasses.replace(recipe.data_options(), max_pixels=max_pixels))
     for note in dataset.notes:
         progress.note(note)

@@ -20,7 +20,7 @@ from u3p_edge.conversion.tflite.names import list_names
 from u3p_edge.conversion.tflite.pack import pack
 from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.conversion.tflite.writer import lower_graph
-from u3p_edge.errors import ModelError, about
+from u3p_edge.errors import ModelError, about, require_packages
 from u3p_edge.files.tflite import check
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
@@ -28,26 +28,27 @@ from u3p_edge.graph.memory import ALIGNMENT, Life, plan_lives
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import count_macs, profile_operators
 from u3p_edge.pipeline.publish import NETWORK_FILE
-from u3p_edge.progress import Progress
+from u3p_edge.progress import Progress, silent
 from u3p_edge.report.inspection import Alive, Inspection, MemoryUse, NodeCost, SlowOperator
 from u3p_edge.runtime.base import check_file
 from u3p_edge.runtime.tflite_raw import find_slow_operators
 
 
-def inspect_file(
-    path: Path | None,
+@require_packages("inspecting this model")
+def inspect(
+    model: str | Path | None = None,
     *,
     int8: bool = False,
     trust: bool = False,
     threads: int = 1,
     profile: bool = False,
     max_memory_mb: float = MAX_MEMORY_MB,
-    progress: Progress,
+    progress: Progress = silent,
 ) -> Inspection:
-    """Inspect a model.
+    """Show where a model's arithmetic, memory and time go.
 
     Args:
-        path: a .tflite file; a run folder of `u3p-edge export`, or its network file; a run folder of `u3p-edge train`, a
+        model: a .tflite file; a run folder of `u3p-edge export`, or its network file; a run folder of `u3p-edge train`, a
             .keras or .h5 file; None for the embedded reference model.
         int8: inspect the int8 network that a float model would become; its values are made up, and no figure depends on them.
         trust: run code that a Keras file holds.
@@ -60,7 +61,7 @@ def inspect_file(
         ModelError: missing, damaged, or not a network that can be read.
         MissingPackageError: LiteRT is not installed.
     """
-    name, file = _read(path, int8, trust, max_memory_mb)
+    name, file = _read(Path(model) if model else None, int8, trust, max_memory_mb)
     return Inspection(
         name=name,
         number="int8" if any(file.tensors[op.outputs[0]].dtype == np.int8 for op in file.operators) else "float32",

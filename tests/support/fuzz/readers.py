@@ -23,9 +23,9 @@ def _session(path: Path) -> None:
 def _inspect(path: Path) -> None:
     from u3p_edge.progress import silent
     from u3p_edge.report.inspection import inspection_findings, to_dict
-    from u3p_edge.tools.inspect import inspect_file
+    from u3p_edge.tools.inspect import inspect
 
-    result = inspect_file(path, max_memory_mb=MEMORY_MB, progress=silent)
+    result = inspect(path, max_memory_mb=MEMORY_MB, progress=silent)
     inspection_findings(result)
     to_dict(result)
 
