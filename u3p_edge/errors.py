@@ -35,7 +35,10 @@ _MODULES = {
         "tomli",
         "typer",
     ),
-    "export": ("h5py", "onnx", "scipy", "tensorboard", "tensorflow", "tensorflow_model_optimization", "tf_keras"),
+    "export": (
+        *("cyclonedx", "h5py", "onnx", "packageurl", "packaging", "scipy", "tensorboard", "tensorflow"),
+        *("tensorflow_model_optimization", "tf_keras"),
+    ),
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
 }

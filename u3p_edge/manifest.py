@@ -20,8 +20,11 @@ MANIFEST = "manifest.json"
 REPORT_FORMAT = "report"
 """Format of a file that describes others."""
 
-SCHEMA = 2
-"""Version of the manifest. A manifest of version 1 has no such entry, and lists no reports."""
+SCHEMA = 3
+"""Version of the manifest. Version 1 has no such entry, and lists no reports; version 2 has no origins."""
+
+WITH_REPORTS = 2
+"""The first version that lists all files of a run."""
 
 _NOT_IN_A_NAME = frozenset("/\\\0")
 
@@ -36,6 +39,7 @@ class Artifact:
         sha256: of its bytes, in hexadecimal.
         bytes: its size.
         parent: sha256 of what it was made from; empty for an original.
+        uses: sha256 of the data that shaped it.
 
     Raises:
         ConfigError: `file` is not a plain file name.
@@ -46,9 +50,31 @@ class Artifact:
     sha256: str
     bytes: int
     parent: str = ""
+    uses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.file)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What files were made from that is not among them: a model, data, or a network between two files.
+
+    Args:
+        kind: what it is, e.g. "float model".
+        sha256: of its bytes, in hexadecimal.
+        name: how a report calls it; empty where it has no name.
+        parent: sha256 of what it was made from; empty for an original.
+        uses: sha256 of the data that shaped it.
+        license: its licence, an SPDX identifier or a name; empty where none is recorded.
+    """
+
+    kind: str
+    sha256: str
+    name: str = ""
+    parent: str = ""
+    uses: tuple[str, ...] = ()
+    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +91,7 @@ class Manifest:
         reports: files that describe the artifacts.
         pending: files that are being published: each is already in the run folder, or waits in the staging folder.
         staging: name of that folder; empty where nothing is pending.
+        origins: what the artifacts were made from, and is not among them.
         claims: names of further files that belong to this program: of a training that goes on, or of an export that is being
             replaced.
         schema: version of the manifest.
@@ -81,11 +108,17 @@ class Manifest:
     pending: tuple[Artifact, ...] = ()
     staging: str = ""
     claims: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
     schema: int = 1
 
     def __post_init__(self) -> None:
         for name in (*self.claims, *filter(None, (self.staging,))):
             _check_name(name)
+
+    @property
+    def parts(self) -> tuple[Artifact | Origin, ...]:
+        """The artifacts, and what they were made from that is not among them."""
+        return (*self.artifacts, *self.origins)
 
     @property
     def names(self) -> frozenset[str]:
@@ -131,9 +164,9 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def describe(path: Path, format: str, parent: str = "") -> Artifact:
+def describe(path: Path, format: str, parent: str = "", uses: tuple[str, ...] = ()) -> Artifact:
     """Return the `Artifact` of a file in its run folder. Raises OSError."""
-    return Artifact(file=path.name, format=format, sha256=sha256_of(path), bytes=path.stat().st_size, parent=parent)
+    return Artifact(path.name, format, sha256_of(path), path.stat().st_size, parent, uses)
 
 
 def is_whole(artifact: Artifact, folder: Path) -> bool:

@@ -25,6 +25,9 @@ from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.quantize import validation_dice
 from u3p_edge.pipeline.staging import PREFIX
 from u3p_edge.progress import silent
+from u3p_edge.provenance.materials import list_materials
+from u3p_edge.provenance.model_card import read_card_hashes
+from u3p_edge.provenance.sbom import read_sbom
 from u3p_edge.report.github import VARIABLE
 from u3p_edge.runtime import open_session
 
@@ -80,12 +83,16 @@ def test_the_manifest_is_true(done: Done) -> None:
     assert sorted(a.file for a in manifest.reports) == sorted([*REPORTS, CHOICE, REWRITES])
     assert all(is_whole(report, done.run) for report in manifest.reports)
     assert (manifest.pending, manifest.claims) == ((), ())
+    origins = {one.kind: one for one in manifest.origins}
+    assert origins["float model"].sha256 == origins["float network"].parent == sha256_of(done.source)
     for artifact in manifest.artifacts:
         path = done.run / artifact.file
         assert (artifact.sha256, artifact.bytes) == (sha256_of(path), path.stat().st_size)
         assert artifact.format == ("network" if artifact.file == NETWORK else open_session(path).format)
-        parent = sha256_of(done.run / NETWORK if artifact.format.endswith("int8") else done.source)
-        assert artifact.parent == parent
+        source = origins["float model" if artifact.file == REFERENCE else "float network"].sha256
+        assert artifact.parent == (sha256_of(done.run / NETWORK) if artifact.format.endswith("int8") else source)
+        shaped_by = (origins["training data"].sha256, origins["validation data"].sha256)
+        assert artifact.uses == (shaped_by if artifact.file == NETWORK else ())
     assert json.loads(manifest.recipe)["measurement"]["rounds"] == 5
     recorded = json.loads((done.run / REWRITES).read_text())["rewrites"]
     assert manifest.rewrites == tuple((choice["site"], choice["chosen"]) for choice in recorded)
@@ -122,6 +129,18 @@ def test_the_result_and_the_report_say_the_same(done: Done) -> None:
     drawn = (done.run / "pareto.svg").read_text()
     assert {name.removeprefix("model.") for name in MODELS} == set(re.findall(r'data-name="(.*?)"', drawn))
     assert "Validation Dice (float " in text
+
+
+def test_the_documents_name_every_model_file_and_nothing_of_this_machine(done: Done) -> None:
+    hashes = {artifact.file: artifact.sha256 for artifact in read_manifest(done.run).artifacts}
+    card, sbom = done.run / "model_card.md", done.run / "sbom.cdx.json"
+    assert read_card_hashes(card.read_text()) == hashes
+    assert read_sbom(sbom) == list_materials(read_manifest(done.run))
+    for text in (card.read_text(), sbom.read_text()):
+        assert "pictures" in text
+        assert not [part for part in (str(done.data.parent), str(done.run)) if part in text]
+    shown = open_session(done.run / "model.int8.tflite").run(picture(1))
+    assert f"int8 [1, {SHAPE[0]}, {SHAPE[1]}, {shown.shape[2]}]" in card.read_text()
 
 
 def test_github_shows_the_report(done: Done) -> None:

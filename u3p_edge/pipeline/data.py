@@ -11,6 +11,7 @@ from u3p_edge.data.fit_notes import fit_notes
 from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.labels import AS_STORED, LabelRule
+from u3p_edge.data.license import read_license
 from u3p_edge.data.load import Arrays, count_inputs, load_samples
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
@@ -35,6 +36,7 @@ class ExportData:
         embedded: the demonstration data of the package.
         fit_notes: what fitting the images to the network lost, one sentence each.
         group_notes: what a user should know of groups and turned images, one sentence each.
+        license: of the images, an SPDX identifier or a name; empty where the folder records none.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ExportData:
     embedded: bool
     fit_notes: tuple[str, ...] = ()
     group_notes: tuple[str, ...] = ()
+    license: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,6 +97,7 @@ def read_export_data(
         embedded=folder is None,
         fit_notes=fit_notes(originals, metadata.preprocessing),
         group_notes=(*dataset.notes, *((turned.note,) if turned.note else ())),
+        license=read_license(root),
     )
 
 

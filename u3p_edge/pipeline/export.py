@@ -17,16 +17,17 @@ import numpy as np
 from u3p_edge.benchmark.accuracy import predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
-from u3p_edge.conversion.network_file import NETWORK
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import VerificationError
 from u3p_edge.files.atomic import write_json, write_text
-from u3p_edge.manifest import Manifest, describe
+from u3p_edge.manifest import Manifest
 from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import validation_samples
+from u3p_edge.pipeline.documents import write_documents
 from u3p_edge.pipeline.inputs import read_inputs
+from u3p_edge.pipeline.lineage import make_manifest
 from u3p_edge.pipeline.make_files import MadeFiles, make_files
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE, assemble, finished_result, open_run, publish
@@ -128,11 +129,12 @@ def export(
         published = made.of_formats(chosen.formats)
         ready = assemble(published if made.integers is None else {**published, NETWORK_FILE: made.integers}, staging)
         # Without a key the next run with the same options does not take this one for finished.
-        manifest = _manifest(ready, made, "" if made.failures else key, context)
+        manifest = make_manifest(ready, made, "" if made.failures else key, context.recipe, inputs.origins)
         measured = _measure(ready, manifest, command, context)
         notes = (*((check.note,) if check else ()), *_notes(made, measured.result, context))
         _write_choices(ready, made)
         write_report(ready, measured, inputs.data, inputs.original, notes, made.pruning)
+        write_documents(ready, manifest, measured, notes, context)
         publish(ready, run, before, manifest)
         drop(staging.folder)
         return ExportResult(run, measured.result, notes, made.choice, failures=made.failures)
@@ -155,19 +157,6 @@ def _verify(made: MadeFiles, context: Context) -> None:
         # Files that are kept would fail again; files made again may not (a damaged disk, another version of a runtime).
         drop(context.staging.folder)
         raise
-
-
-def _manifest(folder: Path, made: MadeFiles, key: str, context: Context) -> Manifest:
-    """Return the manifest of the models in a folder; the int8 ones come from the network in integers, which lies there too."""
-    rewrites = tuple((choice.site, choice.chosen) for choice in made.network.choices)
-    manifest = Manifest(recipe=context.recipe.to_json(), key=key, rewrites=rewrites)
-    original, integers = context.original.sha256, folder / NETWORK_FILE
-    network = describe(integers, NETWORK, original) if integers.exists() else None
-    for name, kind in MODELS.items():
-        if (folder / name).exists():
-            parent = network.sha256 if network and kind.number == "int8" else original
-            manifest = manifest.with_artifact(describe(folder / name, str(kind), parent))
-    return manifest.with_artifact(network) if network else manifest
 
 
 def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -> Measured:

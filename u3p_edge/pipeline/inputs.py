@@ -9,7 +9,7 @@ from u3p_edge import __version__
 from u3p_edge.benchmark.accuracy import data_sha256
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.options import DataOptions
-from u3p_edge.manifest import sha256_of
+from u3p_edge.manifest import Origin, sha256_of
 from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data
 from u3p_edge.pipeline.source import Source, read_source, training_of
 from u3p_edge.pipeline.staging import key_of
@@ -31,11 +31,23 @@ class Inputs:
     data: ExportData
     options: DataOptions
 
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The float model, the training, validation and test data, as a manifest lists them."""
+        data = self.data
+        splits = {"training": data.train, "validation": data.val, "test": data.test}
+        return (
+            Origin("float model", self.original.sha256, self.original.name),
+            *(
+                Origin(f"{split} data", data_sha256(a.images, a.labels, a.groups), data.name, license=data.license)
+                for split, a in splits.items()
+            ),
+        )
+
     def key(self, recipe: ExportRecipe, device: Path | None = None) -> str:
         """Return a key of all that decides the files: the version, the model, the data, the recipe, a device's table."""
-        splits = (data_sha256(a.images, a.labels, a.groups) for a in (self.data.train, self.data.val, self.data.test))
         table = () if device is None else (sha256_of(device),)
-        return key_of(__version__, self.original.sha256, *splits, recipe.to_json(), *table)
+        return key_of(__version__, *(one.sha256 for one in self.origins), recipe.to_json(), *table)
 
 
 def read_inputs(

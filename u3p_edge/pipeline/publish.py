@@ -22,7 +22,7 @@ from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.errors import ArtifactError
 from u3p_edge.files.atomic import atomic_path, cannot_write
-from u3p_edge.manifest import REPORT_FORMAT, SCHEMA, Artifact, Manifest, describe, is_whole, write_manifest
+from u3p_edge.manifest import REPORT_FORMAT, SCHEMA, WITH_REPORTS, Artifact, Manifest, describe, is_whole, write_manifest
 from u3p_edge.pipeline.report_names import REPORTS, RESULT
 from u3p_edge.pipeline.staging import PREFIX, Staging
 from u3p_edge.progress import Progress, silent
@@ -112,7 +112,7 @@ def publish(ready: Path, run: Path, before: Manifest, after: Manifest) -> Manife
         ready: the folder that `assemble` gave.
         run: the run folder, held by this process.
         before: what `open_run` gave.
-        after: recipe, key, rewrites and models of the new export; every other file of `ready` is a report of it.
+        after: recipe, key, rewrites, origins and models of the new export; every other file of `ready` is a report of it.
 
     Returns:
         The manifest that `run` has now.
@@ -125,7 +125,7 @@ def publish(ready: Path, run: Path, before: Manifest, after: Manifest) -> Manife
     kept, new = before.without(NAMES), {a.file for a in pending}
     replaced = (name for name in NAMES if name in before.names and name not in new)
     intent = dataclasses.replace(kept.with_claims(replaced), recipe=after.recipe, key=after.key, rewrites=after.rewrites)
-    intent = dataclasses.replace(intent, pending=pending, staging=ready.parent.name, schema=SCHEMA)
+    intent = dataclasses.replace(intent, pending=pending, staging=ready.parent.name, origins=after.origins, schema=SCHEMA)
     write_manifest(run, intent)
     sync_names(run)
     return _finish(run, intent)
@@ -140,7 +140,12 @@ def finished_result(run: Path, manifest: Manifest, key: str, progress: Progress 
         key: of the export that is asked for.
         progress: is given a note where a file has changed.
     """
-    if manifest.key != key or manifest.pending or RESULT not in {report.file for report in manifest.reports}:
+    if (
+        manifest.key != key
+        or manifest.pending
+        or manifest.schema < SCHEMA
+        or RESULT not in {report.file for report in manifest.reports}
+    ):
         return None
     changed = next((a.file for a in (*manifest.artifacts, *manifest.reports) if not is_whole(a, run)), None)
     if changed is not None:
@@ -155,7 +160,7 @@ def finished_result(run: Path, manifest: Manifest, key: str, progress: Progress 
 
 def _with_reports(manifest: Manifest) -> Manifest:
     """Return the manifest; where an older version of this program exported, add the reports, which it did not list."""
-    if manifest.schema >= SCHEMA or not any(a.file in MODELS for a in manifest.artifacts):
+    if manifest.schema >= WITH_REPORTS or not any(a.file in MODELS for a in manifest.artifacts):
         return manifest
     return manifest.with_claims(REPORTS)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 REPORT, RESULT, SAMPLES, PARETO = "report.md", "report.json", "samples.png", "pareto.svg"
+CARD, SBOM = "model_card.md", "sbom.cdx.json"
+"""The model card in the form of the Hugging Face Hub, and the bill of materials (CycloneDX)."""
+
 PRUNING, QUANTIZATION, REWRITES = "pruning.json", "quantization.json", "rewrites.json"
 """Written only where channels were dropped, int8 was asked for, and rewrites were selected, respectively."""
 
-REPORTS = (REPORT, RESULT, SAMPLES, PARETO, PRUNING, QUANTIZATION, REWRITES)
+REPORTS = (REPORT, RESULT, SAMPLES, PARETO, CARD, SBOM, PRUNING, QUANTIZATION, REWRITES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from u3p_edge.manifest import SCHEMA, Manifest
+from u3p_edge.manifest import WITH_REPORTS, Manifest
 from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS
 from u3p_edge.progress import Progress, silent
 from u3p_edge.run_folder import check_ours, check_output_folder, hold, open_manifest
@@ -52,7 +52,7 @@ def open_train_folder(out: Path, *, restart: bool, progress: Progress = silent) 
     """
     manifest = open_manifest(out, NAMES, force=restart, progress=progress)
     trained = any(a.file in FORMATS for a in manifest.artifacts) or (not manifest.claims and is_checkpoint(out / RESUME))
-    if manifest.schema < SCHEMA and trained:
+    if manifest.schema < WITH_REPORTS and trained:
         # Older versions of this program listed neither checkpoint nor events, and nothing at all before the end of a run.
         manifest = manifest.with_claims(NAMES)
     check_ours(out, manifest, FILES, (BOARD,))
