@@ -64,11 +64,11 @@ def normalise_name(name: str) -> str:
 
 def _read(name: str) -> Package | None:
     """Return an installed package; None if it is not installed."""
-    found = _distribution(name)
-    if found is None:
+    installed = _distribution(name)
+    if installed is None:
         return None
-    required = (normalise_name(one) for one in _requirements(found.requires or ()) if _distribution(one) is not None)
-    return Package(name, found.version, _license(found), tuple(sorted(set(required))))
+    required = (normalise_name(one) for one in _requirements(installed.requires or ()) if _distribution(one) is not None)
+    return Package(name, installed.version, _license(installed), tuple(sorted(set(required))))
 
 
 def _distribution(name: str) -> metadata.Distribution | None:
