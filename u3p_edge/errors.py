@@ -36,7 +36,7 @@ _MODULES = {
         "typer",
     ),
     "export": (
-        *("cyclonedx", "h5py", "onnx", "packageurl", "packaging", "scipy", "tensorboard", "tensorflow"),
+        *("cyclonedx", "h5py", "matplotlib", "onnx", "packageurl", "packaging", "scipy", "tensorboard", "tensorflow"),
         *("tensorflow_model_optimization", "tf_keras"),
     ),
     "onnx": ("onnxruntime",),

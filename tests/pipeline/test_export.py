@@ -127,7 +127,7 @@ def test_the_result_and_the_report_say_the_same(done: Done) -> None:
     assert "## Dice against latency\n\n![" in text
     assert "](pareto.svg)" in text
     drawn = (done.run / "pareto.svg").read_text()
-    assert {name.removeprefix("model.") for name in MODELS} == set(re.findall(r'data-name="(.*?)"', drawn))
+    assert {name.removeprefix("model.") for name in MODELS} == set(re.findall(r'id="point (.*?)"', drawn))
     assert "Validation Dice (float " in text
 
 

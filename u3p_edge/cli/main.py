@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -155,6 +156,7 @@ def _quiet() -> None:
     if os.environ.get(VERBOSE):
         return
     warnings.simplefilter("ignore")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its font cache
     # Their C++ parts write to file descriptor 2 itself, before any Python setting is read.
     stderr = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
