@@ -22,7 +22,7 @@ from u3p_edge.manifest import Manifest, write_manifest
 from u3p_edge.pipeline.choices import read_choices, selections_to_json
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
-from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
+from u3p_edge.pipeline.staging import DECISION, MARKER, Staging, open_staging
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewriting.engine import REFERENCE, Candidate, Selection, apply_selections, select_candidates
 
@@ -128,7 +128,7 @@ def test_a_choice_is_kept_and_an_interrupted_export_does_not_time_again(source: 
     first, again = RecordedProgress(), RecordedProgress()
     one = rewrite_source(source, make_context(source, ExportRecipe(), staging, first))
     assert first.names == [STAGE]
-    assert read_choices(staging.folder / "rewrites.json") == one.choices
+    assert read_choices(staging.folder / f"rewrites{DECISION}") == one.choices
     two = rewrite_source(source, make_context(source, ExportRecipe(), staging, again))
     assert again.names == []
     assert two.choices == one.choices
@@ -165,7 +165,7 @@ def test_with_a_record_nothing_is_timed(
     result = rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging, stages))
     assert stages.names == []
     assert same(result.graph, network.graph)
-    assert result.choices == read_choices(staging.folder / "rewrites.json") == network.choices
+    assert result.choices == read_choices(staging.folder / f"rewrites{DECISION}") == network.choices
 
 
 @pytest.mark.parametrize(

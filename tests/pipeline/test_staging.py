@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.recorded_progress import RecordedProgress
-from u3p_edge.errors import ArtifactError
+from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.files.atomic import atomic_path
 from u3p_edge.pipeline.staging import MARKER, drop, key_of, open_staging
 from u3p_edge.run_folder import hold
@@ -104,3 +104,29 @@ def test_a_folder_without_our_marker_is_somebody_elses(tmp_path: Path) -> None:
         open_staging(tmp_path, "other")
     drop(own)
     assert (own / "notes.txt").read_text() == "kept"
+
+
+# --- decisions
+
+
+def test_a_decision_is_made_once_and_listed_by_its_part(tmp_path: Path) -> None:
+    staging = open_staging(tmp_path, "key")
+    assert staging.decide("method", lambda: "qat") == "qat"
+    assert staging.part("prune0").decide("plan", lambda: {"a": [1, 2]}) == {"a": [1, 2]}
+    staging.file("a.bin", lambda: b"no decision")
+    again = open_staging(tmp_path, "key")
+    assert again.decide("method", refuse) == "qat"
+    assert again.part("prune0").decide("plan", refuse) == {"a": [1, 2]}
+    assert again.decisions() == {"method": "qat", "prune0/plan": {"a": [1, 2]}}
+
+
+def test_under_a_lock_nothing_is_decided_and_nothing_guessed(tmp_path: Path) -> None:
+    lock = {"method": "ptq", "prune0/plan": [3], "pruned": False}
+    staging = open_staging(tmp_path, "key", lock=lock)
+    assert staging.decide("method", refuse) == "ptq"
+    assert staging.part("prune0").decide("plan", refuse) == [3]
+    assert staging.decide("pruned", refuse) is False
+    for part, name in ((staging, "plan"), (staging.part("prune1"), "plan"), (staging.part("prune0"), "method")):
+        with pytest.raises(ConfigError, match=rf"no decision '{part.part_of}{name}'.*Export without --locked"):
+            part.decide(name, refuse)
+    assert staging.decisions() == lock

@@ -101,8 +101,8 @@ def _budgets(context: Context, pruning: Pruning) -> tuple[LatencyTable | None, t
         return None, budgets(graph, pruning, None, None, memory_mb)
     table = measure_table(graph, Target("int8"), context.progress, quick=True, checks=0, folder=context.cache)
     reference = float_tflite(context.original, context)
-    kept = context.staging.file("reference_ms.json", lambda: json.dumps(file_milliseconds(reference)).encode())
-    return table, budgets(graph, pruning, table, json.loads(kept.read_text()), memory_mb, cache=context.cache)
+    reference_ms = context.staging.decide("reference_ms", lambda: file_milliseconds(reference))
+    return table, budgets(graph, pruning, table, reference_ms, memory_mb, cache=context.cache)
 
 
 def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, float_dice: float) -> PruningResult:
@@ -148,8 +148,7 @@ def _cut(
 ) -> tuple[_Candidate, PruningStep]:
     """Cut a network once more and fine-tune it; return it with the step's costs and scores."""
     staged = work.context.staging.part(f"prune{number}")
-    planned = staged.file("plan.json", lambda: _planned(work, last.source, wanted, share).encode())
-    stored = json.loads(planned.read_text())
+    stored = staged.decide("plan", lambda: _planned(work, last.source, wanted, share))
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
     student = to_keras(apply_plan(last.source.graph, chosen))
     cut_dice = _dice(work, student)
@@ -159,8 +158,8 @@ def _cut(
     return _Candidate(_source(work.context.original, tuned.model), last.plan.then(chosen), share), made
 
 
-def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> str:
-    """Return, as JSON, the plan for that share of the way and what its network costs."""
+def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float) -> dict[str, Any]:
+    """Return, as JSON values, the plan for that share of the way and what its network costs."""
     step = work.context.progress("Plan which channels to drop", 2)
     importance = score_channels(source, work.context)
     step()
@@ -170,7 +169,7 @@ def _planned(work: _Work, source: Source, wanted: Sequence[Budget], share: float
         check_reachable(graph, importance, wanted)
     planned: PlannedNetwork = plan_channels(graph, importance, [budget.at_share(share) for budget in wanted])
     step()
-    return json.dumps({"plan": json.loads(planned.fitted.plan.to_json()), "reached": dict(planned.reached)})
+    return {"plan": json.loads(planned.fitted.plan.to_json()), "reached": dict(planned.reached)}
 
 
 def _finetune(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:

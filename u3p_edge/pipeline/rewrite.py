@@ -5,6 +5,7 @@ inference graph ─ fold ─ select by milliseconds ─ apply ─► rewritten g
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.latency.cache import cache_measure
 from u3p_edge.latency.probe import Target, measure_graphs
-from u3p_edge.pipeline.choices import read_choices, selections_to_json
+from u3p_edge.pipeline.choices import parse_choices, selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress, silent
@@ -84,13 +85,10 @@ def rewrite_source(source: Source, context: Context) -> Network:
     if not recipe.rewriting.enabled:
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
     graph = fold_batch_norm(source.graph)
-    try:
-        kept = context.staging.file("rewrites.json", lambda: selections_to_json(_select(graph, context)).encode())
-    except ModelError as error:
-        if recipe.rewriting.choices:
-            raise
-        return Network(source.model, graph, (), source.macs, refusal=str(error))
-    choices = read_choices(kept)
+    decided = context.staging.decide("rewrites", lambda: _decide(graph, context))
+    if refusal := decided.get("refusal"):
+        return Network(source.model, graph, (), source.macs, refusal=refusal)
+    choices = parse_choices(decided, "the decision on rewrites")
     new = apply_selections(graph, choices)
     return Network(to_keras(new), new, choices, source.macs)
 
@@ -129,6 +127,16 @@ def rewrite_graph(graph: Graph, target: Target, progress: Progress = silent, cac
     """
     folded = fold_batch_norm(graph)
     return apply_selections(folded, select_rewrites(folded, target, progress, cache=cache))
+
+
+def _decide(graph: Graph, context: Context) -> dict[str, Any]:
+    """Return the selections as JSON values, or why a layer of the network prevents rewriting."""
+    try:
+        return dict(json.loads(selections_to_json(_select(graph, context))))
+    except ModelError as error:
+        if context.recipe.rewriting.choices:
+            raise
+        return {"refusal": str(error)}
 
 
 def _select(graph: Graph, context: Context) -> tuple[Selection, ...]:

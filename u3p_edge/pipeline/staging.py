@@ -3,18 +3,23 @@
 The folder's name is the key of what decides its content (model, data, options, version). Each file in it is written whole or
 not at all, with its sha256 beside it: a file that was damaged meanwhile is made again. A marker file says that a folder is a
 staging folder of this package.
+
+What an export decides (a pruning plan, the forms of rewrites, an epoch) is kept as JSON values beside the files. They are what
+`export.lock.json` holds, and an export that replays a lock takes them from there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from u3p_edge.errors import ArtifactError
+from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.files.atomic import PARTIAL, make_folder, write_bytes, write_text
 from u3p_edge.manifest import sha256_of
 from u3p_edge.progress import Progress, silent
@@ -26,6 +31,9 @@ MARKER = "u3p-edge-staging"
 DIGEST = ".sha256"
 """After a file's name: the file that holds its sha256."""
 
+DECISION = ".decision.json"
+"""After a decision's name: the file that holds its value."""
+
 
 @dataclass(frozen=True)
 class Staging:
@@ -34,10 +42,14 @@ class Staging:
     Args:
         folder: that holds them.
         progress: is given a note of each damaged file.
+        lock: the decisions that this export replays, by name; None where it decides itself.
+        part_of: what stands before the names of decisions made here, e.g. "prune0/".
     """
 
     folder: Path
     progress: Progress = silent
+    lock: Mapping[str, Any] | None = None
+    part_of: str = ""
 
     def file(self, name: str, make: Callable[[], bytes]) -> Path:
         """Return the path of a file, which is made only if an earlier, interrupted run has not left it whole."""
@@ -56,10 +68,47 @@ class Staging:
     def part(self, name: str) -> Staging:
         """Make a folder of further files within this one."""
         make_folder(self.folder / name)
-        return Staging(self.folder / name, self.progress)
+        return Staging(self.folder / name, self.progress, self.lock, f"{self.part_of}{name}/")
+
+    def locked(self, name: str) -> Any:
+        """Return the value that the lock has for a decision; None where this export decides itself.
+
+        Raises:
+            ConfigError: the lock lacks it.
+        """
+        if self.lock is None:
+            return None
+        if self.lock.get(self.part_of + name) is None:
+            raise ConfigError(
+                f"the lock has no decision {self.part_of + name!r}, which this export needs",
+                mend="Export without --locked; that writes a new lock.",
+            )
+        return self.lock[self.part_of + name]
+
+    def decide(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return a decision: the lock's, else that of an interrupted export, else what `make` gives.
+
+        Args:
+            name: of the decision.
+            make: returns a value that JSON can hold, other than None.
+
+        Raises:
+            ConfigError: there is a lock, and it lacks this decision.
+        """
+        locked = self.locked(name)
+        path = self.file(name + DECISION, lambda: json.dumps(make() if locked is None else locked).encode())
+        return json.loads(path.read_text())
+
+    def decisions(self) -> dict[str, Any]:
+        """Return all decisions that were made here and in the parts of this folder, by name."""
+        paths = sorted(self.folder.rglob(f"*{DECISION}"))
+        names = (path.relative_to(self.folder).as_posix().removesuffix(DECISION) for path in paths)
+        return {name: json.loads(path.read_text()) for name, path in zip(names, paths, strict=True)}
 
 
-def open_staging(run: Path, *parts: str, fresh: bool = False, progress: Progress = silent) -> Staging:
+def open_staging(
+    run: Path, *parts: str, fresh: bool = False, progress: Progress = silent, lock: Mapping[str, Any] | None = None
+) -> Staging:
     """Open the staging folder for these parts of a key, and remove those of other keys.
 
     Args:
@@ -67,6 +116,7 @@ def open_staging(run: Path, *parts: str, fresh: bool = False, progress: Progress
         parts: of the key.
         fresh: drop the finished files of this key too.
         progress: is given a note of each damaged file.
+        lock: the decisions that the export replays; None where it decides itself.
 
     Raises:
         ArtifactError: a folder of that name is not a staging folder, or cannot be written.
@@ -79,7 +129,7 @@ def open_staging(run: Path, *parts: str, fresh: bool = False, progress: Progress
     if not _is_ours(folder):
         raise ArtifactError(f"{folder} holds files that are not ours", mend="Move them away, or give another --out folder.")
     write_text(folder / MARKER, "Files of an export that is not finished; the next export into this folder removes them.\n")
-    return Staging(folder, progress)
+    return Staging(folder, progress, lock)
 
 
 def staging_folder(run: Path, *parts: str) -> Path:

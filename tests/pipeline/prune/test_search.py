@@ -18,7 +18,7 @@ from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep
 from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.source import Source
-from u3p_edge.pipeline.staging import Staging, open_staging
+from u3p_edge.pipeline.staging import DECISION, Staging, open_staging
 from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.plan import PruningPlan
 
@@ -111,7 +111,7 @@ def test_pruning_that_was_killed_goes_on_without_a_new_plan(source: Source, data
     with pytest.raises(KeyboardInterrupt):
         prune_source(Context(source, data, wanted, staging, killed))
     assert {PLANNED, ASKED, TIMED} <= set(killed.names)
-    plan = staging.folder / "prune0" / "plan.json"
+    plan = staging.folder / "prune0" / f"plan{DECISION}"
     before = plan.read_bytes(), plan.stat().st_mtime_ns
     other = Staging(Path(shutil.copytree(staging.folder, tmp_path / "b")))
     (other.folder / "prune0" / "recover.safetensors").unlink()
