@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 from safetensors import safe_open
 
+from tests.support.busy import busy_machine
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.tiny_run import discs, tiny_recipe
 from u3p_edge.data.augment import Augmentation
@@ -132,6 +133,18 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
     assert one.metadata() == other.metadata()
     for name in other.keys():  # noqa: SIM118 (it is no dictionary)
         np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
+
+
+def test_an_epoch_that_is_to_be_kept_has_the_weights_that_it_had_bit_for_bit_also_beside_busy_programs(
+    whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, keep_epoch=whole.best_epoch)
+    with busy_machine():
+        again = finetune(student, TRAIN, soft, config, validate=lambda _: 0.0, folder=tmp_path)
+    assert (again.best_epoch, again.losses) == (whole.best_epoch, whole.losses[: whole.best_epoch])
+    assert_same_weights(again.model, whole.model)
+    with pytest.raises(ConfigError, match="epoch 4 cannot be kept of 3"):
+        dataclasses.replace(CONFIG, keep_epoch=4)
 
 
 def test_a_finished_run_comes_from_its_file(

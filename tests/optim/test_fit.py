@@ -56,6 +56,12 @@ def test_the_first_of_the_best_epochs_is_kept(scores: list[float], best: int) ->
     assert history.scores == (0.5, *(-math.inf if math.isnan(score) else score for score in scores))
 
 
+@pytest.mark.parametrize("keep", [0, 2, 3])
+def test_an_epoch_that_is_to_be_kept_is_kept_and_is_the_last(keep: int) -> None:
+    history, weight = run(History(3, (0.5,), keep_epoch=keep), Network(), [0.9, 0.1, 0.6])
+    assert (history.best_epoch, history.epoch, weight) == (keep, keep, keep * STEPS)
+
+
 def test_a_run_that_continues_is_the_run_that_was_not_interrupted() -> None:
     scores, whole_network, network = [0.9, 0.6, 0.7, 0.8], Network(), Network()
     whole = run(History(4, (0.5,)), whole_network, scores)

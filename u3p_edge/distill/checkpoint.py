@@ -56,7 +56,7 @@ def save_state(folder: Path, key: str, saved: Saved) -> None:
     write_tensors(folder / CHECKPOINT, tensors, {"key": key, "losses": saved.history.losses, "scores": scores})
 
 
-def load_state(folder: Path, key: str, epochs: int) -> Saved | None:
+def load_state(folder: Path, key: str, epochs: int, keep_epoch: int | None = None) -> Saved | None:
     """Return what `save_state` wrote last for the run of `epochs` epochs with that key; None where there is nothing.
 
     Raises:
@@ -73,7 +73,8 @@ def load_state(folder: Path, key: str, epochs: int) -> Saved | None:
         return {key.removeprefix(f"{name}/"): array for key, array in tensors.items() if key.startswith(f"{name}/")}
 
     scores = tuple(-math.inf if score is None else score for score in stored["scores"])
-    return Saved(History(epochs, scores, tuple(stored["losses"])), part("model"), part("adam"), part("best"))
+    history = History(epochs, scores, tuple(stored["losses"]), keep_epoch)
+    return Saved(history, part("model"), part("adam"), part("best"))
 
 
 def state_key(settings: Any, graph: Graph, arrays: Iterable[npt.NDArray[Any]]) -> str:

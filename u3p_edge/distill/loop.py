@@ -53,7 +53,7 @@ class FinetuneResult:
         model: the student with the weights of the best epoch.
         losses: of each epoch, mean over its steps.
         scores: validation scores before training and after each epoch; one that is not a number counts as the worst, -inf.
-        best_epoch: the first with the highest score; 0 is the student before fine-tuning.
+        best_epoch: the first with the highest score, or `config.keep_epoch`; 0 is the student before fine-tuning.
     """
 
     model: tf_keras.Model
@@ -136,7 +136,7 @@ def finetune(
     teacher_weights = teacher.get_weights() if config.features and teacher is not None else []
     key = state_key(config, graph, (arrays.images, arrays.labels, masks, *teacher_weights))
     run = _Run(graph, arrays, masks, config, validate, folder, key)
-    saved = load_state(folder, key, config.epochs)
+    saved = load_state(folder, key, config.epochs, config.keep_epoch)
     if saved is not None and saved.history.finished:
         history, best = saved.history, saved.best
     else:
@@ -157,7 +157,8 @@ def _train(run: _Run, student: Student, saved: Saved | None, progress: Progress)
         return student.train_step(*batch, rate, number)
 
     if saved is None:
-        history, best = History(config.epochs, (rank_score(float(run.validate(student.model))),)), student.weights()
+        start = rank_score(float(run.validate(student.model)))
+        history, best = History(config.epochs, (start,), keep_epoch=config.keep_epoch), student.weights()
         save(history, best)
     else:
         history, best = saved.history, saved.best

@@ -15,6 +15,7 @@ from u3p_edge.graph.ir import Graph, subgraph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.truth import counting_pixels
 from u3p_edge.optim.adam import Adam
+from u3p_edge.optim.fit import check_keep_epoch
 from u3p_edge.training.checkpoint import Tensors
 from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import dice_cross_entropy
@@ -38,6 +39,7 @@ class FinetuneConfig:
         augmentation: of training images; None for none.
         weight_decay: of kernels (see `u3p_edge.optim.adam.Adam`).
         seed: of order and augmentation.
+        keep_epoch: the epoch whose weights are kept, whatever the validation says; None for the best.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -52,8 +54,10 @@ class FinetuneConfig:
     augmentation: Augmentation | None = None
     weight_decay: float = 1e-4
     seed: int = 0
+    keep_epoch: int | None = None
 
     def __post_init__(self) -> None:
+        check_keep_epoch(self.keep_epoch, self.epochs)
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
         if self.batch_size < 1:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.errors import ModelError
+from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.metrics import rank_score
 
 
@@ -43,11 +43,14 @@ class History:
         epochs: to be trained in all.
         scores: before training and after each epoch, larger is better; one that is not a number counts as the worst, -inf.
         losses: of each finished epoch, mean over its steps.
+        keep_epoch: the epoch that counts as the best, whatever the scores are, and the last to be trained; None where the
+            scores decide.
     """
 
     epochs: int
     scores: tuple[float, ...]
     losses: tuple[float, ...] = ()
+    keep_epoch: int | None = None
 
     @property
     def epoch(self) -> int:
@@ -56,13 +59,13 @@ class History:
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch with the highest score; 0 is the network before training."""
-        return self.scores.index(max(self.scores))
+        """The first epoch with the highest score, or `keep_epoch` once it is reached; 0 is the network before training."""
+        return self.scores.index(max(self.scores)) if self.keep_epoch is None else min(self.keep_epoch, self.epoch)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are trained."""
-        return self.epoch >= self.epochs
+        """Whether all epochs are trained that can be kept."""
+        return self.epoch >= (self.epochs if self.keep_epoch is None else self.keep_epoch)
 
     def after(self, loss: float, score: float) -> History:
         """Return the history one epoch later."""
@@ -136,6 +139,12 @@ def fit(
         best = keep_best() if state.best_epoch == state.epoch else best
         save(state, best)
     return state, best
+
+
+def check_keep_epoch(keep_epoch: int | None, epochs: int) -> None:
+    """Raise ConfigError for an epoch to keep that a run of `epochs` epochs does not have."""
+    if keep_epoch is not None and not 0 <= keep_epoch <= epochs:
+        raise ConfigError(f"epoch {keep_epoch} cannot be kept of {epochs} epochs", mend=f"It is 0 to {epochs}.")
 
 
 def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[npt.NDArray[np.intp]]:

@@ -25,6 +25,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from u3p_edge.errors import ConfigError
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node, substitute
@@ -114,10 +115,11 @@ class FakeQuantized:
         model: a model with the input and output names and shapes of the float model, and with weights of its own. Called
             with `training=False`, it computes what the int8 file computes, up to single steps; with `training=True`, its
             ranges move.
-        ranges: the method of choosing ranges whose model comes nearest to the float model.
+        ranges: the method of choosing ranges: the one whose model comes nearest to the float model, or the one asked for.
         errors: for each method, the mean squared difference between its probabilities and the float model's on a calibration
             image. It is the median over images, so the few that have outliers do not decide.
         input_range: smallest and largest pixel value that the integers represent; values beyond them saturate.
+        epoch: of training, from 1; 0 is the model that is only calibrated.
     """
 
     graph: Graph
@@ -125,9 +127,10 @@ class FakeQuantized:
     ranges: str
     errors: Mapping[str, float]
     input_range: Range
+    epoch: int = 0
 
 
-def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle) -> FakeQuantized:
+def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle, *, ranges: str | None = None) -> FakeQuantized:
     """Return the fake-quant model of a float graph, with ranges from calibration images.
 
     Every way of choosing ranges in `quantization.ranges` is tried on up to `COMPARED` of the images. It is tried again with the
@@ -138,10 +141,12 @@ def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle) -> FakeQu
         graph: inference graph of one input [N, H, W, C] and one output of probabilities.
         images: float32 [N, H, W, C], preprocessed; a few tens are enough.
         step: called after every image that was observed.
+        ranges: the method of choosing ranges that is kept, by its name in `FakeQuantized.errors`; None for the best.
 
     Raises:
         ModelError: a layer cannot be quantized; the message names it.
         DataError: there are no images, they have the wrong shape, or they are not finite.
+        ConfigError: there is no such method of choosing ranges for these images.
     """
     graph = _prepare(graph)
     placed = place_quantizers(graph)
@@ -155,7 +160,9 @@ def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle) -> FakeQu
     settle_ranges(wrapped)
     compared = images[np.unique(np.linspace(0, len(images) - 1, COMPARED).round().astype(int))]
     errors = _errors(twin, wrapped, tried, compared)
-    best = min(errors, key=lambda method: errors[method])
+    best = ranges or min(errors, key=lambda method: errors[method])
+    if best not in tried:
+        raise ConfigError(f"ranges cannot be chosen by {best!r}", mend=f"It is one of {', '.join(map(repr, tried))}.")
     _set_ranges(wrapped, tried[best])
     return FakeQuantized(graph, wrapped, best, errors, tried[best][_input(graph)])
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.metrics import rank_score
 from u3p_edge.models.truth import counting_pixels
 from u3p_edge.optim.adam import Adam
-from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
+from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate as cosine
 from u3p_edge.progress import Progress, silent
 from u3p_edge.quantization.fake_quant import FakeQuantized, fake_quantize, settle_ranges
@@ -40,6 +41,8 @@ def train_qat(
     distillation: float = 1.0,
     seed: int = 0,
     keep_zeros: bool = False,
+    ranges: str | None = None,
+    keep_epoch: int | None = None,
     progress: Progress = silent,
 ) -> FakeQuantized:
     """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
@@ -47,8 +50,8 @@ def train_qat(
     Training minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2.
     Here p are the fake-quant model's probabilities and q the float model's, which is the teacher (Hinton et al. 2015,
     arXiv:1503.02531, but with the squared error, which is bounded). The optimizer is Adam, its learning rate decays to zero
-    with a cosine. The same seed on the same machine gives the same order of images. The last digits may still differ between
-    runs where TensorFlow adds in parallel.
+    with a cosine. The same arguments give the same weights, bit for bit, on the same kind of processor with the same number of
+    TensorFlow's threads, however busy the machine is.
 
     Args:
         model: the float inference graph, as `fake_quantize` expects its graph; not changed.
@@ -59,7 +62,10 @@ def train_qat(
         validate: returns the score of a fake-quant model on the validation split, larger is better. It is called once before
             training and after every epoch. A score that is not a number counts as the worst.
         distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
+        seed: of the order of the images.
         keep_zeros: weights of a kernel that are exactly 0 stay 0, in the integer file too (`quantization.sparsity`).
+        ranges: the method of choosing ranges; None for the best (see `fake_quantize`).
+        keep_epoch: the epoch that is returned, whatever the validation says; None for the best.
         progress: shows the steps.
 
     Raises:
@@ -68,9 +74,10 @@ def train_qat(
         ConfigError: a setting is out of range.
     """
     _check(images, labels, epochs, learning_rate, batch_size, distillation)
+    check_keep_epoch(keep_epoch, epochs)
     graph = from_keras(model)
     check_trainable(graph)
-    start = fake_quantize(graph, images[_evenly_chosen(len(images))])
+    start = fake_quantize(graph, images[_evenly_chosen(len(images))], ranges=ranges)
     student = start.model
     steps = math.ceil(len(images) / batch_size)
     update = _update(student, model, loss, distillation, keep_zeros)
@@ -85,8 +92,8 @@ def train_qat(
         settle_ranges(student)
         return history.after(epoch.loss, validate(student))
 
-    _, best = fit(
-        History(epochs, (rank_score(float(validate(student))),)),
+    history, best = fit(
+        History(epochs, (rank_score(float(validate(student))),), keep_epoch=keep_epoch),
         student.get_weights(),
         batches=lambda history: shuffled_batches(len(images), batch_size, seed, history.epoch + 1),
         steps=steps,
@@ -97,7 +104,7 @@ def train_qat(
         progress=lambda _epoch, _step, _loss: show(),
     )
     student.set_weights(best)
-    return start
+    return replace(start, epoch=history.best_epoch)
 
 
 def _update(

@@ -47,7 +47,7 @@ def quantize_ptq(graph: Graph, images: Images, step: Step = idle) -> Quantized:
     return calibrate(graph, images, step).network
 
 
-def calibrate(graph: Graph, images: Images, step: Step = idle) -> Calibrated:
-    """Do what `quantize_ptq` does, and also tell how the ranges were chosen."""
-    fake = fake_quantize(graph, images, step)
+def calibrate(graph: Graph, images: Images, step: Step = idle, *, ranges: str | None = None) -> Calibrated:
+    """Do what `quantize_ptq` does, and also tell how the ranges were chosen; `ranges` is as in `fake_quantize`."""
+    fake = fake_quantize(graph, images, step, ranges=ranges)
     return Calibrated(read_integers(fake), fake.ranges, fake.errors)
