@@ -1,8 +1,10 @@
-"""Check an ONNX file before ONNX Runtime reads it: no data outside the file, no hidden programs, no unbounded constants.
+"""Check an ONNX file before it is read: no data outside the file, no hidden programs, no unbounded constants.
 
 ONNX Runtime checks types and indices by itself. What it does not bound is what a file may read (`external_data` names any
 file of the machine) and what constants it computes while it loads. The file is read as protobuf bytes, because a device
 that predicts has no `onnx` package.
+
+`u3p_edge.importing` bounds both itself, so for it the other checks are made alone.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ _WIDEST = 8
 """Bytes of the widest element: a cast may turn one byte into eight."""
 
 
-def check_onnx_content(data: Buffer, max_memory_mb: float) -> None:
+def check_onnx_content(data: Buffer, max_memory_mb: float | None) -> None:
     """Refuse a file that ONNX Runtime could not run safely.
 
     Args:
         data: the file's bytes.
-        max_memory_mb: bound, in MB of 10^6 bytes, of each constant that it would compute while it loads.
+        max_memory_mb: bound, in MB of 10^6 bytes, of each constant that it would compute while it loads; None for a reader
+            that bounds its constants and checks its data files itself.
 
     Raises:
         ModelError: the file is not protobuf, or it has data in other files, functions, branches or loops, a constant of
@@ -41,17 +44,17 @@ def check_onnx_content(data: Buffer, max_memory_mb: float) -> None:
         if number in (20, 25):
             raise ModelError("the ONNX file holds functions or training, which are not run here")
         if number == 7:
-            _check_graph(_message(model), max_memory_mb * 1e6)
+            _check_graph(_message(model), None if max_memory_mb is None else max_memory_mb * 1e6)
 
 
-def _check_graph(graph: Buffer, limit: float) -> None:
+def _check_graph(graph: Buffer, limit: float | None) -> None:
     constants: dict[str, int] = {}
     nodes = []
     for number, value in _fields(graph):
         if number == 1:
             nodes.append(_message(value))
         elif number == 5:
-            name, size = _check_tensor(_message(value))
+            name, size = _check_tensor(_message(value), data_files=limit is None)
             constants[name] = size
         elif number == 15:
             raise ModelError("the ONNX file holds sparse constants, which are not run here")
@@ -59,7 +62,7 @@ def _check_graph(graph: Buffer, limit: float) -> None:
         _check_node(node, constants, limit)
 
 
-def _check_node(node: Buffer, constants: dict[str, int], limit: float) -> None:
+def _check_node(node: Buffer, constants: dict[str, int], limit: float | None) -> None:
     """Check a node. If it reads only constants, which ONNX Runtime computes while it loads, add its outputs to `constants`."""
     fields = [(number, _message(value)) for number, value in _fields(node) if number in (1, 2, 4, 5, 7)]
     code, domain = (next((_text(value) for number, value in fields if number == wanted), "") for wanted in (4, 7))
@@ -67,7 +70,7 @@ def _check_node(node: Buffer, constants: dict[str, int], limit: float) -> None:
         raise ModelError(f"the ONNX operator {code[:80]!r} (domain {domain[:80]!r}) is not run here")
     held = sum(_check_attribute(value, code) for number, value in fields if number == 5)
     inputs = [_text(value) for number, value in fields if number == 1]
-    if not all(name in constants or not name for name in inputs):
+    if limit is None or not all(name in constants or not name for name in inputs):
         return
     size = _constant_bytes(code, [constants[name] for name in inputs if name], held)
     if size is None or size > limit:
@@ -96,12 +99,14 @@ def _check_attribute(attribute: Buffer, code: str) -> int:
     return len(attribute)
 
 
-def _check_tensor(tensor: Buffer) -> tuple[str, int]:
-    """Check that a constant is inside the file; return its name and its bytes."""
+def _check_tensor(tensor: Buffer, *, data_files: bool = False) -> tuple[str, int]:
+    """Check that a constant is inside the file, or in a data file where these are allowed; return its name and its bytes."""
     dims: list[int] = []
     name = ""
     for number, value in _fields(tensor):
         if number == 13 or (number == 14 and value != 0):
+            if data_files:
+                return "", 0
             raise ModelError("the ONNX file keeps its constants in another file, which is not read", mend=_INSIDE)
         if number == 1:
             dims += [value] if isinstance(value, int) else _varints(value)
