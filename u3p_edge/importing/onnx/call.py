@@ -18,7 +18,7 @@ _MAP = 4
 
 
 @dataclass(frozen=True)
-class OperatorCall:
+class ONNXOperator:
     """One operator.
 
     Args:

@@ -27,7 +27,7 @@ _NUMERIC = "fiub"
 
 
 @dataclass(frozen=True)
-class Port:
+class ModelPort:
     """An input or output of an ONNX model.
 
     Args:
@@ -54,8 +54,8 @@ class ONNXContent:
 
     nodes: tuple[Any, ...]
     constants: Mapping[str, Array]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[ModelPort, ...]
+    outputs: tuple[ModelPort, ...]
     opset: int
 
 
@@ -100,10 +100,10 @@ def _opset(model: Any) -> int:
     return int(versions[0])
 
 
-def _port(value: Any) -> Port:
+def _port(value: Any) -> ModelPort:
     kind = value.type.tensor_type
     dims = tuple(d.dim_value if d.WhichOneof("value") == "dim_value" and d.dim_value > 0 else None for d in kind.shape.dim)
-    return Port(value.name, _dtype(kind.elem_type, value.name).name, dims)
+    return ModelPort(value.name, _dtype(kind.elem_type, value.name).name, dims)
 
 
 def _dtype(kind: int, name: str) -> np.dtype[Any]:

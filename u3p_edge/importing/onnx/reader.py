@@ -16,9 +16,9 @@ from u3p_edge.config.limits import MAX_SIDE
 from u3p_edge.errors import ConfigError, ModelError, about
 from u3p_edge.graph.ir import Graph, Node, rename
 from u3p_edge.importing.onnx.absorb import absorb_scales
-from u3p_edge.importing.onnx.call import OperatorCall, Value
+from u3p_edge.importing.onnx.call import ONNXOperator, Value
 from u3p_edge.importing.onnx.constants import FOLDED, fold_constants
-from u3p_edge.importing.onnx.content import ONNXContent, Port, read_content
+from u3p_edge.importing.onnx.content import ModelPort, ONNXContent, read_content
 from u3p_edge.importing.onnx.input_layout import find_layout
 from u3p_edge.importing.onnx.operators import MENDS, OPERATORS
 from u3p_edge.importing.onnx.tensors import NHWC, FileTensor, compute, with_order
@@ -66,7 +66,7 @@ def _read(content: ONNXContent, size: Size | None) -> Graph:
     return _name_outputs(graph, [port.name for port in content.outputs])
 
 
-def _output(port: Port, values: Mapping[str, Value]) -> str:
+def _output(port: ModelPort, values: Mapping[str, Value]) -> str:
     """Return the node of an output of the model."""
     value = values.get(port.name)
     if not isinstance(value, FileTensor):
@@ -85,7 +85,7 @@ def _needed(content: ONNXContent) -> tuple[Any, ...]:
     return tuple(reversed(kept))
 
 
-def _input(port: Port, nodes: Sequence[Any], names: Mapping[str, str], size: Size | None) -> FileTensor:
+def _input(port: ModelPort, nodes: Sequence[Any], names: Mapping[str, str], size: Size | None) -> FileTensor:
     """Return the tensor of an input of the model."""
     called = f"its input {port.name[:80]!r}"
     if len(port.dims) != 4:
@@ -138,7 +138,7 @@ def _computed(node: Any, inputs: Sequence[Value | None], names: Mapping[str, str
         return (shape[attrs.get("start", 0) : attrs.get("end")] if node.op_type == "Shape" else np.asarray(shape.prod()),)
     outputs = [name for name in node.output if name]
     result = OPERATORS[node.op_type](
-        OperatorCall(node.op_type, attrs, tuple(inputs), tuple(names[name] for name in outputs), opset)
+        ONNXOperator(node.op_type, attrs, tuple(inputs), tuple(names[name] for name in outputs), opset)
     )
     return result if isinstance(result, tuple) else (result,)
 

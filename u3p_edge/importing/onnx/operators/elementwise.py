@@ -14,7 +14,7 @@ import numpy as np
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ops import FUNCTIONS, OPS
-from u3p_edge.importing.onnx.call import OperatorCall, Value, same_order
+from u3p_edge.importing.onnx.call import ONNXOperator, Value, same_order
 from u3p_edge.importing.onnx.content import Array
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
 from u3p_edge.importing.onnx.tensors import LARGEST_KERNEL, FileTensor
@@ -24,7 +24,7 @@ _ACTIVATIONS = {**{f.onnx: name for name, f in FUNCTIONS.items() if f.onnx and f
 _MAP = 4
 
 
-def scale_channels(call: OperatorCall, x: FileTensor, scale: Any, shift: Any, part: str = "") -> FileTensor:
+def scale_channels(call: ONNXOperator, x: FileTensor, scale: Any, shift: Any, part: str = "") -> FileTensor:
     """Return scale * x + shift; each is one number, or one for every channel.
 
     Raises:
@@ -57,7 +57,7 @@ def per_channel(x: FileTensor, constant: Array) -> Array:
     return np.broadcast_to(constant.astype(np.float32).ravel(), (x.shape[-1],))
 
 
-def _merge(call: OperatorCall) -> FileTensor:
+def _merge(call: ONNXOperator) -> FileTensor:
     """Read Add, Sub, Mul, Div, Max or Min of tensors, or the first four of a tensor and a constant."""
     values = [value for value in call.inputs if value is not None]
     tensors = [value for value in values if isinstance(value, FileTensor)]
@@ -68,7 +68,7 @@ def _merge(call: OperatorCall) -> FileTensor:
     return _with_constant(call, values[0], values[1])
 
 
-def _with_constant(call: OperatorCall, first: Value, second: Value) -> FileTensor:
+def _with_constant(call: ONNXOperator, first: Value, second: Value) -> FileTensor:
     if isinstance(first, FileTensor):
         x, constant = first, per_channel(first, np.asarray(second))
         if call.op in ("Mul", "Div"):
@@ -83,24 +83,24 @@ def _with_constant(call: OperatorCall, first: Value, second: Value) -> FileTenso
     return scale_channels(call, x, 1.0 if call.op == "Add" else -1.0, constant)
 
 
-def _activation(call: OperatorCall) -> FileTensor:
+def _activation(call: ONNXOperator) -> FileTensor:
     if call.attrs:
         raise ModelError(f"it has constants of its own ({', '.join(call.attrs)})", mend="Export it with the usual constants.")
     return call.node("activation", call.tensor(), attrs={"function": _ACTIVATIONS[call.op]})
 
 
-def _relu(call: OperatorCall) -> FileTensor:
+def _relu(call: ONNXOperator) -> FileTensor:
     return call.node("relu", call.tensor())
 
 
 def _slope(op: str, default: float) -> OperatorReader:
-    def read(call: OperatorCall) -> FileTensor:
+    def read(call: ONNXOperator) -> FileTensor:
         return call.node(op, call.tensor(), attrs={"alpha": float(call.attrs.get("alpha", default))})
 
     return read
 
 
-def _prelu(call: OperatorCall) -> FileTensor:
+def _prelu(call: ONNXOperator) -> FileTensor:
     x = call.tensor()
     if x.rank != _MAP:
         raise ModelError(f"it reads a tensor of {x.rank} axes, not a map")
@@ -108,7 +108,7 @@ def _prelu(call: OperatorCall) -> FileTensor:
     return call.node("prelu", x, attrs={"shared_axes": (1, 2)}, weights={"alpha": slope})
 
 
-def _clip(call: OperatorCall) -> FileTensor:
+def _clip(call: ONNXOperator) -> FileTensor:
     """Read a Clip from a to b as a + relu(x - a), bounded by b - a."""
     low, high = (float(call.constant(i).item()) if call.has(i) else end for i, end in ((1, -np.inf), (2, np.inf)))
     low, high = max(low, float(np.finfo(np.float32).min)), min(high, float(np.finfo(np.float32).max))
@@ -121,34 +121,34 @@ def _clip(call: OperatorCall) -> FileTensor:
     return scale_channels(call, above, 1.0, low)
 
 
-def _hard_gate(call: OperatorCall, alpha: float, beta: float, part: str = "") -> FileTensor:
+def _hard_gate(call: ONNXOperator, alpha: float, beta: float, part: str = "") -> FileTensor:
     """Return min(max(alpha x + beta, 0), 1) as 1/6 relu6(6 alpha x + 6 beta), which runtimes have kernels for."""
     scaled = scale_channels(call, call.tensor(), 6 * alpha, 6 * beta, "scaled")
     return scale_channels(call, call.node("relu", scaled, attrs={"max_value": 6.0}, part="bounded"), 1 / 6, 0.0, part)
 
 
-def _hard_sigmoid(call: OperatorCall) -> FileTensor:
+def _hard_sigmoid(call: ONNXOperator) -> FileTensor:
     return _hard_gate(call, float(call.attrs.get("alpha", 0.2)), float(call.attrs.get("beta", 0.5)))
 
 
-def _hard_swish(call: OperatorCall) -> FileTensor:
+def _hard_swish(call: ONNXOperator) -> FileTensor:
     """Read x * min(max(x / 6 + 1/2, 0), 1) (Howard et al. 2019, arXiv:1905.02244)."""
     return call.node("multiply", call.tensor(), _hard_gate(call, 1 / 6, 0.5, "gate"))
 
 
-def _gelu(call: OperatorCall) -> FileTensor:
+def _gelu(call: ONNXOperator) -> FileTensor:
     if call.attrs.get("approximate", "none") != "none":
         raise ModelError("it is approximate", mend="Export it with approximate='none'.")
     return call.node("activation", call.tensor(), attrs={"function": "gelu"})
 
 
-def _swish(call: OperatorCall) -> FileTensor:
+def _swish(call: ONNXOperator) -> FileTensor:
     if call.attrs.get("alpha", 1.0) != 1.0:
         raise ModelError("its alpha is not 1")
     return call.node("activation", call.tensor(), attrs={"function": "swish"})
 
 
-def _softmax(call: OperatorCall) -> FileTensor:
+def _softmax(call: ONNXOperator) -> FileTensor:
     x, whole = call.tensor(), call.opset < 13  # which counts all axes from the given one as one
     axis = int(call.attrs.get("axis", 1 if whole else -1))
     if x.graph_axis(axis) != x.rank - 1 or (whole and any(n != 1 for n in x.file_shape[axis % x.rank + 1 :])):

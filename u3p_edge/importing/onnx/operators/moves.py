@@ -10,7 +10,7 @@ import numpy as np
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ops import Shape
-from u3p_edge.importing.onnx.call import OperatorCall, same_order
+from u3p_edge.importing.onnx.call import ONNXOperator, same_order
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
 from u3p_edge.importing.onnx.tensors import NCHW, FileTensor, with_order
 
@@ -19,19 +19,19 @@ Spans = dict[int, tuple[int, int]]
 """First index and one past the last, by axis of the file."""
 
 
-def _same(call: OperatorCall) -> FileTensor:
+def _same(call: ONNXOperator) -> FileTensor:
     if call.op == "Dropout" and call.has(2) and bool(np.any(call.constant(2))):
         raise ModelError("it is in training mode", mend="Export the model for inference (model.eval() in PyTorch).")
     return call.tensor()
 
 
-def _cast(call: OperatorCall) -> FileTensor:
+def _cast(call: ONNXOperator) -> FileTensor:
     if call.attrs.get("to") != 1:  # TensorProto.FLOAT
         raise ModelError("it casts a map to another type than float32", mend="Export the model in float32.")
     return call.tensor()
 
 
-def _transpose(call: OperatorCall) -> FileTensor:
+def _transpose(call: ONNXOperator) -> FileTensor:
     x = call.tensor()
     axes = call.integers("perm") or tuple(reversed(range(x.rank)))
     if sorted(axes) != list(range(x.rank)) or x.order[axes[0]] != 0:
@@ -39,7 +39,7 @@ def _transpose(call: OperatorCall) -> FileTensor:
     return with_order(x, tuple(x.order[axis] for axis in axes))
 
 
-def _concat(call: OperatorCall) -> FileTensor:
+def _concat(call: ONNXOperator) -> FileTensor:
     tensors = same_order([call.tensor(index) for index in range(len(call.inputs))])
     if len(tensors) == 1:
         return tensors[0]
@@ -47,7 +47,7 @@ def _concat(call: OperatorCall) -> FileTensor:
     return call.node("concat", *tensors, attrs={"axis": -1 if axis == tensors[0].rank - 1 else axis})
 
 
-def _crop(call: OperatorCall, x: FileTensor, spans: Spans, output: int = 0) -> FileTensor:
+def _crop(call: ONNXOperator, x: FileTensor, spans: Spans, output: int = 0) -> FileTensor:
     """Return a part of a map."""
     kept = {x.order[axis]: span for axis, span in spans.items() if span != (0, x.file_shape[axis])}
     if not kept:
@@ -58,7 +58,7 @@ def _crop(call: OperatorCall, x: FileTensor, spans: Spans, output: int = 0) -> F
     return call.node("crop", x, attrs={"cropping": tuple(ends), "channels": kept.get(3)}, output=output)
 
 
-def _slice(call: OperatorCall) -> FileTensor:
+def _slice(call: ONNXOperator) -> FileTensor:
     """Read a Slice (inputs: map, starts, ends, axes, steps)."""
     x = call.tensor()
     starts, ends = (tuple(int(n) for n in call.constant(i).ravel()) for i in (1, 2))
@@ -72,7 +72,7 @@ def _slice(call: OperatorCall) -> FileTensor:
     return _crop(call, x, spans)
 
 
-def _split(call: OperatorCall) -> tuple[FileTensor, ...]:
+def _split(call: ONNXOperator) -> tuple[FileTensor, ...]:
     x, axis = call.tensor(), int(call.attrs.get("axis", 0))
     length, count = x.file_shape[axis], len(call.names)
     each = -(-length // count)
@@ -83,7 +83,7 @@ def _split(call: OperatorCall) -> tuple[FileTensor, ...]:
     return tuple(_crop(call, x, {axis % x.rank: (edges[i], edges[i + 1])}, i) for i in range(count))
 
 
-def _pad(call: OperatorCall) -> FileTensor:
+def _pad(call: ONNXOperator) -> FileTensor:
     """Read a Pad (inputs: map, pads, value, axes); negative pads cut."""
     x, pads = call.tensor(), [int(n) for n in call.constant(1).ravel()]
     axes = [int(n) % x.rank for n in call.constant(3).ravel()] if call.has(3) else list(range(x.rank))
@@ -107,17 +107,17 @@ def _pad(call: OperatorCall) -> FileTensor:
     return call.node("pad", x, attrs={"padding": tuple(grown)}) if np.any(grown) else x
 
 
-def _depth_to_space(call: OperatorCall) -> FileTensor:
+def _depth_to_space(call: ONNXOperator) -> FileTensor:
     if call.attrs.get("mode", "DCR") != "DCR":
         raise ModelError("it is a PixelShuffle (mode CRD)", mend="Use ConvTranspose or Resize to upsample.")
     return call.node("depth_to_space", call.image(), attrs={"block": int(call.attrs["blocksize"])})
 
 
-def _space_to_depth(call: OperatorCall) -> FileTensor:
+def _space_to_depth(call: ONNXOperator) -> FileTensor:
     return call.node("space_to_depth", call.image(), attrs={"block": int(call.attrs["blocksize"])})
 
 
-def _reshape(call: OperatorCall) -> FileTensor:
+def _reshape(call: ONNXOperator) -> FileTensor:
     x, target = call.tensor(), [int(n) for n in call.constant(1).ravel()]
     if not call.attrs.get("allowzero"):
         target = [x.file_shape[i] if n == 0 else n for i, n in enumerate(target)]
@@ -126,27 +126,27 @@ def _reshape(call: OperatorCall) -> FileTensor:
     return _reshaped(call, x, shape)
 
 
-def _flatten(call: OperatorCall) -> FileTensor:
+def _flatten(call: ONNXOperator) -> FileTensor:
     x, axis = call.tensor(), int(call.attrs.get("axis", 1))
     axis = axis + x.rank if axis < 0 else axis
     return _reshaped(call, x, (math.prod(x.file_shape[:axis]), math.prod(x.file_shape[axis:])))
 
 
-def _squeeze(call: OperatorCall) -> FileTensor:
+def _squeeze(call: ONNXOperator) -> FileTensor:
     x = call.tensor()
     axes = call.integers("axes", 1) or tuple(i for i, n in enumerate(x.file_shape) if n == 1)
     left = {axis % x.rank for axis in axes}
     return _reshaped(call, x, tuple(n for i, n in enumerate(x.file_shape) if i not in left))
 
 
-def _unsqueeze(call: OperatorCall) -> FileTensor:
+def _unsqueeze(call: ONNXOperator) -> FileTensor:
     x, axes = call.tensor(), call.integers("axes", 1) or ()
     rank = x.rank + len(axes)
     new, sizes = {axis % rank for axis in axes}, iter(x.file_shape)
     return _reshaped(call, x, tuple(1 if i in new else next(sizes) for i in range(rank)))
 
 
-def _reshaped(call: OperatorCall, x: FileTensor, target: Shape) -> FileTensor:
+def _reshaped(call: ONNXOperator, x: FileTensor, target: Shape) -> FileTensor:
     """Return a tensor of another shape in the file, if the graph's order of the values stays the same."""
     if target == x.file_shape:
         return x
@@ -176,7 +176,7 @@ def _with_ones_moved(x: FileTensor, target: Shape) -> FileTensor:
 _RESHAPES = "A map may be flattened to [N, C, H * W] or back, and an axis of 1 added or left out."
 
 
-def _expand(call: OperatorCall) -> FileTensor:
+def _expand(call: ONNXOperator) -> FileTensor:
     x, target = call.tensor(), tuple(int(n) for n in call.constant(1).ravel())
     if np.broadcast_shapes(x.file_shape, target) != x.file_shape:
         raise ModelError(f"it repeats a tensor {list(x.file_shape)}", mend="Leave it out: Mul and Add broadcast by themselves.")

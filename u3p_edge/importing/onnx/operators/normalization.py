@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.importing.onnx.call import OperatorCall
+from u3p_edge.importing.onnx.call import ONNXOperator
 from u3p_edge.importing.onnx.content import Array
 from u3p_edge.importing.onnx.operators.elementwise import per_channel, scale_channels
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
@@ -18,7 +18,7 @@ LEAST_EPSILON = 1.001e-5
 """TensorFlow's batch normalisation takes no smaller epsilon; PyTorch's is 1e-5. The difference is taken off the variance."""
 
 
-def _batch_norm(call: OperatorCall) -> FileTensor:
+def _batch_norm(call: ONNXOperator) -> FileTensor:
     x, (gamma, beta, mean, variance) = call.tensor(), (call.weight(index, 1) for index in (1, 2, 3, 4))
     if call.attrs.get("training_mode"):
         raise ModelError("it is in training mode", mend="Export the model for inference (model.eval() in PyTorch).")
@@ -36,7 +36,7 @@ def _batch_norm(call: OperatorCall) -> FileTensor:
     return call.node("batch_norm", call.image(), attrs={"epsilon": larger}, weights=weights)
 
 
-def _instance_norm(call: OperatorCall) -> FileTensor:
+def _instance_norm(call: ONNXOperator) -> FileTensor:
     """Read (x - mean) / sqrt(variance + epsilon) * gamma + beta over each map (Ulyanov et al. 2016, arXiv:1607.08022), in the
     parts that runtimes have kernels for."""
     x, gamma, beta = call.image(), call.weight(1, 1), call.weight(2, 1)
@@ -51,7 +51,7 @@ def _instance_norm(call: OperatorCall) -> FileTensor:
     return scale_channels(call, normal, gamma, beta)
 
 
-def _layer_norm(call: OperatorCall) -> FileTensor:
+def _layer_norm(call: ONNXOperator) -> FileTensor:
     """Read a LayerNormalization over the channels, the last axis in the file (Ba et al. 2016, arXiv:1607.06450)."""
     x, axis = call.tensor(), int(call.attrs.get("axis", -1))
     if x.graph_axis(axis) != x.rank - 1 or axis % x.rank != x.rank - 1:
@@ -62,7 +62,7 @@ def _layer_norm(call: OperatorCall) -> FileTensor:
     return call.node("layer_norm", x, attrs={"epsilon": float(call.attrs.get("epsilon", 1e-5))}, weights=weights)
 
 
-def _dense(call: OperatorCall) -> FileTensor:
+def _dense(call: ONNXOperator) -> FileTensor:
     """Read a MatMul by a constant, or a Gemm, of vectors; over the last axis of a map it is a 1x1 convolution."""
     x, kernel = call.tensor(), call.weight(1, 2)
     if call.attrs.get("transA") or x.graph_axis(-1) != x.rank - 1 or x.rank not in (2, 4):
@@ -84,7 +84,7 @@ def _global_pool(op: str) -> OperatorReader:
 def _reduce(op: str) -> OperatorReader:
     """Read a ReduceMean or a ReduceMax over height and width."""
 
-    def read(call: OperatorCall) -> FileTensor:
+    def read(call: ONNXOperator) -> FileTensor:
         x, axes = call.tensor(), call.integers("axes", 1)
         if x.rank != 4 or axes is None or sorted(x.graph_axis(axis) for axis in axes) != [1, 2]:
             raise ModelError("it reduces other axes than height and width")

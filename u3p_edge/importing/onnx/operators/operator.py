@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from u3p_edge.importing.onnx.call import OperatorCall
+from u3p_edge.importing.onnx.call import ONNXOperator
 from u3p_edge.importing.onnx.tensors import FileTensor
 
-OperatorReader = Callable[[OperatorCall], FileTensor | tuple[FileTensor, ...]]
+OperatorReader = Callable[[ONNXOperator], FileTensor | tuple[FileTensor, ...]]
 """Returns the operator's first output, or all of them.
 
 Raises:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.importing.onnx.call import OperatorCall
+from u3p_edge.importing.onnx.call import ONNXOperator
 from u3p_edge.importing.onnx.content import Array
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
 from u3p_edge.importing.onnx.tensors import FileTensor
@@ -17,7 +17,7 @@ _CLOSE = 1e-4
 """Pixels by which a position may differ from the graph's: what float32 scales lose over 1000 pixels."""
 
 
-def _resize(call: OperatorCall) -> FileTensor:
+def _resize(call: ONNXOperator) -> FileTensor:
     """Read a Resize (inputs: map, region, scales, sizes)."""
     x = call.tensor()
     factors = {1: 1, 2: 1}
@@ -39,7 +39,7 @@ def _resize(call: OperatorCall) -> FileTensor:
     return call.node("upsample", x, attrs={"size": size, "interpolation": "bilinear" if linear else "nearest"})
 
 
-def _lengths(call: OperatorCall, x: FileTensor) -> dict[int, tuple[float, int]]:
+def _lengths(call: ONNXOperator, x: FileTensor) -> dict[int, tuple[float, int]]:
     """Return the scale and the new length of every axis of the file that the operator speaks of."""
     axes = call.integers("axes") or tuple(range(x.rank))
     axes = tuple(axis % x.rank for axis in axes)
@@ -56,7 +56,7 @@ def _lengths(call: OperatorCall, x: FileTensor) -> dict[int, tuple[float, int]]:
     return dict(zip(axes, pairs, strict=True))
 
 
-def _check_grid(call: OperatorCall, before: int, length: int) -> None:
+def _check_grid(call: ONNXOperator, before: int, length: int) -> None:
     """Refuse a grid that reads other pixels than the graph's `upsample` does along an axis."""
     mode, grid = call.attrs.get("mode", "nearest"), call.attrs.get("coordinate_transformation_mode", "half_pixel")
     index = np.arange(length)

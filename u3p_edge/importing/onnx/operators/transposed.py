@@ -12,12 +12,12 @@ from types import MappingProxyType
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.importing.onnx.call import OperatorCall
+from u3p_edge.importing.onnx.call import ONNXOperator
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
 from u3p_edge.importing.onnx.tensors import LARGEST_KERNEL, FileTensor
 
 
-def _transposed_convolution(call: OperatorCall) -> FileTensor:
+def _transposed_convolution(call: ONNXOperator) -> FileTensor:
     """Read a ConvTranspose. Its kernel [I, O, h, w] becomes [h, w, I, O]."""
     x, kernel = call.image(), call.weight(1, 4).transpose(2, 3, 0, 1)
     strides, dilation = call.pair("strides"), call.pair("dilations")
@@ -45,7 +45,7 @@ def _transposed_convolution(call: OperatorCall) -> FileTensor:
     return call.node("crop", whole_map, attrs={"cropping": tuple(cropping)})
 
 
-def _kept(call: OperatorCall, axis: int, size: int, span: int, stride: int) -> tuple[int, int]:
+def _kept(call: ONNXOperator, axis: int, size: int, span: int, stride: int) -> tuple[int, int]:
     """Return the first pixel that the file keeps along an axis, and how many it keeps."""
     extra = (call.integers("output_padding") or (0, 0))[axis]
     reach = (size - 1) * stride + span + extra

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from u3p_edge.errors import ModelError
-from u3p_edge.importing.onnx.call import OperatorCall
+from u3p_edge.importing.onnx.call import ONNXOperator
 from u3p_edge.importing.onnx.content import Array
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
 from u3p_edge.importing.onnx.tensors import LARGEST_KERNEL, FileTensor
@@ -49,7 +49,7 @@ class Window:
         return (self.before[0], self.after[0]), (self.before[1], self.after[1])
 
 
-def read_window(call: OperatorCall, size: Pair, kernel: Pair, dilation: Pair) -> Window:
+def read_window(call: ONNXOperator, size: Pair, kernel: Pair, dilation: Pair) -> Window:
     """Return the window of an operator on a map of `size`, its automatic border worked out.
 
     Raises:
@@ -81,7 +81,7 @@ def _size(x: FileTensor) -> Pair:
     return x.shape[1], x.shape[2]
 
 
-def _border(call: OperatorCall, x: FileTensor, window: Window) -> tuple[FileTensor, str]:
+def _border(call: ONNXOperator, x: FileTensor, window: Window) -> tuple[FileTensor, str]:
     """Return the map, padded with zeros where the graph's own padding does not do it, and that padding."""
     if window.padding == ((0, 0), (0, 0)):
         return x, "valid"
@@ -90,14 +90,14 @@ def _border(call: OperatorCall, x: FileTensor, window: Window) -> tuple[FileTens
     return _pad(call, x, window), "valid"
 
 
-def _pad(call: OperatorCall, x: FileTensor, window: Window) -> FileTensor:
+def _pad(call: ONNXOperator, x: FileTensor, window: Window) -> FileTensor:
     """Return the map with the window's border, of zeros."""
     if window.padding == ((0, 0), (0, 0)):
         return x
     return call.node("pad", x, attrs={"padding": window.padding}, part="pad")
 
 
-def _convolution(call: OperatorCall) -> FileTensor:
+def _convolution(call: ONNXOperator) -> FileTensor:
     """Read a Conv. Its kernel [O, I / groups, h, w] becomes [h, w, I / groups, O], or [h, w, I, O / I] if depthwise."""
     x, kernel = call.image(), call.weight(1, 4).transpose(2, 3, 1, 0)
     groups, dilation = int(call.attrs.get("group", 1)), call.pair("dilations")
@@ -131,12 +131,12 @@ def _dilate(kernel: Array, dilation: Pair) -> Array:
     return dilated
 
 
-def _subsample(call: OperatorCall, x: FileTensor, strides: Pair) -> FileTensor:
+def _subsample(call: ONNXOperator, x: FileTensor, strides: Pair) -> FileTensor:
     """Return every so many-th pixel of a map."""
     return call.node("max_pool", x, attrs={"pool_size": (1, 1), "strides": strides})
 
 
-def _pool(call: OperatorCall) -> FileTensor:
+def _pool(call: ONNXOperator) -> FileTensor:
     """Read a MaxPool or an AveragePool.
 
     A border around a maximum counts as minus infinity, and around an average it counts only with `count_include_pad`. Where
@@ -177,7 +177,7 @@ def _round_up(window: Window, size: Pair) -> Window:
     return replace(window, after=(after[0], after[1]))
 
 
-def _pick_windows(call: OperatorCall, x: FileTensor, window: Window, op: str) -> FileTensor:
+def _pick_windows(call: ONNXOperator, x: FileTensor, window: Window, op: str) -> FileTensor:
     attrs = {"pool_size": window.spans, "strides": (1, 1), "padding": "same"}
     every = call.node(op, x, attrs=attrs, part="every")
     cropping = []
