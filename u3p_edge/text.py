@@ -68,6 +68,15 @@ def thread_count(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
+def three_digits(value: float) -> str:
+    """Return a number from 1 on with three significant digits, never in scientific notation; a smaller one with two decimals.
+
+    >>> [three_digits(value) for value in (0.871, 3.3, 31.24, 1234.5)]
+    ['0.87', '3.30', '31.2', '1234']
+    """
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
 def to_encodable(error: UnicodeError) -> tuple[str, int]:
     """Handle an error for `codecs.register_error`: readable ASCII for the signs of `PLAIN`, an escape for other characters."""
     if not isinstance(error, UnicodeEncodeError):

@@ -21,8 +21,8 @@ from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.models.store import save_model
 from u3p_edge.models.unet3plus import build
 from u3p_edge.pipeline.budgets import int8_milliseconds
-from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.source import Source, augmentation_of
+from u3p_edge.pipeline.validation import float_model_dice
 from u3p_edge.progress import Progress
 from u3p_edge.recipes.named import path_of, read_export_recipe
 from u3p_edge.recipes.recipe import Pruning

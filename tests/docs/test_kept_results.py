@@ -10,7 +10,7 @@ import pytest
 from docs.gen.results import RESULTS
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.files.atomic import read_json
-from u3p_edge.pipeline.quantize import QuantizationChoice
+from u3p_edge.pipeline.quantization_choice import parse_choice
 from u3p_edge.recipes.named import read_export_recipe
 
 REPORTS = sorted(RESULTS.glob("*/*/report.json"))
@@ -26,5 +26,5 @@ def test_a_kept_result_is_whole_and_names_no_machine_path(path: Path) -> None:
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: "/".join(path.parts[-3:-1]))
 def test_kept_int8_loses_at_most_what_its_recipe_allows(path: Path) -> None:
-    choice = QuantizationChoice(**read_json(path.with_name("quantization.json")))
+    choice = parse_choice(read_json(path.with_name("quantization.json")))
     assert choice.drop <= read_export_recipe("exact" if choice.pruned_dice is None else "balanced").recipe.max_drop

@@ -22,8 +22,8 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.manifest import is_whole, read_manifest, sha256_of
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.export import export
-from u3p_edge.pipeline.quantize import validation_dice
 from u3p_edge.pipeline.staging import PREFIX
+from u3p_edge.pipeline.validation import file_scores, mean_dice
 from u3p_edge.progress import silent
 from u3p_edge.provenance.materials import list_materials
 from u3p_edge.provenance.model_card import read_card_hashes
@@ -240,7 +240,7 @@ def test_training_is_never_worse_than_post_training(program: Program, done: Done
     note = next(line for line in (tmp_path / "report.md").read_text().splitlines() if "Validation Dice" in line)
     assert "quantization-aware training" in note
     val = percentile(splits.val)
-    trained, post = (validation_dice(folder / "model.int8.tflite", val, silent) for folder in (tmp_path, done.run))
+    trained, post = (mean_dice(file_scores(folder / "model.int8.tflite", val, silent)) for folder in (tmp_path, done.run))
     assert "kept: post-training" in (done.run / "report.md").read_text()
     assert trained >= post
 

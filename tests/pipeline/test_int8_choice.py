@@ -13,14 +13,18 @@ import pytest
 from tests.support.recipes import make_recipe
 from tests.support.small_artifacts import Zoo
 from tests.support.tflite_models import graph, integers
+from u3p_edge.benchmark.loss_check import LossCheck
+from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.conversion.network_file import write_network
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Node
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.quantize import QuantizationChoice, one_hot, quantize_source, validation_dice
+from u3p_edge.pipeline.quantization_choice import QuantizationChoice
+from u3p_edge.pipeline.quantize import one_hot, quantize_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
+from u3p_edge.pipeline.validation import file_scores, mean_dice
 from u3p_edge.progress import silent
 
 
@@ -69,9 +73,11 @@ def test_training_is_kept_where_post_training_loses(zoo: Zoo, splits: ExportData
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor, qat=zoo.path("float32.tflite"))
     name, choice = chosen(staging, splits)
     assert (name, choice.method) == ("qat", "qat")
-    assert choice.qat_dice == choice.float_dice == validation_dice(zoo.path("float32.tflite"), splits.val, silent)
+    assert choice.qat_dice == choice.float_dice == mean_dice(file_scores(zoo.path("float32.tflite"), splits.val, silent))
     assert choice.ptq_dice < choice.float_dice - 0.001
     assert choice.drop == 0
+    # Equal in every patient; three of them show nothing all the same.
+    assert choice.loss_check == LossCheck("not shown", 0.1, Interval(0.0, 0.0, 0.0), groups=3, images=3)
     # The choice is staged too: an interrupted export does not validate again.
     assert chosen(staging, splits) == (name, choice)
 
@@ -92,6 +98,11 @@ def test_post_training_alone_and_a_wide_tolerance_never_train(zoo: Zoo, splits: 
         assert (name, choice.qat_dice) == ("ptq", None)
         assert choice.drop == pytest.approx(100 * (choice.float_dice - choice.ptq_dice))
         assert choice.drop > 0.1
+        check = choice.loss_check
+        assert check is not None
+        assert check.loss is not None
+        assert (check.loss.estimate, check.allowed) == (pytest.approx(choice.drop), options.get("max_drop", 0.1))
+        assert check.loss.low < check.loss.estimate < check.loss.high
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,12 @@ from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData, read_export_data
-from u3p_edge.pipeline.quantize import float_model_dice, quantize_source
+from u3p_edge.pipeline.quantize import quantize_source
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.sparsify import MB, describe_compression, sparsify_network
 from u3p_edge.pipeline.staging import MARKER, Staging, open_staging
+from u3p_edge.pipeline.validation import float_model_dice
 from u3p_edge.progress import silent
 from u3p_edge.quantization.ptq import quantize_ptq
 from u3p_edge.quantization.sparsify import LEAST

@@ -6,13 +6,11 @@ import dataclasses
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from tests.support.paths import REPOSITORY
-from tests.support.sample_results import artifact, result
-from u3p_edge.benchmark.result import ArtifactResult, Distances, Latency, RunResult
-from u3p_edge.report.findings import list_findings
+from tests.support.sample_results import result, with_group_dice
+from u3p_edge.benchmark.result import Distances, RunResult
 from u3p_edge.report.markdown import render, summary_header, summary_rows
 
 
@@ -38,30 +36,15 @@ def test_a_binary_model_has_one_dice_column() -> None:
     assert all(len(row) == len(summary_header(value)) for row in summary_rows(value))
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.5])
-def test_faster_and_slower_are_both_stated(factor: float) -> None:
-    sentences = "\n".join(list_findings(result(relative=factor)))
-    assert ("int8 is slower than float" in sentences) == (factor > 1)
-    assert ("int8 is faster than float" in sentences) == (factor < 1)
-    assert "in LiteRT here, at 1 thread" in sentences
-
-
-def test_what_the_samples_cannot_tell_is_not_claimed() -> None:
-    # A factor of 1 whose interval holds 1 in every seed tried: the samples scatter by 1 % around it.
-    sentences = "\n".join(list_findings(result(relative=1.0, seed=3)))
-    assert "neither clearly faster nor slower" in sentences
-
-
-def test_int8_is_held_against_float_of_its_own_runtime() -> None:
-    value = result(relative=0.5)
-    onnx = [
-        artifact("model.float32.onnx", relative=0.4, dice=0.9, peak=90, size=4, seed=5),
-        artifact("model.int8.onnx", relative=0.8, dice=0.9, peak=90, size=4, seed=6),
-    ]
-    sentences = list_findings(dataclasses.replace(value, artifacts=(*value.artifacts, *onnx)))
-    # Faster than the TFLite float file, and yet twice as slow as ONNX Runtime's own.
-    assert any("**int8 is slower than float**" in line and "ONNX Runtime" in line for line in sentences)
-    assert any("int8 is faster than float" in line and "LiteRT" in line for line in sentences)
+def test_a_result_with_dice_by_group_has_a_column_of_points_lost() -> None:
+    value = with_group_dice(result(), lost=0.25)
+    column = summary_header(value).index("points lost (95 %)")
+    cells = [row[column] for row in summary_rows(value)]
+    # Every group loses the same, so no resample loses more or less.
+    assert cells == ["–", "0.25 (0.25 to 0.25)"]
+    assert "paired bootstrap over groups" in render(value)
+    assert summary_rows(with_group_dice(result(), lost=-0.25, groups=2))[1][column] == "-0.25", "two groups have no interval"
+    assert "points lost" not in render(result()), "of a version that kept no Dice by group"
 
 
 def test_distances_between_outlines_are_in_the_report_with_their_unit() -> None:
@@ -74,58 +57,6 @@ def test_distances_between_outlines_are_in_the_report_with_their_unit() -> None:
     text = render(dataclasses.replace(value, artifacts=(changed, *value.artifacts[1:])))
     assert "| HD95 / surface, pixels | left | right |" in text
     assert "| 2.50 / 0.75 | – / – |" in text
-
-
-def exported() -> RunResult:
-    """A pruned export: 25 times as fast as the model that was exported, 2.5 times as fast as the pruned network in float32."""
-    artifacts = [
-        artifact("reference.float32.tflite", relative=1, dice=0.9, peak=90, size=4, seed=5),
-        artifact("model.float32.tflite", relative=0.1, dice=0.9, peak=90, size=4, seed=6),
-        artifact("model.int8.tflite", relative=0.04, dice=0.9, peak=90, size=4, seed=7),
-    ]
-    return dataclasses.replace(result(), artifacts=tuple(artifacts), reference="reference.float32.tflite")
-
-
-def test_a_pruned_file_is_compared_with_the_model_that_it_comes_from_and_with_its_own_network() -> None:
-    sentences = [line for line in list_findings(exported()) if "faster than float" in line and "1 thread" in line]
-    # The samples scatter by 1 %, their medians by less.
-    assert "int8 is faster than float: 25." in sentences[0] or "int8 is faster than float: 24.9" in sentences[0]
-    assert "against reference.float32.tflite, the original float model" in sentences[0]
-    assert "int8 is faster than float: 2.5" in sentences[1] or "int8 is faster than float: 2.49" in sentences[1]
-    assert "against model.float32.tflite, the same network in float32" in sentences[1]
-
-
-def rounds(count: int, noise: float) -> RunResult:
-    """An int8 file of about a fifth of the float file's time."""
-    rng = np.random.default_rng(0)
-
-    def timed(a: ArtifactResult, factor: float, scatter: float) -> ArtifactResult:
-        samples = tuple(float(v) for v in factor * rng.lognormal(0, scatter, count))
-        return dataclasses.replace(a, latencies=(Latency(1, samples),))
-
-    value = result()
-    return dataclasses.replace(value, artifacts=(timed(value.artifacts[0], 100, 0), timed(value.artifacts[1], 20, noise)))
-
-
-def test_few_rounds_give_no_ratio_in_a_sentence() -> None:
-    sentences = "\n".join(list_findings(rounds(9, 0.01)))
-    assert "9 rounds are too few to compare int8 with float" in sentences
-    assert "times as fast" not in sentences
-    assert "times as fast" in "\n".join(list_findings(rounds(10, 0.01)))
-
-
-def test_a_wide_interval_comes_before_the_ratio() -> None:
-    sentences = next(line for line in list_findings(rounds(10, 0.6)) if "faster" in line)
-    assert sentences.startswith("**Uncertain, the timings vary: ")
-    assert sentences.index("95 % interval") < sentences.index("times as fast")
-    assert "Uncertain" not in "\n".join(list_findings(rounds(10, 0.01)))
-
-
-@pytest.mark.parametrize(
-    ("dice", "words"), [(0.891, "loses 1.00 points"), (0.911, "gains 1.00 points"), (0.901, "has the mean Dice of")]
-)
-def test_dice_against_float_is_stated(dice: float, words: str) -> None:
-    assert any(words in line for line in list_findings(result(dice=dice)))
 
 
 def test_the_circumstances_are_stated() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from u3p_edge.benchmark.result import (
@@ -64,3 +66,16 @@ def result(
         ),
         data=DataInfo("mni152", "test", 12, 1, "cd" * 32),
     )
+
+
+def with_group_dice(value: RunResult, *, lost: float, groups: int = 8) -> RunResult:
+    """The result with Dice by group: in every group the second file loses that many points against the first."""
+
+    def scored(a: ArtifactResult, points: float) -> ArtifactResult:
+        rows = tuple((0.99, *(float(dice) - points / 100,) * 2) for dice in np.linspace(0.7, 0.9, groups))
+        mean = (0.99, *(float(np.mean([row[1] for row in rows])),) * 2)
+        return dataclasses.replace(a, accuracy=Accuracy(mean, mean, 0.99, group_dice=rows))
+
+    first, second, *_ = value.artifacts
+    data = DataInfo("mni152", "test", 3 * groups, groups, "cd" * 32)
+    return dataclasses.replace(value, artifacts=(scored(first, 0), scored(second, lost)), data=data)

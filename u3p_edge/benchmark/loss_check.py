@@ -73,6 +73,29 @@ def count_scored(scores: Scores) -> int:
     return int((~np.isnan(scores[:, 1:])).any(axis=1).sum())
 
 
+def describe_verdict(check: LossCheck) -> str:
+    """Put the verdict into words that name the allowed points, for example "not shown to lose at most 0.5 points"."""
+    allowed = f"{check.allowed:g} point{'' if check.allowed == 1 else 's'}"
+    words: dict[LossVerdict, str] = {
+        "shown to lose at most D": f"shown to lose at most {allowed}",
+        "not shown": f"not shown to lose at most {allowed}",
+        "shown to lose more": f"shown to lose more than {allowed}",
+    }
+    return words[check.verdict]
+
+
+def describe_loss(check: LossCheck) -> str:
+    """Return the loss, its interval and the verdict in words.
+
+    >>> describe_loss(LossCheck("not shown", 0.5, Interval(0.1, -0.25, 0.6), 12, 40))
+    'lost 0.10 points (95 % -0.25 to 0.60), not shown to lose at most 0.5 points'
+    """
+    if check.loss is None:
+        return f"no image has a foreground class, {describe_verdict(check)}"
+    bounds = f"95 % {check.loss.low:.2f} to {check.loss.high:.2f}"
+    return f"{lost_or_gained(check.loss.estimate)} ({bounds}), {describe_verdict(check)}"
+
+
 def explain_mend(check: LossCheck) -> str:
     """Return one sentence on what would help where a loss is not shown to be within its limit."""
     if check.loss is None or check.groups < FEWEST_GROUPS:
@@ -87,3 +110,8 @@ def explain_mend(check: LossCheck) -> str:
     return (
         f"More validation patients narrow the interval ({check.groups} now{more}); or train more, or allow a larger --max-drop."
     )
+
+
+def lost_or_gained(loss: float) -> str:
+    """Put a loss of Dice into words, for example "lost 0.30 points"; negative is a gain, "gained 0.30 points"."""
+    return f"gained {-loss:.2f} points" if round(loss, 2) < 0 else f"lost {abs(loss):.2f} points"

@@ -15,6 +15,7 @@ from u3p_edge.benchmark.loss_check import LossCheck
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.errors import ConfigError
+from u3p_edge.metrics import Scores
 
 SCHEMA = 2
 """Version of the JSON form. `read_result` also reads version 1, in which `Latency.covariate` is called `handoff_ns`."""
@@ -168,6 +169,11 @@ class Accuracy:
         """Mean over the foreground classes that are in the images."""
         return _mean(self.iou[1:])
 
+    @property
+    def group_scores(self) -> Scores:
+        """`group_dice` as float64 [G, labels], NaN for None."""
+        return np.array(self.group_dice, np.float64).reshape(-1, len(self.dice))
+
     def loss_against(self, reference: Accuracy) -> Interval | None:
         """Return the points of mean foreground Dice lost against another file on the same images, as `estimate_loss`.
 
@@ -175,8 +181,7 @@ class Accuracy:
         """
         if len(self.group_dice) != len(reference.group_dice):
             return None
-        before, after = (np.array(a.group_dice, np.float64).reshape(-1, len(a.dice)) for a in (reference, self))
-        return estimate_loss(before, after)
+        return estimate_loss(reference.group_scores, self.group_scores)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,19 +126,22 @@ def bench(
         show(result)
 
 
-def show(result: RunResult) -> None:
-    """Print the summary table, as wide as the terminal allows, and findings on the terminal."""
+def show(result: RunResult, notes: Sequence[str] = ()) -> None:
+    """Print the report's first line, the summary table, as wide as the terminal allows, and findings and notes."""
     from u3p_edge.report import markdown
     from u3p_edge.report.findings import list_findings
     from u3p_edge.report.frames import frame_table, frame_title
+    from u3p_edge.report.headline import headline
 
     out = console()
+    if first := headline(result):
+        say(first.replace("**", ""))
     whole = make_table(markdown.summary_header(result), markdown.summary_rows(result))
     fits = out.measure(whole, options=out.options.update_width(WIDE)).maximum <= out.width
     out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
     if title := frame_title(result):
         print_table(*frame_table(result), title=title)
-    print_list([f"× is the time of {result.reference}.", *list_findings(result)])
+    print_list([f"× is the time of {result.reference}.", *list_findings(result, notes)])
 
 
 def command_line(argv: list[str]) -> str:

@@ -19,7 +19,7 @@ from u3p_edge.cli.recipe_options import (
     parse_options,
     takes_recipe_options,
 )
-from u3p_edge.cli.terminal import print_list, say, say_note
+from u3p_edge.cli.terminal import say, say_note
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.recipes.named import DEFAULT, NAMES
 from u3p_edge.recipes.recipe import BUDGETS, ExportRecipe
@@ -218,8 +218,7 @@ def _show(done: ExportResult) -> None:
     """The summary table, how the files came about, and where they are. Exit code 1 where one could not be made."""
     from u3p_edge.cli.bench import show
 
-    show(done.result)
-    print_list(done.notes)
+    show(done.result, done.notes)
     if done.reused:
         say("The run folder held this very export already; --force does it again.")
     say(f"Report: {done.run / 'report.md'}")

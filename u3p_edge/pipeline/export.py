@@ -31,7 +31,7 @@ from u3p_edge.pipeline.lineage import make_manifest
 from u3p_edge.pipeline.make_files import MadeFiles, make_files
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE, assemble, finished_result, open_run, publish
-from u3p_edge.pipeline.quantize import QuantizationChoice
+from u3p_edge.pipeline.quantization_choice import QuantizationChoice
 from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
@@ -130,7 +130,7 @@ def export(
         ready = assemble(published if made.integers is None else {**published, NETWORK_FILE: made.integers}, staging)
         # Without a key the next run with the same options does not take this one for finished.
         manifest = make_manifest(ready, made, "" if made.failures else key, context.recipe, inputs.origins)
-        measured = _measure(ready, manifest, command, context)
+        measured = _measure(ready, manifest, made, command, context)
         notes = (*((check.note,) if check else ()), *_notes(made, measured.result, context))
         _write_choices(ready, made)
         write_report(ready, measured, inputs.data, inputs.original, notes, made.pruning)
@@ -159,11 +159,11 @@ def _verify(made: MadeFiles, context: Context) -> None:
         raise
 
 
-def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -> Measured:
+def _measure(folder: Path, manifest: Manifest, made: MadeFiles, command: str, context: Context) -> Measured:
     data, progress = context.data, context.progress
     reference = keras_session(context.original.model, context.original.metadata)
     expected = predict_labels(reference, data.test.images, progress("Predict with the float model", len(data.test.stems)))
-    return measure(
+    measured = measure(
         [folder / artifact.file for artifact in manifest.artifacts if artifact.file in MODELS],
         data=EvaluationData(data.name, data.test_split, data.test),
         reference_labels=expected,
@@ -171,6 +171,8 @@ def _measure(folder: Path, manifest: Manifest, command: str, context: Context) -
         command=command,
         progress=progress,
     )
+    check = None if made.choice is None else made.choice.loss_check
+    return dataclasses.replace(measured, result=dataclasses.replace(measured.result, loss_check=check))
 
 
 def _notes(made: MadeFiles, result: RunResult, context: Context) -> tuple[str, ...]:
@@ -178,15 +180,10 @@ def _notes(made: MadeFiles, result: RunResult, context: Context) -> tuple[str, .
     original, recipe = context.original, context.recipe
     size = f"{original.parameters / 1e6:.2f} M parameters, {original.macs / 1e9:.2f} GMAC an image"
     failed = [f"**{failure}**" for failure in made.failures]
-    notes = [*failed, f"Model: {size}. {' '.join(original.notes)}", *made.notes]
-    if made.choice:
-        notes += made.choice.notes
-        if made.choice.drop > recipe.max_drop:
-            lost = f"int8 loses {made.choice.drop:.2f} points of validation Dice, {recipe.max_drop:.2f} were allowed"
-            notes.append(f"**{lost}.**")
     elsewhere = context.device is not None
     missed = () if recipe.pruning is None else find_missed(recipe.pruning, result, elsewhere=elsewhere)
-    return (*notes, *context.data.notes, *missed)
+    chosen = () if made.choice is None else made.choice.notes
+    return (*failed, *missed, *context.data.notes, *chosen, *made.notes, f"Model: {size}. {' '.join(original.notes)}")
 
 
 def _write_choices(folder: Path, made: MadeFiles) -> None:

@@ -24,7 +24,8 @@ from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.pruning_result import PruningResult
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE
-from u3p_edge.pipeline.quantize import QuantizationChoice, float_tflite, quantize_source
+from u3p_edge.pipeline.quantization_choice import QuantizationChoice
+from u3p_edge.pipeline.quantize import float_tflite, quantize_source
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.sparsify import describe_compression, sparsify_network

@@ -26,13 +26,15 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import measure_table
 from u3p_edge.latency.table.table import LatencyTable, read_latency_table
+from u3p_edge.metrics import Scores
 from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, pruning_notes
-from u3p_edge.pipeline.quantize import float_model_dice, float_tflite
+from u3p_edge.pipeline.quantize import float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
 from u3p_edge.pipeline.source import Source, augmentation_of
 from u3p_edge.pipeline.staging import Staging
+from u3p_edge.pipeline.validation import check_loss_of, float_model_scores, mean_dice
 from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning, check_device
@@ -40,10 +42,17 @@ from u3p_edge.recipes.recipe import Pruning, check_device
 
 @dataclass(frozen=True)
 class _Work:
-    """What all steps share; `soft` are the teacher probabilities of the training images."""
+    """What all steps share.
+
+    Args:
+        context, pruning: of the export, and the recipe's pruning options.
+        float_scores: Dice of the original model on the validation split, by group and class.
+        soft: the teacher probabilities of the training images.
+    """
 
     context: Context
     pruning: Pruning
+    float_scores: Scores
     soft: npt.NDArray[Any]
 
 
@@ -79,9 +88,8 @@ def prune_to(wanted: Sequence[Budget], context: Context, table: LatencyTable | N
         ModelError: a budget's estimate raises it.
     """
     assert context.recipe.pruning is not None, "it says how to prune"
-    float_dice = float_model_dice(context.original, context.data.val)
-    work = _Work(context, context.recipe.pruning, _teacher_probabilities(context))
-    return _steps(work, wanted, table, float_dice)
+    float_scores = float_model_scores(context.original, context.data.val)
+    return _steps(_Work(context, context.recipe.pruning, float_scores, _teacher_probabilities(context)), wanted, table)
 
 
 def _whole(source: Source, *notes: str) -> PruningResult:
@@ -105,11 +113,13 @@ def _budgets(context: Context, pruning: Pruning) -> tuple[LatencyTable | None, t
     return table, budgets(graph, pruning, table, reference_ms, memory_mb, cache=context.cache)
 
 
-def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None, float_dice: float) -> PruningResult:
+def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None) -> PruningResult:
     """Cut and fine-tune until the budgets are met or too much is lost; return the last good network.
 
-    Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost.
+    Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost. The
+    estimate of the loss decides what is kept: with few patients hardly any step would be shown to be within the limit.
     """
+    float_dice = mean_dice(work.float_scores)
     good = current = _Candidate(work.context.original, PruningPlan(), 0.0)
     done: list[PruningStep] = []
     ahead = [(number + 1) / work.pruning.steps for number in range(work.pruning.steps)]
@@ -151,10 +161,11 @@ def _cut(
     stored = staged.decide("plan", lambda: _planned(work, last.source, wanted, share))
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
     student = to_keras(apply_plan(last.source.graph, chosen))
-    cut_dice = _dice(work, student)
+    cut_dice = mean_dice(_scores(work, student))
     tuned = _finetune(work, student, staged, epochs)
-    dice = _dice(work, tuned.model)
-    made = PruningStep(share, stored["reached"], cut_dice, dice, epochs, tuned.best_epoch, False)
+    scores = _scores(work, tuned.model)
+    check = check_loss_of(scores, work.float_scores, work.context.recipe.max_drop, work.context.data.val)
+    made = PruningStep(share, stored["reached"], cut_dice, mean_dice(scores), epochs, tuned.best_epoch, False, check)
     return _Candidate(_source(work.context.original, tuned.model), last.plan.then(chosen), share), made
 
 
@@ -191,7 +202,7 @@ def _finetune(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
         work.context.data.train,
         work.soft,
         config,
-        validate=lambda model: _dice(work, model),
+        validate=lambda model: mean_dice(_scores(work, model)),
         folder=staged.folder,
         progress=work.context.progress,
         teacher=work.context.original.model if work.pruning.features else None,
@@ -220,8 +231,8 @@ def _teacher_probabilities(context: Context) -> npt.NDArray[Any]:
     return probabilities
 
 
-def _dice(work: _Work, model: Any) -> float:
-    return float_model_dice(dataclasses.replace(work.context.original, model=model), work.context.data.val)
+def _scores(work: _Work, model: Any) -> Scores:
+    return float_model_scores(dataclasses.replace(work.context.original, model=model), work.context.data.val)
 
 
 def _source(source: Source, model: Any) -> Source:

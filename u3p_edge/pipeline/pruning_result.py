@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from u3p_edge.benchmark.loss_check import LossCheck, describe_loss
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable
-from u3p_edge.pipeline.quantize import lost_or_gained
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning
@@ -23,7 +23,8 @@ class PruningStep:
         reached: what the network costs, by the budget's name.
         cut_dice, dice: mean foreground Dice on the validation split just after the cut, and after fine-tuning.
         epochs, best_epoch: of fine-tuning.
-        kept: the loss of Dice is within the allowed drop.
+        kept: the loss of Dice is within the allowed drop, by its estimate.
+        loss_check: whether the pruned float network is shown to lose at most that.
     """
 
     share: float
@@ -33,6 +34,7 @@ class PruningStep:
     epochs: int
     best_epoch: int
     kept: bool
+    loss_check: LossCheck
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,12 @@ def pruning_notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float
     sentences = []
     for number, step in enumerate(done):
         costs = ", ".join(f"{name} {value:.3g}" for name, value in step.reached.items())
-        lost = 100 * (float_dice - step.dice)
         over = f"**not kept: more than the {max_drop:g} points that it may lose**"
         kept = "kept" if step.kept else "a step on the way" if number < pruning.steps - 1 else over
         sentences.append(
             f"Pruned to {costs} by {pruning.importance}: validation Dice {100 * float_dice:.2f} before pruning, "
-            f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation "
-            f"({lost_or_gained(lost)}); {kept}."
+            f"{100 * step.cut_dice:.2f} just after the cut, {100 * step.dice:.2f} after {step.epochs} epochs of distillation: "
+            f"{describe_loss(step.loss_check)}; {kept}."
         )
     last = next((step for step in reversed(done) if step.kept), None)
     if last is None:

@@ -10,8 +10,9 @@ from safetensors import numpy as safetensors
 
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.pipeline.context import Context
-from u3p_edge.pipeline.quantize import float_model_dice, one_hot
+from u3p_edge.pipeline.quantize import one_hot
 from u3p_edge.pipeline.rewrite import Network
+from u3p_edge.pipeline.validation import float_model_dice
 from u3p_edge.quantization.sparsity import Sparsity
 
 MB = 1_000_000

@@ -1,44 +1,35 @@
-"""Findings: what a run lost and gained against float, in one sentence each."""
+"""What a reader must know below the first line of a report, one sentence each, warnings first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from u3p_edge.benchmark.loss_check import LossCheck, explain_mend
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
-from u3p_edge.benchmark.statistics import ratio
+from u3p_edge.report.speed import describe_speed
 from u3p_edge.runtime.registry import RUNTIMES
-from u3p_edge.text import thread_count
-
-ROUNDS_FOR_A_RATIO = 10
-"""Fewer rounds give no ratio in a sentence: with five on a busy machine, one file was once 3 and once 17 times as fast."""
-
-WIDE = 0.25
-"""Largest uncertainty of a ratio, as a share of it, by its 95 % interval; a wider interval is reported before the ratio."""
 
 
-def list_findings(result: RunResult) -> list[str]:
-    """List one sentence per finding: Dice and size against float, and speed against float in the same runtime, with losses."""
-    sentences = []
-    for artifact in result.artifacts:
-        if artifact.name == result.reference:
-            continue
-        sentences += [*_accuracy_finding(result, artifact), *_speed_findings(result, artifact)]
-    return sentences
+def list_findings(result: RunResult, notes: Sequence[str] = ()) -> list[str]:
+    """List what a run shows, and further notes; a sentence with bold words is a warning and goes before the others.
+
+    Args:
+        result: of the run.
+        notes: sentences on how the files came about.
+    """
+    findings = [sentence for artifact in result.artifacts for sentence in _speed_findings(result, artifact)]
+    checked = [] if result.loss_check is None else list(_loss_findings(result.loss_check))
+    return sorted([*checked, *findings, *notes], key=lambda sentence: "**" not in sentence)
 
 
-def _accuracy_finding(result: RunResult, a: ArtifactResult) -> Iterator[str]:
-    reference = result.get(result.reference)
-    if reference is None or a.accuracy is None or reference.accuracy is None:
+def _loss_findings(check: LossCheck) -> Iterator[str]:
+    """Say what would help where the loss is not shown to be within its limit, and warn where its estimate is beyond."""
+    if check.verdict == "shown to lose at most D":
         return
-    old, new = reference.accuracy.mean_dice, a.accuracy.mean_dice
-    size = f"{a.bytes / reference.bytes:.2f} times" if reference.bytes else "of another"
-    if old is None or new is None:
-        yield f"{a.name} is {size} the size of {reference.name}."
-        return
-    change = round(100 * (new - old), 2)
-    verb = "loses" if change < 0 else "gains"
-    dice = f"{verb} {abs(change):.2f} points of mean Dice against" if change else "has the mean Dice of"
-    yield f"{a.name} {dice} {reference.name}, at {size} its size."
+    beyond = check.loss is not None and check.loss.estimate > check.allowed
+    lost = 0.0 if check.loss is None else check.loss.estimate
+    warning = f"**int8 loses {lost:.2f} points of validation Dice, {check.allowed:.2f} were allowed.** " if beyond else ""
+    yield f"{warning}{explain_mend(check)}"
 
 
 def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
@@ -46,13 +37,10 @@ def _speed_findings(result: RunResult, a: ArtifactResult) -> Iterator[str]:
     runtime, _, number = a.format.partition("-")
     if number == "float32":
         return
-    for threads in result.threads:
-        for peer, role in _float_peers(result, a):
-            timed, float_timed = a.latency(threads), peer.latency(threads)
-            if timed and float_timed:
-                where = f"in {_title(runtime)} here, at {thread_count(threads)}"
-                compared = _compare(number, timed.samples_ms, float_timed.samples_ms)
-                yield f"{compared} {where} ({a.name} against {peer.name}{role})."
+    for peer, role in _float_peers(result, a):
+        phrases = [phrase for threads in result.threads if (phrase := describe_speed(a, peer, "float", threads))]
+        if phrases:
+            yield f"{a.name} against {peer.name}{role}, in {_title(runtime)}: {'; '.join(phrases)}."
 
 
 def _float_peers(result: RunResult, a: ArtifactResult) -> list[tuple[ArtifactResult, str]]:
@@ -63,27 +51,8 @@ def _float_peers(result: RunResult, a: ArtifactResult) -> list[tuple[ArtifactRes
     twin = next((p for p in floats if p.name == a.name.replace(number, "float32")), None)
     origin = next((p for p in floats if p.name == result.reference), None)
     if twin and origin and twin is not origin:
-        return [(origin, ", the original float model"), (twin, ", the same network in float32")]
+        return [(origin, " (the original float model)"), (twin, " (the same network in float32)")]
     return [(peer, "") for peer in (origin or twin or next(iter(floats), None),) if peer]
-
-
-def _compare(number: str, samples: Sequence[float], reference: Sequence[float]) -> str:
-    if len(samples) < ROUNDS_FOR_A_RATIO:
-        rounds = f"{len(samples)} rounds are too few to compare {number} with float"
-        return f"{rounds} ({ROUNDS_FOR_A_RATIO} or more give a ratio, see --rounds)"
-    change = ratio(samples, reference)
-    if change.low <= 1 <= change.high:
-        bounds = f"95 % interval {change.low:.3f} to {change.high:.3f} of its time"
-        return f"{number} is neither clearly faster nor slower than float ({bounds})"
-    if change.estimate > 1:
-        comparison = f"**{number} is slower than float**: it takes {change.estimate:.2f} times as long"
-        bounds = f"{change.low:.2f} to {change.high:.2f}"
-    else:
-        comparison = f"{number} is faster than float: {1 / change.estimate:.2f} times as fast"
-        bounds = f"{1 / change.high:.2f} to {1 / change.low:.2f}"
-    if change.uncertainty > WIDE:
-        return f"**Uncertain, the timings vary: {bounds} times (95 % interval).** {comparison}"
-    return f"{comparison} (95 % interval {bounds})"
 
 
 def _title(runtime: str) -> str:

@@ -11,7 +11,9 @@ from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.report.distances import DISTANCES, distance_table
 from u3p_edge.report.findings import list_findings
 from u3p_edge.report.frames import frame_table, frame_title
-from u3p_edge.text import thread_count, to_code, to_markdown, to_terminal
+from u3p_edge.report.headline import headline
+from u3p_edge.report.loss import POINTS_LOST, loss_cell, loss_of
+from u3p_edge.text import thread_count, three_digits, to_code, to_markdown, to_terminal
 
 
 def render(
@@ -27,13 +29,14 @@ def render(
     Args:
         result: result of one run.
         title: first heading.
-        notes: sentences on how the files came about, one list item each.
+        notes: sentences on how the files came about, one list item each; those with bold words go first.
         samples: relative path of a picture to show; empty for none.
         sections: further sections, Markdown text by heading.
     """
     parts = [
         f"# {to_markdown(title)}",
-        _list([sentence(text) for text in (*list_findings(result), *notes)]),
+        sentence(headline(result)),
+        _list([sentence(text) for text in list_findings(result, notes)]),
         table(summary_header(result), summary_rows(result)),
         to_markdown(_legend(result)),
     ]
@@ -117,9 +120,14 @@ def _score_columns(result: RunResult) -> list[Column]:
         # On a terminal a title may have two lines, but a class name from an untrusted file must not.
         *(column(f"Dice {to_terminal(name)}", dice_of(index)) for index, name in classes),
         column("mean Dice", lambda accuracy: _points(accuracy.mean_dice)),
+        *([("points lost (95 %)", partial(loss_cell, result))] if _has_losses(result) else []),
         column("mean IoU", lambda accuracy: _points(accuracy.mean_iou)),
         column("labels as float", lambda accuracy: f"{100 * accuracy.agreement:.2f} %"),
     ]
+
+
+def _has_losses(result: RunResult) -> bool:
+    return any(loss_of(result, a) for a in result.artifacts)
 
 
 def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
@@ -127,7 +135,7 @@ def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
     if entry is None:
         return "–"
     ms = quartiles(entry.samples_ms)
-    text = f"{_ms(ms.estimate)} ms ({_ms(ms.low)}–{_ms(ms.high)})"
+    text = f"{three_digits(ms.estimate)} ms ({three_digits(ms.low)}–{three_digits(ms.high)})"
     if a.name == result.reference or reference is None:
         return text
     return f"{text}, ×{ratio(entry.samples_ms, reference.samples_ms).estimate:.2f}"
@@ -138,7 +146,7 @@ def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
     entry, reference = a.latency(threads), result.reference_latency(threads)
     if entry is None:
         return "–"
-    median = f"{_ms(quartiles(entry.samples_ms).estimate)} ms"
+    median = f"{three_digits(quartiles(entry.samples_ms).estimate)} ms"
     return median if reference is None else f"{median} ×{ratio(entry.samples_ms, reference.samples_ms).estimate:.2f}"
 
 
@@ -149,6 +157,8 @@ def _legend(result: RunResult) -> str:
             "Dice and IoU in points of 100, pooled over the images of a group, then averaged over groups; means are over the "
             "foreground classes. “Labels as float” is the share of pixels with the float model's label."
         )
+    if _has_losses(result):
+        sentences.append(POINTS_LOST)
     if result.threads:
         sentences.append(
             "Latency is the network alone: median (first to third quartile), and × its median ratio to "
@@ -226,8 +236,3 @@ def _list(items: Sequence[str]) -> str:
 
 def _points(score: float | None) -> str:
     return "–" if score is None else f"{100 * score:.2f}"
-
-
-def _ms(value: float) -> str:
-    """Format with three significant digits, never in scientific notation."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

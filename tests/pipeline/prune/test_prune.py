@@ -34,9 +34,9 @@ from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.prune import prune_source
-from u3p_edge.pipeline.quantize import float_model_dice
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import open_staging
+from u3p_edge.pipeline.validation import float_model_dice
 from u3p_edge.pipeline.verify import FLOAT_TOLERANCE
 from u3p_edge.progress import silent
 from u3p_edge.pruning.apply import apply_plan

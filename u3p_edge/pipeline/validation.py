@@ -1,0 +1,54 @@
+"""Scores on the validation split, by which an export decides: of a float model and of exported files, in the same way."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from u3p_edge.benchmark.accuracy import dice_by_group, predict_labels
+from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.benchmark.loss_check import LossCheck, check_loss
+from u3p_edge.data.load import Arrays
+from u3p_edge.data.preprocess import to_labels
+from u3p_edge.metrics import Scores, mean_over_foreground
+from u3p_edge.pipeline.source import Source
+from u3p_edge.progress import Progress, Step, idle
+from u3p_edge.runtime import Session, open_session
+
+BATCH = 16
+"""Images that a float model predicts at a time."""
+
+
+def float_model_scores(source: Source, arrays: Arrays) -> Scores:
+    """Return Dice of a source's tf_keras model by group and class, float64 [G, labels]."""
+    masks = source.model.predict(arrays.images, batch_size=BATCH, verbose=0)
+    return dice_by_group(arrays.labels, np.stack(list(map(to_labels, masks))), arrays.groups, source.metadata.labels)
+
+
+def session_scores(session: Session, arrays: Arrays, step: Step = idle) -> Scores:
+    """Return Dice of a session by group and class, float64 [G, labels]."""
+    return dice_by_group(arrays.labels, predict_labels(session, arrays.images, step), arrays.groups, session.metadata.labels)
+
+
+def file_scores(path: Path, arrays: Arrays, progress: Progress) -> Scores:
+    """Return Dice of an exported file by group and class, float64 [G, labels]."""
+    step = progress(f"Validate {path.name}", len(arrays.stems))
+    return session_scores(open_session(path, available_cores(), max_memory_mb=None), arrays, step)
+
+
+def mean_dice(scores: Scores) -> float:
+    """Return the mean foreground Dice of [G, labels] as a report has it, 0..1; 0 where there is no foreground anywhere."""
+    mean = float(mean_over_foreground(scores))
+    return 0.0 if math.isnan(mean) else mean
+
+
+def float_model_dice(source: Source, arrays: Arrays) -> float:
+    """Return the mean foreground Dice of a source's tf_keras model, 0..1."""
+    return mean_dice(float_model_scores(source, arrays))
+
+
+def check_loss_of(scores: Scores, reference: Scores, allowed: float, arrays: Arrays) -> LossCheck:
+    """Return the check of a network's scores against the original float model's, on the images of `arrays`."""
+    return check_loss(reference, scores, allowed, len(set(arrays.stems)))
