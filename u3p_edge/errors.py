@@ -7,7 +7,8 @@
     ├── ArtifactError             a file of a run that cannot be read or written
     │   └── CheckpointError       a checkpoint that cannot be resumed
     ├── MissingPackageError       a package of an extra that is not installed
-    └── VerificationError         an exported file that does not do what its float model does (exit code 1)
+    ├── VerificationError         an exported file that does not do what its float model does (exit code 1)
+    └── InconclusiveError         a check that was required and that the data cannot decide (exit code 4)
 
 Anything else that escapes is a bug and keeps its traceback.
 """
@@ -91,6 +92,12 @@ class VerificationError(U3pEdgeError):
     """An exported file disagrees with the float model it was made from."""
 
     exit_code = 1
+
+
+class InconclusiveError(U3pEdgeError):
+    """A check that was required and that the data cannot decide."""
+
+    exit_code = 4
 
 
 @contextlib.contextmanager

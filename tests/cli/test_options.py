@@ -69,7 +69,9 @@ def test_what_a_run_folder_says_itself_cannot_be_said_again(
 
 
 @pytest.mark.parametrize(
-    "options", [("--ptq",), ("--qat-epochs", 2), ("--max-drop", 1), ("--float-io",), ("--min-sqnr", 3)], ids=lambda o: o[0]
+    "options",
+    [("--ptq",), ("--qat-epochs", 2), ("--max-drop", 1), ("--require-shown",), ("--float-io",), ("--min-sqnr", 3)],
+    ids=lambda o: o[0],
 )
 def test_options_of_int8_need_int8(program: Program, tmp_path: Path, options: tuple[object, ...]) -> None:
     message = refusal(program("export", "--out", tmp_path / "out", *options))

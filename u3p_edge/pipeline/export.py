@@ -34,6 +34,7 @@ from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE, asse
 from u3p_edge.pipeline.quantization_choice import QuantizationChoice
 from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
+from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify
 from u3p_edge.progress import Progress, silent
@@ -104,7 +105,9 @@ def export(
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
         ArtifactError: `out` holds a file of other origin under a name that an export writes, or another process writes there.
-        VerificationError: a file does not compute what the float model computes.
+        VerificationError: a file does not compute what the float model computes; with `require_shown`, the int8 network is
+            shown to lose more than `max_drop`.
+        InconclusiveError: with `require_shown`, the validation split does not decide whether it does.
     """
     run, chosen, table = Path(out), build_recipe(recipe, **options), Path(device) if device else None
     with hold(run):
@@ -113,7 +116,7 @@ def export(
         key = inputs.key(chosen, table)
         if not force and (finished := finished_result(run, before, key, progress)):
             drop(staging_folder(run, key))
-            return ExportResult(run, finished, (), None, reused=True)
+            return _checked(ExportResult(run, finished, (), None, reused=True), chosen)
         check = None
         if inputs.original.folder is None:
             # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
@@ -137,7 +140,14 @@ def export(
         write_documents(ready, manifest, measured, notes, context)
         publish(ready, run, before, manifest)
         drop(staging.folder)
-        return ExportResult(run, measured.result, notes, made.choice, failures=made.failures)
+        return _checked(ExportResult(run, measured.result, notes, made.choice, failures=made.failures), chosen)
+
+
+def _checked(done: ExportResult, recipe: ExportRecipe) -> ExportResult:
+    """Return the result; raise as `require_shown` where the recipe asks for it. All files have their final names by now."""
+    if recipe.require_shown:
+        require_shown(done.result.loss_check, done.run)
+    return done
 
 
 def _verify(made: MadeFiles, context: Context) -> None:

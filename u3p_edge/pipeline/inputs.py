@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from u3p_edge import __version__
@@ -45,9 +45,14 @@ class Inputs:
         )
 
     def key(self, recipe: ExportRecipe, device: Path | None = None) -> str:
-        """Return a key of all that decides the files: the version, the model, the data, the recipe, a device's table."""
+        """Return a key of all that decides the files: the version, the model, the data, the recipe, a device's table.
+
+        What is required of the result (`require_shown`) decides no file.
+        """
         table = () if device is None else (sha256_of(device),)
-        return key_of(__version__, *(one.sha256 for one in self.origins), recipe.to_json(), *table)
+        return key_of(
+            __version__, *(one.sha256 for one in self.origins), replace(recipe, require_shown=False).to_json(), *table
+        )
 
 
 def read_inputs(

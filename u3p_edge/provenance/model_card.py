@@ -18,6 +18,7 @@ from u3p_edge.manifest import Artifact, Manifest
 from u3p_edge.provenance.front_matter import front_matter
 from u3p_edge.provenance.usage import Port, describe_usage
 from u3p_edge.report.findings import list_findings
+from u3p_edge.report.headline import headline
 from u3p_edge.report.markdown import sentence, short_header, short_rows, table
 from u3p_edge.text import to_code, to_markdown
 
@@ -127,7 +128,7 @@ def _accuracy(facts: CardFacts) -> str:
         f"Dice in points of 100 {where}: pooled over the images of a group, then averaged over groups, with the 95 % interval "
         "of a bootstrap over groups."
     )
-    return "\n\n".join([text, table(["class", *names], rows), _list(_findings(facts, "Dice"))])
+    return "\n\n".join(part for part in (text, table(["class", *names], rows), sentence(headline(facts.result))) if part)
 
 
 def _speed(facts: CardFacts) -> str:
@@ -136,13 +137,12 @@ def _speed(facts: CardFacts) -> str:
     machine = to_markdown(f"{e.cpu}, {e.cores} cores, {e.machine}, {e.system}; Python {e.python}, {libraries}")
     header = [title.replace("\n", " ") for title in short_header(facts.result)]
     measured = f"Measured on {machine}. On another machine the times are others."
-    return "\n\n".join([measured, table(header, short_rows(facts.result)), _list(_findings(facts, "faster", "slower"))])
+    return "\n\n".join([measured, table(header, short_rows(facts.result)), _list(_findings(facts))])
 
 
-def _findings(facts: CardFacts, *words: str) -> list[str]:
-    """Return what the report finds about the main file, in the sentences that have one of these words."""
-    about = (text for text in list_findings(facts.result) if facts.main in text)
-    return [sentence(text) for text in about if any(word in text for word in words)]
+def _findings(facts: CardFacts) -> list[str]:
+    """Return the sentences of the report that compare the main file's speed with float's."""
+    return [sentence(text) for text in list_findings(facts.result) if facts.main in text]
 
 
 def _limits(facts: CardFacts) -> list[str]:

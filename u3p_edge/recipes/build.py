@@ -30,7 +30,7 @@ def build_recipe(recipe: str | Path | ExportRecipe = DEFAULT, **options: Any) ->
 
     A latency budget replaces a recipe's speed-up, a size budget its share of the file, a number of tiles its memory budget, and
     the other way round. A budget prunes where the recipe does not. `qat_epochs` asks for that training unless `method` is
-    given. `sparsity` is a share or "2:4". Without int8 a recipe's pruning and sparsity are left out.
+    given. `sparsity` is a share or "2:4". Without int8 a recipe's pruning, sparsity and `require_shown` are left out.
 
     Args:
         recipe: a name ("exact", "balanced", "small"), a TOML file, or a recipe.
@@ -92,5 +92,5 @@ def _without_replaced(values: dict[str, Any], given: Mapping[str, Any]) -> dict[
     if given.get("rewrite") is False and "rewrites" not in given:
         values = {**values, "rewriting": {**values["rewriting"], "choices": ()}}
     if given.get("int8") is False:
-        values = {**values, "pruning": None, "sparsity": None}
+        values = {**values, "pruning": None, "sparsity": None, "require_shown": False}
     return values

@@ -213,6 +213,10 @@ class ExportRecipe:
         0.1, "Points of validation Dice that the int8 network may lose: by pruning where it is pruned, else by quantization.",
         low=0, high=100,
     )  # fmt: skip
+    require_shown: bool = option(
+        False, "Fail unless int8 is shown to lose at most --max-drop: exit code 1 where it is shown to lose more, 4 where the "
+        "validation patients do not decide; the files are kept.",
+    )  # fmt: skip
     formats: tuple[Format, ...] = option(FORMATS, "Formats of the files: tflite, onnx.")
     float16: bool = option(False, "Also a TFLite file with float16 weights.")
     seed: int = option(0, "Seed of the order of training images.", low=0, high=MAX_SEED)
@@ -233,6 +237,8 @@ class ExportRecipe:
         check_options(self)
         if (self.pruning or self.sparsity) and not self.int8:
             raise ConfigError("pruning is for int8 files, and no int8 was asked for", mend="Add --int8.")
+        if self.require_shown and not self.int8:
+            raise ConfigError("--require-shown is for int8 files, and no int8 was asked for", mend="Add --int8.")
 
     @property
     def ptq_may_lose(self) -> float:
