@@ -32,9 +32,9 @@ def result_table(folder: str) -> str:
 
 
 def sentences(folder: str) -> str:
-    """Return the list of sentences at the head of `folder`/report.md."""
-    text = (RESULTS / folder / "report.md").read_text(encoding="utf-8")
-    return "\n".join(_blocks(text, "- ")[0])
+    """Return the first line and the list of sentences at the head of `folder`/report.md, above its first table."""
+    _, _, text = (RESULTS / folder / "report.md").read_text(encoding="utf-8").partition("\n")
+    return text.partition("\n|")[0].strip()
 
 
 def tables(file: str, numbers: str) -> str:

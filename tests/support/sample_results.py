@@ -68,14 +68,18 @@ def result(
     )
 
 
-def with_group_dice(value: RunResult, *, lost: float, groups: int = 8) -> RunResult:
-    """The result with Dice by group: in every group the second file loses that many points against the first."""
+def with_group_dice(value: RunResult, *, lost: float, groups: int = 8, spread: float = 0) -> RunResult:
+    """The result with Dice by group: in every group the second file loses that many points against the first.
 
-    def scored(a: ArtifactResult, points: float) -> ArtifactResult:
-        rows = tuple((0.99, *(float(dice) - points / 100,) * 2) for dice in np.linspace(0.7, 0.9, groups))
+    In one group it loses `spread` more and in the next so much less.
+    """
+
+    def scored(a: ArtifactResult, points: float, spread: float = 0) -> ArtifactResult:
+        losses = points + spread * (-1.0) ** np.arange(groups)
+        rows = tuple((0.99, *(float(dice),) * 2) for dice in np.linspace(0.7, 0.9, groups) - losses / 100)
         mean = (0.99, *(float(np.mean([row[1] for row in rows])),) * 2)
         return dataclasses.replace(a, accuracy=Accuracy(mean, mean, 0.99, group_dice=rows))
 
     first, second, *_ = value.artifacts
     data = DataInfo("mni152", "test", 3 * groups, groups, "cd" * 32)
-    return dataclasses.replace(value, artifacts=(scored(first, 0), scored(second, lost)), data=data)
+    return dataclasses.replace(value, artifacts=(scored(first, 0), scored(second, lost, spread)), data=data)

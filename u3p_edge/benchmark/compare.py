@@ -2,7 +2,8 @@
 
 Latency is compared as the ratio to a float file of the same run, never as absolute time. It regressed only if the whole
 bootstrap interval of its change lies beyond the tolerance. It passed only if the whole interval lies within the tolerance.
-Otherwise the samples do not decide: the outcome is inconclusive. What cannot be compared has neither passed nor failed.
+Otherwise the samples do not decide: the outcome is inconclusive. Dice is compared alike, by the interval of its drop over
+groups. What cannot be compared has neither passed nor failed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 
 from u3p_edge.benchmark.ceilings import Ceilings, check_ceilings, select_bounded
 from u3p_edge.benchmark.checks import EVERYTHING, Check, Outcome, Tolerances, Verdict, What
+from u3p_edge.benchmark.dice_drop import check_accuracy
 from u3p_edge.benchmark.matching import Pair, choose_reference, match, select
-from u3p_edge.benchmark.result import Accuracy, ArtifactResult, Environment, RunResult
+from u3p_edge.benchmark.result import ArtifactResult, Environment, RunResult
 from u3p_edge.benchmark.slowdown import check_latency
 
 
@@ -73,7 +75,7 @@ def _pair(
         yield from (Check(w, pair.name, "incomparable", difference) for w in what)
         return
     if "accuracy" in what:
-        yield from _accuracy(baseline, current, before, after, limits)
+        yield from check_accuracy(before, after, (baseline.data, current.data), limits.drop)
     if "latency" in what and pair != reference:
         yield from _latency(baseline, current, before, after, reference, limits, scope.threads)
     if "memory" in what:
@@ -110,29 +112,6 @@ def _different_task(baseline: RunResult, current: RunResult, before: ArtifactRes
     if baseline.class_names != current.class_names:
         return f"its classes were {', '.join(baseline.class_names)} and are {', '.join(current.class_names)}"
     return ""
-
-
-def _accuracy(
-    baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult, limits: Tolerances
-) -> Iterator[Check]:
-    name = after.name
-    if before.accuracy is None and after.accuracy is None:
-        return
-    if before.accuracy is None or after.accuracy is None or baseline.data is None or current.data is None:
-        yield Check("accuracy", name, "missing", "only one of the two runs scored it")
-        return
-    if baseline.data.sha256 != current.data.sha256:
-        yield Check("accuracy", name, "incomparable", "the two runs were scored on different images")
-        return
-    old, new = _mean_dice(before.accuracy), _mean_dice(after.accuracy)
-    if old is None or new is None:
-        yield Check("accuracy", name, "incomparable", "no foreground class is in the images")
-        return
-    drop = 100 * (old - new)
-    # A drop of exactly the tolerance passes; 1e-9 covers the rounding error of the subtraction.
-    outcome: Outcome = "regressed" if drop > limits.drop + 1e-9 else "passed"
-    change = f"{100 * old:.2f} -> {100 * new:.2f} ({-drop:+.2f} points, a drop of {limits.drop:g} is allowed)"
-    yield Check("accuracy", name, outcome, f"mean Dice {change}")
 
 
 def _latency(
@@ -199,10 +178,6 @@ def _different_machine(old: Environment, new: Environment) -> str:
             before, after = ("+".join(value) if isinstance(value, tuple) else value for value in (a, b))
             return f"the {label} differ ({before or 'none'}, {after or 'none'})"
     return ""
-
-
-def _mean_dice(accuracy: Accuracy | None) -> float | None:
-    return None if accuracy is None else accuracy.mean_dice
 
 
 def _shape(artifact: ArtifactResult) -> str:

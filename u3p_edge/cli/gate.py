@@ -72,6 +72,9 @@ def gate(
     of its change, from the raw samples, lies beyond the tolerance, and passed where the whole interval lies within. Between
     the two it is inconclusive: more rounds decide, e.g. of `u3p-edge bench --until 2`.
 
+    Dice passed where the groups (patients) of both runs show that it lost at most --max-drop, regressed where they show that it
+    lost more, and is inconclusive between the two. Without Dice by group, or with fewer than 6 groups, the drop itself decides.
+
     The budgets --max-ms, --max-mb and --max-peak-mb are for the int8 files, or for those that --file names.
 
     Exit code 0: passed. 1: regressed. 3: not comparable (other machine, images or classes). 4: inconclusive. 2: bad input. A
