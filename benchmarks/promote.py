@@ -35,7 +35,7 @@ def measured_recipes(folder: Path) -> tuple[MeasuredRecipe, ...]:
             data,
             recipe,
             speedup=round(ratio(first.latencies[0].samples_ms, a.latencies[0].samples_ms).estimate, 1),
-            lost=round(losses[a.name]["estimate"], 2),
+            lost=round(losses[a.name]["median"], 2),
             size_share=a.bytes / first.bytes,
         )
         for a in others

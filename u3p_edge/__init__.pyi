@@ -43,6 +43,8 @@ from .recipes.build import build_recipe as build_recipe
 from .recipes.recipe import ExportRecipe as ExportRecipe
 from .recipes.recipe import ModelOptions as ModelOptions
 from .tools.inspect import inspect as inspect
+from .tools.verification.check import Verification as Verification
+from .tools.verification.verify import verify as verify
 from .training.loop import TrainResult as TrainResult
 from .training.recipe import TrainRecipe as TrainRecipe
 

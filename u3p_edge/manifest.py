@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
@@ -21,7 +23,10 @@ REPORT_FORMAT = "report"
 """Format of a file that describes others."""
 
 SCHEMA = 3
-"""Version of the manifest. Version 1 has no such entry, and lists no reports; version 2 has no origins."""
+"""Version of the manifest. Version 1 has no such entry, and lists no reports; version 2 has no origins and no `DIGEST`."""
+
+DIGEST = "sha256"
+"""Entry of a manifest's file that is no field: the sha256 of all others, by which damage to the manifest itself shows."""
 
 WITH_REPORTS = 2
 """The first version that lists all files of a run."""
@@ -184,14 +189,21 @@ def read_manifest(run: Path) -> Manifest:
     if not path.exists():
         return Manifest()
     try:
-        return from_dict(Manifest, read_json(path))
+        return from_dict(Manifest, {key: value for key, value in read_json(path).items() if key != DIGEST})
     except ConfigError as error:
         raise ArtifactError(f"{path} is not a manifest of this program: {error}", mend="Give a fresh --out folder.") from error
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    """Write the manifest of a run folder. Raises ArtifactError."""
-    write_json(run / MANIFEST, dataclasses.asdict(dataclasses.replace(manifest, schema=SCHEMA)))
+    """Write the manifest of a run folder, with a sha256 of its content. Raises ArtifactError."""
+    content = dataclasses.asdict(dataclasses.replace(manifest, schema=SCHEMA))
+    write_json(run / MANIFEST, {**content, DIGEST: digest_of(content)})
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest's content, the entry `DIGEST` left out."""
+    text = json.dumps({key: value for key, value in content.items() if key != DIGEST}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_name(name: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from u3p_edge.errors import ArtifactError
 from u3p_edge.files.atomic import PARTIAL, cannot_write, make_folder, read_json, write_json
-from u3p_edge.manifest import MANIFEST, Manifest, read_manifest
+from u3p_edge.manifest import DIGEST, MANIFEST, Manifest, read_manifest
 from u3p_edge.progress import Progress, silent
 from u3p_edge.text import to_terminal
 
@@ -169,7 +169,9 @@ def _is_ours(path: Path, *, force: bool) -> bool:
     except (ValueError, RecursionError):
         start = b'{\n  "artifacts"'
         return force or not data.strip(b"\0") or data.startswith(start) or start.startswith(data)
-    return isinstance(value, dict) and "artifacts" in value and set(value) <= {field.name for field in fields(Manifest)}
+    return (
+        isinstance(value, dict) and "artifacts" in value and set(value) <= {DIGEST, *(field.name for field in fields(Manifest))}
+    )
 
 
 def _holder(folder: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.small_artifacts import Zoo, picture
 from u3p_edge.conversion.tflite.converter import convert_float
 from u3p_edge.errors import VerificationError
-from u3p_edge.pipeline.verify import sqnr, verify
+from u3p_edge.pipeline.verify import sqnr, verify_files
 from u3p_edge.progress import silent
 from u3p_edge.runtime.keras import keras_session
 
@@ -23,7 +23,7 @@ def check(zoo: Zoo, *, min_sqnr: float = 10, float_io: bool = False, **replaced:
     files = {f"model.{kind}": zoo.path(kind) for kind in ALL}
     files |= {f"model.{name.replace('_', '.')}": path for name, path in replaced.items()}
     session = keras_session(zoo.model, zoo.metadata)
-    verify(files, session, IMAGES, min_sqnr=min_sqnr, float_io=float_io, progress=silent)
+    verify_files(files, session, IMAGES, min_sqnr=min_sqnr, float_io=float_io, progress=silent)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from u3p_edge.cli.recipes import recipes_app
 from u3p_edge.cli.rewrite import rewrite
 from u3p_edge.cli.terminal import open_stderr, prepare_streams
 from u3p_edge.cli.train import train
+from u3p_edge.cli.verify import verify
 from u3p_edge.errors import U3pEdgeError, require_packages
 from u3p_edge.text import to_terminal
 
@@ -119,6 +120,7 @@ app.command(cls=Command, help=help_of(train))(train)
 app.command(cls=Command, help=help_of(predict))(predict)
 app.command(cls=Command, help=help_of(bench))(bench)
 app.command(cls=Command, help=help_of(gate))(gate)
+app.command(cls=Command, help=help_of(verify))(verify)
 app.command(cls=Command, help=help_of(inspect))(inspect)
 app.add_typer(data_app, name="data")
 app.add_typer(device_app, name="device")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
+
+if TYPE_CHECKING:
+    import onnx
 
 INTEGER_TYPES = frozenset({np.dtype(np.int8), np.dtype(np.int32)})
 
@@ -22,6 +25,8 @@ def tflite_faults(graph: TFLiteGraph, *, int8: bool, float_io: bool) -> tuple[st
 
 def onnx_faults(model: onnx.ModelProto) -> tuple[str, ...]:
     """List what is wrong with an ONNX file, one sentence for each fault; empty when nothing is wrong."""
+    import onnx
+
     faults = [*_name_faults([i.name for i in model.graph.input], [o.name for o in model.graph.output])]
     try:
         onnx.checker.check_model(model, full_check=True)

@@ -21,6 +21,11 @@ WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 
 
+def reference_folder() -> Path:
+    """Return the folder of the trained reference model that travels in the package."""
+    return Path(__file__).resolve().parent / "reference"
+
+
 def replace_files(folder: Path, weights: bytes, description: Mapping[str, Any]) -> None:
     """Write both files, in place of those that are there.
 

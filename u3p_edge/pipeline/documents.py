@@ -14,6 +14,7 @@ from u3p_edge.files.atomic import write_text
 from u3p_edge.graph.inference import IMAGE, MASK
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.manifest import Manifest
+from u3p_edge.models.stored_files import reference_folder
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE
@@ -22,6 +23,9 @@ from u3p_edge.pipeline.source import training_of
 from u3p_edge.provenance.model_card import CardFacts, Split, main_file, write_card
 from u3p_edge.provenance.sbom import write_sbom
 from u3p_edge.provenance.usage import Port
+
+REFERENCE_LICENSE = "apache-2.0"
+"""Licence of the embedded reference model, which is part of this package; that of another model is not known here."""
 
 
 def write_documents(folder: Path, manifest: Manifest, measured: Measured, notes: Sequence[str], context: Context) -> None:
@@ -52,6 +56,7 @@ def write_documents(folder: Path, manifest: Manifest, measured: Measured, notes:
         splits=_splits(data),
         ports=_ports(metadata, network if isinstance(network, Quantized) else None),
         notes=(*_training(context), *notes),
+        license=REFERENCE_LICENSE if context.original.folder == reference_folder() else "",
     )
     write_text(folder / CARD, write_card(facts))
     write_text(folder / SBOM, write_sbom(manifest, context.original.name))

@@ -36,7 +36,7 @@ from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
-from u3p_edge.pipeline.verify import verify
+from u3p_edge.pipeline.verify import verify_files
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.build import build_recipe
 from u3p_edge.recipes.named import DEFAULT
@@ -162,7 +162,9 @@ def _verify(made: MadeFiles, context: Context) -> None:
     try:
         for files, model in pairs:
             session = keras_session(model, context.original.metadata)
-            verify(files, session, images, min_sqnr=options.min_sqnr, float_io=options.float_io, progress=context.progress)
+            verify_files(
+                files, session, images, min_sqnr=options.min_sqnr, float_io=options.float_io, progress=context.progress
+            )
     except VerificationError:
         # Files that are kept would fail again; files made again may not (a damaged disk, another version of a runtime).
         drop(context.staging.folder)

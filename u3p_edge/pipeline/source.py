@@ -19,7 +19,7 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.manifest import sha256_of
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import load_model
-from u3p_edge.models.stored_files import WEIGHTS
+from u3p_edge.models.stored_files import WEIGHTS, reference_folder
 from u3p_edge.recipes.recipe import ModelOptions
 from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
@@ -54,11 +54,6 @@ class Source:
     parameters: int
     notes: tuple[str, ...]
     folder: Path | None = None
-
-
-def reference_folder() -> Path:
-    """The trained reference model that travels in the package."""
-    return Path(__file__).resolve().parents[1] / "models" / "reference"
 
 
 def read_source(model: str | Path | None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.conversion.structure import onnx_faults, tflite_faults
@@ -16,7 +15,6 @@ from u3p_edge.errors import VerificationError
 from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
-from u3p_edge.runtime.onnx_fusion import count_optimized_operators
 
 Maps = npt.NDArray[np.float32]
 
@@ -34,7 +32,7 @@ TWIN_SQNR = 15.0
 runtime rounds its 32-bit sums to 8 bits, which is less than the rounding itself, the min_sqnr of the float model."""
 
 
-def verify(
+def verify_files(
     files: Mapping[str, Path], model: Session, images: Maps, *, min_sqnr: float, float_io: bool, progress: Progress
 ) -> None:
     """Check structure and numbers of every file.
@@ -51,13 +49,13 @@ def verify(
         VerificationError: names every file that fails and why.
     """
     step = progress("Verify", len(files) + 1)
-    expected = _maps(model, images)
+    expected = run_images(model, images)
     step()
     maps: dict[str, Maps] = {}
     failed: list[str] = []
     for name, path in files.items():
-        maps[name] = _maps(open_session(path, available_cores(), max_memory_mb=None), images)
-        faults = [*_structure(MODELS[name], path, float_io), *_numbers(name, maps, expected, min_sqnr)]
+        maps[name] = run_images(open_session(path, available_cores(), max_memory_mb=None), images)
+        faults = [*find_structure_faults(MODELS[name], path, float_io), *find_number_faults(name, maps, expected, min_sqnr)]
         failed += [f"{name}: {fault}" for fault in faults]
         step()
     if failed:
@@ -77,11 +75,20 @@ def sqnr(signal: Maps, noisy: Maps) -> float:
     return float(10 * np.log10(max(power, np.finfo(np.float64).tiny) / noise))
 
 
-def _maps(session: Session, images: Maps) -> Maps:
+def run_images(session: Session, images: Maps) -> Maps:
+    """Return the probabilities float32 [N, H, W, K] of preprocessed images float32 [N, H, W, C]."""
     return np.stack([session.run(image) for image in images])
 
 
-def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: float) -> Sequence[str]:
+def find_number_faults(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: float) -> Sequence[str]:
+    """List how a file's output differs from what is allowed, one sentence for each fault.
+
+    Args:
+        name: of the file, one of `publish.MODELS`.
+        maps: probabilities float32 [N, H, W, K] of this file and, for the int8 ONNX file, of the int8 TFLite file.
+        expected: the same of the float network.
+        min_sqnr: in dB, of int8 files.
+    """
     result = maps[name]
     worst = float(np.abs(result - expected).max())
     if not np.isfinite(result).all():
@@ -100,10 +107,15 @@ def _numbers(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: floa
     return faults
 
 
-def _structure(kind: ArtifactKind, path: Path, float_io: bool) -> Sequence[str]:
+def find_structure_faults(kind: ArtifactKind, path: Path, float_io: bool) -> Sequence[str]:
+    """List what is wrong with a model file whatever it computes, one sentence for each fault. ONNX files need onnx."""
     int8 = kind.number == "int8"
     if kind.container == "tflite":
         return tflite_faults(schema.parse_tflite(path.read_bytes()), int8=int8, float_io=float_io)
+    import onnx  # a device has TFLite files alone
+
+    from u3p_edge.runtime.onnx_fusion import count_optimized_operators
+
     model = onnx.load(path)
     faults = [*onnx_faults(model)]
     if int8:

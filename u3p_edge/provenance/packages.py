@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from u3p_edge.errors import BASE, EXTRAS
 
@@ -35,7 +34,8 @@ class Package:
     requires: tuple[str, ...]
 
 
-def list_packages(modules: Iterable[str] = ROOTS) -> tuple[Package, ...]:
+@cache
+def list_packages(modules: tuple[str, ...] = ROOTS) -> tuple[Package, ...]:
     """Return the installed packages that have these modules, and all that they require, by name.
 
     Args:
@@ -80,6 +80,8 @@ def _distribution(name: str) -> metadata.Distribution | None:
 
 def _requirements(lines: Iterable[str]) -> Iterator[str]:
     """Yield the names of the requirements that apply here, extras left out."""
+    from packaging.requirements import InvalidRequirement, Requirement  # a device only reads what an export wrote
+
     for line in lines:
         try:
             requirement = Requirement(line)

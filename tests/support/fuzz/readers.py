@@ -67,6 +67,12 @@ def _manifest(path: Path) -> None:
         read_manifest(Path(folder))
 
 
+def _sbom(path: Path) -> None:
+    from u3p_edge.provenance.sbom import read_sbom
+
+    read_sbom(path)
+
+
 def _rewrites(path: Path) -> None:
     from u3p_edge.pipeline.choices import read_choices
 
@@ -133,6 +139,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "description": _description,
     "result": _result,
     "manifest": _manifest,
+    "bill of materials": _sbom,
     "rewrites": _rewrites,
     "table": _table,
     "plan": _plan,

@@ -18,6 +18,7 @@ from u3p_edge.files.atomic import write_json
 from u3p_edge.latency.table.table import Correction, Device, LatencyTable, LayerTimes, Steps, write_latency_table
 from u3p_edge.manifest import Artifact, Manifest
 from u3p_edge.pipeline.choices import selections_to_json
+from u3p_edge.provenance.sbom import write_sbom
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.named import FOLDER
 from u3p_edge.rewriting.engine import Candidate, Selection
@@ -66,10 +67,11 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
         "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
         "split": ("split.csv", "name,split,patient\na,train,1\nb,val,2\nc,test,3\n"),
     }
+    manifest = Manifest((Artifact("model.int8.tflite", "tflite-int8", "ab" * 32, 1234, "cd" * 32),), "{}", "key", (("a", "b"),))
+    written["bill of materials"] = ("sbom.json", write_sbom(manifest, "unet", ()))
     for name, text in written.values():
         (folder / name).write_text(text, encoding="utf-8")
     save_result(folder / "result.json", result())
-    manifest = Manifest((Artifact("model.int8.tflite", "tflite-int8", "ab" * 32, 1234, "cd" * 32),), "{}", "key", (("a", "b"),))
     write_json(folder / "manifest.json", dataclasses.asdict(manifest))
     device = Device("Linux aarch64", "Cortex-A76", 4, "tflite", "2.3.0", 1, "int8")
     layers = (LayerTimes("max_pool 8x8", ((8, 0, 0.01), (16, 0, 0.02))),)
