@@ -18,7 +18,6 @@ from u3p_edge.pipeline.publish import MODELS
 from u3p_edge.pipeline.report_names import RESULT
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import ExportRecipe
-from u3p_edge.tools.verification.accuracy import check_accuracy
 from u3p_edge.tools.verification.check import RunCheck, Verification, leave_out
 from u3p_edge.tools.verification.documents import check_card, check_lineage, check_report, check_sbom
 from u3p_edge.tools.verification.images import read_images
@@ -26,6 +25,7 @@ from u3p_edge.tools.verification.integers import check_integers
 from u3p_edge.tools.verification.listed_files import check_files, check_manifest, is_export
 from u3p_edge.tools.verification.opened import check_metadata, open_files
 from u3p_edge.tools.verification.outputs import check_float_model, check_outputs
+from u3p_edge.tools.verification.scores import check_scores
 
 
 def verify(
@@ -103,7 +103,7 @@ def _files_again(
         same_data,
         check_outputs(opened, images, recipe, progress),
         check_float_model(opened, images, model, digest, recipe, trust=trust),
-        check_accuracy(opened, images, result, progress),
+        check_scores(opened, images, result, progress),
     )
 
 

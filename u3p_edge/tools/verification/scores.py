@@ -14,7 +14,7 @@ DICE_TOLERANCE = 0.001
 differ by 0.00006 at most in the kept results of the three data sets."""
 
 
-def check_accuracy(opened: Opened, images: VerificationImages, result: RunResult | None, progress: Progress) -> RunCheck:
+def check_scores(opened: Opened, images: VerificationImages, result: RunResult | None, progress: Progress) -> RunCheck:
     """Check that each file has on the test images the mean Dice that the report says."""
     arrays = images.measured
     if arrays is None or result is None:
