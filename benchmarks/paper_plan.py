@@ -91,7 +91,7 @@ def planned(one: Case, folder: Path, ms: float, updates: int, progress: Progress
     make_folder(folder / "steps")
     data = read_export_data(one.data, source.metadata, progress)
     recipe = build_recipe("exact", pruning=pruning, max_drop=100)
-    result = prune_to([budget], Context(source, data, recipe, Staging(folder / "steps"), progress))
+    result = prune_to(lambda: [budget], Context(source, data, recipe, Staging(folder / "steps"), progress))
     result.source.model.save(folder / "pruned.h5")
     return result
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import QUICK, Program, command, left_in, refusal
-from tests.support.exported_files import MODELS
+from tests.support.exported_files import CHOICE, MODELS, NETWORK, REPORTS, REWRITES
 from tests.support.slow import mark_slow
 from tests.support.small_artifacts import Zoo
 from u3p_edge.manifest import read_manifest, sha256_of
@@ -158,7 +158,5 @@ def test_an_export_that_was_killed_goes_on(
     assert "Choose rewrites" not in done.err
     assert "Calibrate" not in done.err
     assert "Measure memory in fresh processes" in done.err
-    reports = ("pareto.svg", "report.json", "report.md", "samples.png")
-    others = ("manifest.json", "network.int8.safetensors", "quantization.json", "rewrites.json", *reports)
-    assert left_in(out) == sorted([*MODELS, *others])
+    assert left_in(out) == sorted(["manifest.json", *MODELS, NETWORK, CHOICE, REWRITES, *REPORTS])
     assert not list(out.glob(".*")), "staging and partial files are gone"

@@ -78,7 +78,7 @@ def dense() -> tf_keras.Model:
 @cache
 def pruned(pattern: SparsityPattern = "unstructured", share: float = 0.5, epochs: int = 3) -> tf_keras.Model:
     sparsity = Sparsity(share, pattern, epochs, learning_rate=1e-3)
-    return sparsify(dense(), IMAGES, TRUTH, sparsity, loss=cross_entropy, validate=better)
+    return sparsify(dense(), IMAGES, TRUTH, sparsity, loss=cross_entropy, validate=better).model
 
 
 def kernels(model: tf_keras.Model) -> dict[str, np.ndarray]:
@@ -105,7 +105,9 @@ def test_nothing_else_changes_in_a_unet3plus() -> None:
     model, (images, labels) = to_keras(fold_batch_norm(from_keras(unet(3)))), blobs(8)
     sparsity = Sparsity(0.7, epochs=2, learning_rate=1e-3)
     scores = iter(range(9))
-    sparse = sparsify(model, images, one_hot(labels, 3), sparsity, loss=cross_entropy, validate=lambda _: float(next(scores)))
+    sparse = sparsify(
+        model, images, one_hot(labels, 3), sparsity, loss=cross_entropy, validate=lambda _: float(next(scores))
+    ).model
     before, after = from_keras(model), from_keras(sparse)
     names = prunable(before, sparsity)
     assert len(names) == 6 + 5 + 4, "of base width 4: encoder levels 3 to 5, branches from e5 and d4's from e4, fusions"
@@ -140,7 +142,7 @@ def test_normalisations_that_are_left_keep_their_statistics() -> None:
         norms.append(from_keras(candidate)["norm"])
         return float(len(norms))
 
-    sparse = sparsify(model, IMAGES, TRUTH, Sparsity(epochs=2), loss=cross_entropy, validate=validate)
+    sparse = sparsify(model, IMAGES, TRUTH, Sparsity(epochs=2), loss=cross_entropy, validate=validate).model
     before, after = from_keras(model)["norm"], from_keras(sparse)["norm"]
     assert before == after
     assert len(norms) == 3
@@ -162,7 +164,7 @@ def test_the_best_whole_epoch_is_kept(wanted: int) -> None:
     model = sparsify(
         dense(), IMAGES, TRUTH, Sparsity(0.9, epochs=4, learning_rate=1e-3), loss=cross_entropy, validate=validate,
         progress=progress,
-    )  # fmt: skip
+    ).model  # fmt: skip
     assert len(seen) == 1 + 3
     assert progress.stages == [("Train with zeros", 8)]
     assert progress.done.total() == 8
@@ -275,7 +277,7 @@ def test_kernels_that_a_rewrite_fixed_are_left_alone() -> None:
     scores = iter(range(9))
     model = sparsify(
         to_keras(graph), IMAGES, TRUTH, Sparsity(epochs=2), loss=cross_entropy, validate=lambda _: float(next(scores))
-    )
+    ).model
     zeros = masks(model)
     assert all(abs(zeros[name].sum() - zeros[name].size / 2) <= 1 for name in names)
     assert all(old == from_keras(model)[old.name] for old in from_keras(to_keras(graph)).nodes if old.name not in names)

@@ -13,7 +13,7 @@ MODELS = [*CONVERTED, REFERENCE]
 NETWORK = "network.int8.safetensors"
 """There with int8 alone."""
 
-REPORTS = ["model_card.md", "pareto.svg", "report.json", "report.md", "samples.png", "sbom.cdx.json"]
+REPORTS = ["export.lock.json", "model_card.md", "pareto.svg", "report.json", "report.md", "samples.png", "sbom.cdx.json"]
 
 CHOICE, REWRITES = "quantization.json", "rewrites.json"
 """There with int8 alone, and with rewriting alone."""

@@ -27,6 +27,7 @@ from u3p_edge.recipes.recipe import BUDGETS, ExportRecipe
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
     from u3p_edge.pipeline.export import ExportResult
+    from u3p_edge.pipeline.lock import Lock
 
 KERAS_ALONE = ("fit", "normalization", "mean", "std", "class_names", "trust", "accept")
 INT8_ALONE = ("ptq", "method", "qat_epochs", "max_drop", "require_shown", "calibration_images", "float_io", "min_sqnr")
@@ -77,6 +78,13 @@ def export(
             rich_help_panel=BUDGETS_PANEL,
         ),
     ] = None,
+    locked: Annotated[
+        Path | None,
+        typer.Option(
+            help="Replay export.lock.json of another export: its recipe and all its choices, and nothing is timed to choose.",
+            rich_help_panel=FILES_PANEL,
+        ),
+    ] = None,
     ptq: Annotated[
         bool, typer.Option("--ptq", help="Short for --method ptq: never train.", rich_help_panel=INT8_PANEL)
     ] = False,
@@ -108,8 +116,12 @@ def export(
     """Export a model: convert, quantize, verify on real images, measure, report.
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
-    original model), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json and
-    manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops none.
+    original model), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json,
+    export.lock.json and manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops
+    none.
+
+    With --locked it makes the choices of another export again: on the same kind of processor, with the same versions, the files
+    have the same bytes, idle or busy; on another processor the choices are the same, and the bytes may differ.
 
     The first line of the report says whether the validation patients show that int8 loses at most --max-drop. Exit code 1:
     verification failed, or a file could not be made (the others are kept); 2: bad input. With --require-shown also 1: int8 is
@@ -122,8 +134,11 @@ def export(
         u3p-edge export RUN --int8 --data FOLDER --recipe exact
         u3p-edge export RUN --int8 --data FOLDER --speedup 20 --max-drop 0.3
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
+        u3p-edge export RUN --data FOLDER --locked exported/export.lock.json --out again
     """
-    recipe = _recipe(recipe_name, options, ptq=ptq)
+    lock = _lock(locked, device)
+    start = recipe_name if lock is None or typed_options(context, ("recipe_name",)) else lock.options
+    recipe = _recipe(start, options, ptq=ptq, lock=lock)
     _check_paths(model, data, out)
     _check_effect(context, model, recipe_name, recipe)
     _check_device(device, recipe)
@@ -134,10 +149,10 @@ def export(
         from u3p_edge.pipeline.plan import plan_export
 
         with stages() as progress:
-            plan = plan_export(model, data, recipe, trust=trust, max_pixels=max_pixels, progress=progress)
+            plan = plan_export(model, data, recipe, lock=lock, trust=trust, max_pixels=max_pixels, progress=progress)
         show_plan(plan, recipe, times)
         return
-    arguments = {"device": device, "force": force, "accept": accept, "trust": trust, "max_pixels": max_pixels}
+    arguments = {"device": device, "locked": locked, "force": force, "accept": accept, "trust": trust, "max_pixels": max_pixels}
     done = _run(model, data, out, recipe, times, arguments)
     _show(done)
     if recipe.require_shown:
@@ -146,16 +161,23 @@ def export(
         require_shown(done.result.loss_check, done.run)
 
 
-def _recipe(name: str, options: dict[str, Any], *, ptq: bool) -> ExportRecipe:
-    """The recipe with the options that were given. Without --int8 float files alone are asked for."""
+def _lock(locked: Path | None, device: Path | None) -> Lock | None:
+    from u3p_edge.pipeline.replay import open_lock
+
+    return open_lock(locked, device)
+
+
+def _recipe(start: str | ExportRecipe, options: dict[str, Any], *, ptq: bool, lock: Lock | None) -> ExportRecipe:
+    """The recipe with the options that were given. Without --int8 float files alone are asked for, unless a lock says more."""
     from u3p_edge.errors import ConfigError
-    from u3p_edge.recipes.build import build_recipe
+    from u3p_edge.pipeline.replay import choose_recipe
 
     if ptq and (options["qat_epochs"] is not None or options["method"] is not None):
         other = "--qat-epochs" if options["qat_epochs"] is not None else "--method"
         raise ConfigError(f"--ptq and {other} exclude each other", mend="Give one of them, or neither.")
-    given = parse_options({**options, "int8": bool(options["int8"]), "method": "ptq" if ptq else options["method"]})
-    return build_recipe(name, **given)
+    int8 = options["int8"] if lock is not None and start == lock.options else bool(options["int8"])
+    given = parse_options({**options, "int8": int8, "method": "ptq" if ptq else options["method"]})
+    return choose_recipe(start, given, lock)
 
 
 def _run(

@@ -44,7 +44,7 @@ def from_dict(cls: type[T], value: object) -> T:
     missing = sorted(set(no_default) - set(value))
     if missing:
         raise ConfigError(f"{cls.__name__} lacks the option {missing[0]!r}")
-    return cls(**{name: _convert(hints[name], item, f"{cls.__name__}.{name}") for name, item in value.items()})
+    return cls(**{name: from_plain(hints[name], item, f"{cls.__name__}.{name}") for name, item in value.items()})
 
 
 def read_recipe_text(path: Path) -> str:
@@ -73,8 +73,8 @@ def from_table(cls: type[T], table: Mapping[str, Any], where: str) -> T:
         return from_dict(cls, table)
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Return one value as the type `hint` wants it. Raises ConfigError that names `where`."""
+def from_plain(hint: Any, value: Any, where: str) -> Any:
+    """Return one plain value as the type `hint` wants it. Raises ConfigError that names `where`."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         if value in args:
@@ -83,18 +83,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, where)
+        return from_plain(next(a for a in args if a is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where} must be a list, not {_shown(value)}")
         kinds = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else list(args)
         if len(kinds) != len(value):
             raise ConfigError(f"{where} must have {len(kinds)} items, not {len(value)}")
-        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+        return tuple(from_plain(kind, item, where) for kind, item in zip(kinds, value, strict=True))
     if origin is Mapping:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a table, not {_shown(value)}")
-        return {_convert(args[0], key, where): _convert(args[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {from_plain(args[0], key, where): from_plain(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is Any:
         return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from u3p_edge.manifest import sha256_of
 from u3p_edge.pipeline.data import ExportData
+from u3p_edge.pipeline.lock import Lock
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.progress import Progress, silent
@@ -24,6 +26,7 @@ class Context:
         progress: shows the stages.
         device: a latency table of another device, for pruning; None for this machine.
         cache: folder of measured milliseconds; None for `u3p_edge.cache.default_folder()`.
+        lock: what the export replays; None where it decides itself.
     """
 
     original: Source
@@ -33,3 +36,11 @@ class Context:
     progress: Progress = silent
     device: Path | None = None
     cache: Path | None = None
+    lock: Lock | None = None
+
+    @property
+    def table_sha256(self) -> str:
+        """The sha256 of the other device's latency table; empty where the files are for this machine."""
+        if self.lock is not None:
+            return self.lock.device
+        return "" if self.device is None else sha256_of(self.device)

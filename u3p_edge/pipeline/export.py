@@ -32,14 +32,13 @@ from u3p_edge.pipeline.make_files import MadeFiles, make_files
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE, assemble, finished_result, open_run, publish
 from u3p_edge.pipeline.quantization_choice import QuantizationChoice
-from u3p_edge.pipeline.report_names import QUANTIZATION, REWRITES
+from u3p_edge.pipeline.replay import check_inputs, choose_recipe, make_lock, open_lock, prepare_machine, replay_notes
+from u3p_edge.pipeline.report_names import LOCK, QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
 from u3p_edge.pipeline.verify import verify_files
 from u3p_edge.progress import Progress, silent
-from u3p_edge.recipes.build import build_recipe
-from u3p_edge.recipes.named import DEFAULT
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.run_folder import hold
 from u3p_edge.runtime.keras import keras_session
@@ -72,9 +71,10 @@ def export(
     model: str | Path | None = None,
     data: str | Path | None = None,
     out: str | Path = "exported",
-    recipe: str | Path | ExportRecipe = DEFAULT,
+    recipe: str | Path | ExportRecipe | None = None,
     *,
     device: str | Path | None = None,
+    locked: str | Path | None = None,
     command: str = "",
     force: bool = False,
     accept: bool = False,
@@ -89,8 +89,9 @@ def export(
         model: a run folder of `train`, a `.keras` or `.h5` file; None for the embedded reference model.
         data: a data folder; None for the embedded images.
         out: run folder for the files; made if it does not exist. An interrupted export continues where it stopped.
-        recipe: a name ("exact", "balanced", "small"), a TOML file, or a recipe.
+        recipe: a name ("exact", "balanced", "small"), a TOML file, or a recipe; None for that of `locked`, else "balanced".
         device: a latency table of `profile_device` for pruning; None for this machine.
+        locked: `export.lock.json` of another export, whose choices are replayed; None to choose.
         command: the command line, for the report.
         force: export again even if `out` already holds the same export, and reuse nothing that is there.
         accept: export a Keras file whose float model does not work on the data as it would be exported.
@@ -104,16 +105,19 @@ def export(
 
     Raises:
         U3pEdgeError: bad input; nothing half-written is left.
+        ConfigError: model, data or recipe are not those of `locked`, or it lacks a choice.
         ArtifactError: `out` holds a file of other origin under a name that an export writes, or another process writes there.
         VerificationError: a file does not compute what the float model computes; with `require_shown`, the int8 network is
             shown to lose more than `max_drop`.
         InconclusiveError: with `require_shown`, the validation split does not decide whether it does.
     """
-    run, chosen, table = Path(out), build_recipe(recipe, **options), Path(device) if device else None
+    run, table, lock = Path(out), Path(device) if device else None, open_lock(locked, device)
+    chosen, machine = choose_recipe(recipe, options, lock), prepare_machine(lock)
     with hold(run):
         before = open_run(run, force=force, progress=progress)
         inputs = read_inputs(model, data, chosen, trust=trust, max_pixels=max_pixels, progress=progress)
-        key = inputs.key(chosen, table)
+        check_inputs(lock, inputs)
+        key = inputs.key(chosen, table, lock.sha256 if lock else "")
         if not force and (finished := finished_result(run, before, key, progress)):
             drop(staging_folder(run, key))
             return _checked(ExportResult(run, finished, (), None, reused=True), chosen)
@@ -125,8 +129,8 @@ def export(
             )
         if not accept:
             require_working(check)
-        staging = open_staging(run, key, fresh=force, progress=progress)
-        context = Context(inputs.original, inputs.data, chosen, staging, progress, table)
+        staging = open_staging(run, key, fresh=force, progress=progress, lock=lock.decisions if lock else None)
+        context = Context(inputs.original, inputs.data, chosen, staging, progress, table, lock=lock)
         made = make_files(context)
         _verify(made, context)
         published = made.of_formats(chosen.formats)
@@ -134,8 +138,10 @@ def export(
         # Without a key the next run with the same options does not take this one for finished.
         manifest = make_manifest(ready, made, "" if made.failures else key, context.recipe, inputs.origins)
         measured = _measure(ready, manifest, made, command, context)
-        notes = (*((check.note,) if check else ()), *_notes(made, measured.result, context))
+        replayed = replay_notes(lock, machine, manifest)
+        notes = (*replayed, *((check.note,) if check else ()), *_notes(made, measured.result, context))
         _write_choices(ready, made)
+        write_json(ready / LOCK, dataclasses.asdict(make_lock(context, inputs, manifest, machine)))
         write_report(ready, measured, inputs.data, inputs.original, notes, made.pruning)
         write_documents(ready, manifest, measured, notes, context)
         publish(ready, run, before, manifest)
@@ -192,7 +198,7 @@ def _notes(made: MadeFiles, result: RunResult, context: Context) -> tuple[str, .
     original, recipe = context.original, context.recipe
     size = f"{original.parameters / 1e6:.2f} M parameters, {original.macs / 1e9:.2f} GMAC an image"
     failed = [f"**{failure}**" for failure in made.failures]
-    elsewhere = context.device is not None
+    elsewhere = context.table_sha256 != ""
     missed = () if recipe.pruning is None else find_missed(recipe.pruning, result, elsewhere=elsewhere)
     chosen = () if made.choice is None else made.choice.notes
     return (*failed, *missed, *context.data.notes, *chosen, *made.notes, f"Model: {size}. {' '.join(original.notes)}")

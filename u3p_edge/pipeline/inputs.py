@@ -44,14 +44,14 @@ class Inputs:
             ),
         )
 
-    def key(self, recipe: ExportRecipe, device: Path | None = None) -> str:
-        """Return a key of all that decides the files: the version, the model, the data, the recipe, a device's table.
+    def key(self, recipe: ExportRecipe, device: Path | None = None, lock: str = "") -> str:
+        """Return a key of all that decides the files: the version, the model, the data, the recipe, a device's table, a lock.
 
-        What is required of the result (`require_shown`) decides no file.
+        What is required of the result (`require_shown`) decides no file. `lock` is the lock's sha256; empty for none.
         """
-        table = () if device is None else (sha256_of(device),)
+        others = (*(() if device is None else (sha256_of(device),)), *filter(None, (lock,)))
         return key_of(
-            __version__, *(one.sha256 for one in self.origins), replace(recipe, require_shown=False).to_json(), *table
+            __version__, *(one.sha256 for one in self.origins), replace(recipe, require_shown=False).to_json(), *others
         )
 
 

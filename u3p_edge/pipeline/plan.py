@@ -12,7 +12,9 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.memory import array_bytes, available_bytes
 from u3p_edge.pipeline.data import inputs_of
 from u3p_edge.pipeline.inputs import read_inputs
+from u3p_edge.pipeline.lock import Lock, compare_machines
 from u3p_edge.pipeline.normalization_check import check_normalization
+from u3p_edge.pipeline.replay import check_inputs, prepare_machine
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import ExportRecipe
@@ -26,7 +28,7 @@ class ExportPlan:
         source: the model.
         data: name of the data folder.
         images: number of images of each split.
-        notes: what a user should know of the data, one sentence each.
+        notes: what a user should know of the data, and of a lock that is to be replayed, one sentence each.
         needed_bytes, available_bytes: of memory, for the images.
         score: how the float model scores on the validation images; empty where its own preprocessing is known.
     """
@@ -45,12 +47,15 @@ def plan_export(
     data: Path | None,
     recipe: ExportRecipe,
     *,
+    lock: Lock | None = None,
     trust: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = silent,
 ) -> ExportPlan:
     """Read the model and every file of the data as an export does, and write nothing. Arguments and errors as `export`."""
+    machine = prepare_machine(lock)
     inputs = read_inputs(model, data, recipe, trust=trust, max_pixels=max_pixels, progress=progress)
+    check_inputs(lock, inputs)
     source, dataset = inputs.original, open_folder(data or embedded_folder(), inputs.options)
     score = ""
     if source.folder is None and data is not None:
@@ -60,7 +65,7 @@ def plan_export(
         source=source,
         data=dataset.root.resolve().name,
         images={split: dataset.count(split) for split in ("train", "val", "test")},
-        notes=dataset.notes,
+        notes=(*dataset.notes, *(compare_machines(lock, machine) if lock else ())),
         needed_bytes=array_bytes(inputs_of(dataset, source.metadata), source.metadata.preprocessing),
         available_bytes=available_bytes(),
         score=score,

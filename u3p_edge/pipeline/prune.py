@@ -8,10 +8,11 @@ graph ─ importance ─ plan to the next step ─ cut ─ fine-tune by distilla
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import CheckpointError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
@@ -29,6 +31,7 @@ from u3p_edge.latency.table.table import LatencyTable, read_latency_table
 from u3p_edge.metrics import Scores
 from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
 from u3p_edge.pipeline.context import Context
+from u3p_edge.pipeline.decisions import BudgetDecision
 from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, pruning_notes
 from u3p_edge.pipeline.quantize import float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
@@ -74,14 +77,20 @@ def prune_source(context: Context) -> PruningResult:
     """
     if context.recipe.pruning is None:
         return _whole(context.original)
-    table, wanted = _budgets(context, context.recipe.pruning)
-    if not wanted:
+    measured = functools.cache(partial(_budgets, context, context.recipe.pruning))
+    decided = from_dict(BudgetDecision, context.staging.decide("budgets", lambda: _describe(*measured())))
+    if not decided.bounds:
         return _whole(context.original, "Nothing was pruned: the network is within its budgets as it is.")
-    return prune_to(wanted, context, table)
+    return prune_to(lambda: measured()[1], context, decided.table)
 
 
-def prune_to(wanted: Sequence[Budget], context: Context, table: LatencyTable | None = None) -> PruningResult:
+def prune_to(wanted: Callable[[], Sequence[Budget]], context: Context, table: LatencyTable | None = None) -> PruningResult:
     """Prune the original model to the caller's budgets; the recipe's pruning options apply, except its own budgets.
+
+    Args:
+        wanted: returns the budgets; called only where a plan is made.
+        context: of the export.
+        table: latencies, for the report.
 
     Raises:
         ConfigError: a budget that no plan can keep.
@@ -113,7 +122,11 @@ def _budgets(context: Context, pruning: Pruning) -> tuple[LatencyTable | None, t
     return table, budgets(graph, pruning, table, reference_ms, memory_mb, cache=context.cache)
 
 
-def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None) -> PruningResult:
+def _describe(table: LatencyTable | None, wanted: Sequence[Budget]) -> dict[str, Any]:
+    return dataclasses.asdict(BudgetDecision({budget.name: budget.bound for budget in wanted}, table))
+
+
+def _steps(work: _Work, wanted: Callable[[], Sequence[Budget]], table: LatencyTable | None) -> PruningResult:
     """Cut and fine-tune until the budgets are met or too much is lost; return the last good network.
 
     Before the last step a network is fine-tuned only a little, so the next step starts from it whatever it has lost. The
@@ -128,7 +141,8 @@ def _steps(work: _Work, wanted: Sequence[Budget], table: LatencyTable | None) ->
         share, *later = ahead
         epochs = _epochs(work, last=not later)
         current, step = _cut(work, current, wanted, share, epochs, len(done))
-        kept = 100 * (float_dice - step.dice) <= work.context.recipe.max_drop
+        within = 100 * (float_dice - step.dice) <= work.context.recipe.max_drop
+        kept = work.context.staging.part(f"prune{len(done)}").decide("kept", partial(bool, within))
         done.append(dataclasses.replace(step, kept=kept))
         good = current if kept else good
         if not (later or kept) and retries:
@@ -154,15 +168,16 @@ def _epochs(work: _Work, *, last: bool) -> int:
 
 
 def _cut(
-    work: _Work, last: _Candidate, wanted: Sequence[Budget], share: float, epochs: int, number: int
+    work: _Work, last: _Candidate, wanted: Callable[[], Sequence[Budget]], share: float, epochs: int, number: int
 ) -> tuple[_Candidate, PruningStep]:
     """Cut a network once more and fine-tune it; return it with the step's costs and scores."""
     staged = work.context.staging.part(f"prune{number}")
-    stored = staged.decide("plan", lambda: _planned(work, last.source, wanted, share))
+    stored = staged.decide("plan", lambda: _planned(work, last.source, wanted(), share))
     chosen = PruningPlan.from_json(json.dumps(stored["plan"]))
     student = to_keras(apply_plan(last.source.graph, chosen))
     cut_dice = mean_dice(_scores(work, student))
     tuned = _finetune(work, student, staged, epochs)
+    staged.decide("epoch", lambda: tuned.best_epoch)
     scores = _scores(work, tuned.model)
     check = check_loss_of(scores, work.float_scores, work.context.recipe.max_drop, work.context.data.val)
     made = PruningStep(share, stored["reached"], cut_dice, mean_dice(scores), epochs, tuned.best_epoch, False, check)
@@ -195,6 +210,7 @@ def _finetune(work: _Work, student: Any, staged: Staging, epochs: int) -> Any:
         features=work.pruning.features,
         augmentation=augmentation_of(work.context.original),
         seed=work.context.recipe.seed,
+        keep_epoch=staged.locked("epoch"),
     )
     again = partial(
         finetune,

@@ -43,6 +43,7 @@ def quantize_source(source: Source, context: Context) -> tuple[Quantized, Quanti
         return json.dumps(asdict(_choose(source, float_file, ptq, context))).encode()
 
     choice = parse_choice(json.loads(staging.file("int8.json", choose).read_text()))
+    staging.decide("method", lambda: choice.method)
     if choice.method == "ptq":
         return ptq, choice
     return _staged(staging, "qat", lambda: _aware(source, context)), choice
@@ -85,7 +86,8 @@ def _choose(source: Source, float_file: Path, ptq: Quantized, context: Context) 
         **_staged_ranges(staging),
     )  # fmt: skip
     lost = 100 * (choice.quantized_dice - choice.ptq_dice)
-    if recipe.quantization.method == "ptq" or (recipe.quantization.method == "auto" and lost <= recipe.ptq_may_lose):
+    method, locked = recipe.quantization.method, staging.locked("method")
+    if "ptq" in (method, locked) or (locked is None and method == "auto" and lost <= recipe.ptq_may_lose):
         return choice
     try:
         qat = _staged(staging, "qat", lambda: _aware(source, context))
@@ -94,9 +96,9 @@ def _choose(source: Source, float_file: Path, ptq: Quantized, context: Context) 
             raise
         return replace(choice, qat_refused=error.symptom)
     qat_scores = integer_scores("qat", qat)
-    qat_dice = mean_dice(qat_scores)
-    tried = replace(choice, qat_dice=qat_dice)
-    return replace(tried, method="qat", loss_check=check(qat_scores)) if qat_dice > choice.ptq_dice else tried
+    tried = replace(choice, qat_dice=mean_dice(qat_scores))
+    better = locked == "qat" or mean_dice(qat_scores) > choice.ptq_dice
+    return replace(tried, method="qat", loss_check=check(qat_scores)) if better else tried
 
 
 def _post_training(source: Source, context: Context) -> Quantized:
@@ -107,7 +109,8 @@ def _post_training(source: Source, context: Context) -> Quantized:
     recipe, train = context.recipe, context.data.train
     images = train.images[list(calibration_indices(train, recipe.quantization.calibration_images))]
     step = context.progress("Calibrate (post-training quantization)", len(images))
-    made = calibrate(from_keras(source.model), images, step)
+    made = calibrate(from_keras(source.model), images, step, ranges=context.staging.locked("ptq_ranges"))
+    context.staging.decide("ptq_ranges", lambda: made.ranges)
     ranges = {"ranges": made.ranges, "range_errors": dict(made.errors)}
     context.staging.file(RANGES, lambda: json.dumps(ranges).encode())
     return made.network
@@ -125,8 +128,8 @@ def _aware(source: Source, context: Context) -> Quantized:
     from u3p_edge.runtime.keras import keras_session
     from u3p_edge.training.losses import dice_cross_entropy
 
-    data, recipe = context.data, context.recipe
-    return quantize_qat(
+    data, recipe, staging = context.data, context.recipe, context.staging
+    trained = quantize_qat(
         source.model,
         data.train.images,
         one_hot(data.train.labels, source.metadata.channels_out),
@@ -136,8 +139,13 @@ def _aware(source: Source, context: Context) -> Quantized:
         learning_rate=recipe.quantization.qat_learning_rate,
         seed=recipe.seed,
         keep_zeros=recipe.sparsity is not None,
+        ranges=staging.locked("qat_ranges"),
+        keep_epoch=staging.locked("qat_epoch"),
         progress=context.progress,
     )
+    staging.decide("qat_ranges", lambda: trained.ranges)
+    staging.decide("qat_epoch", lambda: trained.epoch)
+    return trained.network
 
 
 def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:

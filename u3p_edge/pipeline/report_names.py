@@ -6,7 +6,10 @@ REPORT, RESULT, SAMPLES, PARETO = "report.md", "report.json", "samples.png", "pa
 CARD, SBOM = "model_card.md", "sbom.cdx.json"
 """The model card in the form of the Hugging Face Hub, and the bill of materials (CycloneDX)."""
 
+LOCK = "export.lock.json"
+"""All that decides the files; another export replays it."""
+
 PRUNING, QUANTIZATION, REWRITES = "pruning.json", "quantization.json", "rewrites.json"
 """Written only where channels were dropped, int8 was asked for, and rewrites were selected, respectively."""
 
-REPORTS = (REPORT, RESULT, SAMPLES, PARETO, CARD, SBOM, PRUNING, QUANTIZATION, REWRITES)
+REPORTS = (REPORT, RESULT, SAMPLES, PARETO, CARD, SBOM, LOCK, PRUNING, QUANTIZATION, REWRITES)

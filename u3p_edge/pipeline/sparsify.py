@@ -47,8 +47,8 @@ def _train(network: Network, sparsity: Sparsity, context: Context) -> Any:
     from u3p_edge.quantization.sparsify import sparsify
     from u3p_edge.training.losses import dice_cross_entropy
 
-    original, data = context.original, context.data
-    return sparsify(
+    original, data, staging = context.original, context.data, context.staging
+    done = sparsify(
         to_keras(network.graph),
         data.train.images,
         one_hot(data.train.labels, original.metadata.channels_out),
@@ -56,8 +56,11 @@ def _train(network: Network, sparsity: Sparsity, context: Context) -> Any:
         loss=dice_cross_entropy,
         validate=lambda model: float_model_dice(dataclasses.replace(original, model=model), data.val),
         seed=context.recipe.seed,
+        keep_epoch=staging.locked("sparse_epoch"),
         progress=context.progress,
     )
+    staging.decide("sparse_epoch", lambda: done.epoch)
+    return done.model
 
 
 def _weights(model: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,22 @@ from u3p_edge.quantization.fake_quant import read_integers
 from u3p_edge.quantization.finetune import train_qat
 
 
-def quantize_qat(model: tf_keras.Model, images: np.ndarray, labels: np.ndarray, **options: Any) -> Quantized:
+@dataclass(frozen=True)
+class QatResult:
+    """The result of quantization-aware training.
+
+    Args:
+        network: the integers of the kept epoch and what they represent.
+        ranges: name of the way of choosing the first ranges (`ranges.METHODS`).
+        epoch: the kept epoch, from 1; 0 is the network that was only calibrated.
+    """
+
+    network: Quantized
+    ranges: str
+    epoch: int
+
+
+def quantize_qat(model: tf_keras.Model, images: np.ndarray, labels: np.ndarray, **options: Any) -> QatResult:
     """Return the network in integers of the best epoch.
 
     Args:
@@ -24,4 +40,5 @@ def quantize_qat(model: tf_keras.Model, images: np.ndarray, labels: np.ndarray, 
     Raises:
         ModelError, DataError, ConfigError: as `finetune.train_qat`.
     """
-    return read_integers(train_qat(model, images, labels, **options))
+    trained = train_qat(model, images, labels, **options)
+    return QatResult(read_integers(trained), trained.ranges, trained.epoch)

@@ -31,7 +31,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -48,7 +48,7 @@ from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import rank_score
 from u3p_edge.optim.adam import Adam
-from u3p_edge.optim.fit import History, TrainedEpoch, fit, shuffled_batches
+from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, silent
 from u3p_edge.quantization.sparsity import Sparsity
@@ -68,6 +68,19 @@ training step."""
 _tfmot = tfmot.sparsity.keras
 
 
+@dataclass(frozen=True)
+class SparseModel:
+    """The result of `sparsify`.
+
+    Args:
+        model: with the names, shapes and settings of the given one; pruned weights are exactly 0.
+        epoch: of training, from 1; 0 is pruned without training.
+    """
+
+    model: tf_keras.Model
+    epoch: int
+
+
 def sparsify(
     model: tf_keras.Model,
     images: npt.NDArray[np.float32],
@@ -77,8 +90,9 @@ def sparsify(
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     validate: Validate,
     seed: int = 0,
+    keep_epoch: int | None = None,
     progress: Progress = silent,
-) -> tf_keras.Model:
+) -> SparseModel:
     """Return the model with zeros in its kernels, fine-tuned on labels.
 
     Unstructured masks grow over the first half of the steps, fast at first (Zhu and Gupta's cubic schedule from half the
@@ -94,12 +108,11 @@ def sparsify(
         validate: returns the score of a plain model, larger is better; NaN counts as the worst. The model that it gets changes
             afterwards.
         seed: of the order of the images.
+        keep_epoch: the epoch that is returned, whatever the validation says; None for the best.
         progress: shows the steps.
 
-    Returns:
-        A new model with the names, shapes and settings of the given one; pruned weights are exactly 0.
-
     Raises:
+        ConfigError: there is no such epoch.
         ModelError: no convolution can be pruned, or a layer cannot be read.
         DataError: the labels do not fit.
     """
@@ -121,7 +134,9 @@ def sparsify(
     callback.on_train_begin()
     dense = wrapped.get_weights()
     _prune_now(wrapped, complete)
-    untrained, best = History(epochs, (rank_score(float(validate(plain))),)), _weights(plain, names)
+    check_keep_epoch(keep_epoch, epochs)
+    untrained = History(epochs, (rank_score(float(validate(plain))),), keep_epoch=keep_epoch)
+    best = _weights(plain, names)
     wrapped.set_weights(dense)
     update = _update(wrapped, loss)
     show = progress("Train with zeros", epochs * steps)
@@ -135,7 +150,7 @@ def sparsify(
         whole = (history.epoch + 1) * steps >= complete
         return history.after(epoch.loss, validate(plain) if whole else -math.inf)
 
-    _, best = fit(
+    history, best = fit(
         untrained,
         best,
         batches=lambda history: shuffled_batches(len(images), sparsity.batch_size, seed, history.epoch + 1),
@@ -146,7 +161,8 @@ def sparsify(
         keep_best=lambda: _weights(plain, names),
         progress=lambda _epoch, _step, _loss: show(),
     )
-    return to_keras(replace(graph, nodes=tuple(_with_weights(node, best) for node in graph.nodes)))
+    made = to_keras(replace(graph, nodes=tuple(_with_weights(node, best) for node in graph.nodes)))
+    return SparseModel(made, history.best_epoch)
 
 
 def prunable(graph: Graph, sparsity: Sparsity) -> tuple[str, ...]:
