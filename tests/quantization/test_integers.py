@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
@@ -15,9 +16,11 @@ from tests.support.same_integers import compare_networks
 from tests.support.slow import mark_slow
 from tests.support.tflite_reader import read_graph
 from u3p_edge.conversion.tflite.schema import parse_tflite
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.quantization.fake_quant import fake_quantize, read_integers
+from u3p_edge.quantization.integers import kernel_bounds, to_integers
 
 ELSEWHERE = {"every op": ("near", "max", "strided")}
 """Where a pooling and a resize lead from a shared map to a concatenation of another scale, the converter requantizes that map
@@ -60,3 +63,20 @@ def test_the_integers_are_those_of_the_converter(name: str) -> None:
         assert integers.scheme.tensors["image"].scale == integers.scheme.kernels["halves"][0] == 1
         np.testing.assert_array_equal(integers.graph["halves"].weights["kernel"][..., 0].ravel(), [127, 1, 2, 0, -1, 3])
         np.testing.assert_array_equal(integers.graph["halves"].weights["bias"], [1, 2, -3])
+
+
+def test_kernels_are_rounded_as_in_training_to_the_last_integer() -> None:
+    """A million weights: a few lie so near a half that exact arithmetic would round them otherwise."""
+    kernel = np.random.default_rng(0).normal(0, 0.05, (3, 3, 256, 480)).astype(np.float32)
+    nodes = (
+        Node("image", "input", (), {"shape": (None, 8, 8, 256)}),
+        Node("logits", "conv", ("image",), {"padding": "same"}, {"kernel": kernel}),
+        Node("mask", "activation", ("logits",), {"function": "softmax"}),
+    )
+    integers = to_integers(Graph(nodes, ("image",), ("mask",)), {"image": (0.0, 1.0), "logits": (-4.0, 4.0)})
+    actual = integers.graph["logits"].weights["kernel"]
+    bounds = kernel_bounds(kernel)
+    seen = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -bounds, bounds, 8, narrow_range=True).numpy()
+    exact = kernel.astype(np.float64) / (bounds.astype(np.float64) / 127)
+    np.testing.assert_array_equal(actual, np.rint(seen / (bounds / 127)))
+    assert 0 < np.sum(actual != np.floor(exact + 0.5)) < 100

@@ -1,7 +1,7 @@
 """Turn a folded float graph and the ranges of its maps into the network in integers: the last step of PTQ and of QAT.
 
-The numbers are those that TensorFlow's converter gives for the fake-quant model with the same ranges. All arithmetic is in
-float64, and scales are rounded to float32 once, when they are stored:
+The numbers are those that TensorFlow's converter gives for the fake-quant model with the same ranges. Arithmetic is in float64,
+and scales are rounded to float32 once, when they are stored; kernels are rounded as in training, in float32:
 
     activation   scale = (high - low) / 255; the zero point is the integer nearest to -128 - low / scale
     kernel       scale = bound / 127 for each output channel; integers -127..127, the nearest to kernel / scale
@@ -137,13 +137,23 @@ def _in_integers(node: Node, steps: Steps, scales: npt.NDArray[np.float64] | Non
     node = replace(node, attrs={key: value for key, value in node.attrs.items() if key != KERAS})
     if scales is None:
         return node
-    kernel = node.weights["kernel"].astype(np.float64)
+    kernel = node.weights["kernel"]
     each = scales.reshape(kernel.shape[2:]) if node.op == "depthwise_conv" else scales
-    integers = np.clip(np.floor(kernel / each + 0.5), -HIGHEST, HIGHEST)
-    weights: dict[str, npt.NDArray[np.integer]] = {"kernel": integers.astype(np.int8)}
+    weights: dict[str, npt.NDArray[np.integer]] = {"kernel": _round_kernel(kernel, (each * HIGHEST).astype(np.float32))}
     if "bias" in node.weights:
         bound = np.iinfo(np.int32)
         counts = node.weights["bias"].astype(np.float64) / (steps[node.inputs[0]].scale * scales)
         total = np.copysign(np.floor(np.abs(counts) + 0.5), counts)
         weights["bias"] = np.clip(total, bound.min, bound.max).astype(np.int32)
     return replace(node, weights=weights)
+
+
+def _round_kernel(kernel: npt.NDArray[np.float32], bounds: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    """Return the integers nearest to 127 * kernel / bound, in the arithmetic of TensorFlow's fake quantization.
+
+    It counts from the lowest integer on and rounds every step to float32. So a value within some 2^-16 of a half may become
+    another integer than in exact arithmetic, and it is this one that training saw and the converter writes.
+    """
+    shifted = np.clip(kernel, -bounds, bounds) + bounds
+    counts = np.floor(shifted * (np.float32(HIGHEST) / bounds) + np.float32(0.5))
+    return np.asarray(counts - HIGHEST, np.int8)
