@@ -128,7 +128,7 @@ def test_an_op_that_keeps_the_range_gives_no_value_beyond_its_input(op: str) -> 
     assert x.min() * rounding <= y.min() <= y.max() <= x.max() * rounding
 
 
-@pytest.mark.parametrize("op", ops("moves"))
+@pytest.mark.parametrize("op", ["concat", "crop", "pad", "space_to_depth", "depth_to_space", "reshape", "flatten"])
 def test_an_op_that_moves_values_makes_none(op: str) -> None:
     graph = single(op)
     x = images(graph)

@@ -48,7 +48,7 @@ def _concat(attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
 OPS: tuple[Op, ...] = (
     Op(
         "concat", _concat_shape, _concat, arity=None, attrs={"axis": -1}, layers=(Layer("Concatenate", own_names("axis")),),
-        moves=True, keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
+        keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
     ),
     Op(
         "add", _merged_shape, _merged(np.add), arity=None, layers=(Layer("Add"),), tflite="ADD", onnx="Add",

@@ -98,7 +98,6 @@ class Op:
         channelwise: computes each channel from the same channel of its one input, with no number that belongs to a channel.
         pixelwise: computes each pixel from the same pixel of its inputs.
         merges: combines its inputs element by element; one of a single row, column or channel is broadcast.
-        moves: gives values of its inputs in other positions, perhaps with zeros beside them, and computes nothing.
         view: gives its input's bytes in their order, so both may share one buffer.
         is_identity: gives back its input at inference.
         keeps_range: every value lies within the range of its input's values.
@@ -125,7 +124,6 @@ class Op:
     channelwise: bool = False
     pixelwise: bool = False
     merges: bool = False
-    moves: bool = False
     view: bool = False
     is_identity: bool = False
     keeps_range: bool = False
