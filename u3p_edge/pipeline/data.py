@@ -34,6 +34,7 @@ class ExportData:
         test: for the report alone; the validation split again where the folder has no test split.
         test_split: which of the two it is.
         embedded: the demonstration data of the package.
+        dataset: the files that the splits were read from.
         fit_notes: what fitting the images to the network lost, one sentence each.
         group_notes: what a user should know of groups and turned images, one sentence each.
         license: of the images, an SPDX identifier or a name; empty where the folder records none.
@@ -45,6 +46,7 @@ class ExportData:
     test: Arrays
     test_split: str
     embedded: bool
+    dataset: Dataset
     fit_notes: tuple[str, ...] = ()
     group_notes: tuple[str, ...] = ()
     license: str = ""
@@ -95,16 +97,11 @@ def read_export_data(
         test=arrays[test_split],
         test_split=test_split,
         embedded=folder is None,
+        dataset=dataset,
         fit_notes=fit_notes(originals, metadata.preprocessing),
         group_notes=(*dataset.notes, *((turned.note,) if turned.note else ())),
         license=read_license(root),
     )
-
-
-def validation_samples(folder: Path | None, options: DataOptions) -> tuple[Sample, ...]:
-    """The validation split of a folder; None is the embedded one. Raises DataError as `read_export_data`."""
-    root = embedded_folder() if folder is None else folder
-    return open_folder(root, options).split("val")
 
 
 def inputs_of(dataset: Dataset, metadata: Metadata) -> int:

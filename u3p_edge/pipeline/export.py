@@ -24,7 +24,6 @@ from u3p_edge.manifest import Manifest
 from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context
-from u3p_edge.pipeline.data import validation_samples
 from u3p_edge.pipeline.documents import write_documents
 from u3p_edge.pipeline.inputs import read_inputs
 from u3p_edge.pipeline.lineage import make_manifest
@@ -124,9 +123,7 @@ def export(
         check = None
         if inputs.original.folder is None:
             # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
-            check = check_normalization(
-                inputs.original, validation_samples(Path(data) if data else None, inputs.options), progress
-            )
+            check = check_normalization(inputs.original, inputs.data.dataset.split("val"), progress)
         if not accept:
             require_working(check)
         staging = open_staging(run, key, fresh=force, progress=progress, lock=lock.decisions if lock else None)

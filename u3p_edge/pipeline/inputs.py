@@ -8,7 +8,6 @@ from pathlib import Path
 from u3p_edge import __version__
 from u3p_edge.benchmark.accuracy import data_sha256
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.options import DataOptions
 from u3p_edge.manifest import Origin, sha256_of
 from u3p_edge.pipeline.data import ExportData, check_fit, data_options, read_export_data
 from u3p_edge.pipeline.source import Source, read_source, training_of
@@ -24,12 +23,10 @@ class Inputs:
     Args:
         original: the float model.
         data: the preprocessed splits.
-        options: how the data folder was read.
     """
 
     original: Source
     data: ExportData
-    options: DataOptions
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -81,4 +78,4 @@ def read_inputs(
     folder = Path(data) if data else None
     check_fit(original.metadata, folder)
     options = data_options(recipe.data, training_of(original), folder, max_pixels)
-    return Inputs(original, read_export_data(folder, original.metadata, progress, options), options)
+    return Inputs(original, read_export_data(folder, original.metadata, progress, options))

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.data.embedded import embedded_folder
-from u3p_edge.data.folder import open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.memory import array_bytes, available_bytes
 from u3p_edge.pipeline.data import inputs_of
@@ -56,7 +54,7 @@ def plan_export(
     machine = prepare_machine(lock)
     inputs = read_inputs(model, data, recipe, trust=trust, max_pixels=max_pixels, progress=progress)
     check_inputs(lock, inputs)
-    source, dataset = inputs.original, open_folder(data or embedded_folder(), inputs.options)
+    source, dataset = inputs.original, inputs.data.dataset
     score = ""
     if source.folder is None and data is not None:
         check = check_normalization(source, dataset.split("val"), progress)
