@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.effect import refuse
-from u3p_edge.cli.terminal import WIDE, console, make_table, print_list, print_table, say
+from u3p_edge.cli.terminal import WIDE, console, make_table, plain_text, print_list, print_table, say
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 
@@ -135,7 +135,7 @@ def show(result: RunResult, notes: Sequence[str] = ()) -> None:
 
     out = console()
     if first := headline(result):
-        say(first.replace("**", ""))
+        out.print(plain_text(first.replace("**", "")))
     whole = make_table(markdown.summary_header(result), markdown.summary_rows(result))
     fits = out.measure(whole, options=out.options.update_width(WIDE)).maximum <= out.width
     out.print(whole if fits else make_table(markdown.short_header(result), markdown.short_rows(result)))
