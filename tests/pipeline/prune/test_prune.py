@@ -163,6 +163,17 @@ def test_the_choice_of_integers_starts_from_the_pruned_network(done: Done) -> No
     assert choice["float_dice"] == pytest.approx(kept["float_dice"], abs=1e-3)
 
 
+def test_each_step_says_what_the_validation_images_show_of_its_loss(done: Done) -> None:
+    kept = read_json(done.run / "pruning.json")
+    (step,) = kept["steps"]
+    check = step["loss_check"]
+    assert check["loss"]["estimate"] == pytest.approx(100 * (kept["float_dice"] - step["dice"]))
+    assert (check["verdict"], check["groups"], check["allowed"]) == ("not shown", 3, done.recipe.max_drop)
+    assert "not shown to lose at most" in next(
+        line for line in (done.run / "report.md").read_text().splitlines() if "Pruned to latency" in line
+    )
+
+
 @pytest.mark.slow  # three prunings with training
 def test_gradient_steps_make_whole_epochs(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
