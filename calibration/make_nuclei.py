@@ -3,8 +3,8 @@
     python calibration/make_nuclei.py FOLDER
 
 FOLDER holds images/ and masks/ (PNG, 256x256, nuclei not 0) and split.csv (columns name, dsb_id, original_size and type). One
-window of 96x96 pixels is cut from each picture at full scale, where the median nucleus is 14 pixels wide: halved, its border
-would be half of it. Nothing is drawn from the clock: the same folder gives the same pixels and the same splits.
+window of 96x96 pixels is cut from each picture at full scale, where a nucleus is about 15 pixels wide (median): halved, its
+border would be half of it. Nothing is drawn from the clock: the same folder gives the same pixels and the same splits.
 
 Many pictures are tiles of one field of view, and more come from one experiment. What can be told is kept together (`group`):
 tiles whose borders continue each other, pictures that repeat each other, and fields of one size that look alike.
@@ -241,7 +241,7 @@ def describe(
         "what": "Nuclei in fluorescence micrographs of many experiments: windows of 96x96 pixels and masks; see ../README.md",
         "classes": CLASSES,
         "mask_values": (0, 255),
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "origin": ORIGIN,
         "done": DONE,
         "pictures": len(pictures),

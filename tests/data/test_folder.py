@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tests.support.data_folders import make_folder
 from u3p_edge.cli.data import data_app
 from u3p_edge.data.check import check_data
-from u3p_edge.data.embedded import NAMES, embedded_folder
+from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.load import infer_labels
 from u3p_edge.data.split import SPLITS, draw_splits
@@ -199,8 +199,8 @@ def test_command_prints_a_table_and_exits_2_on_problems(tmp_path: Path) -> None:
 def test_the_embedded_folder_is_sound() -> None:
     report = check_data(embedded_folder())
     assert report.problems == report.notes == ()
-    assert report.labels == len(NAMES)
-    assert report.group_column == "slab"
+    assert report.labels == 2
+    assert report.group_column == "group"
 
 
 def test_hippocampus_is_read_as_its_notes_say(shared: Path) -> None:

@@ -38,7 +38,7 @@ def test_every_file_is_the_one_of_the_manifest() -> None:
 
 
 def test_the_images_are_free_and_the_licence_travels_with_the_package() -> None:
-    assert MANIFEST["licence"] == "CC0-1.0"
+    assert MANIFEST["license"] == "CC0-1.0"
     assert "CC0 1.0" in (FOLDER / "LICENSE.txt").read_text()
     project = parse_toml((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert "calibration/nuclei/LICENSE.txt" in project["license-files"]

@@ -64,7 +64,7 @@ def result(
             ),
             artifact("model.int8.tflite", relative=relative, dice=dice, peak=peak, size=size, seed=seed + 2, slowness=slowness),
         ),
-        data=DataInfo("mni152", "test", 12, 1, "cd" * 32),
+        data=DataInfo("nuclei", "test", 12, 1, "cd" * 32),
     )
 
 

@@ -57,8 +57,8 @@ class ExportData:
         notes = list(self.group_notes)
         if self.embedded:
             notes.append(
-                "The embedded data is a demonstration, not a benchmark: slices of one averaged brain, with slabs of the same "
-                "head in training and test."
+                "The embedded data is a demonstration, not a benchmark: nuclei in small windows, and what is tested is of "
+                "kinds that training has seen."
             )
         if self.test_split == "val":
             notes.append(f"{self.name} has no test split: the scores are of the validation split, on which int8 was chosen.")
@@ -143,9 +143,9 @@ def data_options(
 
 def check_fit(metadata: Metadata, folder: Path | None) -> None:
     """Raise DataError where the embedded data is asked for and the model has other classes or several channels."""
-    if folder is None and (metadata.labels != 4 or metadata.preprocessing.channels != 1):
+    if folder is None and (metadata.labels != 2 or metadata.preprocessing.channels != 1):
         raise DataError(
-            f"the embedded data has 4 classes of grey images, the model has {metadata.labels} classes of "
+            f"the embedded data has 2 classes of grey images, the model has {metadata.labels} classes of "
             f"{metadata.preprocessing.channels}-channel images",
             mend="Give your own with --data FOLDER.",
         )
