@@ -21,6 +21,7 @@ from u3p_edge.errors import DataError
 from u3p_edge.pipeline.data import data_options
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.verification.check import RunCheck, conclude, leave_out
+from u3p_edge.training.recipe import TrainRecipe
 
 MADE_UP = 4
 """Made-up images."""
@@ -47,7 +48,7 @@ class VerificationImages:
 
 
 def read_images(
-    data: Path | None, info: DataInfo | None, metadata: Metadata, recipe: ExportRecipe
+    data: Path | None, info: DataInfo | None, metadata: Metadata, recipe: ExportRecipe, trained: TrainRecipe | None = None
 ) -> tuple[VerificationImages, RunCheck]:
     """Return the images to run files on, and whether they are those that the export was measured on.
 
@@ -56,6 +57,7 @@ def read_images(
         info: what the export was measured on; None where that is not known.
         metadata: of the model files.
         recipe: of the export, which says how its data were read.
+        trained: how the float model was trained, where that is known: an export draws the split of a folder as training did.
 
     Raises:
         DataError: the folder that was given cannot be used.
@@ -65,7 +67,7 @@ def read_images(
         reason = "no data folder was given (--data), so the files are run on made-up images, and Dice is not checked"
         return VerificationImages(make_up(metadata.preprocessing), None, real=False), leave_out("data", reason)
     split = info.split if info else "test"
-    samples = open_folder(folder, data_options(recipe.data, None, folder)).split(split)
+    samples = open_folder(folder, data_options(recipe.data, trained if data else None, folder)).split(split)
     arrays = load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True)
     if info is not None and data_sha256(arrays.images, arrays.labels, arrays.groups) == info.sha256:
         seen = f"the split {split} of {info.name} is the one that the export was measured on ({info.images} images)"

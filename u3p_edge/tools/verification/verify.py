@@ -6,6 +6,7 @@ manifest ─► files ─► lineage, bill of materials, model card, report ─�
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge.benchmark.result import RunResult
@@ -26,6 +27,24 @@ from u3p_edge.tools.verification.listed_files import check_files, check_manifest
 from u3p_edge.tools.verification.opened import check_metadata, open_files
 from u3p_edge.tools.verification.outputs import check_float_model, check_outputs
 from u3p_edge.tools.verification.scores import check_scores
+from u3p_edge.training.output import RECIPE
+from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a caller gives beside the run folder, see `verify`."""
+
+    data: Path | None
+    model: Path | None
+    trust: bool
+    max_memory_mb: float
+
+    @property
+    def trained(self) -> TrainRecipe | None:
+        """How the float model was trained, where its run folder says it."""
+        path = self.model / RECIPE if self.model else None
+        return read_train_recipe(path) if path and path.is_file() else None
 
 
 def verify(
@@ -63,7 +82,8 @@ def verify(
         checks.append(check_files(folder, manifest))
         if is_export(manifest):
             checks += _documents(folder, manifest)
-            checks += _files_again(folder, manifest, _path(data), _path(model), trust, max_memory_mb, progress)
+            given = _Given(Path(data) if data else None, Path(model) if model else None, trust, max_memory_mb)
+            checks += _files_again(folder, manifest, given, progress)
         else:
             checks.append(leave_out("outputs", "the folder is no export: its files were made by a training"))
     return Verification(folder.resolve().name, tuple(checks))
@@ -78,31 +98,23 @@ def _documents(folder: Path, manifest: Manifest) -> tuple[RunCheck, ...]:
     )
 
 
-def _files_again(
-    folder: Path,
-    manifest: Manifest,
-    data: Path | None,
-    model: Path | None,
-    trust: bool,
-    max_memory_mb: float,
-    progress: Progress,
-) -> tuple[RunCheck, ...]:
+def _files_again(folder: Path, manifest: Manifest, given: _Given, progress: Progress) -> tuple[RunCheck, ...]:
     """Run the model files again, as far as the recipe, the runtimes and the images are there."""
     try:
         recipe = from_dict(ExportRecipe, json.loads(manifest.recipe))
     except (ConfigError, ValueError):
         return (leave_out("outputs", "the options of the export are of another version of this program"),)
-    opened = open_files(folder, (a.file for a in manifest.artifacts if a.file in MODELS), max_memory_mb)
+    opened = open_files(folder, (a.file for a in manifest.artifacts if a.file in MODELS), given.max_memory_mb)
     if not opened.sessions:
         return (check_outputs(opened, None, recipe, progress),)
     result, digest = _result(folder), _float_model(manifest)
-    images, same_data = read_images(data, result.data if result else None, opened.metadata, recipe)
+    images, same_data = read_images(given.data, result.data if result else None, opened.metadata, recipe, given.trained)
     return (
         check_metadata(opened, digest),
         check_integers(opened, recipe),
         same_data,
         check_outputs(opened, images, recipe, progress),
-        check_float_model(opened, images, model, digest, recipe, trust=trust),
+        check_float_model(opened, images, given.model, digest, recipe, trust=given.trust),
         check_scores(opened, images, result, progress),
     )
 
@@ -119,7 +131,3 @@ def _float_model(manifest: Manifest) -> str:
     named = next((one.sha256 for one in manifest.origins if one.kind == "float model"), "")
     files = {one.sha256 for one in manifest.artifacts}
     return named or next((one.parent for one in manifest.artifacts if one.parent not in files), "")
-
-
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
