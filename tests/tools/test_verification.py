@@ -28,13 +28,13 @@ from u3p_edge.manifest import MANIFEST, Artifact, Manifest, describe, read_manif
 from u3p_edge.pipeline.export import export
 from u3p_edge.progress import silent
 from u3p_edge.tools.verification.check import Verification
-from u3p_edge.tools.verification.documents import check_sbom
+from u3p_edge.tools.verification.documents import check_lock, check_sbom
 from u3p_edge.tools.verification.images import make_up
 from u3p_edge.tools.verification.listed_files import check_files, check_manifest
 from u3p_edge.tools.verification.verify import verify
 
 CHECKS = {
-    *("manifest", "files", "lineage", "bill of materials", "model card", "report"),
+    *("manifest", "files", "lineage", "bill of materials", "model card", "report", "lock"),
     *("metadata", "integers", "data", "outputs", "float model", "accuracy"),
 }
 
@@ -170,7 +170,8 @@ def test_an_exchanged_model_does_not_pass_although_the_manifest_lists_it(run: Pa
     relist(run, "model.int8.tflite")
     faults = failed(verify(run, pictures))
     assert "files" not in faults
-    for name, document in (("bill of materials", "sbom.cdx.json"), ("model card", "model_card.md"), ("report", "report.json")):
+    documents = {"bill of materials": "sbom.cdx.json", "model card": "model_card.md", "report": "report.json"}
+    for name, document in {**documents, "lock": "export.lock.json"}.items():
         assert faults[name] == f"{document} names another sha256 of model.int8.tflite than the manifest"
     assert "model.int8.tflite is not what network.int8.safetensors gives" in faults["integers"]
     assert "model.int8.tflite records another float model" in faults["metadata"]
@@ -228,6 +229,19 @@ def test_a_card_and_a_report_that_say_something_else_are_named(run: Path, pictur
     assert re.fullmatch(r"\S+ has a mean Dice of [\d.]+, and report\.json says [\d.]+", faults["accuracy"])
 
 
+def test_a_lock_of_other_data_or_options_is_named(run: Path) -> None:
+    manifest = read_manifest(run)
+    digest = next(one.sha256 for one in manifest.origins if one.kind == "training data")
+    edit(run, "export.lock.json", lambda text: text.replace(digest, "0" * 64).replace('"method": "ptq"', '"method": "qat"'))
+    check = check_lock(run, manifest)
+    assert check.details == (
+        "export.lock.json has another sha256 of the training data than the manifest",
+        "export.lock.json has other options than the manifest",
+    )
+    edit(run, "export.lock.json", lambda text: text.replace('"schema": 1', '"schema": 9'))
+    assert "export.lock.json is no lock of version 1" in check_lock(run, manifest).details[0]
+
+
 def test_another_float_model_does_not_pass(run: Path, keras_files: dict[str, Path]) -> None:
     faults = failed(verify(run, model=keras_files[".h5"]))
     assert "is not the float model that the manifest leads to" in faults["float model"]
@@ -240,7 +254,7 @@ def test_a_run_of_an_older_program_is_checked_as_far_as_it_goes(run: Path, pictu
     content = json.loads((run / MANIFEST).read_text())
     del content["sha256"], content["origins"]
     model = json.loads((run / MANIFEST).read_text())["origins"][0]["sha256"]
-    gone = {"sbom.cdx.json", "model_card.md"}
+    gone = {"sbom.cdx.json", "model_card.md", "export.lock.json"}
     for artifact in (*content["artifacts"], *content["reports"]):
         del artifact["uses"]
     for artifact in content["artifacts"]:
@@ -252,7 +266,7 @@ def test_a_run_of_an_older_program_is_checked_as_far_as_it_goes(run: Path, pictu
         (run / name).unlink()
     result = verify(run, pictures)
     assert failed(result) == {}
-    assert left_out(result) == {"lineage", "bill of materials", "model card", "float model"}
+    assert left_out(result) == {"lineage", "bill of materials", "model card", "lock", "float model"}
     assert "written by an older program: version 2 of 3" in result.get("manifest").details[0]
     flip(run / "model.float32.onnx")
     assert "model.float32.onnx has changed" in failed(verify(run, pictures))["files"]

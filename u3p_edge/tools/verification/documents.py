@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from u3p_edge.benchmark.result_file import read_result
-from u3p_edge.errors import ArtifactError
+from u3p_edge.config.plain import from_dict
+from u3p_edge.errors import ArtifactError, ConfigError
 from u3p_edge.manifest import SCHEMA, Manifest
+from u3p_edge.pipeline.lock import read_lock
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE
-from u3p_edge.pipeline.report_names import CARD, RESULT, SBOM
+from u3p_edge.pipeline.report_names import CARD, LOCK, RESULT, SBOM
 from u3p_edge.provenance.materials import list_materials
 from u3p_edge.provenance.model_card import read_card_hashes
 from u3p_edge.provenance.sbom import read_sbom
+from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.verification.check import RunCheck, conclude, leave_out
 
 FLOAT_MODEL = "origin:float-model"
@@ -76,6 +80,26 @@ def check_report(run: Path, manifest: Manifest) -> RunCheck:
     if measured_on and result.data is not None and result.data.sha256 not in measured_on:
         faults.append(f"{RESULT} was measured on other data than {'manifest.json'} lists")
     return conclude("report", faults, f"{RESULT} was measured on the same {len(expected)} files")
+
+
+def check_lock(run: Path, manifest: Manifest) -> RunCheck:
+    """Check that the lock is readable, and that it is of the same origins, options and files as the manifest."""
+    if manifest.schema < SCHEMA:
+        return leave_out("lock", "an export of an older program has none")
+    try:
+        lock = read_lock(run / LOCK)
+        same_options = lock.options == from_dict(ExportRecipe, json.loads(manifest.recipe))
+    except (ArtifactError, ConfigError, ValueError) as error:
+        return conclude("lock", [str(error)], "")
+    faults = [*_differences(LOCK, lock.files, {artifact.file: artifact.sha256 for artifact in manifest.artifacts})]
+    listed = {one.kind: one.sha256 for one in manifest.origins}
+    faults += [
+        f"{LOCK} has another sha256 of the {one.kind} than the manifest"
+        for one in lock.origins
+        if listed.get(one.kind) != one.sha256
+    ]
+    faults += [] if same_options else [f"{LOCK} has other options than the manifest"]
+    return conclude("lock", faults, f"{LOCK} is of the same origins, options and {len(lock.files)} files")
 
 
 def _reached(name: str, made_from: Mapping[str, frozenset[str]]) -> frozenset[str]:

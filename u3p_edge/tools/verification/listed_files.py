@@ -10,7 +10,7 @@ from u3p_edge.errors import ArtifactError
 from u3p_edge.files.atomic import read_json
 from u3p_edge.manifest import DIGEST, MANIFEST, SCHEMA, Artifact, Manifest, digest_of, read_manifest, sha256_of
 from u3p_edge.pipeline.publish import MODELS, NAMES, NETWORK_FILE
-from u3p_edge.pipeline.report_names import CARD, REPORT, RESULT, SBOM
+from u3p_edge.pipeline.report_names import CARD, LOCK, REPORT, RESULT, SBOM
 from u3p_edge.tools.verification.check import RunCheck, conclude
 
 
@@ -80,7 +80,7 @@ def _unlisted(manifest: Manifest) -> Iterator[str]:
     if not is_export(manifest):
         return
     needed = [REPORT, RESULT] if manifest.schema > 1 else []
-    needed += [CARD, SBOM] if manifest.schema >= SCHEMA else []
+    needed += [CARD, SBOM, LOCK] if manifest.schema >= SCHEMA else []
     if any(artifact.format.endswith("int8") for artifact in manifest.artifacts) and manifest.schema >= SCHEMA:
         needed.append(NETWORK_FILE)
     yield from (name for name in needed if name not in manifest.names)

@@ -1,6 +1,6 @@
 """Verify a run folder: the order of the checks.
 
-manifest ─► files ─► lineage, bill of materials, model card, report ─► run the files again ─► a check for each
+manifest ─► files ─► lineage, bill of materials, model card, report, lock ─► run the files again ─► a check for each
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from u3p_edge.pipeline.report_names import RESULT
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.verification.check import RunCheck, Verification, leave_out
-from u3p_edge.tools.verification.documents import check_card, check_lineage, check_report, check_sbom
+from u3p_edge.tools.verification.documents import check_card, check_lineage, check_lock, check_report, check_sbom
 from u3p_edge.tools.verification.images import read_images
 from u3p_edge.tools.verification.integers import check_integers
 from u3p_edge.tools.verification.listed_files import check_files, check_manifest, is_export
@@ -95,6 +95,7 @@ def _documents(folder: Path, manifest: Manifest) -> tuple[RunCheck, ...]:
         check_sbom(folder, manifest),
         check_card(folder, manifest),
         check_report(folder, manifest),
+        check_lock(folder, manifest),
     )
 
 
