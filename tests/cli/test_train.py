@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from u3p_edge.cli.train import train
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.models.store import load_model
 from u3p_edge.pipeline.train import build_train_recipe
@@ -138,8 +138,6 @@ def test_options_go_before_the_recipe_file(tmp_path: Path) -> None:
     [
         (["--size", "32"], ConfigError, "HEIGHTxWIDTH"),
         (["--size", "30x32"], ConfigError, "16 or 32"),
-        (["--preset", "vgg"], ConfigError, "'paper', 'article'"),
-        (["--loss", "mse"], ConfigError, "'dice_ce', 'hybrid'"),
         (["--lr", "0"], ConfigError, "learning_rate"),
         (["--class-names", "background,one"], ConfigError, "3 labels"),
         (["--labels", "2"], DataError, "has the value 2"),
@@ -150,6 +148,16 @@ def test_a_wrong_option_is_named(folder: Path, tmp_path: Path, options: list[str
     result = call(folder, "--out", tmp_path / "run", *options)
     assert isinstance(result.exception, error)
     assert named in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("option", "words"), [("--preset", ("paper", "article")), ("--loss", ("dice_ce", "hybrid"))])
+def test_a_word_that_an_option_does_not_know_is_refused_with_those_it_knows(
+    folder: Path, tmp_path: Path, option: str, words: tuple[str, str]
+) -> None:
+    result = call(folder, "--out", tmp_path / "run", option, "vgg")
+    assert result.exit_code == 2
+    assert all(word in result.output for word in (option, "vgg", *words))
     assert not (tmp_path / "run").exists()
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.data.augment import NO_AUGMENTATION, Augmentation, augment, augment_along
+from u3p_edge.data.augment import augment, augment_along
+from u3p_edge.data.augmentation import NO_AUGMENTATION, Augmentation
 from u3p_edge.errors import ConfigError
 
 STILL = Augmentation(1.0, False, False, rotation=0, scaling=0, shift=0, gain=0, gamma=0, noise=0, bias=0)

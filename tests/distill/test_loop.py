@@ -14,7 +14,7 @@ from safetensors import safe_open
 from tests.support.busy import busy_machine
 from tests.support.recorded_progress import RecordedProgress
 from tests.support.tiny_run import discs, tiny_recipe
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.distill.decoder import decoder_maps
 from u3p_edge.distill.loop import CHECKPOINT, FinetuneConfig, FinetuneResult, finetune, teacher_probabilities
 from u3p_edge.distill.loss import attention_distance, divergence

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from u3p_edge.data.augment import NO_AUGMENTATION
+from u3p_edge.data.augmentation import NO_AUGMENTATION
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.stored_files import reference_folder
 from u3p_edge.pipeline.source import NO_FLIPS, TRAINED_BY, Source, augmentation_of, read_source

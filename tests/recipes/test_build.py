@@ -76,7 +76,7 @@ def test_a_key_of_a_file_a_keyword_and_a_flag_are_one_option(entry: Option, tmp_
     assert read_export_recipe(str(path)).recipe == by_keyword
     if entry.key != "rewrites":  # a file, read in tests/cli/test_rewrite.py
         typed = TEXTS[entry.key][0] if entry.key in TEXTS else str(value) if entry.key == "sparsity" else value
-        assert build_recipe(start(entry), **more, **parse_options({entry.key: typed})) == by_keyword
+        assert build_recipe(start(entry), **more, **parse_options(OPTIONS, {entry.key: typed})) == by_keyword
 
 
 def test_every_option_is_a_flag_of_export_with_its_meaning() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.data.load import Arrays
 from u3p_edge.training.loop import train
 from u3p_edge.training.prepare import TrainData

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from tests.support.tiny_run import discs
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.training.dataset import (
     one_hot,
     order,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.errors import ConfigError
 from u3p_edge.training.recipe import TrainRecipe, first_difference, parse_recipe, read_train_recipe
 

@@ -16,11 +16,13 @@ from u3p_edge.cli.recipe_options import (
     INT8_PANEL,
     PANELS,
     RUN_PANEL,
+    panel_of,
     parse_options,
-    takes_recipe_options,
+    takes_options,
 )
 from u3p_edge.cli.terminal import say, say_note
 from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.recipes.build import OPTIONS
 from u3p_edge.recipes.named import DEFAULT, NAMES
 from u3p_edge.recipes.recipe import BUDGETS, ExportRecipe
 
@@ -45,7 +47,7 @@ def _recipe_names(incomplete: str) -> list[str]:
     return [name for name in NAMES if name.startswith(incomplete)]
 
 
-@takes_recipe_options
+@takes_options(OPTIONS, panel_of)
 def export(
     context: typer.Context,
     model: Annotated[
@@ -176,7 +178,7 @@ def _recipe(start: str | ExportRecipe, options: dict[str, Any], *, ptq: bool, lo
         other = "--qat-epochs" if options["qat_epochs"] is not None else "--method"
         raise ConfigError(f"--ptq and {other} exclude each other", mend="Give one of them, or neither.")
     int8 = options["int8"] if lock is not None and start == lock.options else bool(options["int8"])
-    given = parse_options({**options, "int8": int8, "method": "ptq" if ptq else options["method"]})
+    given = parse_options(OPTIONS, {**options, "int8": int8, "method": "ptq" if ptq else options["method"]})
     return choose_recipe(start, given, lock)
 
 

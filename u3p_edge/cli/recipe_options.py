@@ -1,4 +1,4 @@
-"""The flags of an export's options, made from the fields of its recipe."""
+"""The flags of the options of a recipe, made from its fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 
 from u3p_edge.config.options import Option
-from u3p_edge.recipes.build import OPTIONS
+from u3p_edge.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,36 +42,59 @@ _OTHER_PANELS = {
 }
 """Options that another panel shows, by keyword."""
 
-_METAVARS = {"label_map": "VALUE:CLASS,...", "rewrites": "FILE", "mask": "OUTPUT", "sparsity": "SHARE"}
+_METAVARS = {"label_map": "VALUE:CLASS,...", "rewrites": "FILE", "mask": "OUTPUT", "sparsity": "SHARE", "size": "HxW"}
 
 
-def takes_recipe_options(command: F) -> F:
-    """Give a command one flag for each option of `ExportRecipe`, after its argument and in place of its `**options`."""
-    signature = inspect.signature(command, eval_str=True)
-    *fixed, _ = signature.parameters.values()
-    first = next(index for index, one in enumerate(fixed) if one.default is not inspect.Parameter.empty) + 1
-    parameters = [*fixed[:first], *map(_parameter, OPTIONS.values()), *fixed[first:]]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # which typer reads
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command
+def panel_of(entry: Option) -> str:
+    """Return the title of the part of `export --help` that shows an option."""
+    return _OTHER_PANELS.get(entry.key, _PANELS[entry.group])
 
 
-def parse_options(given: Mapping[str, Any]) -> dict[str, Any]:
+def takes_options(options: Mapping[str, Option], panel: Callable[[Option], str] | None = None) -> Callable[[F], F]:
+    """Give a command one flag for each option, after its arguments and in place of its `**options`.
+
+    Args:
+        options: of a recipe, by keyword.
+        panel: the title that the help shows an option under; None for help without titles, with the defaults.
+    """
+
+    def decorate(command: F) -> F:
+        signature = inspect.signature(command, eval_str=True)
+        *fixed, _ = signature.parameters.values()
+        first = next(index for index, one in enumerate(fixed) if one.default is not inspect.Parameter.empty) + 1
+        flags = [_parameter(entry, panel) for entry in options.values()]
+        parameters = [*fixed[:first], *flags, *fixed[first:]]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # which typer reads
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
+def parse_options(options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given, each of the type of its field.
 
     Raises:
         ConfigError: a list, mapping or file that cannot be read; names the flag or the file.
     """
-    return {key: _parse(OPTIONS[key], value) for key, value in given.items() if value is not None}
+    return {key: _parse(options[key], value) for key, value in given.items() if value is not None}
 
 
-def _parameter(entry: Option) -> inspect.Parameter:
-    panel = _OTHER_PANELS.get(entry.key, _PANELS[entry.group])
+def _parameter(entry: Option, panel: Callable[[Option], str] | None) -> inspect.Parameter:
     bounds = f" [{entry.bounds}]" if str(entry.bounds) else ""
+    default = "" if panel or entry.default in (None, ()) else f" (default: {_shown(entry.default)})"
     flag = f"{entry.flag}/--no-{entry.flag.removeprefix('--')}" if entry.hint is bool else entry.flag
-    info = typer.Option(flag, help=entry.meaning + bounds, metavar=_metavar(entry), rich_help_panel=panel)
+    title = panel(entry) if panel else None
+    info = typer.Option(flag, help=entry.meaning + bounds + default, metavar=_metavar(entry), rich_help_panel=title)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return inspect.Parameter(entry.key, kind, default=None, annotation=Annotated[_typed(entry) | None, info])
+
+
+def _shown(default: Any) -> str:
+    """Return a default as it is typed."""
+    if isinstance(default, tuple):
+        return "x".join(map(str, default))
+    return {True: "on", False: "off"}[default] if isinstance(default, bool) else f"{default}"
 
 
 def _typed(entry: Option) -> Any:
@@ -96,6 +119,8 @@ def _parse(entry: Option, value: Any) -> Any:
         from u3p_edge.data.labels import parse_mapping
 
         return parse_mapping(value)
+    if entry.key == "size":
+        return _size(value)
     if get_origin(entry.hint) is not tuple:
         return value
     if get_args(entry.hint)[0] is float:
@@ -103,3 +128,11 @@ def _parse(entry: Option, value: Any) -> Any:
 
         return numbers(value, entry.flag)
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    # Only plain digits, and few of them: "²" is a digit too, and Python refuses to read thousands.
+    if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in (height, width)):
+        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH", mend="Give for example --size 192x224.")
+    return int(height), int(width)

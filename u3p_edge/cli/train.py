@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from u3p_edge.cli.recipe_options import parse_options, takes_options
 from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.errors import ConfigError
+from u3p_edge.training.recipe import OPTIONS
 
 if TYPE_CHECKING:
     from u3p_edge.pipeline.train import TrainPlan
@@ -20,55 +21,12 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it: 128 + SIGINT."""
 
 
+@takes_options(OPTIONS)
 def train(
     folder: Annotated[Path, typer.Argument(help="Data folder: images/, masks/ and perhaps split.csv.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; one that was interrupted is gone on with.")],
     recipe: Annotated[
         Path | None, typer.Option(help="TOML file of options, e.g. RUN/recipe.toml; the options given here go before it.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Network: paper or article. (default: paper)")] = None,
-    width: Annotated[
-        int | None, typer.Option(min=1, help="Channels of the first scale; twice as many cost four times. (default: 16)")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Network's input in pixels, multiples of 16. (default: 256x256)")
-    ] = None,
-    fit: Annotated[
-        str | None, typer.Option(help="How images get that size: resize or pad (and crop). (default: resize)")
-    ] = None,
-    normalize: Annotated[
-        str | None, typer.Option(help="Intensities: percentile, zscore, range, none or meanstd. (default: percentile)")
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,...", help="For --normalize meanstd: one number a channel, in raw pixel values (0 to 255 if 8-bit)."
-        ),
-    ] = None,
-    std: Annotated[str | None, typer.Option(metavar="A,B,...", help="For --normalize meanstd: as --mean.")] = None,
-    labels: Annotated[
-        int | None,
-        typer.Option(min=2, max=255, help="Number of classes with background; by default inferred from the masks."),
-    ] = None,
-    class_names: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Names of the classes, background first, separated by commas.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most. (default: 60)")] = None,
-    patience: Annotated[
-        int | None, typer.Option(min=0, help="Stop after so many epochs without a better Dice; 0 for never. (default: 20)")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images a step. (default: 8)")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate. (default: 0.001)")] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(help="dice_ce (Dice + cross-entropy) or hybrid (focal + MS-SSIM + IoU, the paper's). (default: dice_ce)"),
-    ] = None,
-    deep_supervision: Annotated[
-        bool | None, typer.Option("--deep-supervision/--no-deep-supervision", help="A loss at every scale. (default: on)")
-    ] = None,
-    cgm: Annotated[
-        bool | None,
-        typer.Option("--cgm/--no-cgm", help="Learn which classes are in an image at all, and gate by it. (default: off)"),
     ] = None,
     augment: Annotated[
         bool | None, typer.Option("--augment/--no-augment", help="Vary the training images at random. (default: on)")
@@ -84,21 +42,10 @@ def train(
         bool | None,
         typer.Option("--flip-vertical/--no-flip-vertical", help="Mirror them upside down at random. (default: on)"),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of weights, order, augmentation and a drawn split. (default: 0)")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column of split.csv that is never split across sets. (default: patient or the like)")
-    ] = None,
-    ignore_label: Annotated[
-        int | None, typer.Option(min=0, help="Value of mask pixels that count neither in training nor in scores, e.g. 255.")
-    ] = None,
-    label_map: Annotated[
-        str | None, typer.Option("--map", metavar="VALUE:CLASS,...", help="Classes of mask values, e.g. 1:0,2:1; others stay.")
-    ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Height x width that an image may have.")] = MAX_PIXELS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Drop the run that lies in --out and begin anew.")] = False,
+    **options: Any,
 ) -> None:
     """Train a UNet 3+ on your images and masks.
 
@@ -123,19 +70,11 @@ def train(
 
         u3p-edge export run --int8 --data scans
     """
-    from u3p_edge.cli.numbers import numbers
     from u3p_edge.cli.progress import stages
-    from u3p_edge.data.labels import parse_mapping
     from u3p_edge.pipeline import train as pipeline
 
-    chosen = pipeline.build_train_recipe(
-        recipe, augment=augment, preset=preset, base_width=width, size=_size(size), fit=fit, normalization=normalize,
-        mean=None if mean is None else numbers(mean, "--mean"), std=None if std is None else numbers(std, "--std"),
-        labels=labels, class_names=_names(class_names), epochs=epochs, patience=patience, batch_size=batch, learning_rate=lr,
-        loss=loss, deep_supervision=deep_supervision, cgm=cgm, seed=seed, group_column=group, ignore_label=ignore_label,
-        label_map=None if label_map is None else parse_mapping(label_map),
-        flip_horizontal=flip_horizontal, flip_vertical=flip_vertical,
-    )  # fmt: skip
+    flips = {"flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical}
+    chosen = pipeline.build_train_recipe(recipe, augment=augment, **flips, **parse_options(OPTIONS, options))
     try:
         with stages() as progress:
             if dry_run:
@@ -204,17 +143,3 @@ def _how_to_go_on(out: Path, *, dry_run: bool) -> str:
     if checkpoint is None:
         return "Stopped; nothing was written yet." if dry_run else "Stopped before the end of the first epoch."
     return f"Stopped. {out} is safe after epoch {checkpoint.state.epoch}: run the same command again to go on from there."
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, _, width = text.lower().partition("x")
-    # Only plain digits, and few of them: "²" is a digit too, and Python refuses to read thousands.
-    if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in (height, width)):
-        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH", mend="Give for example --size 192x224.")
-    return int(height), int(width)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(","))

@@ -116,13 +116,15 @@ def documented(cls: type[T]) -> type[T]:
 
 
 def list_options(cls: type, group: str = "") -> tuple[Option, ...]:
-    """Return every option of a dataclass and of its groups, in the order of their fields."""
+    """Return every option of a dataclass and of its groups, in the order of their fields; a field without a meaning is none."""
     hints = typing.get_type_hints(cls)
     options: list[Option] = []
     for field in dataclasses.fields(cls):
         hint = without_none(hints[field.name])
         if dataclasses.is_dataclass(hint):
             options += list_options(typing.cast("type", hint), field.name)
+            continue
+        if "meaning" not in field.metadata:
             continue
         key = field.metadata["key"] or field.name
         flag = field.metadata["flag"] or "--" + key.replace("_", "-")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 import tf_keras
 
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.distill.decoder import decoder_maps
 from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ConfigError

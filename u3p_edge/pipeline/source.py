@@ -10,7 +10,7 @@ from typing import Any
 from u3p_edge import __version__
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.data.augment import NO_AUGMENTATION, Augmentation
+from u3p_edge.data.augmentation import NO_AUGMENTATION, Augmentation
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.inference import inference_graph

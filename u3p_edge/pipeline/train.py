@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from u3p_edge.config.plain import from_dict
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.data.folder import Dataset, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.memory import array_bytes, available_bytes, check_memory

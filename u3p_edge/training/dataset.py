@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from u3p_edge.data.augment import Augmentation, augment, augment_along
+from u3p_edge.data.augment import augment, augment_along
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.data.load import Arrays
 from u3p_edge.metrics import IGNORE
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from u3p_edge import __version__
-from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED, check_range
+from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED
 from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.options import Option, check_options, documented, list_options, option
 from u3p_edge.config.plain import from_table, parse_table, read_recipe_text
 from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
-from u3p_edge.data.augment import Augmentation
+from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError
@@ -22,87 +23,60 @@ from u3p_edge.files.json_toml import to_toml_value
 from u3p_edge.models.config import MAX_WIDTH, UNet3PlusConfig
 from u3p_edge.models.config import preset as model_preset
 
-_RANGES = (
-    ("base_width", 1, MAX_WIDTH),
-    ("labels", 2, MAX_LABELS),
-    ("epochs", 1, 1_000_000),
-    ("batch_size", 1, 65_536),
-    ("warmup_epochs", 0, 1_000_000),
-    ("patience", 0, 1_000_000),
-    ("gate_patience", 0, 1_000_000),
-    ("seed", 0, MAX_SEED),
-)
-"""Lowest and highest value of each whole-number option."""
 
-
+@documented
 @dataclass(frozen=True)
 class TrainRecipe:
     """The options of a training run: with the data, they decide everything.
 
-    Args:
-        preset: of the model, "paper" or "article" (see `u3p_edge.models.config`).
-        base_width: channels of encoder scale 1; cost grows with its square.
-        size: (height, width) of the network's input in pixels, multiples of 16.
-        channels: 1 (grey) or 3 (RGB); None takes what the images have.
-        labels: number of classes, background included; None takes what the masks have. Two make a sigmoid model.
-        class_names: one per label, background first; empty for "background", "class 1", ...
-        fit, normalization, mean, std: see `u3p_edge.config.preprocessing.Preprocessing`.
-        deep_supervision: a loss at each of the five scales; dropped at export, so it costs nothing there.
-        cgm: train the classification-guided module on the classes' presence.
-        loss: "dice_ce" (Dice + cross-entropy) or "hybrid" (focal + MS-SSIM + IoU), the mean over the supervised scales.
-        epochs: most epochs; the learning rate's cosine ends there, so a run cannot be resumed with another number.
-        batch_size: images per step; images left over after an epoch's last whole batch wait for another epoch's shuffle.
-        learning_rate: after the warm-up, before the cosine.
-        warmup_epochs: over which the learning rate rises from near 0.
-        optimizer: "adamw" (decoupled weight decay) or "adam" (none).
-        weight_decay: of kernels; biases and normalisation have none.
-        patience: epochs without a better validation Dice after which training stops; 0 for never.
-        gate_patience: epochs without a lower validation loss of the module after which it is frozen; 0 for never.
-        augmentation: of training images; None for none.
-        seed: of weights, order, augmentation and dropout, and of splits that are drawn.
-        group_column: column of split.csv whose groups are never split across sets; None looks for a usual one.
-        ignore_label, label_map: what the values of masks mean, see `u3p_edge.data.labels.LabelRule`.
+    A run cannot be resumed with another number of epochs, since the learning rate's cosine ends with the last. With two labels
+    the model is a sigmoid. `augmentation` is None for none.
 
     Raises:
         ConfigError: a value that is not allowed.
     """
 
-    preset: Literal["paper", "article"] = "paper"
-    base_width: int = 16
-    size: tuple[int, int] = DEFAULT_SIZE
-    channels: int | None = None
-    labels: int | None = None
-    class_names: tuple[str, ...] = ()
-    fit: Fit = "resize"
-    normalization: Normalization = "percentile"
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    deep_supervision: bool = True
-    cgm: bool = False
-    loss: Literal["dice_ce", "hybrid"] = "dice_ce"
-    epochs: int = 60
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    warmup_epochs: int = 1
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    weight_decay: float = 1e-4
-    patience: int = 20
-    gate_patience: int = 3
+    preset: Literal["paper", "article"] = option("paper", "The network of the paper, or of the article in Keras.")
+    base_width: int = option(
+        16, "Channels of the first scale; twice as many cost four times.", flag="--width", low=1, high=MAX_WIDTH
+    )
+    size: tuple[int, int] = option(DEFAULT_SIZE, "Height and width of the network's input in pixels, multiples of 16.")
+    channels: int | None = option(None, "1 (grey) or 3 (RGB); by default those of the images.")
+    labels: int | None = option(
+        None, "Number of classes with background; by default inferred from the masks.", low=2, high=MAX_LABELS
+    )
+    class_names: tuple[str, ...] = option((), "Names of the classes, background first, separated by commas.")
+    fit: Fit = option("resize", "How images get that size: resize, or pad and crop.")
+    normalization: Normalization = option("percentile", "What is done to intensities.", flag="--normalize")
+    mean: tuple[float, ...] = option(
+        (), "For --normalize meanstd: one number a channel, in raw pixel values (0 to 255 if 8-bit)."
+    )
+    std: tuple[float, ...] = option((), "For --normalize meanstd: as --mean.")
+    deep_supervision: bool = option(True, "A loss at every scale; dropped at export, so it costs nothing there.")
+    cgm: bool = option(False, "Learn which classes are in an image at all, and gate by it.")
+    loss: Literal["dice_ce", "hybrid"] = option(
+        "dice_ce", "Dice + cross-entropy, or the paper's hybrid of focal + MS-SSIM + IoU; the mean over the supervised scales."
+    )
+    epochs: int = option(60, "At most.", low=1, high=1_000_000)
+    batch_size: int = option(8, "Images a step.", flag="--batch", low=1, high=65_536)
+    learning_rate: float = option(1e-3, "Highest learning rate, after the warm-up.", flag="--lr", above=0)
+    warmup_epochs: int = option(1, "Epochs in which the learning rate rises from near 0.", low=0, high=1_000_000)
+    optimizer: Literal["adamw", "adam"] = option("adamw", "With decoupled weight decay, or without any.")
+    weight_decay: float = option(1e-4, "Of kernels; biases and normalisation have none.", low=0)
+    patience: int = option(20, "Stop after so many epochs without a better Dice; 0 for never.", low=0, high=1_000_000)
+    gate_patience: int = option(
+        3, "Freeze the gate after so many epochs without a lower validation loss of it; 0 for never.", low=0, high=1_000_000
+    )
     augmentation: Augmentation | None = field(default_factory=Augmentation)
-    seed: int = 0
-    group_column: str | None = None
-    ignore_label: int | None = None
-    label_map: tuple[tuple[int, int], ...] = ()
+    seed: int = option(0, "Of weights, order, augmentation, dropout and a drawn split.", low=0, high=MAX_SEED)
+    group_column: str | None = option(
+        None, "Column of split.csv that is never split across sets; by default patient or the like.", flag="--group"
+    )
+    ignore_label: int | None = option(None, "Value of mask pixels that count neither in training nor in scores, e.g. 255.")
+    label_map: tuple[tuple[int, int], ...] = option((), "Classes of mask values, e.g. 1:0,2:1; others stay.", flag="--map")
 
     def __post_init__(self) -> None:
-        for name, lowest, highest in _RANGES:
-            value = getattr(self, name)
-            if value is not None:
-                check_range(name, value, lowest, highest)
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ConfigError(f"learning_rate cannot be {self.learning_rate}", mend="Use for example 0.001.")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise ConfigError(f"weight_decay cannot be {self.weight_decay}", mend="Use for example 0.0001, or 0.")
+        check_options(self)
         if self.class_names and self.labels is not None and len(self.class_names) != self.labels:
             raise ConfigError(
                 f"{len(self.class_names)} class names for {self.labels} labels",
@@ -153,6 +127,10 @@ class TrainRecipe:
         return "\n".join(lines) + "\n"
 
 
+OPTIONS: Mapping[str, Option] = {entry.key: entry for entry in list_options(TrainRecipe)}
+"""Every option but those of `augmentation`, by its keyword."""
+
+
 def parse_recipe(text: str, where: str = "the recipe") -> TrainRecipe:
     """Parse a recipe from TOML. Options that are left out have their defaults; `augmentation = "none"` turns it off.
 
@@ -175,12 +153,12 @@ def read_train_recipe(path: Path) -> TrainRecipe:
 
 def first_difference(old: TrainRecipe, new: TrainRecipe) -> str:
     """Return the first option in which two recipes differ, as "epochs = 10, not 20"; empty when they are equal."""
-    for option in dataclasses.fields(TrainRecipe):
-        before, after = getattr(old, option.name), getattr(new, option.name)
+    for entry in dataclasses.fields(TrainRecipe):
+        before, after = getattr(old, entry.name), getattr(new, entry.name)
         if before == after:
             continue
         if isinstance(before, Augmentation) and isinstance(after, Augmentation):
             part = next(f.name for f in dataclasses.fields(before) if getattr(before, f.name) != getattr(after, f.name))
             return f"augmentation.{part} = {getattr(before, part)!r}, not {getattr(after, part)!r}"
-        return f"{option.name} = {before!r}, not {after!r}"
+        return f"{entry.name} = {before!r}, not {after!r}"
     return ""
