@@ -9,7 +9,7 @@ from pathlib import Path
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ArtifactError, ConfigError
-from u3p_edge.manifest import SCHEMA, Manifest
+from u3p_edge.manifest import MANIFEST, SCHEMA, Manifest
 from u3p_edge.pipeline.lock import read_lock
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE
 from u3p_edge.pipeline.report_names import CARD, LOCK, RESULT, SBOM
@@ -78,7 +78,7 @@ def check_report(run: Path, manifest: Manifest) -> RunCheck:
     faults = [*_differences(RESULT, {a.name: a.sha256 for a in result.artifacts}, expected)]
     measured_on = {one.sha256 for one in manifest.origins if one.kind == "test data"}
     if measured_on and result.data is not None and result.data.sha256 not in measured_on:
-        faults.append(f"{RESULT} was measured on other data than {'manifest.json'} lists")
+        faults.append(f"{RESULT} was measured on other data than {MANIFEST} lists")
     return conclude("report", faults, f"{RESULT} was measured on the same {len(expected)} files")
 
 
