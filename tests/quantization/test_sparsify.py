@@ -161,11 +161,13 @@ def test_the_best_whole_epoch_is_kept(wanted: int) -> None:
         return 1.0 if len(seen) - 1 == wanted else (float("nan") if len(seen) == 1 else 0.5)
 
     progress = RecordedProgress()
-    model = sparsify(
+    made = sparsify(
         dense(), IMAGES, TRUTH, Sparsity(0.9, epochs=4, learning_rate=1e-3), loss=cross_entropy, validate=validate,
         progress=progress,
-    ).model  # fmt: skip
+    )  # fmt: skip
+    model = made.model
     assert len(seen) == 1 + 3
+    assert made.epoch == (wanted + 1 if wanted else 0), "the first of the four epochs has not all zeros yet"
     assert progress.stages == [("Train with zeros", 8)]
     assert progress.done.total() == 8
     assert all(np.array_equal(kernel, seen[wanted][name]) for name, kernel in kernels(model).items())
