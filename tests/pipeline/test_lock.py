@@ -25,8 +25,8 @@ from u3p_edge.pipeline.report_names import LOCK
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.recipes.recipe import ExportRecipe
 
-CHOOSING = {PLANNED, TIMED, "Choose rewrites by timing them"}
-"""Stages in which something is timed or compared to choose."""
+CHOOSING = (PLANNED, TIMED, "Choose rewrites")
+"""How the stages begin in which something is timed or compared to choose."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,8 @@ def recipe(wide: Path) -> ExportRecipe:
 def first(wide: Path, pictures: Path, recipe: ExportRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, stages = tmp_path_factory.mktemp("first") / "run", RecordedProgress()
     export(wide, pictures, run, recipe, progress=stages)
-    assert {*CHOOSING, TUNED, ASKED} <= set(stages.names)
+    assert {PLANNED, TUNED, ASKED} <= set(stages.names)
+    assert any(name.startswith("Choose rewrites") for name in stages.names)
     return run
 
 
@@ -66,7 +67,7 @@ def test_a_replay_beside_busy_programs_gives_the_same_bytes_and_times_nothing_to
     run, stages = tmp_path / "run", RecordedProgress()
     with busy_machine():
         done = export(wide, pictures, run, locked=first / LOCK, progress=stages, rounds=6)
-    assert not CHOOSING & set(stages.names)
+    assert [name for name in stages.names if name.startswith(CHOOSING)] == []
     assert TUNED in stages.names
     assert model_files(run) == model_files(first)
     assert "all 6 model files have the bytes that it lists" in done.notes[0]
