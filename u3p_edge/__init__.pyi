@@ -5,6 +5,7 @@ from .api.measurement import profile_device as profile_device
 from .api.network import calibration_images as calibration_images
 from .api.network import default_metadata_of as default_metadata_of
 from .api.network import from_keras as from_keras
+from .api.network import from_onnx as from_onnx
 from .api.network import load as load
 from .api.network import quantize as quantize
 from .api.network import rewrite as rewrite

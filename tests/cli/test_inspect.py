@@ -140,7 +140,7 @@ def test_keras_files_are_read(program: Program, keras_files: dict[str, Path]) ->
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("model.onnx", b"x", "is an ONNX file, which cannot be inspected"),
+        ("model.onnx", b"x", "not an ONNX file"),
         ("absent.tflite", None, "absent.tflite does not exist"),
         ("empty.tflite", b"", "empty.tflite is empty"),
         ("other.tflite", b"something else entirely", "not a TFLite model"),

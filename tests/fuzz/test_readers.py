@@ -23,7 +23,15 @@ from tests.support.fuzz.texts import texts
 HERE = Path(__file__).parent
 SECONDS = float(os.environ.get("U3P_EDGE_FUZZ_SECONDS", "0"))
 """For each reader; 0 is the short run of the suite, whose examples are the same every time."""
-EXAMPLES = {"tflite": 150, "tflite inspected": 150, "onnx": 150, "keras": 15, "weights": 3, "description": 3}
+EXAMPLES = {
+    "tflite": 150,
+    "tflite inspected": 150,
+    "onnx": 150,
+    "onnx as a graph": 150,
+    "keras": 15,
+    "weights": 3,
+    "description": 3,
+}
 """Of the short run. The others read in a millisecond: 100."""
 PATIENCE = 60.0
 """Seconds after which a reader's short run ends with fewer examples, on a busy machine."""

@@ -27,6 +27,7 @@ TEXTS = {
     "std": ("1,2", (1.0, 2.0)),
     "class_names": ("a,b", ("a", "b")),
     "label_map": ("1:0,2:1", ((1, 0), (2, 1))),
+    "size": ("192x224", (192, 224)),
 }
 """What is typed for an option that is a list, and its value."""
 

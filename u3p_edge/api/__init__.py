@@ -7,7 +7,7 @@ The stages one by one; `export` does all of them, with pruning, verification and
 
     import u3p_edge as u3p
 
-    model = u3p.load("run")                                      # a run folder, a .keras or .h5 file
+    model = u3p.load("run")                                      # a run folder, a .keras, .h5 or .onnx file
     graph = u3p.rewrite(u3p.from_keras(model), target="tflite-int8")
     images = u3p.calibration_images("scans", model.metadata)     # float32 [N, H, W, C], preprocessed
     network = u3p.quantize(graph, calibration=images)

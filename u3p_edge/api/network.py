@@ -25,8 +25,9 @@ def load(model: str | Path | None = None, options: ModelOptions | None = None, *
     """Load a float model and prepare it for inference.
 
     Args:
-        model: a run folder of `train`, a `.keras` or `.h5` file; None for the embedded reference model.
-        options: what a Keras file does not say itself, for example its normalisation; None for the defaults.
+        model: a run folder of `train`, a `.keras`, `.h5` or `.onnx` file; None for the embedded reference model.
+        options: what a Keras or ONNX file does not say itself, for example its normalisation; None for the
+            defaults.
         trust: run code that a Keras file holds.
 
     Returns:
@@ -55,6 +56,27 @@ def from_keras(model: Any) -> Graph:
     from u3p_edge.pipeline.source import Source
 
     return model.graph if isinstance(model, Source) else inference_graph(read(model)).graph
+
+
+@require_packages("u3p_edge.from_onnx")
+def from_onnx(path: str | Path, size: tuple[int, int] | None = None, *, mask: str = "") -> Graph:
+    """Return the inference graph of a float ONNX file, of PyTorch or Keras: one input image, one mask of probabilities.
+
+    Needs no TensorFlow. Nothing that the file holds is run.
+
+    Args:
+        path: of the file.
+        size: height and width of the image, for a file that leaves them open.
+        mask: name of the output that is the mask, where that does not follow from the model.
+
+    Raises:
+        ModelError: the file is damaged, or an operator has no form in a graph; the message names its node.
+        ConfigError: a size that the file, or a UNet 3+, does not take.
+    """
+    from u3p_edge.graph.inference import inference_graph
+    from u3p_edge.importing.onnx.reader import read_onnx
+
+    return inference_graph(read_onnx(Path(path), size), mask=mask or None).graph
 
 
 @require_packages("u3p_edge.rewrite")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from u3p_edge.pipeline.export import ExportResult
     from u3p_edge.pipeline.lock import Lock
 
-KERAS_ALONE = ("fit", "normalization", "mean", "std", "class_names", "trust", "accept")
+FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "trust", "accept")
 INT8_ALONE = ("ptq", "method", "qat_epochs", "max_drop", "require_shown", "calibration_images", "float_io", "min_sqnr")
 
 
@@ -52,7 +52,10 @@ def export(
     context: typer.Context,
     model: Annotated[
         Path | None,
-        typer.Argument(help="Run folder of `u3p-edge train`, or a tf_keras .keras or .h5 file; none for the embedded model."),
+        typer.Argument(
+            help="Run folder of `u3p-edge train`, a tf_keras .keras or .h5 file, or a float .onnx file; none for the embedded "
+            "model."
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -102,7 +105,7 @@ def export(
         bool,
         typer.Option(
             "--accept",
-            help="Export a Keras file although it does not work on the data as it is normalised.",
+            help="Export a Keras or ONNX file although it does not work on the data as it is normalised.",
             rich_help_panel=RUN_PANEL,
         ),
     ] = False,
@@ -136,6 +139,7 @@ def export(
         u3p-edge export RUN --int8 --data FOLDER --recipe exact
         u3p-edge export RUN --int8 --data FOLDER --speedup 20 --max-drop 0.3
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
+        u3p-edge export model.onnx --int8 --data FOLDER --size 256x256
         u3p-edge export RUN --data FOLDER --locked exported/export.lock.json --out again
     """
     lock = _lock(locked, device)
@@ -225,7 +229,9 @@ def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, 
 
     if model is None or model.is_dir():
         known = "the embedded model" if model is None else f"the run folder {model}"
-        refuse(context, KERAS_ALONE, f"is for a Keras file, and {known} says that itself", "Leave it out.")
+        refuse(context, FILES_ALONE, f"is for a Keras or ONNX file, and {known} says that itself", "Leave it out.")
+    elif model.suffix.lower() == ".onnx":
+        refuse(context, ("trust",), "is for a Keras file, and nothing that an ONNX file holds is run", "Leave it out.")
     if not recipe.int8:
         refuse(context, INT8_ALONE, "is for int8 files, and no int8 was asked for", "Add --int8.")
     budgets = typed_options(context, BUDGETS)

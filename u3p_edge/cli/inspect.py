@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.effect import refuse
+from u3p_edge.cli.numbers import SizeOption, parse_size
 from u3p_edge.cli.terminal import print_list, print_table
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 
@@ -22,8 +23,8 @@ def inspect(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="A .tflite file, a run folder of `u3p-edge export` or of `u3p-edge train`, or a .keras or .h5 file; "
-            "the trained reference model of this package if not given."
+            help="A .tflite file, a run folder of `u3p-edge export` or of `u3p-edge train`, or a .keras, .h5 or "
+            "float .onnx file; the trained reference model of this package if not given."
         ),
     ] = None,
     int8: Annotated[
@@ -41,6 +42,7 @@ def inspect(
         int | None,
         typer.Option(min=1, help=f"Rows a table. Given, the heaviest operators are listed too. [default: {LIMIT}]"),
     ] = None,
+    size: SizeOption = None,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds, as its custom layers.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON: bytes, ms, every operator.")] = False,
 ) -> None:
@@ -65,7 +67,14 @@ def inspect(
         refuse(context, ("threads",), "is for timing, and nothing is timed", "Add --profile.")
     with stages() as progress:
         result = look(
-            model, int8=int8, trust=trust, threads=threads, profile=profile, max_memory_mb=max_memory_mb, progress=progress
+            model,
+            int8=int8,
+            size=parse_size(size) if size else None,
+            trust=trust,
+            threads=threads,
+            profile=profile,
+            max_memory_mb=max_memory_mb,
+            progress=progress,
         )
     if json:
         from json import dumps

@@ -1,8 +1,17 @@
-"""Lists of numbers as they are written on the command line."""
+"""Lists of numbers and sizes as they are written on the command line."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from u3p_edge.errors import ConfigError
+
+SizeOption = Annotated[
+    str | None, typer.Option("--size", metavar="HxW", help="Image's size, for an ONNX file that leaves it open.")
+]
+"""The flag of a command that reads float models."""
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
@@ -18,3 +27,16 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         raise ConfigError(
             f"{option} {text!r} is not a comma-separated list of numbers", mend=f"Give for example {option} 123.7,116.8,103.9."
         ) from error
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """The height and the width of a size, e.g. "192x224".
+
+    Raises:
+        ConfigError: it is no size.
+    """
+    height, _, width = text.lower().partition("x")
+    # Only plain digits, and few of them: "²" is a digit too, and Python refuses to read thousands.
+    if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in (height, width)):
+        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH", mend="Give for example --size 192x224.")
+    return int(height), int(width)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
 
+from u3p_edge.cli.numbers import numbers, parse_size
 from u3p_edge.config.options import Option
-from u3p_edge.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ _PANELS = {
     "rewriting": "Rewriting",
     "tiling": "Spatial tiling",
     "measurement": "Measurement",
-    "model": "Keras files, which do not say these themselves",
+    "model": "Keras and ONNX files, which do not say these themselves",
     "data": "Data",
 }
 """Titles in the help, by group of the recipe."""
@@ -120,19 +120,9 @@ def _parse(entry: Option, value: Any) -> Any:
 
         return parse_mapping(value)
     if entry.key == "size":
-        return _size(value)
+        return parse_size(value)
     if get_origin(entry.hint) is not tuple:
         return value
     if get_args(entry.hint)[0] is float:
-        from u3p_edge.cli.numbers import numbers
-
         return numbers(value, entry.flag)
     return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    # Only plain digits, and few of them: "²" is a digit too, and Python refuses to read thousands.
-    if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in (height, width)):
-        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH", mend="Give for example --size 192x224.")
-    return int(height), int(width)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.number_types import NumberName
+from u3p_edge.cli.numbers import SizeOption, parse_size
 from u3p_edge.cli.terminal import plain_text, print_table, say
 from u3p_edge.config.limits import MAX_THREADS
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 def rewrite(
     model: Annotated[
         Path | None,
-        typer.Argument(help="Run folder of `u3p-edge train`, or a tf_keras .keras or .h5 file; none for the embedded model."),
+        typer.Argument(
+            help="Run folder of `u3p-edge train`, a tf_keras .keras or .h5 file, or a float .onnx file; none for the embedded "
+            "model."
+        ),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every form of every part, and why the others are not possible.")
@@ -41,6 +45,7 @@ def rewrite(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the choice to this file, for `u3p-edge export --rewrites`.")] = None,
+    size: SizeOption = None,
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the Keras file holds.")] = False,
 ) -> None:
     """Time the exact forms of every convolution in TFLite on this machine, and say which one each gets.
@@ -70,9 +75,10 @@ def rewrite(
         from u3p_edge.latency.probe import Target
         from u3p_edge.pipeline.choices import selections_to_json
         from u3p_edge.pipeline.source import read_source
+        from u3p_edge.recipes.recipe import ModelOptions
         from u3p_edge.tools.explain_rewrites import explain_rewrites as explained
 
-        source = read_source(model, trust=trust)
+        source = read_source(model, ModelOptions(size=parse_size(size) if size else ()), trust=trust)
         explanation = explained(source.graph, Target(number.value, threads), energy, progress)
     names = {choice.site for choice in explanation.choices}
     if unknown := sorted(set(part or ()) - names):

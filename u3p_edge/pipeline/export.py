@@ -85,7 +85,7 @@ def export(
     """Export a model: prune, rewrite, quantize, write, verify, measure, report.
 
     Args:
-        model: a run folder of `train`, a `.keras` or `.h5` file; None for the embedded reference model.
+        model: a run folder of `train`, a `.keras`, `.h5` or `.onnx` file; None for the embedded reference model.
         data: a data folder; None for the embedded images.
         out: run folder for the files; made if it does not exist. An interrupted export continues where it stopped.
         recipe: a name ("exact", "balanced", "small"), a TOML file, or a recipe; None for that of `locked`, else "balanced".

@@ -64,7 +64,7 @@ def read_inputs(
     """Read a model and every image of the data.
 
     Args:
-        model: a run folder, a `.keras` or `.h5` file, or None for the embedded reference model.
+        model: a run folder, a `.keras`, `.h5` or `.onnx` file, or None for the embedded reference model.
         data: a data folder, or None for the embedded images.
         recipe: the options.
         trust: run code that a Keras file holds.

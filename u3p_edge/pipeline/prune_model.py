@@ -34,7 +34,7 @@ def prune(
     """Drop channels until the int8 file meets a budget, and fine-tune the network that is left by distillation.
 
     Args:
-        model: a run folder of `train`, a `.keras` or `.h5` file; None for the embedded reference model.
+        model: a run folder of `train`, a `.keras`, `.h5` or `.onnx` file; None for the embedded reference model.
         data: a data folder; None for the embedded images.
         out: folder in which finished epochs are kept, so that the same call continues after an interruption.
         recipe: a name, a TOML file, or a recipe that has pruning.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from u3p_edge import __version__
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.augmentation import NO_AUGMENTATION, Augmentation
-from u3p_edge.errors import ModelError
+from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
+from u3p_edge.importing.onnx.content import find_data_files
+from u3p_edge.importing.onnx.reader import read_onnx
 from u3p_edge.manifest import sha256_of
 from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import load_model
@@ -39,7 +42,7 @@ class Source:
         model: tf_keras, one input `image` [1, H, W, C], one output `mask` [1, H, W, K] of probabilities.
         graph: the same network as a graph.
         metadata: what its artifacts will carry.
-        sha256: of the file it was read from.
+        sha256: of the file it was read from, its data files included.
         macs, parameters: of the inference graph.
         notes: what was done to it, in sentences.
         folder: run folder that it was read from, which may say how it was trained; None for a file.
@@ -60,28 +63,21 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
     """Read a model and prepare it for inference.
 
     Args:
-        model: a run folder of `u3p-edge train`, a `.keras` or `.h5` file, or None for the embedded reference model.
-        options: what a Keras file does not record; None for the defaults.
+        model: a run folder of `u3p-edge train`, a `.keras`, `.h5` or `.onnx` file, or None for the embedded reference model.
+        options: what a Keras or ONNX file does not record; None for the defaults.
         trust: run code that the Keras file holds.
 
     Raises:
         ModelError: missing, damaged, or not a segmentation network that can be read.
+        ConfigError: a size for a model that has its own.
     """
     options = options or ModelOptions()
     folder = Path(model) if model else reference_folder()
-    if folder.is_dir() and (folder / WEIGHTS).exists():
-        network, _, metadata = load_model(folder)
-        weights = folder / WEIGHTS
-    elif folder.is_dir():
-        raise ModelError(
-            f"the folder {folder} holds no {WEIGHTS}", mend="Give a run folder of `u3p-edge train`, or a .keras or .h5 file."
-        )
-    else:
-        network, metadata, weights = read_keras_file(folder, trust=trust), None, folder
-    inference = inference_graph(from_keras(network), mask=options.mask or None)
+    graph, metadata, weights = _read_graph(folder, options, trust)
+    inference = inference_graph(graph, mask=options.mask or None)
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
-    digest = sha256_of(weights)
+    digest = _digest(weights)
     described = metadata or _metadata(ready, options)
     return Source(
         name=folder.name if model else "embedded reference",
@@ -94,6 +90,24 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
         notes=inference.notes,
         folder=folder if folder.is_dir() else None,
     )
+
+
+def _read_graph(path: Path, options: ModelOptions, trust: bool) -> tuple[Graph, Metadata | None, Path]:
+    """Return the network, its metadata where they are recorded, and the file of its weights."""
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        height, width = options.size or (None, None)
+        return read_onnx(path, None if height is None or width is None else (height, width)), None, path
+    if options.size:
+        raise ConfigError(f"--size is for an ONNX file, and {path} has a size of its own", mend="Leave it out.")
+    if path.is_dir() and (path / WEIGHTS).exists():
+        network, _, metadata = load_model(path)
+        return from_keras(network), metadata, path / WEIGHTS
+    if path.is_dir():
+        raise ModelError(
+            f"the folder {path} holds no {WEIGHTS}",
+            mend="Give a run folder of `u3p-edge train`, or a .keras, .h5 or .onnx file.",
+        )
+    return from_keras(read_keras_file(path, trust=trust)), None, path
 
 
 def training_of(source: Source) -> TrainRecipe | None:
@@ -112,8 +126,14 @@ def augmentation_of(source: Source) -> Augmentation:
     return NO_FLIPS if trained is None else trained.augmentation or NO_AUGMENTATION
 
 
+def _digest(path: Path) -> str:
+    """Return the sha256 of a model file; of one with data files, that of the sha256 of all of them."""
+    digests = [sha256_of(each) for each in (path, *(find_data_files(path) if path.suffix.lower() == ".onnx" else ()))]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def _metadata(model: Any, options: ModelOptions) -> Metadata:
-    """Return the metadata for a Keras file's artifacts: sizes from the model, the rest from the options."""
+    """Return the metadata for the artifacts of a Keras or ONNX file: sizes from the model, the rest from the options."""
     height, width, channels = (int(n) for n in model.inputs[0].shape[1:])
     mask_channels = int(model.outputs[0].shape[-1])
     count = max(2, mask_channels)

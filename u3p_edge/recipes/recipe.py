@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from u3p_edge.config.limits import MAX_SEED, MAX_SIDE
+from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
 from u3p_edge.config.options import check_options, documented, option
 from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
 from u3p_edge.data.labels import LabelRule
@@ -166,7 +166,7 @@ class MeasurementOptions:
 @documented
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a Keras file does not say itself; a run folder does."""
+    """What a Keras or ONNX file does not say itself; a run folder does."""
 
     fit: Fit = option("resize", "How an image of another size is fitted: resize it, or pad and crop.")
     normalization: Normalization = option("percentile", "The normalisation that it was trained with.", flag="--normalize")
@@ -174,10 +174,15 @@ class ModelOptions:
     std: tuple[float, ...] = option((), "For meanstd: as the mean.")
     class_names: tuple[str, ...] = option((), "Names of the classes, background first.")
     mask: str = option("", "Name of the output that is the mask, where that does not follow from the model.")
+    size: tuple[int, ...] = option((), "Height and width of the image, for an ONNX file that leaves them open.")
 
     def __post_init__(self) -> None:
         check_options(self, "model")
         check_mean_std(self.normalization, self.mean, self.std)
+        if self.size and len(self.size) != 2:
+            raise ConfigError(f"the size {self.size} is not a height and a width", mend="Give for example 256 and 256.")
+        if self.size:
+            check_size(*self.size)
 
 
 @documented

@@ -20,7 +20,7 @@ from u3p_edge.conversion.tflite.names import list_names
 from u3p_edge.conversion.tflite.pack import pack
 from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.conversion.tflite.writer import lower_graph
-from u3p_edge.errors import ModelError, about, require_packages
+from u3p_edge.errors import about, require_packages
 from u3p_edge.files.tflite import check
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
@@ -29,6 +29,7 @@ from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import count_macs, profile_operators
 from u3p_edge.pipeline.publish import NETWORK_FILE
 from u3p_edge.progress import Progress, silent
+from u3p_edge.recipes.recipe import ModelOptions
 from u3p_edge.report.inspection import Alive, Inspection, MemoryUse, NodeCost, SlowOperator
 from u3p_edge.runtime.base import check_file
 from u3p_edge.runtime.tflite_raw import find_slow_operators
@@ -39,6 +40,7 @@ def inspect(
     model: str | Path | None = None,
     *,
     int8: bool = False,
+    size: tuple[int, int] | None = None,
     trust: bool = False,
     threads: int = 1,
     profile: bool = False,
@@ -49,8 +51,9 @@ def inspect(
 
     Args:
         model: a .tflite file; a run folder of `u3p-edge export`, or its network file; a run folder of `u3p-edge train`, a
-            .keras or .h5 file; None for the embedded reference model.
+            .keras, .h5 or float .onnx file; None for the embedded reference model.
         int8: inspect the int8 network that a float model would become; its values are made up, and no figure depends on them.
+        size: height and width of the image, for an ONNX file that leaves them open.
         trust: run code that a Keras file holds.
         threads: number of threads for timing.
         profile: time every operator.
@@ -61,7 +64,8 @@ def inspect(
         ModelError: missing, damaged, or not a network that can be read.
         MissingPackageError: LiteRT is not installed.
     """
-    name, file = _read(Path(model) if model else None, int8, trust, max_memory_mb)
+    path, options = Path(model) if model else None, ModelOptions(size=size or ())
+    name, file = _read_file(path, max_memory_mb) or _read_model(path, int8, options, trust)
     return Inspection(
         name=name,
         number="int8" if any(file.tensors[op.outputs[0]].dtype == np.int8 for op in file.operators) else "float32",
@@ -73,14 +77,8 @@ def inspect(
     )
 
 
-def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> tuple[str, TFLiteGraph]:
-    """Return a name, and the operators of the TFLite file; of a model that is none, those that its file would have."""
-    if path is not None and path.suffix == ".onnx":
-        check_file(path)
-        raise ModelError(
-            f"{path} is an ONNX file, which cannot be inspected",
-            mend="Inspect the .tflite file of the same export: it holds the same network.",
-        )
+def _read_file(path: Path | None, max_memory_mb: float) -> tuple[str, TFLiteGraph] | None:
+    """Return the name and the operators of a TFLite file, or of a network file of an export; None for a float model."""
     if path is not None and path.suffix == ".tflite":
         check_file(path)
         with about(path):
@@ -89,9 +87,14 @@ def _read(path: Path | None, int8: bool, trust: bool, max_memory_mb: float) -> t
     if network_file is not None and network_file.suffix == SUFFIX and network_file.is_file():
         with about(network_file):
             return network_file.name, lower_graph(read_network(network_file.read_bytes()))
+    return None
+
+
+def _read_model(path: Path | None, int8: bool, options: ModelOptions, trust: bool) -> tuple[str, TFLiteGraph]:
+    """Return the name of a float model, and the operators that its TFLite file would have."""
     from u3p_edge.pipeline.source import read_source  # loads TensorFlow
 
-    source = read_source(path, trust=trust)
+    source = read_source(path, options, trust=trust)
     graph = fold_batch_norm(source.graph)
     return source.name, lower_graph(make_dummy_quantized(decompose(graph)) if int8 else graph)
 

@@ -30,6 +30,12 @@ def _inspect(path: Path) -> None:
     to_dict(result)
 
 
+def _onnx_graph(path: Path) -> None:
+    from u3p_edge.importing.onnx.reader import read_onnx
+
+    _ = read_onnx(path).shapes
+
+
 def _source(path: Path) -> None:
     from u3p_edge.pipeline.source import read_source
 
@@ -134,6 +140,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "tflite": _session,
     "tflite inspected": _inspect,
     "onnx": _session,
+    "onnx as a graph": _onnx_graph,
     "keras": _source,
     "weights": _run_folder,
     "description": _description,

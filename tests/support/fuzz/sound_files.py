@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.support.command_line import make_keras_files
+from tests.support.onnx_networks import save_unet
 from tests.support.sample_results import result
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.benchmark.result_file import save_result
@@ -33,6 +34,7 @@ def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
         "tflite": tflite,
         "tflite inspected": tflite[:2],
         "onnx": [zoo.path("float32.onnx"), zoo.path("int8.onnx")],
+        "onnx as a graph": [zoo.path("float32.onnx"), save_unet(folder / "unet.onnx", (16, 16))],
         "keras": list(make_keras_files(zoo).values()),
         "weights": [weights],
         "description": [description],

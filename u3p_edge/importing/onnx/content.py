@@ -89,6 +89,13 @@ def read_content(path: Path) -> ONNXContent:
     )
 
 
+def find_data_files(path: Path) -> tuple[Path, ...]:
+    """Return the data files beside an ONNX file that `read_content` has read for it, each once, in the file's order."""
+    model = onnx.ModelProto.FromString(path.read_bytes())
+    apart = [t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL or t.external_data]
+    return tuple(dict.fromkeys(_locate(tensor, path.parent)[0] for tensor in apart))
+
+
 def _opset(model: Any) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     newest = onnx.defs.onnx_opset_version()

@@ -67,7 +67,7 @@ def check_float_model(
     Args:
         opened: the files.
         images: to compare on.
-        model: a run folder of a training, a `.keras` or `.h5` file; None for the embedded reference model.
+        model: a run folder of a training, a `.keras`, `.h5` or `.onnx` file; None for the embedded reference model.
         digest: sha256 of the float model that the manifest leads to.
         recipe: of the export.
         trust: run code that a Keras file holds.
