@@ -26,7 +26,7 @@ from u3p_edge.pipeline.staging import DECISION, MARKER, Staging, open_staging
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewriting.engine import REFERENCE, Candidate, Selection, apply_selections, select_candidates
 
-STAGE = "Choose rewrites by timing them"
+STAGE = "Choose rewrites"
 
 TOLERANCE = 2e-4
 """Of a probability. A convolution here sums at most n = 9 * 64 products, each rounded: off by sqrt(n) * 2^-24 = 1.5e-6 of its
@@ -107,9 +107,9 @@ def test_the_note_counts_forms_and_arithmetic(source: Source, network: Network) 
 def test_the_note_says_what_was_timed_and_what_is_approximate(network: Network) -> None:
     timed = Selection("conv", "winograd", (Candidate(REFERENCE), Candidate("winograd")))
     (note,) = dataclasses.replace(network, choices=(timed,)).notes
-    assert note.startswith("Exact rewrites, chosen by timing each form: 1 as winograd; ")
+    assert note.startswith("Exact rewrites, chosen by timing on this machine: 1 as winograd; ")
     (note,) = dataclasses.replace(network, choices=(timed, Selection("other", "low rank 0.9", ()))).notes
-    assert note.startswith("Rewrites, chosen by timing each form: 1 as winograd, 1 as low rank 0.9; ")
+    assert note.startswith("Rewrites, chosen by timing on this machine: 1 as winograd, 1 as low rank 0.9; ")
     assert note.endswith("**Approximate: low rank 0.9.**")
 
 

@@ -37,8 +37,8 @@ def known(key: str, alike: list[TimedLayer]) -> LayerTimes:
 
 
 def recipe(pruning: Pruning, max_drop: float = ANYTHING, **more: Any) -> ExportRecipe:
-    """An export that prunes, and may lose any accuracy."""
-    return make_recipe(pruning=pruning, max_drop=max_drop, rounds=5, **more)
+    """An export that prunes, and may lose any accuracy; where no device's table is given, this machine is timed."""
+    return make_recipe(pruning=pruning, max_drop=max_drop, **{"rounds": 5, "profile": True, **more})
 
 
 def to(ms: float, **more: Any) -> Pruning:

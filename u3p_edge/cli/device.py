@@ -34,6 +34,9 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads to time with.")] = 1,
     number: Annotated[NumberName, typer.Option(help="Number type to time in, whatever the file is in.")] = NumberName.INT8,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer channel counts and checks: sooner done, less exact.")] = False,
+    any_size: Annotated[
+        bool, typer.Option("--any-size", help="A table for networks of any size and width, as those that the package has.")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget all that was timed before, for any model: this machine has changed.")
     ] = False,
@@ -42,7 +45,8 @@ def profile(
     """Time the layers of a network in LiteRT on this device, each alone and at many channel counts.
 
     The table tells the milliseconds of that network and of every one with fewer channels, without running it: pruning on
-    another machine goes by it. Run this on the phone, the Raspberry Pi or the cart itself; it needs no TensorFlow.
+    another machine goes by it. Run this on the phone, the Raspberry Pi or the cart itself; it needs no TensorFlow. With
+    --any-size the table is for all networks: layers are timed over maps of several sizes.
 
     At the end whole networks of random widths are timed and compared with what the table says of them. What was timed is
     remembered, so an interrupted run goes on where it was; what other programs disturbed is timed again.
@@ -56,10 +60,10 @@ def profile(
 
     target = Target(number.value, threads)
     if dry_run:
-        _announce(device.plan_profile(model, target, quick=quick))
+        _announce(device.plan_profile(model, target, quick=quick, any_size=any_size))
         return
     with stages() as progress:
-        table = device.profile(model, out, target, quick=quick, fresh=fresh, progress=progress)
+        table = device.profile(model, out, target, quick=quick, any_size=any_size, fresh=fresh, progress=progress)
     _show(table, out)
 
 
@@ -81,9 +85,9 @@ def _show(table: LatencyTable, out: Path) -> None:
 
 
 def _findings(table: LatencyTable, out: Path) -> list[str]:
-    count = sum(len(layer.entries) for layer in table.layers)
+    count, kinds = sum(len(layer.entries) for layer in table.layers), len({layer.key for layer in table.layers})
     findings = [
-        f"{out}: {len(table.layers)} kinds of layers, {count} times. None of the networks above was used to fill it.",
+        f"{out}: {kinds} kinds of layers, {count} times. None of the networks above was used to fill it.",
         f"A convolution's time changes every {table.steps.outputs} output channels: widths that are multiples waste nothing.",
     ]
     if table.worst_error > BOUND:

@@ -61,7 +61,7 @@ class Budget:
         name: of the quantity, with its unit.
         bound: the most that the network may have of it.
         estimate: gives a quick estimate of the quantity for a folded graph.
-        measure: measures the same quantity; None where it cannot be measured, as on another device.
+        measure: measures the same quantity; None where it is not measured, as on another device.
         start: the quantity of the network before it is pruned, by `measure` (or `estimate`).
     """
 
@@ -95,7 +95,7 @@ def budgets(
     reference_ms: float | None,
     memory_mb: float | None = None,
     *,
-    cache: Path | None = None,
+    measure: Callable[[Graph], float] | None = None,
 ) -> tuple[Budget, ...]:
     """Return the bounds that a recipe sets for a folded graph.
 
@@ -103,9 +103,9 @@ def budgets(
         graph: folded, before pruning.
         pruning: the recipe's options.
         table: latencies of the target device; None where time is not bound.
-        reference_ms: milliseconds of the float32 file on this machine, for a speed-up; None where the device is another one.
+        reference_ms: milliseconds of the original network in float32, for a speed-up; None where they are not known.
         memory_mb: bound of the activation arena under spatial tiling, which comes first: it costs no accuracy.
-        cache: folder of measured milliseconds; None for `u3p_edge.cache.default_folder()`.
+        measure: measures the milliseconds of a folded graph in int8; None to go by the table alone.
     """
     bounds = []
     bound = pruning.latency_budget_ms
@@ -113,7 +113,6 @@ def budgets(
         bound = reference_ms / pruning.speedup
     if bound is not None and table is not None:
         predictor = Predictor(table)
-        measure = None if reference_ms is None else int8_milliseconds(cache)
         bounds.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, measure, graph))
     size = pruning.size_budget_mb
     if pruning.shrink is not None:

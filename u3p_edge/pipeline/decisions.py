@@ -20,10 +20,12 @@ class BudgetDecision:
     Args:
         bounds: by the budget's name, the most that the network may have of it; none where nothing has to be pruned.
         table: the latencies that the plans are based on; None where time is not bound.
+        notes: where these latencies are from, in sentences.
     """
 
     bounds: Mapping[str, float]
     table: LatencyTable | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,21 @@ from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.measure import measure_table
+from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable, read_latency_table
 from u3p_edge.metrics import Scores
-from u3p_edge.pipeline.budgets import Budget, PlannedNetwork, budgets, check_reachable, file_milliseconds, plan_channels
+from u3p_edge.pipeline.budgets import (
+    Budget,
+    PlannedNetwork,
+    budgets,
+    check_reachable,
+    file_milliseconds,
+    int8_milliseconds,
+    plan_channels,
+)
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.decisions import BudgetDecision
+from u3p_edge.pipeline.latencies import find_latencies
 from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, pruning_notes
 from u3p_edge.pipeline.quantize import float_tflite
 from u3p_edge.pipeline.score_channels import score_channels
@@ -41,6 +51,15 @@ from u3p_edge.pipeline.validation import check_loss_of, float_model_scores, mean
 from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning, check_device
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What a pruned network may cost, the latency table that says what it does cost, and how that is known, in sentences."""
+
+    table: LatencyTable | None
+    wanted: tuple[Budget, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +96,12 @@ def prune_source(context: Context) -> PruningResult:
     """
     if context.recipe.pruning is None:
         return _whole(context.original)
-    measured = functools.cache(partial(_budgets, context, context.recipe.pruning))
-    decided = from_dict(BudgetDecision, context.staging.decide("budgets", lambda: _describe(*measured())))
+    found = functools.cache(partial(_budgets, context, context.recipe.pruning))
+    decided = from_dict(BudgetDecision, context.staging.decide("budgets", lambda: _describe(found())))
     if not decided.bounds:
-        return _whole(context.original, "Nothing was pruned: the network is within its budgets as it is.")
-    return prune_to(lambda: measured()[1], context, decided.table)
+        return _whole(context.original, "Nothing was pruned: the network is within its budgets as it is.", *decided.notes)
+    result = prune_to(lambda: found().wanted, context, decided.table)
+    return dataclasses.replace(result, notes=(*decided.notes, *result.notes))
 
 
 def prune_to(wanted: Callable[[], Sequence[Budget]], context: Context, table: LatencyTable | None = None) -> PruningResult:
@@ -107,23 +127,31 @@ def _whole(source: Source, *notes: str) -> PruningResult:
     return PruningResult(source, (), PruningPlan(), None, folded, folded, None, notes)
 
 
-def _budgets(context: Context, pruning: Pruning) -> tuple[LatencyTable | None, tuple[Budget, ...]]:
-    """Return the latency table of the device, or of this machine, and the bounds; no table where time is not bound."""
+def _budgets(context: Context, pruning: Pruning) -> _Bounds:
+    """Return the bounds, and the latency table of the device or of this machine; no table where time is not bound."""
     graph, memory_mb = fold_batch_norm(context.original.graph), context.recipe.tiling.memory_budget_mb
     if context.device is not None:
         check_device(pruning)
         table = read_latency_table(context.device)
-        return table, budgets(graph, pruning, table, None, memory_mb)
+        return _Bounds(table, budgets(graph, pruning, table, None, memory_mb))
     if pruning.speedup is None and pruning.latency_budget_ms is None:
-        return None, budgets(graph, pruning, None, None, memory_mb)
+        return _Bounds(None, budgets(graph, pruning, None, None, memory_mb))
+    known, floats = (find_latencies(graph, number, context.recipe) for number in ("int8", "float32"))
+    if known.table is not None and floats.table is not None:
+        told = Predictor(floats.table).predict(graph).total_ms
+        reference_ms = context.staging.decide("reference_ms", lambda: told)
+        note = f"What channels cost is told by {known.source}."
+        return _Bounds(known.table, budgets(graph, pruning, known.table, reference_ms, memory_mb), (note,))
     table = measure_table(graph, Target("int8"), context.progress, quick=True, checks=0, folder=context.cache)
     reference = float_tflite(context.original, context)
     reference_ms = context.staging.decide("reference_ms", lambda: file_milliseconds(reference))
-    return table, budgets(graph, pruning, table, reference_ms, memory_mb, cache=context.cache)
+    wanted = budgets(graph, pruning, table, reference_ms, memory_mb, measure=int8_milliseconds(context.cache))
+    return _Bounds(table, wanted, tuple(note for note in (known.note or floats.note,) if note))
 
 
-def _describe(table: LatencyTable | None, wanted: Sequence[Budget]) -> dict[str, Any]:
-    return dataclasses.asdict(BudgetDecision({budget.name: budget.bound for budget in wanted}, table))
+def _describe(found: _Bounds) -> dict[str, Any]:
+    bounds = {budget.name: budget.bound for budget in found.wanted}
+    return dataclasses.asdict(BudgetDecision(bounds, found.table, found.notes))
 
 
 def _steps(work: _Work, wanted: Callable[[], Sequence[Budget]], table: LatencyTable | None) -> PruningResult:

@@ -155,9 +155,12 @@ class TilingOptions:
 @documented
 @dataclass(frozen=True)
 class MeasurementOptions:
-    """How the files are timed for the report."""
+    """How networks and files are timed."""
 
-    rounds: int = option(15, "Timed rounds, at 1 thread and at all.", low=5, high=MOST)
+    rounds: int = option(15, "Timed rounds of the finished files, at 1 thread and at all.", low=5, high=MOST)
+    profile: bool = option(
+        False, "Plan by layers and forms timed on this machine, not by the packaged latency table of its kind of processor."
+    )
 
     def __post_init__(self) -> None:
         check_options(self, "measurement")

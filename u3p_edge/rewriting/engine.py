@@ -22,10 +22,14 @@ from u3p_edge.rewriting.rule import Match, Refusal, Rule
 from u3p_edge.rewriting.site import site_graph
 
 Measure = Callable[[Sequence[Graph]], Sequence[float]]
-"""A function that returns the milliseconds of each of several graphs, measured side by side."""
+"""A function that returns the milliseconds of each of several graphs, measured side by side or predicted; infinity for a graph
+whose time it cannot tell."""
 
 REFERENCE = "reference"
 """The candidate that computes a site as it is before any rewrite."""
+
+UNKNOWN = "its time is not known"
+"""Why a candidate is refused whose milliseconds are infinite."""
 
 MARGIN = 0.97
 """A rewrite must take at most this share of the reference's time: what is not clearly faster is not applied."""
@@ -100,6 +104,7 @@ def select_candidates(
     rules: Sequence[Rule] = RULES,
     least: float = 0.0,
     growth: float = GROWTH,
+    margin: float = MARGIN,
     step: Step = idle,
 ) -> tuple[Selection, ...]:
     """Select the fastest candidate of every site, within the weights that rewriting may add.
@@ -110,15 +115,16 @@ def select_candidates(
         rules: the rules to try.
         least: share of the graph's multiply-accumulates below which a site is not worth measuring.
         growth: see `GROWTH`.
+        margin: see `MARGIN`.
         step: called after every site.
     """
     macs = cost(graph)
     choices = []
     for site in find_sites(graph, rules):
         share = macs.macs.get(site, 0) / max(macs.total_macs, 1)
-        choices.append(_left(site, share, rules) if share < least else _choose(graph, site, measure, rules))
+        choices.append(_left(site, share, rules) if share < least else _choose(graph, site, measure, rules, margin))
         step()
-    return _within(choices, int((growth - 1) * macs.parameters))
+    return _within(choices, int((growth - 1) * macs.parameters), margin)
 
 
 def find_sites(graph: Graph, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ def find_lone_relus(graph: Graph) -> tuple[str, ...]:
     return tuple(node.name for node in graph.nodes if is_relu(node) and node.name not in fused)
 
 
-def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) -> Selection:
+def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule], margin: float) -> Selection:
     tried = [(rule, rule.match(graph, site)) for rule in rules]
     matches = [(rule, match) for rule, match in tried if isinstance(match, Match)]
     refusals = tuple(Candidate(rule.name, refusal=match.reason) for rule, match in tried if isinstance(match, Refusal))
@@ -192,10 +198,10 @@ def _choose(graph: Graph, site: str, measure: Measure, rules: Sequence[Rule]) ->
     names = [REFERENCE, *(rule.name for rule, _ in matches)]
     costs = [cost(form) for form in graphs]
     forms = tuple(
-        Candidate(name, each.total_macs, ms, each.parameters)
+        Candidate(name, each.total_macs, ms, each.parameters) if math.isfinite(ms) else Candidate(name, refusal=UNKNOWN)
         for name, each, ms in zip(names, costs, measure(graphs), strict=True)
     )
-    return Selection(site, _fastest(forms), (*forms, *refusals))
+    return Selection(site, _fastest(forms, margin), (*forms, *refusals))
 
 
 def _left(site: str, share: float, rules: Sequence[Rule]) -> Selection:
@@ -203,42 +209,47 @@ def _left(site: str, share: float, rules: Sequence[Rule]) -> Selection:
     return Selection(site, REFERENCE, (Candidate(REFERENCE), *(Candidate(rule.name, refusal=reason) for rule in rules)))
 
 
-def _fastest(forms: Sequence[Candidate]) -> str:
-    best = min(forms, key=_time)
-    return best.name if _time(best) <= MARGIN * _time(forms[0]) else forms[0].name
+def _fastest(forms: Sequence[Candidate], margin: float) -> str:
+    """Return the candidate to select: of those that cannot be told from the fastest, the one with the fewest weights."""
+    best = min(map(_time, forms))
+    if math.isinf(_time(forms[0])):
+        return forms[0].name
+    clear = [form for form in forms[1:] if _time(form) <= margin * _time(forms[0]) and margin * _time(form) <= best]
+    return min(clear, key=_weights, default=forms[0]).name
 
 
 def _time(form: Candidate) -> float:
     return float("inf") if form.milliseconds is None else form.milliseconds
 
 
-def _within(choices: Sequence[Selection], most: int) -> tuple[Selection, ...]:
+def _within(choices: Sequence[Selection], most: int, margin: float) -> tuple[Selection, ...]:
     """Return the selections, with slower but smaller candidates where all the fastest would add more weights than `most`.
 
     Each site starts with the fastest candidate that adds no weights. As long as there is room, the candidate that saves the
     most time for each added weight is selected next.
     """
-    kept = [_without_growth(choice) for choice in choices]
+    kept = [_without_growth(choice, margin) for choice in choices]
     while True:
         room = most - sum(map(_added, kept))
-        steps = [(index, form) for index, choice in enumerate(kept) for form in _faster(choice, room)]
+        steps = [(index, form) for index, choice in enumerate(kept) for form in _faster(choice, room, margin)]
         if not steps:
             return tuple(kept)
         index, form = max(steps, key=lambda step: _worth(kept[step[0]], step[1]))
         kept[index] = replace(kept[index], chosen=form.name)
 
 
-def _without_growth(choice: Selection) -> Selection:
+def _without_growth(choice: Selection, margin: float) -> Selection:
     """Return the selection of the fastest candidate that has no more weights than the reference."""
     if _added(choice) <= 0:
         return choice
-    return replace(choice, chosen=_fastest([form for form in choice.forms if _weights(form) <= _weights(choice.forms[0])]))
+    light = [form for form in choice.forms if _weights(form) <= _weights(choice.forms[0])]
+    return replace(choice, chosen=_fastest(light, margin))
 
 
-def _faster(choice: Selection, room: int) -> list[Candidate]:
+def _faster(choice: Selection, room: int, margin: float) -> list[Candidate]:
     """Return the candidates that are clearly faster than the selected one and whose weights fit into the room."""
     now = choice.now
-    limit = (MARGIN if now.name == REFERENCE else HEAVIER) * _time(now)
+    limit = (margin if now.name == REFERENCE else min(margin, HEAVIER)) * _time(now)
     measured = [form for form in choice.forms if form.milliseconds is not None]
     return [form for form in measured if _time(form) <= limit < math.inf and _weights(form) - _weights(now) <= room]
 

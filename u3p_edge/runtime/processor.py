@@ -8,6 +8,18 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 
+AVX512 = frozenset(("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"))
+X86_CLASSES = (
+    ("x86_avx512_vnni", AVX512 | {"avx512_vnni"}),
+    ("x86_avx512", AVX512),
+    ("x86_avx_vnni", frozenset(("avx2", "avx_vnni"))),
+    ("x86_avx2", frozenset(("avx2",))),
+)
+"""Classes of x86 processors and the instruction sets that each needs, the fastest first."""
+
+ARM_PARTS = {"0xd08": "cortex_a72", "0xd0b": "cortex_a76"}
+"""Classes of Arm cores by the part number that the kernel gives."""
+
 
 def describe_processor() -> str:
     """Return a text that two processors share only if runtimes select the same kernels on both: model and instruction sets."""
@@ -15,6 +27,18 @@ def describe_processor() -> str:
     keys = ("vendor_id", "cpu family", "model", "stepping", "model name", "CPU implementer", "CPU part", "flags", "Features")
     known = "; ".join(entries[key] for key in keys if key in entries)
     return "; ".join((platform.system(), platform.machine(), known or platform.processor()))
+
+
+def processor_class(cpuinfo: str) -> str:
+    """Return the class of a processor from the text of /proc/cpuinfo; "" for one of no known class.
+
+    Runtimes select the same kernels on all processors of a class, so layers take times in the same proportions on them,
+    whatever their clock.
+    """
+    entries = parse_cpuinfo(cpuinfo)
+    flags = set(entries.get("flags", "").split())
+    x86 = next((name for name, needed in X86_CLASSES if needed <= flags), "")
+    return x86 or ARM_PARTS.get(entries.get("CPU part", ""), "")
 
 
 def cpu_name() -> str:

@@ -1,4 +1,4 @@
-"""`u3p-edge device profile`: a latency table of this machine for one network and all narrower versions of it.
+"""`u3p-edge device profile`: a latency table of this machine for one network and all narrower versions of it, or for any.
 
 network file ─ read ─► graph ─ fill ─► table ─► JSON
 """
@@ -15,7 +15,16 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.latency import quiet_timer
 from u3p_edge.latency.probe import Target
-from u3p_edge.latency.table.measure import CHECKS, QUICK_CHECKS, USUAL, estimate_seconds, list_channel_points, measure_table
+from u3p_edge.latency.table.kind_samples import list_kind_points
+from u3p_edge.latency.table.measure import (
+    CHECKS,
+    QUICK_CHECKS,
+    USUAL,
+    estimate_seconds,
+    list_channel_points,
+    measure_any_size,
+    measure_table,
+)
 from u3p_edge.latency.table.table import LatencyTable, write_latency_table
 from u3p_edge.progress import Progress
 from u3p_edge.run_folder import check_output_file
@@ -37,15 +46,23 @@ class ProfilePlan:
     seconds: float
 
 
-def plan_profile(model: Path, target: Target, *, quick: bool = False) -> ProfilePlan:
+def plan_profile(model: Path, target: Target, *, quick: bool = False, any_size: bool = False) -> ProfilePlan:
     """Count what `profile` would time, and estimate how long. Raises as `profile` does."""
     graph = read_networks(model)
-    points = list_channel_points(graph, USUAL, quick)
-    return ProfilePlan(len({point.layer.key for point in points}), len(points), estimate_seconds(graph, points, target))
+    points = tuple(list_kind_points()) if any_size else list_channel_points(graph, USUAL, quick)
+    seconds = estimate_seconds((point.build() for point in points), target)
+    return ProfilePlan(len({point.layer.key for point in points}), len(points), seconds)
 
 
 def profile(
-    model: Path, out: Path, target: Target, *, quick: bool = False, fresh: bool = False, progress: Progress
+    model: Path,
+    out: Path,
+    target: Target,
+    *,
+    quick: bool = False,
+    any_size: bool = False,
+    fresh: bool = False,
+    progress: Progress,
 ) -> LatencyTable:
     """Fill a table and write it.
 
@@ -54,6 +71,7 @@ def profile(
         out: the JSON file to write.
         target: to time in; the file's own number type does not matter.
         quick: fewer channel counts and checks.
+        any_size: a table for networks of any size and width, as those in the package; the model's network checks it.
         fresh: forget what was timed before.
         progress: see `u3p_edge.progress`.
 
@@ -66,7 +84,11 @@ def profile(
     graph = read_networks(model)
     if fresh:
         quiet_timer.forget()
-    table = measure_table(graph, target, progress, quick=quick, checks=QUICK_CHECKS if quick else CHECKS)
+    checks = QUICK_CHECKS if quick else CHECKS
+    if any_size:
+        table = measure_any_size(graph, target, progress, checks=checks)
+    else:
+        table = measure_table(graph, target, progress, quick=quick, checks=checks)
     write_latency_table(out, table)
     return table
 

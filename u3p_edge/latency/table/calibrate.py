@@ -2,6 +2,7 @@
 
 The correction is fitted by least squares of relative errors to the network itself and to the same network with a half and a
 quarter of its channels. It is validated on held-out networks, in which every channel group has a random share of its channels.
+For a table for networks of any size, some of both are run on images of twice the height and width.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.table.layers import list_layers
+from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LatencyTable, TableCheck
 from u3p_edge.pruning.shape_only_graph import ShapeOnlyGraph
@@ -36,14 +36,30 @@ class CorrectionSample:
         return self.graph
 
 
-def measure_samples(graph: Graph) -> tuple[CorrectionSample, ...]:
-    """Return the networks that a correction is fitted to."""
-    return tuple(CorrectionSample(f"{share:.0%} of the channels", _share(graph, share)) for share in SHARES)
+def measure_samples(graph: Graph, any_size: bool = False) -> tuple[CorrectionSample, ...]:
+    """Return the networks that a correction is fitted to; for a table for any size the second runs on larger images."""
+    samples = [CorrectionSample(f"{share:.0%} of the channels", _share(graph, share)) for share in SHARES]
+    return tuple(_enlarged(sample) if any_size and index % 2 else sample for index, sample in enumerate(samples))
 
 
-def hold_out(graph: Graph, count: int) -> tuple[CorrectionSample, ...]:
-    """Return networks of random widths to validate with; the same graph and count always give the same networks."""
-    return tuple(CorrectionSample(f"random widths {seed + 1}", _random(graph, seed)) for seed in range(count))
+def hold_out(graph: Graph, count: int, any_size: bool = False) -> tuple[CorrectionSample, ...]:
+    """Return networks of random widths to validate with; for a table for any size every second runs on larger images.
+
+    The same arguments always give the same networks.
+    """
+    samples = [CorrectionSample(f"random widths {seed + 1}", _random(graph, seed)) for seed in range(count)]
+    return tuple(_enlarged(sample) if any_size and index % 2 else sample for index, sample in enumerate(samples))
+
+
+def _enlarged(sample: CorrectionSample) -> CorrectionSample:
+    """Return a network for images of twice the height and width."""
+    nodes = (_enlarged_input(node) if node.op == "input" else node for node in sample.graph.nodes)
+    return CorrectionSample(f"{sample.name}, images twice as large", replace(sample.graph, nodes=tuple(nodes)))
+
+
+def _enlarged_input(node: Node) -> Node:
+    batch, *size, channels = node.attrs["shape"]
+    return replace(node, attrs={**node.attrs, "shape": (batch, *(2 * side for side in size), channels)})
 
 
 def fit_correction(table: LatencyTable, measured: Sequence[tuple[CorrectionSample, float]]) -> Correction:
@@ -53,7 +69,7 @@ def fit_correction(table: LatencyTable, measured: Sequence[tuple[CorrectionSampl
     take less than 0 ms, `each_ms` is set to minus that layer's time. In both cases only the factor is then fitted.
     """
     plain = Predictor(replace(table, correction=Correction()))
-    each = [[plain.alone_ms(layer) for layer in list_layers(sample.graph)] for sample, _ in measured]
+    each = [[plain.alone_ms(layer) for layer in plain.list_layers(sample.graph)] for sample, _ in measured]
     whole = np.array([ms for _, ms in measured])
     rows = np.array([[sum(times), len(times)] for times in each]) / whole[:, None]
     (factor, each_ms), _, rank, _ = np.linalg.lstsq(rows, np.ones(len(whole)), rcond=1e-3)

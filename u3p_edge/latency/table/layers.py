@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.conversion.tflite.lower import lowering_of
-from u3p_edge.conversion.tflite.pieces import LoweringContext, make_context
+from u3p_edge.conversion.tflite.pieces import make_context
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import KERAS, Graph, Node
 from u3p_edge.graph.ops import Shape
@@ -44,19 +44,31 @@ class TimedLayer:
         inputs: input channels: the sum over the operands of a concatenation, those of each operand of a merge; or the elements
             of a "moves" layer.
         outputs: output channels of an op with a kernel; 0 for a layer with one axis.
+        pixels: of the map, where the key is a kind (`u3p_edge.latency.table.kinds`); 0 where the key holds its size.
     """
 
     node: str
     key: str
     inputs: int
     outputs: int = 0
+    pixels: int = 0
 
 
 def list_layers(graph: Graph) -> tuple[TimedLayer, ...]:
     """List a folded graph's layers, in its order. Raises ModelError for a node without TFLite form, or as `shapes` does."""
+    return tuple(_layer(graph.shapes, node) for node in list_timed_nodes(graph))
+
+
+def list_timed_nodes(graph: Graph) -> tuple[Node, ...]:
+    """List the nodes of a folded graph that take time, in its order. Raises as `list_layers` does."""
     lowered = make_context(graph, None)
     free = {*lowered.alias, *lowered.fused.values()}
-    return tuple(_layer(lowered, node) for node in graph.nodes if node.op != "input" and node.name not in free)
+    timed = tuple(node for node in graph.nodes if node.op != "input" and node.name not in free)
+    strange = next((node for node in timed if lowering_of(node) is None), None)
+    if strange is not None:
+        mend = "Fold the graph first." if strange.op == "batch_norm" else ""
+        raise ModelError(f"the node {strange.name!r} ({strange.op}) has no TFLite form that could be timed", mend=mend)
+    return timed
 
 
 def isolate_layer(graph: Graph, layer: TimedLayer, inputs: int, outputs: int) -> Graph:
@@ -95,11 +107,15 @@ def joins_channels(node: Node, shape: Shape) -> bool:
     return node.op == "concat" and node.attrs["axis"] % len(shape) == len(shape) - 1
 
 
-def _layer(lowered: LoweringContext, node: Node) -> TimedLayer:
-    if lowering_of(node) is None:
-        mend = "Fold the graph first." if node.op == "batch_norm" else ""
-        raise ModelError(f"the node {node.name!r} ({node.op}) has no TFLite form that could be timed", mend=mend)
-    shapes, given = [lowered.shapes[name] for name in node.inputs], lowered.shapes[node.name]
+def to_words(value: Any) -> str:
+    """Return the value of an attribute as it stands in a key, e.g. "3x3"."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return ("," if value and isinstance(value[0], tuple) else "x").join(map(to_words, value))
+
+
+def _layer(all_shapes: Mapping[str, Shape], node: Node) -> TimedLayer:
+    shapes, given = [all_shapes[name] for name in node.inputs], all_shapes[node.name]
     if node.op in KERNELS:
         return TimedLayer(node.name, _key(node, shapes, given), shapes[0][-1], given[-1])
     if node.kind.merges:
@@ -123,7 +139,7 @@ def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
     sizes = shapes[:1] if joins_channels(node, given) else shapes
     words = [node.op, _sizes(sizes, given, node.kind.merges)]
     if "kernel" in node.weights and node.op != "dense":
-        words.append(f"kernel={_text(node.weights['kernel'].shape[:2])}")
+        words.append(f"kernel={to_words(node.weights['kernel'].shape[:2])}")
     if node.op == "depthwise_conv":
         words.append(f"multiplier={node.weights['kernel'].shape[3]}")
     usual = node.kind.attrs
@@ -131,7 +147,7 @@ def _key(node: Node, shapes: Sequence[Shape], given: Shape) -> str:
         clamps = name == "activation" and value in ("linear", "relu")
         axis = name == "axis" and value % len(given) == len(given) - 1
         if name != KERAS and value != usual[name] and not clamps and not axis:
-            words.append(f"{name}={_text(value)}")
+            words.append(f"{name}={to_words(value)}")
     return " ".join(words)
 
 
@@ -141,12 +157,6 @@ def _sizes(shapes: Sequence[Shape], given: Shape, merged: bool) -> str:
     if len(each) > 1 and len(set(each)) == 1:
         return f"{each[0]} operands={len(each)}"
     return ",".join(each)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, tuple):
-        return str(value)
-    return ("," if value and isinstance(value[0], tuple) else "x").join(map(_text, value))
 
 
 def _channels(node: Node, shapes: Sequence[Shape], inputs: int) -> list[int]:

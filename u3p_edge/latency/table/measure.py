@@ -21,12 +21,13 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.latency.probe import MAXIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, make_reference_kernel
-from u3p_edge.latency.table.calibrate import check_correction, fit_correction, hold_out, measure_samples
+from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
+from u3p_edge.latency.table.kind_samples import list_kind_points
 from u3p_edge.latency.table.layers import MOVED, MOVES, TimedLayer, isolate_layer, list_layers
 from u3p_edge.latency.table.predict import round_to_step
 from u3p_edge.latency.table.table import Device, Entry, LatencyTable, LayerTimes, Steps
 from u3p_edge.progress import Progress, idle
-from u3p_edge.runtime.processor import cpu_name
+from u3p_edge.runtime.processor import CPUINFO, cpu_name, processor_class, text_of
 
 USUAL = Steps(8, 16)
 """Typical steps, to estimate how much there is to time before anything is timed."""
@@ -48,11 +49,16 @@ If it is half as large, the ratio is 5/6. The bound lies between the two."""
 
 @dataclass(frozen=True)
 class ChannelPoint:
-    """One time to measure: a layer of the graph with other channels, as in `TimedLayer`."""
+    """One time to measure: a layer of a graph with other channels, as in `TimedLayer`."""
 
+    graph: Graph
     layer: TimedLayer
     inputs: int
     outputs: int
+
+    def build(self) -> Graph:
+        """Return the layer alone."""
+        return isolate_layer(self.graph, self.layer, self.inputs, self.outputs)
 
 
 def measure_table(
@@ -76,20 +82,59 @@ def measure_table(
     watch = QuietTimer(target, folder)
     steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, idle)])
     wanted = list_channel_points(graph, steps, quick)
-    builds = [partial(isolate_layer, graph, point.layer, point.inputs, point.outputs) for point in wanted]
-    timed = watch.times(builds, progress("Time layers", len(wanted)))
-    used, unseen = measure_samples(graph), hold_out(graph, checks)
+    timed = watch.times([point.build for point in wanted], progress("Time layers", len(wanted)))
+    table = LatencyTable(describe_device(target), steps, _by_key(wanted, timed), disturbed=_count_disturbed(timed))
+    return _corrected(table, watch, measure_samples(graph), hold_out(graph, checks), progress)
+
+
+def measure_any_size(
+    graph: Graph, target: Target, progress: Progress, *, checks: int = CHECKS, folder: Path | None = None
+) -> LatencyTable:
+    """Measure a table for networks of any size and width, with the layers of `kind_samples.SAMPLES`.
+
+    Args:
+        graph: a folded graph; it gives the whole networks for the correction and to check the table with.
+        target, progress, checks, folder: as for `measure_table`.
+
+    Raises:
+        ModelError: a node that has no form in the runtime, or is of no kind that is timed.
+        MissingPackageError: the runtime is not installed.
+    """
+    watch, points = QuietTimer(target, folder), tuple(list_kind_points())
+    steps = find_steps(lambda builds: [timing.ms for timing in watch.times(builds, idle)])
+    timed = watch.times([point.build for point in points], progress("Time layers", len(points)))
+    layers: dict[tuple[str, int], list[Entry]] = {}
+    for point, timing in zip(points, timed, strict=True):
+        layer = point.layer
+        layers.setdefault((layer.key, layer.pixels), []).append((layer.inputs, layer.outputs, _rounded(timing.ms)))
+    times = tuple(LayerTimes(key, tuple(sorted(entries)), pixels) for (key, pixels), entries in layers.items())
+    table = LatencyTable(describe_device(target), steps, times, disturbed=_count_disturbed(timed))
+    return _corrected(table, watch, measure_samples(graph, True), hold_out(graph, checks, True), progress)
+
+
+def _corrected(
+    table: LatencyTable,
+    watch: QuietTimer,
+    used: Sequence[CorrectionSample],
+    unseen: Sequence[CorrectionSample],
+    progress: Progress,
+) -> LatencyTable:
+    """Return the table with a correction fitted to the networks `used`, checked with those `unseen`."""
     step = progress("Time whole networks", len(used) + len(unseen))
     whole = watch.times([sample.build for sample in (*used, *unseen)], step)
-    table = LatencyTable(
-        device=describe_device(target),
-        steps=steps,
-        layers=_by_key(wanted, timed),
-        disturbed=sum(timing.disturbed for timing in (*timed, *whole)),
-    )
     taken = [timing.ms for timing in whole]
-    table = replace(table, correction=fit_correction(table, list(zip(used, taken, strict=False))))
+    disturbed = table.disturbed + _count_disturbed(whole)
+    table = replace(table, disturbed=disturbed, correction=fit_correction(table, list(zip(used, taken, strict=False))))
     return replace(table, checks=tuple(map(partial(check_correction, table), unseen, taken[len(used) :])))
+
+
+def _count_disturbed(timed: Sequence[Timing]) -> int:
+    return sum(timing.disturbed for timing in timed)
+
+
+def _rounded(ms: float) -> float:
+    """Round to three digits: a quiet machine resolves no more."""
+    return float(f"{ms:.3g}")
 
 
 def list_channel_points(graph: Graph, steps: Steps, quick: bool = False) -> tuple[ChannelPoint, ...]:
@@ -100,10 +145,10 @@ def list_channel_points(graph: Graph, steps: Steps, quick: bool = False) -> tupl
     by_key: dict[str, list[TimedLayer]] = {}
     for layer in list_layers(graph):
         by_key.setdefault(layer.key, []).append(layer)
-    return tuple(point for alike in by_key.values() for point in _points(alike, steps, QUICK_RATIO if quick else RATIO))
+    return tuple(point for alike in by_key.values() for point in _points(graph, alike, steps, QUICK_RATIO if quick else RATIO))
 
 
-def _points(alike: Sequence[TimedLayer], steps: Steps, ratio: int) -> Iterable[ChannelPoint]:
+def _points(graph: Graph, alike: Sequence[TimedLayer], steps: Steps, ratio: int) -> Iterable[ChannelPoint]:
     tops = {round_to_step(layer, steps) for layer in alike}
     least = MOVED if alike[0].key == MOVES else FIRST
     inputs = _axis({i for i, _ in tops}, least, ratio)
@@ -111,7 +156,7 @@ def _points(alike: Sequence[TimedLayer], steps: Steps, ratio: int) -> Iterable[C
     for i in inputs:
         for o in outputs:
             if any(i <= top and o <= other for top, other in tops):
-                yield ChannelPoint(alike[0], i, o)
+                yield ChannelPoint(graph, alike[0], i, o)
 
 
 def _axis(tops: set[int], least: int, ratio: int) -> tuple[int, ...]:
@@ -137,15 +182,16 @@ def find_steps(measure: Callable[[Sequence[Build]], Sequence[float]]) -> Steps:
 def describe_device(target: Target) -> Device:
     """Return the description of this machine."""
     system = f"{platform.system()} {platform.machine()}"
-    return Device(system, cpu_name(), os.cpu_count() or 1, target.runtime, target.version, target.threads, target.number)
+    runtime = target.runtime, target.version, target.threads, target.number
+    return Device(system, cpu_name(), os.cpu_count() or 1, *runtime, processor_class(text_of(CPUINFO)))
 
 
-def estimate_seconds(graph: Graph, points: Sequence[ChannelPoint], target: Target) -> float:
-    """Estimate how long timing the points takes on a quiet machine, from one convolution's multiply-accumulates per second."""
+def estimate_seconds(graphs: Iterable[Graph], target: Target) -> float:
+    """Estimate how long timing graphs takes on a quiet machine, from one convolution's multiply-accumulates per second."""
     one = make_reference_kernel()
     (timing,) = QuietTimer(target, patience=0).times([lambda: one], idle)
     rate = cost(one).total_macs / timing.ms
-    return sum(_seconds(cost(isolate_layer(graph, p.layer, p.inputs, p.outputs)).total_macs / rate) for p in points)
+    return sum(_seconds(cost(graph).total_macs / rate) for graph in graphs)
 
 
 def _seconds(ms: float) -> float:

@@ -5,19 +5,30 @@ a term for their product. So it is interpolated bilinearly between the measured 
 raised to that of any smaller layer with the same key, so a wider layer is never predicted to be faster. Below the least
 measured count the time of that count is used, which is too much rather than too little. There is no prediction for a layer that
 the table lacks, or for one that is wider than any that was measured.
+
+A table for networks of any size is interpolated between sizes of the map too, since the time is close to linear in its pixels.
+A layer that is larger or wider than any that was measured takes as much longer as it is larger or wider. So does one that was
+too large to be timed.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, product
 from types import MappingProxyType
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
+from u3p_edge.latency.table.kinds import list_kinds
 from u3p_edge.latency.table.layers import KERNELS, TimedLayer, list_layers
-from u3p_edge.latency.table.table import Entry, LatencyTable, LayerTimes, Steps
+from u3p_edge.latency.table.table import LatencyTable, LayerTimes, Steps
+
+_Place = tuple[int, int, int]
+"""Pixels of the map (0 in a table for one network), input and output channels."""
 
 _MEND = "Fill a table with this network on the device: u3p-edge device profile MODEL --out table.json"
 
@@ -37,11 +48,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Milliseconds over the channel axes; a pair that was not measured is missing."""
+    """Milliseconds over pixels and the channel axes; a place that was not measured is missing."""
 
+    pixels: tuple[int, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    ms: Mapping[tuple[int, int], float]
+    ms: Mapping[_Place, float]
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,13 @@ class Predictor:
 
     table: LatencyTable
     _grids: Mapping[str, _Grid] = field(init=False, repr=False, compare=False)
-    _known: dict[tuple[str, int, int], float] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _known: dict[tuple[str, int, int, int], float] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        grids = {times.key: _grid(times) for times in self.table.layers}
+        by_key: dict[str, list[LayerTimes]] = {}
+        for times in self.table.layers:
+            by_key.setdefault(times.key, []).append(times)
+        grids = {key: _grid(alike) for key, alike in by_key.items()}
         object.__setattr__(self, "_grids", MappingProxyType(grids))
 
     def predict(self, graph: Graph) -> Prediction:
@@ -65,8 +80,12 @@ class Predictor:
         Raises:
             ModelError: the table lacks a layer or it is wider than measured (it is named); a node has no TFLite form.
         """
-        nodes = {layer.node: self.layer_ms(layer) for layer in list_layers(graph)}
+        nodes = {layer.node: self.layer_ms(layer) for layer in self.list_layers(graph)}
         return Prediction(sum(nodes.values()), MappingProxyType(nodes))
+
+    def list_layers(self, graph: Graph) -> tuple[TimedLayer, ...]:
+        """List the layers of a folded graph as the table knows them. Raises ModelError for a node without TFLite form."""
+        return list_kinds(graph) if self.table.any_size else list_layers(graph)
 
     def layer_ms(self, layer: TimedLayer) -> float:
         """Predict the milliseconds of one layer within a whole network, never below 0. Raises ModelError as `predict` does."""
@@ -75,26 +94,40 @@ class Predictor:
 
     def alone_ms(self, layer: TimedLayer) -> float:
         """Predict the milliseconds of one layer timed alone. Raises ModelError as `predict` does."""
-        asked = layer.key, layer.inputs, layer.outputs
+        asked = layer.key, layer.pixels, layer.inputs, layer.outputs
         if asked not in self._known:
             self._known[asked] = self._look_up(layer)
         return self._known[asked]
 
     def missing(self, graph: Graph) -> tuple[TimedLayer, ...]:
         """Return the layers of a graph that the table cannot predict. Raises ModelError for a node without TFLite form."""
-        return tuple(layer for layer in list_layers(graph) if self._interpolate(layer) is None)
+        return tuple(layer for layer in self.list_layers(graph) if self._interpolate(layer) is None)
 
     def _look_up(self, layer: TimedLayer) -> float:
         ms = self._interpolate(layer)
         if ms is not None:
             return ms
         channels = f"{layer.inputs} to {layer.outputs} channels" if layer.outputs else f"{layer.inputs} channels"
-        lacks = "of so many channels" if layer.key in self._grids else "of this kind and size"
+        kind = "of this kind" if self.table.any_size else "of this kind and size"
+        lacks = "of so many channels" if layer.key in self._grids else kind
         raise ModelError(f"the latency table has no layer {lacks}: {layer.node!r}, {layer.key}, {channels}", mend=_MEND)
 
     def _interpolate(self, layer: TimedLayer) -> float | None:
         grid = self._grids.get(layer.key)
-        return None if grid is None else _interpolate(grid, *round_to_step(layer, self.table.steps))
+        return None if grid is None else _interpolate(grid, layer.pixels, *round_to_step(layer, self.table.steps))
+
+
+def predict_each(table: LatencyTable) -> Callable[[Sequence[Graph]], Sequence[float]]:
+    """Return a function that predicts the milliseconds of each of some folded graphs: infinity where a layer is not known."""
+    predictor = Predictor(table)
+
+    def predict(graph: Graph) -> float:
+        try:
+            return predictor.predict(graph).total_ms
+        except ModelError:
+            return math.inf
+
+    return lambda graphs: [predict(graph) for graph in graphs]
 
 
 def round_to_step(layer: TimedLayer, steps: Steps) -> tuple[int, int]:
@@ -117,32 +150,48 @@ def round_up(count: int, by: int) -> int:
     return by // 2 if count <= by // 2 else -(-count // by) * by
 
 
-def _grid(times: LayerTimes) -> _Grid:
-    def least(entry: Entry) -> float:
-        return max(ms for i, o, ms in times.entries if i <= entry[0] and o <= entry[1])
+def _grid(alike: Sequence[LayerTimes]) -> _Grid:
+    """Return the grid of one key, in which no smaller layer takes longer."""
+    measured = {(times.pixels, i, o): ms for times in alike for i, o, ms in times.entries}
+    pixels, inputs, outputs = (tuple(sorted({place[axis] for place in measured})) for axis in range(3))
+    filled = _fill(measured, pixels) if any(pixels) else measured
 
-    inputs, outputs = {i for i, _, _ in times.entries}, {o for _, o, _ in times.entries}
-    raised = MappingProxyType({entry[:2]: least(entry) for entry in times.entries})
-    return _Grid(tuple(sorted(inputs)), tuple(sorted(outputs)), raised)
+    def least(place: _Place) -> float:
+        return max(ms for other, ms in filled.items() if all(map(operator.le, other, place)))
+
+    return _Grid(pixels, inputs, outputs, MappingProxyType({place: least(place) for place in filled}))
 
 
-def _interpolate(grid: _Grid, inputs: int, outputs: int) -> float | None:
-    """Return the interpolated milliseconds, or None outside the measured range."""
-    across, down = _between(grid.inputs, inputs), _between(grid.outputs, outputs)
+def _fill(measured: Mapping[_Place, float], pixels: Sequence[int]) -> Mapping[_Place, float]:
+    """Return the times with those of layers too large to be timed: in proportion to the same layer over a smaller map."""
+    filled = dict(measured)
+    for small, large in pairwise(pixels):
+        for _, i, o in [place for place in filled if place[0] == small]:
+            filled.setdefault((large, i, o), filled[small, i, o] * large / small)
+    return filled
+
+
+def _interpolate(grid: _Grid, pixels: int, inputs: int, outputs: int) -> float | None:
+    """Return the interpolated milliseconds, or None outside the measured range of a table for one network."""
+    beyond = any(grid.pixels)
+    axes = ((grid.pixels, pixels), (grid.inputs, inputs), (grid.outputs, outputs))
+    corners = list(product(*(_between(axis, count, beyond=beyond) for axis, count in axes)))
     total = 0.0
-    for i, one in across:
-        for o, other in down:
-            if (i, o) not in grid.ms:
-                return None
-            total += one * other * grid.ms[i, o]
-    return total if across and down else None
+    for (p, one), (i, two), (o, three) in corners:
+        if (p, i, o) not in grid.ms:
+            return None
+        total += one * two * three * grid.ms[p, i, o]
+    return total if corners else None
 
 
-def _between(axis: Sequence[int], count: int) -> tuple[tuple[int, float], ...]:
-    """Return the neighbours of a count on an axis and their weights: the first below the range, none above it."""
+def _between(axis: Sequence[int], count: int, *, beyond: bool) -> tuple[tuple[int, float], ...]:
+    """Return the neighbours of a count on an axis and their weights: the first below the range.
+
+    Above it there is none, or, where that is asked for, the last in proportion.
+    """
     index = bisect_left(axis, count)
     if index == len(axis):
-        return ()
+        return ((axis[-1], count / axis[-1]),) if beyond else ()
     if index == 0 or axis[index] == count:
         return ((axis[index], 1.0),)
     low, high = axis[index - 1], axis[index]

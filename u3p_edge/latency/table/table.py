@@ -1,6 +1,7 @@
 """The latency table: milliseconds of layers on one device, as a value and as a JSON file; measured once, read anywhere.
 
-For every layer key (see `u3p_edge.latency.table.layers`) a table holds the milliseconds at some channel counts. It also holds
+For every layer key (see `u3p_edge.latency.table.layers`) a table holds the milliseconds at some channel counts. A table for
+networks of any size holds those of every kind of layer (`u3p_edge.latency.table.kinds`) at some sizes of a map. Each also holds
 the kernels' channel steps, the correction from layers timed alone to a whole network, and the error for networks that it was
 not fitted to. `u3p_edge.latency.table.predict` predicts a network's time from it.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,7 @@ class Device:
         cores: number of cores of the machine.
         runtime, version: the runtime that ran the layers, e.g. "tflite", "2.3.0".
         threads, number: see `Target`.
+        processor: class of the processor (`runtime.processor.processor_class`); "" if unknown.
     """
 
     system: str
@@ -42,6 +45,7 @@ class Device:
     version: str
     threads: int
     number: str
+    processor: str = ""
 
     def __post_init__(self) -> None:
         if self.cores < 1:
@@ -76,15 +80,18 @@ class Steps:
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """The times of one layer key.
+    """The times of one layer key, or of one kind of layer at one size of its map.
 
     Args:
-        key: the layer, see `u3p_edge.latency.table.layers`.
+        key: the layer, see `u3p_edge.latency.table.layers`; in a table for networks of any size its kind, see
+            `u3p_edge.latency.table.kinds`.
         entries: in rising order, each channel pair once, milliseconds above 0.
+        pixels: of the map, for a kind; 0 for a key, which holds the size.
     """
 
     key: str
     entries: tuple[Entry, ...]
+    pixels: int = 0
 
     def __post_init__(self) -> None:
         pairs = [entry[:2] for entry in self.entries]
@@ -144,7 +151,7 @@ class LatencyTable:
     Args:
         device: the device that was measured.
         steps: channel steps of its convolutions.
-        layers: times of the layers, each key once.
+        layers: times of the layers, each key (each kind and size) once.
         correction: the correction, fitted to whole networks.
         checks: networks that the correction was not fitted to.
         disturbed: number of times that were taken while other programs slowed the machine.
@@ -158,10 +165,17 @@ class LatencyTable:
     disturbed: int = 0
 
     def __post_init__(self) -> None:
-        keys = [layer.key for layer in self.layers]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
+        keys = Counter((layer.key, layer.pixels) for layer in self.layers)
+        twice = next((key for (key, _), count in keys.items() if count > 1), None)
         if twice is not None:
             raise ConfigError(f"the table has the layer {twice!r} twice")
+        if len({layer.pixels > 0 for layer in self.layers}) > 1:
+            raise ConfigError("the table has layers of one network and of networks of any size")
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the table is for networks of any size, and its keys are kinds; otherwise it is for one network."""
+        return any(layer.pixels for layer in self.layers)
 
     @property
     def worst_error(self) -> float:
