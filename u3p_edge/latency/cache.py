@@ -18,7 +18,7 @@ from u3p_edge.latency.probe import Target
 from u3p_edge.latency.table.layer_key import layer_key
 from u3p_edge.runtime.processor import describe_processor
 
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 """Incremented whenever the way graphs are timed or written changes, so that nothing measured before is used."""
 
 FILE = "latency.json"

@@ -19,9 +19,22 @@ MINIMUM_ROUNDS = 5
 Clock = Callable[[], int]
 """Returns nanoseconds that never decrease."""
 
+FINE = 1e-6
+"""The processor-time clock is only used if its resolution is better than this many seconds."""
+
 SampleT = TypeVar("SampleT")
 Rounds = Sequence[tuple[SampleT, ...]]
 """The rounds so far: one sample of each candidate in each."""
+
+
+def processor_clock(threads: int) -> Clock:
+    """Return a clock of the processor time of this process for one thread, else of the elapsed time.
+
+    Programs that share a core take turns of some milliseconds. The processor time leaves out those of the others; on a quiet
+    machine it is the elapsed time.
+    """
+    fine = time.get_clock_info("process_time").resolution < FINE
+    return time.process_time_ns if threads == 1 and fine else time.perf_counter_ns
 
 
 def milliseconds(

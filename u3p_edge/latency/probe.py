@@ -2,9 +2,9 @@
 
 The graphs of one call compute the same result in different ways. On a machine that also runs other programs, only ratios taken
 in one run mean anything. So the graphs are timed side by side. First each runs alone, once or twice, to see which are close to
-the fastest. Those then take turns, round after round, and each gets the median of its rounds. A graph that takes twice the
-fastest's time or more keeps its first figure: however long it were timed, it would not be selected. Only the graphs close to
-the fastest are held in memory together.
+the fastest. Those then take turns, round after round, and each gets the median of its rounds, rounded to what they resolve. A
+graph that takes twice the fastest's time or more keeps its first figure: however long it were timed, it would not be selected.
+Only the graphs close to the fastest are held in memory together.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from statistics import median
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.clock import Clock, interleave, milliseconds
+from u3p_edge.latency.clock import Clock, interleave, milliseconds, processor_clock
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
+from u3p_edge.latency.resolution import round_resolved
 from u3p_edge.latency.substitutes import make_timeable
 from u3p_edge.runtime.tflite_raw import open_raw
 
@@ -43,6 +44,8 @@ LONG_MS = 20.0
 """A graph that takes this long or longer needs no warm-up run before a sample: cold caches no longer matter."""
 
 Statistic = Callable[[Sequence[float]], float]
+Summarise = Callable[[Sequence[Sequence[float]]], Sequence[float]]
+"""A function from the samples of each file to its milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ class Target:
 
 
 def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
-    """Measure the milliseconds of one run of each graph, all timed side by side.
+    """Measure the milliseconds of one run of each graph, all timed side by side and rounded to what the rounds resolve.
+
+    Graphs that cannot be told from the first have its time (`resolution.round_resolved`).
 
     Args:
         graphs: float32, batch normalisation folded, with any inputs and outputs. For int8 they are timed as dummy quantized
@@ -90,7 +95,8 @@ def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]
         ModelError: a graph that has no form in the runtime.
         MissingPackageError: the runtime is not installed.
     """
-    return time_files([to_file(graph, target.number) for graph in graphs], target.threads)
+    files = [to_file(graph, target.number) for graph in graphs]
+    return _time_side_by_side(files, target.threads, round_resolved)
 
 
 def to_file(graph: Graph, number: str) -> bytes:
@@ -104,13 +110,18 @@ def to_file(graph: Graph, number: str) -> bytes:
 
 def time_files(files: Sequence[bytes], threads: int, statistic: Statistic = median) -> tuple[float, ...]:
     """Measure the milliseconds of one run of each TFLite file, all timed side by side. Raises as `measure_graphs` does."""
+    return _time_side_by_side(files, threads, lambda samples: [statistic(each) for each in samples])
+
+
+def _time_side_by_side(files: Sequence[bytes], threads: int, summarise: Summarise) -> tuple[float, ...]:
+    clock = processor_clock(threads)
     rough: list[float] = []
     for file in files:
-        rough.append(_rough(open_raw(file, threads).run, min(rough, default=math.inf)))
+        rough.append(_rough(open_raw(file, threads).run, min(rough, default=math.inf), clock))
     close = [index for index, ms in enumerate(rough) if ms < NEAR * min(rough)]
     models = [open_raw(files[index], threads) for index in close]
-    samples = time_calls([model.run for model in models], [rough[index] for index in close])
-    timed = dict(zip(close, map(statistic, samples), strict=True))
+    samples = time_calls([model.run for model in models], [rough[index] for index in close], clock)
+    timed = dict(zip(close, summarise(samples), strict=True))
     return tuple(timed.get(index, ms) for index, ms in enumerate(rough))
 
 
@@ -134,7 +145,7 @@ def time_calls(
     return interleave(candidates, lambda done: len(done) < MAXIMUM_ROUNDS, seconds=SECONDS * len(calls), clock=clock)
 
 
-def _rough(call: Callable[[], None], best: float) -> float:
+def _rough(call: Callable[[], None], best: float, clock: Clock) -> float:
     """Return the shorter of two runs, as the first also touches all memory for the first time; the first alone if too slow."""
-    first = milliseconds(call)
-    return first if first > 2 * NEAR * best else min(first, milliseconds(call))
+    first = milliseconds(call, clock)
+    return first if first > 2 * NEAR * best else min(first, milliseconds(call, clock))

@@ -5,8 +5,7 @@ programs may be half as fast for seconds or minutes. So a reference kernel, a sm
 graph. If the reference kernel took clearly longer than its best time, the graph is timed again later, until the patience runs
 out. Each graph keeps its fastest time. Every time is cached separately, so an interrupted run continues where it stopped.
 
-Programs that share a core take turns of some milliseconds. With one thread the turns of other programs are left out: the clock
-counts the processor time of this process, which on a quiet machine is the same as the elapsed time.
+With one thread the clock counts the processor time of this process, see `clock.processor_clock`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import numpy as np
 from u3p_edge.cache import default_folder
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.cache import FILE, Measure, cache_measure
-from u3p_edge.latency.clock import Clock, milliseconds
+from u3p_edge.latency.clock import Clock, milliseconds, processor_clock
 from u3p_edge.latency.probe import Target, time_calls, to_file
 from u3p_edge.progress import Step
 from u3p_edge.runtime.tflite_raw import RawModel, open_raw
@@ -43,9 +42,6 @@ WAIT, NAP = 2.0, 0.1
 
 REFERENCE_MS = 15.0
 """The reference kernel runs repeatedly until it took this many milliseconds in total."""
-
-FINE = 1e-6
-"""The processor-time clock is only used if its resolution is better than this many seconds."""
 
 Build = Callable[[], Graph]
 """Builds a graph when its turn comes, so that many large ones are not in memory at the same time."""
@@ -136,8 +132,7 @@ class QuietTimer:
 
     @property
     def _clock(self) -> Clock:
-        fine = time.get_clock_info("process_time").resolution < FINE
-        return time.process_time_ns if self.target.threads == 1 and fine else time.perf_counter_ns
+        return processor_clock(self.target.threads)
 
 
 def make_reference_kernel(inputs: int = 64, outputs: int = 64, size: int = 48) -> Graph:

@@ -123,7 +123,7 @@ class QuantizationOptions:
 class RewritingOptions:
     """Compute the same function in the exact forms that are fastest in the runtime."""
 
-    enabled: bool = option(True, "Compute the same function in the exact forms that time best.", key="rewrite")
+    enabled: bool = option(True, "Compute the same function in the exact forms that are fastest.", key="rewrite")
     choices: tuple[tuple[str, str], ...] = option(
         (), "Pairs of site and form to take instead of timing: rewrites.json of another export.", key="rewrites"
     )
