@@ -106,7 +106,7 @@ def measure_any_size(
     layers: dict[tuple[str, int], list[Entry]] = {}
     for point, timing in zip(points, timed, strict=True):
         layer = point.layer
-        layers.setdefault((layer.key, layer.pixels), []).append((layer.inputs, layer.outputs, _rounded(timing.ms)))
+        layers.setdefault((layer.key, layer.pixels), []).append((layer.inputs, layer.outputs, _resolved(timing)))
     times = tuple(LayerTimes(key, tuple(sorted(entries)), pixels) for (key, pixels), entries in layers.items())
     table = LatencyTable(describe_device(target), steps, times, disturbed=_count_disturbed(timed))
     return _corrected(table, watch, measure_samples(graph, True), hold_out(graph, checks, True), progress)
@@ -132,9 +132,9 @@ def _count_disturbed(timed: Sequence[Timing]) -> int:
     return sum(timing.disturbed for timing in timed)
 
 
-def _rounded(ms: float) -> float:
-    """Round to three digits: a quiet machine resolves no more."""
-    return float(f"{ms:.3g}")
+def _resolved(timing: Timing) -> float:
+    """Return the milliseconds with three digits, or two where the machine was not quiet: more is not resolved."""
+    return float(f"{timing.ms:.{2 if timing.disturbed else 3}g}")
 
 
 def list_channel_points(graph: Graph, steps: Steps, quick: bool = False) -> tuple[ChannelPoint, ...]:
@@ -203,5 +203,5 @@ def _seconds(ms: float) -> float:
 def _by_key(wanted: Sequence[ChannelPoint], timed: Sequence[Timing]) -> tuple[LayerTimes, ...]:
     entries: dict[str, list[Entry]] = {}
     for point, timing in zip(wanted, timed, strict=True):
-        entries.setdefault(point.layer.key, []).append((point.inputs, point.outputs, timing.ms))
+        entries.setdefault(point.layer.key, []).append((point.inputs, point.outputs, _resolved(timing)))
     return tuple(LayerTimes(key, tuple(each)) for key, each in entries.items())
