@@ -178,9 +178,9 @@ def test_exports_options_that_exclude_each_other_or_do_not_fit(
 
 def test_a_dry_run_says_what_becomes_of_the_network(program: Program, model: Path, pictures: Path) -> None:
     for options, said in (
-        ((), "exact forms chosen by timing, tiles by the memory plan"),
-        (("--tiles", 2), "exact forms chosen by timing, 2 tiles"),
-        (("--memory-budget-mb", 1.5), "exact forms chosen by timing, tiles for 1.5 MB"),
+        ((), "exact forms chosen by milliseconds, tiles by the memory plan"),
+        (("--tiles", 2), "exact forms chosen by milliseconds, 2 tiles"),
+        (("--memory-budget-mb", 1.5), "exact forms chosen by milliseconds, tiles for 1.5 MB"),
         (("--no-rewrite",), "rewrite no"),
     ):
         done = program("export", model, "--data", pictures, "--dry-run", *options)

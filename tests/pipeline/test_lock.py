@@ -33,7 +33,7 @@ CHOOSING = (PLANNED, TIMED, "Choose rewrites")
 def recipe(wide: Path) -> ExportRecipe:
     """Half the channels or so, a fine-tuning, and one epoch of quantization-aware training."""
     ms = int8_milliseconds()(fold_batch_norm(read_source(wide).graph))
-    return make_recipe(pruning=to(ms / 2, final_updates=2 * EPOCH), max_drop=ANYTHING, rounds=5, qat_epochs=1)
+    return make_recipe(pruning=to(ms / 2, final_updates=2 * EPOCH), max_drop=ANYTHING, rounds=5, qat_epochs=1, profile=True)
 
 
 @pytest.fixture(scope="module")

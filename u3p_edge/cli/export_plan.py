@@ -63,4 +63,4 @@ def _rewriting(recipe: ExportRecipe) -> str:
     tiles = "tiles by the memory plan" if tiling.tiles is None else f"{tiling.tiles} tiles"
     if tiling.memory_budget_mb is not None:
         tiles = f"tiles for {tiling.memory_budget_mb:g} MB"
-    return f"{'as recorded' if recipe.rewriting.choices else 'exact forms chosen by timing'}, {tiles}"
+    return f"{'as recorded' if recipe.rewriting.choices else 'exact forms chosen by milliseconds'}, {tiles}"
