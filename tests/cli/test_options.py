@@ -64,8 +64,10 @@ def test_what_a_run_folder_says_itself_cannot_be_said_again(
     program: Program, run_folder: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     message = refusal(program("export", run_folder, "--out", tmp_path / "out", *options))
-    assert message == f"{options[0]} is for a Keras file, and the run folder {run_folder} says that itself. Leave it out."
-    assert f"{options[0]} is for a Keras file, and the embedded model" in refusal(program("export", *options))
+    assert (
+        message == f"{options[0]} is for a Keras or ONNX file, and the run folder {run_folder} says that itself. Leave it out."
+    )
+    assert f"{options[0]} is for a Keras or ONNX file, and the embedded model" in refusal(program("export", *options))
 
 
 @pytest.mark.parametrize(

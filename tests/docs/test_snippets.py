@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.command_line import Program
 from tests.support.hasty_measuring import measure_hastily
+from tests.support.onnx_networks import save_unet
 from tests.support.pages import DOCS, PAGES, blocks, name_of, shell_lines
 from tests.support.slow import mark_slow
 
@@ -80,8 +81,9 @@ def test_python_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     if not (folder / "exported" / "model.int8.tflite").is_file():
         pytest.fail("the tutorial left no exported files")
     monkeypatch.chdir(tmp_path)
-    for name in ("run", "scans"):
+    for name in ("run", "scans", "exported"):
         shutil.copytree(folder / name, name)
     shutil.copy(folder / "exported" / "model.int8.tflite", "model.int8.tflite")
     shutil.copy(next((folder / "scans" / "images").glob("*.png")), "scan.png")
+    save_unet(Path("model.onnx"), size=("height", "width"))
     exec(compile(block.replace('recipe="balanced"', QUICK_RECIPE), PYTHON[block], "exec"), {})

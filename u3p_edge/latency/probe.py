@@ -84,7 +84,7 @@ class Target:
 def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:
     """Measure the milliseconds of one run of each graph, all timed side by side and rounded to what the rounds resolve.
 
-    Graphs that cannot be told from the first have its time (`resolution.round_resolved`).
+    Graphs that are as fast as the first, as far as the rounds show, have its time (`resolution.round_resolved`).
 
     Args:
         graphs: float32, batch normalisation folded, with any inputs and outputs. For int8 they are timed as dummy quantized

@@ -1,5 +1,6 @@
-"""Where an export takes milliseconds from: a table that travels in the package, so that its choices do not hang on a moment, or
-timing on this machine.
+"""Where an export takes milliseconds from: a table that travels in the package, or timing on this machine.
+
+With a table no choice depends on the moment.
 
 A packaged table is taken where one is for this class of processor and knows every layer of the network, unless the recipe asks
 to measure (`--profile`). The same table, model and data then give the same plan and the same forms.

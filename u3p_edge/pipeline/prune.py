@@ -96,11 +96,11 @@ def prune_source(context: Context) -> PruningResult:
     """
     if context.recipe.pruning is None:
         return _whole(context.original)
-    found = functools.cache(partial(_budgets, context, context.recipe.pruning))
-    decided = from_dict(BudgetDecision, context.staging.decide("budgets", lambda: _describe(found())))
+    find_bounds = functools.cache(partial(_budgets, context, context.recipe.pruning))
+    decided = from_dict(BudgetDecision, context.staging.decide("budgets", lambda: _describe(find_bounds())))
     if not decided.bounds:
         return _whole(context.original, "Nothing was pruned: the network is within its budgets as it is.", *decided.notes)
-    result = prune_to(lambda: found().wanted, context, decided.table)
+    result = prune_to(lambda: find_bounds().wanted, context, decided.table)
     return dataclasses.replace(result, notes=(*decided.notes, *result.notes))
 
 
@@ -138,9 +138,9 @@ def _budgets(context: Context, pruning: Pruning) -> _Bounds:
         return _Bounds(None, budgets(graph, pruning, None, None, memory_mb))
     known, floats = (find_latencies(graph, number, context.recipe) for number in ("int8", "float32"))
     if known.table is not None and floats.table is not None:
-        told = Predictor(floats.table).predict(graph).total_ms
-        reference_ms = context.staging.decide("reference_ms", lambda: told)
-        note = f"What channels cost is told by {known.source}."
+        predicted_ms = Predictor(floats.table).predict(graph).total_ms
+        reference_ms = context.staging.decide("reference_ms", lambda: predicted_ms)
+        note = f"What channels cost comes from {known.source}."
         return _Bounds(known.table, budgets(graph, pruning, known.table, reference_ms, memory_mb), (note,))
     table = measure_table(graph, Target("int8"), context.progress, quick=True, checks=0, folder=context.cache)
     reference = float_tflite(context.original, context)
@@ -149,9 +149,9 @@ def _budgets(context: Context, pruning: Pruning) -> _Bounds:
     return _Bounds(table, wanted, tuple(note for note in (known.note or floats.note,) if note))
 
 
-def _describe(found: _Bounds) -> dict[str, Any]:
-    bounds = {budget.name: budget.bound for budget in found.wanted}
-    return dataclasses.asdict(BudgetDecision(bounds, found.table, found.notes))
+def _describe(bounds: _Bounds) -> dict[str, Any]:
+    by_name = {budget.name: budget.bound for budget in bounds.wanted}
+    return dataclasses.asdict(BudgetDecision(by_name, bounds.table, bounds.notes))
 
 
 def _steps(work: _Work, wanted: Callable[[], Sequence[Budget]], table: LatencyTable | None) -> PruningResult:

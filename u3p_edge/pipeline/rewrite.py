@@ -135,8 +135,8 @@ def select_rewrites(
         return measure([apply_fusions(form) for form in graphs])  # as they are in the file
 
     margin = MARGIN if table is None else PREDICTED
-    found = select_candidates(graph, clock, rules=rules, least=LEAST, margin=margin, step=step)
-    return validate_whole_network(graph, found, clock)
+    selected = select_candidates(graph, clock, rules=rules, least=LEAST, margin=margin, step=step)
+    return validate_whole_network(graph, selected, clock)
 
 
 def rewrite_graph(graph: Graph, target: Target, progress: Progress = silent, cache: Path | None = None) -> Graph:

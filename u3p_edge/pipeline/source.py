@@ -24,6 +24,7 @@ from u3p_edge.models.keras_file import read_keras_file
 from u3p_edge.models.store import load_model
 from u3p_edge.models.stored_files import WEIGHTS, reference_folder
 from u3p_edge.recipes.recipe import ModelOptions
+from u3p_edge.runtime.base import check_file
 from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
 TRAINED_BY = "recipe.toml"
@@ -95,6 +96,7 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
 def _read_graph(path: Path, options: ModelOptions, trust: bool) -> tuple[Graph, Metadata | None, Path]:
     """Return the network, its metadata where they are recorded, and the file of its weights."""
     if path.suffix.lower() == ".onnx" and not path.is_dir():
+        check_file(path)
         height, width = options.size or (None, None)
         return read_onnx(path, None if height is None or width is None else (height, width)), None, path
     if options.size:

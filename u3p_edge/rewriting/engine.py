@@ -210,7 +210,7 @@ def _left(site: str, share: float, rules: Sequence[Rule]) -> Selection:
 
 
 def _fastest(forms: Sequence[Candidate], margin: float) -> str:
-    """Return the candidate to select: of those that cannot be told from the fastest, the one with the fewest weights."""
+    """Return the candidate to select: of those as fast as the fastest, as far as it shows, the one with the fewest weights."""
     best = min(map(_time, forms))
     if math.isinf(_time(forms[0])):
         return forms[0].name

@@ -51,4 +51,4 @@ def test_a_plan_by_the_packaged_table_times_nothing_and_comes_again(source: Sour
     (step,) = result.steps
     assert step.reached == {LATENCY: pytest.approx(after)}
     assert after <= before / 2 * (1 + CLOSE)
-    assert result.notes[0].startswith("What channels cost is told by the latency table of x86_avx2 processors")
+    assert result.notes[0].startswith("What channels cost comes from the latency table of x86_avx2 processors")

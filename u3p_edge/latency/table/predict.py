@@ -153,20 +153,20 @@ def round_up(count: int, by: int) -> int:
 def _grid(alike: Sequence[LayerTimes]) -> _Grid:
     """Return the grid of one key, in which no smaller layer takes longer."""
     measured = {(times.pixels, i, o): ms for times in alike for i, o, ms in times.entries}
-    pixels, inputs, outputs = (tuple(sorted({place[axis] for place in measured})) for axis in range(3))
+    pixels, inputs, outputs = (tuple(sorted({point[axis] for point in measured})) for axis in range(3))
     filled = _fill(measured, pixels) if any(pixels) else measured
 
-    def least(place: _Place) -> float:
-        return max(ms for other, ms in filled.items() if all(map(operator.le, other, place)))
+    def least(point: _Place) -> float:
+        return max(ms for other, ms in filled.items() if all(map(operator.le, other, point)))
 
-    return _Grid(pixels, inputs, outputs, MappingProxyType({place: least(place) for place in filled}))
+    return _Grid(pixels, inputs, outputs, MappingProxyType({point: least(point) for point in filled}))
 
 
 def _fill(measured: Mapping[_Place, float], pixels: Sequence[int]) -> Mapping[_Place, float]:
     """Return the times with those of layers too large to be timed: in proportion to the same layer over a smaller map."""
     filled = dict(measured)
     for small, large in pairwise(pixels):
-        for _, i, o in [place for place in filled if place[0] == small]:
+        for _, i, o in [point for point in filled if point[0] == small]:
             filled.setdefault((large, i, o), filled[small, i, o] * large / small)
     return filled
 
