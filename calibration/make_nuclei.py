@@ -6,7 +6,7 @@ FOLDER holds images/ and masks/ (PNG, 256x256, nuclei not 0) and split.csv (colu
 window of 96x96 pixels is cut from each picture at full scale, where a nucleus is about 15 pixels wide (median): halved, its
 border would be half of it. Nothing is drawn from the clock: the same folder gives the same pixels and the same splits.
 
-Many pictures are tiles of one field of view, and more come from one experiment. What can be told is kept together (`group`):
+Many pictures are tiles of one field of view, and more come from one experiment. Those found to belong together are a `group`:
 tiles whose borders continue each other, pictures that repeat each other, and fields of one size that look alike.
 """
 

@@ -77,7 +77,7 @@ def test_what_is_far_slower_is_left_out_of_the_rounds(monkeypatch: pytest.Monkey
 
     def watched(calls: list[Callable[[], None]], _rough: list[float], _clock: object) -> tuple[tuple[float, ...], ...]:
         seen.append(len(calls))
-        return tuple((1e-9,) for _ in calls)  # less than anything takes, so that it can be told apart
+        return tuple((1e-9,) for _ in calls)  # less than anything takes, so that no real time equals it
 
     monkeypatch.setattr(probe, "time_calls", watched)
     near, far = measure_graphs((convolution(16), convolution(128)), Target("float32"))

@@ -11,7 +11,8 @@ import pytest
 from u3p_edge.data.augmentation import NO_AUGMENTATION
 from u3p_edge.errors import ConfigError
 from u3p_edge.models.stored_files import reference_folder
-from u3p_edge.pipeline.source import NO_FLIPS, TRAINED_BY, Source, augmentation_of, read_source
+from u3p_edge.pipeline.source import NO_FLIPS, Source, augmentation_of, read_source
+from u3p_edge.training.output import RECIPE
 from u3p_edge.training.recipe import read_train_recipe
 
 
@@ -20,24 +21,24 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """The reference model in a run folder whose recipe nobody can read."""
     folder = tmp_path_factory.mktemp("run") / "run"
     shutil.copytree(reference_folder(), folder)
-    (folder / TRAINED_BY).write_text("epochs = many", encoding="utf-8")
+    (folder / RECIPE).write_text("epochs = many", encoding="utf-8")
     return read_source(folder)
 
 
 def test_a_recipe_that_cannot_be_read_is_in_nobodys_way_until_it_is_needed(damaged: Source) -> None:
     assert damaged.parameters > 0
-    with pytest.raises(ConfigError, match=TRAINED_BY):
+    with pytest.raises(ConfigError, match=RECIPE):
         augmentation_of(damaged)
 
 
 def test_the_augmentation_is_that_of_training(damaged: Source) -> None:
     own = replace(damaged, folder=reference_folder())
-    assert augmentation_of(own) == read_train_recipe(reference_folder() / TRAINED_BY).augmentation
+    assert augmentation_of(own) == read_train_recipe(reference_folder() / RECIPE).augmentation
     assert augmentation_of(own) != NO_FLIPS
 
 
 def test_training_without_augmentation_stays_without(damaged: Source, tmp_path: Path) -> None:
-    (tmp_path / TRAINED_BY).write_text('augmentation = "none"\n', encoding="utf-8")
+    (tmp_path / RECIPE).write_text('augmentation = "none"\n', encoding="utf-8")
     assert augmentation_of(replace(damaged, folder=tmp_path)) == NO_AUGMENTATION
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 
 from u3p_edge.benchmark.result import Environment
+from u3p_edge.runtime.packages import installed_version
 from u3p_edge.runtime.processor import CPUINFO, cpu_name, parse_cpuinfo, text_of
 
 LIBRARIES = ("u3p-edge", "ai-edge-litert", "onnxruntime", "openvino", "numpy")
@@ -28,7 +28,7 @@ def describe_environment() -> Environment:
         cores=available_cores(),
         memory_mb=_memory_mb(),
         python=platform.python_version(),
-        libraries=tuple((name, version) for name in LIBRARIES if (version := _version(name))),
+        libraries=tuple((name, version) for name in LIBRARIES if (version := installed_version(name))),
     )
 
 
@@ -44,10 +44,3 @@ def _memory_mb() -> float:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6, 1)
     except (AttributeError, ValueError, OSError):
         return 0.0
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

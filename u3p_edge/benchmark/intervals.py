@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge import metrics
+from u3p_edge.benchmark.accuracy import dice_by_group
 from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_interval
 
 Labels = npt.NDArray[np.uint8]
@@ -37,7 +38,7 @@ def dice_intervals(truth: Labels, prediction: Labels, groups: Sequence[str], lab
     >>> dice_intervals(truth, wrong, ("a", "b"), 3)[1:]
     (Interval(estimate=0.5, low=0.0, high=1.0), None)
     """
-    scores = metrics.dice(metrics.confusion_by_group(truth, prediction, groups, labels))
+    scores = dice_by_group(truth, prediction, groups, labels)
     draws = np.concatenate([metrics.mean_over_groups(scores[drawn]) for drawn in draw_resamples(len(scores), seed=0)])
     return tuple(
         None if math.isnan(estimate) else percentile_interval(float(estimate), column)

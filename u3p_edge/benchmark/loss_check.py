@@ -92,8 +92,12 @@ def describe_loss(check: LossCheck) -> str:
     """
     if check.loss is None:
         return f"no image has a foreground class, {describe_verdict(check)}"
-    bounds = f"95 % {check.loss.low:.2f} to {check.loss.high:.2f}"
-    return f"{lost_or_gained(check.loss.estimate)} ({bounds}), {describe_verdict(check)}"
+    return f"{lost_or_gained(check.loss.estimate)} (95 % {describe_bounds(check.loss)}), {describe_verdict(check)}"
+
+
+def describe_bounds(loss: Interval) -> str:
+    """Return the bounds of a loss in points, for example "-0.05 to 0.31"."""
+    return f"{loss.low:.2f} to {loss.high:.2f}"
 
 
 def explain_mend(check: LossCheck) -> str:

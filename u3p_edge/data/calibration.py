@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from u3p_edge.data.load import Arrays
+from u3p_edge.data.spread import spread_evenly
 
 
 def calibration_indices(arrays: Arrays, count: int) -> tuple[int, ...]:
@@ -13,5 +12,5 @@ def calibration_indices(arrays: Arrays, count: int) -> tuple[int, ...]:
     They are sorted by group and stem and taken at even distances: nothing is random, and no patient dominates.
     """
     order = sorted(range(len(arrays.stems)), key=lambda i: (arrays.groups[i], arrays.stems[i]))
-    chosen = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    chosen = spread_evenly(len(order), count)
     return tuple(order[i] for i in chosen)

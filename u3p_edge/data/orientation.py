@@ -18,6 +18,7 @@ from u3p_edge.data.decode import read_orientation, turn, turn_back
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.images import read_image
 from u3p_edge.data.masks import Values, read_values
+from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import DataError
 
 COMPARED = 20
@@ -64,7 +65,7 @@ def find_turned(samples: Sequence[Sample]) -> Turned:
             differing.append((sample.image, sample.mask, orientation))
     if not differing:
         return Turned()
-    chosen = np.unique(np.linspace(0, len(differing) - 1, COMPARED).round().astype(int))
+    chosen = spread_evenly(len(differing), COMPARED)
     fits = [_fit(differing[index], samples[0].options.max_pixels) for index in chosen]
     turned, stored = (sum(fit[i] for fit in fits) for i in (0, 1))
     worst = int(np.argmax([fit[1] - fit[0] for fit in fits]))

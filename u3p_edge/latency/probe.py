@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from statistics import median
 
 from u3p_edge.conversion.tflite.writer import write_tflite
@@ -24,6 +23,7 @@ from u3p_edge.latency.clock import Clock, interleave, milliseconds, processor_cl
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.resolution import round_resolved
 from u3p_edge.latency.substitutes import make_timeable
+from u3p_edge.runtime.packages import installed_version
 from u3p_edge.runtime.tflite_raw import open_raw
 
 NUMBERS = ("int8", "float32")
@@ -75,10 +75,7 @@ class Target:
     @property
     def version(self) -> str:
         """Version of the runtime's package; empty if it is not installed."""
-        try:
-            return metadata.version(PACKAGES[self.runtime])
-        except metadata.PackageNotFoundError:
-            return ""
+        return installed_version(PACKAGES[self.runtime])
 
 
 def measure_graphs(graphs: Sequence[Graph], target: Target) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,14 @@ def read_choices(path: Path) -> tuple[Selection, ...]:
     Raises:
         ArtifactError: the file is missing, not JSON, or holds no selections.
     """
-    return parse_choices(read_json(path), path)
-
-
-def parse_choices(value: Mapping[str, Any], where: object) -> tuple[Selection, ...]:
-    """Return the selections in a JSON object, as `read_choices`; its errors name `where` the object is from."""
-    entries = value.get("rewrites")
+    entries = read_json(path).get("rewrites")
     try:
         if not isinstance(entries, (list, tuple)):
             raise ConfigError("it has no list `rewrites`")
         return tuple(_pair(entry) if isinstance(entry, list) else from_dict(Selection, entry) for entry in entries)
     except ConfigError as error:
         raise ArtifactError(
-            f"{where} holds no rewrites: {error}",
+            f"{path} holds no rewrites: {error}",
             mend="Give rewrites.json of an export, or what `u3p-edge rewrite --out` wrote.",
         ) from error
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from u3p_edge.config.plain import from_plain
 from u3p_edge.errors import ConfigError
 from u3p_edge.latency.table.table import LatencyTable
+from u3p_edge.pipeline.latencies import TIMED
 from u3p_edge.rewriting.engine import Selection
 
 
@@ -48,10 +49,14 @@ class RewriteDecision:
     Args:
         rewrites: the candidate that is selected for each site.
         refusal: the layer that prevents rewriting; empty where none does.
+        source: what the candidates were selected by.
+        note: why they were timed, where no table served; empty otherwise.
     """
 
     rewrites: tuple[Selection, ...] = ()
     refusal: str = ""
+    source: str = TIMED.source
+    note: str = ""
 
 
 DECISIONS: Mapping[str, Any] = MappingProxyType(

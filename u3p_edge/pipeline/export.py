@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from u3p_edge.benchmark.accuracy import predict_labels
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, choose_threads, measure
@@ -36,13 +34,11 @@ from u3p_edge.pipeline.report_names import LOCK, QUANTIZATION, REWRITES
 from u3p_edge.pipeline.reporting import write_report
 from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
-from u3p_edge.pipeline.verify import verify_files
+from u3p_edge.pipeline.verify import choose_images, verify_files
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.run_folder import hold
 from u3p_edge.runtime.keras import keras_session
-
-VERIFIED_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ def _verify(made: MadeFiles, context: Context) -> None:
     """Verify every file against the float network that it was made from: the reference against the original model, the others
     against the pruned one (or the sparse one, where weights were set to zero)."""
     options, test = context.recipe.quantization, context.data.test.images
-    images = test[np.unique(np.linspace(0, len(test) - 1, VERIFIED_IMAGES).round().astype(int))]
+    images = choose_images(test)
     exported = {name: path for name, path in made.files.items() if name != REFERENCE_FILE}
     pairs = [(exported, made.network.model if context.recipe.sparsity else made.pruning.source.model)]
     if REFERENCE_FILE in made.files:

@@ -12,7 +12,6 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from u3p_edge.files.atomic import read_json
 from u3p_edge.manifest import Artifact, Origin
 from u3p_edge.pipeline.decisions import check_decisions
 from u3p_edge.recipes.recipe import ExportRecipe
+from u3p_edge.runtime.packages import installed_version
 from u3p_edge.runtime.processor import cpu_name, describe_processor
 
 SCHEMA = 1
@@ -108,7 +108,9 @@ class Lock:
 def describe_machine(threads: int) -> Machine:
     """Return what computes here; `threads` are TensorFlow's."""
     versions = {"python": platform.python_version(), "u3p_edge": __version__}
-    return Machine({**versions, **{name: _version(name) for name in PACKAGES}}, describe_processor(), threads)
+    return Machine(
+        {**versions, **{name: installed_version(name) or "none" for name in PACKAGES}}, describe_processor(), threads
+    )
 
 
 def locked_files(artifacts: Sequence[Artifact]) -> dict[str, str]:
@@ -199,10 +201,3 @@ def compare_files(lock: Lock, files: Mapping[str, str]) -> str:
 def _value(recipe: ExportRecipe, group: str, name: str) -> Any:
     owner = getattr(recipe, group) if group else recipe
     return getattr(owner, name, None)
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "none"

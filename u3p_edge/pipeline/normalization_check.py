@@ -19,6 +19,7 @@ from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import Arrays, load_samples
 from u3p_edge.data.preprocess import to_labels
+from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress
@@ -160,7 +161,7 @@ def _choose_samples(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...
     """Choose samples evenly over the groups, fewer for an expensive network."""
     count = min(len(samples), IMAGES, max(LEAST_IMAGES, int(MACS / max(macs, 1))))
     ordered = sorted(samples, key=lambda sample: (sample.group, sample.stem))
-    return tuple(ordered[i] for i in np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(int)))
+    return tuple(ordered[i] for i in spread_evenly(len(ordered), count))
 
 
 def _images(samples: tuple[Sample, ...], preprocessing: Preprocessing, labels: int) -> npt.NDArray[np.float32] | None:

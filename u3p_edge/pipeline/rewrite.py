@@ -5,14 +5,14 @@ inference graph ─ fold ─ select by milliseconds ─ apply ─► rewritten g
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
@@ -22,12 +22,11 @@ from u3p_edge.latency.cache import cache_measure
 from u3p_edge.latency.probe import Target, measure_graphs
 from u3p_edge.latency.table.predict import predict_each
 from u3p_edge.latency.table.table import LatencyTable
-from u3p_edge.pipeline.choices import parse_choices, selections_to_json
 from u3p_edge.pipeline.context import Context
-from u3p_edge.pipeline.latencies import TIMED, KnownLatencies, find_latencies
+from u3p_edge.pipeline.decisions import RewriteDecision
+from u3p_edge.pipeline.latencies import TIMED, find_latencies
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress, silent
-from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewriting.engine import (
     MARGIN,
     REFERENCE,
@@ -59,7 +58,7 @@ class Network:
         choices: the candidate selected for each site; empty where nothing was rewritten.
         macs_before: multiply-accumulates of the original graph.
         refusal: why nothing was rewritten, where a layer prevents it; empty otherwise.
-        latencies: what the candidates were selected by.
+        source, note: see `RewriteDecision`.
     """
 
     model: Any
@@ -67,7 +66,8 @@ class Network:
     choices: tuple[Selection, ...]
     macs_before: int
     refusal: str = ""
-    latencies: KnownLatencies = TIMED
+    source: str = TIMED.source
+    note: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -79,11 +79,11 @@ class Network:
             return ()
         listed = ", ".join(f"{count} as {name}" for name, count in forms.most_common())
         macs = f"{self.macs_before / 1e9:.2f} to {cost(self.graph).total_macs / 1e9:.2f} GMAC"
-        how = f"chosen by {self.latencies.source}" if any(each.forms for each in self.choices) else "as recorded"
+        how = f"chosen by {self.source}" if any(each.forms for each in self.choices) else "as recorded"
         inexact = sorted(name for name in forms if (rule := rule_named(name)) is not None and not rule.exact)
         warning = f" **Approximate: {', '.join(inexact)}.**" if inexact else ""
         made = f"{'Rewrites' if inexact else 'Exact rewrites'}, {how}: {listed}; {macs} an image.{warning}"
-        return tuple(sentence for sentence in (made, self.latencies.note) if sentence)
+        return tuple(sentence for sentence in (made, self.note) if sentence)
 
 
 def rewrite_source(source: Source, context: Context) -> Network:
@@ -98,12 +98,11 @@ def rewrite_source(source: Source, context: Context) -> Network:
     if not recipe.rewriting.enabled:
         return Network(source.model, fold_batch_norm(source.graph), (), source.macs)
     graph = fold_batch_norm(source.graph)
-    decided = context.staging.decide("rewrites", lambda: _decide(graph, context))
-    if refusal := decided.get("refusal"):
-        return Network(source.model, graph, (), source.macs, refusal=refusal)
-    choices = parse_choices(decided, "the decision on rewrites")
-    new = apply_selections(graph, choices)
-    return Network(to_keras(new), new, choices, source.macs, latencies=_latencies(graph, recipe))
+    decided = from_dict(RewriteDecision, context.staging.decide("rewrites", lambda: asdict(_decide(graph, context))))
+    if decided.refusal:
+        return Network(source.model, graph, (), source.macs, refusal=decided.refusal)
+    new = apply_selections(graph, decided.rewrites)
+    return Network(to_keras(new), new, decided.rewrites, source.macs, source=decided.source, note=decided.note)
 
 
 def select_rewrites(
@@ -147,27 +146,15 @@ def rewrite_graph(graph: Graph, target: Target, progress: Progress = silent, cac
     return apply_selections(folded, select_rewrites(folded, target, progress, cache=cache))
 
 
-def _decide(graph: Graph, context: Context) -> dict[str, Any]:
-    """Return the selections as JSON values, or why a layer of the network prevents rewriting."""
-    try:
-        return dict(json.loads(selections_to_json(_select(graph, context))))
-    except ModelError as error:
-        if context.recipe.rewriting.choices:
-            raise
-        return {"refusal": str(error)}
-
-
-def _latencies(graph: Graph, recipe: ExportRecipe) -> KnownLatencies:
-    return TIMED if recipe.rewriting.choices else find_latencies(graph, _number(recipe), recipe)
-
-
-def _select(graph: Graph, context: Context) -> tuple[Selection, ...]:
+def _decide(graph: Graph, context: Context) -> RewriteDecision:
+    """Return the recorded or selected candidates, or why a layer of the network prevents rewriting."""
     recipe = context.recipe
     if recipe.rewriting.choices:
-        return tuple(Selection(site, form, ()) for site, form in recipe.rewriting.choices)
-    table = _latencies(graph, recipe).table
-    return select_rewrites(graph, Target(_number(recipe)), context.progress, cache=context.cache, table=table)
-
-
-def _number(recipe: ExportRecipe) -> str:
-    return "int8" if recipe.int8 else "float32"
+        return RewriteDecision(tuple(Selection(site, form, ()) for site, form in recipe.rewriting.choices))
+    target = Target("int8" if recipe.int8 else "float32")
+    try:
+        known = find_latencies(graph, target.number, recipe)
+        selected = select_rewrites(graph, target, context.progress, cache=context.cache, table=known.table)
+    except ModelError as error:
+        return RewriteDecision(refusal=str(error))
+    return RewriteDecision(selected, source=known.source, note=known.note)

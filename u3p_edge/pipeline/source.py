@@ -25,10 +25,8 @@ from u3p_edge.models.store import load_model
 from u3p_edge.models.stored_files import WEIGHTS, reference_folder
 from u3p_edge.recipes.recipe import ModelOptions
 from u3p_edge.runtime.base import check_file
-from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
-
-TRAINED_BY = "recipe.toml"
-"""File in a run folder that says how its model was trained."""
+from u3p_edge.training.output import read_trained_recipe
+from u3p_edge.training.recipe import TrainRecipe
 
 NO_FLIPS = Augmentation(flip_horizontal=False, flip_vertical=False)
 """For a model that does not say how it was trained: a mirrored organ may be another class."""
@@ -118,8 +116,7 @@ def training_of(source: Source) -> TrainRecipe | None:
     Raises:
         ConfigError: the run folder's recipe cannot be read; names the file.
     """
-    path = source.folder / TRAINED_BY if source.folder else None
-    return read_train_recipe(path) if path and path.is_file() else None
+    return read_trained_recipe(source.folder)
 
 
 def augmentation_of(source: Source) -> Augmentation:

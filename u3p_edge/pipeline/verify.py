@@ -11,6 +11,7 @@ import numpy.typing as npt
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.conversion.structure import onnx_faults, tflite_faults
 from u3p_edge.conversion.tflite import schema
+from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import VerificationError
 from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
@@ -30,6 +31,14 @@ that for the activations that LiteRT may keep as float16."""
 TWIN_SQNR = 15.0
 """Decibels between the int8 files of the two formats. They share all integers of the model and differ only in how each
 runtime rounds its 32-bit sums to 8 bits, which is less than the rounding itself, the min_sqnr of the float model."""
+
+VERIFIED_IMAGES = 4
+"""Images on which the outputs of files are compared, when they are exported and when a run folder is verified."""
+
+
+def choose_images(images: Maps) -> Maps:
+    """Return at most `VERIFIED_IMAGES` images [N, H, W, C], at even distances over all of them."""
+    return images[spread_evenly(len(images), VERIFIED_IMAGES)]
 
 
 def verify_files(

@@ -25,6 +25,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
@@ -158,7 +159,7 @@ def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle, *, ranges
         tried |= {f"{method}, outliers of the images clipped": ranges for method, ranges in inside.items()}
     wrapped = _wrap_all(graph, twin, placed)
     settle_ranges(wrapped)
-    compared = images[np.unique(np.linspace(0, len(images) - 1, COMPARED).round().astype(int))]
+    compared = images[spread_evenly(len(images), COMPARED)]
     errors = _errors(twin, wrapped, tried, compared)
     best = ranges or min(errors, key=lambda method: errors[method])
     if best not in tried:

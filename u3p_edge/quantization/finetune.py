@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
+from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.metrics import rank_score
@@ -77,7 +78,7 @@ def train_qat(
     check_keep_epoch(keep_epoch, epochs)
     graph = from_keras(model)
     check_trainable(graph)
-    start = fake_quantize(graph, images[_evenly_chosen(len(images))], ranges=ranges)
+    start = fake_quantize(graph, images[spread_evenly(len(images), CALIBRATION_IMAGES)], ranges=ranges)
     student = start.model
     steps = math.ceil(len(images) / batch_size)
     update = _update(student, model, loss, distillation, keep_zeros)
@@ -145,11 +146,6 @@ def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
     kernels = [variable for variable in student.trainable_variables if len(variable.shape) == 4]
     pairs = [(kernel, tf.cast(kernel != 0, kernel.dtype)) for kernel in kernels]
     return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
-
-
-def _evenly_chosen(count: int) -> np.ndarray:
-    """Return the indices of at most CALIBRATION_IMAGES images, evenly spread over all."""
-    return np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_IMAGES)).round().astype(int))
 
 
 def _check(

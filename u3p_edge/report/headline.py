@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from u3p_edge.benchmark.loss_check import FEWEST_GROUPS, LossCheck, describe_verdict
+from u3p_edge.benchmark.loss_check import FEWEST_GROUPS, LossCheck, describe_bounds, describe_verdict
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
-from u3p_edge.report.loss import bounds_in_words, loss_of
+from u3p_edge.report.loss import bounds_of, loss_of
 from u3p_edge.report.speed import describe_speed
 
 SPLITS = {"test": "test", "val": "validation"}
@@ -29,7 +29,7 @@ def headline(result: RunResult) -> str:
 
 
 def choose_int8(result: RunResult) -> ArtifactResult | None:
-    """Return the int8 file that stands for the int8 network: of the reference's runtime if there is one, else the first."""
+    """Return the int8 file that the first line is about: of the reference's runtime if there is one, else the first."""
     reference = result.get(result.reference)
     runtime = "" if reference is None else reference.format.partition("-")[0]
     files = [a for a in result.artifacts if a.format.endswith("-int8")]
@@ -48,7 +48,7 @@ def _verdict(check: LossCheck) -> str:
     if check.loss is None or check.groups < FEWEST_GROUPS:
         basis = f"{images}, too few"
     else:
-        basis = f"95 % {check.loss.low:.2f} to {check.loss.high:.2f}, {images}"
+        basis = f"95 % {describe_bounds(check.loss)}, {images}"
     return f"**{words[0].upper()}{words[1:]}** of validation Dice ({basis})."
 
 
@@ -57,9 +57,9 @@ def _loss(result: RunResult, reference: ArtifactResult, int8: ArtifactResult) ->
     if before is None or after is None or result.data is None:
         return []
     lost, loss = 100 * (before - after), loss_of(result, int8)
-    bounds = "" if loss is None else bounds_in_words(loss, int8)
+    bounds = "" if loss is None else bounds_of(loss, int8)
     images = count_images(result.data.images, result.data.groups)
-    basis = ", ".join(part for part in (bounds, images) if part)
+    basis = ", ".join(part for part in (f"95 % {bounds}" if bounds else "", images) if part)
     split = SPLITS.get(result.data.split, result.data.split)
     return [f"{'gains' if round(lost, 2) < 0 else 'loses'} {abs(lost):.2f} points of {split} Dice ({basis})"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from u3p_edge.benchmark.loss_check import FEWEST_GROUPS, count_scored
+from u3p_edge.benchmark.loss_check import FEWEST_GROUPS, count_scored, describe_bounds
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import Interval
 
@@ -23,10 +23,10 @@ def loss_of(result: RunResult, artifact: ArtifactResult) -> Interval | None:
     return artifact.accuracy.loss_against(reference.accuracy)
 
 
-def bounds_in_words(loss: Interval, artifact: ArtifactResult) -> str:
-    """Return for example "95 % -0.05 to 0.31"; empty where there are too few groups for an interval."""
+def bounds_of(loss: Interval, artifact: ArtifactResult) -> str:
+    """Return the bounds of a file's loss, for example "-0.05 to 0.31"; empty where there are too few groups for an interval."""
     groups = 0 if artifact.accuracy is None else count_scored(artifact.accuracy.group_scores)
-    return f"95 % {loss.low:.2f} to {loss.high:.2f}" if groups >= FEWEST_GROUPS else ""
+    return describe_bounds(loss) if groups >= FEWEST_GROUPS else ""
 
 
 def loss_cell(result: RunResult, artifact: ArtifactResult) -> str:
@@ -34,5 +34,5 @@ def loss_cell(result: RunResult, artifact: ArtifactResult) -> str:
     loss = loss_of(result, artifact)
     if loss is None:
         return "–"
-    bounds = bounds_in_words(loss, artifact).removeprefix("95 % ")
+    bounds = bounds_of(loss, artifact)
     return f"{loss.estimate:.2f} ({bounds})" if bounds else f"{loss.estimate:.2f}"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.data.spread import spread_evenly
 from u3p_edge.files.atomic import atomic_path
 from u3p_edge.report.colour import Labels, Picture, colourise, difference, to_rgb
 from u3p_edge.text import to_terminal
@@ -46,8 +47,8 @@ def choose_pictures(first: Labels, second: Labels, count: int = 4) -> tuple[int,
     """
     worst = int((first != second).reshape(len(first), -1).sum(axis=1).argmax())
     filled = [i for i in range(len(first)) if i != worst and first[i].any()] or [i for i in range(len(first)) if i != worst]
-    chosen = np.linspace(0, len(filled) - 1, min(count - 1, len(filled))).round().astype(int) if filled else []
-    return (worst, *dict.fromkeys(filled[int(i)] for i in chosen))
+    chosen: list[int] = spread_evenly(len(filled), count - 1).tolist() if filled else []
+    return (worst, *dict.fromkeys(filled[i] for i in chosen))
 
 
 def draw_samples(samples: Sequence[PictureRow], metadata: Metadata, names: tuple[str, str] = ("float", "int8")) -> Image.Image:

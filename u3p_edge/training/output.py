@@ -9,6 +9,7 @@ from u3p_edge.models.stored_files import DESCRIPTION, WEIGHTS
 from u3p_edge.progress import Progress, silent
 from u3p_edge.run_folder import check_ours, check_output_folder, hold, open_manifest
 from u3p_edge.training.checkpoint import RESUME, is_checkpoint
+from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
 
 RECIPE, SCORES = "recipe.toml", "scores.json"
 HISTORY_JSON, HISTORY_CSV = "history.json", "history.csv"
@@ -29,6 +30,16 @@ FORMATS = {
 FILES = (RESUME, *FORMATS)
 NAMES = (*FILES, BOARD)
 """Names of all that a training writes, besides the manifest."""
+
+
+def read_trained_recipe(run: Path | None) -> TrainRecipe | None:
+    """Return the recipe that the model of a run folder was trained with; None for no folder or one that does not say.
+
+    Raises:
+        ConfigError: the recipe cannot be read; names the file.
+    """
+    path = run / RECIPE if run else None
+    return read_train_recipe(path) if path and path.is_file() else None
 
 
 def check_output(out: Path, *, restart: bool) -> None:

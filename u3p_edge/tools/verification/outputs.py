@@ -10,15 +10,12 @@ from u3p_edge.errors import U3pEdgeError
 from u3p_edge.manifest import sha256_of
 from u3p_edge.models.stored_files import WEIGHTS, reference_folder
 from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE
-from u3p_edge.pipeline.verify import Maps, find_number_faults, find_structure_faults, run_images
+from u3p_edge.pipeline.verify import Maps, choose_images, find_number_faults, find_structure_faults, run_images
 from u3p_edge.progress import Progress
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.verification.check import RunCheck, conclude, leave_out
-from u3p_edge.tools.verification.images import Floats, VerificationImages
+from u3p_edge.tools.verification.images import VerificationImages
 from u3p_edge.tools.verification.opened import Opened
-
-VERIFIED = 4
-"""Images on which outputs are compared, evenly over the split."""
 
 FLOATS = ("model.float32.tflite", "model.float32.onnx")
 """The float network of a run, in order of preference."""
@@ -39,7 +36,7 @@ def check_outputs(opened: Opened, images: VerificationImages | None, recipe: Exp
     anchor = next((one for one in FLOATS if one in opened.sessions), None)
     if anchor is None or images is None:
         return conclude("outputs", opened.faults, "") if opened.faults else leave_out("outputs", "; ".join(opened.left_out))
-    chosen = _choose(images)
+    chosen = choose_images(images.images)
     names = [one for one in opened.sessions if one != REFERENCE_FILE]
     step, min_sqnr = progress("Verify", len(names)), recipe.quantization.min_sqnr if images.real else -np.inf
     expected, maps = run_images(opened.sessions[anchor], chosen), dict[str, Maps]()
@@ -88,14 +85,8 @@ def check_float_model(
     source = read_source(model, recipe.model, trust=trust)
     if source.sha256 != digest:
         return conclude(name, [f"{source.name} is not the float model that the manifest leads to: it has another sha256"], "")
-    chosen = _choose(images)
+    chosen = choose_images(images.images)
     expected = run_images(keras_session(source.model, source.metadata), chosen)
     maps = {original: run_images(opened.sessions[original], chosen)}
     faults = [f"{original}: {fault}" for fault in find_number_faults(original, maps, expected, 0)]
     return conclude(name, faults, f"{original} computes what the float model computes")
-
-
-def _choose(images: VerificationImages) -> Floats:
-    """Return at most `VERIFIED` images, evenly over all of them."""
-    chosen: Floats = images.images[np.unique(np.linspace(0, len(images.images) - 1, VERIFIED).round().astype(int))]
-    return chosen

@@ -27,8 +27,8 @@ from u3p_edge.tools.verification.listed_files import check_files, check_manifest
 from u3p_edge.tools.verification.opened import check_metadata, open_files
 from u3p_edge.tools.verification.outputs import check_float_model, check_outputs
 from u3p_edge.tools.verification.scores import check_scores
-from u3p_edge.training.output import RECIPE
-from u3p_edge.training.recipe import TrainRecipe, read_train_recipe
+from u3p_edge.training.output import read_trained_recipe
+from u3p_edge.training.recipe import TrainRecipe
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class _Given:
     @property
     def trained(self) -> TrainRecipe | None:
         """How the float model was trained, where its run folder says it."""
-        path = self.model / RECIPE if self.model else None
-        return read_train_recipe(path) if path and path.is_file() else None
+        return read_trained_recipe(self.model)
 
 
 def verify(
