@@ -15,7 +15,7 @@ from u3p_edge.config.limits import check_size
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.activation import function, is_channelwise
 from u3p_edge.graph.fold import drop_identities
-from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute
+from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute, unused_name
 from u3p_edge.graph.mask_size import enlarge_mask
 from u3p_edge.graph.roles import Roles, roles
 
@@ -137,7 +137,7 @@ def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
             f"the mask {name!r} has {channels} channels and ends in {given}",
             mend=f"It must end in {wanted}, or in logits; a gate must multiply the mask after that, not before.",
         )
-    node = Node(_free(graph, f"{output}_{wanted}"), "activation", (output,), {"function": wanted})
+    node = Node(unused_name(graph, f"{output}_{wanted}"), "activation", (output,), {"function": wanted})
     return replace(graph, nodes=(*graph.nodes, node), outputs=(node.name, *graph.outputs[1:])), wanted, True
 
 
@@ -156,8 +156,8 @@ def _gated(graph: Graph, role: Roles) -> Graph:
             mend="It must have one unit a channel, or two (absent, present) for a mask of one channel.",
         )
     mask, gate = graph.outputs
-    flat = Node(_free(graph, f"{gate}_map"), "reshape", (gate,), {"target_shape": (1, 1, min(units, channels))})
-    product = Node(_free(graph, f"{mask}_gated"), "multiply", (mask, flat.name))
+    flat = Node(unused_name(graph, f"{gate}_map"), "reshape", (gate,), {"target_shape": (1, 1, min(units, channels))})
+    product = Node(unused_name(graph, f"{mask}_gated"), "multiply", (mask, flat.name))
     return replace(graph, nodes=(*graph.nodes, flat, product), outputs=(product.name,))
 
 
@@ -187,12 +187,8 @@ def _one_unit(graph: Graph, unit: int, role: Roles) -> Graph:
 def _named(graph: Graph) -> Graph:
     """Return the graph with its input and output named as every exported file names them."""
     ends = {graph.inputs[0]: IMAGE, graph.outputs[0]: MASK}
-    clashes = {name: _free(graph, f"{name}_") for name in (IMAGE, MASK) if name in graph and name not in ends}
+    clashes = {name: unused_name(graph, f"{name}_") for name in (IMAGE, MASK) if name in graph and name not in ends}
     return rename(graph, {**clashes, **ends})
-
-
-def _free(graph: Graph, name: str) -> str:
-    return name if name not in graph else _free(graph, f"{name}_")
 
 
 def _notes(role: Roles, activation: str, added: bool, kept: Graph) -> Iterator[str]:

@@ -234,5 +234,10 @@ def rename(graph: Graph, renames: Mapping[str, str]) -> Graph:
     )
 
 
+def unused_name(graph: Graph, name: str) -> str:
+    """Return the name, with underscores appended as long as a node of the graph has it."""
+    return name if name not in graph else unused_name(graph, f"{name}_")
+
+
 def _mend(node: Node) -> str:
     return "Build the model for one size, for example Input((256, 256, 1))." if node.op == "input" else ""

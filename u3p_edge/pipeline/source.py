@@ -40,6 +40,7 @@ class Source:
         name: to call it in a report.
         model: tf_keras, one input `image` [1, H, W, C], one output `mask` [1, H, W, K] of probabilities.
         graph: the same network as a graph.
+        training_graph: the network as it was read, with the heads that only training needs.
         metadata: what its artifacts will carry.
         sha256: of the file it was read from, its data files included.
         macs, parameters: of the inference graph.
@@ -50,6 +51,7 @@ class Source:
     name: str
     model: Any
     graph: Graph
+    training_graph: Graph
     metadata: Metadata
     sha256: str
     macs: int
@@ -82,6 +84,7 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
         name=folder.name if model else "embedded reference",
         model=ready,
         graph=inference.graph,
+        training_graph=graph,
         metadata=dataclasses.replace(described, version=__version__, lineage=(*described.lineage, ("float model", digest))),
         sha256=digest,
         macs=total.total_macs,
