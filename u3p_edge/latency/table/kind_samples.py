@@ -117,19 +117,22 @@ def _two(side: int, channels: int) -> Sequence[tuple[int, int, int]]:
 
 
 _SAME = {"padding": "same"}
-_WIDE, _FEW = (1, 8, 32, 128, 512), (8, 32, 128, 512)
-_SOME = (8, 64, 256)
+_WIDE, _FEW = (1, 8, 16, 32, 128, 512), (8, 16, 32, 128, 512)
+_SOME, _NARROW = (8, 64, 256), (8, 32, 128, 512)
+_IMAGE, _STEM = (1, 3, 8, 64, 256), (8, 16, 64, 256)
 _HALF = {"strides": (2, 2), "padding": "same"}
 _CLASSES = (1, 4, 32)
+_MAPS = (1, 4, 8, 64, 512)
 
 SAMPLES: tuple[KindSample, ...] = (
     KindSample("conv", _SAME, (3, 3), inputs=_WIDE, outputs=_FEW),
     KindSample("conv", _SAME, (1, 1), inputs=_WIDE, outputs=_FEW),
-    KindSample("conv", _SAME, (1, 3), inputs=_FEW, outputs=_FEW),
+    KindSample("conv", _SAME, (1, 3), inputs=_NARROW, outputs=_NARROW),
     KindSample("conv", _SAME, (1, 2), inputs=_SOME, outputs=_SOME),
     KindSample("conv", _SAME, (5, 5), inputs=(1, *_SOME), outputs=_SOME),
     KindSample("conv", _HALF, (3, 3), _larger(2), (1, *_SOME), _SOME),
-    KindSample("conv", _HALF, (2, 2), _larger(2), (1, *_SOME), _SOME),
+    KindSample("conv", _HALF, (2, 2), _larger(2), _IMAGE, _STEM),
+    KindSample("conv", {**_HALF, "strides": (4, 4)}, (4, 4), _larger(4), _IMAGE[:3], _STEM),
     KindSample("conv_transpose", _HALF, (2, 2), _smaller(2), _SOME, _SOME),
     KindSample("depthwise_conv", _SAME, (3, 3), outputs=(1,)),
     KindSample("dense", {}, (), inputs=(8, 64, 512), outputs=(8, 64, 512), sides=(1,)),
@@ -137,7 +140,7 @@ SAMPLES: tuple[KindSample, ...] = (
     *(KindSample("max_pool", {"pool_size": (n, n), "strides": (n, n)}, None, _larger(n), sides=SIDES[:3]) for n in (4, 8)),
     KindSample("average_pool", {}, None, _larger(2)),
     *(KindSample(f"global_{which}_pool", {"keepdims": True}) for which in ("max", "average")),
-    KindSample("upsample", {"interpolation": "bilinear"}, None, _smaller(2)),
+    KindSample("upsample", {"interpolation": "bilinear"}, None, _smaller(2), _MAPS),
     KindSample("upsample", {}, None, _smaller(2)),
     *(
         KindSample("interpolated_sum", {"axis": axis, "factor": n}, None, _of_sum(axis, n), sides=SIDES[1:])
@@ -154,7 +157,8 @@ SAMPLES: tuple[KindSample, ...] = (
     KindSample("pad", {"padding": ((1, 1), (0, 0))}, None, lambda side, c: [(side - 2, side, c)]),
     KindSample("pad", {"padding": ((0, 0), (1, 1))}, None, lambda side, c: [(side, side - 2, c)]),
     KindSample("space_to_depth", {}, None, lambda side, c: [(2 * side, 2 * side, c // 4)]),
-    KindSample("depth_to_space", {}, None, lambda side, c: [(side // 2, side // 2, c * 4)]),
+    KindSample("depth_to_space", {}, None, lambda side, c: [(side // 2, side // 2, c * 4)], _MAPS),
+    KindSample("depth_to_space", {"block": 4}, None, lambda side, c: [(side // 4, side // 4, c * 16)], _MAPS),
     *(KindSample("activation", {"function": f}, None, inputs=_CLASSES) for f in ("sigmoid", "softmax", "relu", "tanh")),
     KindSample("leaky_relu"),
 )
