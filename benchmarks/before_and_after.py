@@ -53,7 +53,7 @@ class Comparison:
 def compare(before: Path, after: Path, rounds: int, progress: Progress) -> Comparison:
     """Time two files of one network in turns; `progress` shows the rounds."""
     runs = [partial(milliseconds, open_raw(path.read_bytes(), 1).run, warm_up=True) for path in (before, after)]
-    samples = interleave(runs, lambda done: len(done) < rounds, step=progress(f"Time {before.name}", rounds))
+    samples = interleave(runs, lambda done: len(done) < rounds, step=progress(f"Time {before.name}", rounds)).samples
     sizes = (before.stat().st_size, after.stat().st_size)
     return Comparison(before.name, (sha256_of(before), sha256_of(after)), sizes, samples)
 

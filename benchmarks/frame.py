@@ -86,7 +86,7 @@ def _restoring(
 def _time(alone: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
     """Return the milliseconds of processor time of both in each round, after one that is not kept."""
     candidates = [partial(milliseconds, call, time.thread_time_ns) for call in (alone, ours)]
-    first, second = interleave(candidates, lambda done: len(done) <= rounds)
+    first, second = interleave(candidates, lambda done: len(done) <= rounds).samples
     return list(first[1:]), list(second[1:])
 
 

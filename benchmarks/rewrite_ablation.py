@@ -88,7 +88,7 @@ def ablate(graph: Graph, together: Sequence[str], rounds: int, progress: Progres
         for name, names in dropped.items()
     }
     runs = [partial(milliseconds, open_raw(file, 1).run, warm_up=True) for file in files.values()]
-    samples = interleave(runs, lambda done: len(done) < rounds, step=progress("Time whole networks", rounds))
+    samples = interleave(runs, lambda done: len(done) < rounds, step=progress("Time whole networks", rounds)).samples
     return counts, dict(zip(files, samples, strict=True))
 
 

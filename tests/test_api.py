@@ -44,8 +44,8 @@ def test_all_names_every_public_function_of_the_api_and_each_can_be_imported() -
             if not member.startswith("_") and getattr(value, "__module__", "") == module.__name__
         }
     assert functions <= set(u3p.__all__)
-    runs = {"train", "prune", "export", "predict", "bench", "inspect", "check_data"}
-    assert {"load", "rewrite", "quantize", "write_tflite", "write_onnx", "open_session", "gate"} <= functions
+    runs = {"train", "prune", "export", "predict", "bench", "gate", "inspect", "check_data"}
+    assert {"load", "rewrite", "quantize", "write_tflite", "write_onnx", "open_session"} <= functions
     assert runs <= set(u3p.__all__)
     assert [name for name in u3p.__all__ if getattr(u3p, name) is None] == []
 

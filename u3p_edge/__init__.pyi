@@ -1,6 +1,5 @@
 # The public names of the package, and where they are. `u3p_edge/__init__.py` imports each when it is first used.
 
-from .api.measurement import gate as gate
 from .api.measurement import profile_device as profile_device
 from .api.network import calibration_images as calibration_images
 from .api.network import default_metadata_of as default_metadata_of
@@ -17,6 +16,7 @@ from .benchmark.ceilings import Ceilings as Ceilings
 from .benchmark.checks import Tolerances as Tolerances
 from .benchmark.checks import Verdict as Verdict
 from .benchmark.compare import Scope as Scope
+from .benchmark.paired_timing import GateTiming as GateTiming
 from .benchmark.result import RunResult as RunResult
 from .benchmark.suite import Settings as Settings
 from .config.metadata import Metadata as Metadata
@@ -32,6 +32,7 @@ from .graph.scheme import Scheme as Scheme
 from .pipeline.bench import bench as bench
 from .pipeline.export import ExportResult as ExportResult
 from .pipeline.export import export as export
+from .pipeline.gate import gate as gate
 from .pipeline.predict import Predictions as Predictions
 from .pipeline.predict import predict as predict
 from .pipeline.prune_model import prune as prune

@@ -80,11 +80,11 @@ def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> No
     assert [samples.samples_ms for samples in actual] == [(1.0,) * 5] * 2
 
 
-def test_rounds_are_interleaved_and_their_order_moves_on() -> None:
+def test_every_second_round_runs_backwards_and_the_first_one_moves_on() -> None:
     clock = Clock()
     log: list[str] = []
     time_sessions(workers(clock, log, a=[1], b=[1], c=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock)
-    assert "".join(log) == "abc" + "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc" + "bbccaa"
+    assert "".join(log) == "abc" + "aabbcc" + "ccbbaa" + "bbccaa" + "aaccbb" + "ccaabb"
 
 
 def test_a_budget_ends_it_but_not_before_there_is_a_spread() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.sample_results import result
 from u3p_edge.benchmark.ceilings import Ceilings
 from u3p_edge.benchmark.checks import Check, Verdict
-from u3p_edge.benchmark.compare import gate
+from u3p_edge.benchmark.compare import compare_runs
 from u3p_edge.errors import ArtifactError
 from u3p_edge.report.github import VARIABLE, append_summary
 from u3p_edge.report.verdict import render_junit, render_verdict
@@ -46,11 +46,11 @@ def test_junit_counts_what_it_lists(strict: bool, failures: str, skipped: str) -
 
 def test_the_names_of_tests_hold_no_measured_value() -> None:
     def names(slowness: float, dice: float) -> list[tuple[str | None, str | None]]:
-        verdict = gate(result(), result(relative=0.3 * slowness, dice=dice, seed=5), ceilings=Ceilings(ms=20))
+        verdict = compare_runs(result(), result(relative=0.3 * slowness, dice=dice, seed=5), ceilings=Ceilings(ms=20))
         return [(case.get("classname"), case.get("name")) for case in ElementTree.fromstring(render_junit(verdict))]
 
     assert names(1.0, 0.9) == names(1.4, 0.7), "the same checks, whatever came out"
-    assert ("model.int8.tflite", "latency, 2 threads") in names(1.0, 0.9)
+    assert ("model.int8.tflite", "latency, budget") in names(1.0, 0.9)
     assert len(set(names(1.0, 0.9))) == len(names(1.0, 0.9)), "no two tests of one name"
 
 
@@ -59,7 +59,7 @@ def test_the_table_says_why() -> None:
     assert text.splitlines()[0] == "## Gate: ❌ regressed"
     assert "| a.tflite | latency, 1 thread | ⚠️ not comparable | the processors differ (x\\|y) |" in text
     assert text.endswith("\n\n- c.tflite is compared with a\\_.tflite\n")
-    assert render_verdict(gate(result(), result())).startswith("## Gate: ✅ passed")
+    assert render_verdict(compare_runs(result(), result())).startswith("## Gate: ✅ passed")
     undecided = Verdict((Check("size", "a", "inconclusive", ""),))
     assert render_verdict(undecided).splitlines()[0] == "## Gate: ❔ inconclusive"
     assert "failed" in render_verdict(undecided, strict=True).splitlines()[0]

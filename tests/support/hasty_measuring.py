@@ -10,16 +10,17 @@ import pytest
 
 from u3p_edge.benchmark import memory
 from u3p_edge.benchmark.result import Memory
-from u3p_edge.latency import probe, quiet_timer
+from u3p_edge.latency import clock, probe, quiet_timer
 from u3p_edge.progress import Step, idle
 
-PROBE = {"MAXIMUM_ROUNDS": 2, "SAMPLE_MS": 0.05}
+CLOCK = {"SAMPLE_MS": 0.05}
+PROBE = {"MAXIMUM_ROUNDS": 2}
 TIMER = {"PASSES": 1, "REFERENCE_MS": 0.1}
-"""Constants of the modules `probe` and `quiet_timer`."""
+"""Constants of the modules `clock`, `probe` and `quiet_timer`."""
 
 IN_A_PROCESS = f"""
-from u3p_edge.latency import probe, quiet_timer
-for module, constants in ((probe, {PROBE!r}), (quiet_timer, {TIMER!r})):
+from u3p_edge.latency import clock, probe, quiet_timer
+for module, constants in ((clock, {CLOCK!r}), (probe, {PROBE!r}), (quiet_timer, {TIMER!r})):
     for name, value in constants.items():
         setattr(module, name, value)
 """
@@ -37,7 +38,7 @@ def measure_hastily() -> Iterator[None]:
         return measure(path, threads=threads)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, constants in ((probe, PROBE), (quiet_timer, TIMER)):
+        for module, constants in ((clock, CLOCK), (probe, PROBE), (quiet_timer, TIMER)):
             for name, value in constants.items():
                 patch.setattr(module, name, value)
         patch.setattr(memory, "measure_memory", measure_once)

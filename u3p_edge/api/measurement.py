@@ -1,4 +1,4 @@
-"""Measure model files, compare results, look into models, data and devices."""
+"""Measure the layers of a network on a device."""
 
 from __future__ import annotations
 
@@ -6,43 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from u3p_edge.api.arguments import as_target
-from u3p_edge.benchmark.result import RunResult
 from u3p_edge.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from u3p_edge.benchmark.ceilings import Ceilings
-    from u3p_edge.benchmark.checks import Tolerances, Verdict
-    from u3p_edge.benchmark.compare import Scope
     from u3p_edge.latency.table.table import LatencyTable
-
-
-def gate(
-    baseline: str | Path | RunResult,
-    current: str | Path | RunResult,
-    tolerances: Tolerances | None = None,
-    *,
-    scope: Scope | None = None,
-    ceilings: Ceilings | None = None,
-) -> Verdict:
-    """Compare two benchmark results file by file. Needs no TensorFlow.
-
-    Args:
-        baseline, current: what `bench` returned, or paths of report.json files.
-        tolerances: how much worse `current` may be; None for the defaults.
-        scope: which files and figures are compared; None for all.
-        ceilings: what a file may take now, whatever it took before; None for no bound.
-
-    Returns:
-        The checks, and their outcome: passed, regressed, not comparable or inconclusive.
-
-    Raises:
-        ArtifactError: a file is no benchmark result.
-    """
-    from u3p_edge.benchmark.compare import gate as compare
-    from u3p_edge.benchmark.result_file import read_result
-
-    before, after = (r if isinstance(r, RunResult) else read_result(Path(r)) for r in (baseline, current))
-    return compare(before, after, tolerances, scope, ceilings)
 
 
 def profile_device(

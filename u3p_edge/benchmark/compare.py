@@ -1,23 +1,24 @@
-"""The gate: is a run worse than the one kept as baseline?
+"""The gate: are the files of a run worse than those kept as baseline?
 
-Latency is compared as the ratio to a float file of the same run, never as absolute time. It regressed only if the whole
-bootstrap interval of its change lies beyond the tolerance. It passed only if the whole interval lies within the tolerance.
-Otherwise the samples do not decide: the outcome is inconclusive. Dice is compared alike, by the interval of its drop over
-groups. What cannot be compared has neither passed nor failed.
+What is counted is compared exactly: Dice on the same images, size, multiply-accumulates, arena, operators, and the bytes of
+files that two exports made from one lock. Latency is compared where both files can be timed side by side now (`slowdown`), and
+never by times that were taken at another time. What cannot be compared has neither passed nor failed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from u3p_edge.benchmark.ceilings import Ceilings, check_ceilings, select_bounded
-from u3p_edge.benchmark.checks import EVERYTHING, Check, Outcome, Tolerances, Verdict, What
+from u3p_edge.benchmark.checks import EVERYTHING, Check, Tolerances, Verdict, What
 from u3p_edge.benchmark.dice_drop import check_accuracy
-from u3p_edge.benchmark.matching import Pair, choose_reference, match, select
-from u3p_edge.benchmark.result import ArtifactResult, Environment, RunResult
-from u3p_edge.benchmark.slowdown import check_latency
+from u3p_edge.benchmark.growth import check_bytes, check_file_size, check_peak_memory, check_structure
+from u3p_edge.benchmark.matching import Pair, match, select
+from u3p_edge.benchmark.result import ArtifactResult, RunResult
+
+CheckLatency = Callable[[Pair], Iterator[Check]]
+"""Yields the checks of the latency of a pair that both runs have."""
 
 
 @dataclass(frozen=True)
@@ -25,159 +26,116 @@ class Scope:
     """Which parts of two runs are compared.
 
     Args:
-        what: any of accuracy, latency, memory and size.
+        what: any of accuracy, latency, memory, size, structure and sha256.
         files: patterns of names, e.g. "*int8*"; empty for all files.
-        threads: numbers of threads; empty for all.
-        reference: name of the float file that ratios refer to; empty for the baseline's, if both runs have it.
+        threads: numbers of threads to time at; empty for 1.
     """
 
     what: tuple[What, ...] = EVERYTHING
     files: tuple[str, ...] = ()
     threads: tuple[int, ...] = ()
-    reference: str = ""
 
 
-def gate(
+def check_stored_latency(pair: Pair) -> Iterator[Check]:
+    """Yield the check of a pair that is not timed: the same file passes, and of others that were timed the check is missing."""
+    before, after = pair.before, pair.after
+    if before is None or after is None:
+        return
+    if before.sha256 == after.sha256:
+        yield Check("latency", after.name, "passed", "the same file, byte for byte")
+    elif before.latencies or after.latencies:
+        reason = "times of two runs are not compared: give two folders that hold the files, which are then timed side by side"
+        yield Check("latency", after.name, "missing", reason)
+
+
+def compare_runs(
     baseline: RunResult,
     current: RunResult,
     tolerances: Tolerances | None = None,
     scope: Scope | None = None,
     ceilings: Ceilings | None = None,
+    *,
+    check_latency: CheckLatency = check_stored_latency,
+    one_lock: bool = False,
 ) -> Verdict:
     """Compare two runs file by file, each with the file of the same name or role.
 
     A file that only one run has is reported as missing, and not compared.
 
+    Args:
+        baseline, current: the two runs.
+        tolerances: how much may change.
+        scope: what is compared.
+        ceilings: absolute budgets of the current run.
+        check_latency: times a pair of files; the default times nothing.
+        one_lock: whether both are exports that were made from the same lock.
+
     Raises:
         ConfigError: no file has a name that `scope` gives.
     """
     limits, scope, ceilings = tolerances or Tolerances(), scope or Scope(), ceilings or Ceilings()
-    pairs = match(baseline, current)
-    reference = choose_reference(pairs, baseline, current, scope.reference)
-    chosen = select(pairs, scope.files)
-    checks = [check for pair in chosen for check in _pair(baseline, current, pair, reference, limits, scope)]
+    chosen = select(match(baseline, current), scope.files)
+    runs = _Runs(baseline, current, limits, scope.what, check_latency, one_lock)
+    checks = [check for pair in chosen for check in _pair(runs, pair)]
     if ceilings.given:
         files = [pair.after for pair in chosen if pair.after is not None]
         checks += [c for a in select_bounded(files, bool(scope.files)) for c in check_ceilings(a, ceilings, scope.threads)]
-    return Verdict(tuple(checks), _notes(baseline, current, chosen, reference, scope))
+    return Verdict(tuple(checks), _notes(chosen))
 
 
-def _pair(
-    baseline: RunResult, current: RunResult, pair: Pair, reference: Pair | None, limits: Tolerances, scope: Scope
-) -> Iterator[Check]:
-    before, after, what = pair.before, pair.after, scope.what
+@dataclass(frozen=True)
+class _Runs:
+    """Two runs, and how they are compared."""
+
+    baseline: RunResult
+    current: RunResult
+    limits: Tolerances
+    what: tuple[What, ...]
+    check_latency: CheckLatency
+    one_lock: bool
+
+
+def _pair(runs: _Runs, pair: Pair) -> Iterator[Check]:
+    before, after, what, limits = pair.before, pair.after, runs.what, runs.limits
     if before is None or after is None:
         where = "current run" if before is None else "baseline"
         yield Check("file", pair.name, "missing", f"only the {where} has it")
         return
-    difference = _different_task(baseline, current, before, after)
+    difference = _different_task(runs, before, after)
     if difference:
         yield from (Check(w, pair.name, "incomparable", difference) for w in what)
         return
     if "accuracy" in what:
-        yield from check_accuracy(before, after, (baseline.data, current.data), limits.drop)
-    if "latency" in what and pair != reference:
-        yield from _latency(baseline, current, before, after, reference, limits, scope.threads)
+        yield from check_accuracy(before, after, (runs.baseline.data, runs.current.data), limits.drop)
+    if "latency" in what:
+        yield from runs.check_latency(pair)
     if "memory" in what:
-        yield from _memory(baseline.environment, current.environment, before, after, limits)
+        yield from check_peak_memory((runs.baseline.environment, runs.current.environment), before, after, limits.memory)
     if "size" in what:
-        yield _growth("size", after.name, (before.bytes / 1e6,), (after.bytes / 1e6,), limits.size)
+        yield check_file_size(before, after, limits.size)
+    if "structure" in what:
+        yield from check_structure(before, after, limits.structure)
+    if "sha256" in what and runs.one_lock:
+        yield check_bytes(before, after)
 
 
-def _notes(
-    baseline: RunResult, current: RunResult, pairs: Sequence[Pair], reference: Pair | None, scope: Scope
-) -> tuple[str, ...]:
-    """Note which files were compared under two names, and which file ratios refer to if that is not obvious."""
-    notes = [
+def _notes(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Note which files were compared under two names."""
+    return tuple(
         f"{pair.before.name} of the baseline is compared with {pair.after.name}: both are {pair.after.format}."
         for pair in pairs
         if pair.before and pair.after and pair.before.name != pair.after.name
-    ]
-    timed = "latency" in scope.what and baseline.threads and current.threads
-    if not timed or reference is None or reference.before is None or reference.after is None:
-        return tuple(notes)
-    if {baseline.reference, current.reference} != {reference.name}:
-        notes.append(f"Ratios of latencies refer to {reference.name}, which both runs have.")
-    if reference.before.sha256 != reference.after.sha256:
-        notes.append(f"{reference.name}, which ratios refer to, is another file in each run: if it became slower, so may all.")
-    return tuple(notes)
+    )
 
 
-def _different_task(baseline: RunResult, current: RunResult, before: ArtifactResult, after: ArtifactResult) -> str:
+def _different_task(runs: _Runs, before: ArtifactResult, after: ArtifactResult) -> str:
     """Return why an artifact does not do the same task in both runs; empty if it does."""
     if before.input_shape != after.input_shape:
         return f"its input was {_shape(before)} and is {_shape(after)}"
     if before.format != after.format:
         return f"it was {before.format} and is {after.format}"
-    if baseline.class_names != current.class_names:
-        return f"its classes were {', '.join(baseline.class_names)} and are {', '.join(current.class_names)}"
-    return ""
-
-
-def _latency(
-    baseline: RunResult,
-    current: RunResult,
-    before: ArtifactResult,
-    after: ArtifactResult,
-    reference: Pair | None,
-    limits: Tolerances,
-    threads: tuple[int, ...],
-) -> Iterator[Check]:
-    if not before.latencies and not after.latencies:
-        return
-    difference = _different_machine(baseline.environment, current.environment)
-    if reference is None:
-        difference = "no float file is in both runs, so there are no ratios to compare"
-    cores = baseline.environment.cores, current.environment.cores
-    checks = () if reference is None else check_latency(before, after, reference, cores, 1 + limits.slowdown, threads)
-    if difference:
-        yield Check("latency", after.name, "incomparable", difference)
-    else:
-        yield from checks
-
-
-def _memory(
-    old: Environment, new: Environment, before: ArtifactResult, after: ArtifactResult, limits: Tolerances
-) -> Iterator[Check]:
-    if before.memory is None and after.memory is None:
-        return
-    if before.memory is None or after.memory is None:
-        yield Check("memory", after.name, "missing", "only one of the two runs measured it")
-    elif difference := _different_machine(old, new):
-        yield Check("memory", after.name, "incomparable", difference)
-    else:
-        yield _growth("memory", after.name, before.memory.peak_mb, after.memory.peak_mb, limits.memory)
-
-
-def _growth(what: What, name: str, old: Sequence[float], new: Sequence[float], limit: float) -> Check:
-    """Check a growth. With a few samples each, it lies between the growths of the extremes; for equal samples it is 0."""
-    least, most = _share(min(new), max(old)), _share(max(new), min(old))
-    if tuple(old) == tuple(new):
-        least = most = 0.0
-    outcome: Outcome = "regressed" if least > limit else "passed" if most <= limit else "inconclusive"
-    share = f"{least:+.1%}" if least == most else f"{least:+.1%} to {most:+.1%}"
-    return Check(what, name, outcome, f"{max(old):.2f} -> {max(new):.2f} MB ({share}, growth of {limit:.1%} is allowed)")
-
-
-def _share(new: float, old: float) -> float:
-    """Return the growth from old to new as a share; infinite if old is 0."""
-    if old <= 0:
-        return math.inf if new > 0 else 0.0
-    return new / old - 1
-
-
-def _different_machine(old: Environment, new: Environment) -> str:
-    """Return why times and memory of the two machines cannot be compared; empty if they can."""
-    for label, a, b in (
-        ("operating systems", old.system.split(" ")[0], new.system.split(" ")[0]),
-        ("instruction sets", old.machine, new.machine),
-        ("processors", old.cpu, new.cpu),
-        ("processor features", old.features, new.features),
-    ):
-        if a != b:
-            before, after = ("+".join(value) if isinstance(value, tuple) else value for value in (a, b))
-            return f"the {label} differ ({before or 'none'}, {after or 'none'})"
-    return ""
+    old, new = runs.baseline.class_names, runs.current.class_names
+    return f"its classes were {', '.join(old)} and are {', '.join(new)}" if old != new else ""
 
 
 def _shape(artifact: ArtifactResult) -> str:

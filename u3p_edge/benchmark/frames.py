@@ -29,7 +29,7 @@ def time_frames(
     step: Step = idle,
     clock: Clock = time.perf_counter_ns,
 ) -> tuple[Frames, ...]:
-    """Time whole frames with each session, one sample per round; sessions take turns, starting with another in each round.
+    """Time whole frames with each session, one sample per round; sessions take turns, see `interleave`.
 
     Args:
         sessions: sessions with the same preprocessing.
@@ -48,7 +48,7 @@ def time_frames(
         seconds=seconds,
         clock=clock,
         step=step,
-    )
+    ).samples
     size = (pixels.shape[0], pixels.shape[1])
     return tuple(Frames(threads, size, *zip(*samples, strict=True)) for samples in taken)
 

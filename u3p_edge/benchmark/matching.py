@@ -71,27 +71,6 @@ def match(baseline: RunResult, current: RunResult) -> tuple[Pair, ...]:
     return (*pairs, *(Pair(None, after) for after in current.artifacts if after not in partners.values()))
 
 
-def choose_reference(pairs: Sequence[Pair], baseline: RunResult, current: RunResult, wanted: str = "") -> Pair | None:
-    """Choose the file that the ratios of both runs refer to; None if there is no such file in both runs.
-
-    It is the requested one, else the baseline's reference, else the current run's reference, else the first float32 file.
-
-    Raises:
-        ConfigError: the requested file is not in both runs.
-    """
-    both = [pair for pair in pairs if pair.before is not None and pair.after is not None]
-    if wanted:
-        asked = [pair for pair in both if any(wanted in (name, base_name(name)) for name in pair.names)]
-        if len(asked) != 1:
-            names = ", ".join(pair.name for pair in both) or "none"
-            raise ConfigError(f"--reference {wanted}: no such file is in both runs", mend=f"In both are: {names}.")
-        return asked[0]
-    of_baseline = next((pair for pair in both if pair.before and pair.before.name == baseline.reference), None)
-    of_current = next((pair for pair in both if pair.after and pair.after.name == current.reference), None)
-    any_float = next((pair for pair in both if pair.after and pair.after.format.endswith("-float32")), None)
-    return of_baseline or of_current or any_float
-
-
 def select(pairs: Sequence[Pair], patterns: Sequence[str]) -> tuple[Pair, ...]:
     """Return the pairs with a name, or last part of one, that matches a pattern such as "*int8*"; all without patterns.
 

@@ -14,11 +14,13 @@ import numpy as np
 from u3p_edge.benchmark.loss_check import LossCheck
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.statistics import Interval
+from u3p_edge.benchmark.structure import Structure
 from u3p_edge.errors import ConfigError
 from u3p_edge.metrics import Scores
 
-SCHEMA = 2
-"""Version of the JSON form. `read_result` also reads version 1, in which `Latency.covariate` is called `handoff_ns`."""
+SCHEMA = 3
+"""Version of the JSON form. `read_result` also reads version 2, which has no structure of files, and version 1, in which
+`Latency.covariate` is called `handoff_ns` too."""
 
 ClassScores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
@@ -197,6 +199,7 @@ class ArtifactResult:
         memory: peak memory of fresh processes.
         accuracy: overlap with the truth.
         frames: whole frames, from pixels to mask.
+        structure: its operators, and what they cost by arithmetic.
     """
 
     name: str
@@ -208,6 +211,7 @@ class ArtifactResult:
     memory: Memory | None = None
     accuracy: Accuracy | None = None
     frames: Frames | None = None
+    structure: Structure | None = None
 
     def latency(self, threads: int) -> Latency | None:
         """The latency at that number of threads, if it was measured."""

@@ -35,11 +35,14 @@ def read_result(path: Path) -> RunResult:
 
 
 def _current(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a result of version 1 in the present form; every other value unchanged."""
+    """Return a result of an earlier version in the present form; every other value unchanged."""
+    version = value.get("schema") if isinstance(value, Mapping) else None
+    if version not in (1, 2):
+        return value
     try:
-        if value.get("schema") != 1:
-            return value
-        artifacts = [{**a, "latencies": [_renamed(entry) for entry in a["latencies"]]} for a in value["artifacts"]]
+        artifacts = value["artifacts"]
+        if version == 1:
+            artifacts = [{**a, "latencies": [_renamed(entry) for entry in a["latencies"]]} for a in artifacts]
     except (AttributeError, KeyError, TypeError):
         return value  # of no form at all, which `from_dict` says better
     return {**value, "schema": SCHEMA, "artifacts": artifacts}

@@ -1,60 +1,161 @@
-"""The gate's latency comparison: the change of a file's ratio to a float file of the same run, with its interval."""
+"""Is the current file slower than the baseline's? Decided from rounds in which both were timed side by side.
+
+The baseline's file is timed twice in each round, as A and A', and the current file once, as B. The ratio is the median of B/A
+and B/A' over all rounds. Both are taken one by one: B against the mean of A and A' would have a median that is too low, since
+other programs only add time. The 95 % interval is that of a bootstrap (Efron 1979) over blocks of two rounds, of which the
+second runs backwards (ABBA). A'/A shows what the same file differs from itself in this run, by its place in memory or by what
+else the machine does: the A/A floor.
+
+A slow-down is only reported after a second, independent round of measurements has found it too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from u3p_edge.benchmark.checks import Check, Outcome
-from u3p_edge.benchmark.matching import Pair
-from u3p_edge.benchmark.result import ArtifactResult
-from u3p_edge.benchmark.statistics import Interval, ratio_change, samples_to_decide
-from u3p_edge.latency.clock import MINIMUM_ROUNDS
+from u3p_edge.benchmark.statistics import Interval, bootstrap_median, samples_to_decide
 from u3p_edge.text import thread_count
 
+FEWEST_BLOCKS = 6
+"""Fewer blocks decide nothing: the median lies between the extremes of n values in 1 - 2^(1-n) of all cases, and 6 is the first
+n for which that is more than 95 %."""
 
-def check_latency(
-    before: ArtifactResult, after: ArtifactResult, reference: Pair, cores: tuple[int, int], limit: float, threads: Sequence[int]
-) -> Iterator[Check]:
-    """Yield one check per number of threads.
+BLOCK = 2
+"""Rounds of a block."""
+
+
+@dataclass(frozen=True)
+class PairedRounds:
+    """Milliseconds of two files, timed side by side: one value a round.
 
     Args:
-        before, after: the file in the baseline and in the current run.
-        reference: the float file of both runs that ratios refer to.
-        cores: number of cores of the machines of both runs.
-        limit: how many times the baseline's ratio the current ratio may be.
-        threads: numbers of threads to compare; empty for all.
+        baseline_ms: of the baseline's file (A).
+        again_ms: of the same file, loaded a second time (A').
+        current_ms: of the current file (B).
+        in_time: whether the rounds were as precise as asked for before the time was up.
     """
-    measured = sorted({entry.threads for a in (before, after) for entry in a.latencies})
-    for count in (n for n in measured if not threads or n in threads):
-        outcome, reason = _compare(before, after, reference, cores, limit, count)
-        yield Check("latency", after.name, outcome, reason, thread_count(count))
+
+    baseline_ms: tuple[float, ...]
+    again_ms: tuple[float, ...]
+    current_ms: tuple[float, ...]
+    in_time: bool = True
 
 
-def _compare(
-    before: ArtifactResult, after: ArtifactResult, reference: Pair, cores: tuple[int, int], limit: float, threads: int
-) -> tuple[Outcome, str]:
-    old, new = before.latency(threads), after.latency(threads)
-    old_float, new_float = (a.latency(threads) if a else None for a in (reference.before, reference.after))
-    if old is None or new is None or old_float is None or new_float is None:
-        return "missing", "only one of the two runs timed it"
-    if threads > 1 and cores[0] != cores[1]:
-        return "incomparable", f"the numbers of cores differ ({cores[0]}, {cores[1]})"
-    if min(len(old.samples_ms), len(new.samples_ms)) < MINIMUM_ROUNDS:
-        return "inconclusive", f"fewer than {MINIMUM_ROUNDS} rounds do not show the spread"
-    change = ratio_change((old.samples_ms, old_float.samples_ms), (new.samples_ms, new_float.samples_ms))
-    return _decide(change, limit, min(len(old.samples_ms), len(new.samples_ms)))
+@dataclass(frozen=True)
+class Slowdown:
+    """What paired rounds show.
+
+    Args:
+        change: time of the current file as a ratio to the baseline's, with its 95 % interval.
+        same: time of the baseline's file as a ratio to itself (A' to A), with its 95 % interval.
+        blocks: number of blocks.
+        in_time: see `PairedRounds`.
+    """
+
+    change: Interval
+    same: Interval
+    blocks: int
+    in_time: bool
+
+    @property
+    def bias(self) -> float:
+        """The least ratio, from 1 on, by which the rounds show the same file to differ from itself."""
+        return max(self.same.low, 1 / self.same.high, 1.0)
+
+    @property
+    def floor(self) -> float:
+        """The A/A floor: the greatest ratio, from 1 on, by which the same file may differ from itself."""
+        return max(self.same.high, 1 / self.same.low, 1.0)
+
+    @property
+    def uncertainty(self) -> float:
+        """The uncertainty of the less certain of the two ratios, as a share."""
+        return max(self.change.uncertainty, self.same.uncertainty)
 
 
-def _decide(change: Interval, limit: float, rounds: int) -> tuple[Outcome, str]:
-    """Decide: regressed only if the whole interval is beyond the limit, passed only if the whole interval is within it."""
+def estimate_slowdown(rounds: PairedRounds) -> Slowdown:
+    """Return what paired rounds show; at least two rounds.
+
+    >>> estimate_slowdown(PairedRounds((2.0,) * 12, (2.0,) * 12, (3.0,) * 12)).change.estimate.__round__(3)
+    1.5
+    """
+    first, again, current = (_blocks(ms) for ms in (rounds.baseline_ms, rounds.again_ms, rounds.current_ms))
+    change, same = _ratio(np.hstack([current - first, current - again])), _ratio(again - first)
+    return Slowdown(change, same, len(first), rounds.in_time)
+
+
+def judge_slowdown(slowdown: Slowdown, limit: float) -> Outcome:
+    """Return what one round of measurements says: passed, regressed or inconclusive.
+
+    A ratio's interval is first widened by what the same file is shown to differ from itself (`Slowdown.bias`). It passed if the
+    whole of it is at most `limit`. It regressed if the whole of it is above, and the ratio is above the A/A floor.
+
+    Args:
+        slowdown: of the rounds.
+        limit: how many times the baseline's time the current file may take.
+    """
+    if slowdown.blocks < FEWEST_BLOCKS:
+        return "inconclusive"
+    if slowdown.change.low / slowdown.bias > limit and slowdown.change.estimate > slowdown.floor:
+        return "regressed"
+    return "passed" if slowdown.change.high * slowdown.bias <= limit else "inconclusive"
+
+
+def check_slowdown(measure: Callable[[], PairedRounds], name: str, threads: int, limit: float) -> Check:
+    """Return the check of a file's latency; a slow-down is measured a second time before it is reported.
+
+    Args:
+        measure: takes paired rounds; called once, or twice where the first say that the file regressed.
+        name: of the current file.
+        threads: number of threads, for the record.
+        limit: how many times the baseline's time it may take.
+    """
+    first = estimate_slowdown(measure())
+    outcome, reason = judge_slowdown(first, limit), describe_slowdown(first, limit)
+    if outcome == "regressed":
+        second = estimate_slowdown(measure())
+        confirmed = judge_slowdown(second, limit) == "regressed"
+        outcome = "regressed" if confirmed else "inconclusive"
+        verb = "found it too" if confirmed else "did not confirm it"
+        reason = f"{reason}; a second round of measurements {verb}: {_times(second.change)}"
+    return Check("latency", name, outcome, reason, thread_count(threads))
+
+
+def describe_slowdown(slowdown: Slowdown, limit: float) -> str:
+    """Return the ratio, its interval and the A/A floor in words; where they do not decide, also why."""
+    change, rounds = slowdown.change, BLOCK * slowdown.blocks
     measured = (
-        f"time against float x{change.estimate:.3f} of the baseline's (95 % interval {change.low:.3f} to {change.high:.3f}, "
-        f"at most {limit:.3f} is allowed)"
+        f"{_times(change)} of the baseline's time, at most x{limit:.3f} is allowed; the baseline's file against itself "
+        f"{_times(slowdown.same)}; {rounds} rounds"
     )
-    if change.low > limit:
-        return "regressed", measured
-    if change.high <= limit:
-        return "passed", measured
-    wanted = samples_to_decide(rounds, change, limit)
-    more = "the median is at the limit itself" if wanted is None else f"about {wanted} rounds in both runs would decide"
-    return "inconclusive", f"{measured}: {rounds} rounds do not decide, {more}"
+    if judge_slowdown(slowdown, limit) != "inconclusive":
+        return measured
+    if slowdown.blocks < FEWEST_BLOCKS:
+        return f"{measured}, too few: {BLOCK * FEWEST_BLOCKS} are needed, so give more --seconds"
+    if slowdown.bias > 1:
+        return f"{measured}: the same file differs from itself here, so a quieter machine is needed"
+    wanted = samples_to_decide(slowdown.blocks, change, limit)
+    more = "the ratio is at the limit itself" if wanted is None else f"about {BLOCK * wanted} would decide"
+    return f"{measured}{'' if slowdown.in_time else ' until the time was up'} do not decide, {more}"
+
+
+def _times(ratio: Interval) -> str:
+    return f"x{ratio.estimate:.3f} (95 % interval {ratio.low:.3f} to {ratio.high:.3f})"
+
+
+def _blocks(samples_ms: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return the logarithms of whole blocks: float64 [blocks, BLOCK]."""
+    whole = len(samples_ms) // BLOCK * BLOCK
+    logs: npt.NDArray[np.float64] = np.log(np.asarray(samples_ms[:whole], np.float64))
+    return logs.reshape(-1, BLOCK)
+
+
+def _ratio(logs: npt.NDArray[np.float64]) -> Interval:
+    interval = bootstrap_median(logs)
+    return Interval(*(math.exp(value) for value in (interval.estimate, interval.low, interval.high)))

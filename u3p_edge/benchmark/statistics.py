@@ -50,6 +50,21 @@ def median(samples: Sequence[float]) -> Interval:
     return percentile_interval(float(np.median(values)), _bootstrap(values, seed=0))
 
 
+def bootstrap_median(blocks: npt.NDArray[np.float64]) -> Interval:
+    """Return the median of all values with its 95 % interval by a bootstrap over blocks, whose values stay together.
+
+    Args:
+        blocks: float64 [blocks, values].
+
+    >>> bootstrap_median(np.array([[1.0, 3.0], [1.0, 3.0]]))
+    Interval(estimate=2.0, low=2.0, high=2.0)
+    """
+    count, values = blocks.shape
+    drawn = draw_resamples(count, seed=0, values=values)
+    draws = np.concatenate([np.median(blocks[index].reshape(len(index), -1), axis=1) for index in drawn])
+    return percentile_interval(float(np.median(blocks)), draws)
+
+
 def samples_to_decide(samples: int, change: Interval, limit: float) -> int | None:
     """Estimate how many samples it takes until an interval lies on one side of a limit, if the estimate does not change.
 
@@ -81,37 +96,19 @@ def ratio_of_medians(samples: Sequence[float], reference: Sequence[float]) -> In
     return percentile_interval(float(np.median(values) / np.median(others)), draws)
 
 
-def ratio_change(
-    baseline: tuple[Sequence[float], Sequence[float]], current: tuple[Sequence[float], Sequence[float]]
-) -> Interval:
-    """Return the median ratio of one run divided by that of another, with its 95 % bootstrap interval.
+def draw_resamples(count: int, seed: int, values: int = 1) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the indices of `RESAMPLES` draws with replacement from `count` items, a chunk of draws at a time.
 
     Args:
-        baseline, current: (samples, reference samples) of each run; 1.1 means that `current` became 10 % slower
-            against its float model.
-
-    Two runs with exactly the same samples are one run, and its change against itself is exactly 1.
-    """
-    before, after = _paired(*baseline), _paired(*current)
-    if np.array_equal(before, after):
-        return Interval(1.0, 1.0, 1.0)
-    # The two runs are independent, so each is resampled with another seed.
-    draws = _bootstrap(after, seed=1) / _bootstrap(before, seed=0)
-    return percentile_interval(float(np.median(after) / np.median(before)), draws)
-
-
-def draw_resamples(count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the indices of `RESAMPLES` draws with replacement from `count` values, a chunk of draws at a time.
-
-    Args:
-        count: number of values.
+        count: number of items.
         seed: the same seed gives the same draws, however many chunks they come in.
+        values: numbers that an item holds.
 
     Yields:
-        int64 [draws, count], of about `CHUNK` indices or one draw.
+        int64 [draws, count], of about `CHUNK` numbers or one draw.
     """
     rng = np.random.default_rng(seed)
-    step = max(1, CHUNK // count)
+    step = max(1, CHUNK // (count * values))
     for first in range(0, RESAMPLES, step):
         yield rng.integers(0, count, size=(min(step, RESAMPLES - first), count))
 

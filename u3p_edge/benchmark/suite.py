@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
+from u3p_edge.benchmark.read_structure import read_structure
 from u3p_edge.benchmark.references import check_one_task, choose_float_reference, shorten_names
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
@@ -175,7 +176,8 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
 
 
 def _identity(name: str, path: Path, session: Session) -> ArtifactResult:
-    return ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
+    digest, size = sha256_of(path), path.stat().st_size
+    return ArtifactResult(name, session.format, digest, size, session.input_shape, structure=read_structure(path))
 
 
 def _with_latency(results: Mapping[str, ArtifactResult], run: _Run, threads: int, reference: str) -> dict[str, ArtifactResult]:

@@ -63,7 +63,7 @@ def time_sessions(
         seconds=seconds,
         clock=clock,
         step=step,
-    )
+    ).samples
     pairs = [tuple(zip(*samples, strict=True)) for samples in taken]
     return tuple(Latency(threads, ms, beside if covariate else ()) for ms, beside in pairs)
 

@@ -47,6 +47,14 @@ def check_onnx_content(data: Buffer, max_memory_mb: float | None) -> None:
             _check_graph(_message(model), None if max_memory_mb is None else max_memory_mb * 1e6)
 
 
+def list_operators(data: Buffer) -> Iterator[str]:
+    """Yield the operator of each node of a file that `check_onnx_content` has accepted, in the file's order."""
+    graphs = (_message(value) for number, value in _fields(data) if number == 7)
+    nodes = (_message(value) for graph in graphs for number, value in _fields(graph) if number == 1)
+    for node in nodes:
+        yield next((_text(_message(value)) for number, value in _fields(node) if number == 4), "")
+
+
 def _check_graph(graph: Buffer, limit: float | None) -> None:
     constants: dict[str, int] = {}
     nodes = []

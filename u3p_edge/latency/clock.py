@@ -1,15 +1,18 @@
-"""How this package measures time: warm-up runs, samples, and rounds in which several candidates take turns.
+"""The one clock of this package: warm-up runs, samples, and rounds in which several candidates take turns.
 
 On a machine that also runs other programs only ratios taken in one run mean anything. So all that is compared takes turns, one
-sample each in every round, and each round begins with another candidate: a busy minute then slows all of them alike. Raw
-samples are returned, and every caller chooses its statistic.
+sample each in every round. Every second round repeats the one before it backwards (A B, then B A), so that what drifts slows
+all candidates alike, and each pair of rounds begins with another candidate. Raw samples are returned, and every caller chooses
+its statistic.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from u3p_edge.progress import Step, idle
 
@@ -21,6 +24,12 @@ Clock = Callable[[], int]
 
 FINE = 1e-6
 """The processor-time clock is only used if its resolution is better than this many seconds."""
+
+SAMPLE_MS = 2.0
+"""About the least duration of a sample: a shorter call is run several times for one sample."""
+
+LONG_MS = 20.0
+"""A call that takes this long or longer needs no warm-up run before a sample: cold caches no longer matter."""
 
 SampleT = TypeVar("SampleT")
 Rounds = Sequence[tuple[SampleT, ...]]
@@ -58,6 +67,31 @@ def milliseconds(
     return max(clock() - start, 1) / 1e6 / repeats
 
 
+def make_sampler(call: Callable[[], object], rough_ms: float, clock: Clock = time.perf_counter_ns) -> Callable[[], float]:
+    """Return a function that takes one sample of a call, in milliseconds of one run; see `SAMPLE_MS` and `LONG_MS`.
+
+    Args:
+        call: the call.
+        rough_ms: about how many milliseconds it takes.
+        clock: the clock.
+    """
+    repeats = max(1, round(SAMPLE_MS / rough_ms))
+    return partial(milliseconds, call, clock, repeats=repeats, warm_up=rough_ms < LONG_MS)
+
+
+@dataclass(frozen=True)
+class Interleaved(Generic[SampleT]):
+    """What `interleave` took.
+
+    Args:
+        samples: the samples of each candidate, one a round.
+        in_time: whether it ended because no more rounds were wanted; False where the time was up before.
+    """
+
+    samples: tuple[tuple[SampleT, ...], ...]
+    in_time: bool
+
+
 def interleave(
     candidates: Sequence[Callable[[], SampleT]],
     wants_more: Callable[[Rounds[SampleT]], bool],
@@ -65,8 +99,8 @@ def interleave(
     seconds: float = float("inf"),
     clock: Clock = time.perf_counter_ns,
     step: Step = idle,
-) -> tuple[tuple[SampleT, ...], ...]:
-    """Take samples of several candidates, which take turns; each round begins with another of them.
+) -> Interleaved[SampleT]:
+    """Take samples of several candidates, which take turns in the order of `order_round`.
 
     Args:
         candidates: functions that take one sample each.
@@ -74,17 +108,25 @@ def interleave(
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
         clock: the clock of that budget.
         step: called after each round.
-
-    Returns:
-        The samples of each candidate, one a round.
     """
     rounds: list[tuple[SampleT, ...]] = []
     end = clock() + seconds * 1e9
-    while wants_more(rounds) and (len(rounds) < MINIMUM_ROUNDS or clock() < end):
-        samples = {}
-        for turn in range(len(candidates)):
-            index = (turn + len(rounds)) % len(candidates)
-            samples[index] = candidates[index]()
+    in_time = True
+    while wants_more(rounds):
+        if len(rounds) >= MINIMUM_ROUNDS and clock() >= end:
+            in_time = False
+            break
+        samples = {index: candidates[index]() for index in order_round(len(rounds), len(candidates))}
         rounds.append(tuple(samples[index] for index in range(len(candidates))))
         step()
-    return tuple(zip(*rounds, strict=True))
+    return Interleaved(tuple(zip(*rounds, strict=True)), in_time)
+
+
+def order_round(number: int, count: int) -> tuple[int, ...]:
+    """Return the order in which `count` candidates take their turns in a round.
+
+    >>> [order_round(number, 3) for number in range(6)]
+    [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1), (2, 0, 1), (1, 0, 2)]
+    """
+    forward = tuple((turn + number // 2) % count for turn in range(count))
+    return forward[::-1] if number % 2 else forward

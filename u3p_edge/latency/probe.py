@@ -13,13 +13,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.clock import Clock, interleave, milliseconds, processor_clock
+from u3p_edge.latency.clock import LONG_MS, Clock, interleave, make_sampler, milliseconds, processor_clock
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.resolution import round_resolved
 from u3p_edge.latency.substitutes import make_timeable
@@ -36,12 +35,6 @@ SECONDS = 0.4
 
 NEAR = 2.0
 """A graph that takes at least this many times the fastest graph's time is not timed any further."""
-
-SAMPLE_MS = 2.0
-"""About the least duration of a sample: a shorter graph is run several times for one sample."""
-
-LONG_MS = 20.0
-"""A graph that takes this long or longer needs no warm-up run before a sample: cold caches no longer matter."""
 
 Statistic = Callable[[Sequence[float]], float]
 Summarise = Callable[[Sequence[Sequence[float]]], Sequence[float]]
@@ -135,11 +128,9 @@ def time_calls(
     for call, ms in zip(calls, rough, strict=True):
         if ms < LONG_MS:
             call()
-    candidates = [
-        partial(milliseconds, call, clock, repeats=max(1, round(SAMPLE_MS / ms)), warm_up=ms < LONG_MS)
-        for call, ms in zip(calls, rough, strict=True)
-    ]
-    return interleave(candidates, lambda done: len(done) < MAXIMUM_ROUNDS, seconds=SECONDS * len(calls), clock=clock)
+    samplers = [make_sampler(call, ms, clock) for call, ms in zip(calls, rough, strict=True)]
+    budget = SECONDS * len(calls)
+    return interleave(samplers, lambda done: len(done) < MAXIMUM_ROUNDS, seconds=budget, clock=clock).samples
 
 
 def _rough(call: Callable[[], None], best: float, clock: Clock) -> float:

@@ -8,7 +8,6 @@ float model ─ inference graph ─ (integers) ──┘
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.conversion.network_file import SUFFIX, read_network
+from u3p_edge.conversion.tflite.arena import list_lives
 from u3p_edge.conversion.tflite.names import list_names
 from u3p_edge.conversion.tflite.pack import pack
 from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
@@ -24,7 +24,7 @@ from u3p_edge.errors import about, require_packages
 from u3p_edge.files.tflite import check
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.graph.memory import ALIGNMENT, Life, plan_lives
+from u3p_edge.graph.memory import plan_lives
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.per_op import count_macs, profile_operators
 from u3p_edge.pipeline.publish import NETWORK_FILE
@@ -124,29 +124,15 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _memory(file: TFLiteGraph) -> MemoryUse:
-    lives = tuple(_lives(file))
-    planned, by_name = plan_lives(lives, len(file.operators)), {tensor.name: tensor for tensor in file.tensors}
-    alive = [Alive(life.name, by_name[life.name].shape, life.bytes) for life in lives if life.name in planned.at_peak]
+    lives = list_lives(file)
+    planned = plan_lives(lives, len(file.operators))
+    at_peak = [life for life in lives if life.name in planned.at_peak]
+    tensors = [file.tensors[int(life.name)] for life in at_peak]
+    alive = [Alive(tensor.name, tensor.shape, life.bytes) for tensor, life in zip(tensors, at_peak, strict=True)]
     # The last of them to come alive brings about the peak.
-    first = max(life.first for life in lives if life.name in planned.at_peak)
+    first = max(life.first for life in at_peak)
     peak_node = file.tensors[file.operators[first].outputs[0]].name
     return MemoryUse(planned.peak, peak_node, tuple(sorted(alive, key=lambda tensor: -tensor.bytes)))
-
-
-def _lives(file: TFLiteGraph) -> Iterator[Life]:
-    """Yield every map with its bytes and its lifetime; what a RESHAPE gives shares the buffer of its source."""
-    owner = {index: index for index in file.inputs}
-    spans = dict.fromkeys(file.inputs, (0, 0))
-    for position, op in enumerate(file.operators):
-        for index in (index for index in op.inputs if index in owner):
-            spans[owner[index]] = (spans[owner[index]][0], position)
-        for index in op.outputs:
-            owner[index] = owner[op.inputs[0]] if op.code == "RESHAPE" else index
-            spans.setdefault(owner[index], (position, position))
-    for index in file.outputs:
-        spans[owner[index]] = (spans[owner[index]][0], len(file.operators) - 1)
-    for index, (first, last) in spans.items():
-        yield Life(file.tensors[index].name, -(-_bytes(file.tensors[index]) // ALIGNMENT) * ALIGNMENT, first, last)
 
 
 def _slow(file: TFLiteGraph) -> tuple[SlowOperator, ...]:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
-from u3p_edge.latency.clock import MINIMUM_ROUNDS
-from u3p_edge.latency.probe import MAXIMUM_ROUNDS, SAMPLE_MS, SECONDS, Target
+from u3p_edge.latency.clock import MINIMUM_ROUNDS, SAMPLE_MS
+from u3p_edge.latency.probe import MAXIMUM_ROUNDS, SECONDS, Target
 from u3p_edge.latency.quiet_timer import Build, QuietTimer, Timing, make_reference_kernel
 from u3p_edge.latency.table.calibrate import CorrectionSample, check_correction, fit_correction, hold_out, measure_samples
 from u3p_edge.latency.table.kind_samples import list_kind_points
