@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.prunable_graphs import Array, assert_same_values, group, values
+from tests.support.prunable_graphs import Array, assert_pruned_as_masked, group, thinned
 from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
@@ -20,7 +20,7 @@ from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
-from u3p_edge.pruning.apply import apply_plan, mask_channels
+from u3p_edge.pruning.apply import apply_plan
 from u3p_edge.pruning.dependency import find_groups
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.rewriting.engine import Selection, find_sites
@@ -61,27 +61,6 @@ def model(name: str) -> Graph:
 @cache
 def folded(name: str) -> Graph:
     return fold_batch_norm(inference_graph(model(name)).graph)
-
-
-def thinned(graph: Graph, seed: int = 0) -> PruningPlan:
-    """A random part of every group, at least half of it, so that differences reach the mask."""
-    rng = np.random.default_rng(seed)
-    free = [group for group in find_groups(graph) if not group.frozen]
-    kept = {
-        group.name: rng.permutation(group.size)[: rng.integers((group.size + 1) // 2, group.size + 1)].tolist()
-        for group in free
-    }
-    return PruningPlan(kept)
-
-
-def assert_pruned_as_masked(graph: Graph, plan: PruningPlan) -> Graph:
-    """The pruned graph, whose probabilities are those of the masked one, and not those of the whole."""
-    pruned = apply_plan(graph, plan)
-    mask = graph.outputs[0]
-    result = assert_same_values(pruned, mask_channels(graph, plan))[mask]
-    assert result.std() > 1e-3
-    assert np.abs(result - values(graph, [mask])[mask]).max() > 1e-3
-    return pruned
 
 
 def parameters(graph: Graph) -> int:

@@ -16,6 +16,7 @@ from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
+from u3p_edge.pruning.apply import apply_plan, mask_channels
 from u3p_edge.pruning.dependency import ChannelGroup, find_groups
 from u3p_edge.pruning.plan import PruningPlan
 
@@ -78,6 +79,27 @@ def assert_same_values(a: Graph, b: Graph) -> dict[str, Array]:
     for name, value in mine.items():
         np.testing.assert_array_equal(value, theirs[name])
     return mine
+
+
+def thinned(graph: Graph, seed: int = 0) -> PruningPlan:
+    """A random part of every group, at least half of it, so that differences reach the mask."""
+    rng = np.random.default_rng(seed)
+    free = [group for group in find_groups(graph) if not group.frozen]
+    kept = {
+        group.name: rng.permutation(group.size)[: rng.integers((group.size + 1) // 2, group.size + 1)].tolist()
+        for group in free
+    }
+    return PruningPlan(kept)
+
+
+def assert_pruned_as_masked(graph: Graph, plan: PruningPlan) -> Graph:
+    """The pruned graph, whose probabilities are those of the masked one, and not those of the whole."""
+    pruned = apply_plan(graph, plan)
+    mask = graph.outputs[0]
+    result = assert_same_values(pruned, mask_channels(graph, plan))[mask]
+    assert result.std() > 1e-3
+    assert np.abs(result - values(graph, [mask])[mask]).max() > 1e-3
+    return pruned
 
 
 def disturbed(graph: Graph, plan: PruningPlan, seed: int = 5) -> Graph:

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from u3p_edge.graph.activation import function
+from u3p_edge.graph.activation import function, fused_relu
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.quantization.ranges import Range
 from u3p_edge.quantization.support import UntrainableError
@@ -124,8 +124,7 @@ def _choose_placement(graph: Graph, placed: Mapping[str, Placement], node: Node)
 
 
 def _choose_range(graph: Graph, node: Node) -> Placement | None:
-    after = graph.consumers[node.name]
-    if node.op in _SUMS and len(after) == 1 and function(graph[after[0]]) == "relu":
+    if node.op in _SUMS and fused_relu(graph, node):
         return None
     if joining_end(graph, node.name):
         return None
