@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.hasty_measuring import measure_hastily
 from tests.support.latency_tables import COARSE, FINE, every_kind, kernel, made_up, two_scales
+from tests.support.prunable_graphs import small_unet
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency import quiet_timer
 from u3p_edge.latency.probe import Target, to_file
@@ -102,6 +103,24 @@ def test_held_out_networks_are_uneven_and_the_same_every_time() -> None:
     assert widths[:2] == widths[2:]
     assert widths[0] != widths[1]
     assert all(4 <= fine <= 16 and 8 <= coarse <= 32 for fine, coarse in widths)
+
+
+def test_a_table_for_any_size_is_fitted_to_other_shapes_and_checked_with_others_again() -> None:
+    """As stored in an int8 file; a network that takes no other shape is measured in its own alone."""
+    stored = replace(small_unet(folded=True), nodes=tuple(map(as_int8, small_unet(folded=True).nodes)))
+    fitted, held = measure_samples(stored, any_size=True), hold_out(stored, 2, any_size=True)
+    assert [sample.name for sample in fitted[3:]] == [
+        "25% of the channels, folded by 2", "25% of the channels, folded by 4, plain topology, added branches"
+    ]  # fmt: skip
+    assert [sample.name for sample in held] == [
+        "random widths 1",
+        "random widths 2, images twice as large",
+        "random widths 3, folded by 2, plain topology",
+        "random widths 4, folded by 2, added branches",
+    ]
+    assert [sample.graph["stem_conv"].weights["kernel"].shape for sample in fitted[3:]] == [(2, 2, 1, 1), (4, 4, 1, 2)]
+    assert all(to_file(sample.graph, "int8") for sample in (*fitted[3:], *held[2:]))
+    assert len(measure_samples(two_scales(), any_size=True)) == 3
 
 
 def as_int8(node: Node) -> Node:

@@ -2,12 +2,13 @@
 
 The correction is fitted by least squares of relative errors to the network itself and to the same network with a half and a
 quarter of its channels. It is validated on held-out networks, in which every channel group has a random share of its channels.
-For a table for networks of any size, some of both are run on images of twice the height and width.
+For a table for networks of any size, some of both are run on images of twice the height and width, and some in other shapes
+(`u3p_edge.shapes`): what a layer costs besides its arithmetic shows only in small networks of many layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,9 +17,17 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import Correction, LatencyTable, TableCheck
 from u3p_edge.pruning.shape_only_graph import ShapeOnlyGraph
+from u3p_edge.shapes.apply import apply_shape, list_shapes
+from u3p_edge.shapes.shape import Shape
 
 SHARES = (1.0, 0.5, 0.25)
 """Shares of its channels that the network has in the fit."""
+
+FIT_SHAPES = (Shape(fold=2), Shape(fold=4, topology="plain", fusion="add"))
+"""Shapes in which the network is in the fit too, with the least of `SHARES` of its channels, for a table for any size."""
+
+HELD_OUT_SHAPES = (Shape(fold=2, topology="plain"), Shape(fold=2, fusion="add"))
+"""Shapes in which the network is held out too, for a table for networks of any size."""
 
 LEAST_SHARE = 0.25
 """The least share of its channels that a group keeps in a held-out network."""
@@ -37,18 +46,37 @@ class CorrectionSample:
 
 
 def measure_samples(graph: Graph, any_size: bool = False) -> tuple[CorrectionSample, ...]:
-    """Return the networks that a correction is fitted to; for a table for any size the second runs on larger images."""
+    """Return the networks that a correction is fitted to.
+
+    For a table for any size the second runs on larger images, and those of other shapes follow, where the graph can take them.
+    """
     samples = [CorrectionSample(f"{share:.0%} of the channels", _share(graph, share)) for share in SHARES]
-    return tuple(_enlarged(sample) if any_size and index % 2 else sample for index, sample in enumerate(samples))
+    if not any_size:
+        return tuple(samples)
+    shaped = (
+        CorrectionSample(f"{SHARES[-1]:.0%} of the channels, {name}", _share(made, SHARES[-1]))
+        for name, made in _take_shapes(graph, FIT_SHAPES)
+    )
+    return (samples[0], _enlarged(samples[1]), *samples[2:], *shaped)
 
 
 def hold_out(graph: Graph, count: int, any_size: bool = False) -> tuple[CorrectionSample, ...]:
-    """Return networks of random widths to validate with; for a table for any size every second runs on larger images.
+    """Return `count` networks of random widths to validate with; the same arguments always give the same networks.
 
-    The same arguments always give the same networks.
+    For a table for any size every second runs on larger images. Those of other shapes follow, where the graph can take them.
     """
     samples = [CorrectionSample(f"random widths {seed + 1}", _random(graph, seed)) for seed in range(count)]
-    return tuple(_enlarged(sample) if any_size and index % 2 else sample for index, sample in enumerate(samples))
+    if not any_size:
+        return tuple(samples)
+    shaped = enumerate(_take_shapes(graph, HELD_OUT_SHAPES), count)
+    more = (CorrectionSample(f"random widths {seed + 1}, {name}", _random(made, seed)) for seed, (name, made) in shaped)
+    return (*(_enlarged(sample) if index % 2 else sample for index, sample in enumerate(samples)), *more)
+
+
+def _take_shapes(graph: Graph, shapes: Sequence[Shape]) -> Iterator[tuple[str, Graph]]:
+    """Yield the name of each shape that a graph can take, and the graph in it."""
+    possible = list_shapes(graph)
+    yield from ((shape.name, apply_shape(graph, shape)) for shape in shapes if shape in possible)
 
 
 def _enlarged(sample: CorrectionSample) -> CorrectionSample:
