@@ -33,6 +33,8 @@ from .pipeline.bench import bench as bench
 from .pipeline.export import ExportResult as ExportResult
 from .pipeline.export import export as export
 from .pipeline.gate import gate as gate
+from .pipeline.import_checkpoint import ImportedModel as ImportedModel
+from .pipeline.import_checkpoint import import_checkpoint as import_checkpoint
 from .pipeline.predict import Predictions as Predictions
 from .pipeline.predict import predict as predict
 from .pipeline.prune_model import prune as prune

@@ -13,6 +13,7 @@ from tests.support.hasty_measuring import measure_hastily
 from tests.support.onnx_networks import save_unet
 from tests.support.pages import DOCS, PAGES, blocks, name_of, shell_lines
 from tests.support.slow import mark_slow
+from tests.support.torch_files import TORCH_FILES
 
 QUICK = {
     "train": "--size 32x32 --width 2 --epochs 1 --no-deep-supervision",
@@ -86,4 +87,5 @@ def test_python_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     shutil.copy(folder / "exported" / "model.int8.tflite", "model.int8.tflite")
     shutil.copy(next((folder / "scans" / "images").glob("*.png")), "scan.png")
     save_unet(Path("model.onnx"), size=("height", "width"))
+    shutil.copy(TORCH_FILES / "plain.pth", "unet3plus.pth")
     exec(compile(block.replace('recipe="balanced"', QUICK_RECIPE), PYTHON[block], "exec"), {})

@@ -25,13 +25,14 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.recipes.build import OPTIONS
 from u3p_edge.recipes.named import DEFAULT, NAMES
 from u3p_edge.recipes.recipe import BUDGETS, ExportRecipe
+from u3p_edge.training.output import RECIPE
 
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
     from u3p_edge.pipeline.export import ExportResult
     from u3p_edge.pipeline.lock import Lock
 
-FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "trust", "accept")
+FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "trust")
 INT8_ALONE = ("ptq", "method", "qat_epochs", "max_drop", "require_shown", "calibration_images", "float_io", "min_sqnr")
 
 
@@ -105,7 +106,7 @@ def export(
         bool,
         typer.Option(
             "--accept",
-            help="Export a Keras or ONNX file although it does not work on the data as it is normalised.",
+            help="Export a model of another program although it does not work on the data as it is normalised.",
             rich_help_panel=RUN_PANEL,
         ),
     ] = False,
@@ -230,6 +231,8 @@ def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, 
     if model is None or model.is_dir():
         known = "the embedded model" if model is None else f"the run folder {model}"
         refuse(context, FILES_ALONE, f"is for a Keras or ONNX file, and {known} says that itself", "Leave it out.")
+        if model is None or (model / RECIPE).is_file():
+            refuse(context, ("accept",), f"is for a model of another program, and {known} is of this one", "Leave it out.")
     elif model.suffix.lower() == ".onnx":
         refuse(context, ("trust",), "is for a Keras file, and nothing that an ONNX file holds is run", "Leave it out.")
     if not recipe.int8:

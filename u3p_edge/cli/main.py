@@ -21,6 +21,7 @@ from u3p_edge.cli.device import device_app
 from u3p_edge.cli.export import ExportCommand, export
 from u3p_edge.cli.gate import gate
 from u3p_edge.cli.help import help_of
+from u3p_edge.cli.import_checkpoint import import_checkpoint
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
 from u3p_edge.cli.recipes import recipes_app
@@ -117,6 +118,7 @@ app.command(cls=ExportCommand, help=help_of(export))(export)
 app.add_typer(recipes_app, name="recipes")
 app.command(cls=Command, help=help_of(rewrite))(rewrite)
 app.command(cls=Command, help=help_of(train))(train)
+app.command("import", cls=Command, help=help_of(import_checkpoint))(import_checkpoint)
 app.command(cls=Command, help=help_of(predict))(predict)
 app.command(cls=Command, help=help_of(bench))(bench)
 app.command(cls=Command, help=help_of(gate))(gate)

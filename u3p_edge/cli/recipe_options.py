@@ -61,7 +61,7 @@ def takes_options(options: Mapping[str, Option], panel: Callable[[Option], str] 
     def decorate(command: F) -> F:
         signature = inspect.signature(command, eval_str=True)
         *fixed, _ = signature.parameters.values()
-        first = next(index for index, one in enumerate(fixed) if one.default is not inspect.Parameter.empty) + 1
+        first = next((index for index, one in enumerate(fixed, 1) if one.default is not inspect.Parameter.empty), len(fixed))
         flags = [_parameter(entry, panel) for entry in options.values()]
         parameters = [*fixed[:first], *flags, *fixed[first:]]
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # which typer reads

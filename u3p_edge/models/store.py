@@ -77,8 +77,31 @@ def load_model(folder: Path) -> tuple[tf_keras.Model, UNet3PlusConfig, Metadata]
     tensors = _read_tensors(path, data)
     _check_size(description.config, tensors, path)
     model = build(description.config)
-    _fill(model, tensors, path)
+    fill_model(model, tensors, path)
     return model, description.config, description.metadata
+
+
+def fill_model(model: tf_keras.Model, tensors: Weights, path: Path) -> None:
+    """Put weights into a model that was just built.
+
+    Args:
+        model: of `u3p_edge.models.unet3plus.build`.
+        tensors: by the names of its variables, e.g. "enc1_conv1/kernel"; float32 or float16.
+        path: where they come from, for the message.
+
+    Raises:
+        ModelError: one is missing, foreign, or of another shape or type.
+    """
+    shapes = {_name(variable): tuple(variable.shape) for variable in model.weights}
+    odd = sorted(set(shapes) ^ set(tensors))
+    if odd:
+        kind = "lacks" if odd[0] in shapes else "has a foreign"
+        raise ModelError(f"{path} {kind} weight {odd[0]!r}", mend=_MEND)
+    for name, shape in shapes.items():
+        array = tensors[name]
+        if array.shape != shape or array.dtype not in (np.float32, np.float16):
+            raise ModelError(f"{path}: weight {name!r} is {array.dtype} {array.shape}, not float {shape}", mend=_MEND)
+    model.set_weights([tensors[name].astype(np.float32) for name in shapes])
 
 
 def _check_agreement(config: UNet3PlusConfig, metadata: Metadata) -> None:
@@ -129,20 +152,6 @@ def _check_size(config: UNet3PlusConfig, tensors: Weights, path: Path) -> None:
                 f"{path} holds {stored} weights, and {DESCRIPTION} describes a network with a kernel of {count} ({name})",
                 mend=_MEND,
             )
-
-
-def _fill(model: tf_keras.Model, tensors: Weights, path: Path) -> None:
-    """Put the stored weights into a model that was just built; every one must be there, fit, and be needed."""
-    shapes = {_name(variable): tuple(variable.shape) for variable in model.weights}
-    odd = sorted(set(shapes) ^ set(tensors))
-    if odd:
-        kind = "lacks" if odd[0] in shapes else "has a foreign"
-        raise ModelError(f"{path} {kind} weight {odd[0]!r}", mend=_MEND)
-    for name, shape in shapes.items():
-        array = tensors[name]
-        if array.shape != shape or array.dtype not in (np.float32, np.float16):
-            raise ModelError(f"{path}: weight {name!r} is {array.dtype} {array.shape}, not float {shape}", mend=_MEND)
-    model.set_weights([tensors[name].astype(np.float32) for name in shapes])
 
 
 def _stored(array: npt.NDArray[np.float32], half: bool) -> npt.NDArray[np.floating[Any]]:

@@ -89,7 +89,7 @@ def export(
         locked: `export.lock.json` of another export, whose choices are replayed; None to choose.
         command: the command line, for the report.
         force: export again even if `out` already holds the same export, and reuse nothing that is there.
-        accept: export a Keras file whose float model does not work on the data as it would be exported.
+        accept: export a model of another program whose float model does not work on the data as it would be exported.
         trust: run code that a Keras file holds.
         max_pixels: height x width that an image or mask may have.
         progress: shows the stages, and notes each thing in `out` that was damaged and is made again.
@@ -117,8 +117,8 @@ def export(
             drop(staging_folder(run, key))
             return _checked(ExportResult(run, finished, (), None, reused=True), chosen)
         check = None
-        if inputs.original.folder is None:
-            # A run folder of `u3p-edge train` records its normalisation; a Keras file does not.
+        if not inputs.original.trained_here:
+            # What a file or a checkpoint was trained with is what somebody said.
             check = check_normalization(inputs.original, inputs.data.dataset.split("val"), progress)
         if not accept:
             require_working(check)

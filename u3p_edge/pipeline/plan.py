@@ -56,7 +56,7 @@ def plan_export(
     check_inputs(lock, inputs)
     source, dataset = inputs.original, inputs.data.dataset
     score = ""
-    if source.folder is None and data is not None:
+    if not source.trained_here and data is not None:
         check = check_normalization(source, dataset.split("val"), progress)
         score = check.note if check else "no foreground in the validation images"
     return ExportPlan(

@@ -28,6 +28,9 @@ from u3p_edge.runtime.base import check_file
 from u3p_edge.training.output import read_trained_recipe
 from u3p_edge.training.recipe import TrainRecipe
 
+CHECKPOINT = "PyTorch checkpoint"
+"""What the lineage of an imported run folder begins with."""
+
 NO_FLIPS = Augmentation(flip_horizontal=False, flip_vertical=False)
 """For a model that does not say how it was trained: a mirrored organ may be another class."""
 
@@ -46,6 +49,7 @@ class Source:
         macs, parameters: of the inference graph.
         notes: what was done to it, in sentences.
         folder: run folder that it was read from, which may say how it was trained; None for a file.
+        trained_here: this program trained it, so the normalisation of its images is on record.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Source:
     parameters: int
     notes: tuple[str, ...]
     folder: Path | None = None
+    trained_here: bool = False
 
 
 def read_source(model: str | Path | None, options: ModelOptions | None = None, *, trust: bool = False) -> Source:
@@ -91,6 +96,7 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
         parameters=total.parameters,
         notes=inference.notes,
         folder=folder if folder.is_dir() else None,
+        trained_here=metadata is not None and CHECKPOINT not in dict(metadata.lineage),
     )
 
 

@@ -169,7 +169,7 @@ class MeasurementOptions:
 @documented
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a Keras or ONNX file does not say itself; a run folder does."""
+    """What a Keras or ONNX file, or a checkpoint, does not say itself; a run folder does."""
 
     fit: Fit = option("resize", "How an image of another size is fitted: resize it, or pad and crop.")
     normalization: Normalization = option("percentile", "The normalisation that it was trained with.", flag="--normalize")
@@ -177,7 +177,7 @@ class ModelOptions:
     std: tuple[float, ...] = option((), "For meanstd: as the mean.")
     class_names: tuple[str, ...] = option((), "Names of the classes, background first.")
     mask: str = option("", "Name of the output that is the mask, where that does not follow from the model.")
-    size: tuple[int, ...] = option((), "Height and width of the image, for an ONNX file that leaves them open.")
+    size: tuple[int, ...] = option((), "Height and width of the image, where a file leaves them open.")
 
     def __post_init__(self) -> None:
         check_options(self, "model")
