@@ -7,9 +7,11 @@ again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
@@ -86,6 +88,10 @@ class PlannedNetwork:
 
     fitted: Fitted
     reached: Mapping[str, float]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the values of a `PlanDecision`."""
+        return {"plan": json.loads(self.fitted.plan.to_json()), "reached": dict(self.reached)}
 
 
 def budgets(

@@ -11,6 +11,7 @@ from u3p_edge.config.plain import from_plain
 from u3p_edge.errors import ConfigError
 from u3p_edge.latency.table.table import LatencyTable
 from u3p_edge.pipeline.latencies import TIMED
+from u3p_edge.pipeline.search_decision import SearchDecision
 from u3p_edge.rewriting.engine import Selection
 
 
@@ -63,6 +64,7 @@ DECISIONS: Mapping[str, Any] = MappingProxyType(
     {
         "budgets": BudgetDecision,
         "reference_ms": float,
+        "search": SearchDecision,
         "rewrites": RewriteDecision,
         "sparse_epoch": int,
         "ptq_ranges": str,

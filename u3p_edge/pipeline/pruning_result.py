@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from u3p_edge.benchmark.loss_check import LossCheck, describe_loss
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.latency.table.table import LatencyTable
+from u3p_edge.pipeline.search_decision import SearchDecision
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.recipe import Pruning
+from u3p_edge.shapes.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class PruningStep:
         reached: what the network costs, by the budget's name.
         cut_dice, dice: mean foreground Dice on the validation split just after the cut, and after fine-tuning.
         epochs, best_epoch: of fine-tuning.
-        kept: the loss of Dice is within the allowed drop, by its estimate.
+        kept: the loss of Dice is within the allowed drop, by its estimate; always, where the recipe has no fallback.
         loss_check: whether the pruned float network is shown to lose at most that.
     """
 
@@ -44,11 +46,13 @@ class PruningResult:
     Args:
         source: the pruned model; the original where no plan was good enough, or none was asked for.
         steps: in order.
-        plan: of all steps that were kept, in channels of the original model.
+        plan: of all steps that were kept, in channels of the original model in its shape.
         float_dice: Dice of the original model on the validation split.
         before, after: folded graphs, for a table of channels.
         table: the latencies that the plans are based on; None where nothing was pruned.
         notes: the result in sentences, for a report.
+        shape: of the pruned model; the unchanged one where the original is kept.
+        search: what was searched for that shape; None where nothing was.
     """
 
     source: Source
@@ -59,6 +63,8 @@ class PruningResult:
     after: Graph
     table: LatencyTable | None
     notes: tuple[str, ...]
+    shape: Shape = field(default_factory=Shape)
+    search: SearchDecision | None = None
 
 
 def pruning_notes(done: Sequence[PruningStep], pruning: Pruning, max_drop: float, float_dice: float) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ def _pruning(pruning: PruningResult, rows: tuple[pruning_table.PruningRow, ...])
     return {
         "float_dice": pruning.float_dice,
         "steps": [dataclasses.asdict(step) for step in pruning.steps],
+        "shape": dataclasses.asdict(pruning.shape),
+        "search": None if pruning.search is None else dataclasses.asdict(pruning.search),
         "plan": json.loads(pruning.plan.to_json()),
         "parts": pruning_table.as_values(rows),
     }

@@ -30,7 +30,8 @@ def build_recipe(recipe: str | Path | ExportRecipe = DEFAULT, **options: Any) ->
 
     A latency budget replaces a recipe's speed-up, a size budget its share of the file, a number of tiles its memory budget, and
     the other way round. A budget prunes where the recipe does not. `qat_epochs` asks for that training unless `method` is
-    given. `sparsity` is a share or "2:4". Without int8 a recipe's pruning, sparsity and `require_shown` are left out.
+    given, and `search_minutes` for a search. `sparsity` is a share or "2:4". Without int8 a recipe's pruning, sparsity and
+    `require_shown` are left out.
 
     Args:
         recipe: a name ("exact", "balanced", "small"), a TOML file, or a recipe.
@@ -58,6 +59,8 @@ def _spell_out(given: Mapping[str, Any]) -> dict[str, Any]:
     implied: dict[str, Any] = {}
     if "qat_epochs" in given:
         implied["method"] = "qat"
+    if "search_minutes" in given:
+        implied["search"] = True
     share = given.get("sparsity")
     if isinstance(share, str):
         implied |= {"sparsity_pattern": "2:4"} if share == "2:4" else {}

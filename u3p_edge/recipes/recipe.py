@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
@@ -56,6 +57,10 @@ class Pruning:
     steps: int = option(
         1, "Steps on the way to the budget, each by the same factor and fine-tuned.", key="pruning_steps", low=1, high=1000
     )
+    shares: tuple[float, ...] = option(
+        (), "Shares of the way to the budget, ascending below 1, of steps that are each fine-tuned as the last is; none for "
+        "equal steps by --pruning-steps.", key="pruning_shares",
+    )  # fmt: skip
     updates: int = option(
         1000, "Gradient steps of fine-tuning after each step but the last, rounded up to whole epochs.",
         key="pruning_updates", low=0, high=MOST,
@@ -67,9 +72,20 @@ class Pruning:
         100, "Most epochs after the last step, however small the data; a quarter of it after the others.",
         key="pruning_most_epochs", low=1, high=MOST,
     )  # fmt: skip
+    search: bool = option(
+        False, "Search for the shape that is best within the budgets: folded levels, a deeper head, fewer branches."
+    )
+    search_minutes: float = option(
+        60, "About how long the search may take on two cores; the same limit gives the same search on any machine.",
+        low=0.1, high=MOST,
+    )  # fmt: skip
     retries: int = option(
         2, "How often a plan that lost too much is made again, half-way back to the last good one.",
         key="pruning_retries", low=0, high=1000,
+    )  # fmt: skip
+    fallback: bool = option(
+        True, "Take the last network within --max-drop where pruning loses more; otherwise the last step's, whatever it loses.",
+        key="pruning_fallback",
     )  # fmt: skip
     batch_size: int = option(8, "Images a step of fine-tuning.", key="pruning_batch_size", low=1, high=65_536)
     learning_rate: float = option(
@@ -86,6 +102,10 @@ class Pruning:
         check_options(self, "pruning")
         if self.speedup is not None and self.latency_budget_ms is not None:
             raise ConfigError("a speed-up and a latency budget exclude each other", mend="Give one of them.")
+        if any(not low < high for low, high in pairwise((0.0, *self.shares, 1.0))):
+            raise ConfigError(f"pruning.shares cannot be {self.shares}", mend="They ascend between 0 and 1, e.g. 0.4, 0.7.")
+        if self.shares and self.steps > 1:
+            raise ConfigError("shares and a number of steps exclude each other", mend="Give one of them.")
         if self.shrink is not None and self.size_budget_mb is not None:
             raise ConfigError("a share of the file and a size budget exclude each other", mend="Give one of them.")
 
