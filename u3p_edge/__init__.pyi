@@ -32,6 +32,8 @@ from .graph.scheme import Scheme as Scheme
 from .pipeline.bench import bench as bench
 from .pipeline.export import ExportResult as ExportResult
 from .pipeline.export import export as export
+from .pipeline.front import ParetoResult as ParetoResult
+from .pipeline.front import export_pareto as export_pareto
 from .pipeline.gate import gate as gate
 from .pipeline.import_checkpoint import ImportedModel as ImportedModel
 from .pipeline.import_checkpoint import import_checkpoint as import_checkpoint

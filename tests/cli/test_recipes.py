@@ -91,6 +91,7 @@ def test_a_copied_and_changed_file_is_what_export_does(
         (("--int8", "--recipe", "exact", "--size-budget-mb", 0.1), "prune   to a file of 0.1 MB, by"),
         (("--int8", "--recipe", "{steps}"), "to 3x as fast as float32, by taylor; 2 steps, 70 gradient steps of distillation"),
         (("--int8", "--recipe", "small", "--max-drop", 3), "at most 3 points lost"),
+        (("--int8", "--recipe", "exact", "--speedup", 9, "--search-minutes", 5), "search  1 shape, at most about 5 min on two"),
         (("--int8", "--recipe", "exact", "--sparsity", "2:4"), "sparse  50 % of the weights (2:4)"),
     ],
 )

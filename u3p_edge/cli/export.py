@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from u3p_edge.cli.effect import refuse, typed_options
+from u3p_edge.cli.export_front import check_front, export_front
 from u3p_edge.cli.panels import HelpAll, PanelCommand
 from u3p_edge.cli.recipe_options import (
     BUDGETS_PANEL,
@@ -91,6 +92,15 @@ def export(
             rich_help_panel=FILES_PANEL,
         ),
     ] = None,
+    pareto: Annotated[
+        bool,
+        typer.Option(
+            "--pareto",
+            help="Export a front of networks, from exact to the fastest that is still useful, each into its own folder; "
+            "the budgets and --max-drop then pick one.",
+            rich_help_panel=BUDGETS_PANEL,
+        ),
+    ] = False,
     ptq: Annotated[
         bool, typer.Option("--ptq", help="Short for --method ptq: never train.", rich_help_panel=INT8_PANEL)
     ] = False,
@@ -139,6 +149,7 @@ def export(
         u3p-edge export RUN --int8 --data FOLDER --out exported
         u3p-edge export RUN --int8 --data FOLDER --recipe exact
         u3p-edge export RUN --int8 --data FOLDER --speedup 20 --max-drop 0.3
+        u3p-edge export RUN --int8 --data FOLDER --pareto --max-drop 0.5
         u3p-edge export model.keras --int8 --data FOLDER --qat-epochs 8
         u3p-edge export model.onnx --int8 --data FOLDER --size 256x256
         u3p-edge export RUN --data FOLDER --locked exported/export.lock.json --out again
@@ -149,6 +160,8 @@ def export(
     _check_paths(model, data, out)
     _check_effect(context, model, recipe_name, recipe)
     _check_device(device, recipe)
+    if pareto:
+        check_front(context, recipe)
     times = _times(model, data, recipe, device)
     if dry_run:
         from u3p_edge.cli.export_plan import show_plan
@@ -157,9 +170,14 @@ def export(
 
         with stages() as progress:
             plan = plan_export(model, data, recipe, lock=lock, trust=trust, max_pixels=max_pixels, progress=progress)
-        show_plan(plan, recipe, times)
+        show_plan(plan, recipe, times, pareto=pareto)
         return
-    arguments = {"device": device, "locked": locked, "force": force, "accept": accept, "trust": trust, "max_pixels": max_pixels}
+    arguments: dict[str, Any] = {"force": force, "accept": accept, "trust": trust, "max_pixels": max_pixels}
+    if pareto:
+        asked = {key: options[key] for key in ("speedup", "latency_budget_ms")}
+        export_front((model, data, out, recipe), asked, arguments)
+        return
+    arguments |= {"device": device, "locked": locked}
     done = _run(model, data, out, recipe, times, arguments)
     _show(done)
     if recipe.require_shown:

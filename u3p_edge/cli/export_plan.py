@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 from u3p_edge.cli.budgets import describe_budgets
 from u3p_edge.cli.progress import duration
 from u3p_edge.cli.terminal import say
-from u3p_edge.recipes.recipe import ExportRecipe, QuantizationOptions
+from u3p_edge.recipes.recipe import ExportRecipe, Pruning, QuantizationOptions
 
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
     from u3p_edge.pipeline.plan import ExportPlan
 
 
-def show_plan(plan: ExportPlan, recipe: ExportRecipe, times: StageTimes) -> None:
-    """Print one line a subject; `times` are those of the last export with the same options."""
+def show_plan(plan: ExportPlan, recipe: ExportRecipe, times: StageTimes, *, pareto: bool = False) -> None:
+    """Print one line a subject.
+
+    Args:
+        plan: what the export starts from.
+        recipe: the options.
+        times: of the last export with the same options.
+        pareto: a front is exported.
+    """
     source, preprocessing = plan.source, plan.source.metadata.preprocessing
     size = f"{preprocessing.height}x{preprocessing.width}x{preprocessing.channels}"
     say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
@@ -27,6 +34,10 @@ def show_plan(plan: ExportPlan, recipe: ExportRecipe, times: StageTimes) -> None
     if plan.score:
         say(f"score   {plan.score}")
     say(f"prune   {_pruning(recipe)}")
+    if pareto:
+        say(f"front   {_front(recipe)}")
+    if recipe.pruning is not None and recipe.pruning.search:
+        say(f"search  {_search(recipe.pruning, plan)}")
     say(f"int8    {_quantization(recipe.quantization) if recipe.int8 else 'no'}")
     say(f"rewrite {_rewriting(recipe)}")
     if recipe.sparsity is not None:
@@ -49,6 +60,21 @@ def _pruning(recipe: ExportRecipe) -> str:
     training = f"{pruning.final_updates} gradient steps of distillation after the last"
     budgets = describe_budgets(pruning)
     return f"to {budgets}, by {pruning.importance}; {steps}, {training}; at most {recipe.max_drop:g} points lost"
+
+
+def _front(recipe: ExportRecipe) -> str:
+    from u3p_edge.pipeline.front_plan import SPEEDUPS
+
+    speeds = ", ".join(f"{each:g}" for each in SPEEDUPS)
+    assert recipe.pruning is not None, "a front prunes"
+    return f"the exact network, those {speeds} times as fast as float, and that to {describe_budgets(recipe.pruning)}"
+
+
+def _search(pruning: Pruning, plan: ExportPlan) -> str:
+    from u3p_edge.shapes.apply import list_shapes
+
+    shapes = len(list_shapes(plan.source.graph))
+    return f"{shapes} shape{'s' if shapes > 1 else ''}, at most about {pruning.search_minutes:g} min on two cores"
 
 
 def _quantization(options: QuantizationOptions) -> str:

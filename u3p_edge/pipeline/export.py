@@ -23,8 +23,10 @@ from u3p_edge.pipeline.budgets import find_missed
 from u3p_edge.pipeline.choices import selections_to_json
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.documents import write_documents
-from u3p_edge.pipeline.inputs import read_inputs
+from u3p_edge.pipeline.front_sharing import share_trainings
+from u3p_edge.pipeline.inputs import Inputs, read_inputs
 from u3p_edge.pipeline.lineage import make_manifest
+from u3p_edge.pipeline.lock import Lock, Machine
 from u3p_edge.pipeline.make_files import MadeFiles, make_files
 from u3p_edge.pipeline.normalization_check import check_normalization, require_working
 from u3p_edge.pipeline.publish import MODELS, NETWORK_FILE, REFERENCE_FILE, assemble, finished_result, open_run, publish
@@ -112,34 +114,77 @@ def export(
         before = open_run(run, force=force, progress=progress)
         inputs = read_inputs(model, data, chosen, trust=trust, max_pixels=max_pixels, progress=progress)
         check_inputs(lock, inputs)
-        key = inputs.key(chosen, table, lock.sha256 if lock else "")
-        if not force and (finished := finished_result(run, before, key, progress)):
-            drop(staging_folder(run, key))
-            return _checked(ExportResult(run, finished, (), None, reused=True), chosen)
-        check = None
-        if not inputs.original.trained_here:
-            # What a file or a checkpoint was trained with is what somebody said.
-            check = check_normalization(inputs.original, inputs.data.dataset.split("val"), progress)
-        if not accept:
-            require_working(check)
-        staging = open_staging(run, key, fresh=force, progress=progress, lock=lock.decisions if lock else None)
-        context = Context(inputs.original, inputs.data, chosen, staging, progress, table, lock=lock)
+        job = ExportJob(chosen, machine, lock, table, command, force=force, accept=accept)
+        return export_inputs(inputs, run, before, job, progress)
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """How inputs that were read are exported; the fields are those arguments of `export`, read and checked.
+
+    Args:
+        recipe: the options.
+        machine: what computes here.
+        lock: what is replayed.
+        table: another device's latency table.
+        command: for the report.
+        force, accept: see `export`.
+        shared: folder of trainings that exports of a front share; None for none.
+    """
+
+    recipe: ExportRecipe
+    machine: Machine
+    lock: Lock | None = None
+    table: Path | None = None
+    command: str = ""
+    force: bool = False
+    accept: bool = False
+    shared: Path | None = None
+
+
+def export_inputs(inputs: Inputs, run: Path, before: Manifest, job: ExportJob, progress: Progress = silent) -> ExportResult:
+    """Export a model that was read.
+
+    Args:
+        inputs: the model and the data.
+        run: the run folder, held by this process.
+        before: what `open_run` gave.
+        job: how.
+        progress: shows the stages.
+
+    Raises:
+        U3pEdgeError: as `export`.
+    """
+    lock, chosen = job.lock, job.recipe
+    key = inputs.key(chosen, job.table, lock.sha256 if lock else "")
+    if not job.force and (finished := finished_result(run, before, key, progress)):
+        drop(staging_folder(run, key))
+        return _checked(ExportResult(run, finished, (), None, reused=True), chosen)
+    check = None
+    if not inputs.original.trained_here:
+        # What a file or a checkpoint was trained with is what somebody said.
+        check = check_normalization(inputs.original, inputs.data.dataset.split("val"), progress)
+    if not job.accept:
+        require_working(check)
+    staging = open_staging(run, key, fresh=job.force, progress=progress, lock=lock.decisions if lock else None)
+    context = Context(inputs.original, inputs.data, chosen, staging, progress, job.table, lock=lock)
+    with share_trainings(job.shared, context):
         made = make_files(context)
-        _verify(made, context)
-        published = made.of_formats(chosen.formats)
-        ready = assemble(published if made.integers is None else {**published, NETWORK_FILE: made.integers}, staging)
-        # Without a key the next run with the same options does not take this one for finished.
-        manifest = make_manifest(ready, made, "" if made.failures else key, context.recipe, inputs.origins)
-        measured = _measure(ready, manifest, made, command, context)
-        replayed = replay_notes(lock, machine, manifest)
-        notes = (*replayed, *((check.note,) if check else ()), *_notes(made, measured.result, context))
-        _write_choices(ready, made)
-        write_json(ready / LOCK, dataclasses.asdict(make_lock(context, inputs, manifest, machine)))
-        write_report(ready, measured, inputs.data, inputs.original, notes, made.pruning)
-        write_documents(ready, manifest, measured, notes, context)
-        publish(ready, run, before, manifest)
-        drop(staging.folder)
-        return _checked(ExportResult(run, measured.result, notes, made.choice, failures=made.failures), chosen)
+    _verify(made, context)
+    published = made.of_formats(chosen.formats)
+    ready = assemble(published if made.integers is None else {**published, NETWORK_FILE: made.integers}, staging)
+    # Without a key the next run with the same options does not take this one for finished.
+    manifest = make_manifest(ready, made, "" if made.failures else key, context.recipe, inputs.origins)
+    measured = _measure(ready, manifest, made, job.command, context)
+    replayed = replay_notes(lock, job.machine, manifest)
+    notes = (*replayed, *((check.note,) if check else ()), *_notes(made, measured.result, context))
+    _write_choices(ready, made)
+    write_json(ready / LOCK, dataclasses.asdict(make_lock(context, inputs, manifest, job.machine)))
+    write_report(ready, measured, inputs.data, inputs.original, notes, made.pruning)
+    write_documents(ready, manifest, measured, notes, context)
+    publish(ready, run, before, manifest)
+    drop(staging.folder)
+    return _checked(ExportResult(run, measured.result, notes, made.choice, failures=made.failures), chosen)
 
 
 def _checked(done: ExportResult, recipe: ExportRecipe) -> ExportResult:

@@ -12,4 +12,7 @@ LOCK = "export.lock.json"
 PRUNING, QUANTIZATION, REWRITES = "pruning.json", "quantization.json", "rewrites.json"
 """Written only where channels were dropped, int8 was asked for, and rewrites were selected, respectively."""
 
+FRONT = "pareto.json"
+"""In the folder of a front: its networks, and which of them was picked."""
+
 REPORTS = (REPORT, RESULT, SAMPLES, PARETO, CARD, SBOM, LOCK, PRUNING, QUANTIZATION, REWRITES)

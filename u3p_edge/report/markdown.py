@@ -23,6 +23,7 @@ def render(
     notes: Sequence[str] = (),
     samples: str = "",
     sections: Mapping[str, str] = MappingProxyType({}),
+    first: str = "",
 ) -> str:
     """Return the report as GitHub-flavoured Markdown.
 
@@ -32,10 +33,11 @@ def render(
         notes: sentences on how the files came about, one list item each; those with bold words go first.
         samples: relative path of a picture to show; empty for none.
         sections: further sections, Markdown text by heading.
+        first: the first line; empty for `headline`.
     """
     parts = [
         f"# {to_markdown(title)}",
-        sentence(headline(result)),
+        sentence(first or headline(result)),
         _list([sentence(text) for text in list_findings(result, notes)]),
         table(summary_header(result), summary_rows(result)),
         to_markdown(_legend(result)),
