@@ -2,8 +2,8 @@
 
     python examples/gate_in_ci.py exported/report.json scans exported/reference.float32.tflite exported/model.int8.tflite
 
-Dice and size are compared, which no machine changes. Latency and memory are left out: `u3p-edge bench --until 2` measures them
-until they are certain, and `u3p-edge gate` compares them. Exit codes are those of `u3p-edge gate`: 0 passed, 1 regressed, 3 not
+Dice and size are compared, which no machine changes. Latency is left out: `u3p-edge gate` with two run folders times the files
+of both side by side. Exit codes are those of `u3p-edge gate`: 0 passed, 1 regressed, 3 not
 comparable. Needs the base install alone.
 """
 

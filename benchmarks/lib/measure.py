@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.lib.core_distance import time_messages
 from u3p_edge.benchmark.environment import describe_environment
-from u3p_edge.benchmark.memory import measure_memory
+from u3p_edge.benchmark.memory import measure_fresh_processes
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.timing import time_sessions
 from u3p_edge.manifest import sha256_of
@@ -39,7 +39,7 @@ def measure_files(
         step = progress(f"Time at {thread_count(count)}", rounds)
         with time_messages(count) as distance:
             timed = time_sessions(list(sessions.values()), image, count, rounds=rounds, warmup=1, step=step, covariate=distance)
-        for (name, session), latency in zip(sessions.items(), timed, strict=True):
+        for (name, session), latency in zip(sessions.items(), timed.latencies, strict=True):
             path = files[name][0]
             fresh = ArtifactResult(name, session.format, sha256_of(path), path.stat().st_size, session.input_shape)
             before = results.get(name, fresh)
@@ -47,7 +47,7 @@ def measure_files(
     measured = [name for name, (_, runtime) in files.items() if runtime == "tflite"]
     step = progress("Measure memory in fresh processes", 3 * len(measured))
     for name in measured:
-        peaks = measure_memory(files[name][0], repeats=3, step=step)
-        results[name] = dataclasses.replace(results[name], memory=peaks)
+        cold = measure_fresh_processes(files[name][0], repeats=3, step=step)
+        results[name] = dataclasses.replace(results[name], memory=cold.memory, cold_start=cold.cold_start)
     classes = ("background", "class 1")
     return RunResult(command, describe_environment(), classes, next(iter(files)), tuple(results.values()), None)

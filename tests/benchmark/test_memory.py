@@ -1,4 +1,4 @@
-"""Peak memory of fresh processes."""
+"""Peak memory and cold start of fresh processes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 from tests.support.small_artifacts import Zoo
-from u3p_edge.benchmark.memory import measure_memory
+from u3p_edge.benchmark.memory import measure_fresh_processes
 from u3p_edge.errors import ModelError
 
 
 @pytest.mark.parametrize("kind", ["int8.tflite", "float32.onnx"])
 def test_an_artifact_is_measured(zoo: Zoo, kind: str) -> None:
     steps: list[int] = []
-    actual = measure_memory(zoo.path(kind), repeats=2, step=lambda *_: steps.append(1))
+    fresh = measure_fresh_processes(zoo.path(kind), repeats=2, step=lambda *_: steps.append(1))
+    actual, cold = fresh.memory, fresh.cold_start
     assert actual is not None
+    assert len(cold.total_ms) == 2
+    assert all(load > 0 and first > 0 for load, first in zip(cold.load_ms, cold.first_ms, strict=True))
     assert len(actual.peak_mb) == len(steps) == 2
     for baseline, peak in zip(actual.baseline_mb, actual.peak_mb, strict=True):
         # An interpreter of Python with NumPy takes more than 10 MB, and a network of 1000 weights no hundreds.
@@ -29,9 +32,9 @@ def test_an_artifact_is_measured(zoo: Zoo, kind: str) -> None:
 
 
 def test_memory_of_the_process_that_asks_is_not_counted(zoo: Zoo) -> None:
-    quiet = measure_memory(zoo.path("int8.tflite"))
+    quiet = measure_fresh_processes(zoo.path("int8.tflite")).memory
     ballast = np.ones(80_000_000, np.float32)  # 320 MB, touched
-    heavy = measure_memory(zoo.path("int8.tflite"))
+    heavy = measure_fresh_processes(zoo.path("int8.tflite")).memory
     assert ballast[-1] == 1
     assert quiet is not None
     assert heavy is not None
@@ -53,10 +56,10 @@ def test_the_probe_needs_no_tensorflow(zoo: Zoo) -> None:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)) == {"baseline_mb", "peak_mb"}
+    assert set(json.loads(done.stdout)) == {"load_ms", "first_ms", "baseline_mb", "peak_mb"}
 
 
 def test_a_model_that_cannot_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"nothing")
     with pytest.raises(ModelError, match=r"broken\.tflite cannot be run in a fresh process"):
-        measure_memory(tmp_path / "broken.tflite")
+        measure_fresh_processes(tmp_path / "broken.tflite")

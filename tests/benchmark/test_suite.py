@@ -41,6 +41,7 @@ def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp
     assert run.reference == "model.float32.tflite"
     assert [a.format for a in run.artifacts] == ["tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8"]
     assert run.threads == (1, 2)
+    assert [(shown.threads, shown.ended) for shown in run.conditions] == [(1, "rounds"), (2, "rounds")]
     assert run.data is not None
     assert (run.data.images, run.data.groups) == (3, 2)
     for a in run.artifacts:
@@ -54,7 +55,12 @@ def test_everything_is_measured_side_by_side(zoo: Zoo, data: EvaluationData, tmp
         assert a.frames is not None
         assert (a.frames.threads, a.frames.size) == (2, (96, 80))
         assert len(a.frames.prepare_ms) == len(a.frames.network_ms) == len(a.frames.restore_ms) == 5
-    assert progress.stages[-1] == ("Measure memory in fresh processes", 4)
+        assert a.cold_start is not None
+        assert len(a.cold_start.total_ms) == 1
+        assert a.structure is not None
+        assert len(a.accuracy.image_dice) == len(run.data.image_names) == 3
+        assert len(a.accuracy.group_dice) == len(run.data.group_names) == 2
+    assert progress.stages[-1] == ("Measure memory and cold start in fresh processes", 4)
     assert ("Time at 2 threads", 5) in progress.stages
     save_result(tmp_path / "r.json", run)
     assert read_result(tmp_path / "r.json") == run

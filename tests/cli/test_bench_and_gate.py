@@ -210,7 +210,7 @@ def test_bench_goes_on_until_its_ratios_are_certain(zoo: Zoo, tmp_path: Path) ->
     options = ("--threads", "1", "--rounds", "5", "--memory", "0", "--save", saved)
     models = (zoo.path("float32.tflite"), zoo.path("int8.tflite"))
     # So sure it cannot be: the time ends it, and that is said.
-    done = run(bench, *models, *options, "--until", "0.1", "--seconds", "0.5")
+    done = run(bench, *models, *options, "--precision", "0.1", "--seconds", "0.5")
     assert done.exit_code == 0, done.output
     assert "is certain to" in done.output
     assert len(read_result(saved).artifacts[0].latencies[0].samples_ms) > 5

@@ -157,6 +157,6 @@ def test_an_export_that_was_killed_goes_on(
     assert "Convert float32 to TFLite" not in done.err
     assert "Choose rewrites" not in done.err
     assert "Calibrate" not in done.err
-    assert "Measure memory in fresh processes" in done.err
+    assert "Measure memory and cold start in fresh processes" in done.err
     assert left_in(out) == sorted(["manifest.json", *MODELS, NETWORK, CHOICE, REWRITES, *REPORTS])
     assert not list(out.glob(".*")), "staging and partial files are gone"

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from u3p_edge.benchmark import memory
-from u3p_edge.benchmark.result import Memory
 from u3p_edge.latency import clock, probe, quiet_timer
 from u3p_edge.progress import Step, idle
 
@@ -30,9 +29,9 @@ for module, constants in ((clock, {CLOCK!r}), (probe, {PROBE!r}), (quiet_timer, 
 @contextlib.contextmanager
 def measure_hastily() -> Iterator[None]:
     """Take few and short samples in the block: two rounds of each time, and one process for the memory of each file."""
-    measure = memory.measure_memory
+    measure = memory.measure_fresh_processes
 
-    def measure_once(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> Memory | None:
+    def measure_once(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> memory.FreshProcesses:
         for _ in range(repeats):
             step()
         return measure(path, threads=threads)
@@ -41,5 +40,5 @@ def measure_hastily() -> Iterator[None]:
         for module, constants in ((clock, CLOCK), (probe, PROBE), (quiet_timer, TIMER)):
             for name, value in constants.items():
                 patch.setattr(module, name, value)
-        patch.setattr(memory, "measure_memory", measure_once)
+        patch.setattr(memory, "measure_fresh_processes", measure_once)
         yield

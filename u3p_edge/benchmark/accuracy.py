@@ -28,7 +28,9 @@ def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step
     return np.stack(labels)
 
 
-def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence[str], labels: int) -> Accuracy:
+def score(
+    truth: Labels, prediction: Labels, reference: Labels, groups: Sequence[str], labels: int, stems: Sequence[str] = ()
+) -> Accuracy:
     """Return the accuracy of predicted labels.
 
     Pixels are pooled over the images of a group (a patient, a volume). So a slice with a few pixels of a class counts less than
@@ -38,6 +40,7 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
         truth, prediction, reference: labels uint8 [N, H, W]; `reference` is the float model's prediction.
         groups: the group name of each image.
         labels: number of classes, background included.
+        stems: the name of each image, for scores by image; tiles of one image share it, and are pooled. Empty for none.
     """
     counts = metrics.confusion_by_group(truth, prediction, groups, labels)
     dice = metrics.dice(counts)
@@ -46,6 +49,7 @@ def score(truth: Labels, prediction: Labels, reference: Labels, groups: Sequence
         iou=_optional(metrics.mean_over_groups(metrics.iou(counts))),
         agreement=float((prediction == reference).mean()),
         group_dice=tuple(map(_optional, dice)),
+        image_dice=tuple(map(_optional, dice_by_group(truth, prediction, stems, labels))) if stems else (),
     )
 
 
@@ -57,13 +61,16 @@ def dice_by_group(truth: Labels, prediction: Labels, groups: Sequence[str], labe
     return metrics.dice(metrics.confusion_by_group(truth, prediction, groups, labels))
 
 
-def measure_distances(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> Distances | None:
+def measure_distances(
+    truth: Labels, prediction: Labels, groups: Sequence[str], labels: int, stems: Sequence[str] = ()
+) -> Distances | None:
     """Return HD95 and surface distance of predicted labels, in pixels; None if SciPy is not installed.
 
     Args:
         truth, prediction: labels uint8 [N, H, W].
         groups: the group name of each image.
         labels: number of classes, background included.
+        stems: the name of each image, for distances by image; of tiles that share it the mean is taken. Empty for none.
     """
     try:
         importlib.import_module("scipy.ndimage")
@@ -71,14 +78,15 @@ def measure_distances(truth: Labels, prediction: Labels, groups: Sequence[str], 
         return None
     pairs = zip(truth, prediction, strict=True)
     images = np.stack([metrics.outline_distances_per_class(t, p, labels) for t, p in pairs])
-    names = np.asarray(groups)
-    by_group = np.stack([_mean_over(images[names == name]) for name in dict.fromkeys(groups)])
-    hd95, surface = np.moveaxis(by_group, -1, 0)
+    hd95, surface = _split(images, groups)
+    image_hd95, image_surface = _split(images, stems) if stems else ((), ())
     return Distances(
         _optional(metrics.mean_over_groups(hd95)),
         _optional(metrics.mean_over_groups(surface)),
         tuple(map(_optional, hd95)),
         tuple(map(_optional, surface)),
+        tuple(map(_optional, image_hd95)),
+        tuple(map(_optional, image_surface)),
     )
 
 
@@ -89,6 +97,13 @@ def data_sha256(images: npt.NDArray[np.float32], labels: Labels, groups: Sequenc
         digest.update(str((array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _split(images: metrics.Scores, names: Sequence[str]) -> tuple[metrics.Scores, metrics.Scores]:
+    """Return HD95 and surface distance of each name, in the order of their first image: [N, labels, 2] to [G, labels] twice."""
+    owners = np.asarray(names)
+    means = np.stack([_mean_over(images[owners == name]) for name in dict.fromkeys(names)])
+    return means[..., 0], means[..., 1]
 
 
 def _mean_over(images: metrics.Scores) -> metrics.Scores:

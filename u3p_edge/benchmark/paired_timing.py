@@ -45,7 +45,7 @@ class GateTiming:
 
 
 def time_pair(
-    baseline: Path, current: Path, threads: int, *, precision: float, seconds: float, step: Step = idle
+    baseline: Path, current: Path, threads: int, *, precision: float | None, seconds: float, step: Step = idle
 ) -> PairedRounds:
     """Time two files that take the same images side by side, each loaded anew, the baseline's twice.
 
@@ -54,7 +54,7 @@ def time_pair(
     Args:
         baseline, current: the files.
         threads: number of threads.
-        precision: see `GateTiming`.
+        precision: see `GateTiming`; None to go on until the time is up.
         seconds: no further round starts after this long.
         step: called after each round.
 
@@ -68,13 +68,13 @@ def time_pair(
     # The first run also touches all memory for the first time. One estimate for all, so that all are sampled alike.
     rough_ms = min(min(milliseconds(call, clock), milliseconds(call, clock)) for call in calls)
     samplers = [make_sampler(call, rough_ms, clock) for call in calls]
-    taken = interleave(samplers, lambda done: _wants_more(done, precision), seconds=seconds, step=step)
+    taken = interleave(samplers, lambda done: precision is None or wants_precision(done, precision), seconds=seconds, step=step)
     first, again, changed = taken.samples
     return PairedRounds(first, again, changed, taken.in_time)
 
 
-def _wants_more(done: Rounds[float], precision: float) -> bool:
-    """Return whether another round is due, apart from the time budget."""
+def wants_precision(done: Rounds[float], precision: float) -> bool:
+    """Return whether rounds of A, A' and B are not as precise yet as `GateTiming` says; True where it is not checked."""
     if len(done) not in CHECKED:
         return True
     first, again, changed = zip(*done, strict=True)

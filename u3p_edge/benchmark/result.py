@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from u3p_edge.benchmark.cold_start import ColdStart
+from u3p_edge.benchmark.conditions import Conditions
+from u3p_edge.benchmark.energy import Energy
 from u3p_edge.benchmark.loss_check import LossCheck
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.statistics import Interval
@@ -19,8 +22,8 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.metrics import Scores
 
 SCHEMA = 3
-"""Version of the JSON form. `read_result` also reads version 2, which has no structure of files, and version 1, in which
-`Latency.covariate` is called `handoff_ns` too."""
+"""Version of the JSON form. `read_result` also reads version 2, which has no structure, cold start and energy of files, no
+conditions, and no scores by image; and version 1, in which `Latency.covariate` is called `handoff_ns` besides."""
 
 ClassScores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
@@ -126,15 +129,18 @@ class Distances:
             background first; the mean over the images of a group (a patient), then over groups. None for a class that is
             in no mask, and for the background. If only one of the two masks has a class, its distance is the image's diagonal.
         group_hd95, group_surface: the same for each group, in the order of their first image.
+        image_hd95, image_surface: the same for each image; empty in results of older versions.
     """
 
     hd95: ClassScores
     surface: ClassScores
     group_hd95: tuple[ClassScores, ...]
     group_surface: tuple[ClassScores, ...]
+    image_hd95: tuple[ClassScores, ...] = ()
+    image_surface: tuple[ClassScores, ...] = ()
 
     def __post_init__(self) -> None:
-        rows = (self.hd95, self.surface, *self.group_hd95, *self.group_surface)
+        rows = (self.hd95, self.surface, *self.group_hd95, *self.group_surface, *self.image_hd95, *self.image_surface)
         _finite("distance", (value for row in rows for value in row))
 
 
@@ -148,6 +154,7 @@ class Accuracy:
         agreement: share of pixels, 0..1, with the same label as the float reference.
         distances: distances of the outlines; None if they were not measured.
         group_dice: Dice for each group, in the order of their first image; empty in results of older versions.
+        image_dice: Dice for each image; likewise.
     """
 
     dice: ClassScores
@@ -155,11 +162,13 @@ class Accuracy:
     agreement: float
     distances: Distances | None = None
     group_dice: tuple[ClassScores, ...] = ()
+    image_dice: tuple[ClassScores, ...] = ()
 
     def __post_init__(self) -> None:
-        _finite("accuracy", (*self.dice, *self.iou, self.agreement, *(score for row in self.group_dice for score in row)))
-        if any(len(row) != len(self.dice) for row in self.group_dice):
-            raise ConfigError("an accuracy must have one Dice a class for each group")
+        rows = (*self.group_dice, *self.image_dice)
+        _finite("accuracy", (*self.dice, *self.iou, self.agreement, *(score for row in rows for score in row)))
+        if any(len(row) != len(self.dice) for row in rows):
+            raise ConfigError("an accuracy must have one Dice a class for each group and each image")
 
     @property
     def mean_dice(self) -> float | None:
@@ -200,6 +209,8 @@ class ArtifactResult:
         accuracy: overlap with the truth.
         frames: whole frames, from pixels to mask.
         structure: its operators, and what they cost by arithmetic.
+        cold_start: a fresh process from the file to its first mask.
+        energy: of one image.
     """
 
     name: str
@@ -212,6 +223,8 @@ class ArtifactResult:
     accuracy: Accuracy | None = None
     frames: Frames | None = None
     structure: Structure | None = None
+    cold_start: ColdStart | None = None
+    energy: Energy | None = None
 
     def latency(self, threads: int) -> Latency | None:
         """The latency at that number of threads, if it was measured."""
@@ -227,6 +240,8 @@ class DataInfo:
         split: "test", or "val" where the folder has no test split.
         images, groups: how many.
         sha256: checksum of the preprocessed arrays.
+        group_names, image_names: their names, as in split.csv and as the image files are called, in the order of the scores;
+            empty in results of older versions.
     """
 
     name: str
@@ -234,6 +249,8 @@ class DataInfo:
     images: int
     groups: int
     sha256: str
+    group_names: tuple[str, ...] = ()
+    image_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,6 +266,7 @@ class RunResult:
         data: description of the data; None if accuracy was not measured.
         schema: version of the JSON form.
         loss_check: of an export: whether its int8 network loses at most the allowed Dice on the validation split.
+        conditions: what ended the rounds at each number of threads, and what else the machine did meanwhile.
     """
 
     command: str
@@ -259,6 +277,7 @@ class RunResult:
     data: DataInfo | None = None
     schema: int = SCHEMA
     loss_check: LossCheck | None = None
+    conditions: tuple[Conditions, ...] = ()
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

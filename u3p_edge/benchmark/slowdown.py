@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +108,20 @@ def judge_slowdown(slowdown: Slowdown, limit: float) -> Outcome:
     return "passed" if slowdown.change.high * slowdown.bias <= limit else "inconclusive"
 
 
+def confirm_slowdown(first: Slowdown, measure_again: Callable[[], Slowdown], limit: float) -> Outcome:
+    """Return what a gate says: regressed only if a second round of measurements says so too, else inconclusive.
+
+    Args:
+        first: of the first round of measurements.
+        measure_again: gives that of the second; called only where the first says that the file regressed.
+        limit: see `judge_slowdown`.
+    """
+    outcome = judge_slowdown(first, limit)
+    if outcome == "regressed" and judge_slowdown(measure_again(), limit) != "regressed":
+        return "inconclusive"
+    return outcome
+
+
 def check_slowdown(measure: Callable[[], PairedRounds], name: str, threads: int, limit: float) -> Check:
     """Return the check of a file's latency; a slow-down is measured a second time before it is reported.
 
@@ -116,14 +131,11 @@ def check_slowdown(measure: Callable[[], PairedRounds], name: str, threads: int,
         threads: number of threads, for the record.
         limit: how many times the baseline's time it may take.
     """
-    first = estimate_slowdown(measure())
-    outcome, reason = judge_slowdown(first, limit), describe_slowdown(first, limit)
-    if outcome == "regressed":
-        second = estimate_slowdown(measure())
-        confirmed = judge_slowdown(second, limit) == "regressed"
-        outcome = "regressed" if confirmed else "inconclusive"
-        verb = "found it too" if confirmed else "did not confirm it"
-        reason = f"{reason}; a second round of measurements {verb}: {_times(second.change)}"
+    first, again = estimate_slowdown(measure()), cache(lambda: estimate_slowdown(measure()))
+    outcome, reason = confirm_slowdown(first, again, limit), describe_slowdown(first, limit)
+    if judge_slowdown(first, limit) == "regressed":
+        verb = "found it too" if outcome == "regressed" else "did not confirm it"
+        reason = f"{reason}; a second round of measurements {verb}: {_times(again().change)}"
     return Check("latency", name, outcome, reason, thread_count(threads))
 
 

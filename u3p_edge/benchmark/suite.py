@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
+from u3p_edge.benchmark.conditions import Conditions
+from u3p_edge.benchmark.energy import ENERGY_ROUNDS, find_counters, measure_energy
 from u3p_edge.benchmark.read_structure import read_structure
 from u3p_edge.benchmark.references import check_one_task, choose_float_reference, shorten_names
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
@@ -36,9 +38,9 @@ class Settings:
         rounds: samples per artifact and thread count.
         warmup: warm-up rounds, which are discarded.
         seconds: no further round starts after this many seconds, for each thread count.
-        until: continue after `rounds` until the uncertainty of every ratio to the reference is at most this share; None for no
-            more rounds.
-        memory_repeats: fresh processes per artifact; 0 to skip memory.
+        precision: continue after `rounds` until the uncertainty of every ratio to the reference is at most this share; None for
+            no more rounds.
+        memory_repeats: fresh processes per artifact, for its peak memory and its cold start; 0 to skip both.
         max_memory_mb: an artifact that would take more is refused; None for files that this program wrote.
     """
 
@@ -46,7 +48,7 @@ class Settings:
     rounds: int = 20
     warmup: int = 2
     seconds: float = 60.0
-    until: float | None = None
+    precision: float | None = None
     memory_repeats: int = 3
     max_memory_mb: float | None = MAX_MEMORY_MB
 
@@ -69,7 +71,8 @@ class EvaluationData:
         """Return the description of the data that a result stores."""
         a = self.arrays
         digest = accuracy.data_sha256(a.images, a.labels, a.groups)
-        return DataInfo(self.name, self.split, len(set(a.stems)), len(set(a.groups)), digest)
+        groups, images = (tuple(dict.fromkeys(names)) for names in (a.groups, a.stems))
+        return DataInfo(self.name, self.split, len(images), len(groups), digest, groups, images)
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,12 @@ def measure(
     run = _Run(named, settings or Settings(threads=choose_threads()), data, progress)
     assessed = _assess(run, reference, reference_labels)
     results = assessed.results
+    conditions = []
     for threads in run.settings.threads:
-        results = _with_latency(results, run, threads, assessed.reference)
+        results, shown = _with_latency(results, run, threads, assessed.reference)
+        conditions.append(shown)
     if run.settings.threads:
-        results = _with_frames(results, run)
+        results = _with_energy(_with_frames(results, run), run)
     results = _with_memory(results, run)
     result = RunResult(
         command,
@@ -126,6 +131,7 @@ def measure(
         assessed.reference,
         tuple(results.values()),
         None if data is None else data.info(),
+        conditions=tuple(conditions),
     )
     return Measured(result, assessed.predictions)
 
@@ -169,8 +175,8 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
     expected = predictions[reference] if reference_labels is None else reference_labels
     scored = {}
     for name, identity in results.items():
-        overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels)
-        apart = accuracy.measure_distances(a.labels, predictions[name], a.groups, metadata.labels)
+        overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels, a.stems)
+        apart = accuracy.measure_distances(a.labels, predictions[name], a.groups, metadata.labels, a.stems)
         scored[name] = dataclasses.replace(identity, accuracy=dataclasses.replace(overlap, distances=apart))
     return _Assessed(reference, metadata, scored, predictions)
 
@@ -180,23 +186,24 @@ def _identity(name: str, path: Path, session: Session) -> ArtifactResult:
     return ArtifactResult(name, session.format, digest, size, session.input_shape, structure=read_structure(path))
 
 
-def _with_latency(results: Mapping[str, ArtifactResult], run: _Run, threads: int, reference: str) -> dict[str, ArtifactResult]:
+def _with_latency(
+    results: Mapping[str, ArtifactResult], run: _Run, threads: int, reference: str
+) -> tuple[dict[str, ArtifactResult], Conditions]:
     sessions, settings = list(run.open(threads).values()), run.settings
-    latencies = timing.time_sessions(
+    timed = timing.time_sessions(
         sessions,
         _timing_image(sessions[0], run.data),
         threads,
         rounds=settings.rounds,
         warmup=settings.warmup,
         seconds=settings.seconds,
-        until=settings.until,
+        precision=settings.precision,
         reference=list(results).index(reference),
         step=run.progress(f"Time at {thread_count(threads)}", settings.rounds),
     )
-    return {
-        name: dataclasses.replace(result, latencies=(*result.latencies, latency))
-        for (name, result), latency in zip(results.items(), latencies, strict=True)
-    }
+    pairs = zip(results.items(), timed.latencies, strict=True)
+    new = {name: dataclasses.replace(result, latencies=(*result.latencies, latency)) for (name, result), latency in pairs}
+    return new, timed.conditions
 
 
 def _with_frames(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, ArtifactResult]:
@@ -207,6 +214,18 @@ def _with_frames(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, 
     timed = frames.time_frames(sessions, pixels, threads, rounds=settings.rounds, seconds=settings.seconds, step=step)
     pairs = zip(results.items(), timed, strict=True)
     return {name: dataclasses.replace(result, frames=entry) for (name, result), entry in pairs}
+
+
+def _with_energy(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, ArtifactResult]:
+    """Add the energy of an image, at the most threads; nothing where the processor's counters cannot be read."""
+    counters, threads = find_counters(), max(run.settings.threads)
+    if not counters:
+        return dict(results)
+    sessions = list(run.open(threads).values())
+    calls = [session.prepare(_timing_image(session, run.data)) for session in sessions]
+    measured = measure_energy(calls, counters, threads, step=run.progress("Measure energy", ENERGY_ROUNDS))
+    pairs = zip(results.items(), measured, strict=True)
+    return {name: dataclasses.replace(result, energy=entry) for (name, result), entry in pairs}
 
 
 def _timing_image(session: Session, data: EvaluationData | None) -> npt.NDArray[np.float32]:
@@ -220,8 +239,9 @@ def _with_memory(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, 
     repeats = run.settings.memory_repeats
     if repeats < 1:
         return dict(results)
-    step = run.progress("Measure memory in fresh processes", repeats * len(results))
+    step = run.progress("Measure memory and cold start in fresh processes", repeats * len(results))
+    fresh = {name: memory.measure_fresh_processes(run.paths[name], repeats=repeats, step=step) for name in results}
     return {
-        name: dataclasses.replace(result, memory=memory.measure_memory(run.paths[name], repeats=repeats, step=step))
+        name: dataclasses.replace(result, memory=fresh[name].memory, cold_start=fresh[name].cold_start)
         for name, result in results.items()
     }

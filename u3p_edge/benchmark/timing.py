@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+from u3p_edge.benchmark.conditions import Conditions, Ended, describe_conditions, read_machine_times
 from u3p_edge.benchmark.result import Latency
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.latency.clock import Clock, Rounds, interleave, milliseconds
@@ -19,6 +21,14 @@ TimedSample = tuple[float, float]
 """Milliseconds of a sample, and the covariate read with it."""
 
 
+@dataclass(frozen=True)
+class TimedSessions:
+    """The latency of each session, and under which conditions the rounds were taken."""
+
+    latencies: tuple[Latency, ...]
+    conditions: Conditions
+
+
 def time_sessions(
     sessions: Sequence[Session],
     image: FloatArray,
@@ -27,12 +37,12 @@ def time_sessions(
     rounds: int,
     warmup: int = 2,
     seconds: float = float("inf"),
-    until: float | None = None,
+    precision: float | None = None,
     reference: int = 0,
     step: Step = idle,
     covariate: Callable[[], float] | None = None,
     clock: Clock = time.perf_counter_ns,
-) -> tuple[Latency, ...]:
+) -> TimedSessions:
     """Measure the milliseconds of the network alone, one sample per round for each session.
 
     In each round every session runs twice in a row and the second run is the sample.
@@ -41,10 +51,10 @@ def time_sessions(
         sessions: sessions that all take images of the same shape.
         image: float32 [H, W, C].
         threads: number of threads of the sessions, for the record.
-        rounds: number of rounds at most; with `until`, at least.
+        rounds: number of rounds at most; with `precision`, at least.
         warmup: warm-up rounds, which are discarded.
         seconds: no further round starts after this long, once there are `MINIMUM_ROUNDS`.
-        until: continue after `rounds` until the uncertainty of every session's ratio to the reference is at most this (see
+        precision: continue after `rounds` until the uncertainty of every session's ratio to the reference is at most this (see
             `Interval.uncertainty`). The width of the intervals stops it and not their position, so the number of rounds does
             not favour a result (Chow and Robbins 1965).
         reference: index of the session that ratios refer to.
@@ -53,19 +63,22 @@ def time_sessions(
             and the greater of the two is stored with the sample.
         clock: see `Clock`.
     """
+    before = read_machine_times()
     calls = [session.prepare(image) for session in sessions]
     for _ in range(warmup):
         for call in calls:
             call()
     taken = interleave(
         [partial(_sample, call, covariate, clock) for call in calls],
-        lambda done: _wants_more(done, rounds, until, reference),
+        lambda done: _wants_more(done, rounds, precision, reference),
         seconds=seconds,
         clock=clock,
         step=step,
-    ).samples
-    pairs = [tuple(zip(*samples, strict=True)) for samples in taken]
-    return tuple(Latency(threads, ms, beside if covariate else ()) for ms, beside in pairs)
+    )
+    ended: Ended = "time" if not taken.in_time else "rounds" if precision is None else "precision"
+    pairs = [tuple(zip(*samples, strict=True)) for samples in taken.samples]
+    latencies = tuple(Latency(threads, ms, beside if covariate else ()) for ms, beside in pairs)
+    return TimedSessions(latencies, describe_conditions(before, read_machine_times(), threads, ended))
 
 
 def _sample(call: Callable[[], None], covariate: Callable[[], float] | None, clock: Clock) -> TimedSample:
@@ -75,13 +88,13 @@ def _sample(call: Callable[[], None], covariate: Callable[[], float] | None, clo
     return ms, max(before, read())
 
 
-def _wants_more(done: Rounds[TimedSample], rounds: int, until: float | None, reference: int) -> bool:
+def _wants_more(done: Rounds[TimedSample], rounds: int, precision: float | None, reference: int) -> bool:
     """Return whether another round is due, apart from the time budget."""
     count = len(done)
-    if count < rounds or until is None:
+    if count < rounds or precision is None:
         return count < rounds
     if (count - rounds) % CHECKED:
         return True
     ms = [[sample[0] for sample in samples] for samples in zip(*done, strict=True)]
     ratios = (ratio(samples, ms[reference]) for i, samples in enumerate(ms) if i != reference)
-    return any(interval.uncertainty > until for interval in ratios)
+    return any(interval.uncertainty > precision for interval in ratios)

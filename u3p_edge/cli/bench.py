@@ -44,16 +44,18 @@ def bench(
         typer.Option(min=1, max=MAX_THREADS, help="Threads to time at; repeat for several. 1 and all cores if not given."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(min=5, help="Timed rounds, each over all files in turn; the fewest with --until.")
+        int, typer.Option(min=5, help="Timed rounds, each over all files in turn; the fewest with --precision.")
     ] = 20,
-    until: Annotated[
+    precision: Annotated[
         float | None,
         typer.Option(min=0.1, help="More rounds until each ratio is certain to so many percent, or --seconds are over."),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0, help="Begin no further round after this long, at each number of threads.")
     ] = 60,
-    memory: Annotated[int, typer.Option(min=0, help="Fresh processes a file to measure peak memory in; 0 for none.")] = 3,
+    memory: Annotated[
+        int, typer.Option(min=0, help="Fresh processes a file for its peak memory and its cold start; 0 for none.")
+    ] = 3,
     max_memory_mb: Annotated[
         int,
         typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
@@ -93,9 +95,9 @@ def bench(
         )
     options = DataOptions(rule=LabelRule(ignore_label, parse_mapping(label_map)), max_pixels=max_pixels)
     counts = tuple(sorted(set(threads))) if threads else choose_threads()
-    share = None if until is None else until / 100
+    share = None if precision is None else precision / 100
     settings = Settings(
-        threads=counts, rounds=rounds, seconds=seconds, until=share, memory_repeats=memory, max_memory_mb=max_memory_mb
+        threads=counts, rounds=rounds, seconds=seconds, precision=share, memory_repeats=memory, max_memory_mb=max_memory_mb
     )
     for path in filter(None, (save, report)):
         check_output_file(path)

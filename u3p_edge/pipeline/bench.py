@@ -55,8 +55,8 @@ def bench(
     return measure(files, reference=reference, data=evaluation, settings=settings, command=command, progress=progress).result
 
 
-def uncertain_ratios(result: RunResult, until: float) -> tuple[str, ...]:
-    """Name every latency ratio to the reference whose uncertainty is above the share `until`, one sentence each."""
+def uncertain_ratios(result: RunResult, precision: float) -> tuple[str, ...]:
+    """Name every latency ratio to the reference whose uncertainty is above the share `precision`, one sentence each."""
     sentences = []
     for threads in result.threads:
         reference = result.reference_latency(threads)
@@ -65,7 +65,7 @@ def uncertain_ratios(result: RunResult, until: float) -> tuple[str, ...]:
             if entry is None or reference is None or artifact.name == result.reference:
                 continue
             interval = ratio(entry.samples_ms, reference.samples_ms)
-            if interval.uncertainty > until:
+            if interval.uncertainty > precision:
                 rounds = f"{artifact.name} at {thread_count(threads)}: after {len(entry.samples_ms)} rounds"
                 sentences.append(f"{rounds} its ratio is certain to {interval.uncertainty:.1%} only.")
     return tuple(sentences)
