@@ -28,6 +28,7 @@ TEXTS = {
     "class_names": ("a,b", ("a", "b")),
     "label_map": ("1:0,2:1", ((1, 0), (2, 1))),
     "size": ("192x224", (192, 224)),
+    "pruning_shares": ("0.25,0.5", (0.25, 0.5)),
 }
 """What is typed for an option that is a list, and its value."""
 

@@ -22,7 +22,7 @@ from u3p_edge.pipeline.decisions import BudgetDecision
 from u3p_edge.pipeline.prune_bounds import find_bounds
 from u3p_edge.pipeline.prune_step import PrunedNetwork, Work, count_epochs, start_work, take_step
 from u3p_edge.pipeline.pruning_result import PruningResult, PruningStep, pruning_notes
-from u3p_edge.pipeline.search import StartNetwork, search_start
+from u3p_edge.pipeline.search import StartNetwork, find_start
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.validation import mean_dice
 from u3p_edge.pruning.plan import PruningPlan
@@ -61,7 +61,7 @@ def prune_to(wanted: Callable[[], Sequence[Budget]], context: Context, table: La
     """
     assert context.recipe.pruning is not None, "it says how to prune"
     work = start_work(context, context.recipe.pruning)
-    return _steps(work, search_start(work, wanted), wanted, table)
+    return _steps(work, find_start(work, wanted), wanted, table)
 
 
 def _whole(source: Source, *notes: str) -> PruningResult:

@@ -1,4 +1,4 @@
-"""Search for the shape that pruning starts from.
+"""Find the shape that pruning starts from: the recipe names it, or a search finds it.
 
 list of shapes ─ prune each to the budgets, untrained ─ drop those that cannot ─► candidates
 candidates ─ rung: train a little, rank on the validation split, drop the worse half, double the epochs ─► the shape
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 from u3p_edge.config.plain import from_dict
-from u3p_edge.errors import ConfigError
+from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.pipeline.budgets import Budget
@@ -35,10 +35,11 @@ from u3p_edge.pipeline.halving import (
 from u3p_edge.pipeline.prune_step import PrunedNetwork, Training, Work, count_epochs, finetune_student, with_model
 from u3p_edge.pipeline.search_candidates import OneBar, ShapeCandidate, prune_shapes
 from u3p_edge.pipeline.search_decision import SearchDecision, SearchedShape
+from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
 from u3p_edge.pipeline.validation import mean_dice
 from u3p_edge.shapes.apply import apply_shape, list_shapes
-from u3p_edge.shapes.shape import Shape
+from u3p_edge.shapes.shape import Shape, find_shape
 
 FOLDER = "search"
 """Of the staging folder: what the search keeps."""
@@ -49,36 +50,57 @@ LATE = "the time limit admits no more shapes"
 
 @dataclass(frozen=True)
 class StartNetwork:
-    """The network that pruning starts from, its shape, and the search that found it (None where nothing was searched)."""
+    """The network that pruning starts from.
+
+    Args:
+        network: unpruned.
+        shape: of the network.
+        search: that found it; None where nothing was searched.
+        notes: where the shape comes from, in sentences.
+    """
 
     network: PrunedNetwork
     shape: Shape = field(default_factory=Shape)
     search: SearchDecision | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The search in sentences."""
-        return () if self.search is None else self.search.notes
+    notes: tuple[str, ...] = ()
 
 
-def search_start(work: Work, wanted: Callable[[], Sequence[Budget]]) -> StartNetwork:
-    """Return the original network, in the shape that a search finds where the recipe asks for one.
+def find_start(work: Work, wanted: Callable[[], Sequence[Budget]]) -> StartNetwork:
+    """Return the original network in the shape that the recipe names, or in the one that a search finds, or as it is.
 
     Args:
         work: of the export.
         wanted: returns the budgets; called only where nothing is decided yet.
 
     Raises:
-        ConfigError: no shape keeps to the budgets.
+        ConfigError: no shape has the name that the recipe gives, or none keeps to the budgets.
     """
+    if work.pruning.shape:
+        return _take_shape(work.context.original, find_shape(work.pruning.shape))
+    if work.pruning.search:
+        return _search_start(work, wanted)
+    return StartNetwork(PrunedNetwork(work.context.original))
+
+
+def _take_shape(original: Source, shape: Shape) -> StartNetwork:
+    try:
+        shaped = _shaped(original, shape)
+    except ModelError as error:
+        note = f"The network stays in its own shape: {error.symptom}."
+        return StartNetwork(PrunedNetwork(original), notes=(note,))
+    return StartNetwork(PrunedNetwork(shaped), shape, notes=(f"Shape: {shape.name}.",))
+
+
+def _search_start(work: Work, wanted: Callable[[], Sequence[Budget]]) -> StartNetwork:
     original, staging = work.context.original, work.context.staging
-    if not work.pruning.search:
-        return StartNetwork(PrunedNetwork(original))
     build = partial(apply_shape, original.graph, training=original.training_graph)
     shapes = list_shapes(original.graph)
     decided = from_dict(SearchDecision, staging.decide("search", lambda: asdict(choose_shape(work, wanted(), shapes, build))))
-    shaped = with_model(original, to_keras(build(decided.shape)))
-    return StartNetwork(PrunedNetwork(shaped), decided.shape, decided)
+    return StartNetwork(PrunedNetwork(_shaped(original, decided.shape)), decided.shape, decided, decided.notes)
+
+
+def _shaped(original: Source, shape: Shape) -> Source:
+    return with_model(original, to_keras(apply_shape(original.graph, shape, original.training_graph)))
 
 
 def choose_shape(

@@ -17,7 +17,9 @@ from u3p_edge.recipes.recipe import ExportRecipe
 OPTIONS: Mapping[str, Option] = {entry.key: entry for entry in list_options(ExportRecipe)}
 """Every option of an export, by its keyword."""
 
-ALTERNATIVES = (("speedup", "latency_budget_ms"), ("size_budget_mb", "shrink"), ("tiles", "memory_budget_mb"))
+ALTERNATIVES = (
+    ("speedup", "latency_budget_ms"), ("size_budget_mb", "shrink"), ("tiles", "memory_budget_mb"), ("shape", "search"),
+)  # fmt: skip
 """Of each pair one may be given: a given one takes the place of the recipe's."""
 
 
@@ -91,7 +93,7 @@ def _without_replaced(values: dict[str, Any], given: Mapping[str, Any]) -> dict[
     for pair in ALTERNATIVES:
         group = OPTIONS[pair[0]].group
         if given.keys() & set(pair) and values[group] is not None:
-            values = {**values, group: {**values[group], **{OPTIONS[key].field: None for key in pair}}}
+            values = {**values, group: {**values[group], **{OPTIONS[key].field: OPTIONS[key].default for key in pair}}}
     if given.get("rewrite") is False and "rewrites" not in given:
         values = {**values, "rewriting": {**values["rewriting"], "choices": ()}}
     if given.get("int8") is False:

@@ -72,6 +72,10 @@ class Pruning:
         100, "Most epochs after the last step, however small the data; a quarter of it after the others.",
         key="pruning_most_epochs", low=1, high=MOST,
     )  # fmt: skip
+    shape: str = option(
+        "", "The shape that pruning starts from, e.g. 'folded by 2'; 'unchanged' for the network's own. A network that cannot "
+        "take it keeps its own.",
+    )  # fmt: skip
     search: bool = option(
         False, "Search for the shape that is best within the budgets: folded levels, a deeper head, fewer branches."
     )
@@ -104,6 +108,8 @@ class Pruning:
             raise ConfigError("a speed-up and a latency budget exclude each other", mend="Give one of them.")
         if any(not low < high for low, high in pairwise((0.0, *self.shares, 1.0))):
             raise ConfigError(f"pruning.shares cannot be {self.shares}", mend="They ascend between 0 and 1, e.g. 0.4, 0.7.")
+        if self.shape and self.search:
+            raise ConfigError("a shape and a search for one exclude each other", mend="Give one of them.")
         if self.shares and self.steps > 1:
             raise ConfigError("shares and a number of steps exclude each other", mend="Give one of them.")
         if self.shrink is not None and self.size_budget_mb is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, total_ordering
+from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -75,3 +77,20 @@ def list_choices() -> Mapping[str, tuple[Any, ...]]:
     """Return what each field of a shape may be, the default first, in the order of the fields."""
     hints = get_type_hints(Shape)
     return MappingProxyType({field.name: get_args(hints[field.name]) for field in fields(Shape)})
+
+
+def find_shape(name: str) -> Shape:
+    """Return the shape of a name.
+
+    Raises:
+        ConfigError: no shape has it.
+
+    >>> find_shape("folded by 2")
+    Shape(fold=2, head=1, topology='full', fusion='concat')
+    """
+    by_name = {shape.name: shape for shape in (Shape(*values) for values in product(*list_choices().values()))}
+    if name not in by_name:
+        close = difflib.get_close_matches(name, by_name, n=1)
+        mend = f"Do you mean {close[0]!r}?" if close else f"A shape is for example {Shape(fold=2).name!r}."
+        raise ConfigError(f"there is no shape {name!r}", mend=mend)
+    return by_name[name]
