@@ -9,6 +9,7 @@ from u3p_edge import runtime
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.errors import ModelError
 from u3p_edge.runtime.base import FloatArray, Session
 from u3p_edge.runtime.segment import Image, Labels, predict_image
 
@@ -44,11 +45,19 @@ class Predictor:
         return predict_image(self.session, image, max_pixels)
 
     def run(self, image: FloatArray) -> FloatArray:
-        """Return the probabilities float32 [H, W, K] of one preprocessed image float32 [H, W, C].
+        """Return what the network computes for one preprocessed image float32 [H, W, C]: float32 [H, W, K].
+
+        These are probabilities, or, where `metadata.output` says so, the logits that sigmoid or softmax would turn into them.
 
         Raises:
             DataError: the image has another shape, or holds NaN or infinity.
+            ModelError: the file gives labels alone.
         """
+        if self.metadata.output == "labels":
+            raise ModelError(
+                f"{self.session.name} gives labels alone, and no probabilities",
+                mend="Take its labels with predict, or export with --output probabilities or logits.",
+            )
         return self.session.run(image)
 
 

@@ -23,7 +23,7 @@ def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step
     """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
     labels = []
     for image in images:
-        labels.append(to_labels(session.run(image)))
+        labels.append(to_labels(session.run(image), session.metadata.output))
         step()
     return np.stack(labels)
 

@@ -37,7 +37,7 @@ PANELS = (FILES_PANEL, *_PANELS.values(), RUN_PANEL)
 
 _OTHER_PANELS = {
     **dict.fromkeys(("speedup", "latency_budget_ms", "size_budget_mb", "shrink"), BUDGETS_PANEL),
-    **dict.fromkeys(("formats", "float16"), FILES_PANEL),
+    **dict.fromkeys(("formats", "float16", "output"), FILES_PANEL),
     "seed": RUN_PANEL,
 }
 """Options that another panel shows, by keyword."""

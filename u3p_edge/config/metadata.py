@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from u3p_edge.config.limits import MAX_LABELS, MAX_NAME
 from u3p_edge.config.plain import from_dict
@@ -23,6 +24,9 @@ QUANTIZATION_KEY = "u3p_edge.quantization"
 """ONNX metadata property of an int8 input and output: {"image": [scale, zero_point], "mask": [scale, zero_point]}."""
 
 Colour = tuple[int, int, int]
+
+OutputKind = Literal["probabilities", "logits", "labels"]
+"""What a file gives for each pixel: the probability of each class, what these are computed from, or the label alone."""
 
 PALETTE: tuple[Colour, ...] = (
     (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
@@ -42,6 +46,7 @@ class Metadata:
         lineage: what the model was made from, oldest first, as (description, sha256).
         mask_channels: channels of the network's mask. None means 1 (sigmoid) for two labels, else one for each label
             (softmax). A model of two labels may have 2.
+        output: what the network gives. Labels are uint8 [1, H, W]; the others are real numbers [1, H, W, mask_channels].
 
     Raises:
         ConfigError: names, colours and channels do not fit each other, or one of them is out of range.
@@ -53,6 +58,7 @@ class Metadata:
     version: str = ""
     lineage: tuple[tuple[str, str], ...] = ()
     mask_channels: int | None = None
+    output: OutputKind = "probabilities"
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:

@@ -12,7 +12,7 @@ from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 if TYPE_CHECKING:
     import onnx
 
-INTEGER_TYPES = frozenset({np.dtype(np.int8), np.dtype(np.int32)})
+INTEGER_TYPES = frozenset({np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.uint8)})
 
 
 def tflite_faults(graph: TFLiteGraph, *, int8: bool, float_io: bool) -> tuple[str, ...]:

@@ -7,17 +7,19 @@ into overlapping tiles in prediction and scoring; training, which needs one inpu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from u3p_edge.config.metadata import OutputKind
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.intensity import PlaneMap, plane_map
 from u3p_edge.data.resample import resize, resize_columns
-from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, nearest_part, tile_grid
+from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, join_labels, nearest_part, tile_grid
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
 
@@ -25,6 +27,9 @@ Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
+
+_THRESHOLDS: Mapping[str, float] = MappingProxyType({"probabilities": 0.5, "logits": 0.0})
+"""From where on the one channel of a binary mask means the foreground."""
 
 
 def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
@@ -65,25 +70,36 @@ def inputs(image: Pixels, preprocessing: Preprocessing) -> Iterator[tuple[Floats
     return (tuple(cut(image, values, padding, grid, top, left) for left in grid.lefts) for top in grid.tops)
 
 
-def restore(outputs: Iterator[Sequence[Floats]], original_size: Size, preprocessing: Preprocessing) -> Labels:
+def restore(
+    outputs: Iterator[Sequence[Pixels]],
+    original_size: Size,
+    preprocessing: Preprocessing,
+    output: OutputKind = "probabilities",
+) -> Labels:
     """Return the mask of a whole image from the network's outputs for its `inputs`.
 
     Args:
-        outputs: probabilities float32 [height, width, K], for each row of tiles.
+        outputs: what the network gives, for each row of tiles: float32 [height, width, K], or labels uint8 [height, width].
         original_size: (H, W) of the image.
         preprocessing: that `inputs` was given.
+        output: what the network gives, as its metadata says.
 
     Returns:
-        Labels uint8 [H, W]. Probabilities are resized bilinearly, or, under "pad", blended where tiles overlap and taken
-        without the padding; then see `to_labels`.
+        Labels uint8 [H, W]. Probabilities and logits are resized bilinearly, or, under "pad", blended where tiles overlap and
+        taken without the padding; then see `to_labels`. Labels are resized to the nearest, and where tiles overlap they are
+        those of the nearer tile.
     """
     if preprocessing.fit == "pad":
-        bands = blend(outputs, grid_of(original_size, preprocessing))
-        return np.concatenate([to_labels(band) for band in bands])
-    ((probabilities,),) = outputs
-    if probabilities.shape[:2] == original_size:
-        return to_labels(probabilities)
-    return _resize_labels(probabilities, original_size)
+        grid = grid_of(original_size, preprocessing)
+        if output == "labels":
+            return join_labels(outputs, grid)
+        return np.concatenate([to_labels(band, output) for band in blend(outputs, grid)])
+    ((whole,),) = outputs
+    if whole.shape[:2] == original_size:
+        return to_labels(whole, output)
+    if output == "labels":
+        return _resize_nearest(whole, original_size)
+    return _resize_labels(whole, original_size, _THRESHOLDS[output])
 
 
 def fit_labels(mask: Labels, preprocessing: Preprocessing) -> Labels:
@@ -92,9 +108,7 @@ def fit_labels(mask: Labels, preprocessing: Preprocessing) -> Labels:
     if preprocessing.fit == "pad":
         crop = centre_window(mask.shape, size)
         return cut_mask(mask, crop, crop.tops[0], crop.lefts[0])
-    if mask.shape == size:
-        return mask
-    return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
+    return mask if mask.shape == size else _resize_nearest(mask, size)
 
 
 def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
@@ -111,15 +125,22 @@ def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
             yield tile
 
 
-def to_labels(probabilities: Floats) -> Labels:
-    """Return labels uint8 [H, W] for probabilities [H, W, K]: 1 where p >= 0.5 when K is 1, else the most probable class.
+def to_labels(values: Pixels, output: OutputKind = "probabilities") -> Labels:
+    """Return labels uint8 [H, W] for what a network gives.
+
+    Args:
+        values: probabilities or logits [H, W, K]. Where K is 1 the label is 1 for a probability of 0.5 or more, and for a logit
+            of 0 or more; else it is the class of the largest, the first of equal ones. Labels [H, W] stay as they are.
+        output: what the values are.
 
     >>> to_labels(np.array([[[0.2], [0.5]]], np.float32))
     array([[0, 1]], dtype=uint8)
     >>> to_labels(np.array([[[0.1, 0.7, 0.2]]], np.float32))
     array([[1]], dtype=uint8)
     """
-    return _most_probable(probabilities[:, :, channel] for channel in range(probabilities.shape[2]))
+    if output == "labels":
+        return values
+    return _most_probable((values[:, :, channel] for channel in range(values.shape[2])), _THRESHOLDS[output])
 
 
 def network_size(preprocessing: Preprocessing) -> Size:
@@ -145,21 +166,25 @@ def _padding(image: Pixels, values: PlaneMap) -> tuple[float, ...]:
     return tuple(float(np.asarray(values(lowest, channel))[0, 0]) for channel in range(image.shape[2]))
 
 
-def _resize_labels(probabilities: Floats, size: Size) -> Labels:
+def _resize_nearest(labels: Labels, size: Size) -> Labels:
+    return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def _resize_labels(values: Floats, size: Size, threshold: float) -> Labels:
     labels = np.empty(size, np.uint8)
-    channels = range(probabilities.shape[2])
-    for part in zip(*(resize_columns(probabilities[:, :, channel], size) for channel in channels), strict=True):
-        labels[:, part[0][0]] = _most_probable(values for _, values in part)
+    channels = range(values.shape[2])
+    for part in zip(*(resize_columns(values[:, :, channel], size) for channel in channels), strict=True):
+        labels[:, part[0][0]] = _most_probable((plane for _, plane in part), threshold)
     return labels
 
 
-def _most_probable(planes: Iterable[Floats]) -> Labels:
-    """Return what `to_labels` does, from the channels [H, W] one after the other."""
+def _most_probable(planes: Iterable[Floats], threshold: float) -> Labels:
+    """Return what `to_labels` does, from the channels [H, W] one after the other; a single one is compared with a threshold."""
     rest = iter(planes)
     best = next(rest)
     second = next(rest, None)
     if second is None:
-        return (best >= 0.5).view(np.uint8)
+        return (best >= threshold).view(np.uint8)
     best, labels, better = np.array(best), np.zeros(best.shape, np.uint8), np.empty(best.shape, bool)
     for label, plane in enumerate(itertools.chain((second,), rest), start=1):
         np.greater(plane, best, out=better)

@@ -130,6 +130,26 @@ def blend(rows: Iterator[Sequence[Floats]], grid: TileGrid) -> Iterator[Floats]:
         pending = band[done:]
 
 
+def join_labels(rows: Iterator[Sequence[npt.NDArray[np.uint8]]], grid: TileGrid) -> npt.NDArray[np.uint8]:
+    """Join the labels of tiles into one image: where tiles overlap, a pixel has the label of the nearer one.
+
+    Args:
+        rows: for each of `grid.tops` the labels uint8 [height, width] of the tiles of `grid.lefts`.
+        grid: of the image.
+
+    Returns:
+        Labels uint8 [H, W].
+    """
+    out = np.zeros(grid.image, np.uint8)
+    for i, tiles in enumerate(rows):
+        for j, tile in enumerate(tiles):
+            (target_rows, rows_in), (target_columns, columns_in) = _windows(grid, grid.tops[i], grid.lefts[j])
+            nearest = np.zeros(grid.tile, bool)
+            nearest[nearest_part(grid.tops, i, grid.tile[0]), nearest_part(grid.lefts, j, grid.tile[1])] = True
+            np.copyto(out[target_rows, target_columns], tile[rows_in, columns_in], where=nearest[rows_in, columns_in])
+    return out
+
+
 def _blend_row(tiles: Sequence[Floats], grid: TileGrid, weights: Floats) -> Floats:
     """Blend the tiles of one row of tiles: float32 [height, W, K]."""
     total = np.zeros((grid.tile[0], grid.image[1], tiles[0].shape[2]), np.float32)

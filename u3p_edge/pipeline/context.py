@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.manifest import sha256_of
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.lock import Lock
@@ -37,6 +39,11 @@ class Context:
     device: Path | None = None
     cache: Path | None = None
     lock: Lock | None = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata of the files that are made, but for the reference: those of the model, with the recipe's output."""
+        return dataclasses.replace(self.original.metadata, output=self.recipe.output)
 
     @property
     def table_sha256(self) -> str:

@@ -38,7 +38,7 @@ def write_documents(folder: Path, manifest: Manifest, measured: Measured, notes:
         notes: how the files were made, one sentence each.
         context: the original model, the data and the recipe.
     """
-    data, metadata = context.data, context.original.metadata
+    data, metadata = context.data, context.metadata
     main = main_file(measured.result.artifacts)
     int8 = MODELS[main].number == "int8" and not context.recipe.quantization.float_io
     network = read_network((folder / NETWORK_FILE).read_bytes()) if int8 else None
@@ -79,15 +79,15 @@ def _splits(data: ExportData) -> tuple[Split, ...]:
 
 
 def _ports(metadata: Metadata, network: Quantized | None) -> tuple[Port, Port]:
-    """Return the input and the output: int8 with the quantization of the network in integers, else float32."""
-    p = metadata.preprocessing
-    channels = {IMAGE: p.channels, MASK: metadata.channels_out}
-    shapes = {name: (1, p.height, p.width, count) for name, count in channels.items()}
-    if network is None:
-        return Port(IMAGE, shapes[IMAGE], "float32"), Port(MASK, shapes[MASK], "float32")
-    ends = {IMAGE: network.graph.inputs[0], MASK: network.graph.outputs[0]}
-    image, mask = (
-        Port(name, shapes[name], "int8", network.scheme.tensors[end].scale, network.scheme.tensors[end].zero_point)
-        for name, end in ends.items()
-    )
-    return image, mask
+    """Return the input and the output: int8 with the quantization of the network in integers, else float32; labels uint8."""
+    p, (entries, exits) = metadata.preprocessing, ((), ()) if network is None else (network.graph.inputs, network.graph.outputs)
+
+    def port(name: str, channels: int, ends: tuple[str, ...]) -> Port:
+        shape = (1, p.height, p.width, channels)
+        if network is None:
+            return Port(name, shape, "float32")
+        pair = network.scheme.tensors[ends[0]]
+        return Port(name, shape, "int8", pair.scale, pair.zero_point)
+
+    image, mask = port(IMAGE, p.channels, entries), port(MASK, metadata.channels_out, exits)
+    return image, Port(MASK, mask.shape[:3], "uint8") if metadata.output == "labels" else mask

@@ -38,6 +38,7 @@ from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging, staging_folder
 from u3p_edge.pipeline.verify import choose_images, verify_files
 from u3p_edge.progress import Progress, silent
+from u3p_edge.provenance.usage import describe_output
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.run_folder import hold
 from u3p_edge.runtime.keras import keras_session
@@ -239,7 +240,8 @@ def _notes(made: MadeFiles, result: RunResult, context: Context) -> tuple[str, .
     elsewhere = context.table_sha256 != ""
     missed = () if recipe.pruning is None else find_missed(recipe.pruning, result, elsewhere=elsewhere)
     chosen = () if made.choice is None else made.choice.notes
-    return (*failed, *missed, *context.data.notes, *chosen, *made.notes, f"Model: {size}. {' '.join(original.notes)}")
+    ends = () if recipe.output == "probabilities" else (f"For each pixel the files give {describe_output(context.metadata)}.",)
+    return (*failed, *missed, *context.data.notes, *chosen, *made.notes, *ends, f"Model: {size}. {' '.join(original.notes)}")
 
 
 def _write_choices(folder: Path, made: MadeFiles) -> None:

@@ -2,6 +2,8 @@
 
 original ─► prune to the budget ─► rewrite ─► sparsity ─► Graph ─┬─► float32 and float16 TFLite, float32 ONNX
                                                                └─ quantize ─ tile ─► Quantized ─► int8 TFLite, int8 ONNX
+
+All stages see probabilities. The activation at the end is left out only of what is written, where the recipe asks for that.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from u3p_edge.conversion.onnx.writer import write_onnx
 from u3p_edge.conversion.tflite import converter
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.keras_io import to_keras
+from u3p_edge.graph.logits import fit_output
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.pipeline import tile
 from u3p_edge.pipeline.context import Context
@@ -75,16 +80,20 @@ def make_files(context: Context) -> MadeFiles:
 
     Raises:
         ConfigError: a budget or a number of tiles that cannot be.
-        ModelError: no file at all could be made, or quantization-aware training was asked for and cannot be done.
+        ModelError: no file at all could be made, or what was asked for cannot be: quantization-aware training, or files
+            without the last activation.
     """
+    output = context.recipe.output
+    fit_output(fold_batch_norm(context.original.graph), output)  # which is refused, if at all, before anything is trained
     original = float_tflite(context.original, context)
     pruning = prune_source(context)
     network = sparsify_network(rewrite_source(pruning.source, context), context)
     source = dataclasses.replace(pruning.source, model=network.model)
-    float_part = _float_tflite(source, network.graph, original, context)
-    half_part = _attempt("model.float16.tflite", partial(_float16_tflite, source, context))
+    graph = fit_output(network.graph, output)
+    float_part = _float_tflite(source, graph, original, context)
+    half_part = _attempt("model.float16.tflite", partial(_float16_tflite, source, graph, context))
     int8_part = _attempt("model.int8.tflite", partial(_int8_tflite, source, context))
-    onnx_parts = _onnx(network.graph, int8_part.integers, context)
+    onnx_parts = _onnx(graph, int8_part.integers, context)
     parts = (float_part, half_part, int8_part, *onnx_parts)
     made = MadeFiles(
         files={name: path for part in parts for name, path in part.files.items()},
@@ -118,16 +127,22 @@ def _float_tflite(source: Source, graph: Graph, original: Path, context: Context
     if context.recipe.keeps_original:
         return _Part({"model.float32.tflite": original})
     tiled = tile.tile_float(graph, context.recipe)
-    otherwise = partial(converter.convert_float, source.model, source.metadata)
-    file = context.staging.file("model.float32.tflite", lambda: tile.float_file(tiled.network, source.metadata, otherwise))
+    otherwise = partial(_convert_float, source, graph, context)
+    file = context.staging.file("model.float32.tflite", lambda: tile.float_file(tiled.network, context.metadata, otherwise))
     return _Part({REFERENCE_FILE: original, "model.float32.tflite": file}, tiled.notes)
 
 
-def _float16_tflite(source: Source, context: Context) -> _Part:
+def _float16_tflite(source: Source, graph: Graph, context: Context) -> _Part:
     if not context.recipe.float16:
         return _Part()
-    convert = partial(converter.convert_float, source.model, source.metadata, half=True)
+    convert = partial(_convert_float, source, graph, context, half=True)
     return _Part({"model.float16.tflite": context.staging.file("float16.tflite", convert)})
+
+
+def _convert_float(source: Source, graph: Graph, context: Context, *, half: bool = False) -> bytes:
+    """Convert with TensorFlow's converter: the model itself, or what is left of it where the files give no probabilities."""
+    model = source.model if context.recipe.output == "probabilities" else to_keras(graph)
+    return converter.convert_float(model, context.metadata, half=half)
 
 
 def _int8_tflite(source: Source, context: Context) -> _Part:
@@ -136,9 +151,9 @@ def _int8_tflite(source: Source, context: Context) -> _Part:
     if not recipe.int8:
         return _Part()
     quantized, choice = quantize_source(source, context)
-    tiled = tile.tile_network(quantized, recipe)
+    tiled = tile.tile_network(fit_output(quantized, recipe.output), recipe)
     options: dict[str, bool] = {"float_io": recipe.quantization.float_io, "layouts": not recipe.keeps_original}
-    file = context.staging.file("model.int8.tflite", lambda: write_tflite(tiled.network, source.metadata, **options))
+    file = context.staging.file("model.int8.tflite", lambda: write_tflite(tiled.network, context.metadata, **options))
     return _Part(
         {"model.int8.tflite": file}, (*tiled.notes, *describe_compression(file, recipe.sparsity)), choice, tiled.network
     )
@@ -152,7 +167,7 @@ def _onnx(graph: Graph, integers: Graph | Quantized | None, context: Context) ->
     """Make the float file, untiled because ONNX runtimes gain nothing by tiles, and the int8 file."""
     if "onnx" not in context.recipe.formats:
         return ()
-    metadata, float_io = context.original.metadata, context.recipe.quantization.float_io
+    metadata, float_io = context.metadata, context.recipe.quantization.float_io
 
     def part(name: str, network: Graph | Quantized) -> _Part:
         write = partial(write_onnx, network, metadata, float_io=float_io)

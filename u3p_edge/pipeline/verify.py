@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,17 @@ import numpy.typing as npt
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.conversion.structure import onnx_faults, tflite_faults
 from u3p_edge.conversion.tflite import schema
+from u3p_edge.data.preprocess import to_labels
 from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import VerificationError
+from u3p_edge.graph.ops.functions import apply_function
 from u3p_edge.pipeline.publish import MODELS, ArtifactKind
 from u3p_edge.progress import Progress
 from u3p_edge.runtime import Session, open_session
 
 Maps = npt.NDArray[np.float32]
+Outputs = npt.NDArray[Any]
+"""Probabilities float32 [N, H, W, K], or labels uint8 [N, H, W]."""
 
 FLOAT_TOLERANCE = 2e-3
 """Largest error of a probability. A convolution sums up to n = 9 * 2048 products, each rounded: off by about
@@ -60,7 +65,7 @@ def verify_files(
     step = progress("Verify", len(files) + 1)
     expected = run_images(model, images)
     step()
-    maps: dict[str, Maps] = {}
+    maps: dict[str, Outputs] = {}
     failed: list[str] = []
     for name, path in files.items():
         maps[name] = run_images(open_session(path, available_cores(), max_memory_mb=None), images)
@@ -84,21 +89,29 @@ def sqnr(signal: Maps, noisy: Maps) -> float:
     return float(10 * np.log10(max(power, np.finfo(np.float64).tiny) / noise))
 
 
-def run_images(session: Session, images: Maps) -> Maps:
-    """Return the probabilities float32 [N, H, W, K] of preprocessed images float32 [N, H, W, C]."""
-    return np.stack([session.run(image) for image in images])
+def run_images(session: Session, images: Maps) -> Outputs:
+    """Return the probabilities float32 [N, H, W, K] of preprocessed images float32 [N, H, W, C].
+
+    Logits are turned into probabilities. Of a file that gives labels, return these, uint8 [N, H, W].
+    """
+    values = np.stack([session.run(image) for image in images])
+    if session.metadata.output != "logits":
+        return values
+    return apply_function("sigmoid" if values.shape[-1] == 1 else "softmax", values)
 
 
-def find_number_faults(name: str, maps: Mapping[str, Maps], expected: Maps, min_sqnr: float) -> Sequence[str]:
+def find_number_faults(name: str, maps: Mapping[str, Outputs], expected: Outputs, min_sqnr: float) -> Sequence[str]:
     """List how a file's output differs from what is allowed, one sentence for each fault.
 
     Args:
         name: of the file, one of `publish.MODELS`.
-        maps: probabilities float32 [N, H, W, K] of this file and, for the int8 ONNX file, of the int8 TFLite file.
-        expected: the same of the float network.
+        maps: what `run_images` gives for this file and, for the int8 ONNX file, for the int8 TFLite file.
+        expected: the same of the float network; probabilities, if this file does not give labels.
         min_sqnr: in dB, of int8 files.
     """
     result = maps[name]
+    if result.dtype == np.uint8:
+        return _find_label_faults(name, result, expected, min_sqnr)
     worst = float(np.abs(result - expected).max())
     if not np.isfinite(result).all():
         return ["its output is not finite"]
@@ -114,6 +127,22 @@ def find_number_faults(name: str, maps: Mapping[str, Maps], expected: Maps, min_
     if name == "model.int8.onnx" and twin is not None and visible and sqnr(twin, result) < TWIN_SQNR:
         faults.append(f"it is {sqnr(twin, result):.1f} dB from the TFLite file, whose integers it has")
     return faults
+
+
+def _find_label_faults(name: str, labels: Outputs, expected: Outputs, min_sqnr: float) -> Sequence[str]:
+    """List how labels differ from the float network's by more than what its probabilities may be off.
+
+    A label changes where the two largest probabilities are nearer than the sum of their errors. The share of such pixels is at
+    most that sum if the difference of the two largest is spread evenly over 0..1; in a trained network most are near 1.
+    The sum is twice the tolerance of a float file. For an int8 file it is the root mean square error that `min_sqnr` allows,
+    10^(-dB / 20) of the standard deviation, which is at most 1/2, times the square root of 2 for two independent errors.
+    """
+    number = MODELS[name].number
+    tolerances = {"float32": 2 * FLOAT_TOLERANCE, "float16": 2 * HALF_TOLERANCE}
+    allowed = tolerances.get(number, 10 ** (-min_sqnr / 20) / np.sqrt(2))
+    wanted = expected if expected.dtype == np.uint8 else np.stack(list(map(to_labels, expected)))
+    changed = float((labels != wanted).mean())
+    return [] if changed <= allowed else [f"{100 * changed:.2g} % of its labels are others, more than {100 * allowed:.2g} %"]
 
 
 def find_structure_faults(kind: ArtifactKind, path: Path, float_io: bool) -> Sequence[str]:

@@ -29,8 +29,8 @@ class Port:
     Args:
         name: in the file's signature.
         shape: [1, H, W, C].
-        dtype: "float32" or "int8".
-        scale: of an int8 port: real = (integer - zero_point) * scale. None for float32.
+        dtype: "float32" or "int8"; "uint8" of labels.
+        scale: of an int8 port: real = (integer - zero_point) * scale. None for the others.
         zero_point: likewise.
     """
 
@@ -61,7 +61,7 @@ def describe_usage(file: str, metadata: Metadata, ports: tuple[Port, Port]) -> s
         f"```python\n{code}\n```",
         f"Without this package, in LiteRT or ONNX Runtime, {to_code(file)} has:",
         f"- input {ports[0]}: {describe_preprocessing(metadata.preprocessing)}",
-        f"- output {ports[1]}: {_output(metadata)}",
+        f"- output {ports[1]}: {describe_output(metadata)}",
     ]
     return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:])
 
@@ -76,7 +76,17 @@ def describe_preprocessing(p: Preprocessing) -> str:
     return f"{normalization}, {_FITS[p.fit].format(height=p.height, width=p.width)}"
 
 
-def _output(metadata: Metadata) -> str:
+def describe_output(metadata: Metadata) -> str:
+    """Return in words what a file gives for each pixel.
+
+    >>> from u3p_edge.config.metadata import default_metadata
+    >>> describe_output(default_metadata(Preprocessing(64, 96), labels=3))
+    "the probabilities of the 3 classes; the label is the largest one's index"
+    """
+    if metadata.output == "labels":
+        return f"the label, 0 to {metadata.labels - 1}"
+    logits = metadata.output == "logits"
     if metadata.channels_out == 1:
-        return "the probability of the second class; the label is 1 where it is 0.5 or more"
-    return f"the probabilities of the {metadata.channels_out} classes; the label is the largest one's index"
+        what, least = ("the logit", "0") if logits else ("the probability", "0.5")
+        return f"{what} of the second class; the label is 1 where it is {least} or more"
+    return f"the {metadata.output} of the {metadata.channels_out} classes; the label is the largest one's index"

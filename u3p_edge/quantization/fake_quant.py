@@ -35,7 +35,7 @@ from u3p_edge.graph.scheme import Quantized
 from u3p_edge.progress import Step, idle
 from u3p_edge.quantization.calibration import observe_layers
 from u3p_edge.quantization.integers import KERNEL_FLOOR, RANGE_FLOOR, kernel_bounds, to_integers
-from u3p_edge.quantization.placement import FIXED, Placement, place_quantizers
+from u3p_edge.quantization.placement import FIXED, Placement, place_quantizers, widen_logits
 from u3p_edge.quantization.ranges import METHODS, Observed, Range, clip_outliers
 from u3p_edge.quantization.support import UntrainableError, check_quantizable
 
@@ -153,9 +153,9 @@ def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle, *, ranges
     placed = place_quantizers(graph)
     twin = to_keras(graph)
     names = [name for name, kind in placed.items() if kind is Placement.RANGE]
-    tried = _candidates(observe_layers(twin, names, images, step))
+    tried = _candidates(graph, observe_layers(twin, names, images, step))
     if (clipped := clip_outliers(images)) is not images:
-        inside = _candidates(observe_layers(twin, names, clipped))
+        inside = _candidates(graph, observe_layers(twin, names, clipped))
         tried |= {f"{method}, outliers of the images clipped": ranges for method, ranges in inside.items()}
     wrapped = _wrap_all(graph, twin, placed)
     settle_ranges(wrapped)
@@ -187,9 +187,12 @@ def read_integers(fake: FakeQuantized) -> Quantized:
     return to_integers(substitute(graph, entry, (), result=image), {**ranges, image: ranges[entry]})
 
 
-def _candidates(observed: Mapping[str, Observed]) -> dict[str, Ranges]:
+def _candidates(graph: Graph, observed: Mapping[str, Observed]) -> dict[str, Ranges]:
     """Return the ranges of all layers by each way of choosing them."""
-    return {method: {name: choose(seen) for name, seen in observed.items()} for method, choose in METHODS.items()}
+    return {
+        method: {name: widen_logits(graph, name, choose(seen)) for name, seen in observed.items()}
+        for method, choose in METHODS.items()
+    }
 
 
 def _errors(twin: tf_keras.Model, wrapped: tf_keras.Model, tried: Mapping[str, Ranges], images: np.ndarray) -> dict[str, float]:

@@ -25,7 +25,15 @@ import numpy.typing as npt
 
 from u3p_edge.graph.ir import KERAS, Graph, Node
 from u3p_edge.graph.scheme import HIGHEST, LOWEST, Quantization, Quantized, Scheme
-from u3p_edge.quantization.placement import FIXED, Placement, joining_end, joins, passes_scale, place_quantizers
+from u3p_edge.quantization.placement import (
+    FIXED,
+    Placement,
+    joining_end,
+    joins,
+    passes_scale,
+    place_quantizers,
+    widen_logits,
+)
 from u3p_edge.quantization.ranges import Range
 
 KERNEL_FLOOR = 1e-4
@@ -44,7 +52,8 @@ def to_integers(graph: Graph, ranges: Mapping[str, Range]) -> Quantized:
 
     Args:
         graph: float32, folded by `graph.fold`, one input and one output of probabilities.
-        ranges: of the input and of every node that `placement.place_quantizers` gives a `RANGE`.
+        ranges: of the input and of every node that `placement.place_quantizers` gives a `RANGE`; a range of logits that is too
+            narrow is widened, see `placement.widen_logits`.
 
     Raises:
         ModelError: as `place_quantizers` does, or a kernel or bias has no int8 form.
@@ -100,7 +109,7 @@ def _steps(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Quantization]
         node = graph[name]
         if name not in steps:
             if node.op == "input" or placed.get(name) is Placement.RANGE:
-                steps[name] = quantization_of(*ranges[name])
+                steps[name] = quantization_of(*widen_logits(graph, name, ranges[name]))
             elif name in placed:
                 steps[name] = quantization_of(*FIXED[placed[name]])
             else:

@@ -24,6 +24,7 @@ tried, and brought the two models no closer (mean difference 0.85 against 0.75 o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -52,6 +53,10 @@ an int8 probability is at its last or first value anyway, so a calibrated range 
 TOP_PROBABILITY = 255 / 256
 """The largest int8 probability: integer kernels of sigmoid and softmax write steps of 1/256 from zero point -128."""
 
+VISIBLE = 1.5
+"""Steps of 1/256 between the two largest probabilities of a pixel whose logits differ by one integer. More than one step is
+enough for different integers; the half is for what kernels lose before they round."""
+
 FIXED: Mapping[Placement, Range] = MappingProxyType(
     {
         Placement.LOGITS: (-LOGIT_BOUND, LOGIT_BOUND),
@@ -79,6 +84,33 @@ def place_quantizers(graph: Graph) -> Mapping[str, Placement]:
             f"the model's output {result!r} is not a probability", mend="Int8 wants a mask from sigmoid or softmax."
         )
     return MappingProxyType(placed)
+
+
+def widen_logits(graph: Graph, name: str, limits: Range) -> Range:
+    """Return the range of a map, wide enough for equal labels if the map is the logits that the output is computed from.
+
+    A range that is too narrow has logits that differ by an integer, while their probabilities are the same integer. Then the
+    largest logit and the largest probability need not be those of one class. For K classes and a step s of the logits, the two
+    largest probabilities of such a pixel are nearest where all others are as large as the second, exp(-s) of the first:
+
+        (1 - exp(-s)) / (1 + (K - 1) exp(-s)) >= v / 256,  so  s >= log((256 + v (K - 1)) / (256 - v))
+
+    with v = `VISIBLE`. A sigmoid's probability and what it lacks to 1 are the probabilities of two classes, and it is compared
+    with 1/2, to which each is half as far: v is twice as large there.
+
+    Args:
+        graph: folded, of one output.
+        name: of the map.
+        limits: (low, high) of its values.
+    """
+    last = graph[graph.outputs[0]]
+    kind = function(last)
+    if kind not in ("sigmoid", "softmax") or name != scale_source(graph, last.inputs[0] if last.inputs else last.name):
+        return limits
+    classes, steps = (2, 2 * VISIBLE) if kind == "sigmoid" else (graph.shapes[last.name][-1], VISIBLE)
+    least = 255 * math.log((256 + steps * (classes - 1)) / (256 - steps))
+    missing = max(least - (limits[1] - limits[0]), 0.0)
+    return limits[0] - missing / 2, limits[1] + missing / 2
 
 
 def passes_scale(node: Node) -> bool:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
+from u3p_edge.config.metadata import OutputKind
 from u3p_edge.config.options import check_options, documented, option
 from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
 from u3p_edge.data.labels import LabelRule
@@ -253,6 +254,10 @@ class ExportRecipe:
     )  # fmt: skip
     formats: tuple[Format, ...] = option(FORMATS, "Formats of the files: tflite, onnx.")
     float16: bool = option(False, "Also a TFLite file with float16 weights.")
+    output: OutputKind = option(
+        "probabilities", "What the files give for each pixel: probabilities, the logits before sigmoid or softmax, or the "
+        "label alone.",
+    )  # fmt: skip
     seed: int = option(0, "Seed of the order of training images.", low=0, high=MAX_SEED)
     pruning: Pruning | None = None
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
@@ -282,7 +287,7 @@ class ExportRecipe:
     @property
     def keeps_original(self) -> bool:
         """Whether the files are the converters' own, of the original network and without spatial tiling."""
-        untouched = self.pruning is None and self.sparsity is None
+        untouched = self.pruning is None and self.sparsity is None and self.output == "probabilities"
         return untouched and not self.rewriting.enabled and self.tiling == TilingOptions()
 
     def to_json(self) -> str:

@@ -19,7 +19,13 @@ from u3p_edge.errors import ConfigError, DataError, ModelError
 from u3p_edge.text import to_terminal
 
 FloatArray = npt.NDArray[np.float32]
+OutputArray = npt.NDArray[Any]
+"""What a network gives for one image: float32 [H, W, K] of probabilities or logits, or labels uint8 [H, W]."""
+
 Shape = tuple[int, int, int]
+
+LABEL_TYPE = "uint8"
+"""NumPy's name of the element type of labels; no other output has it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,10 @@ class Session(Protocol):
     def input_shape(self) -> Shape:
         """(H, W, C) of the input image."""
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return the probabilities float32 [H, W, K] of one preprocessed image float32 [H, W, C].
+    def run(self, image: FloatArray) -> OutputArray:
+        """Return what the network gives for one preprocessed image float32 [H, W, C], as `metadata.output` says.
+
+        That is the probabilities or the logits, float32 [H, W, K], or the labels, uint8 [H, W].
 
         Raises:
             DataError: the image has another shape, or holds NaN or infinity.
@@ -97,8 +105,10 @@ def encode(image: FloatArray, shape: Shape, quantization: PortQuantization | Non
     return batch if quantization is None else quantize_array(batch, quantization)
 
 
-def decode(batch: npt.NDArray[Any], quantization: PortQuantization | None) -> FloatArray:
-    """Return the probabilities float32 [H, W, K] of an artifact's output batch [1, H, W, K], as a copy."""
+def decode(batch: npt.NDArray[Any], quantization: PortQuantization | None) -> OutputArray:
+    """Return what an artifact gives, as a copy: real numbers float32 [H, W, K] of a batch [1, H, W, K], or its labels."""
+    if batch.dtype == np.uint8:
+        return np.array(batch[0])
     return np.array(batch[0], dtype=np.float32) if quantization is None else dequantize_array(batch[0], quantization)
 
 
@@ -119,18 +129,33 @@ def parse_metadata(text: str | None, path: Path) -> Metadata:
         raise ModelError(f"the metadata in {path} is not readable: {error}", mend="Export the model again.") from error
 
 
-def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...]) -> Shape:
-    """Return (H, W, C) of the input. Raises ModelError unless [1, H, W, C] and [1, H, W, K] are as in the metadata."""
-    p = metadata.preprocessing
+def check_ports(path: Path, metadata: Metadata, image: tuple[int, ...], mask: tuple[int, ...], number: str) -> Shape:
+    """Return (H, W, C) of the input.
+
+    Args:
+        path: of the file, for messages.
+        metadata: of the file.
+        image, mask: shapes of the two ports.
+        number: NumPy's name of the mask's element type.
+
+    Raises:
+        ModelError: the shapes are not as in the metadata, or the mask has labels and the metadata says otherwise, or not.
+    """
+    p, has_labels = metadata.preprocessing, metadata.output == "labels"
+    channels = () if has_labels else (metadata.channels_out,)
     for port, actual, expected in (
         ("input `image`", image, (1, p.height, p.width, p.channels)),
-        ("output `mask`", mask, (1, p.height, p.width, metadata.channels_out)),
+        ("output `mask`", mask, (1, p.height, p.width, *channels)),
     ):
         if tuple(actual) != expected:
             raise ModelError(
                 f"the {port} of {path} has the shape {list(actual)}, but its metadata says {list(expected)}",
                 mend="Export the model again.",
             )
+    if (number == LABEL_TYPE) != has_labels:
+        raise ModelError(
+            f"the output `mask` of {path} is {number}, but its metadata says {metadata.output}", mend="Export the model again."
+        )
     return (p.height, p.width, p.channels)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from u3p_edge.config.metadata import Metadata
-from u3p_edge.runtime.base import FloatArray, Shape, decode, encode
+from u3p_edge.runtime.base import FloatArray, OutputArray, Shape, decode, encode
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class KerasSession:
 
         return invoke
 
-    def run(self, image: FloatArray) -> FloatArray:
+    def run(self, image: FloatArray) -> OutputArray:
         """See `Session.run`."""
         return decode(self._call(tf.constant(encode(image, self.input_shape, None, self.name))).numpy(), None)
 

@@ -12,7 +12,7 @@ from u3p_edge.config.metadata import METADATA_KEY, QUANTIZATION_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.files import onnx_check
 from u3p_edge.files.json_toml import MAX_METADATA, parse_json
-from u3p_edge.runtime.base import PortQuantization, Shape, check_ports, parse_metadata, unusable_error
+from u3p_edge.runtime.base import LABEL_TYPE, PortQuantization, Shape, check_ports, parse_metadata, unusable_error
 
 PortType = tuple[tuple[int, ...], str]
 """The shape of a port, and NumPy's name of its element type, or the runtime's name for a type that no exported file has."""
@@ -53,7 +53,7 @@ def describe_onnx(path: Path, properties: Mapping[str, str], image: PortType, ma
         ModelError: the properties are damaged or not those of u3p_edge, or the ports do not fit them.
     """
     metadata = parse_metadata(properties.get(METADATA_KEY), path)
-    shape = check_ports(path, metadata, image[0], mask[0])
+    shape = check_ports(path, metadata, image[0], *mask)
     scales = _scales(properties.get(QUANTIZATION_KEY), path)
     # An operator's name is plain text in the file, and not every runtime lists the operators.
     number = "int8" if _contains(path, b"QuantizeLinear") else "float32"
@@ -71,7 +71,7 @@ def _scales(text: str | None, path: Path) -> dict[str, PortQuantization]:
 
 
 def _port(name: str, kind: str, scales: Mapping[str, PortQuantization], path: Path) -> PortQuantization | None:
-    if kind == "float32":
+    if kind == "float32" or (name, kind) == ("mask", LABEL_TYPE):
         return None
     if kind == "int8" and name in scales:
         return scales[name]

@@ -11,12 +11,12 @@ from typing import Any
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.runtime.base import FloatArray, PortQuantization, Shape, check_file, decode, encode
+from u3p_edge.runtime.base import FloatArray, OutputArray, PortQuantization, Shape, check_file, decode, encode
 from u3p_edge.runtime.onnx_file import check_onnx, describe_onnx
 from u3p_edge.runtime.onnx_options import session_options
 from u3p_edge.runtime.registry import RUNTIMES
 
-KINDS = {"tensor(float)": "float32", "tensor(int8)": "int8"}
+KINDS = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
 """NumPy's names of the element types in exported files."""
 
 
@@ -45,7 +45,7 @@ class ONNXSession:
 
         return invoke
 
-    def run(self, image: FloatArray) -> FloatArray:
+    def run(self, image: FloatArray) -> OutputArray:
         """See `Session.run`."""
         feed = {"image": encode(image, self.input_shape, self._image, self.name)}
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from u3p_edge.config.limits import MAX_MEMORY_MB
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import ModelError
-from u3p_edge.runtime.base import FloatArray, PortQuantization, Shape, check_file, decode, encode
+from u3p_edge.runtime.base import FloatArray, OutputArray, PortQuantization, Shape, check_file, decode, encode
 from u3p_edge.runtime.onnx_file import check_onnx, describe_onnx
 from u3p_edge.runtime.registry import RUNTIMES
 
@@ -42,7 +42,7 @@ class OpenVINOSession:
 
         return invoke
 
-    def run(self, image: FloatArray) -> FloatArray:
+    def run(self, image: FloatArray) -> OutputArray:
         """See `Session.run`."""
         self._request.infer({"image": self._encoded(image)})
         return decode(self._request.get_output_tensor(0).data, self._mask)

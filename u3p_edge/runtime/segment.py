@@ -17,7 +17,7 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import read_image, to_channels
 from u3p_edge.data.preprocess import inputs, restore
 from u3p_edge.errors import DataError
-from u3p_edge.runtime.base import FloatArray, Session
+from u3p_edge.runtime.base import OutputArray, Session
 
 Labels = npt.NDArray[np.uint8]
 Image = Path | str | npt.NDArray[Any]
@@ -94,7 +94,7 @@ def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[]
     prepare: list[int] = []
     network: list[int] = []
 
-    def outputs() -> Iterator[tuple[FloatArray, ...]]:
+    def outputs() -> Iterator[tuple[OutputArray, ...]]:
         start = clock()
         for row in inputs(pixels, preprocessing):
             ready = clock()
@@ -106,6 +106,6 @@ def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[]
             start = clock()
 
     start = clock()
-    labels = restore(outputs(), size, preprocessing)
+    labels = restore(outputs(), size, preprocessing, session.metadata.output)
     total, *parts = clock() - start, sum(prepare), sum(network)
     return Frame(labels, parts[0] / 1e6, parts[1] / 1e6, (total - sum(parts)) / 1e6)

@@ -19,7 +19,9 @@ from u3p_edge.config.metadata import METADATA_KEY, Metadata
 from u3p_edge.errors import ModelError
 from u3p_edge.files.json_toml import MAX_METADATA
 from u3p_edge.runtime.base import (
+    LABEL_TYPE,
     FloatArray,
+    OutputArray,
     PortQuantization,
     Shape,
     check_file,
@@ -65,7 +67,7 @@ class TFLiteSession:
 
         return invoke
 
-    def run(self, image: FloatArray) -> FloatArray:
+    def run(self, image: FloatArray) -> OutputArray:
         """See `Session.run`."""
         self.prepare(image)()
         return decode(self._interpreter.get_tensor(self._mask.index), self._mask.quantization)
@@ -76,6 +78,7 @@ class _Port:
     """A tensor of the interpreter that a signature names."""
 
     index: int
+    number: str
     shape: tuple[int, ...]
     quantization: PortQuantization | None
 
@@ -100,7 +103,7 @@ def open_file(path: Path, threads: int = 1, max_memory_mb: float | None = MAX_ME
             interpreter.allocate_tensors()
         image, mask = _bind(interpreter, path)
     metadata = parse_metadata(text, path)
-    shape = check_ports(path, metadata, image.shape, mask.shape)
+    shape = check_ports(path, metadata, image.shape, mask.shape, mask.number)
     return TFLiteSession(path.name, f"tflite-{number}", metadata, threads, shape, interpreter, image, mask)
 
 
@@ -141,13 +144,15 @@ def _bind(interpreter: Any, path: Path) -> tuple[_Port, _Port]:
 
 
 def _port(details: Any, path: Path) -> _Port:
-    shape = tuple(int(n) for n in details["shape"])
-    if details["dtype"] is np.float32:
-        return _Port(int(details["index"]), shape, None)
+    index, number, shape = int(details["index"]), np.dtype(details["dtype"]).name, tuple(int(n) for n in details["shape"])
+    if number in ("float32", LABEL_TYPE):
+        return _Port(index, number, shape, None)
     scale, zero_point = details["quantization"]
-    if details["dtype"] is np.int8 and scale > 0:
-        return _Port(int(details["index"]), shape, PortQuantization(float(scale), int(zero_point)))
-    raise ModelError(f"{details['name']} of {path} is neither float32 nor int8 with one scale", mend="Export the model again.")
+    if number == "int8" and scale > 0:
+        return _Port(index, number, shape, PortQuantization(float(scale), int(zero_point)))
+    raise ModelError(
+        f"{details['name']} of {path} is neither float32, nor int8 with one scale, nor labels", mend="Export the model again."
+    )
 
 
 def _read(path: Path, max_memory_mb: float | None) -> tuple[str | None, str]:

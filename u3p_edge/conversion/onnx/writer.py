@@ -45,6 +45,7 @@ from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.conversion.tflite.writer import lower_graph
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.logits import fit_output
 from u3p_edge.graph.scheme import Quantized
 
 OPSET = 17
@@ -78,13 +79,13 @@ def write_onnx(network: Graph | Quantized, metadata: Metadata, *, float_io: bool
 
     Args:
         network: a graph with float32 weights and batch normalisation folded, or a network in integers; one input, one output.
-        metadata: stored in the file's metadata_props.
+        metadata: stored in the file's metadata_props; `metadata.output` says what `mask` is.
         float_io: whether to put a float32 `image` and `mask` around a network in integers.
 
     Raises:
         ModelError: for an op, an activation or an attribute that has no ONNX form; the message names the node.
     """
-    file = lower_graph(network, float_io=float_io, layouts=False)
+    file = lower_graph(fit_output(network, metadata.output), float_io=float_io, layouts=False)
     return bytes(to_model(file, metadata).SerializeToString(deterministic=True))
 
 
@@ -93,8 +94,12 @@ def to_model(graph: TFLiteGraph, metadata: Metadata) -> onnx.ModelProto:
     emission = _enter(graph)
     for index, op in enumerate(graph.operators):
         emission += _operator(graph, op, index)
-    emission = _needed(without_identities(emission + _leave(graph), keep="mask"))
     image, mask = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    if metadata.output == "labels":
+        emission, mask = emission + _leave_labels(graph), _labels_of(mask)
+    else:
+        emission += _leave(graph)
+    emission = _needed(without_identities(emission, keep="mask"))
     values = [_value_info("image", image)], [_value_info("mask", mask)]
     model = helper.make_model(
         helper.make_graph(list(emission.nodes), "unet3plus", *values, list(emission.constants)),
@@ -122,10 +127,9 @@ def _needed(emission: Emission) -> Emission:
 
 
 def _io_quantization(image: Tensor, mask: Tensor) -> dict[str, str]:
-    if not image.scale.size or not mask.scale.size:
-        return {}
-    pairs = {name: [float(t.scale[0]), int(t.zero_point[0])] for name, t in (("image", image), ("mask", mask))}
-    return {QUANTIZATION_KEY: json.dumps(pairs)}
+    ports = {name: port for name, port in (("image", image), ("mask", mask)) if port.scale.size}
+    pairs = {name: [float(port.scale[0]), int(port.zero_point[0])] for name, port in ports.items()}
+    return {QUANTIZATION_KEY: json.dumps(pairs)} if pairs else {}
 
 
 def _value_info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
@@ -143,6 +147,26 @@ def _enter(graph: TFLiteGraph) -> Emission:
 def _leave(graph: TFLiteGraph) -> Emission:
     last = graph.outputs[0]
     return transpose(real(last), "mask_real", TO_NHWC) + quantize(graph.tensors[last], "mask_real", "mask")
+
+
+def _leave_labels(graph: TFLiteGraph) -> Emission:
+    """Give the label of each pixel, from logits: the class of the largest, by the integers; 1 where the only one is >= 0."""
+    last = graph.outputs[0]
+    if graph.tensors[last].shape[3] > 1:
+        winner = helper.make_node("ArgMax", [stored(last)], ["mask_class"], axis=TO_NCHW.index(3), keepdims=0)
+        return Emission((winner, helper.make_node("Cast", ["mask_class"], ["mask"], to=onnx.TensorProto.UINT8)))
+    zero, axis = to_initializer("mask_zero", np.float32(0)), to_initializer("mask_axis", np.asarray([1], np.int64))
+    nodes = (
+        helper.make_node("GreaterOrEqual", [real(last), zero.name], ["mask_signs"]),
+        helper.make_node("Squeeze", ["mask_signs", axis.name], ["mask_flat"]),
+        helper.make_node("Cast", ["mask_flat"], ["mask"], to=onnx.TensorProto.UINT8),
+    )
+    return Emission(nodes, (zero, axis))
+
+
+def _labels_of(logits: Tensor) -> Tensor:
+    none = np.zeros(0, np.float32), np.zeros(0, np.int64)
+    return dataclasses.replace(logits, shape=logits.shape[:3], dtype=np.dtype(np.uint8), scale=none[0], zero_point=none[1])
 
 
 def _operator(graph: TFLiteGraph, op: Operator, index: int) -> Emission:

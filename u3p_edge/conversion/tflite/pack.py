@@ -21,6 +21,8 @@ _TYPES: Mapping[np.dtype[np.generic], int] = MappingProxyType(
         np.dtype(np.float32): schema.TensorType.FLOAT32,
         np.dtype(np.int8): schema.TensorType.INT8,
         np.dtype(np.int32): schema.TensorType.INT32,
+        np.dtype(np.uint8): schema.TensorType.UINT8,
+        np.dtype(np.bool_): schema.TensorType.BOOL,
     }
 )
 _OPTIONS = MappingProxyType(
@@ -40,6 +42,9 @@ _OPTIONS = MappingProxyType(
         "MAXIMUM": "MaximumMinimumOptions",
         "MINIMUM": "MaximumMinimumOptions",
         "SOFTMAX": "SoftmaxOptions",
+        "ARG_MAX": "ArgMaxOptions",
+        "CAST": "CastOptions",
+        "GREATER_EQUAL": "GreaterEqualOptions",
         "STRIDED_SLICE": "StridedSliceOptions",
         "SLICE": "SliceOptions",
         "PAD": "PadOptions",
@@ -68,7 +73,7 @@ def pack(graph: TFLiteGraph, metadata: Metadata | None) -> bytes:
     """Return the file of one graph; its signature `serving_default` names inputs and outputs as their tensors are named.
 
     Args:
-        graph: tensors of float32, int8 or int32.
+        graph: tensors of float32, int8, int32, uint8 or bool.
         metadata: stored in the file, with input `image` and output `mask`, as `add_metadata` of this package's `schema` does;
             None leaves out both the metadata and these names.
 

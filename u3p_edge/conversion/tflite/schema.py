@@ -40,7 +40,11 @@ def with_metadata(model: schema.ModelT, metadata: Metadata) -> schema.ModelT:
             f"the TFLite file has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, one of each was expected"
         )
     graph.tensors[graph.inputs[0]].name = b"image"
-    graph.tensors[graph.outputs[0]].name = b"mask"
+    mask = graph.tensors[graph.outputs[0]]
+    mask.name = b"mask"
+    if mask.type == schema.TensorType.UINT8:  # labels: a step is a class, which TensorFlow's converter does not say
+        mask.quantization = schema.QuantizationParametersT()
+        mask.quantization.scale, mask.quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
     model.signatureDefs = [make_signature({"image": int(graph.inputs[0])}, {"mask": int(graph.outputs[0])})]
     model.description = f"u3p_edge {metadata.version}".encode()
     return _with_metadata(model, metadata.to_json().encode())

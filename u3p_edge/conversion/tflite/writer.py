@@ -17,12 +17,14 @@ from u3p_edge.config.metadata import Metadata
 from u3p_edge.conversion.tflite.layout_ops import apply_layout
 from u3p_edge.conversion.tflite.layout_rows import rows_as_images
 from u3p_edge.conversion.tflite.lower import lowering_of
+from u3p_edge.conversion.tflite.lower_labels import label_calls
 from u3p_edge.conversion.tflite.pack import pack
 from u3p_edge.conversion.tflite.pieces import NONE, Call, LoweringContext, make_context, relu_kind, resolve
 from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.logits import fit_output
 from u3p_edge.graph.scheme import Quantized
 
 
@@ -33,7 +35,8 @@ def write_tflite(
 
     Args:
         network: a graph with float32 weights and batch normalisation folded, or a network in integers.
-        metadata: stored in the file, with input `image` and output `mask`; None leaves it out and keeps the nodes' names.
+        metadata: stored in the file, with input `image` and output `mask`, which is what `metadata.output` says; None leaves it
+            out, keeps the nodes' names, and gives what the network gives.
         float_io: whether to put float32 inputs and outputs around a network in integers.
         layouts: whether to apply the layout passes, which need less memory, see `layout_ops`; otherwise every node is written
             in its original layout.
@@ -42,11 +45,15 @@ def write_tflite(
         ModelError: for an op, an activation or an attribute that has no TFLite form, or a scheme that no kernel can run;
             the message names the node.
     """
-    return pack(lower_graph(network, float_io=float_io, layouts=layouts), metadata)
+    output = "probabilities" if metadata is None else metadata.output
+    ready = fit_output(network, output)
+    return pack(lower_graph(ready, float_io=float_io, layouts=layouts, labels=output == "labels"), metadata)
 
 
-def lower_graph(network: Graph | Quantized, *, float_io: bool = False, layouts: bool = True) -> TFLiteGraph:
-    """Return the TFLite graph that `write_tflite` packs; see there."""
+def lower_graph(
+    network: Graph | Quantized, *, float_io: bool = False, layouts: bool = True, labels: bool = False
+) -> TFLiteGraph:
+    """Return the TFLite graph that `write_tflite` packs; `labels` says whether to go on from the logits to the labels."""
     graph, scheme = (network.graph, network.scheme) if isinstance(network, Quantized) else (decompose(network), None)
     context = make_context(graph, scheme, layouts=layouts)
     inputs = tuple(context.map(name) for name in graph.inputs)
@@ -54,6 +61,10 @@ def lower_graph(network: Graph | Quantized, *, float_io: bool = False, layouts: 
     calls = tuple(call for node in graph.nodes for call in _calls(context, node))
     if layouts:
         calls = rows_as_images(_with_layouts(inputs, calls), inputs, outputs)
+    if labels:
+        (name,) = outputs
+        calls = (*calls, *label_calls(next(call.output for call in calls if call.output.name == name)))
+        outputs = (calls[-1].output.name,)
     if scheme is not None and float_io:
         inputs, calls, outputs = _float_ends(inputs, calls, outputs)
     return _numbered(inputs, calls, outputs)
@@ -99,7 +110,7 @@ def _check_scale(context: LoweringContext, node: Node, out: Tensor) -> None:
 def _float_ends(
     inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tuple[str, ...]
 ) -> tuple[tuple[Tensor, ...], tuple[Call, ...], tuple[str, ...]]:
-    """Put float32 inputs and outputs around the integers."""
+    """Put float32 inputs and outputs around the integers; labels stay integers."""
 
     def real(tensor: Tensor) -> Tensor:
         none = np.zeros(0, np.float32), np.zeros(0, np.int64)
@@ -107,8 +118,10 @@ def _float_ends(
 
     given = {tensor.name: tensor for tensor in (*inputs, *(call.output for call in calls))}
     enter = tuple(Call("QUANTIZE", (real(tensor).name,), tensor) for tensor in inputs)
-    leave = tuple(Call("DEQUANTIZE", (name,), real(given[name])) for name in outputs)
-    return tuple(map(real, inputs)), (*enter, *calls, *leave), tuple(real(given[name]).name for name in outputs)
+    ends = [given[name] for name in outputs if given[name].dtype == np.int8]
+    leave = tuple(Call("DEQUANTIZE", (tensor.name,), real(tensor)) for tensor in ends)
+    names = {tensor.name: real(tensor).name for tensor in ends}
+    return tuple(map(real, inputs)), (*enter, *calls, *leave), tuple(names.get(name, name) for name in outputs)
 
 
 def _numbered(inputs: tuple[Tensor, ...], calls: tuple[Call, ...], outputs: tuple[str, ...]) -> TFLiteGraph:

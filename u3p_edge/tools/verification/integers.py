@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from u3p_edge import __version__
@@ -31,7 +32,7 @@ def check_integers(opened: Opened, recipe: ExportRecipe) -> RunCheck:
     path = opened.run / NETWORK_FILE
     if not wanted or not path.is_file():
         return leave_out(NAME, "there is no int8 file with its network in integers")
-    metadata = opened.metadata
+    metadata = replace(opened.metadata, output=recipe.output)
     if metadata.version != __version__:
         return leave_out(NAME, f"the files were written by version {metadata.version}, and this is version {__version__}")
     try:

@@ -10,7 +10,7 @@ from u3p_edge.errors import U3pEdgeError
 from u3p_edge.manifest import sha256_of
 from u3p_edge.models.stored_files import WEIGHTS, reference_folder
 from u3p_edge.pipeline.publish import MODELS, REFERENCE_FILE
-from u3p_edge.pipeline.verify import Maps, choose_images, find_number_faults, find_structure_faults, run_images
+from u3p_edge.pipeline.verify import Outputs, choose_images, find_number_faults, find_structure_faults, run_images
 from u3p_edge.progress import Progress
 from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.tools.verification.check import RunCheck, conclude, leave_out
@@ -39,7 +39,7 @@ def check_outputs(opened: Opened, images: VerificationImages | None, recipe: Exp
     chosen = choose_images(images.images)
     names = [one for one in opened.sessions if one != REFERENCE_FILE]
     step, min_sqnr = progress("Verify", len(names)), recipe.quantization.min_sqnr if images.real else -np.inf
-    expected, maps = run_images(opened.sessions[anchor], chosen), dict[str, Maps]()
+    expected, maps = run_images(opened.sessions[anchor], chosen), dict[str, Outputs]()
     faults, left_out = list(opened.faults), list(opened.left_out)
     for one in names:
         try:
