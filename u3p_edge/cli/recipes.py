@@ -42,7 +42,7 @@ def list_recipes() -> None:
     results = [[e.data, e.recipe, f"{e.speedup:.1f}x", f"{-e.lost:+.2f}", f"1/{1 / e.size_share:.0f}"] for e in read_measured()]
     if results:
         header = ["data", "recipe", "faster than float32", "change of Dice, points", "file, of float32"]
-        print_table(header, results, title="Measured (see benchmarks/)", words=header[:2])
+        print_table(header, results, title="Measured before the recipes named a shape (see benchmarks/)", words=header[:2])
 
 
 def show_recipe(name: Annotated[str, typer.Argument(help="exact, balanced, small, or a TOML file.")]) -> None:
