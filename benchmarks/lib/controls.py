@@ -91,7 +91,7 @@ def teach(one: Case, name: str, budget: float, epochs: int, source: Source, data
     def fresh(width: int) -> tf_keras.Model:
         tf_keras.utils.set_random_seed(0)
         if name == "unet":
-            return plain_unet.build((p.height, p.width), p.channels, classes, width)
+            return plain_unet.build((p.height, p.width), p.channels, classes, plain_unet.doubling(width, 5))
         return build(dataclasses.replace(_config(one, source), base_width=width, deep_supervision=False))
 
     width = fitting(budget, fresh)

@@ -35,6 +35,12 @@ def extras_in(code: str) -> list[str]:
     return [extra for names in re.findall(r"\.\[([a-z,]+)\]", code) for extra in names.split(",")]
 
 
+def script_of(module: str) -> Path:
+    """The file that `python -m` runs, of a module or of a package."""
+    path = REPOSITORY / module.replace(".", "/")
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 def parse(words: tuple[str, ...]) -> None:
     """Parse a command line as the program does, without running it. Raises typer's error for what it does not know."""
     command: Any = typer.main.get_command(app)
@@ -62,7 +68,7 @@ def test_a_command_is_one_that_works(line: Line) -> None:
         case ("python", "-m", "pytest", *_) | ("mkdocs", "build", "--strict"):
             pass
         case ("python", "-m", script, *options) if script.startswith("benchmarks."):
-            text = (REPOSITORY / f"{script.replace('.', '/')}.py").read_text(encoding="utf-8")
+            text = script_of(script).read_text(encoding="utf-8")
             assert all(f'"{option}"' in text for option in options if option.startswith("--"))
         case ("git" | "cd" | "ruff" | "mypy" | "lint-imports" | ".ci/run", *_):
             pass
@@ -84,5 +90,5 @@ def test_options_and_commands_in_sentences_are_those_of_the_program(page: Path) 
         if command := re.match(r"u3p-edge ([a-z]+(?: [a-z]+)?)", code):
             names = {f"u3p-edge {command[1]}", f"u3p-edge {command[1].split()[0]}"}
             assert names & COMMANDS.keys() or any(name.startswith(f"u3p-edge {command[1]} ") for name in COMMANDS), code
-        if script := re.match(r"python -m benchmarks\.(\w+)", code):
-            assert (REPOSITORY / "benchmarks" / f"{script[1]}.py").is_file(), code
+        if script := re.match(r"python -m (benchmarks\.[\w.]+)", code):
+            assert script_of(script[1]).is_file(), code
