@@ -49,6 +49,8 @@ TIMED = replace(PLAIN, profile=Profile(ROWS, 41.5, 2e11, 2))
         ("down4_conv", "encoder"),
         ("dec2_from_enc5_conv_rows", "decoder 2"),
         ("head1_conv", "heads"),
+        ("head_of_dec2_fuse_relu_up", "heads"),
+        ("stem_conv", "encoder"),
         ("output_de1", "heads"),
         ("mask", "heads"),
         ("cgm_pool", "heads"),

@@ -29,7 +29,7 @@ def test_the_decoders_above_it_go_and_nothing_else(head: Head) -> None:
     gone = {name for name in (node.name for node in whole.nodes) if name not in graph}
     assert gone == {name for name in gone if name.startswith(tuple(f"dec{t}_" for t in range(1, head)))} | {"head1_conv"}
     assert count_ops(graph)["concat"] == 4 - (head - 1)
-    upsampled = graph[f"dec{head}_fuse_relu_head_up"]
+    upsampled = graph[f"head_of_dec{head}_fuse_relu_up"]
     assert (upsampled.attrs["size"], upsampled.attrs["interpolation"]) == ((2 ** (head - 1),) * 2, "bilinear")
 
 
@@ -42,11 +42,11 @@ def test_an_encoder_that_only_a_decoder_read_goes_too() -> None:
 
 def test_a_folded_network_takes_its_mask_deeper_by_several_pixels_at_once() -> None:
     graph = apply_shape(inference_unet(), Shape(fold=2, head=2), training_unet())
-    assert graph.shapes["dec3_fuse_relu_head"] == (1, SIDE // 4, SIDE // 4, 4 * CLASSES)
-    assert graph.shapes["dec3_fuse_relu_head_up"] == (1, SIDE // 2, SIDE // 2, 4 * CLASSES)
-    assert graph.shapes["dec2_fuse_relu_head_pixels"] == (1, SIDE, SIDE, CLASSES)
+    assert graph.shapes["head_of_dec3_fuse_relu"] == (1, SIDE // 4, SIDE // 4, 4 * CLASSES)
+    assert graph.shapes["head_of_dec3_fuse_relu_up"] == (1, SIDE // 2, SIDE // 2, 4 * CLASSES)
+    assert graph.shapes["head_of_dec2_fuse_relu_pixels"] == (1, SIDE, SIDE, CLASSES)
     kernel = training_unet()["head3_conv"].weights["kernel"].sum(axis=(0, 1), keepdims=True)
-    np.testing.assert_array_equal(graph["dec3_fuse_relu_head"].weights["kernel"], np.tile(kernel, 4))
+    np.testing.assert_array_equal(graph["head_of_dec3_fuse_relu"].weights["kernel"], np.tile(kernel, 4))
 
 
 def test_a_head_that_activates_by_itself_does_so_after_the_resize() -> None:

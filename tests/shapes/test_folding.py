@@ -69,20 +69,24 @@ def test_the_stem_is_space_to_depth_and_a_pointwise_convolution(
 
 @given(st.sampled_from([2, 4]), st.integers(1, 3), st.integers(1, 4))
 @settings(deadline=None, max_examples=20)
-def test_what_is_linear_and_looks_at_no_other_block_is_inherited_exactly(fold: int, given_: int, made: int) -> None:
+def test_what_looks_at_no_other_block_is_inherited_exactly_with_half_of_what_a_relu_reads(
+    fold: int, given_: int, made: int
+) -> None:
     """The kernel is kept in float32: weights of magnitude 1 and up to 48 products round to less than 48 * 2⁻²⁴ * 8."""
     graph = one_level(fold, given_, made, (2, 3))
-    expected, actual = values_of(graph, "coarse"), values_of(put_stem(graph, "coarse", fold), "coarse")
+    halved = substitute(graph, "relu", (op("relu", "rescale", "b", scale=0.5),))
+    expected, actual = values_of(halved, "coarse"), values_of(put_stem(graph, "coarse", fold), "coarse")
     np.testing.assert_allclose(actual["coarse"], expected["coarse"], atol=3e-5)
 
 
 def one_level(fold: int, given_: int, made: int, size: tuple[int, int]) -> Graph:
-    """Pointwise convolutions with a normalisation between, then poolings down to `size`, then a convolution."""
+    """Pointwise convolutions with a normalisation and a ReLU between, then poolings down to `size`, then a convolution."""
     nodes = [
         image(size[0] * fold, size[1] * fold, given_),
         conv("a", "x", given_, 3),
         norm("b", "a", 3),
-        conv("c", "b", 3, made),
+        op("relu", "activation", "b", function="relu"),
+        conv("c", "relu", 3, made),
     ]
     pools = [op(f"down{n}", "average_pool", f"down{n - 1}" if n else "c") for n in range(fold // 2)]
     return Graph((*nodes, *pools, conv("coarse", pools[-1].name, made, 2)), ("x",), ("coarse",))
@@ -118,7 +122,7 @@ def test_every_pixel_of_a_block_gets_the_logits_of_the_head_trained_there(fold: 
     graph = apply_shape(inference_unet(), Shape(fold=fold), training_unet())
     level = fold.bit_length()
     side = training_unet()[f"head{level}_conv"]
-    source, pixels = f"dec{level}_fuse_relu", f"dec{level}_fuse_relu_head_pixels"
+    source, pixels = f"dec{level}_fuse_relu", f"head_of_dec{level}_fuse_relu_pixels"
     maps = values_of(graph, source, pixels)
     kernel = side.weights["kernel"].astype(np.float32).sum(axis=(0, 1)).astype(np.float64)
     coarse = maps[source] @ kernel + side.weights["bias"]
@@ -128,7 +132,7 @@ def test_every_pixel_of_a_block_gets_the_logits_of_the_head_trained_there(fold: 
 
 def test_the_old_head_is_inherited_where_no_other_was_trained() -> None:
     graph = apply_shape(inference_unet(deep_supervision=False), Shape(fold=2))
-    old, new = inference_unet(deep_supervision=False)["head1_conv"], graph["dec2_fuse_relu_head"]
+    old, new = inference_unet(deep_supervision=False)["head1_conv"], graph["head_of_dec2_fuse_relu"]
     np.testing.assert_array_equal(new.weights["kernel"], np.tile(old.weights["kernel"], 4))
 
 

@@ -62,8 +62,8 @@ def test_the_groups_of_a_shaped_network() -> None:
     makers = {member.node for member in groups["dec2_from_enc5_conv"].members if member.weight == "kernel"}
     sources = ("enc5", "dec4", "dec3", "enc2")
     assert makers == {"dec2_fuse_conv", *(f"dec2_from_{source}_conv" for source in sources)}
-    assert "softmax" in groups["dec2_fuse_relu_head"].frozen
-    assert groups["dec2_fuse_relu_head"].size == CLASSES, "the same class of all pixels of a block is one element"
+    assert "softmax" in groups["head_of_dec2_fuse_relu"].frozen
+    assert groups["head_of_dec2_fuse_relu"].size == CLASSES, "the same class of all pixels of a block is one element"
 
 
 @SHAPES

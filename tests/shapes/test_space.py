@@ -6,18 +6,22 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.any_size_tables import known_table
 from tests.support.latency_tables import two_scales
+from tests.support.onnx_networks import save_unet3plus
 from tests.support.shaped_unets import CLASSES, SIDE, inference_unet, training_unet, values_of
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
+from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.memory import plan_memory
+from u3p_edge.importing.onnx.reader import read_onnx
 from u3p_edge.latency.table.predict import Predictor
 from u3p_edge.shapes.apply import apply_shape, list_shapes
 from u3p_edge.shapes.shape import Fold, Fusion, Head, Shape, Topology
@@ -76,6 +80,15 @@ def test_keras_computes_what_the_graph_says(shape: Shape) -> None:
     (expected,) = values_of(graph, image=image).values()
     np.testing.assert_allclose(model(image).numpy(), expected, atol=1e-4)
     np.testing.assert_array_equal(values_of(from_keras(model), image=image)["mask"], expected)
+
+
+def test_levels_are_those_of_the_structure_whatever_the_names(tmp_path: Path) -> None:
+    """A network of three levels from another framework, whose two decoders read nearest and bilinear branches."""
+    training = read_onnx(save_unet3plus(tmp_path / "network.onnx"))
+    graph = inference_graph(training).graph
+    assert len(list_shapes(graph)) == 2 * 4 + 2, "the decoder that folding leaves is a plain one already"
+    deeper = apply_shape(graph, Shape(head=2), training)
+    np.testing.assert_array_equal(values_of(deeper)["mask"], values_of(training, "side")["side"])
 
 
 def test_a_network_that_is_no_unet3plus_stays_as_it_is() -> None:

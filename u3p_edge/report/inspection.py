@@ -15,7 +15,7 @@ MEGA = 1e6
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
-_STAGE = re.compile(r"(enc|down|dec|head)(\d)|(cgm|output|mask)")
+_STAGE = re.compile(r"(enc|down|dec|head)(\d)|(stem|head|cgm|output|mask)")
 _ELSE = "elsewhere"
 _ORDER = ("encoder", *(f"decoder {level}" for level in (4, 3, 2, 1)), "heads", _ELSE)
 
@@ -132,7 +132,7 @@ def stage_of(node: str) -> str:
     match = _STAGE.match(node)
     if match is None:
         return _ELSE
-    if match[1] in ("enc", "down"):
+    if match[1] in ("enc", "down") or match[3] == "stem":
         return "encoder"
     return f"decoder {match[2]}" if match[1] == "dec" else "heads"
 

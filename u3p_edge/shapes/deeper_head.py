@@ -30,6 +30,6 @@ def deepen_head(graph: Graph, head: int, training: Graph) -> Graph:
     old, source = graph[levels.head], levels.decoders[head - 1].map
     weights = inherit_head(old, find_side_head(training, source), graph.shapes[source][3])
     factor = 2 ** (head - 1)
-    resize = Node(f"{source}_head_up", "upsample", (source,), {"size": (factor, factor), "interpolation": "bilinear"})
+    resize = Node(f"head_of_{source}_up", "upsample", (source,), {"size": (factor, factor), "interpolation": "bilinear"})
     made = replace_head(graph, old, source, weights, (resize,))
     return subgraph(made, made.outputs)

@@ -44,7 +44,7 @@ def fold_levels(graph: Graph, fold: int, training: Graph) -> Graph:
         made = keep_branches(made, decoder, [branch for branch in decoder.branches if branch.size <= decoders[0].size])
     source = decoders[0].map
     weights = inherit_head(old, find_side_head(training, source), graph.shapes[source][3], fold * fold)
-    pixels = Node(f"{source}_head_pixels", "depth_to_space", (source,), {"block": fold})
+    pixels = Node(f"head_of_{source}_pixels", "depth_to_space", (source,), {"block": fold})
     made = replace_head(made, old, source, weights, (pixels,))
     made = subgraph(made, made.outputs)
     _check_coarse(made, decoders[0])

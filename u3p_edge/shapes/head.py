@@ -71,7 +71,7 @@ def replace_head(graph: Graph, old: Node, source: str, weights: Mapping[str, Arr
         behind: nodes without inputs that follow the new head, such as a resize; the old head's activation comes last.
     """
     attrs = {"padding": "same"}
-    nodes = [Node(unused_name(graph, f"{source}_head"), "conv", (source,), attrs, weights)]
+    nodes = [Node(unused_name(graph, f"head_of_{source}"), "conv", (source,), attrs, weights)]
     if function(old) != "linear":
         behind = (*behind, Node(f"{old.name}_activation", "activation", (source,), {"function": function(old)}))
     for node in behind:
