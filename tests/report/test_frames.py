@@ -6,7 +6,7 @@ import dataclasses
 
 from tests.support.sample_results import result
 from u3p_edge.benchmark.result import Frames
-from u3p_edge.report.frames import HEADER, PARTS, frame_rows, frame_table, frame_title
+from u3p_edge.report.frames import HEADER, MORE, PARTS, frame_rows, frame_table, frame_title
 from u3p_edge.report.markdown import render
 
 
@@ -29,8 +29,10 @@ def test_a_report_has_a_row_for_each_file_that_was_timed() -> None:
     timed = dataclasses.replace(value.artifacts[1], frames=frames)
     value = dataclasses.replace(value, artifacts=(value.artifacts[0], timed))
     header, rows = frame_table(value)
-    assert header == ["file", *PARTS]
-    assert rows == [["model.int8.tflite", *(f"{ms} / {ms} / {ms}" for ms in ("1.00", "2.00", "3.50", "6.50"))]]
+    assert header == ["file", *PARTS, *MORE]
+    # 2 of 6.5 ms are the network's, and 1000 / 6.5 frames fit into a second.
+    parts = [f"{ms} / {ms} / {ms}" for ms in ("1.00", "2.00", "3.50", "6.50")]
+    assert rows == [["model.int8.tflite", *parts, "31%", "154"]]
     text = render(value)
     assert "Milliseconds of a whole frame of 480x640 pixels" in text
-    assert "| 6.50 / 6.50 / 6.50 |" in text
+    assert "| 6.50 / 6.50 / 6.50 | 31% | 154 |" in text

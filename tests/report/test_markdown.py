@@ -64,7 +64,7 @@ def test_the_circumstances_are_stated() -> None:
     for part in (
         "Some CPU", "avx512_vnni", "2 cores", "Linux 6.1", "Python 3.11.7", "onnxruntime 1.31.1",
         "nuclei, split test, 12 images",
-        "Rounds: 20, 20 at 1 thread, 2 threads", "`u3p-edge bench model.float32.tflite model.int8.tflite`", "ab" * 32,
+        "Rounds: 20 at 1 thread, 20 at 2 threads", "`u3p-edge bench model.float32.tflite model.int8.tflite`", "ab" * 32,
         "Python and the runtime without a model take 40 to 40 MB", "- Quantized after training.", "](samples.png)",
     ):  # fmt: skip
         assert part in text

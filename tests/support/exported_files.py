@@ -13,7 +13,16 @@ MODELS = [*CONVERTED, REFERENCE]
 NETWORK = "network.int8.safetensors"
 """There with int8 alone."""
 
-REPORTS = ["export.lock.json", "model_card.md", "pareto.svg", "report.json", "report.md", "samples.png", "sbom.cdx.json"]
+REPORTS = [
+    "export.lock.json",
+    "model_card.md",
+    "pareto.svg",
+    "report.json",
+    "report.md",
+    "samples.png",
+    "sbom.cdx.json",
+    "worst.png",
+]
 
 CHOICE, REWRITES = "quantization.json", "rewrites.json"
 """There with int8 alone, and with rewriting alone."""

@@ -132,7 +132,7 @@ def export(
     """Export a model: convert, quantize, verify on real images, measure, report.
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
-    original model), report.md, report.json, samples.png, pareto.svg, pruning.json, quantization.json, rewrites.json,
+    original model), report.md, report.json, samples.png, worst.png, pareto.svg, pruning.json, quantization.json, rewrites.json,
     export.lock.json and manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops
     none.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-REPORT, RESULT, SAMPLES, PARETO = "report.md", "report.json", "samples.png", "pareto.svg"
+REPORT, RESULT, SAMPLES, WORST_GROUPS, PARETO = "report.md", "report.json", "samples.png", "worst.png", "pareto.svg"
 CARD, SBOM = "model_card.md", "sbom.cdx.json"
 """The model card in the form of the Hugging Face Hub, and the bill of materials (CycloneDX)."""
 
@@ -15,4 +15,4 @@ PRUNING, QUANTIZATION, REWRITES = "pruning.json", "quantization.json", "rewrites
 FRONT = "pareto.json"
 """In the folder of a front: its networks, and which of them was picked."""
 
-REPORTS = (REPORT, RESULT, SAMPLES, PARETO, CARD, SBOM, LOCK, PRUNING, QUANTIZATION, REWRITES)
+REPORTS = (REPORT, RESULT, SAMPLES, WORST_GROUPS, PARETO, CARD, SBOM, LOCK, PRUNING, QUANTIZATION, REWRITES)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.suite import Measured
+from u3p_edge.data.load import Arrays
 from u3p_edge.files.atomic import write_bytes, write_json, write_text
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.pruning_result import PruningResult, node_milliseconds
-from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES
+from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES, WORST_GROUPS
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning_table
 from u3p_edge.report.github import append_summary
+from u3p_edge.report.headline import choose_int8
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
+from u3p_edge.report.worst import list_worst_groups, mean_foreground
 
 
 def write_report(
@@ -32,20 +38,56 @@ def write_report(
     if plot is not None:
         write_bytes(folder / PARETO, plot)
         sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
-    _samples(folder / SAMPLES, measured, data, source)
-    text = render(result, title=f"Export of {source.name}", notes=notes, samples=SAMPLES, sections=sections)
+    files = _two_files(result)
+    draw = partial(_draw, measured=measured, data=data, source=source, files=files)
+    first, second = (measured.predictions[name] for name in files)
+    draw(folder / SAMPLES, {i: data.test.stems[i] for i in choose_pictures(first, second)})
+    worst = _worst_images(result, data.test)
+    if worst:
+        draw(folder / WORST_GROUPS, worst)
+    text = render(
+        result,
+        title=f"Export of {source.name}",
+        notes=notes,
+        samples=SAMPLES,
+        worst=WORST_GROUPS if worst else "",
+        sections=sections,
+    )
     write_text(folder / REPORT, text)
     save_result(folder / RESULT, result)
     append_summary(text)
 
 
-def _samples(path: Path, measured: Measured, data: ExportData, source: Source) -> None:
-    """Write a picture of some images with the masks of the reference and of the int8 file (else the last file)."""
-    names = [a.name for a in measured.result.artifacts]
-    first, second = measured.result.reference, next((n for n in names if "int8" in n), names[-1])
-    a, b = measured.predictions[first], measured.predictions[second]
-    rows = [PictureRow(data.test.stems[i], data.test.images[i], data.test.labels[i], a[i], b[i]) for i in choose_pictures(a, b)]
-    write_samples(path, rows, source.metadata, (_short(first), _short(second)))
+def _two_files(result: RunResult) -> tuple[str, str]:
+    """Return the names of the files whose masks are drawn: the reference and the int8 file, else the last file."""
+    int8 = choose_int8(result)
+    return result.reference, result.artifacts[-1].name if int8 is None else int8.name
+
+
+def _worst_images(result: RunResult, arrays: Arrays) -> dict[int, str]:
+    """Return the worst image of each of the worst groups by its index, with the title of its row."""
+    groups = list_worst_groups(result)
+    file = choose_int8(result) or result.get(result.reference)
+    scored = None if file is None else file.accuracy
+    if not groups or scored is None or result.data is None:
+        return {}
+    dice = dict(zip(result.data.image_names, map(mean_foreground, scored.image_dice), strict=True))
+    chosen = {}
+    for group in groups:
+        images = [i for i, name in enumerate(arrays.groups) if name == group.name and dice[arrays.stems[i]] is not None]
+        worst = min(images, key=lambda i: dice[arrays.stems[i]] or 0.0)
+        title = "" if arrays.stems[worst] == group.name else f"{group.name}, "
+        chosen[worst] = f"{title}{arrays.stems[worst]} (Dice {100 * (dice[arrays.stems[worst]] or 0.0):.1f})"
+    return chosen
+
+
+def _draw(
+    path: Path, titles: Mapping[int, str], *, measured: Measured, data: ExportData, source: Source, files: tuple[str, str]
+) -> None:
+    """Write a picture of some test images, by their indices, with the masks of two files."""
+    a, b = (measured.predictions[name] for name in files)
+    rows = [PictureRow(title, data.test.images[i], data.test.labels[i], a[i], b[i]) for i, title in titles.items()]
+    write_samples(path, rows, source.metadata, (_short(files[0]), _short(files[1])))
 
 
 def _short(name: str) -> str:

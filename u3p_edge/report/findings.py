@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from u3p_edge.benchmark.loss_check import LossCheck, explain_mend
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
+from u3p_edge.report.conditions import busy_findings
 from u3p_edge.report.speed import describe_speed
 from u3p_edge.runtime.registry import RUNTIMES
 
@@ -18,6 +19,7 @@ def list_findings(result: RunResult, notes: Sequence[str] = ()) -> list[str]:
         notes: sentences on how the files came about.
     """
     findings = [sentence for artifact in result.artifacts for sentence in _speed_findings(result, artifact)]
+    findings += busy_findings(result)
     checked = [] if result.loss_check is None else list(_loss_findings(result.loss_check))
     return sorted([*checked, *findings, *notes], key=lambda sentence: "**" not in sentence)
 

@@ -1,4 +1,4 @@
-"""The time of a whole frame: preparing the image, the network, restoring the mask, and all three together."""
+"""The time of a whole frame: preparing the image, the network, restoring the mask, all three together, and the throughput."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.benchmark.result import RunResult
-from u3p_edge.text import thread_count
+from u3p_edge.text import thread_count, three_digits
 
 HEADER = ("part", "median ms", "p90 ms", "p99 ms")
 PARTS = ("prepare", "network", "restore", "end to end")
+MORE = ("network's share", "images a second")
 
 
 def frame_rows(prepare_ms: Sequence[float], network_ms: Sequence[float], restore_ms: Sequence[float]) -> list[list[str]]:
@@ -25,13 +26,18 @@ def frame_rows(prepare_ms: Sequence[float], network_ms: Sequence[float], restore
 
 
 def frame_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a run's frames, one row per file with "median / p90 / p99" in ms; no rows without frames."""
+    """Return header and rows of a run's frames, one row per file; no rows without frames.
+
+    Of each part "median / p90 / p99" in ms, then the network's share of the time of all frames, and images a second.
+    """
     timed = [(artifact.name, artifact.frames) for artifact in result.artifacts if artifact.frames]
     rows = []
     for name, frames in timed:
         figures = _figures(frames.prepare_ms, frames.network_ms, frames.restore_ms)
-        rows.append([name, *(" / ".join(f"{figure:.2f}" for figure in row) for row in figures)])
-    return ["file", *PARTS], rows
+        parts = (" / ".join(f"{figure:.2f}" for figure in row) for row in figures)
+        network, whole = sum(frames.network_ms), sum((*frames.prepare_ms, *frames.network_ms, *frames.restore_ms))
+        rows.append([name, *parts, f"{network / whole:.0%}", three_digits(1000 * len(frames.network_ms) / whole)])
+    return ["file", *PARTS, *MORE], rows
 
 
 def frame_title(result: RunResult) -> str:

@@ -8,11 +8,14 @@ from types import MappingProxyType
 
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.report.conditions import describe_rounds
 from u3p_edge.report.distances import DISTANCES, distance_table
 from u3p_edge.report.findings import list_findings
 from u3p_edge.report.frames import frame_table, frame_title
-from u3p_edge.report.headline import headline
+from u3p_edge.report.headline import choose_int8, headline
 from u3p_edge.report.loss import POINTS_LOST, loss_cell, loss_of
+from u3p_edge.report.start import COLD_START, NO_ENERGY, start_table
+from u3p_edge.report.worst import WORST, worst_table
 from u3p_edge.text import thread_count, three_digits, to_code, to_markdown, to_terminal
 
 
@@ -22,6 +25,7 @@ def render(
     title: str = "u3p_edge report",
     notes: Sequence[str] = (),
     samples: str = "",
+    worst: str = "",
     sections: Mapping[str, str] = MappingProxyType({}),
     first: str = "",
 ) -> str:
@@ -32,6 +36,7 @@ def render(
         title: first heading.
         notes: sentences on how the files came about, one list item each; those with bold words go first.
         samples: relative path of a picture to show; empty for none.
+        worst: likewise, of the worst groups.
         sections: further sections, Markdown text by heading.
         first: the first line; empty for `headline`.
     """
@@ -48,10 +53,16 @@ def render(
         parts += [f"## {heading}", text]
     if samples:
         parts += ["## Samples", f"![input, truth, masks and their difference]({samples})"]
+    if (rows := worst_table(result))[1]:
+        file = choose_int8(result) or result.get(result.reference)
+        parts += ["## Worst groups", to_markdown(WORST.format(file=file.name if file else "")), table(*rows)]
+        parts += [f"![the worst image of each of them]({worst})"] if worst else []
     if any(a.accuracy for a in result.artifacts):
         parts += ["## Classes", table(*_class_table(result))]
     if any(a.accuracy and a.accuracy.distances for a in result.artifacts):
         parts += ["## Outlines", DISTANCES, table(*distance_table(result))]
+    if (rows := start_table(result))[1]:
+        parts += ["## Cold start", COLD_START, table(*rows)]
     parts += ["## Where and how", _list([*map(sentence, _circumstances(result)), *_identities(result)])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -195,9 +206,10 @@ def _circumstances(result: RunResult) -> list[str]:
     if d is not None:
         groups = "" if d.groups == d.images else f" in {d.groups} group{'s' if d.groups != 1 else ''}"
         sentences.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
-    rounds = [len(entry.samples_ms) for a in result.artifacts[:1] for entry in a.latencies]
-    if rounds:
-        sentences.append(f"Rounds: {', '.join(map(str, rounds))} at {', '.join(thread_count(n) for n in result.threads)}.")
+    if rounds := describe_rounds(result):
+        sentences.append(rounds)
+    if result.conditions and not any(a.energy for a in result.artifacts):
+        sentences.append(NO_ENERGY)
     baselines = [quartiles(a.memory.baseline_mb).estimate for a in result.artifacts if a.memory]
     if baselines:
         low, high = min(baselines), max(baselines)

@@ -26,7 +26,7 @@ class PictureRow:
     """One row of the picture.
 
     Args:
-        stem: title of the row.
+        stem: the image's name, the first words of the row's title.
         image: the network's input, float32 [H, W, C].
         truth, first, second: labels uint8 [H, W].
     """
