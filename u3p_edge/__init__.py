@@ -4,6 +4,7 @@
                                           │ graph.keras_io
                                           ▼
                     Graph ─ graph.inference ─► Graph                 one mask, the gate inside
+                                          │ shapes.apply             fewer levels or branches, where a recipe asks for it
                                           │ pruning.budget           fewer channels, by measured milliseconds (latency)
                                           │ distill.loop             what went with them, learnt again from the float model
                                           │ graph.fold               no batch normalisation
