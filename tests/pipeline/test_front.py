@@ -34,12 +34,14 @@ from u3p_edge.report.front import front_table, list_dominated
 # --- which networks there are
 
 
-@given(st.floats(0.1, 200), st.floats(0.1, 200))
-def test_speedups_ascend_from_the_start_and_the_asked_one_is_among_them(start: float, asked: float) -> None:
-    speeds = choose_speeds(start, asked)
+@given(st.floats(0.1, 200), st.floats(0.1, 200), st.floats(0.1, 200))
+def test_speedups_ascend_from_the_start_and_the_asked_one_is_among_them(start: float, asked: float, fastest: float) -> None:
+    speeds = choose_speeds(start, asked, fastest)
+    assert len(speeds) <= 7, "eight networks with the exact one"
+    assert all(speed <= fastest for speed in speeds)
     assert all(slow < fast for slow, fast in pairwise(speeds))
     assert all(speed > NEAR * start for speed in speeds)
-    assert (asked in speeds) == (asked > NEAR * start)
+    assert (asked in speeds) == (NEAR * start < asked <= fastest)
     assert all(fast / slow >= NEAR * (1 - 1e-9) for slow, fast in pairwise(speeds)), "no two networks are nearly the same"
 
 
@@ -50,7 +52,7 @@ def test_the_recipes_speedups_are_points_of_a_front() -> None:
 
 @given(st.floats(1, 12), st.integers(1, 5))
 def test_each_step_is_as_fast_as_the_network_that_it_stands_for(start: float, number: int) -> None:
-    speeds = FrontSpeeds(start, SPEEDUPS)
+    speeds = FrontSpeeds(start, SPEEDUPS[5:])
     shares = list_steps(speeds, number)
     assert len(shares) == number
     assert build_pruning(shares).shares == shares, "a recipe takes them"

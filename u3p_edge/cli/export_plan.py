@@ -63,11 +63,10 @@ def _pruning(recipe: ExportRecipe) -> str:
 
 
 def _front(recipe: ExportRecipe) -> str:
-    from u3p_edge.pipeline.front_plan import SPEEDUPS
+    from u3p_edge.pipeline.front_plan import MOST
 
-    speeds = ", ".join(f"{each:g}" for each in SPEEDUPS)
     assert recipe.pruning is not None, "a front prunes"
-    return f"the exact network, those {speeds} times as fast as float, and that to {describe_budgets(recipe.pruning)}"
+    return f"the exact network, up to {MOST} ever faster ones, and one to {describe_budgets(recipe.pruning)}"
 
 
 def _search(pruning: Pruning, plan: ExportPlan) -> str:

@@ -184,7 +184,13 @@ def _export_points(front: _Front, planned: Sequence[PlannedPoint]) -> Iterator[F
         folder = front.run / point.name
         with hold(folder):
             before = open_run(folder, force=front.job.force, progress=progress)
-            done = export_inputs(front.inputs, folder, before, replace(front.job, recipe=point.recipe), progress)
+            try:
+                done = export_inputs(front.inputs, folder, before, replace(front.job, recipe=point.recipe), progress)
+            except ConfigError as error:
+                if point.recipe.pruning is None or not point.recipe.pruning.search:
+                    raise
+                progress.note(f"The front ends before {point.name}: {error.symptom}.")
+                return
         if not (folder / INT8).exists():
             raise ModelError(f"{point.name}: {'; '.join(done.failures)}")
         described = describe_point(point, folder, done.result.loss_check)
@@ -211,14 +217,15 @@ def _measure(front: _Front, points: Sequence[FrontPoint]) -> RunResult:
 def _notes(planned: Sequence[PlannedPoint], points: Sequence[FrontPoint], speeds: FrontSpeeds) -> tuple[str, ...]:
     """Return sentences on where the front ends, and why."""
     notes = []
-    if speeds.unreachable:
-        listed = ", ".join(f"{each:.3g}" for each in speeds.unreachable)
-        notes.append(f"{listed} times as fast as float is out of reach of pruning: hardly a channel would be left.")
-    if len(points) < len(planned):
-        notes.append(
-            f"The front ends at {points[-1].name}, which loses {points[-1].lost:.2f} points of validation Dice: a network that "
-            f"loses more than {USELESS:g} is of no use."
-        )
+    if speeds.fastest is not None:
+        notes.append(f"With hardly a channel left this network would be {speeds.fastest:.3g} times as fast as float.")
+    last = points[-1]
+    if last.lost > USELESS:
+        lost = f"{last.lost:.2f} points of validation Dice"
+        notes.append(f"The front ends at {last.name}, which loses {lost}: a network that loses over {USELESS:g} is of no use.")
+    elif len(points) < len(planned):
+        missed = f"{planned[len(points)].speedup:.3g} times as fast as float"
+        notes.append(f"The front ends at {last.name}: no shape reaches {missed}.")
     return tuple(notes)
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.fold import fold_batch_norm
-from u3p_edge.pipeline.budgets import LATENCY, Budget, check_reachable
+from u3p_edge.pipeline.budgets import LATENCY
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.prune_bounds import find_bounds
 from u3p_edge.pipeline.score_channels import score_channels
+from u3p_edge.pipeline.search import take_shape
+from u3p_edge.pruning.apply import apply_plan
+from u3p_edge.pruning.budget import Limit, search_plan
 from u3p_edge.recipes.recipe import QUANTIZATION_DROP, ExportRecipe, Pruning
+from u3p_edge.shapes.shape import find_shape
 
-SPEEDUPS = (13.0, 20.0, 30.0, 45.0, 68.0, 100.0)
-"""How many times as fast as float each pruned network shall be: by a factor of 1.5, and the recipes `balanced` (30) and `small`
+SPEEDUPS = (1.8, 2.6, 4.0, 5.9, 8.9, 13.0, 20.0, 30.0, 45.0, 68.0, 100.0)
+"""How many times as fast as float a pruned network may be, by a factor of 1.5; those of the recipes `balanced` (30) and `small`
 (45) are among them."""
+
+MOST = 6
+"""How many of `SPEEDUPS` a front has, the fastest that are within reach."""
 
 NEAR = 1.15
 """Speed-ups whose ratio is smaller give one network, not two."""
+
+LEAST = 1e-3
+"""Of a bound: a network that fast has hardly a channel left."""
 
 EXACT = "exact"
 """Name of the network that is not pruned."""
@@ -46,14 +55,14 @@ class FrontSpeeds:
     """The speed-ups of a front.
 
     Args:
-        start: of the int8 network before pruning, by the latency table.
+        start: of the int8 network before pruning, in its own shape.
         wanted: of the pruned networks, ascending.
-        unreachable: left out, because hardly a channel would be left.
+        fastest: with hardly a channel left; None where that is not known.
     """
 
     start: float
     wanted: tuple[float, ...]
-    unreachable: tuple[float, ...] = ()
+    fastest: float | None = None
 
 
 def plan_front(context: Context) -> tuple[tuple[PlannedPoint, ...], FrontSpeeds]:
@@ -90,19 +99,26 @@ def list_steps(speeds: FrontSpeeds, number: int) -> tuple[float, ...]:
     return tuple(math.log(slower / speeds.start) / whole for slower in speeds.wanted[:number])
 
 
-def choose_speeds(start: float, asked: float) -> tuple[float, ...]:
-    """Return the speed-ups of a front, ascending: the asked one and those of `SPEEDUPS` that are not near it or the start.
+def choose_speeds(unpruned: float, asked: float, fastest: float | None) -> tuple[float, ...]:
+    """Return the speed-ups of a front, ascending: the asked one, and of `SPEEDUPS` the fastest that are neither near it nor out
+    of reach.
 
-    >>> choose_speeds(15, 50)
-    (20.0, 30.0, 50, 68.0, 100.0)
+    Args:
+        unpruned: of the int8 network before pruning.
+        asked: by the recipe.
+        fastest: that pruning reaches; None where that is not known.
+
+    >>> choose_speeds(15, 50, 90)
+    (20.0, 30.0, 50, 68.0)
     """
-    others = [each for each in SPEEDUPS if not 1 / NEAR < each / asked < NEAR]
-    return tuple(each for each in sorted((*others, asked)) if each > NEAR * start)
+    most = math.inf if fastest is None else fastest
+    others = [each for each in SPEEDUPS if NEAR * unpruned < each <= most and not 1 / NEAR < each / asked < NEAR]
+    return tuple(sorted((*others[-MOST:], *((asked,) if NEAR * unpruned < asked <= most else ()))))
 
 
 def _find_speeds(context: Context, pruning: Pruning) -> FrontSpeeds:
-    fastest = _to_speedup(pruning, SPEEDUPS[-1])
-    bounds = find_bounds(replace(context, recipe=replace(context.recipe, pruning=fastest)), fastest)
+    quickest = _to_speedup(pruning, SPEEDUPS[-1])
+    bounds = find_bounds(replace(context, recipe=replace(context.recipe, pruning=quickest)), quickest)
     budget = next((each for each in bounds.wanted if each.name == LATENCY), None)
     if budget is None:
         return FrontSpeeds(SPEEDUPS[-1], ())
@@ -110,25 +126,15 @@ def _find_speeds(context: Context, pruning: Pruning) -> FrontSpeeds:
     asked = pruning.speedup if pruning.latency_budget_ms is None else reference_ms / pruning.latency_budget_ms
     assert asked is not None, "the recipe has one of the two"
     start = reference_ms / budget.start
-    wanted = choose_speeds(start, asked)
-    if pruning.search:
-        return FrontSpeeds(start, wanted)  # another shape may reach what channels alone do not
-    count = _count_reachable(context, budget, [reference_ms / each for each in wanted])
-    return FrontSpeeds(start, wanted[:count], wanted[count:])
-
-
-def _count_reachable(context: Context, budget: Budget, milliseconds: Sequence[float]) -> int:
-    """Return how many of some descending latencies the network can be pruned to."""
-    importance, graph = score_channels(context.original, context), fold_batch_norm(context.original.graph)
-    count = len(milliseconds)
-    while count:
-        try:
-            check_reachable(graph, importance, [replace(budget, bound=milliseconds[count - 1])])
-        except ConfigError:
-            count -= 1
-        else:
-            break
-    return count
+    if pruning.search:  # another shape may reach what channels alone do not
+        return FrontSpeeds(start, choose_speeds(start, asked, None))
+    named = pruning.shape and take_shape(context.original, find_shape(pruning.shape)).network.source
+    source = named or context.original
+    graph = fold_batch_norm(source.graph)
+    unpruned = reference_ms / min(budget.start, budget.real(graph))
+    fitted = search_plan(graph, score_channels(source, context), [Limit(budget.name, budget.estimate, LEAST * budget.bound)])
+    fastest = reference_ms / budget.real(apply_plan(graph, fitted.plan))
+    return FrontSpeeds(start, choose_speeds(unpruned, asked, fastest), fastest)
 
 
 def _to_speedup(pruning: Pruning, speedup: float) -> Pruning:

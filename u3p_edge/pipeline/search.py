@@ -76,13 +76,14 @@ def find_start(work: Work, wanted: Callable[[], Sequence[Budget]]) -> StartNetwo
         ConfigError: no shape has the name that the recipe gives, or none keeps to the budgets.
     """
     if work.pruning.shape:
-        return _take_shape(work.context.original, find_shape(work.pruning.shape))
+        return take_shape(work.context.original, find_shape(work.pruning.shape))
     if work.pruning.search:
         return _search_start(work, wanted)
     return StartNetwork(PrunedNetwork(work.context.original))
 
 
-def _take_shape(original: Source, shape: Shape) -> StartNetwork:
+def take_shape(original: Source, shape: Shape) -> StartNetwork:
+    """Return the original network in a shape, or as it is where it cannot take it; the notes say so."""
     try:
         shaped = _shaped(original, shape)
     except ModelError as error:
