@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from u3p_edge.pipeline.lock import Lock
 
 FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "trust")
-INT8_ALONE = ("ptq", "method", "qat_epochs", "max_drop", "require_shown", "calibration_images", "float_io", "min_sqnr")
+INT8_ALONE = (
+    "ptq", "method", "qat_epochs", "qat_distillation", "qat_teacher", "max_drop", "require_shown", "calibration_images",
+    "float_io", "min_sqnr",
+)  # fmt: skip
 
 
 class ExportCommand(PanelCommand):

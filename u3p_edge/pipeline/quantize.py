@@ -137,6 +137,8 @@ def _aware(source: Source, context: Context) -> Quantized:
         validate=lambda model: mean_dice(session_scores(keras_session(model, source.metadata), data.val)),
         epochs=recipe.quantization.qat_epochs,
         learning_rate=recipe.quantization.qat_learning_rate,
+        distillation=recipe.quantization.qat_distillation,
+        teacher=context.original.model if recipe.quantization.qat_teacher == "original" else None,
         seed=recipe.seed,
         keep_zeros=recipe.sparsity is not None,
         ranges=staging.locked("qat_ranges"),

@@ -40,6 +40,7 @@ def train_qat(
     learning_rate: float = 1e-4,
     batch_size: int = 4,
     distillation: float = 1.0,
+    teacher: tf_keras.Model | None = None,
     seed: int = 0,
     keep_zeros: bool = False,
     ranges: str | None = None,
@@ -49,8 +50,8 @@ def train_qat(
     """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
 
     Training minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2.
-    Here p are the fake-quant model's probabilities and q the float model's, which is the teacher (Hinton et al. 2015,
-    arXiv:1503.02531, but with the squared error, which is bounded). The optimizer is Adam, its learning rate decays to zero
+    Here p are the fake-quant model's probabilities and q the teacher's (Hinton et al. 2015, arXiv:1503.02531, but with the
+    squared error, which is bounded). The optimizer is Adam, its learning rate decays to zero
     with a cosine. The same arguments give the same weights, bit for bit, on the same kind of processor with the same number of
     TensorFlow's threads, however busy the machine is.
 
@@ -63,6 +64,7 @@ def train_qat(
         validate: returns the score of a fake-quant model on the validation split, larger is better. It is called once before
             training and after every epoch. A score that is not a number counts as the worst.
         distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
+        teacher: a float network of the same input and mask; None for the model itself.
         seed: of the order of the images.
         keep_zeros: weights of a kernel that are exactly 0 stay 0, in the integer file too (`quantization.sparsity`).
         ranges: the method of choosing ranges; None for the best (see `fake_quantize`).
@@ -81,7 +83,7 @@ def train_qat(
     start = fake_quantize(graph, images[spread_evenly(len(images), CALIBRATION_IMAGES)], ranges=ranges)
     student = start.model
     steps = math.ceil(len(images) / batch_size)
-    update = _update(student, model, loss, distillation, keep_zeros)
+    update = _update(student, teacher or model, loss, distillation, keep_zeros)
     show = progress("Train under fake quantization", epochs * steps)
 
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:

@@ -22,6 +22,7 @@ from u3p_edge.pruning.importance import MEASURES
 from u3p_edge.quantization.sparsity import Sparsity
 
 QuantizationMethod = Literal["auto", "ptq", "qat"]
+QatTeacher = Literal["network", "original"]
 Format = Literal["tflite", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 if TYPE_CHECKING:
@@ -137,6 +138,12 @@ class QuantizationOptions:
         2, "Quantization-aware training for so many epochs, even if post-training would do.", low=0, high=MOST
     )
     qat_learning_rate: float = option(1e-4, "Learning rate of that training at its start; it decays to zero.", above=0)
+    qat_distillation: float = option(
+        1.0, "Weight of a teacher's probabilities in that training, beside the labels' loss.", low=0
+    )
+    qat_teacher: QatTeacher = option(
+        "network", "That teacher: the network that is quantized, or the original one, from which a pruned network learns on."
+    )
     calibration_images: int = option(64, "Training images that measure the ranges.", low=1, high=MOST)
     float_io: bool = option(False, "Float32 input and output of the int8 files.")
     min_sqnr: float = option(10.0, "Signal to quantization noise in dB that an int8 file must reach, or the export fails.")
