@@ -23,8 +23,8 @@ OPTIONS = frozenset(
 GENERAL = frozenset(("--help", "--help-all", "--version", "--install-completion", "--show-completion"))
 """Options that every command has, or the program itself."""
 
-ELSEWHERE = frozenset(("--strict", "--ms", "--updates", "--extra"))
-"""Options of MkDocs and of scripts in benchmarks/, in sentences."""
+ELSEWHERE = frozenset(("--strict", "--ms", "--updates", "--extra", "--u3p-baseline", "--u3p-seconds"))
+"""Options of MkDocs, of the pytest plugin and of scripts in benchmarks/, in sentences."""
 
 
 EXTRAS = frozenset(parse_toml((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])

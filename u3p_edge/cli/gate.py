@@ -37,6 +37,13 @@ class What(str, Enum):
     sha256 = "sha256"
 
 
+class Format(str, Enum):
+    """How the verdict is printed."""
+
+    table = "table"
+    github = "github"
+
+
 def gate(
     baseline: Annotated[
         Path, typer.Argument(help="Run folder, folder of model files, report.json, or result of `u3p-edge bench --save`.")
@@ -75,6 +82,8 @@ def gate(
         bool, typer.Option("--strict", help="Fail, with exit code 1, on what is inconclusive or missing, too.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write the verdict as JUnit XML.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the verdict as Markdown.")] = None,
+    format: Annotated[Format, typer.Option(help="A table, or with annotations for GitHub Actions.")] = Format.table,
 ) -> None:
     """Compare two runs, file by file: those of one name, or else of one role, e.g. the int8 TFLite file.
 
@@ -102,7 +111,7 @@ def gate(
     from u3p_edge.files.atomic import write_text
     from u3p_edge.pipeline.gate import gate as run_gate
     from u3p_edge.report import verdict as reports
-    from u3p_edge.report.github import append_summary
+    from u3p_edge.report.github import append_summary, render_annotations
 
     limits = Tolerances(max_slowdown / 100, max_drop, max_memory / 100, max_size / 100, max_structure / 100)
     what = tuple(entry for entry in EVERYTHING if not only or entry in {o.value for o in only})
@@ -112,8 +121,13 @@ def gate(
         verdict = run_gate(baseline, current, limits, scope=scope, ceilings=ceilings, timing=timing, progress=progress)
     if junit:
         write_text(junit, reports.render_junit(verdict, strict=strict))
-    append_summary(reports.render_verdict(verdict, strict=strict))
+    rendered = reports.render_verdict(verdict, strict=strict)
+    if report:
+        write_text(report, rendered)
+    append_summary(rendered)
     _show(verdict)
+    if format is Format.github:
+        print(render_annotations(verdict), end="")
     word, style = WORDS[verdict.outcome]
     say(word + reports.why_strict(verdict, strict=strict), style)
     raise typer.Exit(verdict.exit_code(strict=strict))

@@ -1,0 +1,99 @@
+"""The composite action: its commands run in order on real files, as a runner would run them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.paths import REPOSITORY
+from tests.support.timed_files import write_chain
+
+ACTION: dict[str, Any] = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
+STEPS: dict[str, dict[str, Any]] = {step["name"]: step for step in ACTION["runs"]["steps"]}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("workspace")
+    write_chain(root / "short", 3)
+    write_chain(root / "long", 9)
+    write_program(root / "bin" / "u3p-edge", f'exec {sys.executable} -m u3p_edge "$@"')
+    # The service's own program: it says what it was asked for.
+    write_program(root / "bin" / "gh", 'echo "$@" > asked.txt')
+    return root
+
+
+def write_program(path: Path, line: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+def run_step(name: str, workspace: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+    """Run a step's script with its variables filled in from the inputs, or their defaults."""
+    given = {key: str(entry.get("default", "")) for key, entry in ACTION["inputs"].items()} | inputs
+    step = STEPS[name]
+    variables = {key: fill(text, given) for key, text in step.get("env", {}).items()}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GITHUB_OUTPUT": str(workspace / "output.txt"), **variables}
+    environment["PATH"] = f"{workspace / 'bin'}{os.pathsep}{environment['PATH']}"
+    return subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]],
+        cwd=workspace,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def fill(text: str, inputs: dict[str, str]) -> str:
+    name = text.removeprefix("${{ ").removesuffix(" }}")
+    return inputs.get(name.removeprefix("inputs."), f"<{name}>")
+
+
+@pytest.mark.parametrize(("baseline", "current", "verdict"), [("short", "long", "regressed"), ("short", "short", "passed")])
+def test_the_gate_says_its_verdict_and_keeps_the_table(workspace: Path, baseline: str, current: str, verdict: str) -> None:
+    (workspace / "output.txt").write_text("")
+    done = run_step("Gate", workspace, baseline=baseline, current=current, seconds="60")
+    assert done.returncode == 0, done.stderr
+    assert (workspace / "output.txt").read_text() == f"verdict={verdict}\ntable=u3p-edge-gate.md\n"
+    assert (workspace / "u3p-edge-gate.md").read_text().startswith("## Gate: ")
+    assert ("::error title=model.int8.tflite%2C " in done.stdout) == (verdict == "regressed")
+
+
+def test_bad_input_fails_the_step_with_its_sentence(workspace: Path) -> None:
+    done = run_step("Gate", workspace, baseline="nowhere", current="short")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
+def test_the_comment_is_the_table_of_this_pull_request(workspace: Path) -> None:
+    assert run_step("Comment", workspace).returncode == 0
+    asked = (workspace / "asked.txt").read_text()
+    assert asked.startswith("pr comment <github.event.pull_request.number>")
+    assert asked.rstrip().endswith("--body-file u3p-edge-gate.md")
+
+
+def test_no_input_is_text_of_a_script() -> None:
+    """Somebody else's pull request may choose them: they reach a script as variables alone."""
+    assert all("${{" not in step["run"] for step in STEPS.values())
+    assert STEPS["Fail where something regressed"]["if"] == "steps.gate.outputs.verdict == 'regressed'"
+
+
+def test_every_input_is_used_and_described() -> None:
+    text = (REPOSITORY / "action.yml").read_text(encoding="utf-8")
+    assert all(f"inputs.{name}" in text and entry["description"] for name, entry in ACTION["inputs"].items())
+
+
+def test_the_template_for_gitlab_asks_for_options_that_exist() -> None:
+    job = yaml.safe_load((REPOSITORY / ".ci" / "gitlab.yml").read_text(encoding="utf-8"))[".u3p-edge-gate"]
+    ours = (STEPS["Gate"]["run"] + STEPS["Export"]["run"]).split()
+    options = {word for word in " ".join(job["script"]).split() if word.startswith("--")}
+    assert options
+    assert options <= set(ours)
