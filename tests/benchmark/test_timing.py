@@ -80,16 +80,26 @@ def test_what_is_read_beside_a_sample_is_the_greater_of_before_and_after() -> No
         clock.now += 10**9  # is not timed
         return next(readings)
 
-    actual = time_latencies(workers(clock, log, a=[1], b=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock, covariate=read)
+    actual = time_latencies(workers(clock, log, a=[10], b=[10]), IMAGE, 1, rounds=5, warmup=1, clock=clock, covariate=read)
     assert "".join(log).startswith("ab" + "?aa??bb?" + "?bb??aa?")
     assert [samples.covariate for samples in actual] == [(5.0, *4 * [2.0]), (4.0, *4 * [2.0])]
-    assert [samples.samples_ms for samples in actual] == [(1.0,) * 5] * 2
+    assert [samples.samples_ms for samples in actual] == [(10.0,) * 5] * 2
+
+
+def test_warm_up_rounds_tell_how_a_session_is_sampled() -> None:
+    clock = Clock()
+    log: list[str] = []
+    sessions = workers(clock, log, a=[0.5], b=[30.0])
+    actual = time_latencies(sessions, IMAGE, 1, rounds=5, warmup=1, clock=clock)
+    # Four runs of half a millisecond make a sample, after one that is not timed; 30 ms need none before.
+    assert "".join(log) == "ab" + "aaaaab" + "baaaaa" + "baaaaa" + "aaaaab" + "aaaaab"
+    assert [samples.samples_ms for samples in actual] == [(0.5,) * 5, (30.0,) * 5]
 
 
 def test_every_second_round_runs_backwards_and_the_first_one_moves_on() -> None:
     clock = Clock()
     log: list[str] = []
-    time_latencies(workers(clock, log, a=[1], b=[1], c=[1]), IMAGE, 1, rounds=5, warmup=1, clock=clock)
+    time_latencies(workers(clock, log, a=[10], b=[10], c=[10]), IMAGE, 1, rounds=5, warmup=1, clock=clock)
     assert "".join(log) == "abc" + "aabbcc" + "ccbbaa" + "bbccaa" + "aaccbb" + "ccaabb"
 
 

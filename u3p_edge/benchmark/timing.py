@@ -10,7 +10,7 @@ from functools import partial
 from u3p_edge.benchmark.conditions import Conditions, Ended, describe_conditions, read_machine_times
 from u3p_edge.benchmark.result import Latency
 from u3p_edge.benchmark.statistics import ratio
-from u3p_edge.latency.clock import Clock, Rounds, interleave, milliseconds
+from u3p_edge.latency.clock import Clock, Rounds, interleave, make_sampler, milliseconds
 from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import FloatArray, Session
 
@@ -45,7 +45,9 @@ def time_sessions(
 ) -> TimedSessions:
     """Measure the milliseconds of the network alone, one sample per round for each session.
 
-    In each round every session runs twice in a row and the second run is the sample.
+    The warm-up rounds tell about how long each session takes, and `clock.make_sampler` how it is sampled: a short one runs
+    several times for a sample, and all but long ones run once before it, untimed. Without warm-up rounds each runs twice in a
+    row, and the second run is the sample.
 
     Args:
         sessions: sessions that all take images of the same shape.
@@ -65,11 +67,9 @@ def time_sessions(
     """
     before = read_machine_times()
     calls = [session.prepare(image) for session in sessions]
-    for _ in range(warmup):
-        for call in calls:
-            call()
+    samplers = _make_samplers(calls, warmup, clock)
     taken = interleave(
-        [partial(_sample, call, covariate, clock) for call in calls],
+        [partial(_sample, sampler, covariate) for sampler in samplers],
         lambda done: _wants_more(done, rounds, precision, reference),
         seconds=seconds,
         clock=clock,
@@ -81,10 +81,19 @@ def time_sessions(
     return TimedSessions(latencies, describe_conditions(before, read_machine_times(), threads, ended))
 
 
-def _sample(call: Callable[[], None], covariate: Callable[[], float] | None, clock: Clock) -> TimedSample:
+def _make_samplers(calls: Sequence[Callable[[], None]], warmup: int, clock: Clock) -> list[Callable[[], float]]:
+    """Run the warm-up rounds, and return what takes a sample of each call."""
+    rounds = [[milliseconds(call, clock) for call in calls] for _ in range(warmup)]
+    if not rounds:
+        return [partial(milliseconds, call, clock, warm_up=True) for call in calls]
+    rough = (min(samples) for samples in zip(*rounds, strict=True))
+    return [make_sampler(call, ms, clock) for call, ms in zip(calls, rough, strict=True)]
+
+
+def _sample(sampler: Callable[[], float], covariate: Callable[[], float] | None) -> TimedSample:
     read = covariate or (lambda: 0.0)
     before = read()
-    ms = milliseconds(call, clock, warm_up=True)
+    ms = sampler()
     return ms, max(before, read())
 
 

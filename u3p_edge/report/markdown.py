@@ -13,6 +13,7 @@ from u3p_edge.report.distances import DISTANCES, distance_table
 from u3p_edge.report.findings import list_findings
 from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.report.headline import choose_int8, headline
+from u3p_edge.report.latencies import LATENCIES, latency_table
 from u3p_edge.report.loss import POINTS_LOST, loss_cell, loss_of
 from u3p_edge.report.start import COLD_START, NO_ENERGY, start_table
 from u3p_edge.report.worst import WORST, worst_table
@@ -49,6 +50,8 @@ def render(
     ]
     if caption := frame_title(result):
         parts += ["## A whole frame", f"{caption}.", table(*frame_table(result))]
+    if (rows := latency_table(result))[1]:
+        parts += ["## Latency", to_markdown(LATENCIES.format(reference=result.reference)), table(*rows)]
     for heading, text in sections.items():
         parts += [f"## {heading}", text]
     if samples:
