@@ -23,7 +23,7 @@ OPTIONS = frozenset(
 GENERAL = frozenset(("--help", "--help-all", "--version", "--install-completion", "--show-completion"))
 """Options that every command has, or the program itself."""
 
-ELSEWHERE = frozenset(("--strict", "--ms", "--updates", "--extra", "--u3p-baseline", "--u3p-seconds"))
+ELSEWHERE = frozenset(("--strict", "--ms", "--updates", "--extra", "--record", "--u3p-baseline", "--u3p-seconds"))
 """Options of MkDocs, of the pytest plugin and of scripts in benchmarks/, in sentences."""
 
 
