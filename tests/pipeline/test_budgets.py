@@ -71,6 +71,18 @@ def bounds(pruning: Pruning, reference_ms: float | None = None, memory_mb: float
 # --- which
 
 
+def test_a_file_without_probabilities_is_priced_without_their_activation() -> None:
+    last = GRAPH[GRAPH.outputs[0]]
+    activation = Predictor(TABLE).predict(GRAPH).nodes[last.name]
+    assert activation > 0
+    pruning = Pruning(latency_budget_ms=WHOLE_MS / 2)
+    for output, expected in (("probabilities", WHOLE_MS), ("logits", WHOLE_MS - activation), ("labels", WHOLE_MS - activation)):
+        (bound,) = budgets(GRAPH, pruning, TABLE, None, output=output)  # type: ignore[arg-type]  # a tuple holds str
+        assert bound.start == pytest.approx(expected)
+        (timed,) = budgets(GRAPH, pruning, TABLE, None, output=output, measure=macs)  # type: ignore[arg-type]
+        assert timed.start == macs(GRAPH)
+
+
 def test_only_what_is_exceeded_is_a_budget() -> None:
     int8 = len(to_file(GRAPH, "int8")) / MB
     assert bounds(Pruning(latency_budget_ms=2 * WHOLE_MS, size_budget_mb=2 * int8)) == {}

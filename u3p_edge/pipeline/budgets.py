@@ -15,10 +15,12 @@ from typing import Any
 
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
+from u3p_edge.config.metadata import OutputKind
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph import memory
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.logits import fit_output
 from u3p_edge.latency.probe import Target, time_files, to_file
 from u3p_edge.latency.quiet_timer import QuietTimer
 from u3p_edge.latency.table.predict import Predictor
@@ -102,6 +104,7 @@ def budgets(
     memory_mb: float | None = None,
     *,
     measure: Callable[[Graph], float] | None = None,
+    output: OutputKind = "probabilities",
 ) -> tuple[Budget, ...]:
     """Return the bounds that a recipe sets for a folded graph.
 
@@ -112,14 +115,20 @@ def budgets(
         reference_ms: milliseconds of the original network in float32, for a speed-up; None where they are not known.
         memory_mb: bound of the activation arena under spatial tiling, which comes first: it costs no accuracy.
         measure: measures the milliseconds of a folded graph in int8; None to go by the table alone.
+        output: what the files give. Without probabilities the time is that up to the logits: labels add little to it.
     """
+
+    def written(priced: Callable[[Graph], float]) -> Callable[[Graph], float]:
+        return lambda made: priced(fit_output(made, output))
+
     bounds = []
     bound = pruning.latency_budget_ms
     if pruning.speedup is not None and reference_ms is not None:
         bound = reference_ms / pruning.speedup
     if bound is not None and table is not None:
         predictor = Predictor(table)
-        bounds.append(_budget(LATENCY, bound, lambda g: predictor.predict(g).total_ms, measure, graph))
+        predict = written(lambda made: predictor.predict(made).total_ms)
+        bounds.append(_budget(LATENCY, bound, predict, None if measure is None else written(measure), graph))
     size = pruning.size_budget_mb
     if pruning.shrink is not None:
         size = len(to_file(graph, "float32")) / MB / pruning.shrink

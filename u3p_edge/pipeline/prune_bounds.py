@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from u3p_edge.graph.fold import fold_batch_norm
@@ -41,20 +42,21 @@ def find_bounds(context: Context, pruning: Pruning) -> Bounds:
         ModelError: a layer that has no TFLite form, or that a device's table lacks.
     """
     graph, memory_mb = fold_batch_norm(context.original.graph), context.recipe.tiling.memory_budget_mb
+    price = partial(budgets, graph, pruning, memory_mb=memory_mb, output=context.recipe.output)
     if context.device is not None:
         check_device(pruning)
         table = read_latency_table(context.device)
-        return Bounds(table, budgets(graph, pruning, table, None, memory_mb))
+        return Bounds(table, price(table, None))
     if pruning.speedup is None and pruning.latency_budget_ms is None:
-        return Bounds(None, budgets(graph, pruning, None, None, memory_mb))
+        return Bounds(None, price(None, None))
     known, floats = (find_latencies(graph, number, context.recipe) for number in ("int8", "float32"))
     if known.table is not None and floats.table is not None:
         predicted_ms = Predictor(floats.table).predict(graph).total_ms
         reference_ms = context.staging.decide("reference_ms", lambda: predicted_ms)
         note = f"What channels cost comes from {known.source}."
-        return Bounds(known.table, budgets(graph, pruning, known.table, reference_ms, memory_mb), (note,))
+        return Bounds(known.table, price(known.table, reference_ms), (note,))
     table = measure_table(graph, Target("int8"), context.progress, quick=True, checks=0, folder=context.cache)
     reference = float_tflite(context.original, context)
     reference_ms = context.staging.decide("reference_ms", lambda: file_milliseconds(reference))
-    wanted = budgets(graph, pruning, table, reference_ms, memory_mb, measure=int8_milliseconds(context.cache))
+    wanted = price(table, reference_ms, measure=int8_milliseconds(context.cache))
     return Bounds(table, wanted, tuple(note for note in (known.note or floats.note,) if note))

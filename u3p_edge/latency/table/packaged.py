@@ -6,6 +6,7 @@ file's name says the class and the number type, for example `x86_avx2.int8.json`
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from u3p_edge.latency.table.table import LatencyTable, read_latency_table
@@ -26,4 +27,10 @@ def packaged_table(number: str, cpuinfo: str | None = None) -> LatencyTable | No
     """
     processor = processor_class(text_of(CPUINFO) if cpuinfo is None else cpuinfo)
     path = FOLDER / f"{processor}.{number}.json"
-    return read_latency_table(path) if processor and path.is_file() else None
+    return _read(path) if processor and path.is_file() else None
+
+
+@cache
+def _read(path: Path) -> LatencyTable:
+    """Read a table once in a process: several stages of an export ask for it, and no file of the package changes meanwhile."""
+    return read_latency_table(path)
