@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import platform
+from pathlib import Path
 
-from u3p_edge.benchmark.environment import available_cores, describe_environment
+from u3p_edge.benchmark.environment import SMALL, available_cores, describe_environment, scoring_threads
 from u3p_edge.runtime.processor import parse_cpuinfo
 
 CPUINFO = """processor\t: 0
@@ -37,3 +38,12 @@ def test_neither_host_nor_user_is_named() -> None:
         # A name such as "vm" may be a part of an honest word; whole words count.
         assert f"'{secret}'" not in text
         assert f" {secret} " not in text
+
+
+def test_a_small_network_is_scored_in_one_thread(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    for size, expected in ((1, 1), (SMALL - 1, 1), (SMALL, available_cores())):
+        with path.open("wb") as file:
+            file.truncate(size)
+        assert scoring_threads(path) == expected
+    assert scoring_threads(tmp_path / "missing.tflite") == 1  # which the runtime then says in its own words

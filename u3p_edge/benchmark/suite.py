@@ -145,9 +145,12 @@ class _Run:
     data: EvaluationData | None
     progress: Progress
 
-    def open(self, threads: int, max_memory_mb: float | None = None) -> dict[str, Session]:
-        """Load all artifacts; with no limit of memory once they are checked."""
-        return {name: open_session(path, threads, max_memory_mb=max_memory_mb) for name, path in self.paths.items()}
+    def open(self, threads: int | None, max_memory_mb: float | None = None) -> dict[str, Session]:
+        """Load all artifacts, with as many threads, or None for those of `scoring_threads`; no limit once they are checked."""
+        return {
+            name: open_session(path, threads or environment.scoring_threads(path), max_memory_mb=max_memory_mb)
+            for name, path in self.paths.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ class _Assessed:
 
 def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assessed:
     """Find identity and accuracy of every artifact. The sessions end here, so that they take no memory while others run."""
-    sessions = run.open(environment.available_cores(), run.settings.max_memory_mb)
+    sessions = run.open(None, run.settings.max_memory_mb)
     metadata, reference = check_one_task(list(sessions.values())), choose_float_reference(sessions, wanted)
     results = {name: _identity(name, path, sessions[name]) for name, path in run.paths.items()}
     if run.data is None:

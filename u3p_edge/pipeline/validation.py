@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from u3p_edge.benchmark.accuracy import dice_by_group, predict_labels
-from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.benchmark.environment import scoring_threads
 from u3p_edge.benchmark.loss_check import LossCheck, check_loss
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
@@ -35,7 +35,7 @@ def session_scores(session: Session, arrays: Arrays, step: Step = idle) -> Score
 def file_scores(path: Path, arrays: Arrays, progress: Progress) -> Scores:
     """Return Dice of an exported file by group and class, float64 [G, labels]."""
     step = progress(f"Validate {path.name}", len(arrays.stems))
-    return session_scores(open_session(path, available_cores(), max_memory_mb=None), arrays, step)
+    return session_scores(open_session(path, scoring_threads(path), max_memory_mb=None), arrays, step)
 
 
 def mean_dice(scores: Scores) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.benchmark.environment import scoring_threads
 from u3p_edge.conversion.structure import onnx_faults, tflite_faults
 from u3p_edge.conversion.tflite import schema
 from u3p_edge.data.preprocess import to_labels
@@ -68,7 +68,7 @@ def verify_files(
     maps: dict[str, Outputs] = {}
     failed: list[str] = []
     for name, path in files.items():
-        maps[name] = run_images(open_session(path, available_cores(), max_memory_mb=None), images)
+        maps[name] = run_images(open_session(path, scoring_threads(path), max_memory_mb=None), images)
         faults = [*find_structure_faults(MODELS[name], path, float_io), *find_number_faults(name, maps, expected, min_sqnr)]
         failed += [f"{name}: {fault}" for fault in faults]
         step()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.benchmark.environment import available_cores
+from u3p_edge.benchmark.environment import scoring_threads
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.errors import MissingPackageError, U3pEdgeError
 from u3p_edge.runtime import Session, open_session
@@ -41,7 +41,7 @@ def open_files(run: Path, names: Iterable[str], max_memory_mb: float) -> Opened:
     faults, left_out = [], []
     for name in names:
         try:
-            sessions[name] = open_session(run / name, available_cores(), max_memory_mb=max_memory_mb)
+            sessions[name] = open_session(run / name, scoring_threads(run / name), max_memory_mb=max_memory_mb)
         except MissingPackageError as error:
             left_out.append(error.symptom)
         except U3pEdgeError as error:
