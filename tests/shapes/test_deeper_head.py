@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.support.shaped_unets import CLASSES, SIDE, count_ops, inference_unet, training_unet, values_of
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.shapes.apply import apply_shape
 from u3p_edge.shapes.head import inherit_head
@@ -51,10 +54,6 @@ def test_a_folded_network_takes_its_mask_deeper_by_several_pixels_at_once() -> N
 
 def test_a_head_that_activates_by_itself_does_so_after_the_resize() -> None:
     """As Keras models are often written: the mask is a convolution with a softmax."""
-    from dataclasses import replace
-
-    from u3p_edge.graph.ir import Graph
-
     whole = inference_unet()
     head = replace(whole["head1_conv"], name="mask", attrs={**whole["head1_conv"].attrs, "activation": "softmax"})
     nodes = (*(node for node in whole.nodes if node.name not in ("head1_conv", "mask")), head)
@@ -74,6 +73,17 @@ def test_channels_that_the_old_head_does_not_read_start_at_zero() -> None:
     assert inherit_head(old, None, 2)["kernel"].shape == (3, 3, 2, CLASSES)
     of_another_width = training_unet(base_width=2)["head2_conv"]
     np.testing.assert_array_equal(inherit_head(old, of_another_width, 20)["kernel"], old.weights["kernel"])
+
+
+def test_a_head_for_something_else_is_not_inherited() -> None:
+    """Of one channel, as an output for outlines would have, where the mask has three."""
+    whole = inference_unet()
+    for shape in (Shape(head=2), Shape(fold=2)):
+        head = apply_shape(whole, shape, training_unet(classes=1))["head_of_dec2_fuse_relu"]
+        expected = whole["head1_conv"].weights["kernel"]
+        if shape.fold == 2:
+            expected = np.tile(expected.sum(axis=(0, 1), keepdims=True), 4)
+        np.testing.assert_array_equal(head.weights["kernel"], expected)
 
 
 def test_a_head_deeper_than_there_is_is_refused() -> None:

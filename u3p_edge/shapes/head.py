@@ -19,16 +19,24 @@ from u3p_edge.shapes.levels import UPSAMPLINGS
 _BEHIND_HEAD = UPSAMPLINGS | {"activation", "softmax", "identity"}
 
 
-def find_side_head(training: Graph, source: str) -> Node | None:
-    """Return the convolution of a map to an output that only training needs, None where there is none.
+def find_side_head(training: Graph, source: str, classes: int) -> Node | None:
+    """Return the convolution of a map to a mask that only training needs, None where there is none.
 
     Args:
         training: a graph, perhaps with more outputs than the mask.
         source: name of the map.
+        classes: channels of the mask.
     """
-    readers = training.consumers.get(source, ())
-    heads = [training[name] for name in readers if training[name].op == "conv" and _ends_in_output(training, name)]
-    return heads[0] if len(heads) == 1 else None
+    heads = [training[name] for name in training.consumers.get(source, ()) if _ends_in_output(training, name)]
+    masks = [node for node in heads if node.op == "conv" and node.weights["kernel"].shape[3] == classes]
+    return masks[0] if len(masks) == 1 else None
+
+
+def count_classes(graph: Graph, head: str) -> int:
+    """Return the channels of the mask that comes from a head, which may give several pixels at once."""
+    readers = graph.consumers[head]
+    goes_on = len(readers) == 1 and graph[readers[0]].op in _BEHIND_HEAD | {"depth_to_space"}
+    return count_classes(graph, readers[0]) if goes_on else graph.shapes[head][-1]
 
 
 def inherit_head(old: Node, side: Node | None, channels: int, pixels: int = 1) -> Mapping[str, Array]:
