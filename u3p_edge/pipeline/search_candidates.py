@@ -57,6 +57,7 @@ class OneBar:
         return self.step
 
     def note(self, sentence: str, /) -> None:
+        """Hand a note on."""
         self.progress.note(sentence)
 
 
