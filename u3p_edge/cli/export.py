@@ -136,7 +136,7 @@ def export(
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
     original model), report.md, report.json, samples.png, worst.png, pareto.svg, pruning.json, quantization.json, rewrites.json,
-    export.lock.json and manifest.json. With --int8 the recipe drops channels, which trains for minutes; --recipe exact drops
+    export.lock.json and manifest.json. For int8 the recipe drops channels, which trains for minutes; the recipe exact drops
     none.
 
     With --locked it makes the choices of another export again: on the same kind of processor, with the same versions, the files

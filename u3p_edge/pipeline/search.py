@@ -33,7 +33,7 @@ from u3p_edge.pipeline.halving import (
     schedule_rungs,
 )
 from u3p_edge.pipeline.prune_step import PrunedNetwork, Training, Work, count_epochs, finetune_student, with_model
-from u3p_edge.pipeline.search_candidates import OneBar, ShapeCandidate, prune_shapes
+from u3p_edge.pipeline.search_candidates import OneBar, ShapeCandidate, order_shapes, prune_shapes
 from u3p_edge.pipeline.search_decision import SearchDecision, SearchedShape
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import Staging
@@ -114,7 +114,7 @@ def choose_shape(
     Args:
         work: of the export.
         wanted: the budgets.
-        shapes: the simplest first; where the time limit does not admit all, the first compete.
+        shapes: the simplest first. Where the time limit does not admit all, those compete that need the least pruning.
         build: returns the original network in a shape.
 
     Raises:
@@ -124,6 +124,8 @@ def choose_shape(
     scored = work.context.recipe.quantization.calibration_images
     each = SECONDS_TO_START + nominal_seconds(work.context.original.graph, scored)
     count, staging = count_planned(len(shapes), each, limit), work.context.staging.part(FOLDER)
+    if count < len(shapes):
+        shapes = order_shapes(wanted[0], shapes, build)
     pruned = prune_shapes(work, wanted, shapes[:count], build, staging)
     candidates = [one for one in pruned if isinstance(one, ShapeCandidate)]
     if not candidates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -59,6 +60,21 @@ class OneBar:
     def note(self, sentence: str, /) -> None:
         """Hand a note on."""
         self.progress.note(sentence)
+
+
+def order_shapes(budget: Budget, shapes: Sequence[Shape], build: Callable[[Shape], Graph]) -> tuple[Shape, ...]:
+    """Return shapes by how near their unpruned networks are to a budget, as factors; those that cannot be estimated last.
+
+    Near the budget most channels are left, and it is cheap to tell: nothing is scored or trained.
+    """
+
+    def distance(shape: Shape) -> float:
+        try:
+            return abs(math.log(budget.estimate(fold_batch_norm(build(shape))) / budget.bound))
+        except ModelError:
+            return math.inf
+
+    return tuple(sorted(shapes, key=distance))
 
 
 def prune_shapes(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.latency_tables import two_scales
 from tests.support.pruning_runs import ASKED, EPOCH, TUNED, recipe, to
 from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.config.plain import from_dict
@@ -23,6 +24,7 @@ from u3p_edge.pipeline.halving import Rung
 from u3p_edge.pipeline.prune import prune_source
 from u3p_edge.pipeline.prune_step import Work, start_work
 from u3p_edge.pipeline.search import LATE, choose_shape
+from u3p_edge.pipeline.search_candidates import order_shapes
 from u3p_edge.pipeline.search_decision import SearchDecision
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.staging import open_staging
@@ -137,6 +139,19 @@ def test_the_time_limit_says_whom_it_keeps_out(search: Callable[..., Searched]) 
     decided = search("short", minutes=0.1).run()
     assert (decided.shape, decided.rungs) == (BAD, ())
     assert [each.reason for each in decided.candidates] == ["", LATE, LATE]
+
+
+def test_under_a_time_limit_those_go_first_that_need_the_least_pruning() -> None:
+    widths = {BAD: 16, GOOD: 5, WORSE: 2}
+
+    def build(shape: Shape) -> Graph:
+        if shape not in widths:
+            raise ModelError("the network has no such levels")
+        return two_scales(widths[shape])
+
+    # By factors: 5 / 4, 4 / 2, 16 / 4, and one of which nothing is known.
+    budget = Budget(LATENCY, 4.0, lambda graph: float(graph.shapes["fine"][-1]), None, 16.0)
+    assert order_shapes(budget, [LACKING, BAD, WORSE, GOOD], build) == (GOOD, WORSE, BAD, LACKING)
 
 
 def test_a_budget_out_of_reach_is_refused_with_the_least_that_is_left(search: Callable[..., Searched]) -> None:
