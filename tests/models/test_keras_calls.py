@@ -43,6 +43,8 @@ def test_calls_come_after_what_they_read() -> None:
         (model(layer("b", [reads("x")]), layer("b", [reads("x")])), "m gives one name to several layers"),
         (model(layer("b", [["x", "0", 0]])), "m does not describe its layers as Keras does"),
         (model(layer("b", 7)), "m does not describe its layers as Keras does"),
+        (model(layer("b", [["x", 0, 0, {"mask": ["x", 5, 0]}]])), "m does not describe .*reads another layer by a keyword"),
+        (model(layer("b", [["x", 0, 0, {"mask": [{"y": ["x", 5, 0]}]}]])), "m does not describe .*reads another layer by"),
         ({"class_name": "Functional", "config": []}, "m does not describe its layers as Keras does"),
         ({"class_name": "Sequential", "config": {"layers": []}}, "m does not describe its layers as Keras does"),
     ],

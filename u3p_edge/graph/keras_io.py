@@ -16,12 +16,14 @@ import tf_keras
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph import keras_own
-from u3p_edge.graph.ir import KERAS, Graph, Node, thaw
+from u3p_edge.graph.ir import KERAS, Graph, Node, rename, thaw
 from u3p_edge.graph.keras_layers import LAYERS, REFUSED
 from u3p_edge.graph.ops import Attrs, Weights
 from u3p_edge.graph.ops.op import Layer
 
 Array = npt.NDArray[Any]
+Reference = tuple[str, int, int]
+"""A layer, the number of its call, and of its output."""
 
 
 def _class(name: str) -> Any:
@@ -45,17 +47,27 @@ def _layer_kind(node: Node) -> Layer:
 def from_keras(model: tf_keras.Model) -> Graph:
     """Return the functional (or Sequential) model as a graph: names, weights, order of inputs and outputs are kept.
 
-    A layer without weights that is called several times becomes one node for each call.
+    A layer without weights that is called several times becomes one node for each call. A model inside the model becomes its
+    nodes, named after it and themselves.
 
     Raises:
-        ModelError: there is a layer that is not in `LAYERS`, a nested model, a layer with weights that is called several
-            times, or a call that asks for training behaviour. The message names the layer, its class and the reason.
+        ModelError: there is a layer that is not in `LAYERS`, a layer with weights or a model that is called several times, or a
+            call that asks for training behaviour. The message names the layer, its class and the reason.
     """
     whole = _functional(model)
     config = whole.get_config()
-    names = _call_names(config["layers"])
     layers = {layer.name: layer for layer in whole.layers}
-    nodes = [node for entry in config["layers"] for node in _nodes(layers[entry["name"]], entry["inbound_nodes"], names)]
+    inner = {name: from_keras(layer) for name, layer in layers.items() if isinstance(layer, tf_keras.Model)}
+    names = _call_names(config["layers"], inner)
+    nodes = [
+        node
+        for entry in config["layers"]
+        for node in (
+            _inlined(layers[entry["name"]], entry["inbound_nodes"], names, inner[entry["name"]])
+            if entry["name"] in inner
+            else _nodes(layers[entry["name"]], entry["inbound_nodes"], names)
+        )
+    ]
     return Graph(
         nodes=_sorted(nodes),
         inputs=tuple(names[key] for key in _references(config["input_layers"])),
@@ -98,37 +110,55 @@ def _functional(model: tf_keras.Model) -> tf_keras.Model:
     return model
 
 
-def _call_names(entries: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
-    """Return a node name for every (layer, call): the layer's name for its first call."""
-    names = {(entry["name"], 0): entry["name"] for entry in entries}
+def _call_names(entries: list[dict[str, Any]], inner: Mapping[str, Graph]) -> dict[Reference, str]:
+    """Return a node name for every (layer, call, output): the layer's name for its first call."""
+    names = {(entry["name"], 0, 0): entry["name"] for entry in entries if entry["name"] not in inner}
     for entry in entries:
+        if entry["name"] in inner:
+            outputs = inner[entry["name"]].outputs  # a model has call 0 on its own inputs, if they are layers
+            for call in (0, 1):
+                names |= {(entry["name"], call, i): _inner_name(entry["name"], node) for i, node in enumerate(outputs)}
+            continue
         for call in range(1, len(entry["inbound_nodes"])):
-            names[entry["name"], call] = _free(f"{entry['name']}_call{call}", set(names.values()))
+            names[entry["name"], call, 0] = _free(f"{entry['name']}_call{call}", set(names.values()))
     return names
+
+
+def _inner_name(model: str, node: str) -> str:
+    """Return the name of a node of a model inside the model."""
+    return f"{model}.{node}"
 
 
 def _free(wanted: str, taken: set[str]) -> str:
     return wanted if wanted not in taken else _free(f"{wanted}_", taken)
 
 
-def _references(value: Any) -> list[tuple[str, int]]:
-    """Return the (layer, call) pairs of a config's nest of [name, call, tensor] triples, in Keras' flat order."""
+def _references(value: Any) -> list[Reference]:
+    """Return the triples of a config's nest of [name, call, output], in Keras' flat order."""
     if isinstance(value, Mapping):
-        return [pair for key in sorted(value) for pair in _references(value[key])]
+        return [reference for key in sorted(value) for reference in _references(value[key])]
     if len(value) == 3 and isinstance(value[0], str) and isinstance(value[1], int):
-        return [(value[0], value[1])]
-    return [pair for item in value for pair in _references(item)]
+        return [(value[0], value[1], value[2])]
+    return [reference for item in value for reference in _references(item)]
 
 
-def _nodes(layer: tf_keras.layers.Layer, calls: list[Any], names: Mapping[tuple[str, int], str]) -> list[Node]:
+def _inlined(layer: tf_keras.Model, calls: list[Any], names: Mapping[Reference, str], graph: Graph) -> list[Node]:
+    """Return the nodes of a model inside the model, its inputs as identities."""
+    if len(calls) != 1:
+        raise _refusal(layer, f"it is a model that is called {len(calls)} times")
+    feeds = dict(zip(graph.inputs, _sources(layer, calls[0], names), strict=True))
+    outside = {_inner_name(layer.name, name): source for name, source in feeds.items()}
+    renamed = rename(graph, {node.name: _inner_name(layer.name, node.name) for node in graph.nodes})
+    return [Node(n.name, "identity", (outside[n.name],)) if n.name in outside else n for n in renamed.nodes]
+
+
+def _nodes(layer: tf_keras.layers.Layer, calls: list[Any], names: Mapping[Reference, str]) -> list[Node]:
     """Return one node for every call of the layer."""
     kind = LAYERS.get(type(layer).__name__)
     if kind is None or type(layer) is not _class(type(layer).__name__):
-        nested = isinstance(layer, tf_keras.Model)
-        why = "is a model inside the model" if nested else "is not a layer that can be exported"
         raise ModelError(
-            f"layer {layer.name!r} of class {type(layer).__name__} {why}",
-            mend="Call its layers in the outer model." if nested else f"These can: {', '.join(sorted(LAYERS))}.",
+            f"layer {layer.name!r} of class {type(layer).__name__} is not a layer that can be exported",
+            mend=f"These can: {', '.join(sorted(LAYERS))}.",
         )
     if len(calls) > 1 and layer.weights:
         raise _refusal(layer, f"it is called {len(calls)} times with one set of weights")
@@ -144,18 +174,23 @@ def _called(
     call: Any,
     attrs: Attrs,
     weights: Weights,
-    names: Mapping[tuple[str, int], str],
+    names: Mapping[Reference, str],
     number: int,
 ) -> Node:
     sources = [call] if isinstance(call[0], str) else call
     options = {key: value for source in sources for key, value in source[3].items()}
     if options.get("training") or set(options) - {"training"}:
         raise _refusal(layer, f"it is called with {', '.join(f'{k}={v!r}' for k, v in options.items())}")
-    if any((source[0], source[1]) not in names or source[2] != 0 for source in sources):
-        raise _refusal(layer, "it reads something that is not another layer's output")
-    inputs = tuple(names[source[0], source[1]] for source in sources)
     extra = {**attrs[KERAS], "call": options} if options else attrs[KERAS]
-    return Node(names[layer.name, number], op, inputs, {**attrs, KERAS: extra}, weights)
+    return Node(names[layer.name, number, 0], op, _sources(layer, call, names), {**attrs, KERAS: extra}, weights)
+
+
+def _sources(layer: tf_keras.layers.Layer, call: Any, names: Mapping[Reference, str]) -> tuple[str, ...]:
+    """Return the nodes that a call reads."""
+    sources = [call] if isinstance(call[0], str) else call
+    if any(tuple(source[:3]) not in names for source in sources):
+        raise _refusal(layer, "it reads something that is not another layer's output")
+    return tuple(names[source[0], source[1], source[2]] for source in sources)
 
 
 def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -11,10 +11,11 @@ from typing import Any
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.keras_layers import LAYERS
+from u3p_edge.models.keras_calls import MODELS
 
+LAYERS_ALONE = "Build the model from layers of Keras."
 TRUST = "Build the model from layers of Keras, or, if you trust whoever made the file, pass --trust."
 
-_MODELS = ("Functional", "Model", "Sequential")
 _PARTS = frozenset(
     (
         "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal", "LecunUniform", "Ones",
@@ -26,7 +27,7 @@ _PARTS = frozenset(
 )  # fmt: skip
 _CODE = {
     "Lambda": "is a Lambda: Python code inside the file",
-    "TFOpLambda": "calls a TensorFlow function by name",
+    "TFOpLambda": "calls a TensorFlow function by name that is no known layer",
     "SlicingOpLambda": "calls a TensorFlow function by name",
     "TFSMLayer": "runs a SavedModel from a path",
     "function": "names a Python function",
@@ -58,18 +59,22 @@ def rename_layers(value: Any, aliases: Mapping[str, str]) -> Any:
     return {**renamed, "class_name": aliases[name], **module, **registered}
 
 
-def check_config(config: object, where: str) -> None:
+def check_config(config: object, where: str, mend: str = TRUST) -> None:
     """Raise ModelError unless the model's config names only built-in parts; the message names the layer and why.
 
     Args:
         config: the parsed JSON of the whole model. Its training configuration is not checked, because it is never built.
         where: the file, for the message.
+        mend: what the message says to do.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str) or "config" not in config:
         raise ModelError(f"{where} does not describe a Keras model", mend="Save it again with model.save.")
-    if config["class_name"] not in _MODELS:
-        raise _refusal(where, "the model", config["class_name"], "is not a functional Keras model", _module(config))
-    _check_parts({key: value for key, value in config.items() if key != "compile_config"}, where, "the model")
+    try:
+        if config["class_name"] not in MODELS:
+            raise _refusal(where, "the model", config["class_name"], "is not a functional Keras model", _module(config))
+        _check_parts({key: value for key, value in config.items() if key != "compile_config"}, where, "the model")
+    except ModelError as error:
+        raise ModelError(error.symptom, mend=mend) from error
 
 
 def _check_parts(value: object, where: str, owner: str) -> None:
@@ -89,7 +94,7 @@ def _check_parts(value: object, where: str, owner: str) -> None:
 def _owner(value: Mapping[str, Any], owner: str) -> str:
     inner = value.get("config")
     name = value.get("name") or (inner.get("name") if isinstance(inner, Mapping) else None)
-    return f"layer {name!r}" if isinstance(name, str) and value.get("class_name") not in ("Policy", *_MODELS) else owner
+    return f"layer {name!r}" if isinstance(name, str) and value.get("class_name") not in ("Policy", *MODELS) else owner
 
 
 def _check_class(name: object, value: Mapping[str, Any], where: str, owner: str) -> None:
@@ -100,7 +105,7 @@ def _check_class(name: object, value: Mapping[str, Any], where: str, owner: str)
         raise _refusal(where, owner, str(name), "is custom code", module)
     if value.get("registered_name") not in (None, name):
         raise _refusal(where, owner, name, f"is registered as {value['registered_name']!r}, which is custom code", module)
-    if name not in LAYERS and name not in _PARTS and name not in _MODELS:
+    if name not in LAYERS and name not in _PARTS and name not in MODELS:
         raise _refusal(where, owner, name, "is not one of Keras' layers that can be exported, so it may be custom code", module)
 
 
@@ -114,4 +119,4 @@ def _module(value: Mapping[str, Any]) -> str:
 
 def _refusal(where: str, owner: str, name: str, why: str, module: str) -> ModelError:
     source = f" from {module}" if module else ""
-    return ModelError(f"{where}: {owner} uses {name!r}{source}, which {why}; reading it could run code", mend=TRUST)
+    return ModelError(f"{where}: {owner} uses {name!r}{source}, which {why}; reading it could run code")

@@ -1,4 +1,4 @@
-"""Read tf_keras `.keras` and `.h5` files, also of unknown origin, without running code that is in them."""
+"""Read `.keras` and `.h5` files of tf_keras and of Keras 3, also of unknown origin, without running code that is in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +16,11 @@ import tf_keras
 
 from u3p_edge.errors import ModelError, U3pEdgeError
 from u3p_edge.models.hdf5_file import check_hdf5
+from u3p_edge.models.keras3_config import is_keras_3, to_keras_2
+from u3p_edge.models.keras3_weights import fill_from_keras_3
 from u3p_edge.models.keras_calls import read_calls
-from u3p_edge.models.keras_config import check_config, rename_layers
+from u3p_edge.models.keras_config import LAYERS_ALONE, TRUST, check_config, rename_layers
+from u3p_edge.models.keras_functions import replace_functions
 from u3p_edge.models.keras_names import layer_aliases
 from u3p_edge.models.keras_sizes import count_parameters
 
@@ -29,22 +32,23 @@ MAX_FILE = 8 * 1024 * MIB
 """Most bytes of the weights of a trusted `.keras` file."""
 
 WEIGHTS = "model.weights.h5"
+WEIGHTS_SUFFIX = ".weights.h5"
 _RESAVE = "Save the model again with model.save(...) of tf_keras."
 T = TypeVar("T")
 
 
 def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
-    """Read the functional model in a `.keras` or `.h5` file saved by tf_keras (or Keras 2), not compiled.
+    """Read the functional model in a `.keras` or `.h5` file saved by tf_keras, Keras 2 or Keras 3, not compiled.
 
     The kind of file is recognised by its content. Its training configuration (losses, metrics, optimiser) is never built.
 
     Args:
         path: the file.
-        trust: run any code that the file holds (Lambda layers, custom classes that can be imported).
+        trust: run any code that the file holds (Lambda layers, custom classes that can be imported); never that of Keras 3.
 
     Raises:
-        ModelError: the file is missing, empty, truncated, not a Keras file, a SavedModel folder, a file of Keras 3, or has
-            code that `trust` does not allow.
+        ModelError: the file is missing, empty, truncated, not a Keras file, a SavedModel folder, or has code
+            that `trust` does not allow.
     """
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
@@ -53,15 +57,20 @@ def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
 
 
 def _read(path: Path, trust: bool) -> tf_keras.Model:
-    config, version = _describe(path)
-    _check_version(path, version, config)
-    if trust:
+    original, version = _describe(path)
+    third = is_keras_3(original, version)
+    if trust and not third:
         _weights(path, None)
         return tf_keras.models.load_model(path, compile=False, safe_mode=False)
-    config = rename_layers(config, layer_aliases())
-    check_config(config, str(path))
+    plain = to_keras_2(original, str(path)) if third else replace_functions(original)
+    config = rename_layers(plain, layer_aliases())
+    check_config(config, str(path), LAYERS_ALONE if third else TRUST)
     name, weights = _weights(path, count_parameters(read_calls(config, str(path)), str(path)))
     model = (tf_keras.Sequential if config["class_name"] == "Sequential" else tf_keras.Model).from_config(config["config"])
+    if third and name == WEIGHTS:  # its own format; its .h5 files are like those of tf_keras
+        with h5py.File(io.BytesIO(weights), "r") as file:
+            fill_from_keras_3(model, original, file, str(path))
+        return model
     with tempfile.TemporaryDirectory() as folder:  # Keras reads weights only from a path, and by its suffix
         copy = Path(folder) / name
         copy.write_bytes(weights)
@@ -99,13 +108,26 @@ def _describe(path: Path) -> tuple[Any, object]:
         with h5py.File(path, "r") as file:
             text, version = file.attrs.get("model_config"), file.attrs.get("keras_version")
         if text is None:
-            mend = "Save the whole model with model.save, not model.save_weights."
-            raise ModelError(f"{path} holds weights but no model", mend=mend)
+            return _describe_weights(path)
         return json.loads(text), version.decode() if isinstance(version, bytes) else version
     with path.open("rb") as start:
         truncated = start.read(4) in (b"PK\x03\x04", b"\x89HDF")
     what = "is truncated" if truncated else "is not a Keras file (.keras or .h5)"
     raise ModelError(f"{path} {what}", mend="Copy it again from its source." if truncated else _RESAVE)
+
+
+def _describe_weights(path: Path) -> tuple[Any, object]:
+    """Return the config of a Keras 3 model beside its `NAME.weights.h5`, in `NAME.json`."""
+    beside = path.with_name(path.name.removesuffix(WEIGHTS_SUFFIX) + ".json")
+    if not path.name.endswith(WEIGHTS_SUFFIX) or not beside.is_file():
+        mend = "Save the whole model with model.save, not model.save_weights; or put model.to_json() of Keras 3 beside it"
+        raise ModelError(f"{path} holds weights but no model", mend=f"{mend}, as NAME.json for NAME{WEIGHTS_SUFFIX}.")
+    if beside.stat().st_size > MAX_CONFIG:
+        raise ModelError(f"{beside} has more than {MAX_CONFIG // MIB} MiB, so it is no model", mend=_RESAVE)
+    config = json.loads(beside.read_text(encoding="utf-8"))
+    if not is_keras_3(config, None):
+        raise ModelError(f"{beside} is not a model of Keras 3", mend="Save the whole model with model.save.")
+    return config, None
 
 
 def _weights(path: Path, parameters: int | None) -> tuple[str, bytes]:
@@ -123,7 +145,7 @@ def _weights(path: Path, parameters: int | None) -> tuple[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             name, weights = WEIGHTS, _member(archive, WEIGHTS, path, most)
     else:
-        name, weights = "model.h5", path.read_bytes()
+        name, weights = WEIGHTS if path.name.endswith(WEIGHTS_SUFFIX) else "model.h5", path.read_bytes()
     with h5py.File(io.BytesIO(weights), "r") as file:
         numbers = check_hdf5(file, str(path), len(weights))
     if parameters is not None and numbers < parameters:
@@ -142,23 +164,3 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> bytes
     if size > most:
         raise ModelError(f"{path}: {name} would unpack to {size // MIB} MiB, more than its model can have", mend=_RESAVE)
     return archive.read(name)
-
-
-def _check_version(path: Path, version: object, config: Any) -> None:
-    """Refuse a file of Keras 3, also one that does not record its version: its input layers have a `batch_shape`."""
-    if version is not None and str(version).split(".")[0] not in ("1", "2"):
-        raise _keras_3(path, f"Keras {version}")
-    inner = config.get("config") if isinstance(config, Mapping) else None
-    layers = inner.get("layers") if isinstance(inner, Mapping) else None
-    for layer in layers if isinstance(layers, list) else ():
-        if isinstance(layer, Mapping) and isinstance(layer.get("config"), Mapping) and "batch_shape" in layer["config"]:
-            raise _keras_3(path, "Keras 3")
-
-
-def _keras_3(path: Path, version: str) -> ModelError:
-    return ModelError(
-        f"{path} was saved by {version}; reading files of Keras 3 is not supported yet",
-        mend="Convert it: build the same layers in the same order with tf_keras (with TF_USE_LEGACY_KERAS=1 set before "
-        "TensorFlow is imported, tf.keras is tf_keras), copy the weights with new.set_weights(old.get_weights()), where old is "
-        "keras.saving.load_model of this file, and save it with new.save('model.h5').",
-    )
