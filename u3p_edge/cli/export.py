@@ -58,8 +58,7 @@ def export(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="Run folder of `u3p-edge train`, a tf_keras .keras or .h5 file, or a float .onnx file; none for the embedded "
-            "model."
+            help="Run folder of `u3p-edge train` or `import`, a .keras, .h5 or float .onnx file; none for the embedded model."
         ),
     ] = None,
     data: Annotated[
