@@ -58,8 +58,8 @@ def distributions(requirements: list[str]) -> set[str]:
 def test_every_imported_package_is_in_the_extra_that_its_absence_names() -> None:
     imported = set().union(*map(imported_modules, (REPOSITORY / "u3p_edge").rglob("*.py")))
     imported |= {name.partition(".")[0] for runtime in RUNTIMES.values() for name in runtime.imports}
-    # TensorFlow's summaries import tensorboard.
-    assert {"tensorboard"} | imported - set(sys.stdlib_module_names) - {"u3p_edge"} == set(EXTRAS)
+    # TensorFlow's summaries import tensorboard. The pytest plugin is imported by pytest alone.
+    assert {"tensorboard"} | imported - set(sys.stdlib_module_names) - {"u3p_edge", "pytest"} == set(EXTRAS)
     known = {**packages_distributions(), "tomli": ["tomli"]}  # tomli is installed on Python 3.10 alone
     for module, extra in EXTRAS.items():
         required = distributions(OPTIONAL[extra] if extra else PROJECT["dependencies"])

@@ -22,7 +22,7 @@ from u3p_edge.report.github import append_summary
 from u3p_edge.report.headline import choose_int8
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
-from u3p_edge.report.worst import list_worst_groups, mean_foreground
+from u3p_edge.report.worst import list_worst_groups, mean_over_classes
 
 
 def write_report(
@@ -71,7 +71,7 @@ def _worst_images(result: RunResult, arrays: Arrays) -> dict[int, str]:
     scored = None if file is None else file.accuracy
     if not groups or scored is None or result.data is None:
         return {}
-    dice = dict(zip(result.data.image_names, map(mean_foreground, scored.image_dice), strict=True))
+    dice = dict(zip(result.data.image_names, map(mean_over_classes, scored.image_dice), strict=True))
     chosen = {}
     for group in groups:
         images = [i for i, name in enumerate(arrays.groups) if name == group.name and dice[arrays.stems[i]] is not None]

@@ -48,7 +48,7 @@ def list_worst_groups(result: RunResult, most: int = MOST) -> tuple[WorstGroup, 
     rows = [
         WorstGroup(name, dice, _mean_of(before, i), _mean_of(surfaces, i))
         for i, name in enumerate(names)
-        if (dice := mean_foreground(scored.group_dice[i])) is not None
+        if (dice := mean_over_classes(scored.group_dice[i])) is not None
     ]
     return tuple(sorted(rows, key=lambda row: row.dice)[:most])
 
@@ -62,10 +62,10 @@ def worst_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def mean_foreground(scores: ClassScores) -> float | None:
+def mean_over_classes(scores: ClassScores) -> float | None:
     """Return the mean over the foreground classes that have a score; None where none has.
 
-    >>> mean_foreground((0.9, 0.5, None)), mean_foreground((0.9, None))
+    >>> mean_over_classes((0.9, 0.5, None)), mean_over_classes((0.9, None))
     (0.5, None)
     """
     present = [score for score in scores[1:] if score is not None]
@@ -73,7 +73,7 @@ def mean_foreground(scores: ClassScores) -> float | None:
 
 
 def _mean_of(rows: tuple[ClassScores, ...], index: int) -> float | None:
-    return mean_foreground(rows[index]) if index < len(rows) else None
+    return mean_over_classes(rows[index]) if index < len(rows) else None
 
 
 def _cell(value: float | None, factor: float = 1) -> str:

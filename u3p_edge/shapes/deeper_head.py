@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node, subgraph
-from u3p_edge.shapes.head import count_classes, find_side_head, inherit_head, replace_head
+from u3p_edge.shapes.head import count_mask_channels, find_side_head, inherit_head, replace_head
 from u3p_edge.shapes.levels import find_levels
 
 
@@ -28,7 +28,7 @@ def deepen_head(graph: Graph, head: int, training: Graph) -> Graph:
             f"the mask cannot come from decoder {head}, counted from the finest: the network has {len(levels.decoders)}"
         )
     old, source = graph[levels.head], levels.decoders[head - 1].map
-    side = find_side_head(training, source, count_classes(graph, old.name))
+    side = find_side_head(training, source, count_mask_channels(graph, old.name))
     weights = inherit_head(old, side, graph.shapes[source][3])
     factor = 2 ** (head - 1)
     resize = Node(f"head_of_{source}_up", "upsample", (source,), {"size": (factor, factor), "interpolation": "bilinear"})

@@ -12,7 +12,7 @@ from __future__ import annotations
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node, ancestors, subgraph
 from u3p_edge.shapes.branches import keep_branches
-from u3p_edge.shapes.head import count_classes, find_side_head, inherit_head, replace_head
+from u3p_edge.shapes.head import count_mask_channels, find_side_head, inherit_head, replace_head
 from u3p_edge.shapes.levels import Decoder, find_levels
 from u3p_edge.shapes.stem import put_stem
 
@@ -44,7 +44,7 @@ def fold_levels(graph: Graph, fold: int, training: Graph) -> Graph:
         made = keep_branches(made, decoder, [branch for branch in decoder.branches if branch.size <= decoders[0].size])
     source = decoders[0].map
     weights = inherit_head(
-        old, find_side_head(training, source, count_classes(graph, old.name)), graph.shapes[source][3], fold * fold
+        old, find_side_head(training, source, count_mask_channels(graph, old.name)), graph.shapes[source][3], fold * fold
     )
     pixels = Node(f"head_of_{source}_pixels", "depth_to_space", (source,), {"block": fold})
     made = replace_head(made, old, source, weights, (pixels,))

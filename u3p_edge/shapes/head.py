@@ -32,11 +32,11 @@ def find_side_head(training: Graph, source: str, classes: int) -> Node | None:
     return masks[0] if len(masks) == 1 else None
 
 
-def count_classes(graph: Graph, head: str) -> int:
+def count_mask_channels(graph: Graph, head: str) -> int:
     """Return the channels of the mask that comes from a head, which may give several pixels at once."""
     readers = graph.consumers[head]
     goes_on = len(readers) == 1 and graph[readers[0]].op in _BEHIND_HEAD | {"depth_to_space"}
-    return count_classes(graph, readers[0]) if goes_on else graph.shapes[head][-1]
+    return count_mask_channels(graph, readers[0]) if goes_on else graph.shapes[head][-1]
 
 
 def inherit_head(old: Node, side: Node | None, channels: int, pixels: int = 1) -> Mapping[str, Array]:
