@@ -1,12 +1,13 @@
 """Text of unknown origin (class names, file names, the metadata of a model), made safe for where it is printed.
 
-Four targets, one function each: a terminal, Markdown, a Markdown code span, and XML (SVG and JUnit). Each gives one line. What
-would move the cursor, colour the screen, turn the direction of writing or begin a new line is shown as its escape. A fifth
-function replaces characters that an output's encoding lacks. This module imports no other of the package.
+Five targets, one function each: a terminal, Markdown, a Markdown code span, HTML, and XML (SVG and JUnit). Each gives one
+line. What would move the cursor, colour the screen, turn the direction of writing or begin a new line is shown as its escape. A
+sixth function replaces characters that an output's encoding lacks. This module imports no other of the package.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -56,6 +57,15 @@ def to_code(text: str) -> str:
     if re.fullmatch(r"[\w .,:;/=+@%~^'\"(){}-]*\w[\w .,:;/=+@%~^'\"(){}-]*", text, re.ASCII):
         return f"`{text}`"
     return f"<code>{to_markdown(text)}</code>"
+
+
+def to_html(text: str) -> str:
+    """Return one line of HTML, for an element or a quoted attribute, that shows `text`; no element or attribute comes of it.
+
+    >>> to_html("<b> & 'c'")
+    '&lt;b&gt; &amp; &#x27;c&#x27;'
+    """
+    return html.escape(to_terminal(text))
 
 
 def to_xml(text: str) -> str:

@@ -74,7 +74,7 @@ def test_the_report_and_its_pictures_hold_names_as_text() -> None:
     text = render(evil, title=EVIL, notes=[f"**Bold** of ours, {EVIL}"])
     assert is_clean(text)
     assert "<script>" not in text
-    assert [line for line in text.splitlines() if line.startswith("#")][1:] == ["## Classes", "## Where and how"]
+    assert [line for line in text.splitlines() if line.startswith("#")][1:] == ["## Latency", "## Classes", "## Where and how"]
     assert "- **Bold** of ours, m" in text
     picture = pareto.draw_pareto(evil)
     assert picture is not None

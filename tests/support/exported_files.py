@@ -17,6 +17,7 @@ REPORTS = [
     "export.lock.json",
     "model_card.md",
     "pareto.svg",
+    "report.html",
     "report.json",
     "report.md",
     "samples.png",

@@ -134,9 +134,9 @@ def export(
     """Export a model: convert, quantize, verify on real images, measure, report.
 
     Writes model.float32.tflite, model.int8.tflite, model.float32.onnx, model.int8.onnx, reference.float32.tflite (the
-    original model), report.md, report.json, samples.png, worst.png, pareto.svg, pruning.json, quantization.json, rewrites.json,
-    export.lock.json and manifest.json. For int8 the recipe drops channels, which trains for minutes; the recipe exact drops
-    none.
+    original model), report.md, report.html, report.json, samples.png, worst.png, pareto.svg, pruning.json,
+    quantization.json, rewrites.json, export.lock.json and manifest.json. For int8 the recipe drops channels, which trains for
+    minutes; the recipe exact drops none.
 
     With --locked it makes the choices of another export again: on the same kind of processor, with the same versions, the files
     have the same bytes, idle or busy; on another processor the choices are the same, and the bytes may differ.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-REPORT, RESULT, SAMPLES, WORST_GROUPS, PARETO = "report.md", "report.json", "samples.png", "worst.png", "pareto.svg"
+REPORT, PAGE, RESULT = "report.md", "report.html", "report.json"
+SAMPLES, WORST_GROUPS, PARETO = "samples.png", "worst.png", "pareto.svg"
 CARD, SBOM = "model_card.md", "sbom.cdx.json"
 """The model card in the form of the Hugging Face Hub, and the bill of materials (CycloneDX)."""
 
@@ -15,4 +16,4 @@ PRUNING, QUANTIZATION, REWRITES = "pruning.json", "quantization.json", "rewrites
 FRONT = "pareto.json"
 """In the folder of a front: its networks, and which of them was picked."""
 
-REPORTS = (REPORT, RESULT, SAMPLES, WORST_GROUPS, PARETO, CARD, SBOM, LOCK, PRUNING, QUANTIZATION, REWRITES)
+REPORTS = (REPORT, PAGE, RESULT, SAMPLES, WORST_GROUPS, PARETO, CARD, SBOM, LOCK, PRUNING, QUANTIZATION, REWRITES)

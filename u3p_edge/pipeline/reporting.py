@@ -1,4 +1,4 @@
-"""The report of an export: report.md with pictures, and the same as data."""
+"""The report of an export: report.md with pictures, the same as one page of HTML, and as data."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.files.atomic import write_bytes, write_json, write_text
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.pruning_result import PruningResult, node_milliseconds
-from u3p_edge.pipeline.report_names import PARETO, PRUNING, REPORT, RESULT, SAMPLES, WORST_GROUPS
+from u3p_edge.pipeline.report_names import PAGE, PARETO, PRUNING, REPORT, RESULT, SAMPLES, WORST_GROUPS
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning_table
 from u3p_edge.report.github import append_summary
 from u3p_edge.report.headline import choose_int8
+from u3p_edge.report.html import render_html
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
+from u3p_edge.report.sections import Section
 from u3p_edge.report.worst import list_worst_groups, mean_over_classes
 
 
@@ -29,33 +31,37 @@ def write_report(
     folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], pruning: PruningResult
 ) -> None:
     """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
-    result, sections = measured.result, {}
+    result, tables, sections = measured.result, list[Section](), dict[str, str]()
     if pruning.steps:
         rows = pruning_table.pruning_rows(pruning.before, pruning.after, *node_milliseconds(pruning))
+        tables.append(Section("Pruning", "", pruning_table.HEADER, pruning_table.pruning_cells(rows)))
         sections["Pruning"] = pruning_table.pruning_table(rows)
         write_json(folder / PRUNING, _pruning(pruning, rows))
     plot = pareto.draw_pareto(result)
     if plot is not None:
         write_bytes(folder / PARETO, plot)
         sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
-    files = _two_files(result)
+    worst = _draw_pictures(folder, measured, data, source)
+    pictures = {name: (folder / name).read_bytes() for name in (SAMPLES, worst) if name}
+    title = f"Export of {source.name}"
+    text = render(result, title=title, notes=notes, samples=SAMPLES, worst=worst, sections=sections)
+    page = render_html(result, title=title, notes=notes, pictures=pictures, samples=SAMPLES, worst=worst, sections=tables)
+    write_text(folder / REPORT, text)
+    write_text(folder / PAGE, page)
+    save_result(folder / RESULT, result)
+    append_summary(text)
+
+
+def _draw_pictures(folder: Path, measured: Measured, data: ExportData, source: Source) -> str:
+    """Write the picture of samples and, where groups have names, that of the worst; return the name of the latter, or ""."""
+    files = _two_files(measured.result)
     draw = partial(_draw, measured=measured, data=data, source=source, files=files)
     first, second = (measured.predictions[name] for name in files)
     draw(folder / SAMPLES, {i: data.test.stems[i] for i in choose_pictures(first, second)})
-    worst = _worst_images(result, data.test)
+    worst = _worst_images(measured.result, data.test)
     if worst:
         draw(folder / WORST_GROUPS, worst)
-    text = render(
-        result,
-        title=f"Export of {source.name}",
-        notes=notes,
-        samples=SAMPLES,
-        worst=WORST_GROUPS if worst else "",
-        sections=sections,
-    )
-    write_text(folder / REPORT, text)
-    save_result(folder / RESULT, result)
-    append_summary(text)
+    return WORST_GROUPS if worst else ""
 
 
 def _two_files(result: RunResult) -> tuple[str, str]:

@@ -8,15 +8,18 @@ from types import MappingProxyType
 
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
-from u3p_edge.report.conditions import describe_rounds
-from u3p_edge.report.distances import DISTANCES, distance_table
 from u3p_edge.report.findings import list_findings
-from u3p_edge.report.frames import frame_table, frame_title
-from u3p_edge.report.headline import choose_int8, headline
-from u3p_edge.report.latencies import LATENCIES, latency_table
-from u3p_edge.report.loss import POINTS_LOST, loss_cell, loss_of
-from u3p_edge.report.start import COLD_START, NO_ENERGY, start_table
-from u3p_edge.report.worst import WORST, worst_table
+from u3p_edge.report.headline import headline
+from u3p_edge.report.loss import loss_cell
+from u3p_edge.report.sections import (
+    Section,
+    describe_circumstances,
+    describe_columns,
+    has_losses,
+    list_details,
+    list_timings,
+    to_points,
+)
 from u3p_edge.text import thread_count, three_digits, to_code, to_markdown, to_terminal
 
 
@@ -46,27 +49,13 @@ def render(
         sentence(first or headline(result)),
         _list([sentence(text) for text in list_findings(result, notes)]),
         table(summary_header(result), summary_rows(result)),
-        to_markdown(_legend(result)),
+        to_markdown(describe_columns(result)),
     ]
-    if caption := frame_title(result):
-        parts += ["## A whole frame", f"{caption}.", table(*frame_table(result))]
-    if (rows := latency_table(result))[1]:
-        parts += ["## Latency", to_markdown(LATENCIES.format(reference=result.reference)), table(*rows)]
+    parts += [_section(section) for section in list_timings(result)]
     for heading, text in sections.items():
         parts += [f"## {heading}", text]
-    if samples:
-        parts += ["## Samples", f"![input, truth, masks and their difference]({samples})"]
-    if (rows := worst_table(result))[1]:
-        file = choose_int8(result) or result.get(result.reference)
-        parts += ["## Worst groups", to_markdown(WORST.format(file=file.name if file else "")), table(*rows)]
-        parts += [f"![the worst image of each of them]({worst})"] if worst else []
-    if any(a.accuracy for a in result.artifacts):
-        parts += ["## Classes", table(*_class_table(result))]
-    if any(a.accuracy and a.accuracy.distances for a in result.artifacts):
-        parts += ["## Outlines", DISTANCES, table(*distance_table(result))]
-    if (rows := start_table(result))[1]:
-        parts += ["## Cold start", COLD_START, table(*rows)]
-    parts += ["## Where and how", _list([*map(sentence, _circumstances(result)), *_identities(result)])]
+    parts += [_section(section) for section in list_details(result, samples=samples, worst=worst)]
+    parts += ["## Where and how", _list([*map(sentence, describe_circumstances(result)), *_identities(result)])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -115,7 +104,7 @@ def _size(a: ArtifactResult) -> str:
 def _short_columns(result: RunResult) -> list[Column]:
     columns: list[Column] = [("file", lambda a: a.name.removeprefix("model."))]
     if any(a.accuracy for a in result.artifacts):
-        columns.append(("mean\nDice", lambda a: _points(a.accuracy.mean_dice) if a.accuracy else "–"))
+        columns.append(("mean\nDice", lambda a: to_points(a.accuracy.mean_dice) if a.accuracy else "–"))
         columns.append(("labels\nas float", lambda a: f"{100 * a.accuracy.agreement:.2f} %" if a.accuracy else "–"))
     columns += [(f"latency,\n{thread_count(n)}", partial(_short_latency, result, n)) for n in result.threads]
     if any(a.memory for a in result.artifacts):
@@ -128,22 +117,18 @@ def _score_columns(result: RunResult) -> list[Column]:
         return title, lambda a: cell(a.accuracy) if a.accuracy else "–"
 
     def dice_of(index: int) -> Callable[[Accuracy], str]:
-        return lambda accuracy: _points(accuracy.dice[index])
+        return lambda accuracy: to_points(accuracy.dice[index])
 
     # With one foreground class its Dice is the mean.
     classes = list(enumerate(result.class_names))[1:] if len(result.class_names) > 2 else []
     return [
         # On a terminal a title may have two lines, but a class name from an untrusted file must not.
         *(column(f"Dice {to_terminal(name)}", dice_of(index)) for index, name in classes),
-        column("mean Dice", lambda accuracy: _points(accuracy.mean_dice)),
-        *([("points lost (95 %)", partial(loss_cell, result))] if _has_losses(result) else []),
-        column("mean IoU", lambda accuracy: _points(accuracy.mean_iou)),
+        column("mean Dice", lambda accuracy: to_points(accuracy.mean_dice)),
+        *([("points lost (95 %)", partial(loss_cell, result))] if has_losses(result) else []),
+        column("mean IoU", lambda accuracy: to_points(accuracy.mean_iou)),
         column("labels as float", lambda accuracy: f"{100 * accuracy.agreement:.2f} %"),
     ]
-
-
-def _has_losses(result: RunResult) -> bool:
-    return any(loss_of(result, a) for a in result.artifacts)
 
 
 def _latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
@@ -164,60 +149,6 @@ def _short_latency(result: RunResult, threads: int, a: ArtifactResult) -> str:
         return "–"
     median = f"{three_digits(quartiles(entry.samples_ms).estimate)} ms"
     return median if reference is None else f"{median} ×{ratio(entry.samples_ms, reference.samples_ms).estimate:.2f}"
-
-
-def _legend(result: RunResult) -> str:
-    sentences = []
-    if any(a.accuracy for a in result.artifacts):
-        sentences.append(
-            "Dice and IoU in points of 100, pooled over the images of a group, then averaged over groups; means are over the "
-            "foreground classes. “Labels as float” is the share of pixels with the float model's label."
-        )
-    if _has_losses(result):
-        sentences.append(POINTS_LOST)
-    if result.threads:
-        sentences.append(
-            "Latency is the network alone: median (first to third quartile), and × its median ratio to "
-            f"{result.reference} of the same round; the rounds of all files are interleaved in one run."
-        )
-    if any(a.memory for a in result.artifacts):
-        sentences.append("Peak memory is that of a fresh process with Python that loads and runs the file at 1 thread.")
-    return " ".join([*sentences, "MB is 10⁶ bytes."])
-
-
-def _class_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of Dice and IoU of every class, background included."""
-    rows = []
-    for a in result.artifacts:
-        if a.accuracy:
-            rows.append([a.name, *(_pair(a.accuracy, i) for i in range(len(result.class_names)))])
-    return ["Dice / IoU", *result.class_names], rows
-
-
-def _pair(accuracy: Accuracy, index: int) -> str:
-    return f"{_points(accuracy.dice[index])} / {_points(accuracy.iou[index])}"
-
-
-def _circumstances(result: RunResult) -> list[str]:
-    e, d = result.environment, result.data
-    features = f" ({', '.join(e.features)})" if e.features else ""
-    memory = f", {e.memory_mb / 1000:.1f} GB" if e.memory_mb else ""
-    sentences = [
-        f"Machine: {e.cpu}{features}, {e.cores} core{'s' if e.cores != 1 else ''}{memory}, {e.machine}, {e.system}.",
-        f"Versions: Python {e.python}, {', '.join(f'{name} {version}' for name, version in e.libraries)}.",
-    ]
-    if d is not None:
-        groups = "" if d.groups == d.images else f" in {d.groups} group{'s' if d.groups != 1 else ''}"
-        sentences.append(f"Data: {d.name}, split {d.split}, {d.images} images{groups}, sha256 {d.sha256[:12]}.")
-    if rounds := describe_rounds(result):
-        sentences.append(rounds)
-    if result.conditions and not any(a.energy for a in result.artifacts):
-        sentences.append(NO_ENERGY)
-    baselines = [quartiles(a.memory.baseline_mb).estimate for a in result.artifacts if a.memory]
-    if baselines:
-        low, high = min(baselines), max(baselines)
-        sentences.append(f"Of the peak memory, Python and the runtime without a model take {low:.0f} to {high:.0f} MB.")
-    return sentences
 
 
 def _identities(result: RunResult) -> list[str]:
@@ -247,9 +178,12 @@ def _spaced(text: str) -> str:
     return f"{' ' if text[:1] == ' ' else ''}{line}{' ' if text[-1:] == ' ' and line else ''}"
 
 
+def _section(section: Section) -> str:
+    parts = [f"## {section.heading}", to_markdown(section.text)]
+    parts += [table(section.header, section.rows)] if section.rows else []
+    parts += [f"![{section.alt}]({section.picture})"] if section.picture else []
+    return "\n\n".join(part for part in parts if part)
+
+
 def _list(items: Sequence[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
-
-
-def _points(score: float | None) -> str:
-    return "–" if score is None else f"{100 * score:.2f}"

@@ -11,6 +11,7 @@ from u3p_edge.graph.ir import Graph
 from u3p_edge.report import markdown
 
 TOTAL = "total"
+HEADER = ("part", "channels before", "channels after", "ms before", "ms after")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,12 @@ def pruning_rows(
 
 def pruning_table(rows: Sequence[PruningRow]) -> str:
     """Return the rows as a Markdown table."""
-    header = ["part", "channels before", "channels after", "ms before", "ms after"]
-    return markdown.table(header, [_cells(row) for row in rows])
+    return markdown.table(HEADER, pruning_cells(rows))
+
+
+def pruning_cells(rows: Sequence[PruningRow]) -> list[list[str]]:
+    """Return the cells of the table below `HEADER`, one row each."""
+    return [_cells(row) for row in rows]
 
 
 def as_values(rows: Sequence[PruningRow]) -> list[dict[str, Any]]:
