@@ -47,6 +47,17 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+def test_it_writes_a_page_and_figures_for_a_history(zoo: Zoo, tmp_path: Path) -> None:
+    page, figures, saved = tmp_path / "r.html", tmp_path / "f.json", tmp_path / "r.json"
+    models = [zoo.path(kind) for kind in ("float32.tflite", "int8.tflite")]
+    done = run(bench, *models, *QUICK, "--report", page, "--github-benchmark", figures, "--save", saved)
+    assert done.exit_code == 0, done.exception
+    size = read_result(saved).artifacts[1].bytes
+    assert f">{size / 1e6:.2f} MB</td>" in page.read_text()
+    values = {entry["name"]: entry["value"] for entry in json.loads(figures.read_text())}
+    assert values["model.int8.tflite: size"] == size / 1e6
+
+
 def test_it_prints_and_saves_and_reports(zoo: Zoo, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "summary.md"))
     saved, report = tmp_path / "new" / "r.json", tmp_path / "r.md"

@@ -63,7 +63,12 @@ def bench(
     save: Annotated[
         Path | None, typer.Option(help="Write the result, with its raw samples, as JSON for `u3p-edge gate`.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report as Markdown.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report as Markdown, or as one page of HTML where the name ends in .html.")
+    ] = None,
+    github_benchmark: Annotated[
+        Path | None, typer.Option(help="Write the figures as JSON for github-action-benchmark (customSmallerIsBetter).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
 ) -> None:
     """Measure exported files side by side: rounds are interleaved, so a busy machine slows all alike.
@@ -83,6 +88,8 @@ def bench(
     from u3p_edge.pipeline.bench import bench as run_bench
     from u3p_edge.pipeline.bench import uncertain_ratios
     from u3p_edge.report.github import append_summary
+    from u3p_edge.report.github_benchmark import render_github_benchmark
+    from u3p_edge.report.html import render_html
     from u3p_edge.report.markdown import render
     from u3p_edge.run_folder import check_output_file
 
@@ -99,7 +106,7 @@ def bench(
     settings = Settings(
         threads=counts, rounds=rounds, seconds=seconds, precision=share, memory_repeats=memory, max_memory_mb=max_memory_mb
     )
-    for path in filter(None, (save, report)):
+    for path in filter(None, (save, report, github_benchmark)):
         check_output_file(path)
     # Predictions of each file, each number of threads, whole frames, memory.
     with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as progress:
@@ -117,7 +124,9 @@ def bench(
         save_result(save, result)
     text = render(result, title="u3p-edge bench")
     if report:
-        write_text(report, text)
+        write_text(report, render_html(result, title="u3p-edge bench") if report.suffix == ".html" else text)
+    if github_benchmark:
+        write_text(github_benchmark, render_github_benchmark(result))
     append_summary(text)
     if share is not None:
         for sentence in uncertain_ratios(result, share):
