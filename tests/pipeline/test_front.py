@@ -213,6 +213,7 @@ def test_a_front_from_end_to_end(wide: Path, pictures: Path, tmp_path: Path) -> 
     text = (run / "report.md").read_text()
     assert f"Picked: {done.picked}" in text.replace("*", "")
     assert "## The front" in text
+    assert f'<th scope="row">{exact.name}</th>' in (run / "report.html").read_text()
     assert [from_dict(FrontPoint, each) for each in read_json(run / "pareto.json")["points"]] == list(done.points)
     again = export_pareto(wide, pictures, run, options, accept=True, progress=RecordedProgress(), max_drop=100)
     assert (again.reused, again.points, again.picked) == (True, done.points, done.picked)

@@ -27,21 +27,23 @@ from u3p_edge.pipeline.front_points import Asked, FrontPoint, describe_point, pi
 from u3p_edge.pipeline.inputs import Inputs, read_inputs
 from u3p_edge.pipeline.publish import REFERENCE_FILE, finished_result, open_run
 from u3p_edge.pipeline.replay import prepare_machine
-from u3p_edge.pipeline.report_names import FRONT, PARETO, REPORT, RESULT
+from u3p_edge.pipeline.report_names import FRONT, PAGE, PARETO, REPORT, RESULT
 from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging
 from u3p_edge.progress import Progress, silent
 from u3p_edge.recipes.build import build_recipe
 from u3p_edge.recipes.named import DEFAULT
 from u3p_edge.recipes.recipe import ExportRecipe
-from u3p_edge.report.front import front_table, list_dominated
+from u3p_edge.report.front import HEADER, front_cells, front_table, list_dominated
 from u3p_edge.report.github import append_summary
+from u3p_edge.report.html import render_html
 from u3p_edge.report.markdown import render
 from u3p_edge.report.pareto import draw_pareto
+from u3p_edge.report.sections import Section
 from u3p_edge.run_folder import check_ours, hold, open_manifest
 
 INT8 = "model.int8.tflite"
-FILES = (REPORT, RESULT, PARETO, FRONT)
+FILES = (REPORT, PAGE, RESULT, PARETO, FRONT)
 
 USELESS = 5.0
 """Points of validation Dice: a network that loses more is the last of its front."""
@@ -241,11 +243,16 @@ def _write(done: ParetoResult, before: Manifest, key: str) -> None:
         sections["Dice against latency"] = f"![mean Dice against milliseconds of every network]({PARETO})"
     text = render(result, title="Front of networks", notes=done.notes[1:], sections=sections, first=done.notes[0])
     write_text(run / REPORT, text)
+    write_text(run / PAGE, _page(done, Section("The front", "", HEADER, front_cells(result, rows))))
     save_result(run / RESULT, result)
     write_json(run / FRONT, {"points": [asdict(each) for each in done.points], "picked": done.picked, "notes": done.notes})
     reports = tuple(describe(run / name, REPORT_FORMAT) for name in FILES if (run / name).exists())
     write_manifest(run, dataclasses.replace(before.without(FILES), reports=reports, key=key))
     append_summary(text)
+
+
+def _page(done: ParetoResult, front: Section) -> str:
+    return render_html(done.result, title="Front of networks", notes=done.notes[1:], sections=[front], first=done.notes[0])
 
 
 def _read_finished(run: Path, manifest: Manifest, key: str, progress: Progress) -> ParetoResult | None:

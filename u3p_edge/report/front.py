@@ -15,7 +15,12 @@ HEADER = ("network", "Dice", "points lost (95 %)", "ms", "times as fast", "memor
 
 
 def front_table(result: RunResult, rows: Sequence[tuple[str, str, str]]) -> str:
-    """Return the table as Markdown.
+    """Return the table of `front_cells` as Markdown."""
+    return markdown.table(list(HEADER), front_cells(result, rows))
+
+
+def front_cells(result: RunResult, rows: Sequence[tuple[str, str, str]]) -> list[list[str]]:
+    """Return the cells of the table below `HEADER`.
 
     Args:
         result: the float reference first, then one int8 file for each row, timed at one thread.
@@ -23,11 +28,10 @@ def front_table(result: RunResult, rows: Sequence[tuple[str, str, str]]) -> str:
     """
     reference, *files = result.artifacts
     words = [("float", "", ""), *rows]
-    cells = [
+    return [
         [name, _dice(file), loss_cell(result, file), _milliseconds(file), _gain(file, reference), *_bytes(file), shape, made]
         for (name, shape, made), file in zip(words, (reference, *files), strict=True)
     ]
-    return markdown.table(list(HEADER), cells)
 
 
 def list_dominated(result: RunResult, names: Sequence[str]) -> tuple[str, ...]:

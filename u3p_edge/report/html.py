@@ -46,6 +46,7 @@ def render_html(
     samples: str = "",
     worst: str = "",
     sections: Sequence[Section] = (),
+    first: str = "",
 ) -> str:
     """Return the report as one page of HTML: what `markdown.render` says, and plots and pictures. It makes no request.
 
@@ -57,10 +58,11 @@ def render_html(
         samples: name of the picture of samples; empty for none.
         worst: likewise, of the worst groups.
         sections: further sections.
+        first: the first line; empty for `headline`.
     """
     table = Section("All files", describe_columns(result), summary_header(result), summary_rows(result))
     parts = [
-        f'<p class="first">{to_sentence(first)}</p>' if (first := headline(result)) else "",
+        f'<p class="first">{to_sentence(line)}</p>' if (line := first or headline(result)) else "",
         make_list([to_sentence(text) for text in list_findings(result, notes)]),
         *_show(table, pictures),
         *_show_plots(result),
