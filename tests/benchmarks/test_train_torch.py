@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.students.exchange import read_network, write_network
-from tests.benchmarks.test_students import narrow, predict
+from tests.support.student_networks import narrow, predict
 
 torch = pytest.importorskip("torch", reason="PyTorch is no dependency: python -m pip install torch")
 

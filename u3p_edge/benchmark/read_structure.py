@@ -8,6 +8,9 @@ from pathlib import Path
 
 from u3p_edge.benchmark.structure import Structure
 
+SUFFIXES = (".tflite", ".onnx")
+"""Of the files whose operators are known; another runtime may have files of its own."""
+
 
 def read_structure(path: Path) -> Structure:
     """Return the structure of a .tflite or .onnx file.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
 from u3p_edge.benchmark.conditions import Conditions
 from u3p_edge.benchmark.energy import ENERGY_ROUNDS, find_counters, measure_energy
-from u3p_edge.benchmark.read_structure import read_structure
+from u3p_edge.benchmark.read_structure import SUFFIXES, read_structure
 from u3p_edge.benchmark.references import check_one_task, choose_float_reference, shorten_names
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
@@ -186,7 +186,8 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
 
 def _identity(name: str, path: Path, session: Session) -> ArtifactResult:
     digest, size = sha256_of(path), path.stat().st_size
-    return ArtifactResult(name, session.format, digest, size, session.input_shape, structure=read_structure(path))
+    structure = read_structure(path) if path.suffix in SUFFIXES else None
+    return ArtifactResult(name, session.format, digest, size, session.input_shape, structure=structure)
 
 
 def _with_latency(

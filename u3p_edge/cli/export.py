@@ -26,7 +26,6 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.recipes.build import OPTIONS
 from u3p_edge.recipes.named import DEFAULT, NAMES
 from u3p_edge.recipes.recipe import BUDGETS, ExportRecipe
-from u3p_edge.training.output import RECIPE
 
 if TYPE_CHECKING:
     from u3p_edge.cli.stage_times import StageTimes
@@ -247,6 +246,7 @@ def _check_paths(model: Path | None, data: Path | None, out: Path) -> None:
 def _check_effect(context: typer.Context, model: Path | None, recipe_name: str, recipe: ExportRecipe) -> None:
     """Refuse options that would change nothing, and say where one goes before the recipe."""
     from u3p_edge.recipes.named import read_export_recipe
+    from u3p_edge.training.output import RECIPE
 
     if model is None or model.is_dir():
         known = "the embedded model" if model is None else f"the run folder {model}"

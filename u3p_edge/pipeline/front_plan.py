@@ -92,8 +92,8 @@ def plan_front(context: Context) -> tuple[tuple[PlannedPoint, ...], FrontSpeeds]
 def list_steps(speeds: FrontSpeeds, number: int) -> tuple[float, ...]:
     """Return the shares of the way to one speed-up at which the slower networks of the front are.
 
-    >>> list_steps(FrontSpeeds(5, (10, 20, 40)), 2)
-    (0.3333333333333333, 0.6666666666666666)
+    >>> [round(share, 3) for share in list_steps(FrontSpeeds(5, (10, 20, 40)), 2)]
+    [0.333, 0.667]
     """
     whole = math.log(speeds.wanted[number] / speeds.start)
     return tuple(math.log(slower / speeds.start) / whole for slower in speeds.wanted[:number])
