@@ -1,6 +1,6 @@
 """The strided convolution that the encoder of a folded network begins with, and the kernel it inherits from what it replaces.
 
-A fold x fold convolution of stride fold is a space-to-depth followed by a 1x1 convolution, in one operator. It stands for the
+A fold x fold convolution of stride fold is a space-to-depth followed by a 1x1 convolution, in one operator. It replaces the
 encoder levels that are cut off, and inherits their linear response (`u3p_edge.shapes.linear_response`). The normalisation and
 the activation that ended these levels follow it. So its maps start out like those that the next level has learnt to read.
 """
