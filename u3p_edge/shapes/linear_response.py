@@ -64,7 +64,7 @@ def _impulses(stride: int, channels: int) -> npt.NDArray[np.float32]:
 
 
 def _tap(offset: int, block: int, stride: int) -> int:
-    """Return the tap inside an output's block that stands for a pixel of the central block."""
+    """Return the tap inside an output's block that takes the place of a pixel of the central block."""
     return offset if block == _CENTRE else 0 if block > _CENTRE else stride - 1
 
 
