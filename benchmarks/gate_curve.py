@@ -163,7 +163,7 @@ def draw_gates(rounds: npt.NDArray[np.float64], gates: int = GATES, seed: int = 
 
     Args:
         rounds: milliseconds, float64 [rounds, 3]; behind the last round comes the first.
-        gates: how many are drawn; each is judged with every slow-down.
+        gates: number of gates; each is repeated with every slow-down.
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)

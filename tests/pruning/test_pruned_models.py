@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.prunable_graphs import Array, assert_pruned_as_masked, group, thinned
+from tests.support.prunable_graphs import assert_pruned_as_masked, draw_weights, group, thinned
 from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
@@ -44,18 +43,7 @@ def model(name: str) -> Graph:
     """As from Keras, with every weight drawn so that maps keep their magnitude and no normalisation is idle."""
     options = dict(MODELS[name])
     graph = from_keras(build(preset(options.pop("preset"), input_shape=(32, 32, 1), base_width=WIDTH, **options)))
-    rng = np.random.default_rng(3)
-
-    def weight(key: str, array: Array) -> Array:
-        if key == "kernel":
-            return rng.standard_normal(array.shape) * np.sqrt(2 / array[..., 0].size)
-        low, high = (0.5, 1.5) if key in ("gamma", "variance") else (-0.5, 0.5)
-        return np.asarray(rng.uniform(low, high, array.shape))
-
-    def drawn_anew(node: Node) -> Node:
-        return replace(node, weights={key: weight(key, array).astype(np.float32) for key, array in node.weights.items()})
-
-    return replace(graph, nodes=tuple(map(drawn_anew, graph.nodes)))
+    return draw_weights(graph)
 
 
 @cache

@@ -246,3 +246,19 @@ def small_unet(folded: bool) -> Graph:
 
     graph = from_keras(build(preset("paper", input_shape=(32, 32, 1), base_width=4)))
     return fold_batch_norm(inference_graph(graph).graph) if folded else graph
+
+
+def draw_weights(graph: Graph) -> Graph:
+    """The graph with every weight drawn so that maps keep their magnitude and no normalisation is idle."""
+    rng = np.random.default_rng(3)
+
+    def weight(key: str, array: Array) -> Array:
+        if key == "kernel":
+            return rng.standard_normal(array.shape) * np.sqrt(2 / array[..., 0].size)
+        low, high = (0.5, 1.5) if key in ("gamma", "variance") else (-0.5, 0.5)
+        return np.asarray(rng.uniform(low, high, array.shape))
+
+    def drawn_anew(node: Node) -> Node:
+        return replace(node, weights={key: weight(key, array).astype(np.float32) for key, array in node.weights.items()})
+
+    return replace(graph, nodes=tuple(map(drawn_anew, graph.nodes)))

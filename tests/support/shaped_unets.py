@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from tests.support.prunable_graphs import draw_weights
 from tests.support.rewrite_sites import drawn
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph, Node
+from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.reference import run
 from u3p_edge.models.config import preset
 
@@ -33,18 +33,7 @@ def training_unet(**options: Any) -> Graph:
 
     sizes = {"input_shape": (SIDE, SIDE, 1), "base_width": WIDTH, "classes": CLASSES}
     graph = from_keras(build(preset("article", **{**sizes, **options})))
-    rng = np.random.default_rng(3)
-
-    def weight(key: str, array: Array) -> Array:
-        if key == "kernel":
-            return rng.standard_normal(array.shape) * np.sqrt(2 / array[..., 0].size)
-        low, high = (0.5, 1.5) if key in ("gamma", "variance") else (-0.5, 0.5)
-        return np.asarray(rng.uniform(low, high, array.shape))
-
-    def drawn_anew(node: Node) -> Node:
-        return replace(node, weights={key: weight(key, array).astype(np.float32) for key, array in node.weights.items()})
-
-    return replace(graph, nodes=tuple(map(drawn_anew, graph.nodes)))
+    return draw_weights(graph)
 
 
 @cache

@@ -173,12 +173,12 @@ class Accuracy:
     @property
     def mean_dice(self) -> float | None:
         """Mean over the foreground classes that are in the images."""
-        return _mean(self.dice[1:])
+        return mean_over_classes(self.dice)
 
     @property
     def mean_iou(self) -> float | None:
         """Mean over the foreground classes that are in the images."""
-        return _mean(self.iou[1:])
+        return mean_over_classes(self.iou)
 
     @property
     def group_scores(self) -> Scores:
@@ -313,6 +313,11 @@ def _finite(what: str, values: Iterable[float | None]) -> None:
         raise ConfigError(f"a {what} holds NaN or infinity")
 
 
-def _mean(scores: ClassScores) -> float | None:
-    present = [score for score in scores if score is not None]
+def mean_over_classes(scores: ClassScores) -> float | None:
+    """Return the mean over the foreground classes that have a score; None where none has.
+
+    >>> mean_over_classes((0.9, 0.5, None)), mean_over_classes((0.9, None))
+    (0.5, None)
+    """
+    present = [score for score in scores[1:] if score is not None]
     return float(np.mean(present)) if present else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from u3p_edge.benchmark.result import RunResult
+from u3p_edge.benchmark.result import RunResult, mean_over_classes
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.suite import Measured
 from u3p_edge.data.load import Arrays
@@ -24,7 +24,7 @@ from u3p_edge.report.html import render_html
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
 from u3p_edge.report.sections import Section
-from u3p_edge.report.worst import list_worst_groups, mean_over_classes
+from u3p_edge.report.worst import list_worst_groups
 
 
 def write_report(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from u3p_edge.benchmark.result import ClassScores, RunResult
+from u3p_edge.benchmark.result import ClassScores, RunResult, mean_over_classes
 from u3p_edge.report.headline import choose_int8
 
 MOST = 5
@@ -60,16 +58,6 @@ def worst_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
         [row.name, f"{100 * row.dice:.2f}", _cell(row.reference_dice, 100), _cell(row.surface)]
         for row in list_worst_groups(result)
     ]
-
-
-def mean_over_classes(scores: ClassScores) -> float | None:
-    """Return the mean over the foreground classes that have a score; None where none has.
-
-    >>> mean_over_classes((0.9, 0.5, None)), mean_over_classes((0.9, None))
-    (0.5, None)
-    """
-    present = [score for score in scores[1:] if score is not None]
-    return float(np.mean(present)) if present else None
 
 
 def _mean_of(rows: tuple[ClassScores, ...], index: int) -> float | None:
