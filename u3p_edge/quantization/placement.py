@@ -2,7 +2,7 @@
 
     input, convolution (+ ReLU), addition or subtraction (+ ReLU),
     multiplication, and everything else that is not below               RANGE: calibrated, then follows training
-    ... whose values only a sigmoid reads                               LOGITS: fixed
+    ... whose values only a sigmoid reads, not mixed on the way         LOGITS: fixed
     ... whose values only one concatenation reads                       none: written directly in its scale
     concatenation, maximum, minimum                                     RANGE, shared by all that it joins
     sigmoid, softmax, and a product of them (the gated mask)            PROBABILITY: fixed, steps of 1/256
@@ -48,7 +48,9 @@ class Placement(Enum):
 
 LOGIT_BOUND = 6.25
 """Fixed range of logits that only a sigmoid reads. sigmoid(6.25) * 256 = 255.51 and sigmoid(-6.25) * 256 = 0.49: beyond it
-an int8 probability is at its last or first value anyway, so a calibrated range would only coarsen the steps near 0.5."""
+an int8 probability is at its last or first value anyway, so a calibrated range would only coarsen the steps near 0.5. That
+holds where a sigmoid reads the logits as they are. Where they are averaged or interpolated first, a clipped logit pulls its
+neighbours less than it should, and the edges of the mask move. There the range is calibrated."""
 
 TOP_PROBABILITY = 255 / 256
 """The largest int8 probability: integer kernels of sigmoid and softmax write steps of 1/256 from zero point -128."""
@@ -160,8 +162,22 @@ def _choose_range(graph: Graph, node: Node) -> Placement | None:
         return None
     if joining_end(graph, node.name):
         return None
-    functions = {function(end) for end in _ends(graph, node.name)}
-    return Placement.LOGITS if _rescales(node) and functions == {"sigmoid"} else Placement.RANGE
+    only_sigmoid = {function(end) for end in _ends(graph, node.name)} == {"sigmoid"}
+    return Placement.LOGITS if _rescales(node) and only_sigmoid and not _is_mixed(graph, node.name) else Placement.RANGE
+
+
+def _is_mixed(graph: Graph, name: str) -> bool:
+    """Return whether a tensor's values are averaged or interpolated before they reach a node that decides its own scale."""
+    readers = [graph[reader] for reader in graph.consumers[name] if passes_scale(graph[reader])]
+    return any(_mixes(reader) or _is_mixed(graph, reader.name) for reader in readers)
+
+
+def _mixes(node: Node) -> bool:
+    """Return whether an op that keeps its input's scale gives other values than those that it reads.
+
+    Clipping before it is then not the same as clipping behind it.
+    """
+    return node.op == "average_pool" or (node.op == "upsample" and node.attrs["interpolation"] != "nearest")
 
 
 def _ends_a_kernel(graph: Graph, node: Node) -> bool:
