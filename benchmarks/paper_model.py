@@ -2,9 +2,9 @@
 
     python -m benchmarks.paper_model benchmarks/results/amd-epyc-2-cores/paper_model/plan.json
 
-Every channel group keeps the share that the plan keeps of the same group there, in whole steps of the kernels. The network is
-rewritten, cut into tiles and written as `export` does it; the float32 TFLite file of the whole network is timed beside it in
-one run. Kept in benchmarks/results/<processor>/paper_model/.
+The network takes the plan's shape, and every channel group keeps the share that the plan keeps of the same group there, in
+whole steps of the kernels. It is rewritten, cut into tiles and written as `export` does it; the float32 TFLite file of the
+whole network in its own shape is timed beside it in one run. Kept beside the plan.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.lib.commands import make_parser, typed_command
-from benchmarks.lib.environment import describe_machine, results_folder
+from benchmarks.lib.environment import describe_machine
 from benchmarks.lib.measure import measure_files
 from benchmarks.lib.networks import MB, memory_of, network
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.cli.progress import stages
+from u3p_edge.config.plain import from_dict
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.files.atomic import make_folder, read_json, write_bytes, write_text
 from u3p_edge.graph import memory
@@ -36,6 +37,8 @@ from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.rewriting import engine
 from u3p_edge.rewriting.passes import apply_fusions
 from u3p_edge.rewriting.tiling import choose
+from u3p_edge.shapes.apply import apply_shape
+from u3p_edge.shapes.shape import Shape
 
 STEP = 8
 """Channels that kernels work in."""
@@ -59,8 +62,8 @@ def rewrite_and_tile(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
     return new, choose.choose_tiling(new, bytes_per_element=1, measure_memory=memory_of("int8")).graph
 
 
-def report(result: RunResult, gmac: Sequence[float], arena_mb: Sequence[float]) -> str:
-    """Return the report in Markdown; GMAC and arena plan are those of the two files."""
+def report(result: RunResult, shape: Shape, gmac: Sequence[float], arena_mb: Sequence[float]) -> str:
+    """Return the report in Markdown; shape is of the pruned network, GMAC and arena plan are those of the two files."""
     rows = [
         "| file | GMAC | ms, 1 thread | times faster (95 %) | file, MB | arena plan, MB |",
         "|---|---:|---:|---:|---:|---:|",
@@ -74,7 +77,7 @@ def report(result: RunResult, gmac: Sequence[float], arena_mb: Sequence[float]) 
         rows.append(f"| {artifact.name} | {macs:.1f} | {quartiles(ms).estimate:.1f} | {times} | {size:.2f} | {arena:.2f} |")
     parts = [
         "# The paper's model, base 64, 320x320, in a pruned shape",
-        "**The weights are not trained**: latency and memory alone, nothing here is about accuracy.",
+        f"Shape: {shape.name}. **The weights are not trained**: latency and memory alone, nothing here is about accuracy.",
         "\n".join(rows),
         f"{describe_machine(result.environment)}. Command: `{result.command}`.",
     ]
@@ -90,10 +93,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds (default: %(default)s)")
     parser.add_argument("--runs", type=Path, default=Path("runs/paper"), help="where the files go (default: %(default)s)")
     given = parser.parse_args()
-    plan = PruningPlan.from_json(json.dumps(read_json(given.plan)["plan"]))
+    planned = read_json(given.plan)
+    plan, shape = PruningPlan.from_json(json.dumps(planned["plan"])), from_dict(Shape, planned.get("shape", {}))
     small, _ = network(given.base, given.size)
     large, metadata = network(64, 320)
-    cut = apply_plan(large, scaled(small, plan, large))
+    shaped = apply_shape(large, shape)
+    cut = apply_plan(shaped, scaled(apply_shape(small, shape), plan, shaped))
     make_folder(given.runs)
     reference, int8 = given.runs / "reference.float32.tflite", given.runs / "pruned.int8.tflite"
     with stages() as progress:
@@ -102,10 +107,10 @@ def main() -> None:
         write_bytes(reference, write_tflite(large, metadata, layouts=False))
         files = {path.name: (path, "tflite") for path in (reference, int8)}
         result = measure_files(files, 320, given.rounds, (1,), typed_command("paper_model"), progress)
-    kept = results_folder("paper_model")
+    kept = given.plan.parent
     save_result(kept / "result.json", result)
     arenas = [memory.plan_memory(graph, bytes_per_element=size).peak / MB for graph, size in ((large, 4), (tiled, 1))]
-    text = report(result, [cost(graph).total_macs / 1e9 for graph in (large, rewritten)], arenas)
+    text = report(result, shape, [cost(graph).total_macs / 1e9 for graph in (large, rewritten)], arenas)
     write_text(kept / "report.md", text)
     print(text)
 

@@ -48,10 +48,14 @@ def compare(
         paths, reference=REFERENCE, data=EvaluationData(one.data.name, "val", data.val), command=command,
         settings=Settings(threads=(1,), rounds=rounds), progress=progress,
     )  # fmt: skip
-    before = measured.result.artifacts[0].accuracy
+    return measured, find_losses(measured.result)
+
+
+def find_losses(result: RunResult) -> dict[str, Interval]:
+    """Return the points of Dice that each file loses against the first, by its name."""
+    before = result.artifacts[0].accuracy
     assert before is not None, "it was measured on data"
-    losses = {a.name: loss for a in measured.result.artifacts if a.accuracy and (loss := a.accuracy.loss_against(before))}
-    return measured, losses
+    return {a.name: loss for a in result.artifacts if a.accuracy and (loss := a.accuracy.loss_against(before))}
 
 
 def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> str:

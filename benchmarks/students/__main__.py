@@ -4,7 +4,8 @@
 
 Every step is skipped where its files are there: prepare the reference, train it, prepare the students, train them, measure.
 Training needs PyTorch. Where it is missing, the command says which one to run on a machine that has it, with this folder; then
-it goes on from there. The report is kept in benchmarks/results/<processor>/students_<data set>/.
+it goes on from there. The report is of the students that are trained with all the seeds, and is kept in
+benchmarks/results/<processor>/students_<data set>/ for one seed, in students_<data set>_3_seeds/ for three.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.lib.commands import make_parser, typed_command
 from benchmarks.lib.environment import results_folder
-from benchmarks.students import finish, report
+from benchmarks.students import finish, report, trained
 from benchmarks.students.prepare import prepare_reference, prepare_students
+from benchmarks.students.quantize import quantize_students
 from benchmarks.students.study import REFERENCE, STUDENTS, Study
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.cli.progress import stages
-from u3p_edge.files.atomic import write_json, write_text
+from u3p_edge.files.atomic import make_folder, write_json, write_text
 from u3p_edge.progress import Progress
 
 TRAINER = Path(__file__).with_name("train_torch.py")
@@ -44,7 +47,7 @@ def train(study: Study, name: str, seeds: str) -> None:
         raise SystemExit(done.returncode)
 
 
-def run(study: Study, seeds: str, rounds: int, progress: Progress, *, trained: bool) -> None:
+def run(study: Study, seeds: str, rounds: int, progress: Progress, *, train_more: bool) -> None:
     """Do the steps of one data set that are left, and keep the report.
 
     Args:
@@ -52,9 +55,9 @@ def run(study: Study, seeds: str, rounds: int, progress: Progress, *, trained: b
         seeds: of the students, comma-separated; the reference has seed 0.
         rounds: of timing.
         progress: shows the stages.
-        trained: take the students that are trained already, and train no more.
+        train_more: train what is not trained yet.
     """
-    if not trained:
+    if train_more:
         if not study.jobs(REFERENCE).exists():
             prepare_reference(study, progress)
         if not study.weights(REFERENCE, 0).with_suffix(".json").exists():
@@ -62,23 +65,27 @@ def run(study: Study, seeds: str, rounds: int, progress: Progress, *, trained: b
         if not study.jobs(STUDENTS).exists():
             prepare_students(study, progress)
         train(study, STUDENTS, seeds)
-    measure(study, rounds, progress)
+    measure(study, tuple(map(int, seeds.split(","))), rounds, progress)
 
 
-def measure(study: Study, rounds: int, progress: Progress) -> None:
-    """Choose, measure and keep what is trained."""
-    students = finish.read_trained(study)
-    comparisons = finish.choose_finalists(students)
-    names = {name for one in comparisons for name in one.names}
-    data = study.read_data(progress)
-    paths = finish.make_files(study, [student for student in students if student.name in names], data, progress)
-    files = [path for each in paths.values() for path in each]
-    result = finish.measure_files(files, study, data, rounds, typed_command("students"), progress)
-    folder = results_folder(f"students_{study.data.name}")
+def measure(study: Study, seeds: tuple[int, ...], rounds: int, progress: Progress) -> None:
+    """Quantize, choose, measure and keep what is trained with all the seeds."""
+    students, data, source = trained.read_trained(study, seeds), study.read_data(progress), study.read_reference()
+    make_folder(study.files)
+    reference = finish.write_reference(study, source, data)
+    files = quantize_students(study, students, source, data, progress)
+    comparisons = finish.choose_finalists(students, files)
+    finalists = dict.fromkeys(name for one in comparisons for name in one.names)
+    paths = {finish.FLOAT: [reference[0]], finish.INT8: [reference[1]]}
+    paths |= {name: [study.files / each.file for each in files[name]] for name in finalists}
+    every = [path for each in paths.values() for path in each]
+    result = finish.measure_files(every, study, data, rounds, typed_command("students"), progress)
+    folder = results_folder(f"students_{study.data.name}" + (f"_{len(seeds)}_seeds" if len(seeds) > 1 else ""))
     save_result(folder / "result.json", result)
-    write_json(folder / "trained.json", finish.describe_trained(study, students))
+    write_json(folder / "trained.json", trained.describe_trained(study, students))
+    write_json(folder / "int8.json", {name: [asdict(each) for each in some] for name, some in files.items()})
     measured = finish.join_seeds(result, paths)
-    text = report.describe_study(study.data.name, result, comparisons, measured, students)
+    text = report.describe_study(study.data.name, result, comparisons, measured, students, files)
     write_text(folder / "report.md", text)
     print(text)
 
@@ -94,7 +101,7 @@ def main() -> None:
     given = parser.parse_args()
     for data in given.data:
         with stages() as progress:
-            run(Study(data, given.runs / data.name), given.seeds, given.rounds, progress, trained=given.trained)
+            run(Study(data, given.runs / data.name), given.seeds, given.rounds, progress, train_more=not given.trained)
 
 
 if __name__ == "__main__":

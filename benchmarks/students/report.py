@@ -9,11 +9,14 @@ import numpy as np
 
 from benchmarks.lib.environment import describe_machine
 from benchmarks.lib.networks import MB
-from benchmarks.students.finish import FLOAT, INT8, Comparison, Measurement, Trained
+from benchmarks.students.finish import FLOAT, INT8, Comparison, Measurement, int8_val
+from benchmarks.students.quantize import Int8Student
+from benchmarks.students.trained import Trained
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.metrics import Scores, mean_over_foreground
+from u3p_edge.recipes.recipe import QUANTIZATION_DROP
 from u3p_edge.report.markdown import table
 
 EQUAL = 0.5
@@ -23,7 +26,12 @@ Measurements = Mapping[str, Measurement]
 
 
 def describe_study(
-    title: str, result: RunResult, comparisons: Sequence[Comparison], measured: Measurements, trained: Sequence[Trained]
+    title: str,
+    result: RunResult,
+    comparisons: Sequence[Comparison],
+    measured: Measurements,
+    trained: Sequence[Trained],
+    files: Mapping[str, Sequence[Int8Student]],
 ) -> str:
     """Return the report of one data set."""
     data = result.data
@@ -31,9 +39,11 @@ def describe_study(
     seeds = sorted({seed for student in trained for seed in student.seeds})
     intro = (
         f"Dice is the mean over the foreground classes on the {data.split} split: {data.groups} patients or images that no "
-        "choice has seen. Finalists are chosen by validation. Intervals are 95 % bootstraps over patients, paired. Every "
-        f"student learnt from the reference (seeds: {', '.join(map(str, seeds))}). All files are timed in one run, "
-        "interleaved, at one thread. Networks are int8 by post-training quantization, neither rewritten nor tiled."
+        "choice has seen. Finalists are chosen by the validation Dice of their int8 files. Intervals are 95 % bootstraps over "
+        f"patients, paired, of the mean over seeds ({', '.join(map(str, seeds))}). Every student learnt from the reference. "
+        "All files are timed in one run, interleaved, at one thread. Networks are int8 by post-training quantization, or by "
+        f"quantization-aware training where that lost more than {QUANTIZATION_DROP:g} points and training scored better; they "
+        "are neither rewritten nor tiled."
     )
     machine = f"{describe_machine(result.environment)}, {', '.join(result.environment.features)}"
     parts = [
@@ -41,7 +51,7 @@ def describe_study(
         "## Finalists", _finalists(measured),
         "## At equal times", _differences(comparisons, measured),
         "## At equal Dice", _equal_dice(comparisons, measured),
-        "## All students, in float32", _all_trained(trained),
+        "## All students", _all_trained(trained, files),
         f"{machine}. Command: `{result.command}`.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -82,7 +92,10 @@ def _finalists(measured: Measurements) -> str:
 
 def _differences(comparisons: Sequence[Comparison], measured: Measurements) -> str:
     """Return how far the best pruned shape of each budget is ahead of the others, and how much of their time it takes."""
-    header = ("budget", "best of the shapes", "against", "points ahead (95 %)", "worst tenth ahead", "share of its time (95 %)")
+    header = (
+        "budget", "best of the shapes", "against", "points ahead (95 %)", "by seed", "worst tenth ahead",
+        "share of its time (95 %)",
+    )  # fmt: skip
     rows = []
     for one in comparisons:
         best = measured[one.best]
@@ -93,7 +106,7 @@ def _differences(comparisons: Sequence[Comparison], measured: Measurements) -> s
             other = measured[name]
             share = ratio(best.samples_ms, other.samples_ms)
             rows.append((
-                one.budget, one.best, f"{name} ({roles[name]})", _points(_lost(best, other)),
+                one.budget, one.best, f"{name} ({roles[name]})", _points(_lost(best, other)), _by_seed(best, other),
                 f"{worst_tenth(best.dice) - worst_tenth(other.dice):+.2f}",
                 f"{share.estimate:.2f} ({share.low:.2f} to {share.high:.2f})",
             ))  # fmt: skip
@@ -125,16 +138,29 @@ def _equal_dice(comparisons: Sequence[Comparison], measured: Measurements) -> st
     return _table(header, rows)
 
 
-def _all_trained(trained: Sequence[Trained]) -> str:
-    header = ("network", "what it is", "predicted ms", "million MAC", "thousand parameters", "validation Dice", "test Dice")
+def _all_trained(trained: Sequence[Trained], files: Mapping[str, Sequence[Int8Student]]) -> str:
+    """Return the validation scores of all students, by which finalists were chosen, and the test scores in float32."""
+    header = (
+        "network", "what it is", "predicted ms", "million MAC", "thousand parameters", "validation, float32",
+        "validation, int8", "int8 by", "test, float32",
+    )  # fmt: skip
     rows = [
         (
             one.name, one.made, f"{one.predicted_ms:.2f}", f"{one.macs / MB:.0f}", f"{one.parameters / 1000:.0f}",
-            f"{one.val:.2f}", f"{one.test:.2f}",
+            f"{one.val:.2f}", f"{int8_val(files[one.name]):.2f}", ", ".join(each.method for each in files[one.name]),
+            f"{one.test:.2f}",
         )
         for one in trained
     ]  # fmt: skip
     return _table(header, rows)
+
+
+def _by_seed(best: Measurement, other: Measurement) -> str:
+    """Return the points that one network is ahead of another one, for each seed; empty where there is one."""
+    if len(best.seeds) != len(other.seeds) or len(best.seeds) == 1:
+        return ""
+    pairs = zip(best.seeds, other.seeds, strict=True)
+    return ", ".join(f"{100 * float(mean_over_foreground(a) - mean_over_foreground(b)):+.2f}" for a, b in pairs)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

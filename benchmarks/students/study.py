@@ -7,7 +7,7 @@ FOLDER/*.jobs.json            what `train_torch.py` trains
 FOLDER/trained/               the weights and scores that it gives
 FOLDER/reference/             the trained reference as a run folder, which `u3p-edge export` reads
 FOLDER/students.json          shape or width, predicted time and size of every student
-FOLDER/files/                 the finalists as TFLite files
+FOLDER/files/                 reference and students as TFLite files, with validation scores of the latter as JSON
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ class Study:
     def network(self, name: str) -> Path:
         """Return the path of a network's JSON file; its weights are beside it."""
         return self.folder / "networks" / f"{name}.json"
+
+    @property
+    def files(self) -> Path:
+        """The folder of the TFLite files."""
+        return self.folder / "files"
 
     def jobs(self, name: str) -> Path:
         """Return the path of a job file."""

@@ -9,8 +9,10 @@ import pytest
 
 from benchmarks.lib import narrow_unet3plus, plain_unet
 from benchmarks.students.exchange import read_network, with_weights, write_network
-from benchmarks.students.finish import Trained, choose_finalists, join_seeds
+from benchmarks.students.finish import choose_finalists, join_seeds
+from benchmarks.students.quantize import Int8Student
 from benchmarks.students.report import is_equal, worst_tenth
+from benchmarks.students.trained import Trained
 from tests.support.student_networks import narrow, predict
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.result import Accuracy, ArtifactResult, RunResult
@@ -58,14 +60,23 @@ def test_a_network_without_all_its_weights_is_refused(tmp_path: Path) -> None:
         read_network(path, tmp_path / "few.npz")
 
 
-def test_finalists_are_chosen_by_validation_alone() -> None:
+def test_finalists_are_chosen_by_the_validation_of_their_int8_files_alone() -> None:
     trained = [
-        student("pruned", 80, 99), student("folded", 90, 70), student("unet", 70, 99), student("folded_unet", 85, 60),
-        student("pruned", 80, 80, "3x"), student("folded_unet", 85, 85, "3x"),
+        student("pruned", 80, 99), student("folded", 90, 70), student("deep_head", 95, 99), student("unet", 70, 99),
+        student("folded_unet", 85, 60), student("pruned", 80, 80, "3x"), student("folded_unet", 85, 85, "3x"),
     ]  # fmt: skip
-    (chosen,) = choose_finalists(trained)  # at 3x there is no plain UNet to compare with
+    files = {one.name: [Int8Student("", "ptq", one.val, one.val - 0.1)] for one in trained}
+    # Integers cost the best float network more than training under fake quantization brings back.
+    files["deep_head_1x"] = [Int8Student("", "qat", 95, 80, 89)]
+    (chosen,) = choose_finalists(trained, files)  # at 3x there is no plain UNet to compare with
     assert chosen.names == ("folded_1x", "pruned_1x", "folded_unet_1x", "unet_1x")
     assert (chosen.best, chosen.control, chosen.plain) == ("folded_1x", "folded_unet_1x", "unet_1x")
+
+
+def test_the_score_of_an_int8_file_is_that_of_the_method_that_made_it() -> None:
+    assert Int8Student("", "ptq", 90, 89).val == 89
+    assert Int8Student("", "ptq", 90, 89, 88).val == 89
+    assert Int8Student("", "qat", 90, 80, 85).val == 85
 
 
 def test_the_worst_tenth_is_of_patients_not_of_classes() -> None:
@@ -86,5 +97,6 @@ def test_scores_are_averaged_over_seeds_patient_by_patient() -> None:
     artifacts = (artifact(0, 0.2, 0.6), artifact(1, 0.4, 0.8))
     result = RunResult("", describe_environment(), ("background", "organ"), artifacts[0].name, artifacts)
     joined = join_seeds(result, {"a": [Path(one.name) for one in artifacts]})
+    assert len(joined["a"].seeds) == 2
     np.testing.assert_allclose(joined["a"].dice, [[1.0, 0.3], [1.0, 0.7]])
     assert joined["a"].artifact == artifacts[0]
