@@ -96,7 +96,19 @@ def test_it_is_read_back_as_it_was_written(text: str, tmp_path: Path) -> None:
     assert read_sbom(path) == list_materials(RUN)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{}]}', "{"])
+FORMAT = '"bomFormat": "CycloneDX", "specVersion": "1.6"'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[]",
+        "{",
+        f'{{{FORMAT}, "components": [{{}}]}}',
+        f'{{{FORMAT}, "components": [{{"bom-ref": "file:a", "hashes": [{{"alg": "SHA-1", "content": "0"}}]}}]}}',
+    ],
+)
 def test_what_is_no_bill_of_materials_is_named(content: str, tmp_path: Path) -> None:
     path = tmp_path / "sbom.cdx.json"
     path.write_text(content)

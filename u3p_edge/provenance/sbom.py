@@ -148,4 +148,4 @@ def _is_part(name: str) -> bool:
 
 def _sha256(component: Mapping[str, Any]) -> str:
     """Return the sha256 of a component. Raises LookupError if it has none."""
-    return str(next(one["content"] for one in component["hashes"] if one["alg"] == "SHA-256"))
+    return str({one["alg"]: one["content"] for one in component["hashes"]}["SHA-256"])

@@ -67,6 +67,9 @@ REFUSED: dict[str, tuple[Callable[[FileBuilder], str], str]] = {
     "pixels and channels mixed": (
         lambda f: f.add("Reshape", "image", f.constant([1, 8, 8, 4], np.int64)), r"\(Reshape\).*mixes",
     ),
+    "an axis added twice": (
+        lambda f: f.add("Unsqueeze", "image", f.constant([2, 2], np.int64)), r"\(Unsqueeze\).*adds an axis twice",
+    ),
     "every second pixel": (
         lambda f: f.add("Slice", "image", *(f.constant([n], np.int64) for n in (0, 8, 2, 2))), r"\(Slice\).*every so many-th",
     ),

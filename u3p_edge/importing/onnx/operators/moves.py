@@ -143,6 +143,8 @@ def _unsqueeze(call: ONNXOperator) -> FileTensor:
     x, axes = call.tensor(), call.integers("axes", 1) or ()
     rank = x.rank + len(axes)
     new, sizes = {axis % rank for axis in axes}, iter(x.file_shape)
+    if len(new) != len(axes):
+        raise ModelError(f"it adds an axis twice ({list(axes)})", mend="Export the model again.")
     return _reshaped(call, x, tuple(1 if i in new else next(sizes) for i in range(rank)))
 
 
