@@ -26,6 +26,7 @@ from benchmarks.lib.environment import describe_machine, results_folder
 from u3p_edge.benchmark.environment import describe_environment
 from u3p_edge.benchmark.statistics import ratio
 from u3p_edge.config.metadata import OutputKind, default_metadata
+from u3p_edge.config.plain import from_dict
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.conversion.onnx.writer import write_onnx
 from u3p_edge.conversion.tflite.writer import write_tflite
@@ -48,6 +49,8 @@ from u3p_edge.recipes.recipe import ExportRecipe
 from u3p_edge.rewriting.engine import apply_selections
 from u3p_edge.rewriting.passes import apply_fusions
 from u3p_edge.runtime import Session, open_session
+from u3p_edge.shapes.apply import apply_shape
+from u3p_edge.shapes.shape import Shape
 
 NETWORKS = {
     "cardiac, 4 classes, 128x128": ("pruning_acdc_ed224/balanced.pruning.json", 128, 4),
@@ -81,13 +84,15 @@ def main() -> None:
 
 
 def pruned(plan: Path, size: int, channels: int) -> Graph:
-    """Return the folded graph of a kept plan, of a UNet 3+ of base width 16 with random weights."""
+    """Return the folded graph of a kept plan in its shape, of a UNet 3+ of base width 16 with random weights."""
     tf_keras.utils.set_random_seed(0)
     config = dataclasses.replace(
         preset("paper"), base_width=16, input_shape=(size, size, 1), classes=channels, deep_supervision=False, cgm=False
     )
-    graph = inference_graph(from_keras(build(config))).graph
-    return fold_batch_norm(apply_plan(graph, PruningPlan.from_json(json.dumps(read_json(plan)["plan"]))))
+    kept = read_json(plan)
+    shape = from_dict(Shape, kept.get("shape", {}))
+    graph = apply_shape(inference_graph(from_keras(build(config))).graph, shape)
+    return fold_batch_norm(apply_plan(graph, PruningPlan.from_json(json.dumps(kept["plan"]))))
 
 
 def rewritten(graph: Graph, number: str) -> Graph:
