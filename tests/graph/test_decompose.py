@@ -47,6 +47,21 @@ PARTS: dict[str, tuple[Graph, list[str]]] = {
         single("layer_norm", {"epsilon": 1e-2}, {"gamma": drawn(3), "beta": drawn(3)}),
         ["conv", "subtract", "multiply", "conv", "rsqrt", "multiply", "depthwise_conv"],
     ),
+    "group normalisation": (
+        single("group_norm", {"groups": 1, "epsilon": 1e-2}, {"gamma": drawn(3), "beta": drawn(3)}),
+        ["global_average_pool", "conv", "subtract", "multiply", "global_average_pool", "conv", "rsqrt", "multiply",
+         "depthwise_conv"],
+    ),
+    "instance normalisation": (
+        single("group_norm", {"groups": -1, "epsilon": 1e-2}, {"beta": drawn(3)}),
+        ["global_average_pool", "subtract", "multiply", "global_average_pool", "depthwise_conv", "rsqrt", "multiply",
+         "depthwise_conv"],
+    ),
+    "separable convolution with swish": (
+        single("separable_conv", {"activation": "swish", "padding": "same"},
+               {"depthwise": drawn(3, 3, 3, 2), "pointwise": drawn(1, 1, 6, 2) / 8, "bias": drawn(2)}),
+        ["depthwise_conv", "conv", "activation", "multiply"],
+    ),
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ SPECIAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "dense": ({}, weights(kernel=(4, 3))),
     "batch_norm": ({}, _NORM),
     "layer_norm": ({}, weights(gamma=(4,), beta=(4,))),
+    "group_norm": ({"groups": 2}, weights(gamma=(4,), beta=(4,))),
+    "separable_conv": ({"padding": "same"}, weights(depthwise=(3, 3, 4, 1), pointwise=(1, 1, 4, 4))),
     "activation": ({"function": "tanh"}, {}),
     "prelu": ({"shared_axes": (1, 2)}, weights(alpha=(1, 1, 4))),
     "interpolated_sum": ({"axis": 1, "taps": 1}, {}),
@@ -204,7 +206,8 @@ ROOMS: dict[str, Callable[[Graph], str]] = {
 
 REFUSED: dict[str, set[str]] = {
     "Keras": {"interpolated_sum"},
-    "tiling": {"conv_transpose", "global_max_pool", "global_average_pool", "flatten", "input"},
+    "pruning": {"separable_conv"},
+    "tiling": {"conv_transpose", "separable_conv", "group_norm", "global_max_pool", "global_average_pool", "flatten", "input"},
     "TFLite": {"batch_norm"},
     "ONNX": {"batch_norm"},
 }

@@ -55,6 +55,10 @@ SUMS: dict[str, tuple[Graph, int]] = {
     "conv": (single("conv", given=KERNEL), 24),
     "conv_transpose": (single("conv_transpose", given=KERNEL), 24),
     "depthwise_conv": (single("depthwise_conv", given=weights(kernel=(3, 2, 4, 2), bias=(8,))), 6),
+    "separable_conv": (
+        single("separable_conv", given=weights(depthwise=(3, 2, 4, 2), pointwise=(1, 1, 8, 5), bias=(5,))),
+        6 * 8,
+    ),
     "dense": (single("dense", given=weights(kernel=(4, 7), bias=(7,))), 4),
     "dense-flat": (
         of(Node("flat", "flatten", ("x",)), Node("y", "dense", ("flat",), {}, weights(kernel=(FEATURES, 3)))),
@@ -78,6 +82,7 @@ FEW: dict[str, tuple[Graph, float]] = {
     ),
     "batch_norm-features": (of(Node("pool", "global_max_pool", ("x",)), Node("y", "batch_norm", ("pool",), {}, NORM)), 10),
     "rescale": (single("rescale", {"scale": 0.1, "offset": -0.7}), 1),
+    "rescale-channels": (single("rescale", {"scale": (0.1, 1.0, -2.0, 0.5), "offset": (0.0, 1.0, 2.0, 3.0)}), 1),
     "softmax": (single("softmax"), 3),
     "softmax-rows": (single("softmax", {"axis": 1}), 3),
     "elu": (single("elu", {"alpha": 0.7}), 1),
@@ -141,6 +146,18 @@ def test_layer_norm_is_as_keras(axis: tuple[int, ...]) -> None:
     assert_as_keras(graph, gain=1 + count * (3 / deviation + np.sqrt(count) / 2) / 8)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4, -1])
+def test_group_norm_is_as_keras(groups: int) -> None:
+    given = weights(gamma=SHAPE[2:], beta=SHAPE[2:])
+    graph = single("group_norm", {"groups": groups, "epsilon": 1e-2}, given)
+    batch = images(graph)
+    count = batch[0].size // (4 if groups == -1 else groups)
+    parts = batch.reshape(2, -1, abs(groups) if groups > 0 else 4, 4 // (groups if groups > 0 else 4))
+    deviation = float(np.sqrt(parts.var(axis=(1, 3)).min() + 1e-2))
+    # As for layer normalisation.
+    assert_as_keras(graph, gain=1 + count * (3 / deviation + np.sqrt(count) / 2) / 8)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_an_activation_is_as_keras_alone_and_behind_a_convolution(function: str) -> None:
     # The steepest slopes below 3; most are at most 1.1. A softmax is divided by a sum of four.
@@ -155,7 +172,7 @@ def test_every_op_is_tested() -> None:
     graphs = (*EXACT.values(), *(graph for graph, _ in (*SUMS.values(), *FEW.values())))
     # Keras has no layer that is an interpolated sum: tests/rewriting/test_interpolated_sums.py holds it against the sum itself.
     # A reciprocal root takes positive values alone: tests/graph/test_decompose.py holds it against layer normalisation.
-    elsewhere = {"input", "activation", "layer_norm", "interpolated_sum", "rsqrt"}
+    elsewhere = {"input", "activation", "layer_norm", "group_norm", "interpolated_sum", "rsqrt"}
     assert {graph["y"].op for graph in graphs} | elsewhere == set(OPS)
 
 

@@ -160,7 +160,7 @@ def test_lambda_layers_need_trust(tmp_path: Path, suffix: str) -> None:
     [
         (lambda x: x**3.0, "layer '.*pow.*' uses 'TFOpLambda'.*calls a TensorFlow function by name that is no known layer"),
         (lambda x: x[:, 1:], "layer '.*' uses 'SlicingOpLambda'"),
-        (L.GroupNormalization(1, name="group"), "layer 'group' uses 'GroupNormalization'.*not one of Keras' layers that can"),
+        (L.UnitNormalization(name="unit"), "layer 'unit' uses 'UnitNormalization'.*not one of Keras' layers that can"),
         (tf_keras.Sequential([L.Lambda(lambda x: x, name="deep")], name="inner"), "layer 'deep' uses 'Lambda'"),
     ],
 )

@@ -23,10 +23,11 @@ from tests.support.int8_models import (
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.quantization.fake_quant import FixedQuantizer, KernelQuantizer, fake_quantize
+from u3p_edge.quantization.fake_quant import fake_quantize
 from u3p_edge.quantization.finetune import train_qat
 from u3p_edge.quantization.integers import RANGE_FLOOR, kernel_bounds
 from u3p_edge.quantization.placement import LOGIT_BOUND, TOP_PROBABILITY, Placement, place_quantizers
+from u3p_edge.quantization.quantizers import FixedQuantizer, KernelQuantizer
 
 MOVES_VALUES = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "REDUCE_MAX", "RESHAPE")
 

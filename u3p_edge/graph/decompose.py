@@ -8,7 +8,9 @@
     ReLU with a slope              leaky ReLU
     PReLU, a slope for a channel   relu(x) + (-a) * relu(-x)
     a layer with the activation f  f(layer), unless f is a ReLU
+    separable convolution          a depthwise and a 1x1 convolution
     layer normalisation            (x - mean) * rsqrt(variance + epsilon) * gamma + beta; a mean is a 1x1 convolution
+    group normalisation            the same, a mean of pixels and then, for groups of several channels, a 1x1 convolution
 
 In integers every part has a range of its own. What is left as it is has no such form, or needs none.
 """
@@ -24,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.graph.ir import Graph, Node, substitute
+from u3p_edge.graph.ops.normalization import group_count
 
 _CHANNELS = (-1, 3, (-1,), (3,))
 _MAP = 4
@@ -60,7 +63,7 @@ Parts = Callable[[_Site], Sequence[Node]]
 
 def decompose(graph: Graph) -> Graph:
     """Return the graph with every such layer in parts."""
-    for table in (_FIRST, _THEN):
+    for table in (_BEFORE, _FIRST, _THEN):
         whole, taken = graph, frozenset(node.name for node in graph.nodes)
         for node in (node for node in whole.nodes if node.op in table):
             shape = whole.shapes[node.name]
@@ -137,23 +140,62 @@ def _split(site: _Site) -> Sequence[Node]:
     return linear, Node(node.name, "activation", (linear.name,), {"function": node.attrs["activation"]})
 
 
+def _separable(site: _Site) -> Sequence[Node]:
+    return split_separable(site.node, site.name("depthwise"))
+
+
+def split_separable(node: Node, name: str) -> tuple[Node, Node]:
+    """Return a separable convolution as a depthwise convolution of that name, and a 1x1 convolution of its own name."""
+    window = {key: node.attrs[key] for key in ("strides", "padding", "dilation")}
+    deep = Node(name, "depthwise_conv", node.inputs, window, {"kernel": node.weights["depthwise"]})
+    rest = {key: array for key, array in node.weights.items() if key == "bias"}
+    flat = {"activation": node.attrs["activation"]}
+    return deep, Node(node.name, "conv", (name,), flat, {"kernel": node.weights["pointwise"], **rest})
+
+
 def _layer_norm(site: _Site) -> Sequence[Node]:
-    return tuple(_normalize(site)) if site.rank == _MAP and site.node.attrs["axis"] in _CHANNELS else ()
+    if site.rank != _MAP or site.node.attrs["axis"] not in _CHANNELS:
+        return ()
+    kernel = np.full((1, 1, site.channels, 1), 1 / site.channels, np.float32)
+
+    def mean(name: str, source: str, bias: Mapping[str, npt.NDArray[Any]]) -> Sequence[Node]:
+        return (Node(name, "conv", (source,), {}, {"kernel": kernel, **bias}),)
+
+    return tuple(_normalize(site, mean))
 
 
-def _normalize(site: _Site) -> Iterator[Node]:
+def _group_norm(site: _Site) -> Sequence[Node]:
+    if site.rank != _MAP:
+        return ()
+    groups = group_count(site.node.attrs, site.channels)
+    each = site.channels // groups
+    joint = np.kron(np.eye(groups), np.full((each, each), 1 / each)).astype(np.float32)[None, None]
+
+    def mean(name: str, source: str, bias: Mapping[str, npt.NDArray[Any]]) -> Sequence[Node]:
+        pool = Node(f"{name}_pool", "global_average_pool", (source,), {"keepdims": True})
+        if each == 1 and not bias:
+            return (replace(pool, name=name),)
+        if each == 1:
+            return pool, site.scaled(name, pool.name, 1.0, bias["bias"])
+        every = {key: np.broadcast_to(value, (site.channels,)) for key, value in bias.items()}
+        return pool, Node(name, "conv", (pool.name,), {}, {"kernel": joint, **every})
+
+    return tuple(_normalize(site, mean))
+
+
+def _normalize(site: _Site, mean: Callable[[str, str, Mapping[str, npt.NDArray[Any]]], Sequence[Node]]) -> Iterator[Node]:
+    """Yield the parts of a normalisation; `mean` gives those of a mean from its name, what it reads, and what is added."""
     node, names = site.node, {part: site.name(part) for part in ("mean", "centred", "square", "variance", "root", "normal")}
-    mean = np.full((1, 1, site.channels, 1), 1 / site.channels, np.float32)
-    yield Node(names["mean"], "conv", node.inputs, {}, {"kernel": mean})
+    yield from mean(names["mean"], node.inputs[0], {})
     yield Node(names["centred"], "subtract", (node.inputs[0], names["mean"]))
     yield Node(names["square"], "multiply", (names["centred"], names["centred"]))
-    epsilon = np.array([node.attrs["epsilon"]], np.float32)
-    yield Node(names["variance"], "conv", (names["square"],), {}, {"kernel": mean, "bias": epsilon})
+    yield from mean(names["variance"], names["square"], {"bias": np.array([node.attrs["epsilon"]], np.float32)})
     yield Node(names["root"], "rsqrt", (names["variance"],))
     yield Node(names["normal"], "multiply", (names["centred"], names["root"]))
     yield site.scaled(node.name, names["normal"], node.weights.get("gamma", 1.0), node.weights.get("beta"))
 
 
+_BEFORE: Mapping[str, Parts] = MappingProxyType({"separable_conv": _separable})
 _FIRST: Mapping[str, Parts] = MappingProxyType(dict.fromkeys(("conv", "depthwise_conv", "conv_transpose", "dense"), _split))
 _THEN: Mapping[str, Parts] = MappingProxyType(
     {
@@ -163,5 +205,6 @@ _THEN: Mapping[str, Parts] = MappingProxyType(
         "activation": _activation,
         "prelu": _prelu,
         "layer_norm": _layer_norm,
+        "group_norm": _group_norm,
     }
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from u3p_edge.config.limits import check_size
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.activation import function, is_channelwise
+from u3p_edge.graph.decompose import split_separable
 from u3p_edge.graph.fold import drop_identities
 from u3p_edge.graph.ir import KERAS, Graph, Node, rename, subgraph, substitute, unused_name
 from u3p_edge.graph.mask_size import enlarge_mask
@@ -93,9 +94,11 @@ def _check_input(graph: Graph) -> None:
 
 
 def _plain(graph: Graph) -> Graph:
-    """Return the graph without identities, and without what only training or Keras needs: regularisers, dtypes, fixed
-    batches."""
+    """Return the graph without identities, with separable convolutions as two, and without what only training or Keras needs:
+    regularisers, dtypes, fixed batches."""
     graph = drop_identities(graph)
+    for node in (node for node in graph.nodes if node.op == "separable_conv"):
+        graph = substitute(graph, node.name, split_separable(graph[node.name], unused_name(graph, f"{node.name}_depthwise")))
     return replace(graph, nodes=tuple(map(_without_training, graph.nodes)))
 
 

@@ -7,7 +7,7 @@ no such attribute and gets Keras' defaults.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,20 +81,24 @@ def to_keras(graph: Graph) -> tf_keras.Model:
 
     The model gives a single output as one tensor, several as a list.
     """
-    tensors: dict[str, Any] = {}
-    for node in graph.nodes:
-        layer = build_layer(node)
-        if node.op == "input":
-            tensors[node.name] = layer.output
-            continue
-        given = [tensors[name] for name in node.inputs]
-        tensors[node.name] = layer(given[0] if len(given) == 1 else given, **thaw(node.attrs.get(KERAS, {})).get("call", {}))
-        _assign(layer, node)
+    tensors = connect(graph, {name: build_layer(graph[name]).output for name in graph.inputs})
     outputs = [tensors[name] for name in graph.outputs]
     inputs = [tensors[name] for name in graph.inputs]
     return tf_keras.Model(
         inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=graph.name
     )
+
+
+def connect(graph: Graph, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tensors of all nodes, computed by new layers of their names from tensors for the graph's inputs."""
+    tensors = dict(feeds)
+    for node in graph.nodes:
+        if node.op == "input":
+            continue
+        layer, given = build_layer(node), [tensors[name] for name in node.inputs]
+        tensors[node.name] = layer(given[0] if len(given) == 1 else given, **thaw(node.attrs.get(KERAS, {})).get("call", {}))
+        _assign(layer, node)
+    return tensors
 
 
 def _functional(model: tf_keras.Model) -> tf_keras.Model:
@@ -209,6 +213,11 @@ def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], di
         for name, attribute in kind.weights.items()
         if getattr(layer, attribute, None) is not None
     }
+    if kind.attrs_of is not None:
+        try:
+            return {**kind.attrs_of(weights), KERAS: {}}, {}
+        except ModelError as error:
+            raise _refusal(layer, error.symptom) from error
     attrs = {name: config[key] for name, key in kind.attrs.items() if key in config}
     known = {"name", *kind.attrs.values(), *kind.derived(weights)}
     return {**attrs, KERAS: {key: value for key, value in config.items() if key not in known}}, weights
@@ -241,6 +250,22 @@ def build_layer(node: Node) -> tf_keras.layers.Layer:
 
 
 def _assign(layer: tf_keras.layers.Layer, node: Node) -> None:
+    for attribute, array in list_weights(node):
+        getattr(layer, attribute).assign(array)
+
+
+def list_weights(node: Node) -> list[tuple[str, Array]]:
+    """Return the weights of a node as its layer has them: the layer's attribute and the array, for each."""
     kind = _layer_kind(node)
-    for name, array in node.weights.items():
-        getattr(layer, kind.weights[name]).assign(_swapped(array, kind, name))
+    return [(kind.weights[name], _swapped(array, kind, name)) for name, array in node.weights.items()]
+
+
+def read_weights(node: Node, value: Callable[[str], Array]) -> dict[str, Array]:
+    """Return new weights for a node; `value` gives what an attribute of its layer holds."""
+    kind = _layer_kind(node)
+    return {name: _swapped(value(kind.weights[name]), kind, name) for name in node.weights}
+
+
+def kernel_attribute(node: Node) -> str:
+    """Return the attribute of a node's layer that holds its kernel; empty for a node without one."""
+    return _layer_kind(node).weights["kernel"] if "kernel" in node.weights else ""

@@ -19,6 +19,7 @@ REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data_format", lambda value: bool(value == "channels_first"), "its data format is channels_first"),
     ("interpolation", lambda value: value not in ("nearest", "bilinear"), "its interpolation is not nearest or bilinear"),
     ("activation", lambda value: value not in tuple(FUNCTIONS), "its activation is not one that Keras knows by name"),
+    ("invert", bool, "it turns a normalisation back"),
     ("sparse", bool, "it is sparse"),
     ("ragged", bool, "it is ragged"),
 )

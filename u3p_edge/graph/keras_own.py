@@ -21,6 +21,19 @@ def layer_of(name: str, function: str) -> type[tf_keras.layers.Layer]:
     return type(name, (tf_keras.layers.Layer,), {"call": call, "__module__": __name__})
 
 
+class Rsqrt(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is not followed
+    """A layer that computes 1 / sqrt(x). Its gradient is 0 where nothing asks for it, also at x = 0, where it is infinite."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _rsqrt(inputs)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow is not followed
+def _rsqrt(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    root = tf.math.rsqrt(x)
+    return root, lambda upstream: tf.math.multiply_no_nan(-0.5 * root**3, upstream)
+
+
 class CropMaps(tf_keras.layers.Layer):  # type: ignore[misc]  # TensorFlow is not followed
     """A layer that cuts rows, columns and channels off maps [N, H, W, C].
 

@@ -42,6 +42,7 @@ def fill_from_keras_3(model: Any, config: Mapping[str, Any], file: h5py.File, wh
                 shapes = f"{list(array.shape)} in place of {list(variable.shape)}"
                 raise ModelError(f"{where}: a weight of layer {layer.name!r} has the shape {shapes}", mend=_MEND)
         layer.set_weights(arrays)
+        layer.finalize_state()  # Normalization computes with a copy
 
 
 def _pairs(model: Any, entries: Sequence[Mapping[str, Any]], folder: str) -> Iterator[tuple[Any, str]]:

@@ -83,7 +83,8 @@ def _metadata(config: UNet3PlusConfig, options: ModelOptions, sha256: str) -> Me
     labels = max(2, config.classes)
     if options.class_names and len(options.class_names) != labels:
         raise ConfigError(f"{len(options.class_names)} class names were given for a model of {labels} classes")
-    prepare = Preprocessing(*config.input_shape, options.fit, options.normalization, mean=options.mean, std=options.std)
+    normalization = options.normalization or "percentile"
+    prepare = Preprocessing(*config.input_shape, options.fit, normalization, mean=options.mean, std=options.std)
     metadata = default_metadata(prepare, labels, options.class_names)
     lineage = ((CHECKPOINT, sha256),)
     return dataclasses.replace(metadata, version=__version__, mask_channels=config.classes, lineage=lineage)

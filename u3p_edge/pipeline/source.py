@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from u3p_edge import __version__
 from u3p_edge.config.metadata import Metadata, default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.augmentation import NO_AUGMENTATION, Augmentation
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
+from u3p_edge.graph.image_scale import drop_image_scale, find_image_scale
 from u3p_edge.graph.inference import inference_graph
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
@@ -80,6 +83,9 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
     options = options or ModelOptions()
     folder = Path(model) if model else reference_folder()
     graph, metadata, weights = _read_graph(folder, options, trust)
+    scaled: tuple[str, ...] = ()
+    if metadata is None:
+        graph, options, scaled = _prepare_outside(graph, options)
     inference = inference_graph(graph, mask=options.mask or None)
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
@@ -94,7 +100,7 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
         sha256=digest,
         macs=total.total_macs,
         parameters=total.parameters,
-        notes=inference.notes,
+        notes=(*scaled, *inference.notes),
         folder=folder if folder.is_dir() else None,
         trained_here=metadata is not None and CHECKPOINT not in dict(metadata.lineage),
     )
@@ -117,6 +123,25 @@ def _read_graph(path: Path, options: ModelOptions, trust: bool) -> tuple[Graph, 
             mend="Give a run folder of `u3p-edge train`, or a .keras, .h5 or .onnx file.",
         )
     return from_keras(read_keras_file(path, trust=trust)), None, path
+
+
+def _prepare_outside(graph: Graph, options: ModelOptions) -> tuple[Graph, ModelOptions, tuple[str, ...]]:
+    """Return the network without the scaling of pixels that it begins with, options that have it, and what was done.
+
+    That is so where raw pixels come in, or a mean and a deviation are taken off before: both together are a mean and a
+    deviation again. A network with a rescaling takes raw pixels unless the options say another normalisation.
+    """
+    found = find_image_scale(graph)
+    given = options.normalization or ("none" if found and found.of_pixels else None)
+    if found is None or given not in ("none", "meanstd"):
+        return graph, options, ()
+    mean, std = (np.asarray(values or (default,)) for values, default in ((options.mean, 0.0), (options.std, 1.0)))
+    deviation = std / found.scale
+    whole = tuple(tuple(float(v) for v in values) for values in (mean - found.shift * deviation, deviation))
+    shown = " and ".join(", ".join(f"{v:g}" for v in values) for values in whole)
+    note = f"The network scales pixels first; that is done when images are prepared, by mean and deviation {shown}."
+    chosen = dataclasses.replace(options, normalization="meanstd", mean=whole[0], std=whole[1])
+    return drop_image_scale(graph, found), chosen, (note,)
 
 
 def training_of(source: Source) -> TrainRecipe | None:
@@ -148,7 +173,7 @@ def _metadata(model: Any, options: ModelOptions) -> Metadata:
     if options.class_names and len(options.class_names) != count:
         raise ModelError(f"{len(options.class_names)} class names were given for a model of {count} classes")
     preprocessing = Preprocessing(
-        height, width, channels, options.fit, options.normalization, mean=options.mean, std=options.std
+        height, width, channels, options.fit, options.normalization or "percentile", mean=options.mean, std=options.std
     )
     plain = default_metadata(preprocessing, count, options.class_names)
     return dataclasses.replace(plain, mask_channels=mask_channels)

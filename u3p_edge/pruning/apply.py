@@ -84,6 +84,9 @@ def count_channels(node: Node, channels: int, before: Callable[[int], int]) -> M
         return {"target_shape": (*node.attrs["target_shape"][:-1], channels)}
     if node.op == "crop" and node.attrs["channels"] is not None:
         return {"channels": tuple(map(before, node.attrs["channels"]))}
+    if node.op == "group_norm" and node.attrs["groups"] > 0:
+        # Channels are only dropped where each is a group of its own.
+        return {"groups": min(node.attrs["groups"], channels)}
     return {}
 
 

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from u3p_edge.graph.activation import function, is_channelwise
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS, Shape
+from u3p_edge.graph.ops.normalization import group_count
 from u3p_edge.graph.ops.op import norm_axes
 
 Index = npt.NDArray[np.intp]
@@ -193,6 +194,14 @@ def _layer_norm(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
     return maps[0]
 
 
+def _group_norm(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
+    if group_count(node.attrs, len(maps[0])) != len(maps[0]):
+        return trace.freeze(maps[0], f"{node.name!r} normalises over groups of channels")
+    for weight in node.weights:
+        trace.run(node, weight, 0, "producer", maps[0])
+    return maps[0]
+
+
 def _prelu(trace: Trace, node: Node, maps: Sequence[Index]) -> Index:
     alpha = node.weights["alpha"]
     if alpha.shape[-1] == len(maps[0]):  # not shared by all channels
@@ -251,6 +260,7 @@ PASSAGES: Mapping[str, Passage] = MappingProxyType(
         "depthwise_conv": _depthwise,
         "batch_norm": _batch_norm,
         "layer_norm": _layer_norm,
+        "group_norm": _group_norm,
         "activation": _activation,
         "softmax": _softmax,
         "prelu": _prelu,

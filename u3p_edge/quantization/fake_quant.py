@@ -16,7 +16,7 @@ that only adds noise, and the integer file has to use the frozen statistics anyw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,12 +30,13 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node, substitute
-from u3p_edge.graph.keras_io import build_layer, to_keras
+from u3p_edge.graph.keras_io import build_layer, kernel_attribute, list_weights, read_weights, to_keras
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.progress import Step, idle
 from u3p_edge.quantization.calibration import observe_layers
-from u3p_edge.quantization.integers import KERNEL_FLOOR, RANGE_FLOOR, kernel_bounds, to_integers
-from u3p_edge.quantization.placement import FIXED, Placement, place_quantizers, widen_logits
+from u3p_edge.quantization.integers import RANGE_FLOOR, to_integers
+from u3p_edge.quantization.placement import Placement, place_quantizers, widen_logits
+from u3p_edge.quantization.quantizers import LayerConfig, find_bounds, output_quantizer
 from u3p_edge.quantization.ranges import METHODS, Observed, Range, clip_outliers
 from u3p_edge.quantization.support import UntrainableError, check_quantizable
 
@@ -46,65 +47,6 @@ Ranges = Mapping[str, Range]
 """The range of each layer, by the layer's name."""
 
 _keras = tfmot.quantization.keras
-
-
-class KernelQuantizer(_keras.quantizers.LastValueQuantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
-    """Int8 per output channel, symmetric, -127 to 127; the range follows the kernel in training."""
-
-    def __init__(self) -> None:
-        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
-
-    def __call__(self, inputs: tf.Tensor, training: bool, weights: Mapping[str, tf.Variable], **_: Any) -> tf.Tensor:
-        low, high = weights["min_var"], weights["max_var"]
-        if training:
-            bound = _kernel_bounds(inputs)
-            low, high = low.assign(-bound), high.assign(bound)
-        return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, low, high, narrow_range=True)
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
-
-
-class FixedQuantizer(_keras.quantizers.Quantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
-    """Int8 in a fixed range; passes through in training, where clipping would stop the gradient."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._high = low, high
-
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:  # noqa: ARG002  # TFMOT's signature
-        return {}
-
-    def __call__(self, inputs: tf.Tensor, training: bool, weights: Any, **_: Any) -> tf.Tensor:  # noqa: ARG002
-        return inputs if training else tf.quantization.fake_quant_with_min_max_args(inputs, self._low, self._high)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"low": self._low, "high": self._high}
-
-
-class LayerConfig(_keras.QuantizeConfig):  # type: ignore[misc, name-defined]  # TFMOT has no types
-    """What TFMOT's wrapper quantizes of one layer: its kernel, if `kernel` is true, and its output, if `output` says how."""
-
-    def __init__(self, kernel: bool, output: Any) -> None:
-        self._kernel, self._output = kernel, output
-
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
-        return [(layer.kernel, KernelQuantizer())] if self._kernel else []
-
-    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
-        for kernel in quantize_weights:
-            layer.kernel = kernel
-
-    def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:  # noqa: ARG002
-        return []
-
-    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-        pass
-
-    def get_output_quantizers(self, layer: Any) -> list[Any]:  # noqa: ARG002
-        return [] if self._output is None else [self._output]
-
-    def get_config(self) -> dict[str, Any]:
-        return {"kernel": self._kernel, "output": self._output}
 
 
 @dataclass(frozen=True)
@@ -120,6 +62,8 @@ class FakeQuantized:
         errors: for each method, the mean squared difference between its probabilities and the float model's on a calibration
             image. It is the median over images, so the few that have outliers do not decide.
         input_range: smallest and largest pixel value that the integers represent; values beyond them saturate.
+        constant: nodes of the graph whose weights stay as they are: they take part in what the float model has no weights for,
+            such as the mean of a layer normalisation.
         epoch: of training, from 1; 0 is the model that is only calibrated.
     """
 
@@ -128,7 +72,14 @@ class FakeQuantized:
     ranges: str
     errors: Mapping[str, float]
     input_range: Range
+    constant: frozenset[str] = frozenset()
     epoch: int = 0
+
+    @property
+    def trained(self) -> list[tf.Variable]:
+        """The variables that training changes."""
+        layers = [layer for layer in self.model.layers if layer.name not in self.constant]
+        return [variable for layer in layers for variable in layer.trainable_variables]
 
 
 def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle, *, ranges: str | None = None) -> FakeQuantized:
@@ -149,7 +100,7 @@ def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle, *, ranges
         DataError: there are no images, they have the wrong shape, or they are not finite.
         ConfigError: there is no such method of choosing ranges for these images.
     """
-    graph = _prepare(graph)
+    graph, constant = _prepare(graph)
     placed = place_quantizers(graph)
     twin = to_keras(graph)
     names = [name for name, kind in placed.items() if kind is Placement.RANGE]
@@ -165,17 +116,17 @@ def fake_quantize(graph: Graph, images: np.ndarray, step: Step = idle, *, ranges
     if best not in tried:
         raise ConfigError(f"ranges cannot be chosen by {best!r}", mend=f"It is one of {', '.join(map(repr, tried))}.")
     _set_ranges(wrapped, tried[best])
-    return FakeQuantized(graph, wrapped, best, errors, tried[best][_input(graph)])
+    return FakeQuantized(graph, wrapped, best, errors, tried[best][_input(graph)], constant)
 
 
 def read_integers(fake: FakeQuantized) -> Quantized:
     """Return the network in integers that a fake-quant model stands for: its weights and ranges as they are now."""
 
     def trained(node: Node) -> Node:
-        if node.op != "conv":
+        if not kernel_attribute(node):
             return node
         layer = fake.model.get_layer(node.name)
-        return replace(node, weights={key: _variable(layer, key).numpy() for key in node.weights})
+        return replace(node, weights=read_weights(node, lambda name: _variable(layer, name).numpy()))
 
     placed = place_quantizers(fake.graph)
     wrapped = {name: fake.model.get_layer(name) for name, kind in placed.items() if kind is Placement.RANGE}
@@ -220,30 +171,28 @@ def _set_ranges(wrapped: tf_keras.Model, ranges: Ranges) -> None:
 def settle_ranges(model: tf_keras.Model) -> None:
     """Set every kernel's range from the kernel's present values. Training leaves the range one update behind."""
     for layer in model.layers:
-        if isinstance(layer, _keras.QuantizeWrapperV2) and type(layer.layer) is tf_keras.layers.Conv2D:
-            bound = kernel_bounds(_variable(layer, "kernel").numpy())
-            _assign(layer, "kernel", -bound, bound)
+        config = layer.quantize_config if isinstance(layer, _keras.QuantizeWrapperV2) else None
+        if config is not None and config.kernel:
+            bound = find_bounds(_variable(layer, config.kernel), config.op).numpy()
+            _assign(layer, config.kernel, -bound, bound)
 
 
-def _kernel_bounds(kernel: tf.Tensor) -> tf.Tensor:
-    """Compute `integers.kernel_bounds` in TensorFlow, while a model trains."""
-    bound = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
-    return tf.maximum(bound, tf.maximum(KERNEL_FLOOR * tf.reduce_max(bound), KERNEL_FLOOR / 10))
-
-
-def _prepare(graph: Graph) -> Graph:
-    """Return the graph folded, and with an identity behind the input that can carry the input's range."""
+def _prepare(graph: Graph) -> tuple[Graph, frozenset[str]]:
+    """Return the graph folded, and with an identity behind the input that can carry the input's range; and its nodes with
+    kernels that are constants."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UntrainableError(
             f"int8 wants one input and one output, and the model has {len(graph.inputs)} and {len(graph.outputs)}",
             mend="Hand over its inference graph.",
         )
-    folded = decompose(fold_batch_norm(graph))
-    check_quantizable(folded)
-    image = folded[folded.inputs[0]]
-    return substitute(
-        folded, image.name, (image, Node(f"{image.name}_int8", "activation", (image.name,), {"function": "linear"}))
-    )
+    whole = fold_batch_norm(graph)
+    parts = decompose(whole)
+    check_quantizable(parts)
+    learnt = {id(node.weights["kernel"]) for node in whole.nodes if "kernel" in node.weights}
+    constant = (node.name for node in parts.nodes if "kernel" in node.weights and id(node.weights["kernel"]) not in learnt)
+    image = parts[parts.inputs[0]]
+    ranged = Node(f"{image.name}_int8", "activation", (image.name,), {"function": "linear"})
+    return substitute(parts, image.name, (image, ranged)), frozenset(constant)
 
 
 def _input(graph: Graph) -> str:
@@ -256,26 +205,21 @@ def _wrap_all(graph: Graph, twin: tf_keras.Model, placed: Mapping[str, Placement
 
     def wrap(layer: Any) -> Any:
         fresh = build_layer(graph[layer.name])
-        kind, kernel = placed.get(layer.name), graph[layer.name].op == "conv"
+        node, kind = graph[layer.name], placed.get(layer.name)
+        kernel = kernel_attribute(node)
         if kind is None and not kernel:
             return fresh
-        return _keras.QuantizeWrapperV2(fresh, LayerConfig(kernel, _output_quantizer(kind)), name=layer.name)
+        return _keras.QuantizeWrapperV2(fresh, LayerConfig(node.op, kernel, output_quantizer(node, kind)), name=layer.name)
 
     wrapped = tf_keras.models.clone_model(twin, clone_function=wrap)
     for node in graph.nodes:
         layer = wrapped.get_layer(node.name)
-        if node.op == "conv":
-            for key, value in node.weights.items():
-                _variable(layer, key).assign(value)
+        if kernel_attribute(node):
+            for name, value in list_weights(node):
+                _variable(layer, name).assign(value)
         elif node.weights:
             getattr(layer, "layer", layer).set_weights(twin.get_layer(node.name).get_weights())
     return wrapped
-
-
-def _output_quantizer(kind: Placement | None) -> Any:
-    if kind is Placement.RANGE:
-        return _keras.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)
-    return None if kind is None else FixedQuantizer(*FIXED[kind])
 
 
 def _variable(layer: Any, name: str) -> tf.Variable:

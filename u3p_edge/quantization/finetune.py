@@ -5,7 +5,7 @@ teacher probabilities).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -83,7 +83,7 @@ def train_qat(
     start = fake_quantize(graph, images[spread_evenly(len(images), CALIBRATION_IMAGES)], ranges=ranges)
     student = start.model
     steps = math.ceil(len(images) / batch_size)
-    update = _update(student, teacher or model, loss, distillation, keep_zeros)
+    update = _update(start, teacher or model, loss, distillation, keep_zeros)
     show = progress("Train under fake quantization", epochs * steps)
 
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
@@ -111,16 +111,16 @@ def train_qat(
 
 
 def _update(
-    student: tf_keras.Model,
+    fake: FakeQuantized,
     teacher: tf_keras.Model,
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     distillation: float,
     keep_zeros: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """Return one update of the student as a compiled function, from (images, labels, learning rate, step) to the loss."""
-    variables = student.trainable_variables
+    student, variables = fake.model, fake.trained
     adam = Adam(variables, weight_decay=0.0)
-    kept = _nonzeros(student) if keep_zeros else []
+    kept = _nonzeros(variables) if keep_zeros else []
     # The batch size is left open, so that one trace also serves the last, smaller batch. TensorFlow then also sums gradients of
     # several branches in a fixed order (with all shapes known it may sum them in the order in which they become ready).
     batch = [tf.TensorSpec((None, *shape[1:]), tf.float32) for shape in (student.input_shape, student.output_shape)]
@@ -143,9 +143,9 @@ def _update(
     return update  # type: ignore[no-any-return]  # TensorFlow is not followed
 
 
-def _nonzeros(student: tf_keras.Model) -> list[tuple[tf.Variable, tf.Tensor]]:
+def _nonzeros(variables: Sequence[tf.Variable]) -> list[tuple[tf.Variable, tf.Tensor]]:
     """Return every kernel that has a zero, with a mask that is 0 where the kernel is 0, and 1 elsewhere."""
-    kernels = [variable for variable in student.trainable_variables if len(variable.shape) == 4]
+    kernels = [variable for variable in variables if len(variable.shape) == 4]
     pairs = [(kernel, tf.cast(kernel != 0, kernel.dtype)) for kernel in kernels]
     return [(kernel, mask) for kernel, mask in pairs if not tf.reduce_all(mask == 1)]
 

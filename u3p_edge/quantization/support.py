@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from u3p_edge.errors import ModelError
-from u3p_edge.graph.activation import function, is_plain_relu, is_relu
+from u3p_edge.graph.activation import function, is_relu
+from u3p_edge.graph.decompose import decompose
+from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS
 
-_TRAINABLE_FUNCTIONS = frozenset(("linear", "relu", "sigmoid", "softmax"))
-_OWN_KERNEL = frozenset(("leaky_relu", "elu", "global_average_pool"))
-"""Ops with an integer kernel that is neither trained under fake quantization nor free in the scale of its output."""
+_OWN_KERNEL = frozenset(("input", "activation", "relu", "softmax", "leaky_relu", "elu", "global_average_pool"))
+"""Ops with an integer kernel, or none to compute, that no other fact of their record tells of."""
 
 _LAST = (-1, 3, (-1,), (3,))
 
@@ -29,14 +30,14 @@ def check_quantizable(graph: Graph) -> None:
     """
     for node in graph.nodes:
         reason = ""
-        if not _has_kernel(node):
+        if _reads_other_axes(node):
+            reason = f"{node.op} along another axis than the channels"
+        elif not _has_kernel(node):
             reason = f"layers of kind {node.op}"
         elif function(node) != "linear" and not FUNCTIONS[function(node)].tflite:
             reason = f"the activation {function(node)!r}"
         elif node.op == "relu" and not is_relu(node):
             reason = "a ReLU with a slope, a threshold or this bound"
-        elif _reads_other_axes(node):
-            reason = f"{node.op} along another axis than the channels"
         elif node.op == "elu" and node.attrs["alpha"] != 1:
             reason = "an ELU with another slope than 1"
         if reason:
@@ -49,41 +50,25 @@ def check_quantizable(graph: Graph) -> None:
 def _has_kernel(node: Node) -> bool:
     kind = node.kind
     named = bool(kind.tflite) and not kind.merges  # the kernels of maximum and minimum want one scale for all their maps
-    return kind.trains_int8 or kind.keeps_scale or kind.rescales or named or node.op in _OWN_KERNEL
+    return kind.keeps_scale or kind.rescales or named or kind.is_identity or node.op in _OWN_KERNEL
 
 
 def check_trainable(graph: Graph) -> None:
-    """Refuse a graph with a node that quantization-aware training does not know.
+    """Refuse a graph that quantization-aware training cannot train: it trains what has an integer form, but for grouped
+    convolutions, of which TensorFlow computes no gradient on a CPU.
 
     Args:
         graph: the graph before folding, so that the message names the layer that the user knows.
 
     Raises:
-        UntrainableError: the first such node; the message names it.
+        UntrainableError: there is a grouped convolution; the message names the first.
+        ModelError: as `check_quantizable`.
     """
     for node in graph.nodes:
-        _check_trainable(node)
-
-
-def _check_trainable(node: Node) -> None:
-    if node.op == "layer_norm":
-        raise UntrainableError(
-            f"QAT does not support layer normalisation (layer {node.name!r}): its mean and variance have no int8 kernel",
-            mend="Use post-training quantization, or train with batch normalisation.",
-        )
-    reason = ""
-    if not node.kind.trains_int8:
-        reason = f"does not know layers of kind {node.op}"
-    elif function(node) not in _TRAINABLE_FUNCTIONS:
-        reason = f"does not know the activation {function(node)!r}"
-    elif node.attrs.get("groups", 1) != 1:
-        reason = "does not know grouped convolutions"
-    elif node.op == "relu" and not is_plain_relu(node):
-        reason = "knows only the plain ReLU"
-    elif _reads_other_axes(node):
-        reason = "works on the channel axis only"
-    if reason:
-        raise UntrainableError(f"QAT {reason} (layer {node.name!r})", mend="Use post-training quantization.")
+        if node.op == "conv" and node.attrs["groups"] != 1:
+            symptom = f"QAT does not know grouped convolutions (layer {node.name!r})"
+            raise UntrainableError(symptom, mend="Use post-training quantization.")
+    check_quantizable(decompose(fold_batch_norm(graph)))
 
 
 def _reads_other_axes(node: Node) -> bool:

@@ -206,7 +206,11 @@ class ModelOptions:
     """What a Keras or ONNX file, or a checkpoint, does not say itself; a run folder does."""
 
     fit: Fit = option("resize", "How an image of another size is fitted: resize it, or pad and crop.")
-    normalization: Normalization = option("percentile", "The normalisation that it was trained with.", flag="--normalize")
+    normalization: Normalization | None = option(
+        None,
+        "The normalisation that it was trained with; by default percentile, or none for a network that scales pixels itself.",
+        flag="--normalize",
+    )
     mean: tuple[float, ...] = option((), "For meanstd: one number a channel, in raw pixel values.")
     std: tuple[float, ...] = option((), "For meanstd: as the mean.")
     class_names: tuple[str, ...] = option((), "Names of the classes, background first.")
@@ -215,7 +219,7 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         check_options(self, "model")
-        check_mean_std(self.normalization, self.mean, self.std)
+        check_mean_std(self.normalization or "percentile", self.mean, self.std)
         if self.size and len(self.size) != 2:
             raise ConfigError(f"the size {self.size} is not a height and a width", mend="Give for example 256 and 256.")
         if self.size:

@@ -98,7 +98,7 @@ CASES: dict[str, tuple[Callable[[File], str], set[str]]] = {
     "BatchNormalization": (normed, {"batch_norm"}),
     "InstanceNormalization": (
         lambda f: f.add("InstanceNormalization", "image", f.random(4), f.random(4)),
-        {"global_average_pool", "subtract", "multiply", "rsqrt", "depthwise_conv"},
+        {"group_norm"},
     ),
     "LayerNormalization": (dense_pixels, {"conv", "layer_norm"}),
     "GlobalAveragePool": (squeezed, {"global_average_pool", "reshape", "dense", "relu", "activation", "multiply"}),
@@ -137,8 +137,26 @@ def test_an_activation_of_a_newer_opset(tmp_path: Path, name: str, opset: int) -
     assert_same_numbers(file.save(tmp_path / "m.onnx", file.add(name, "image")), image(), terms=16)
 
 
+@pytest.mark.parametrize(("opset", "weights"), [(18, 2), (21, 4)])
+def test_a_group_normalization_has_weights_a_group_or_a_channel(tmp_path: Path, opset: int, weights: int) -> None:
+    file = FileBuilder(*SHAPE, opset=opset)
+    y = file.add("GroupNormalization", "image", file.random(weights), file.random(weights), num_groups=2, epsilon=1e-3)
+    # A mean of 2 * 48 values of at most 4 deviations, which cancels once.
+    graph = assert_same_numbers(file.save(tmp_path / "m.onnx", y), image(), terms=96, layers=4)
+    assert ops(graph) == ["input", "group_norm"]
+
+
 def test_every_operator_of_the_table_is_tried_somewhere() -> None:
-    elsewhere = {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "Gelu", "Mish", "Swish"}  # Swish: ONNX Runtime has none yet
+    elsewhere = {
+        "GroupNormalization",
+        "Conv",
+        "ConvTranspose",
+        "MaxPool",
+        "AveragePool",
+        "Gelu",
+        "Mish",
+        "Swish",
+    }  # Swish: ONNX Runtime has none yet
     used = elsewhere.copy()
     for make, _ in CASES.values():
         file = FileBuilder(*SHAPE)

@@ -45,11 +45,11 @@ OPS: tuple[Op, ...] = (
     Op(
         "activation", same_shape, _activation, attrs={"function": REQUIRED},
         layers=(Layer("Activation", {"function": "activation"}),),
-        channelwise=True, pixelwise=True, keeps_zero=True, trains_int8=True,
+        channelwise=True, pixelwise=True, keeps_zero=True,
     ),
     Op(
         "relu", same_shape, _relu, attrs=_CLAMP, layers=(Layer("ReLU", own_names(*_CLAMP)),),
-        channelwise=True, pixelwise=True, keeps_zero=True, trains_int8=True,
+        channelwise=True, pixelwise=True, keeps_zero=True,
     ),
     Op(
         "leaky_relu", same_shape, _leaky, attrs={"alpha": 0.3}, layers=(Layer("LeakyReLU", own_names("alpha")),),
@@ -66,6 +66,6 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "softmax", same_shape, lambda attrs, _weights, x: softmax(x[0], attrs["axis"]), attrs={"axis": -1},
-        layers=(Layer("Softmax", own_names("axis")),), pixelwise=True, trains_int8=True,
+        layers=(Layer("Softmax", own_names("axis")),), pixelwise=True,
     ),
 )  # fmt: skip

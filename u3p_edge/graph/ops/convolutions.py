@@ -70,6 +70,20 @@ def _depthwise(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
     return _finished(attrs, weights, np.concatenate(parts, axis=-1))
 
 
+def _separable_shape(attrs: Attrs, weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
+    deep = _depthwise_shape(attrs, {"kernel": weights["depthwise"]}, inputs)
+    _check_channels(deep[3], weights["pointwise"].shape[2])
+    return (*deep[:3], weights["pointwise"].shape[3])
+
+
+def _separable(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
+    """Compute a depthwise convolution, then a 1x1 convolution with the bias and the activation (Chollet 2017,
+    arXiv:1610.02357)."""
+    deep = _depthwise({**attrs, "activation": "linear"}, {"kernel": weights["depthwise"]}, x)
+    flat = {**attrs, "strides": (1, 1), "dilation": (1, 1), "groups": 1}
+    return _conv(flat, {**weights, "kernel": weights["pointwise"]}, [deep])
+
+
 def _transposed(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
     """Compute the adjoint of a strided convolution: every input pixel adds its kernel into the output."""
     kernel, strides, dilation = weights["kernel"], attrs["strides"], attrs["dilation"]
@@ -122,6 +136,10 @@ def _transposed_macs(_attrs: Attrs, weights: Weights, inputs: tuple[Shape, ...],
     return math.prod(inputs[0][1:-1]) * int(weights["kernel"].size)
 
 
+def _separable_macs(_attrs: Attrs, weights: Weights, _inputs: tuple[Shape, ...], output: Shape) -> int:
+    return math.prod(output[1:-1]) * int(weights["depthwise"].size + weights["pointwise"].size)
+
+
 def _conv_config(weights: Weights) -> dict[str, Any]:
     kernel = weights["kernel"]
     return {"filters": kernel.shape[3], "kernel_size": list(kernel.shape[:2]), "use_bias": "bias" in weights}
@@ -130,6 +148,12 @@ def _conv_config(weights: Weights) -> dict[str, Any]:
 def _depthwise_config(weights: Weights) -> dict[str, Any]:
     kernel = weights["kernel"]
     return {"kernel_size": list(kernel.shape[:2]), "depth_multiplier": kernel.shape[3], "use_bias": "bias" in weights}
+
+
+def _separable_config(weights: Weights) -> dict[str, Any]:
+    *size, _, multiplier = weights["depthwise"].shape
+    filters = weights["pointwise"].shape[3]
+    return {"filters": filters, "kernel_size": size, "depth_multiplier": multiplier, "use_bias": "bias" in weights}
 
 
 def _dense_config(weights: Weights) -> dict[str, Any]:
@@ -156,6 +180,12 @@ def _depthwise_sizes(config: Mapping[str, Any], given: Shape) -> Mapping[str, Sh
     return {"kernel": (*_kernel_size(config), given[3], multiplier), **_bias(config, given[3] * multiplier)}
 
 
+def _separable_sizes(config: Mapping[str, Any], given: Shape) -> Mapping[str, Shape]:
+    filters, multiplier = config["filters"], config.get("depth_multiplier", 1)
+    depthwise, pointwise = (*_kernel_size(config), given[3], multiplier), (1, 1, given[3] * multiplier, filters)
+    return {"depthwise": depthwise, "pointwise": pointwise, **_bias(config, filters)}
+
+
 def _dense_sizes(config: Mapping[str, Any], given: Shape) -> Mapping[str, Shape]:
     return {"kernel": (given[-1], config["units"]), **_bias(config, config["units"])}
 
@@ -168,7 +198,7 @@ OPS: tuple[Op, ...] = (
     Op(
         "conv", _conv_shape, _conv, weights=("kernel",), optional=("bias",), attrs={**_ATTRS, "groups": 1}, macs=_macs,
         layers=(Layer("Conv2D", {**_KEYS, "groups": "groups"}, _KERNEL, _conv_config, _conv_sizes),),
-        keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True,
+        keeps_zero=True, rescales=True, fuses_relu=True,
     ),
     Op(
         "conv_transpose", _transposed_shape, _transposed, weights=("kernel",), optional=("bias",),
@@ -182,6 +212,14 @@ OPS: tuple[Op, ...] = (
         layers=(Layer("DepthwiseConv2D", _KEYS, {"kernel": "depthwise_kernel", "bias": "bias"}, _depthwise_config,
                       _depthwise_sizes),),
         keeps_zero=True, rescales=True, fuses_relu=True,
+    ),
+    Op(  # read as a depthwise and a 1x1 convolution, see `u3p_edge.graph.inference`
+        "separable_conv", _separable_shape, _separable, weights=("depthwise", "pointwise"), optional=("bias",), attrs=_ATTRS,
+        macs=_separable_macs,
+        layers=(Layer("SeparableConv2D", _KEYS,
+                      {"depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel", "bias": "bias"},
+                      _separable_config, _separable_sizes),),
+        keeps_zero=True,
     ),
     Op(
         "dense", _dense_shape, _dense, weights=("kernel",), optional=("bias",), attrs={"activation": "linear"}, macs=_macs,

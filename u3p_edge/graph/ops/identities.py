@@ -21,7 +21,7 @@ def _first(_attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
 def _identity(name: str, layer: str, attrs: Attrs) -> Op:
     return Op(
         name, same_shape, _first, attrs=attrs, layers=(Layer(layer, own_names(*attrs)),), is_identity=True, view=True,
-        channelwise=True, pixelwise=True, keeps_range=True, keeps_zero=True, trains_int8=True,
+        channelwise=True, pixelwise=True, keeps_range=True, keeps_zero=True,
     )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ _RATE: Attrs = {"rate": 0.5}
 
 OPS: tuple[Op, ...] = (
     Op(
-        "input", _input_shape, _first, arity=0, attrs={"shape": REQUIRED, "dtype": "float32"}, trains_int8=True,
+        "input", _input_shape, _first, arity=0, attrs={"shape": REQUIRED, "dtype": "float32"},
         layers=(Layer("InputLayer", {"shape": "batch_input_shape", "dtype": "dtype"}),),
     ),
     _identity("identity", "Identity", {}),

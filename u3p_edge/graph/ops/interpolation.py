@@ -85,7 +85,7 @@ OPS: tuple[Op, ...] = (
     Op(
         "upsample", _upsample_shape, _upsample, attrs={"size": (2, 2), "interpolation": "nearest"},
         layers=(Layer("UpSampling2D", own_names("size", "interpolation")),),
-        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
+        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, cheap=True,
     ),
     Op(
         "interpolated_sum", _sum_shape, _interpolated_sum, macs=_sum_macs,

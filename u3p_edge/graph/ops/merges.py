@@ -48,19 +48,19 @@ def _concat(attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
 OPS: tuple[Op, ...] = (
     Op(
         "concat", _concat_shape, _concat, arity=None, attrs={"axis": -1}, layers=(Layer("Concatenate", own_names("axis")),),
-        keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
+        keeps_zero=True, keeps_scale=True, cheap=True,
     ),
     Op(
         "add", _merged_shape, _merged(np.add), arity=None, layers=(Layer("Add"),), tflite="ADD", onnx="Add",
-        pixelwise=True, merges=True, keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True, cheap=True,
+        pixelwise=True, merges=True, keeps_zero=True, rescales=True, fuses_relu=True, cheap=True,
     ),
     Op(
         "subtract", _merged_shape, _merged(np.subtract), arity=2, layers=(Layer("Subtract"),), tflite="SUB", onnx="Sub",
-        pixelwise=True, merges=True, keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True, cheap=True,
+        pixelwise=True, merges=True, keeps_zero=True, rescales=True, fuses_relu=True, cheap=True,
     ),
     Op(
         "multiply", _merged_shape, _merged(np.multiply), arity=None, layers=(Layer("Multiply"),), tflite="MUL", onnx="Mul",
-        pixelwise=True, merges=True, keeps_zero=True, rescales=True, trains_int8=True, fuses_relu=True,
+        pixelwise=True, merges=True, keeps_zero=True, rescales=True, fuses_relu=True,
     ),
     Op(
         "maximum", _merged_shape, _merged(np.maximum), arity=None, layers=(Layer("Maximum"),), tflite="MAXIMUM", onnx="Max",

@@ -94,24 +94,24 @@ OPS: tuple[Op, ...] = (
     Op(
         "crop", _crop_shape, _crop, attrs={"cropping": REQUIRED, "channels": None},
         layers=(Layer("Cropping2D", own_names("cropping")), Layer("CropMaps", own_names("cropping", "channels"))),
-        keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
+        keeps_range=True, keeps_zero=True, keeps_scale=True, cheap=True,
     ),
     Op(
         "pad", _pad_shape, _pad, attrs={"padding": REQUIRED}, layers=(Layer("ZeroPadding2D", own_names("padding")),),
-        channelwise=True, keeps_zero=True, keeps_scale=True, trains_int8=True, cheap=True,
+        channelwise=True, keeps_zero=True, keeps_scale=True, cheap=True,
     ),
     Op(
         "space_to_depth", _space_to_depth_shape, _space_to_depth, attrs={"block": 2},
-        layers=(Layer("SpaceToDepth", own_names("block")),), keeps_zero=True, keeps_scale=True, trains_int8=True,
+        layers=(Layer("SpaceToDepth", own_names("block")),), keeps_zero=True, keeps_scale=True,
     ),
     Op(
         "depth_to_space", _depth_to_space_shape, _depth_to_space, attrs={"block": 2},
-        layers=(Layer("DepthToSpace", own_names("block")),), keeps_zero=True, keeps_scale=True, trains_int8=True,
+        layers=(Layer("DepthToSpace", own_names("block")),), keeps_zero=True, keeps_scale=True,
     ),
     Op(
         "reshape", _reshape_shape, _reshape, attrs={"target_shape": REQUIRED},
         layers=(Layer("Reshape", own_names("target_shape")),),
-        view=True, keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True,
+        view=True, keeps_range=True, keeps_zero=True, keeps_scale=True,
     ),
     Op(
         "flatten", _flatten_shape, _flatten, layers=(Layer("Flatten"),),

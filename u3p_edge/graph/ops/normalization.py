@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from u3p_edge.errors import ModelError
 from u3p_edge.graph.ops.op import Array, Attrs, Layer, Op, Shape, SizeRule, Weights, norm_axes, own_names, same_shape
 
 
@@ -29,6 +30,54 @@ def _layer_norm(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
     normal = (x[0] - mean) / np.sqrt(variance + np.asarray(attrs["epsilon"], x[0].dtype))
     parts = {key: _along(value, axes, x[0].shape) for key, value in weights.items()}
     return np.asarray(normal * parts.get("gamma", 1) + parts.get("beta", 0))
+
+
+def _group_shape(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> Shape:
+    channels = inputs[0][-1]
+    if norm_axes(attrs, len(inputs[0])) != (len(inputs[0]) - 1,):
+        raise ValueError("its groups are not of channels")
+    if channels % group_count(attrs, channels):
+        raise ValueError(f"{channels} channels are not {attrs['groups']} groups of one size")
+    return inputs[0]
+
+
+def group_count(attrs: Attrs, channels: int) -> int:
+    """Return the number of groups of a group normalisation; -1 groups are one for each channel."""
+    return channels if attrs["groups"] == -1 else int(attrs["groups"])
+
+
+def _group_norm(attrs: Attrs, weights: Weights, x: Sequence[Array]) -> Array:
+    """Normalise each group of channels over the map (Wu and He 2018, arXiv:1803.08494)."""
+    batch, *size, channels = x[0].shape
+    groups = group_count(attrs, channels)
+    parts = x[0].reshape(batch, *size, groups, channels // groups)
+    axes = (*range(1, len(size) + 1), len(size) + 2)
+    mean = parts.mean(axis=axes, keepdims=True)
+    variance = np.square(parts - mean).mean(axis=axes, keepdims=True)
+    normal = ((parts - mean) / np.sqrt(variance + np.asarray(attrs["epsilon"], x[0].dtype))).reshape(x[0].shape)
+    return np.asarray(normal * weights.get("gamma", 1) + weights.get("beta", 0))
+
+
+def _standardize(weights: Weights) -> Attrs:
+    """Return scale and offset of (x - mean) / deviation, each a number or one for a channel; Keras' least deviation is 1e-7."""
+    mean, variance = weights["mean"], weights["variance"]
+    if any(size != 1 for size in mean.shape[:-1]):
+        raise ModelError("it normalises every pixel by itself", mend="Use one mean and one variance for a channel.")
+    scale = 1 / np.maximum(np.sqrt(variance.astype(np.float64)), 1e-7)
+    return {"scale": _numbers(scale), "offset": _numbers(-mean * scale)}
+
+
+def _numbers(array: Array) -> Any:
+    return float(array.ravel()[0]) if array.size == 1 else tuple(float(value) for value in array.ravel())
+
+
+def _statistics_sizes(config: Mapping[str, Any], given: Shape) -> Mapping[str, Shape]:
+    if config.get("mean") is not None:
+        return {}
+    axes = config.get("axis", -1)
+    kept = () if axes is None else (axes,) if type(axes) is int else tuple(axes)
+    shape = tuple(given[axis] for axis in kept)
+    return {"mean": shape, "variance": shape, "count": ()}
 
 
 def _rescale(attrs: Attrs, _weights: Weights, x: Sequence[Array]) -> Array:
@@ -64,18 +113,25 @@ OPS: tuple[Op, ...] = (
     Op(
         "batch_norm", same_shape, _batch_norm, weights=("mean", "variance"), optional=("gamma", "beta"), attrs=_ATTRS,
         layers=(Layer("BatchNormalization", own_names("axis", "epsilon"), _MOVING, _config, _sizes(*_MOVING)),),
-        trains_int8=True,
     ),
     Op(
         "layer_norm", same_shape, _layer_norm, optional=("gamma", "beta"), attrs=_ATTRS,
         layers=(Layer("LayerNormalization", own_names("axis", "epsilon"), _GAMMA_BETA, _config, _sizes(*_GAMMA_BETA)),),
     ),
     Op(
+        "group_norm", _group_shape, _group_norm, optional=("gamma", "beta"), attrs={"groups": 32, "axis": -1, "epsilon": 1e-3},
+        layers=(Layer("GroupNormalization", own_names("groups", "axis", "epsilon"), _GAMMA_BETA, _config,
+                      _sizes(*_GAMMA_BETA)),),
+    ),
+    Op(
         "rescale", same_shape, _rescale, attrs={"scale": 1.0, "offset": 0.0}, pixelwise=True,
-        layers=(Layer("Rescaling", own_names("scale", "offset")),),
+        layers=(
+            Layer("Rescaling", own_names("scale", "offset")),
+            Layer("Normalization", {}, own_names("mean", "variance"), sizes=_statistics_sizes, attrs_of=_standardize),
+        ),
     ),
     Op(  # a part of layer normalisation, see `u3p_edge.graph.decompose`
-        "rsqrt", same_shape, _rsqrt, layers=(Layer("Rsqrt", function="math.rsqrt"),), tflite="RSQRT", channelwise=True,
+        "rsqrt", same_shape, _rsqrt, layers=(Layer("Rsqrt"),), tflite="RSQRT", channelwise=True,
         pixelwise=True,
     ),
 )  # fmt: skip

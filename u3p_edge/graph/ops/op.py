@@ -57,6 +57,7 @@ class Layer:
         derived: computes the config keys that follow from the weights, so that the node does not store them twice.
         sizes: computes the shapes of the weights from the layer's config and the shape that it reads, before Keras builds it.
         swap: whether to exchange the last two axes of the kernel (Keras keeps transposed kernels as HWOI).
+        attrs_of: computes the op's attributes from the weights; the node then has no weights, and is written as another layer.
         function: for a class that neither module has: the function of TensorFlow that it applies, such as "math.abs".
         op: name of the op; `keras_layers.LAYERS` fills it in.
 
@@ -70,6 +71,7 @@ class Layer:
     derived: Callable[[Weights], dict[str, Any]] = lambda _: {}
     sizes: SizeRule = no_weights
     swap: bool = False
+    attrs_of: Callable[[Weights], Attrs] | None = None
     function: str = ""
     op: str = ""
 
@@ -105,7 +107,6 @@ class Op:
         keeps_scale: its integer kernel needs inputs and output in one scale. Padding fills with the integer that represents
             zero, so every range has to include zero.
         rescales: its integer kernel writes its output in any scale.
-        trains_int8: quantization-aware training imitates its integer kernel.
         fuses_relu: runtimes compute a ReLU that alone reads its result in the same kernel.
         cheap: costs less than reading its result again, so tiles may compute some rows of it twice.
     """
@@ -130,7 +131,6 @@ class Op:
     keeps_zero: bool = False
     keeps_scale: bool = False
     rescales: bool = False
-    trains_int8: bool = False
     fuses_relu: bool = False
     cheap: bool = False
 

@@ -43,16 +43,16 @@ _WHOLE: Attrs = {"keepdims": False}
 OPS: tuple[Op, ...] = (
     Op(
         "max_pool", _pool_shape, _max, attrs=_WINDOW, layers=(Layer("MaxPooling2D", own_names(*_WINDOW)),),
-        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True, fuses_relu=True,
+        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, fuses_relu=True,
     ),
     Op(
         "average_pool", _pool_shape, _average, attrs=_WINDOW, layers=(Layer("AveragePooling2D", own_names(*_WINDOW)),),
-        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True, fuses_relu=True,
+        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, fuses_relu=True,
     ),
     Op(
         "global_max_pool", _global_shape, _global(np.max), attrs=_WHOLE,
         layers=(Layer("GlobalMaxPooling2D", own_names(*_WHOLE)),),
-        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True, trains_int8=True,
+        channelwise=True, keeps_range=True, keeps_zero=True, keeps_scale=True,
     ),
     Op(
         "global_average_pool", _global_shape, _global(np.mean), attrs=_WHOLE,

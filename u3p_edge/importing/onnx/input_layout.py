@@ -12,7 +12,7 @@ from u3p_edge.importing.onnx.tensors import NCHW, NHWC
 _SECOND = frozenset(
     (
         *("AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace", "GlobalAveragePool", "GlobalMaxPool"),
-        *("InstanceNormalization", "MaxPool", "PRelu", "SpaceToDepth"),
+        *("GroupNormalization", "InstanceNormalization", "MaxPool", "PRelu", "SpaceToDepth"),
     )
 )
 """Operators whose channels are the second axis."""

@@ -28,7 +28,6 @@ MENDS: Mapping[str, str] = MappingProxyType(
             "Give the float32 file that it was made from; u3p-edge quantizes by itself.",
         ),
         **dict.fromkeys(("Erf", "Sqrt", "Pow"), "Use an activation or normalisation that ONNX has an operator for."),
-        "GroupNormalization": "Use batch or instance normalisation.",
         "Upsample": "Export the model with opset_version=17.",
     }
 )

@@ -1,4 +1,4 @@
-"""Normalisations: batch, instance and layer normalisation."""
+"""Normalisations: batch, instance, group and layer normalisation."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from u3p_edge.importing.onnx.tensors import FileTensor
 
 LEAST_EPSILON = 1.001e-5
 """TensorFlow's batch normalisation takes no smaller epsilon; PyTorch's is 1e-5. The difference is taken off the variance."""
+
+_WEIGHT_A_CHANNEL = 21
+"""The opset from which a group normalisation has a scale and a shift for every channel."""
 
 
 def _batch_norm(call: ONNXOperator) -> FileTensor:
@@ -37,18 +40,27 @@ def _batch_norm(call: ONNXOperator) -> FileTensor:
 
 
 def _instance_norm(call: ONNXOperator) -> FileTensor:
-    """Read (x - mean) / sqrt(variance + epsilon) * gamma + beta over each map (Ulyanov et al. 2016, arXiv:1607.08022), in the
-    parts that runtimes have kernels for."""
-    x, gamma, beta = call.image(), call.weight(1, 1), call.weight(2, 1)
+    """Read an InstanceNormalization (Ulyanov et al. 2016, arXiv:1607.08022): every channel is a group."""
+    return _groups(call, -1, call.weight(1, 1), call.weight(2, 1))
 
-    def mean(y: FileTensor, part: str) -> FileTensor:
-        return call.node("global_average_pool", y, attrs={"keepdims": True}, part=part)
 
-    centred = call.node("subtract", x, mean(x, "mean"), part="centred")
-    variance = mean(call.node("multiply", centred, centred, part="square"), "variance")
-    raised = scale_channels(call, variance, 1.0, float(call.attrs.get("epsilon", 1e-5)), "raised")
-    normal = call.node("multiply", centred, call.node("rsqrt", raised, part="root"), part="normal")
-    return scale_channels(call, normal, gamma, beta)
+def _group_norm(call: ONNXOperator) -> FileTensor:
+    """Read a GroupNormalization (Wu and He 2018, arXiv:1803.08494); up to opset 20 its weights are one for a group."""
+    groups, channels = int(call.attrs["num_groups"]), call.image().shape[-1]
+    if groups < 1 or channels % groups:
+        raise ValueError(f"{channels} channels are not {groups} groups of one size")
+    gamma, beta = call.weight(1, 1), call.weight(2, 1)
+    if call.opset < _WEIGHT_A_CHANNEL:
+        gamma, beta = (np.repeat(weight, channels // groups) for weight in (gamma, beta))
+    return _groups(call, groups, gamma, beta)
+
+
+def _groups(call: ONNXOperator, groups: int, gamma: Array, beta: Array) -> FileTensor:
+    x = call.image()
+    if {gamma.size, beta.size} != {x.shape[-1]}:
+        raise ValueError("its weights do not fit the channels")
+    attrs = {"groups": groups, "epsilon": float(call.attrs.get("epsilon", 1e-5))}
+    return call.node("group_norm", x, attrs=attrs, weights={"gamma": gamma, "beta": beta})
 
 
 def _layer_norm(call: ONNXOperator) -> FileTensor:
@@ -99,6 +111,7 @@ OPERATORS: Mapping[str, OperatorReader] = MappingProxyType(
     {
         "BatchNormalization": _batch_norm,
         "InstanceNormalization": _instance_norm,
+        "GroupNormalization": _group_norm,
         "LayerNormalization": _layer_norm,
         "Gemm": _dense,
         "MatMul": _dense,
