@@ -18,8 +18,10 @@ from tests.support.paths import REPOSITORY
 PACKAGE = REPOSITORY / "u3p_edge"
 
 ONE_MEANING = {
+    "list_cases": "of each kind of source of scans: list its scans",
     "one_hot": "labels as the losses take them, in NumPy and in TensorFlow",
     "open_file": "of each runtime: open a model file in it",
+    "recognize": "of each kind of source of scans: whether a path is one",
     "score_elements": "of each measure of importance: score the elements of a channel group",
     "train": "train a network, on a folder of images and on arrays of them",
 }

@@ -48,6 +48,9 @@ from .progress import Progress as Progress
 from .recipes.build import build_recipe as build_recipe
 from .recipes.recipe import ExportRecipe as ExportRecipe
 from .recipes.recipe import ModelOptions as ModelOptions
+from .scans.import_data import ImportResult as ImportResult
+from .scans.import_data import import_data as import_data
+from .scans.options import ScanOptions as ScanOptions
 from .tools.inspect import inspect as inspect
 from .tools.verification.check import Verification as Verification
 from .tools.verification.verify import verify as verify

@@ -40,6 +40,7 @@ _MODULES = {
         *("cyclonedx", "h5py", "matplotlib", "onnx", "packageurl", "packaging", "scipy", "tensorboard", "tensorflow"),
         *("tensorflow_model_optimization", "tf_keras"),
     ),
+    "nifti": ("nibabel",),
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
 }

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.command_line import Program
 from tests.support.hasty_measuring import measure_hastily
+from tests.support.nifti_files import nifti_folder
 from tests.support.onnx_networks import save_unet
 from tests.support.pages import DOCS, PAGES, blocks, name_of, shell_lines
 from tests.support.slow import mark_slow
@@ -88,4 +89,5 @@ def test_python_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     shutil.copy(next((folder / "scans" / "images").glob("*.png")), "scan.png")
     save_unet(Path("model.onnx"), size=("height", "width"))
     shutil.copy(TORCH_FILES / "plain.pth", "unet3plus.pth")
+    nifti_folder(Path("nifti"))
     exec(compile(block.replace('recipe="balanced"', QUICK_RECIPE), PYTHON[block], "exec"), {})

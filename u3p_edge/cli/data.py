@@ -1,4 +1,4 @@
-"""`u3p-edge data check`: what a data folder holds and what is wrong with it."""
+"""`u3p-edge data`: what a data folder holds and what is wrong with it, and folders made of other programs' data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.command import Command
+from u3p_edge.cli.data_import import import_scans
+from u3p_edge.cli.help import help_of
 from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.data.formats import MAX_PIXELS
 
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Problems that are printed unless all are asked for."""
 
-data_app = typer.Typer(help="Look at data folders.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Look at data folders, and make them.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @data_app.callback()
 def _data() -> None:
-    """Look at data folders."""
+    """Look at data folders, and make them."""
 
 
 @data_app.command("check", cls=Command)
@@ -68,6 +70,9 @@ def check(
         _show(report, None if show_all else SHOWN)
     if report.problems:
         raise typer.Exit(2)
+
+
+data_app.command("import", cls=Command, help=help_of(import_scans))(import_scans)
 
 
 def _show(report: FolderReport, most: int | None) -> None:

@@ -6,7 +6,6 @@ Only the four formats are tried: Pillow has decoders for dozens more, one of whi
 from __future__ import annotations
 
 import contextlib
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import IO
 # Importing a format's module registers its decoder in Image.OPEN.
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
+from u3p_edge.data.file_errors import check_regular, unreadable
 from u3p_edge.data.formats import DEPTHS, FORMATS, MAX_PIXELS
 from u3p_edge.errors import DataError
 
@@ -151,35 +151,19 @@ def _has_text_or_exif(png: IO[bytes]) -> bool:
 @contextlib.contextmanager
 def _open_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file; whatever its decoding raises inside is a DataError that names it."""
-    _check_regular(path)
+    check_regular(path)
     try:
         with path.open("rb") as file:
             yield file
     except DataError:
         raise
     except OSError as error:
-        raise _unreadable(path, error) if error.errno else _undecodable(path, error) from error
+        raise unreadable(path, error) if error.errno else _undecodable(path, error) from error
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory", mend="Make the picture smaller, or free memory.") from error
     # Pillow's decoders let nearly any exception out of a damaged file: SyntaxError, ValueError, struct.error ...
     except Exception as error:
         raise _undecodable(path, error) from error
-
-
-def _check_regular(path: Path) -> None:
-    """Raise DataError for what is not a regular file: reading from a pipe could wait without end."""
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise DataError(f"{path} is a folder, not an image", mend="Name the image files in it.")
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path} is a pipe or a device, not a file", mend="Save the image into a file first.")
-    if status.st_size == 0:
-        raise DataError(f"{path} is an empty file (0 bytes)", mend="Copy it again from where it came.")
 
 
 def _identify(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
@@ -202,10 +186,6 @@ def _check_pixels(size: tuple[int, int], max_pixels: int, path: Path) -> None:
             f"{path} has {height}x{width} = {width * height:,} pixels, more than the limit of {max_pixels:,}",
             mend=f"Make it smaller, or cut it into pieces; where memory suffices, allow it with --max-pixels {width * height}.",
         )
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be read: {error.strerror}", mend="Check the file's permissions and its disk.")
 
 
 def _undecodable(path: Path, error: Exception) -> DataError:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -49,14 +50,45 @@ def atomic_path(final: Path, *, sync: bool = True) -> Iterator[Path]:
         if sync:
             _sync(partial)
         # mkstemp makes files that only their owner may read; an artifact is as readable as any file the user makes.
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)
+        partial.chmod(0o666 & ~_umask())
         partial.replace(final)
     except OSError as error:
         raise cannot_write(final, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """Give an empty folder to fill. It is renamed to `final` when the block ends well, and removed when it does not.
+
+    Args:
+        final: where the folder will be; it must not exist, or be empty.
+
+    Raises:
+        ArtifactError: `final` holds files, it cannot be written, or the disk is full; nothing is left behind.
+    """
+    if final.is_dir() and any(final.iterdir()):
+        raise ArtifactError(f"{final} is there and is not empty", mend="Give another --out folder, or remove it.")
+    # Where a relative path ends in "..", the name is known only once it is resolved.
+    home = final.resolve().parent
+    make_folder(home)
+    try:
+        partial = Path(tempfile.mkdtemp(dir=home, prefix=PARTIAL))
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    try:
+        yield partial
+        sync_folders([partial, *(path for path in partial.rglob("*") if path.is_dir())])
+        partial.chmod(0o777 & ~_umask())
+        if final.is_dir():
+            final.rmdir()
+        partial.replace(final)
+        sync_folders([home])
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
@@ -126,6 +158,13 @@ def cannot_write(path: Path, error: OSError) -> ArtifactError:
     reason = error.strerror or type(error).__name__
     mend = "Free space, or give another --out folder" if error.errno in _FULL else "Give another --out folder"
     return ArtifactError(f"{path} cannot be written: {reason}", mend=f"{mend}; nothing was left there.")
+
+
+def _umask() -> int:
+    """Return which rights new files of this process lack."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.data.description import read_license
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.fit_notes import fit_notes
 from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.labels import AS_STORED, LabelRule
-from u3p_edge.data.license import read_license
 from u3p_edge.data.load import Arrays, count_inputs, load_samples
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions

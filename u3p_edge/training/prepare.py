@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from u3p_edge.data.decode import picture_size
+from u3p_edge.data.description import read_class_names
 from u3p_edge.data.fit_notes import check_foreground, fit_notes, shrink_notes
 from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
@@ -27,20 +28,24 @@ class TrainData:
 
 
 def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
-    """Return the recipe with `channels` and `labels` taken from the images and masks where they were left open.
+    """Return the recipe with `channels`, `labels` and `class_names` taken from the data where they were left open.
+
+    Names that the folder records are those of its masks as they are stored, so they do not count where `--map` renames classes.
 
     Raises:
         ConfigError: there are more or fewer class names than labels. DataError: a file cannot be read.
     """
     first = dataset.split("train")[0]
     channels = recipe.channels or read_native(first.image, first.options.max_pixels).shape[2]
-    labels = recipe.labels or infer_labels(dataset)
+    described = () if recipe.class_names or recipe.label_map else read_class_names(dataset.root)
+    labels = recipe.labels or (len(described) if len(described) > 1 else infer_labels(dataset))
     if recipe.class_names and len(recipe.class_names) != labels:
         raise ConfigError(
             f"{len(recipe.class_names)} class names were given, but the masks in {dataset.root / 'masks'} have {labels} labels",
             mend="Give one name for each label, background first; or the number of labels, if not all are in these masks.",
         )
-    return dataclasses.replace(recipe, channels=channels, labels=labels)
+    names = described if len(described) == labels else recipe.class_names
+    return dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names)
 
 
 def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> TrainData:

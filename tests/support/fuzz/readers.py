@@ -136,6 +136,30 @@ def _mask(path: Path) -> None:
     read_mask(path, 3)
 
 
+def _nifti(path: Path) -> None:
+    import numpy as np
+
+    from u3p_edge.scans.nifti_file import read_nifti, write_nifti_labels
+    from u3p_edge.scans.options import ScanOptions
+
+    volume = read_nifti(path, ScanOptions(max_voxels=10**6))
+    with tempfile.TemporaryDirectory() as folder:
+        write_nifti_labels(Path(folder) / "mask.nii", np.zeros(volume.voxels.shape[:3], np.uint8), path, "axial")
+
+
+def _dataset(path: Path) -> None:
+    """As nnU-Net and MSD have it, beside scans that are not there."""
+    from u3p_edge.scans import msd, nnunet
+    from u3p_edge.scans.options import ScanOptions
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(path, Path(folder) / "dataset.json")
+        (Path(folder) / "imagesTr").mkdir()
+        for kind in (nnunet, msd):
+            if kind.recognize(Path(folder)):
+                kind.list_cases(Path(folder), ScanOptions())
+
+
 READERS: Mapping[str, Callable[[Path], None]] = {
     "tflite": _session,
     "tflite inspected": _inspect,
@@ -155,5 +179,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "split": _split,
     "image": _image,
     "mask": _mask,
+    "nifti": _nifti,
+    "dataset": _dataset,
 }
 """Name to a function that returns, or raises an error of ours."""

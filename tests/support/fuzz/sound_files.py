@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.support.command_line import make_keras_files
+from tests.support.nifti_files import save_nifti, scan_voxels
 from tests.support.onnx_networks import save_unet
 from tests.support.sample_results import result
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
@@ -24,6 +25,12 @@ from u3p_edge.pruning.plan import PruningPlan
 from u3p_edge.recipes.named import FOLDER
 from u3p_edge.rewriting.engine import Candidate, Selection
 from u3p_edge.training.recipe import TrainRecipe
+
+DATASET = """{
+  "channel_names": {"0": "T2"}, "modality": {"0": "T2"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz",
+  "licence": "CC0-1.0", "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}]
+}"""
+"""Of nnU-Net and of MSD at once."""
 
 
 def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
@@ -41,6 +48,7 @@ def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
         **_texts(folder),
         "image": _images(folder),
         "mask": [folder / "palette.png"],
+        "nifti": [save_nifti(folder / name, scan_voxels(0)) for name in ("scan.nii", "scan.nii.gz")],
     }
 
 
@@ -67,6 +75,7 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
         "plan": ("plan.json", PruningPlan({"a": [0, 2], "b": [1]}).to_json()),
         "train recipe": ("train.toml", TrainRecipe().to_toml()),
         "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
+        "dataset": ("dataset.json", DATASET),
         "split": ("split.csv", "name,split,patient\na,train,1\nb,val,2\nc,test,3\n"),
     }
     manifest = Manifest((Artifact("model.int8.tflite", "tflite-int8", "ab" * 32, 1234, "cd" * 32),), "{}", "key", (("a", "b"),))

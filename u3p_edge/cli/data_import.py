@@ -1,0 +1,79 @@
+"""`u3p-edge data import`: a data folder from volumes and from data sets of other programs."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from u3p_edge.cli.terminal import print_table, say
+from u3p_edge.scans.options import MAX_VOXELS, ScanOptions
+
+if TYPE_CHECKING:
+    from u3p_edge.scans.import_data import CaseGeometry, ImportResult
+
+SHOWN = 10
+"""Cases that are listed."""
+
+
+class AxisName(str, Enum):
+    """Slices that a volume can be cut into."""
+
+    AXIAL = "axial"
+    CORONAL = "coronal"
+    SAGITTAL = "sagittal"
+
+
+def import_scans(
+    source: Annotated[Path, typer.Argument(help="NIfTI file or folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Data folder to make; it must not exist, or be empty.")],
+    axis: Annotated[AxisName, typer.Option(help="Which slices a volume is cut into.")] = AxisName.AXIAL,
+    channel: Annotated[
+        str | None,
+        typer.Option(help="Channel or time point to read of a scan with several: its number, from 0, or its name."),
+    ] = None,
+    max_voxels: Annotated[
+        int, typer.Option(min=1, help="Voxels that a volume may have; a small file can ask for gigabytes of memory.")
+    ] = MAX_VOXELS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, say what would be written.")] = False,
+) -> None:
+    """Write the slices of scans and their labels as a data folder: images/, masks/ and split.csv with the patients.
+
+    Intensities stay as they are. Where slices lie in the patient is written into source.json.
+
+        u3p-edge data import nifti --out scans --axis coronal
+    """
+    from u3p_edge.cli.progress import stages
+    from u3p_edge.scans.import_data import import_data
+
+    options = ScanOptions(axis.value, channel, max_voxels)
+    with stages() as progress:
+        result = import_data(source, out, options, dry_run=dry_run, progress=progress)
+    _show(result, dry_run=dry_run)
+
+
+def _show(result: ImportResult, *, dry_run: bool) -> None:
+    rows = [[case.case, case.patient, str(len(case.slices)), _size(case), _spacing(case)] for case in result.cases[:SHOWN]]
+    header = ["scan", "patient", "slices", "size", "mm between slices, rows, columns"]
+    print_table(header, rows, title=f"{len(result.cases)} scans of {result.kind}")
+    if len(result.cases) > SHOWN:
+        say(f"... and {len(result.cases) - SHOWN} more.")
+    if result.class_names:
+        say("classes: " + ", ".join(f"{index} {name}" for index, name in enumerate(result.class_names)))
+    for note in result.notes:
+        say(f"note: {note}", "yellow")
+    what = f"{result.slices} images{' and masks' if result.labelled else ''}"
+    if dry_run:
+        say(f"{what} would be written to {result.folder}.")
+    else:
+        say(f"{what} in {result.folder}." + (f" Next: u3p-edge data check {result.folder}" if result.labelled else ""))
+
+
+def _size(case: CaseGeometry) -> str:
+    return "x".join(map(str, case.size))
+
+
+def _spacing(case: CaseGeometry) -> str:
+    return "-" if case.spacing is None else " ".join(f"{length:.3g}" for length in case.spacing)

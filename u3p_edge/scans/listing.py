@@ -1,0 +1,65 @@
+"""List the files of a folder by stem, and give cases the patients that their names show, and splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from u3p_edge.data.groups import group_by_name
+from u3p_edge.data.split import draw_splits
+from u3p_edge.errors import DataError
+from u3p_edge.scans.case import Case
+
+
+def files_by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a folder that have one of the suffixes, by name without it, sorted; hidden files are left out.
+
+    Args:
+        folder: one that is missing has no files.
+        suffixes: in lower case, a longer one (".nii.gz") before one that it ends in; upper case is read too.
+
+    Raises:
+        DataError: two files have the same stem.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        stem = stem_of(path, suffixes)
+        if stem is None or path.name.startswith(".") or not path.is_file():
+            continue
+        if stem in files:
+            raise DataError(f"{files[stem]} and {path.name} are two files of one scan", mend="Keep one of them.")
+        files[stem] = path
+    return files
+
+
+def stem_of(path: Path, suffixes: Sequence[str]) -> str | None:
+    """Return a file's name without the first of the suffixes that it has; None where it has none.
+
+    >>> stem_of(Path("p1.T1.nii.gz"), (".nii.gz", ".nii"))
+    'p1.T1'
+    """
+    name = path.name
+    return next((name[: -len(s)] for s in suffixes if name.lower().endswith(s) and len(name) > len(s)), None)
+
+
+def patients_of(names: Sequence[str]) -> Mapping[str, str]:
+    """Return the patient of each case: by its name where the names show which are of one patient, else the case itself.
+
+    >>> patients_of(["patient1_frame01", "patient1_frame12", "patient2_frame01", "patient3_frame01"])["patient1_frame12"]
+    'patient1'
+    """
+    groups = group_by_name(names).groups
+    return {name: groups.get(name, name) for name in names}
+
+
+def assign_splits(cases: Sequence[Case], test: Sequence[Case]) -> tuple[Case, ...]:
+    """Return all cases: where some are for testing, the others are drawn into train and val, a patient as a whole.
+
+    Without test cases the splits stay open; a data folder draws them by its own seed.
+    """
+    if not test:
+        return tuple(cases)
+    drawn = draw_splits((case.patient for case in cases), seed=0)
+    others = (replace(case, split="val" if drawn[case.patient] == "val" else "train") for case in cases)
+    return (*others, *(replace(case, split="test") for case in test))

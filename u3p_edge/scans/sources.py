@@ -1,0 +1,52 @@
+"""The kinds of sources that are read. A kind is one file of this package and one entry of `SOURCES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.errors import DataError
+from u3p_edge.scans import msd, nifti, nnunet
+from u3p_edge.scans.case import CaseList
+from u3p_edge.scans.options import ScanOptions
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of file or folder that holds scans.
+
+    Args:
+        name: e.g. "NIfTI".
+        layout: what it looks like, for a user.
+        recognize: whether a path is one, by names alone.
+        list_cases: lists its scans; none is read.
+    """
+
+    name: str
+    layout: str
+    recognize: Callable[[Path], bool]
+    list_cases: Callable[[Path, ScanOptions], CaseList]
+
+
+SOURCES: tuple[SourceKind, ...] = (
+    SourceKind("nnU-Net", nnunet.LAYOUT, nnunet.recognize, nnunet.list_cases),
+    SourceKind("MSD", msd.LAYOUT, msd.recognize, msd.list_cases),
+    SourceKind("NIfTI", nifti.LAYOUT, nifti.recognize, nifti.list_cases),
+)
+"""In the order in which they are tried."""
+
+
+def find_kind(source: Path) -> SourceKind:
+    """Return the first kind that recognizes a path.
+
+    Raises:
+        DataError: there is nothing, or no kind recognizes it; lists the kinds.
+    """
+    if not source.exists():
+        raise DataError(f"{source} does not exist")
+    kind = next((kind for kind in SOURCES if kind.recognize(source)), None)
+    if kind is None:
+        kinds = "; ".join(f"{one.name}: {one.layout}" for one in SOURCES)
+        raise DataError(f"{source} is no source of scans that is known", mend=f"What is read: {kinds}.")
+    return kind
