@@ -20,7 +20,7 @@ from u3p_edge.graph.scheme import Quantized
 from u3p_edge.quantization.fake_quant import fake_quantize, read_integers
 from u3p_edge.quantization.finetune import train_qat
 from u3p_edge.quantization.integers import kernel_scales
-from u3p_edge.quantization.quantizers import find_bounds
+from u3p_edge.quantization.quantizers import kernel_bounds_of
 from u3p_edge.runtime import open_session
 
 IMAGES, LABELS = blobs(12, 16)
@@ -86,6 +86,6 @@ def test_every_kernel_has_the_bounds_of_its_integers(model: tf_keras.Model) -> N
     fake = fake_quantize(from_keras(model), IMAGES)
     for node in fake.graph.nodes:
         if "kernel" in node.weights:
-            bounds = find_bounds(tf.constant(kernel(fake.model, node.name)), node.op).numpy()
+            bounds = kernel_bounds_of(tf.constant(kernel(fake.model, node.name)), node.op).numpy()
             np.testing.assert_array_equal(bounds.astype(np.float64) / 127, kernel_scales(node))
     assert {"conv", "depthwise_conv", "dense", "conv_transpose"} <= {node.op for node in fake.graph.nodes}

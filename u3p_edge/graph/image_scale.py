@@ -55,9 +55,9 @@ def find_image_scale(graph: Graph) -> ImageScale | None:
     return ImageScale(tuple(nodes), scale, shift, any(graph[node].op == "rescale" for node in nodes))
 
 
-def drop_image_scale(graph: Graph, found: ImageScale) -> Graph:
+def drop_image_scale(graph: Graph, image_scale: ImageScale) -> Graph:
     """Return the graph for images that are scaled already."""
-    for name in found.nodes:
+    for name in image_scale.nodes:
         graph = substitute(graph, name, (), result=graph[name].inputs[0])
     return graph
 

@@ -131,17 +131,17 @@ def _prepare_outside(graph: Graph, options: ModelOptions) -> tuple[Graph, ModelO
     That is so where raw pixels come in, or a mean and a deviation are taken off before: both together are a mean and a
     deviation again. A network with a rescaling takes raw pixels unless the options say another normalisation.
     """
-    found = find_image_scale(graph)
-    given = options.normalization or ("none" if found and found.of_pixels else None)
-    if found is None or given not in ("none", "meanstd"):
+    first = find_image_scale(graph)
+    given = options.normalization or ("none" if first and first.of_pixels else None)
+    if first is None or given not in ("none", "meanstd"):
         return graph, options, ()
     mean, std = (np.asarray(values or (default,)) for values, default in ((options.mean, 0.0), (options.std, 1.0)))
-    deviation = std / found.scale
-    whole = tuple(tuple(float(v) for v in values) for values in (mean - found.shift * deviation, deviation))
+    deviation = std / first.scale
+    whole = tuple(tuple(float(v) for v in values) for values in (mean - first.shift * deviation, deviation))
     shown = " and ".join(", ".join(f"{v:g}" for v in values) for values in whole)
     note = f"The network scales pixels first; that is done when images are prepared, by mean and deviation {shown}."
     chosen = dataclasses.replace(options, normalization="meanstd", mean=whole[0], std=whole[1])
-    return drop_image_scale(graph, found), chosen, (note,)
+    return drop_image_scale(graph, first), chosen, (note,)
 
 
 def training_of(source: Source) -> TrainRecipe | None:

@@ -36,7 +36,7 @@ from u3p_edge.progress import Step, idle
 from u3p_edge.quantization.calibration import observe_layers
 from u3p_edge.quantization.integers import RANGE_FLOOR, to_integers
 from u3p_edge.quantization.placement import Placement, place_quantizers, widen_logits
-from u3p_edge.quantization.quantizers import LayerConfig, find_bounds, output_quantizer
+from u3p_edge.quantization.quantizers import LayerConfig, kernel_bounds_of, output_quantizer
 from u3p_edge.quantization.ranges import METHODS, Observed, Range, clip_outliers
 from u3p_edge.quantization.support import UntrainableError, check_quantizable
 
@@ -173,7 +173,7 @@ def settle_ranges(model: tf_keras.Model) -> None:
     for layer in model.layers:
         config = layer.quantize_config if isinstance(layer, _keras.QuantizeWrapperV2) else None
         if config is not None and config.kernel:
-            bound = find_bounds(_variable(layer, config.kernel), config.op).numpy()
+            bound = kernel_bounds_of(_variable(layer, config.kernel), config.op).numpy()
             _assign(layer, config.kernel, -bound, bound)
 
 

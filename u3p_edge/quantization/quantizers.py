@@ -129,7 +129,7 @@ def _kernel_of(columns: tf.Tensor, shape: tf.TensorShape, op: str) -> tf.Tensor:
     return tf.transpose(tf.reshape(columns, (height, width, inputs, outputs)), (0, 1, 3, 2))
 
 
-def find_bounds(kernel: tf.Tensor, op: str) -> tf.Tensor:
+def kernel_bounds_of(kernel: tf.Tensor, op: str) -> tf.Tensor:
     """Return what `integers.kernel_bounds` does, for a layer's kernel while a model trains: float32 [output channels]."""
     return _bounds(_columns(kernel, op))
 
