@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.support.picture_files import GREY, RGB, write
 from u3p_edge.data.decode import open_picture
-from u3p_edge.data.images import read_image
+from u3p_edge.data.images import read_image, read_native
 from u3p_edge.data.masks import read_mask
 from u3p_edge.errors import DataError
 
@@ -53,10 +53,21 @@ def test_channels_are_made_to_fit(tmp_path: Path) -> None:
     # ITU-R 601 luma, rounded.
     luma = read_image(write(tmp_path / "c.png", RGB), 1)[:, :, 0]
     assert np.abs(luma - RGB @ np.array([0.299, 0.587, 0.114])).max() <= 1
-    for mode in ("RGBA", "P", "CMYK"):
-        suffix = "tif" if mode == "CMYK" else "png"
-        assert read_image(write(tmp_path / f"m.{suffix}", RGB, mode), 3).shape == (3, 4, 3)
-    np.testing.assert_array_equal(read_image(write(tmp_path / "la.png", GREY, "LA"), 1)[:, :, 0], GREY)
+    assert read_image(write(tmp_path / "m.tif", RGB, "CMYK"), 3).shape == (3, 4, 3)
+
+
+def test_transparency_is_dropped_and_a_palette_shows_its_colours(tmp_path: Path) -> None:
+    for mode, pixels in (("LA", GREY), ("RGBA", RGB)):
+        picture = Image.fromarray(pixels).convert(mode)
+        picture.putalpha(Image.fromarray(255 - GREY))
+        picture.save(tmp_path / f"{mode}.png")
+        channels = 1 if mode == "LA" else 3
+        np.testing.assert_array_equal(read_native(tmp_path / f"{mode}.png"), pixels.reshape(3, 4, channels))
+    palette = Image.fromarray(GREY // 20)
+    palette.putpalette(RGB.tobytes())
+    for transparent in (None, 3):
+        palette.save(tmp_path / "p.png", transparency=transparent)
+        np.testing.assert_array_equal(read_native(tmp_path / "p.png"), RGB)
 
 
 def test_a_camera_s_orientation_is_applied(tmp_path: Path) -> None:
@@ -64,6 +75,9 @@ def test_a_camera_s_orientation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # stored lying on its side
     Image.fromarray(GREY).save(tmp_path / "e.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "e.png", 1)[:, :, 0], np.rot90(GREY, -1))
+    blocks = np.kron(GREY, np.ones((8, 8), np.uint8))  # JPEG keeps a constant block of 8x8 to 1 level
+    Image.fromarray(blocks).save(tmp_path / "e.jpg", exif=exif)
+    assert np.abs(read_image(tmp_path / "e.jpg", 1)[:, :, 0].astype(int) - np.rot90(blocks, -1)).max() <= 1
 
 
 def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
@@ -79,6 +93,7 @@ def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     pages = [Image.fromarray(GREY)] * 2
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "animated.png", save_all=True, append_images=[Image.fromarray(GREY[::-1])])
     write(tmp_path / "nan.tif", np.array([[0, np.nan]], np.float32))
     cases = {
         "truncated.png": "is cut short (.*). Copy it again",
@@ -91,6 +106,7 @@ def test_what_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
         "pipe.png": "is a pipe or a device, not a file",
         "missing.png": "does not exist",
         "stack.tif": "several images",
+        "animated.png": "several images",
         "nan.tif": "NaN",
     }
     for name, symptom in cases.items():

@@ -1,21 +1,19 @@
-"""Open picture files. A file that cannot be opened is a DataError that names the file, the cause and the mend.
-
-Only the four formats are tried: Pillow has decoders for dozens more, one of which starts another program.
-"""
+"""Decode the pictures of files, and turn them as a camera's orientation says. Errors are those of `picture_file`."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-# Importing a format's module registers its decoder in Image.OPEN.
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
 
-from u3p_edge.data.file_errors import check_regular, unreadable
-from u3p_edge.data.formats import DEPTHS, FORMATS, MAX_PIXELS
+from u3p_edge.data.deep_colour import check_planes, is_deep, read_both_bytes
+from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.data.picture_file import check_pixels, identify, open_picture_file
 from u3p_edge.errors import DataError
 
 ORIENTATION = 0x0112
@@ -38,23 +36,7 @@ _TURNS = {
 _INVERSE = {6: 8, 8: 6}
 """The turn that undoes a turn; every other one undoes itself."""
 
-_PLUGINS = (
-    PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile, JpegImagePlugin.JpegImageFile, BmpImagePlugin.BmpImageFile
-)  # fmt: skip
-_SIGNATURES = (
-    (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP"), (128, b"DICM", "DICOM"), (0, b"\x1f\x8b", "gzip"), (0, b"PK\x03\x04", "zip"),
-    (0, b"%PDF", "PDF"), (0, b"\x89HDF", "HDF5"), (0, b"\x93NUMPY", "NumPy"), (4, b"ftyp", "HEIF or AVIF"),
-    (4, b"jP  ", "JPEG 2000"),
-)  # fmt: skip
-"""Offset, bytes and name of other kinds of files that may have a picture's suffix."""
-
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-_CUT_SHORT = ("truncated", "not enough image data", "end of file", "Missing dimensions", "unrecognized data stream")
-_UNSUPPORTED = (
-    *("unknown pixel mode", "unsupported", "Unsupported", "not supported", "not available", "unknown data organization"),
-    *("codec configuration error", "unknown raw mode"),
-)
 
 
 @dataclass(frozen=True)
@@ -65,11 +47,22 @@ class Picture:
         stored: as it is in the file, not turned.
         raw_mode: Pillow's name of how a pixel is stored, e.g. "L;4" for four bits of grey, which `stored` stretches to 0..255.
         orientation: 1 to 8, the EXIF tag; 1 is upright.
+        low: the lower bytes of a picture of 16 bits a channel in colour or with transparency, of which `stored` has the upper
+            ones; None for any other.
     """
 
     stored: Image.Image
     raw_mode: str
     orientation: int
+    low: Image.Image | None = None
+
+    def upright(self) -> npt.NDArray[Any]:
+        """Return the numbers of the upright picture: [H, W] or [H, W, channels]; indices where it has a palette."""
+        numbers = np.asarray(turn(self.stored, self.orientation))
+        if self.low is None:
+            return numbers
+        both: npt.NDArray[Any] = numbers.astype(np.uint16) * np.uint16(256) + np.asarray(turn(self.low, self.orientation))
+        return both
 
 
 def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -83,22 +76,18 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         DataError: the file is missing, not a regular file, empty, not a picture, cut short, damaged, of an unsupported kind, a
             TIFF of several pictures, or it has more than `max_pixels` pixels.
     """
-    with _open_file(path) as file:
-        picture = _identify(file, path)
-        _check_pixels(picture.size, max_pixels, path)
-        if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
+    with open_picture_file(path) as file:
+        picture = identify(file, path)
+        check_pixels(picture.size, max_pixels, path)
+        if count_pages(picture) > 1:
             raise DataError(f"{path} holds several images", mend="Write every slice into a separate file.")
-        raw_mode, orientation = _raw_mode(picture), _orientation(picture, file)
-        picture.load()
-        # Pillow turns a TIFF while it loads it, and no other file.
-        stored = turn_back(picture, orientation) if picture.format == "TIFF" else picture
-        return Picture(stored, raw_mode, orientation)
+        return decode_page(picture, file, lambda: identify(file, path))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of a picture file, upright, without decoding it. Raises DataError as `open_picture`."""
-    with _open_file(path) as file:
-        picture = _identify(file, path)
+    with open_picture_file(path) as file:
+        picture = identify(file, path)
         # Pillow gives the upright size of a TIFF, and the stored size of any other picture.
         turned = _orientation(picture, file) in _QUARTER_TURNS and picture.format != "TIFF"
         return picture.size if turned else (picture.height, picture.width)
@@ -112,8 +101,8 @@ def turn(image: Image.Image, orientation: int) -> Image.Image:
 def read_orientation(path: Path) -> int:
     """Return the EXIF orientation of a picture file, 1 to 8, without decoding it; 1 where it cannot be read."""
     try:
-        with _open_file(path) as file:
-            return _orientation(_identify(file, path), file)
+        with open_picture_file(path) as file:
+            return _orientation(identify(file, path), file)
     except DataError:  # `open_picture` reports what is wrong
         return 1
 
@@ -121,6 +110,36 @@ def read_orientation(path: Path) -> int:
 def turn_back(image: Image.Image, orientation: int) -> Image.Image:
     """Turn an upright picture back to how it was stored: the inverse of `turn`."""
     return turn(image, _INVERSE.get(orientation, orientation))
+
+
+def count_pages(picture: ImageFile.ImageFile) -> int:
+    """Return the number of pictures in an identified file."""
+    return int(getattr(picture, "n_frames", 1))
+
+
+def decode_page(picture: ImageFile.ImageFile, file: IO[bytes], open_anew: Callable[[], ImageFile.ImageFile]) -> Picture:
+    """Decode one page.
+
+    Args:
+        picture: identified, at the page.
+        file: that it is read from.
+        open_anew: identifies it once more, at the same page.
+
+    Returns:
+        A picture that holds no other memory than `picture` does.
+    """
+    check_planes(picture)
+    raw_mode, orientation = _raw_mode(picture), _orientation(picture, file)
+    low = None
+    upper: Image.Image = picture
+    if is_deep(picture.mode, raw_mode):
+        upper, low = read_both_bytes(open_anew, raw_mode)
+    else:
+        picture.load()
+    # Pillow turns a TIFF while it loads it, and no other file.
+    if picture.format == "TIFF":
+        upper, low = turn_back(upper, orientation), low and turn_back(low, orientation)
+    return Picture(upper, raw_mode, orientation, low)
 
 
 def _raw_mode(picture: ImageFile.ImageFile) -> str:
@@ -146,54 +165,3 @@ def _has_text_or_exif(png: IO[bytes]) -> bool:
         png.seek(int.from_bytes(header[:4], "big") + 4, 1)  # its data and their checksum
     png.seek(start)
     return has_chunk
-
-
-@contextlib.contextmanager
-def _open_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a regular file; whatever its decoding raises inside is a DataError that names it."""
-    check_regular(path)
-    try:
-        with path.open("rb") as file:
-            yield file
-    except DataError:
-        raise
-    except OSError as error:
-        raise unreadable(path, error) if error.errno else _undecodable(path, error) from error
-    except MemoryError as error:
-        raise DataError(f"{path} does not fit into memory", mend="Make the picture smaller, or free memory.") from error
-    # Pillow's decoders let nearly any exception out of a damaged file: SyntaxError, ValueError, struct.error ...
-    except Exception as error:
-        raise _undecodable(path, error) from error
-
-
-def _identify(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
-    """Return the picture, not decoded. The pixel limit of `Image.open`, a global variable, does not apply."""
-    start = file.read(132)
-    for plugin in _PLUGINS:
-        factory, accept = Image.OPEN[plugin.format]
-        if accept is None or accept(start) is True:
-            file.seek(0)
-            return factory(file, str(path))
-    kind = next((name for offset, mark, name in _SIGNATURES if start[offset:].startswith(mark)), None)
-    looks = f": it is a {kind} file" if kind else ""
-    raise DataError(f"{path} is not an image that can be read{looks}", mend=f"Convert it to {FORMATS}, of {DEPTHS}.")
-
-
-def _check_pixels(size: tuple[int, int], max_pixels: int, path: Path) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise DataError(
-            f"{path} has {height}x{width} = {width * height:,} pixels, more than the limit of {max_pixels:,}",
-            mend=f"Make it smaller, or cut it into pieces; where memory suffices, allow it with --max-pixels {width * height}.",
-        )
-
-
-def _undecodable(path: Path, error: Exception) -> DataError:
-    """Return the error by Pillow's message: cut short, of a kind that it does not read, or damaged."""
-    message = str(error) or type(error).__name__
-    if isinstance(error, EOFError) or any(word.lower() in message.lower() for word in _CUT_SHORT):
-        return DataError(f"{path} is cut short ({message})", mend="Copy it again from where it came.")
-    unknown = isinstance(error, (NotImplementedError, KeyError)) or message.isdigit()  # the number of a TIFF compression
-    if unknown or any(word in message for word in _UNSUPPORTED):
-        return DataError(f"{path} is of a kind that is not supported ({message})", mend=f"Save it as a PNG, or with {DEPTHS}.")
-    return DataError(f"{path} is damaged ({message})", mend="Copy it again from where it came, or save it anew.")

@@ -1,8 +1,7 @@
 """Read image files into arrays.
 
 PNG, TIFF, JPEG and BMP; up to 16 bit, or float TIFF; grey, palette or RGB. Only NumPy and Pillow are needed, so that a
-device can read its images. An orientation written by a camera (EXIF) is applied; transparency is dropped. A 16-bit
-RGB file is read with its upper 8 bits, which is what Pillow has for it.
+device can read its images. An orientation written by a camera (EXIF) is applied; transparency is dropped.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from u3p_edge.data.decode import open_picture, turn
+from u3p_edge.data.decode import Picture, open_picture, turn
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
 
@@ -30,7 +29,7 @@ def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Pixel
         max_pixels: height x width that the image may have.
 
     Returns:
-        [H, W, channels] of uint8, uint16 (16-bit grey) or float32 (floating-point or signed TIFF); the dtype gives the
+        [H, W, channels] of uint8, uint16 (16 bits a channel) or float32 (floating-point or signed TIFF); the dtype gives the
         range that a "range" normalization divides by.
 
     Raises:
@@ -55,14 +54,20 @@ def to_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def read_native(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Read as `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] of uint8 if it is in colour."""
-    picture = open_picture(path, max_pixels)
-    pixels = to_values(np.asarray(turn(_flatten(picture.stored), picture.orientation)), path)
+    """Read as `read_image`, with the channels of the file: [H, W, 1] if it is grey, [H, W, 3] if it is in colour."""
+    return pixels_of(open_picture(path, max_pixels), path)
+
+
+def pixels_of(picture: Picture, path: Path) -> Pixels:
+    """Return the pixels of a picture as `read_native` does; `path` is for messages."""
+    if picture.low is not None:
+        return np.ascontiguousarray(picture.upright()[:, :, : 1 if picture.stored.mode == "LA" else 3])
+    pixels = to_values(np.asarray(turn(flatten(picture.stored), picture.orientation)), path)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _flatten(picture: Image.Image) -> Image.Image:
-    """Return the picture without palette, transparency, single bits or colour spaces other than grey and RGB."""
+def flatten(picture: Image.Image) -> Image.Image:
+    """Return a picture without palette, transparency, single bits or colour spaces other than grey and RGB."""
     if picture.mode in ("L", "RGB") or picture.mode[0] in "IF":
         return picture
     return picture.convert("L" if picture.mode in ("1", "LA", "La") else "RGB")

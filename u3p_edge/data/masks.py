@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from u3p_edge.data.decode import Picture, open_picture, turn
 from u3p_edge.data.formats import MAX_PIXELS
@@ -55,14 +54,16 @@ def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXEL
 def read_values(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
     """Return the values of a mask file as they are stored, uint8 or uint16 [H, W], upright. Errors as `read_mask`."""
     picture = open_picture(path, max_pixels)
-    values = np.asarray(turn(picture.stored, picture.orientation))
-    if picture.stored.mode == "P":
+    mode, values = picture.stored.mode, picture.upright()
+    if mode == "P":
         return values
-    if picture.stored.mode == "1":
+    if mode == "1":
         return values.astype(np.uint8)
-    if picture.stored.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        return _drop_alpha(turn(picture.stored, picture.orientation), path)
-    if picture.stored.mode not in ("L", "RGB", "F") and picture.stored.mode[0] != "I":
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        if picture.low is None:
+            values = np.asarray(turn(picture.stored.convert("RGBA"), picture.orientation))
+        return _drop_alpha(values, path)
+    if mode not in ("L", "RGB", "F") and mode[0] != "I":
         values = np.asarray(turn(picture.stored.convert("RGB"), picture.orientation))
     if values.ndim == 3:
         return _single_channel(values, path)
@@ -156,7 +157,7 @@ def _to_integers(values: Pixels, path: Path) -> Values:
 
 
 def _single_channel(colours: Pixels, path: Path) -> Values:
-    """Return the one channel of a picture [H, W, 3] whose channels are equal."""
+    """Return the one channel of a picture [H, W, channels] whose channels are equal."""
     if (colours != colours[:, :, :1]).any():
         raise DataError(
             f"the mask {path} is a colour picture",
@@ -165,10 +166,9 @@ def _single_channel(colours: Pixels, path: Path) -> Values:
     return np.ascontiguousarray(colours[:, :, 0])
 
 
-def _drop_alpha(image: Image.Image, path: Path) -> Values:
-    """Return the colour of a picture with transparency, which must not hold any of the mask's shape."""
-    pixels = np.asarray(image.convert("RGBA"))
-    colour, alpha = _single_channel(pixels[:, :, :3], path), pixels[:, :, 3]
+def _drop_alpha(pixels: Pixels, path: Path) -> Values:
+    """Return the colour of a picture [H, W, channels] whose last channel, its transparency, must not hold the mask's shape."""
+    colour, alpha = _single_channel(pixels[:, :, :-1], path), pixels[:, :, -1]
     hides_some, is_empty = bool(colour[alpha < alpha.max()].any()), not colour.any()
     if (alpha != alpha[0, 0]).any() and (hides_some or is_empty):
         raise DataError(
