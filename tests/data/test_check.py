@@ -84,6 +84,21 @@ def test_ignored_pixels_are_counted_apart(tmp_path: Path) -> None:
     assert "ignored: 25.00% of the pixels" in result.output
 
 
+def test_colours_that_are_classes_are_counted_with_those_that_no_mask_has(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, [[0, 1]] * 3)
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.array([[0, 0, 0], [9, 9, 250]], np.uint8)[np.asarray(Image.open(path))]).save(path)
+    colours = (("#000000", 0), ("#0909fa", 1), ("#ffffff", 2))
+    report = check_data(root, rule=LabelRule(colours=colours))
+    assert (report.problems, report.labels, report.present) == ((), 3, (3, 3, 0))
+    assert infer_labels(open_folder(root, DataOptions(rule=LabelRule(colours=colours)))) == 3
+    typed = ",".join(f"{colour}:{k}" for colour, k in colours[::2])
+    result = CliRunner().invoke(data_app, ["check", str(root), "--mask-colours", typed])
+    assert result.exit_code == 2
+    assert "24 pixels of the colour #0909fa, which --mask-colours does not name" in " ".join(result.output.split())
+    assert all("is a colour picture" in problem for problem in check_data(root).problems)
+
+
 def test_a_long_list_of_problems_is_cut_with_its_count(tmp_path: Path) -> None:
     root = folder_of(tmp_path, [[0, 1, 2]] * 30)
     short = CliRunner().invoke(data_app, ["check", str(root), "--labels", "2"]).output

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.data_folders import make_folder
 from tests.support.recipes import make_recipe
@@ -66,15 +67,32 @@ def test_the_meaning_of_mask_values_in_training_is_kept(tmp_path: Path) -> None:
         read_export_data(root, metadata, silent, data_options(LabelOptions(), None, root))
 
 
+def test_the_colours_of_masks_in_training_are_kept(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
+    table = np.array([[9, 9, 9], [250, 0, 0], [0, 0, 250]], np.uint8)
+    for path in (root / "masks").iterdir():
+        Image.fromarray(table[np.asarray(Image.open(path))]).save(path)
+    colours = (("#090909", 0), ("#fa0000", 1), ("#0000fa", 2))
+    trained = parse_recipe(TrainRecipe(mask_colours=colours).to_toml())
+    options = data_options(LabelOptions(), trained, root)
+    assert complete(trained, open_folder(root, options)).labels == 3
+    metadata = default_metadata(Preprocessing(16, 16, fit="pad"), labels=3)
+    truth = np.arange(48).reshape(6, 8) % 3  # as `make_folder` draws it, padded to the middle
+    np.testing.assert_array_equal(read_export_data(root, metadata, silent, options).test.labels[0, 5:11, 4:12], truth)
+
+
 def test_what_mask_values_mean_is_part_of_an_export_s_key() -> None:
     recipes = [
         make_recipe(),
         make_recipe(ignore_label=255),
         make_recipe(label_map=((2, 1),)),
+        make_recipe(mask_colours=(("#000000", 0),)),
         make_recipe(group_column="p"),
     ]
     assert len({recipe.to_json() for recipe in recipes}) == len(recipes)
-    for wrong in ({"ignore_label": 1, "label_map": ((1, 0),)}, {"label_map": ((1, 300),)}):
+    for wrong in (
+        {"ignore_label": 1, "label_map": ((1, 0),)}, {"label_map": ((1, 300),)}, {"mask_colours": (("red", 1),)}
+    ):  # fmt: skip
         with pytest.raises(ConfigError):
             make_recipe(**wrong)
         with pytest.raises(ConfigError):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from u3p_edge.cli.effect import refuse
+from u3p_edge.cli.recipe_options import parse_options, takes_options
 from u3p_edge.cli.terminal import WIDE, console, make_table, plain_text, print_list, print_table, say
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.recipes.recipe import LABEL_OPTIONS, LabelOptions
 
 if TYPE_CHECKING:
     from u3p_edge.benchmark.result import RunResult
 
 
+@takes_options(LABEL_OPTIONS)
 def bench(
     context: typer.Context,
     models: Annotated[list[Path], typer.Argument(help=".tflite and .onnx files made by `u3p-edge export`, of one task.")],
@@ -26,12 +29,6 @@ def bench(
         typer.Option(help="Data folder (images/, masks/) to score Dice and IoU on; without it, speed and memory alone."),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the data folder: train, val or test.")] = "test",
-    ignore_label: Annotated[
-        int | None, typer.Option(min=0, help="With --data: value of mask pixels that are not scored, e.g. 255.")
-    ] = None,
-    label_map: Annotated[
-        str, typer.Option("--map", metavar="VALUE:CLASS,...", help="With --data: classes of mask values, e.g. 1:0,2:1.")
-    ] = "",
     max_pixels: Annotated[int, typer.Option(min=1, help="With --data: height x width that an image may have.")] = MAX_PIXELS,
     reference: Annotated[
         str,
@@ -70,6 +67,7 @@ def bench(
         Path | None, typer.Option(help="Write the figures as JSON for github-action-benchmark (customSmallerIsBetter).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
+    **labels: Any,
 ) -> None:
     """Measure exported files side by side: rounds are interleaved, so a busy machine slows all alike.
 
@@ -82,7 +80,6 @@ def bench(
     from u3p_edge.benchmark.result_file import save_result, to_json
     from u3p_edge.benchmark.suite import Settings, choose_threads
     from u3p_edge.cli.progress import stages
-    from u3p_edge.data.labels import LabelRule, parse_mapping
     from u3p_edge.data.options import DataOptions
     from u3p_edge.files.atomic import write_text
     from u3p_edge.pipeline.bench import bench as run_bench
@@ -96,11 +93,12 @@ def bench(
     if data is None:
         refuse(
             context,
-            ("split", "ignore_label", "label_map", "max_pixels"),
+            ("split", *LABEL_OPTIONS, "max_pixels"),
             "is about a data folder, and there is none",
             "Add --data FOLDER.",
         )
-    options = DataOptions(rule=LabelRule(ignore_label, parse_mapping(label_map)), max_pixels=max_pixels)
+    given = LabelOptions(**parse_options(LABEL_OPTIONS, labels))
+    options = DataOptions(group_column=given.group_column, rule=given.rule(), max_pixels=max_pixels)
     counts = tuple(sorted(set(threads))) if threads else choose_threads()
     share = None if precision is None else precision / 100
     settings = Settings(

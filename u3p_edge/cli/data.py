@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from u3p_edge.cli.command import Command
 from u3p_edge.cli.data_import import import_scans
 from u3p_edge.cli.help import help_of
+from u3p_edge.cli.recipe_options import parse_options, takes_options
 from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.data.formats import MAX_PIXELS
+from u3p_edge.recipes.recipe import LABEL_OPTIONS, LabelOptions
 
 if TYPE_CHECKING:
     from u3p_edge.data.check import FolderReport
@@ -28,26 +30,19 @@ def _data() -> None:
 
 
 @data_app.command("check", cls=Command)
+@takes_options(LABEL_OPTIONS)
 def check(
     folder: Annotated[Path, typer.Argument(help="Holds images/, masks/ and perhaps split.csv.")],
     labels: Annotated[
         int | None,
         typer.Option(min=2, max=255, help="Number of classes, background included; inferred from the masks if not given."),
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column of split.csv that is never split across sets, e.g. patient.")
-    ] = None,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Height x width that an image may have; a small file can ask for gigabytes of memory.")
     ] = MAX_PIXELS,
-    ignore_label: Annotated[
-        int | None, typer.Option(min=0, help="Value of mask pixels that count neither in training nor in scores, e.g. 255.")
-    ] = None,
-    label_map: Annotated[
-        str, typer.Option("--map", metavar="VALUE:CLASS,...", help="Classes of mask values, e.g. 1:0,2:1; others stay.")
-    ] = "",
     show_all: Annotated[bool, typer.Option("--all", help="Print every problem, however many.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    **options: Any,
 ) -> None:
     """Report counts, sizes, class balance and every broken or mismatched pair by name; exit code 2 if there are any.
 
@@ -58,12 +53,11 @@ def check(
 
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.check import check_data
-    from u3p_edge.data.labels import LabelRule, parse_mapping
 
-    rule = LabelRule(ignore_label, parse_mapping(label_map))
+    given = LabelOptions(**parse_options(LABEL_OPTIONS, options))
     with stages() as progress:
         progress("Check images and masks", 0)
-        report = check_data(folder, labels, group_column=group, max_pixels=max_pixels, rule=rule)
+        report = check_data(folder, labels, group_column=given.group_column, max_pixels=max_pixels, rule=given.rule())
     if json:
         print(dumps(dataclasses.asdict(report), indent=2))
     else:

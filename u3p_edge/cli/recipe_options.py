@@ -28,7 +28,7 @@ _PANELS = {
     "tiling": "Spatial tiling",
     "measurement": "Measurement",
     "model": "Keras and ONNX files, which do not say these themselves",
-    "data": "Data",
+    "data": "Data, which is read as in training without these",
 }
 """Titles in the help, by group of the recipe."""
 
@@ -42,7 +42,14 @@ _OTHER_PANELS = {
 }
 """Options that another panel shows, by keyword."""
 
-_METAVARS = {"label_map": "VALUE:CLASS,...", "rewrites": "FILE", "mask": "OUTPUT", "sparsity": "SHARE", "size": "HxW"}
+_METAVARS = {
+    "label_map": "VALUE:CLASS,...",
+    "mask_colours": "COLOUR:CLASS,...|FILE",
+    "rewrites": "FILE",
+    "mask": "OUTPUT",
+    "sparsity": "SHARE",
+    "size": "HxW",
+}
 
 
 def panel_of(entry: Option) -> str:
@@ -119,6 +126,10 @@ def _parse(entry: Option, value: Any) -> Any:
         from u3p_edge.data.labels import parse_mapping
 
         return parse_mapping(value)
+    if entry.key == "mask_colours":
+        from u3p_edge.data.colours import parse_colours
+
+        return parse_colours(value)
     if entry.key == "size":
         return parse_size(value)
     if get_origin(entry.hint) is not tuple:

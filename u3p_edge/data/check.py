@@ -111,7 +111,7 @@ def check_data(
     counted = [(pair, _try(partial(_count_classes, pair, classes, rule), problems)) for pair in pairs]
     readable = [(pair, counts) for pair, counts in counted if counts is not None]
     total, present, ignored = _add_up(readable, classes)
-    if labels is None:
+    if labels is None and not rule.colours:
         _try(lambda: check_count(classes, np.flatnonzero(total).tolist(), root), problems)
     turned = _try(lambda: check_turned(samples), problems)
     images = {split: scanned.dataset.count(split) for split in SPLITS}
@@ -149,7 +149,7 @@ def _read(sample: Sample, problems: list[str]) -> _Pair | None:
     if path is None:
         return None
     image = _try(lambda: read_native(sample.image, sample.options.max_pixels), problems)
-    mask = _try(lambda: read_values(path, sample.options.max_pixels), problems)
+    mask = _try(lambda: read_values(path, sample.options.max_pixels, sample.options.rule), problems)
     if image is None or mask is None:
         return None
     return _try(lambda: _pair(sample.image, image, path, mask), problems)

@@ -24,7 +24,8 @@ class MaskValues:
 def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> int:
     """Return the number of classes, background included: 2 if more masks are binary than have higher classes, else highest + 1.
 
-    A few masks with values above `MAX_BELIEVED` among many without do not count. `masks.to_classes` then refuses them by name,
+    Where the rule gives classes to colours, these are the classes, also those that no mask has. A few masks with values above
+    `MAX_BELIEVED` among many without do not count. `masks.to_classes` then refuses them by name,
     as it does binary masks among index masks and the reverse.
 
     >>> from pathlib import Path
@@ -41,6 +42,8 @@ def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> i
             binary += 1
         elif classes.size and 1 < classes.max() <= HIGHEST_CLASS:
             highs.append(int(classes.max()))
+    if rule.coloured_classes is not None:
+        return rule.coloured_classes
     if not highs or binary > len(highs):
         return 2
     usual = [high for high in highs if high < MAX_BELIEVED]

@@ -6,5 +6,10 @@ SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 FORMATS = "PNG, TIFF, JPEG or BMP"
 DEPTHS = "8 or 16 bits a channel, or a 32-bit float TIFF"
 
+JPEG = (".jpg", ".jpeg")
+"""Suffixes of the format that changes pixel values, and so is not for masks."""
+
+JPEG_MEND = "JPEG changes pixel values, so save masks as PNG."
+
 MAX_PIXELS = 8192 * 8192
 """Pixels (height x width) that an image may have unless more are allowed: a small file can ask for gigabytes of memory."""

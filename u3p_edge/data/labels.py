@@ -1,13 +1,16 @@
-"""What the values of mask files mean: which are renamed, and which are ignored."""
+"""What the values and colours of mask files mean: which classes they are, and which are ignored."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from u3p_edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
@@ -18,6 +21,33 @@ HIGHEST_CLASS = 254
 """Highest class: labels are kept in 8 bits, where 255 marks ignored pixels."""
 
 
+def is_colour(text: str) -> bool:
+    """Return whether a text is a colour as #rrggbb, in lower case."""
+    return re.fullmatch("#[0-9a-f]{6}", text) is not None
+
+
+def check_colours(colours: Sequence[tuple[str, int]], ignore: int | None) -> None:
+    """Raise ConfigError for a colour that is not written as #rrggbb or named twice, or a value that is no class.
+
+    Args:
+        colours: (colour, value) pairs.
+        ignore: a value that is allowed as well.
+    """
+    names = [colour for colour, _ in colours]
+    for colour, value in colours:
+        if not is_colour(colour):
+            raise ConfigError(
+                f"{colour!r} is not a colour of --mask-colours", mend="Write it as #rrggbb, e.g. #ff0000 for red."
+            )
+        if names.count(colour) > 1:
+            raise ConfigError(f"the mask colour {colour} has two meanings", mend="Name each colour once in --mask-colours.")
+        if not 0 <= value <= HIGHEST_CLASS and value != ignore:
+            raise ConfigError(
+                f"the mask colour {colour} cannot be class {value}",
+                mend=f"Classes are 0 to {HIGHEST_CLASS}; a colour that is ignored has the value of --ignore-label.",
+            )
+
+
 @dataclass(frozen=True)
 class LabelRule:
     """The rule that turns values of mask files into classes. Values that are not named are not changed.
@@ -25,15 +55,19 @@ class LabelRule:
     Args:
         ignore: the value of pixels that count neither in training nor in scores; None for none.
         mapping: (value, class) pairs, e.g. ((1, 0), (2, 1)).
+        colours: (colour, value) pairs, e.g. (("#000000", 0), ("#ff0000", 1)): masks are colour pictures, and these are the
+            values of their pixels, to which `mapping` and `ignore` then apply. Empty for masks that hold values.
 
     Raises:
-        ConfigError: a value or class that is not allowed, or a value named twice.
+        ConfigError: a value, colour or class that is not allowed, or one that is named twice.
     """
 
     ignore: int | None = None
     mapping: tuple[tuple[int, int], ...] = ()
+    colours: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
+        check_colours(self.colours, self.ignore)
         values = [value for value, _ in self.mapping] + ([] if self.ignore is None else [self.ignore])
         for value in values:
             if not 0 <= value <= HIGHEST_VALUE:
@@ -74,6 +108,12 @@ class LabelRule:
         for value, label in self.mapping:
             table[value] = label
         return np.asarray(table[values])
+
+    @property
+    def coloured_classes(self) -> int | None:
+        """Number of classes, background included, that `colours` names; None without colours."""
+        values = [value for _, value in self.colours if value != self.ignore]
+        return max([1, *(dict(self.mapping).get(value, value) for value in values)]) + 1 if self.colours else None
 
 
 AS_STORED = LabelRule()

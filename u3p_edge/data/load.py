@@ -136,11 +136,14 @@ def infer_labels(dataset: Dataset) -> int:
     samples = [sample for sample in dataset.samples if sample.mask is not None]
     rule = samples[0].options.rule if samples else AS_STORED
     masks = [
-        MaskValues(s.mask, distinct_values(read_values(s.mask, s.options.max_pixels))) for s in samples if s.mask is not None
+        MaskValues(s.mask, distinct_values(read_values(s.mask, s.options.max_pixels, rule)))
+        for s in samples
+        if s.mask is not None
     ]
     labels = count_classes(masks, rule)
     classes = [to_classes(mask.values, labels, mask.path, rule) for mask in masks]
-    check_count(labels, sorted({int(k) for some in classes for k in some} - {IGNORE}), dataset.root)
+    if not rule.colours:
+        check_count(labels, sorted({int(k) for some in classes for k in some} - {IGNORE}), dataset.root)
     return labels
 
 

@@ -3,6 +3,7 @@
 A mask file has a class index for every pixel, as it is stored. A palette's colours and a stretch to full brightness do not
 matter: the 4-bit grey value 5 is class 5. A file with only 0 and 255 (or 0 and 65535) is binary. A TIFF that shows 0
 as white is read as stored too, except with one bit, where white is 1. Values that a `LabelRule` names are handled first.
+Only where such a rule gives classes to colours is a mask a colour picture, of whatever kind.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.data.colours import colours_to_values
 from u3p_edge.data.decode import Picture, open_picture, turn
-from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.images import Pixels, to_values
+from u3p_edge.data.formats import JPEG, JPEG_MEND, MAX_PIXELS
+from u3p_edge.data.images import Pixels, flatten, to_values
 from u3p_edge.data.labels import AS_STORED, HIGHEST_CLASS, HIGHEST_VALUE, LabelRule
 from u3p_edge.errors import DataError
 from u3p_edge.metrics import IGNORE
@@ -45,15 +47,21 @@ def read_mask(path: Path, labels: int | None = None, max_pixels: int = MAX_PIXEL
         rule: what the values mean.
 
     Raises:
-        DataError: as `decode.open_picture`; or the mask is in colour, has its shape in its transparency, or has an index that
-            `labels` does not.
+        DataError: as `decode.open_picture`; or the mask is in colour, has its shape in its transparency, has an index that
+            `labels` does not, or a colour that `rule` does not name.
     """
-    return to_classes(read_values(path, max_pixels), labels, path, rule)
+    return to_classes(read_values(path, max_pixels, rule), labels, path, rule)
 
 
-def read_values(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
-    """Return the values of a mask file as they are stored, uint8 or uint16 [H, W], upright. Errors as `read_mask`."""
-    picture = open_picture(path, max_pixels)
+def read_values(path: Path, max_pixels: int = MAX_PIXELS, rule: LabelRule = AS_STORED) -> Values:
+    """Return a mask file's values, uint8 or uint16 [H, W], upright: as stored, or by its colours. Errors as `read_mask`."""
+    return values_of(open_picture(path, max_pixels), path, rule)
+
+
+def values_of(picture: Picture, path: Path, rule: LabelRule = AS_STORED) -> Values:
+    """Return the values of a picture as `read_values` does; `path` is for messages."""
+    if rule.colours:
+        return colours_to_values(_rgb(picture, path), rule.colours, path)
     mode, values = picture.stored.mode, picture.upright()
     if mode == "P":
         return values
@@ -126,9 +134,18 @@ def unknown_value(path: Path, present: Values, value: int, labels: int | None) -
     return DataError(f"the mask {path} has the value {value}, {has}", mend=_jpeg(path) or mend)
 
 
+def _rgb(picture: Picture, path: Path) -> Pixels:
+    """Return a picture's colours, uint8 [H, W, 3], upright. Transparency is dropped."""
+    if picture.low is not None or picture.stored.mode[0] in "IF":
+        raise DataError(
+            f"the mask {path} has more than 8 bits a channel, and --mask-colours names colours of 8",
+            mend="Save the masks with 8 bits a channel.",
+        )
+    return np.asarray(turn(flatten(picture.stored).convert("RGB"), picture.orientation))
+
+
 def _jpeg(path: Path) -> str:
-    lossy = path.suffix.lower() in (".jpg", ".jpeg")
-    return "JPEG changes pixel values, so save masks as PNG." if lossy else ""
+    return JPEG_MEND if path.suffix.lower() in JPEG else ""
 
 
 def _binary_foreground(values: Values) -> int | None:
@@ -161,7 +178,7 @@ def _single_channel(colours: Pixels, path: Path) -> Values:
     if (colours != colours[:, :, :1]).any():
         raise DataError(
             f"the mask {path} is a colour picture",
-            mend="Write each pixel's class index (0, 1, ...) into a grey or palette PNG.",
+            mend="If colours are classes, name them with --mask-colours; else write class indices into a grey or palette PNG.",
         )
     return np.ascontiguousarray(colours[:, :, 0])
 

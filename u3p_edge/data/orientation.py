@@ -18,6 +18,7 @@ from u3p_edge.data.decode import read_orientation, turn, turn_back
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.images import read_image
 from u3p_edge.data.masks import Values, read_values
+from u3p_edge.data.options import DataOptions
 from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import DataError
 
@@ -66,7 +67,7 @@ def find_turned(samples: Sequence[Sample]) -> Turned:
     if not differing:
         return Turned()
     chosen = spread_evenly(len(differing), COMPARED)
-    fits = [_fit(differing[index], samples[0].options.max_pixels) for index in chosen]
+    fits = [_fit(differing[index], samples[0].options) for index in chosen]
     turned, stored = (sum(fit[i] for fit in fits) for i in (0, 1))
     worst = int(np.argmax([fit[1] - fit[0] for fit in fits]))
     image, mask, orientation = differing[chosen[worst]]
@@ -87,15 +88,17 @@ def check_turned(samples: Sequence[Sample]) -> Turned:
     return turned
 
 
-def _fit(pair: tuple[Path, Path, int], max_pixels: int) -> tuple[float, float]:
+def _fit(pair: tuple[Path, Path, int], options: DataOptions) -> tuple[float, float]:
     """Return how well a mask fits its upright image, as it is and turned as the image was; 0 where the sizes differ.
 
     Args:
         pair: image, mask, and the image's orientation.
+        options: how both are read.
     """
     image, mask_path, orientation = pair
     try:
-        pixels, values = read_image(image, 1, max_pixels)[:, :, 0], read_values(mask_path, max_pixels)
+        pixels = read_image(image, 1, options.max_pixels)[:, :, 0]
+        values = read_values(mask_path, options.max_pixels, options.rule)
     except DataError:
         return 0.0, 0.0
     stored = turn_back(Image.fromarray(values), read_orientation(mask_path))

@@ -73,7 +73,7 @@ def read_table(path: Path, group_column: str | None = None) -> Table:
     Raises:
         DataError: the file cannot be read, lacks the column `group_column`, or has neither a split nor a group column.
     """
-    header, lines = _parse(path)
+    header, lines = read_rows(path)
     columns = _unique(header)
     cells = {column: [row[i] if i < len(row) else "" for _, row in lines] for i, column in enumerate(columns)}
     split = next((column for column in columns if column_key(column) in ("split", "set", "subset", "partition")), None)
@@ -100,7 +100,7 @@ def read_table(path: Path, group_column: str | None = None) -> Table:
 
 def has_column(path: Path, column: str) -> bool:
     """Return whether a split.csv exists and has a column, in any spelling. Raises DataError as `read_table`."""
-    return path.exists() and column_key(column) in map(column_key, _parse(path)[0])
+    return path.exists() and column_key(column) in map(column_key, read_rows(path)[0])
 
 
 def last_part(name: str) -> str:
@@ -108,8 +108,18 @@ def last_part(name: str) -> str:
     return normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
 
 
-def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and each line that is not empty with its number. Spaces around cells are removed."""
+def read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a table with comma, semicolon or tab between columns.
+
+    Args:
+        path: of the file; UTF-8, or UTF-16 with a byte order mark.
+
+    Returns:
+        The header, and each line that is not empty with its number. Spaces around cells are removed.
+
+    Raises:
+        DataError: the file cannot be read, or is no table.
+    """
     text = _text(path)
     first, _, rest = text.partition("\n")
     separator = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))

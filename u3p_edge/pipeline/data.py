@@ -11,7 +11,7 @@ from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.fit_notes import fit_notes
 from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.labels import AS_STORED, LabelRule
+from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.load import Arrays, count_inputs, load_samples
 from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
@@ -127,7 +127,7 @@ def data_options(
         folder: of the data; None is the embedded one, whose own split.csv decides its groups.
         max_pixels: height x width that an image or mask may have.
     """
-    rule = LabelRule(labels.ignore_label, labels.label_map)
+    rule = labels.rule()
     given = DataOptions(group_column=labels.group_column, rule=rule, max_pixels=max_pixels)
     if folder is None or trained is None:
         return given

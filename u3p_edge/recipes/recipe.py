@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
 from u3p_edge.config.metadata import OutputKind
-from u3p_edge.config.options import check_options, documented, option
+from u3p_edge.config.options import Option, check_options, documented, list_options, option
 from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
@@ -229,20 +230,27 @@ class ModelOptions:
 @documented
 @dataclass(frozen=True)
 class LabelOptions:
-    """How the data folder is read; without any of these, as in training."""
+    """How the data folder is read. An export without any of these reads it as in training."""
 
     group_column: str | None = option(
-        None, "Column of split.csv that is never split across sets; none as in training.", flag="--group"
+        None, "Column of split.csv that is never split across sets, e.g. patient.", flag="--group"
     )
-    ignore_label: int | None = option(
-        None, "Value of mask pixels that count neither in training nor in scores, e.g. 255; none as in training."
-    )
-    label_map: tuple[tuple[int, int], ...] = option(
-        (), "Classes of mask values, e.g. 1:0,2:1; others stay. None as in training.", flag="--map"
+    ignore_label: int | None = option(None, "Value of mask pixels that count neither in training nor in scores, e.g. 255.")
+    label_map: tuple[tuple[int, int], ...] = option((), "Classes of mask values, e.g. 1:0,2:1; others stay.", flag="--map")
+    mask_colours: tuple[tuple[str, int], ...] = option(
+        (), "Classes of colours, where masks are colour pictures: '#000000:0,#ff0000:1', or a CSV file of such a table."
     )
 
     def __post_init__(self) -> None:
-        _ = LabelRule(self.ignore_label, self.label_map)  # its own checks
+        _ = self.rule()  # its own checks
+
+    def rule(self) -> LabelRule:
+        """Return what the values and colours of masks mean."""
+        return LabelRule(self.ignore_label, self.label_map, self.mask_colours)
+
+
+LABEL_OPTIONS: Mapping[str, Option] = {entry.key: entry for entry in list_options(LabelOptions)}
+"""Every one of these, by its keyword, for commands that read a data folder and have no recipe."""
 
 
 @documented

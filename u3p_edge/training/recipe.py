@@ -74,6 +74,9 @@ class TrainRecipe:
     )
     ignore_label: int | None = option(None, "Value of mask pixels that count neither in training nor in scores, e.g. 255.")
     label_map: tuple[tuple[int, int], ...] = option((), "Classes of mask values, e.g. 1:0,2:1; others stay.", flag="--map")
+    mask_colours: tuple[tuple[str, int], ...] = option(
+        (), "Classes of colours, where masks are colour pictures: '#000000:0,#ff0000:1', or a CSV file of such a table."
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -86,7 +89,7 @@ class TrainRecipe:
 
     def data_options(self) -> DataOptions:
         """Return how the data folder is read."""
-        return DataOptions(self.seed, self.group_column, LabelRule(self.ignore_label, self.label_map))
+        return DataOptions(self.seed, self.group_column, LabelRule(self.ignore_label, self.label_map, self.mask_colours))
 
     def preprocessing(self) -> Preprocessing:
         """Return how pixels become the network's input. Open `channels` are three if `mean` has three values, else one."""
