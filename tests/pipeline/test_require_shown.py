@@ -79,6 +79,7 @@ def test_the_exit_code_says_what_is_shown_and_the_files_stay(
     assert shown.out.startswith("Shown to lose at most 100 points of validation Dice")
 
 
+@pytest.mark.slow  # the export above has the same parts, and the test below has each verdict
 def test_too_few_patients_show_nothing_and_python_raises(
     program: Program, fragile: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_best_epoch_is_kept(best: int) -> None:
     assert not all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), snapshots[3], strict=True))
 
 
+@pytest.mark.slow  # tests/pipeline/test_lock.py replays a whole export beside busy programs
 def test_a_seed_an_epoch_and_ranges_give_the_same_model_bit_for_bit_also_beside_busy_programs() -> None:
     snapshots: list[list[np.ndarray]] = []
 

@@ -12,6 +12,7 @@ from tf_keras import layers
 from tests.support.int8_models import Int8File, assert_near, blobs, quantize_aware, ranges
 from tests.support.oracles import convert_int8
 from tests.support.rewritten_model import by_hand, conv, shift
+from tests.support.slow import mark_slow
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.conversion.structure import tflite_faults
@@ -124,7 +125,11 @@ def chain(middle: str) -> tf_keras.Model:
 
 
 @pytest.mark.parametrize(
-    "middle", ["shift", "crop rows", "blocks", "resize", "subtract", "subtract relu", "join rows", "join columns"]
+    "middle",
+    mark_slow(
+        ["shift", "crop rows", "blocks", "resize", "subtract", "subtract relu", "join rows", "join columns"],
+        slow=["subtract", "join columns"],
+    ),
 )
 def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: str) -> None:
     """As derived in test_qat: at most 2 steps at the last convolution's input (3 behind a difference, whose two terms may
@@ -154,9 +159,8 @@ def plain() -> tf_keras.Model:
     return tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(conv(joined, 1, 3, "head")))
 
 
-@pytest.mark.parametrize(
-    "winograd", [Winograd("rows"), pytest.param(Winograd("both"), marks=pytest.mark.slow)], ids=lambda rule: rule.name
-)
+@pytest.mark.slow  # the network by hand has what the rules make
+@pytest.mark.parametrize("winograd", [Winograd("rows"), Winograd("both")], ids=lambda rule: rule.name)
 def test_what_the_rules_make_is_integer_without_requantizing(winograd: Winograd) -> None:
     graph, (images, _) = rewritten(plain(), (Separable(), winograd)), blobs(8, 16)
     model = to_keras(graph)
