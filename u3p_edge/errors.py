@@ -25,7 +25,6 @@ BASE = ""
 _MODULES = {
     BASE: (
         "ai_edge_litert",
-        "filelock",
         "flatbuffers",
         "lazy_loader",
         "numpy",
@@ -37,7 +36,18 @@ _MODULES = {
         "typer",
     ),
     "export": (
-        *("cyclonedx", "h5py", "matplotlib", "onnx", "packageurl", "packaging", "scipy", "tensorboard", "tensorflow"),
+        *(
+            "cyclonedx",
+            "filelock",
+            "h5py",
+            "matplotlib",
+            "onnx",
+            "packageurl",
+            "packaging",
+            "scipy",
+            "tensorboard",
+            "tensorflow",
+        ),
         *("tensorflow_model_optimization", "tf_keras"),
     ),
     "nifti": ("nibabel",),
