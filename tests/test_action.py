@@ -73,6 +73,18 @@ def test_bad_input_fails_the_step_with_its_sentence(workspace: Path) -> None:
     assert "nowhere" in done.stderr
 
 
+def test_the_history_gains_the_commit_and_a_page(workspace: Path) -> None:
+    pytest.importorskip("ruptures", reason="the extra history is not installed")
+    (workspace / "output.txt").write_text("")
+    commit = {"github.event.pull_request.head.sha || github.sha": "1a2b3c"}
+    done = run_step("History", workspace, current="short", history="kept", **commit)
+    assert done.returncode == 0, done.stderr
+    (entry,) = (workspace / "kept").iterdir()
+    assert entry.name.startswith("1a2b3c.")
+    assert (workspace / "output.txt").read_text() == "trend=u3p-edge-trend.html\n"
+    assert "model.int8.tflite" in (workspace / "u3p-edge-trend.html").read_text()
+
+
 def test_the_comment_is_the_table_of_this_pull_request(workspace: Path) -> None:
     assert run_step("Comment", workspace).returncode == 0
     asked = (workspace / "asked.txt").read_text()

@@ -22,7 +22,7 @@ def commands() -> list[list[str]]:
 
 
 def test_all_commands_are_found() -> None:
-    assert [words[0] for words in commands()] == ["export", "bench", "export", "gate"]
+    assert [words[0] for words in commands()] == ["export", "bench", "export", "gate", "bench", "history"]
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: words[0])
@@ -36,7 +36,7 @@ def test_every_option_of_its_commands_exists(words: list[str]) -> None:
 
 def test_nothing_is_trained_at_a_push() -> None:
     """But once, where there are no frozen files yet; what each commit converts anew needs no training."""
-    once, _, converted, _ = commands()
+    once, _, converted, *_ = commands()
     assert once[-2:] == ["--out", "frozen"]
     assert "test -f frozen/manifest.json || u3p-edge export" in WORKFLOW
     assert {"--ptq", "--no-rewrite"} <= set(converted)

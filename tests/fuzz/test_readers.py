@@ -41,8 +41,8 @@ PEAK_MB = 2600
 """TensorFlow and a small model take 700 MB, a model file 512 MB beside it (`readers.MEMORY_MB`), and XNNPACK packs weights
 and rounds up; a file that asks for more than is allowed asks for many gigabytes."""
 TEXTS = (
-    *("result", "manifest", "bill of materials", "rewrites", "table", "plan", "train recipe", "export recipe", "split"),
-    *("dataset", "description"),
+    *("result", "history", "manifest", "bill of materials", "rewrites", "table", "plan", "train recipe", "export recipe"),
+    *("split", "dataset", "description"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Dice of each class with its uncertainty over patients, by a bootstrap over the groups (Efron 1979)."""
+"""Dice of each class, and its mean, with the uncertainty over patients, by a bootstrap over the groups (Efron 1979)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from u3p_edge import metrics
 from u3p_edge.benchmark.accuracy import dice_by_group
+from u3p_edge.benchmark.loss_check import FEWEST_GROUPS, count_scored
+from u3p_edge.benchmark.result import Accuracy
 from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_interval
 
 Labels = npt.NDArray[np.uint8]
@@ -44,3 +46,19 @@ def dice_intervals(truth: Labels, prediction: Labels, groups: Sequence[str], lab
         None if math.isnan(estimate) else percentile_interval(float(estimate), column)
         for estimate, column in zip(metrics.mean_over_groups(scores), draws.T, strict=True)
     )
+
+
+def mean_dice_interval(accuracy: Accuracy) -> Interval | None:
+    """Return the mean foreground Dice (0..1) of a file with its 95 % interval, by a bootstrap over the groups.
+
+    Groups are resampled with replacement; scores are averaged over the groups that have a class, then over the classes.
+
+    Returns:
+        None where no group has a foreground class, and for fewer than `FEWEST_GROUPS` groups, whose interval is too narrow;
+        so also for a result of a version that kept no Dice by group.
+    """
+    scores = accuracy.group_scores
+    if accuracy.mean_dice is None or count_scored(scores) < FEWEST_GROUPS:
+        return None
+    draws = np.concatenate([metrics.mean_over_foreground(scores[drawn]) for drawn in draw_resamples(len(scores), seed=0)])
+    return percentile_interval(accuracy.mean_dice, draws)

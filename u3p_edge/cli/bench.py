@@ -66,6 +66,12 @@ def bench(
     github_benchmark: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON for github-action-benchmark (customSmallerIsBetter).")
     ] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Folder to write the figures of this commit to, for `u3p-edge history`.")
+    ] = None,
+    commit: Annotated[
+        str, typer.Option(help="With --history: name of the commit; the one that is checked out here if not given.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
     **labels: Any,
 ) -> None:
@@ -77,18 +83,15 @@ def bench(
 
         u3p-edge bench model.float32.tflite model.int8.tflite --data FOLDER --save result.json
     """
-    from u3p_edge.benchmark.result_file import save_result, to_json
+    from u3p_edge.benchmark.commit import find_commit
+    from u3p_edge.benchmark.history import record
+    from u3p_edge.benchmark.result_file import to_json
     from u3p_edge.benchmark.suite import Settings, choose_threads
     from u3p_edge.cli.progress import stages
     from u3p_edge.data.options import DataOptions
-    from u3p_edge.files.atomic import write_text
     from u3p_edge.pipeline.bench import bench as run_bench
     from u3p_edge.pipeline.bench import uncertain_ratios
-    from u3p_edge.report.github import append_summary
-    from u3p_edge.report.github_benchmark import render_github_benchmark
-    from u3p_edge.report.html import render_html
-    from u3p_edge.report.markdown import render
-    from u3p_edge.run_folder import check_output_file
+    from u3p_edge.run_folder import check_output_file, check_output_folder
 
     if data is None:
         refuse(
@@ -97,6 +100,11 @@ def bench(
             "is about a data folder, and there is none",
             "Add --data FOLDER.",
         )
+    if history is None:
+        refuse(context, ("commit",), "names the commit of a history, and there is none", "Add --history FOLDER.")
+    else:
+        check_output_folder(history)
+    measured = None if history is None else find_commit(Path(), commit)
     given = LabelOptions(**parse_options(LABEL_OPTIONS, labels))
     options = DataOptions(group_column=given.group_column, rule=given.rule(), max_pixels=max_pixels)
     counts = tuple(sorted(set(threads))) if threads else choose_threads()
@@ -118,14 +126,9 @@ def bench(
             command=command_line(sys.argv),
             progress=progress,
         )
-    if save:
-        save_result(save, result)
-    text = render(result, title="u3p-edge bench")
-    if report:
-        write_text(report, render_html(result, title="u3p-edge bench") if report.suffix == ".html" else text)
-    if github_benchmark:
-        write_text(github_benchmark, render_github_benchmark(result))
-    append_summary(text)
+    _write(result, save=save, report=report, github_benchmark=github_benchmark)
+    if history is not None and measured is not None:
+        record(history, result, measured)
     if share is not None:
         for sentence in uncertain_ratios(result, share):
             say(f"{sentence} Give more --seconds than {seconds:g}, or a quieter machine.", stderr=True)
@@ -133,6 +136,26 @@ def bench(
         print(to_json(result))
     else:
         show(result)
+
+
+def _write(result: RunResult, *, save: Path | None, report: Path | None, github_benchmark: Path | None) -> None:
+    """Write what was asked for, and the step's summary in GitHub Actions."""
+    from u3p_edge.benchmark.result_file import save_result
+    from u3p_edge.files.atomic import write_text
+    from u3p_edge.report.github import append_summary
+    from u3p_edge.report.github_benchmark import render_github_benchmark
+    from u3p_edge.report.html import render_html
+    from u3p_edge.report.markdown import render
+
+    title = "u3p-edge bench"
+    if save:
+        save_result(save, result)
+    text = render(result, title=title)
+    if report:
+        write_text(report, render_html(result, title=title) if report.suffix == ".html" else text)
+    if github_benchmark:
+        write_text(github_benchmark, render_github_benchmark(result))
+    append_summary(text)
 
 
 def show(result: RunResult, notes: Sequence[str] = ()) -> None:

@@ -21,6 +21,7 @@ from u3p_edge.cli.device import device_app
 from u3p_edge.cli.export import ExportCommand, export
 from u3p_edge.cli.gate import gate
 from u3p_edge.cli.help import help_of
+from u3p_edge.cli.history import history
 from u3p_edge.cli.import_checkpoint import import_checkpoint
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
@@ -122,6 +123,7 @@ app.command("import", cls=Command, help=help_of(import_checkpoint))(import_check
 app.command(cls=Command, help=help_of(predict))(predict)
 app.command(cls=Command, help=help_of(bench))(bench)
 app.command(cls=Command, help=help_of(gate))(gate)
+app.command(cls=Command, help=help_of(history))(history)
 app.command(cls=Command, help=help_of(verify))(verify)
 app.command(cls=Command, help=help_of(inspect))(inspect)
 app.add_typer(data_app, name="data")

@@ -78,7 +78,7 @@ def show_plot(svg: bytes, name: str, alt: str) -> str:
 
     Args:
         svg: the document that matplotlib wrote.
-        name: unique in the page, of letters; the identifiers begin with it.
+        name: unique in the page, a letter, then letters and digits; the identifiers begin with it.
         alt: what it shows, for a reader who cannot see it.
     """
     root = ElementTree.fromstring(svg)

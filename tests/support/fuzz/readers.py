@@ -65,6 +65,12 @@ def _result(path: Path) -> None:
     render(read_result(path), title="fuzz")
 
 
+def _history(path: Path) -> None:
+    from u3p_edge.benchmark.history import read_entry
+
+    _ = read_entry(path).file_name
+
+
 def _manifest(path: Path) -> None:
     from u3p_edge.manifest import read_manifest
 
@@ -169,6 +175,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "weights": _run_folder,
     "description": _description,
     "result": _result,
+    "history": _history,
     "manifest": _manifest,
     "bill of materials": _sbom,
     "rewrites": _rewrites,

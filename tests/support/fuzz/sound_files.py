@@ -9,10 +9,12 @@ import numpy as np
 from PIL import Image
 
 from tests.support.command_line import make_keras_files
+from tests.support.histories import commit_at
 from tests.support.nifti_files import save_nifti, scan_voxels
 from tests.support.onnx_networks import save_unet
 from tests.support.sample_results import result
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
+from u3p_edge.benchmark.history import record
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
@@ -83,12 +85,13 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
     for name, text in written.values():
         (folder / name).write_text(text, encoding="utf-8")
     save_result(folder / "result.json", result())
+    record(folder / "history", result(), commit_at(0)).replace(folder / "history.json")
     write_json(folder / "manifest.json", dataclasses.asdict(manifest))
     device = Device("Linux aarch64", "Cortex-A76", 4, "tflite", "2.3.0", 1, "int8")
     layers = (LayerTimes("max_pool 8x8", ((8, 0, 0.01), (16, 0, 0.02))),)
     write_latency_table(folder / "table.json", LatencyTable(device, Steps(1, 16), layers, Correction()))
     return {**{reader: [folder / name] for reader, (name, _) in written.items()}} | {
-        kind: [folder / f"{kind}.json"] for kind in ("result", "manifest", "table")
+        kind: [folder / f"{kind}.json"] for kind in ("result", "history", "manifest", "table")
     }
 
 
