@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.sample_results import artifact, result
+from tests.support.sample_results import artifact, result, with_group_dice
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.report.pareto import ParetoPoint, draw_pareto, find_front, list_points
@@ -174,3 +175,34 @@ def test_nothing_measured_is_no_picture(missing: str) -> None:
     assert draw_pareto(USUAL, threads=7) is None
     one = dataclasses.replace(USUAL, artifacts=(USUAL.artifacts[0], *artifacts[1:]))
     assert list(marks(parsed(draw_pareto(one)))) == ["reference.float32.tflite"]
+
+
+def test_dice_has_the_bar_and_the_bounds_of_its_interval() -> None:
+    """One pixel of the vertical axis is so many points for marks and for bars."""
+    value = with_group_dice(result(), lost=2)
+    svg = parsed(draw_pareto(value))
+    first, second = list_points(value)
+    assert first.dice_interval is not None
+    assert second.dice_interval is not None
+    assert first.values.startswith(
+        f"Dice 80.00 ({100 * first.dice_interval.low:.1f} to {100 * first.dice_interval.high:.1f}), "
+    )
+    heights = [y for _, y, _ in marks(svg).values()]
+    points_a_pixel = 100 * (first.dice - second.dice) / (heights[1] - heights[0])
+    lines = [line for path in svg.iter(f"{SVG}path") if (line := vertical(path.get("d", ""))) and path.get("clip-path")]
+    lengths = sorted(abs(a - b) * points_a_pixel for x, a, b in lines if any(abs(x - m[0]) < 0.01 for m in marks(svg).values()))
+    expected = sorted(100 * (p.dice_interval.high - p.dice_interval.low) for p in (first, second) if p.dice_interval)
+    assert lengths == pytest.approx(expected, abs=0.01)
+
+
+def vertical(path: str) -> tuple[float, float, float] | None:
+    """Place and both ends of a path that is one vertical line."""
+    match = re.fullmatch(r"M ([\d.]+) ([\d.]+)\s+L ([\d.]+) ([\d.]+)\s*", path)
+    return (float(match[1]), float(match[2]), float(match[4])) if match and match[1] == match[3] else None
+
+
+def test_a_sign_that_the_font_lacks_stays_text_and_warns_nobody() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = parsed(draw_pareto(run(("\u2705 心.tflite", 1, 0.8))))
+    assert any("\u2705 心.tflite" in text for text in texts(svg))

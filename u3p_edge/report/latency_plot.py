@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from u3p_edge.benchmark.result import RunResult
-from u3p_edge.config.metadata import PALETTE
-from u3p_edge.report.pareto import COLOURS, STYLE, WIDTH
+from u3p_edge.report.plot_style import WIDTH, colour_of, plot_context, to_svg
 from u3p_edge.text import thread_count, to_xml
 
 if TYPE_CHECKING:
@@ -34,18 +32,15 @@ def draw_latencies(result: RunResult) -> bytes | None:
     """
     if not result.threads:
         return None
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     counts = [len(result.latencies(threads)) for threads in result.threads]
-    picture = io.BytesIO()
-    with rc_context(STYLE):  # type: ignore[arg-type]  # its stub lists the keys as literals
+    with plot_context():
         figure = Figure((WIDTH, sum(ROW * count + MARGIN for count in counts)), layout="constrained")
         plots = figure.subplots(len(counts), squeeze=False, height_ratios=counts)[:, 0]
         for axes, threads in zip(plots, result.threads, strict=True):
             _draw_rows(axes, result, threads)
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-    return picture.getvalue()
+        return to_svg(figure)
 
 
 def _draw_rows(axes: Axes, result: RunResult, threads: int) -> None:
@@ -54,9 +49,10 @@ def _draw_rows(axes: Axes, result: RunResult, threads: int) -> None:
 
     timed = [(a, entry.samples_ms) for a in result.artifacts if (entry := a.latency(threads))]
     for row, (a, samples) in enumerate(timed):
-        colour = "#" + bytes(COLOURS.get(a.format.partition("-")[2], PALETTE[7])).hex()
         heights = row + np.linspace(-ROUNDS, ROUNDS, len(samples))
-        axes.plot(samples, heights, "o", color=colour, markersize=2.5, alpha=0.5, markeredgewidth=0, gid=f"rounds {row}")
+        axes.plot(
+            samples, heights, "o", color=colour_of(a.format), markersize=2.5, alpha=0.5, markeredgewidth=0, gid=f"rounds {row}"
+        )
         axes.boxplot(
             [samples], positions=[row], orientation="horizontal", whis=(5, 95), widths=0.5, showfliers=False,
             manage_ticks=False, medianprops={"color": "black"},

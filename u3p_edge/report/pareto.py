@@ -7,14 +7,14 @@ inverted, and hues stay.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from u3p_edge.benchmark.intervals import mean_dice_interval
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles
-from u3p_edge.config.metadata import PALETTE
+from u3p_edge.report.plot_style import WIDTH, colour_of, plot_context, to_svg
 from u3p_edge.text import thread_count, to_xml
 
 if TYPE_CHECKING:
@@ -29,21 +29,12 @@ LEAST_RATIO = 1.5
 CLOSE = 0.03
 """Marks that are closer than this share of both axes share one text with all their numbers."""
 
-WIDTH, PLOT, ROW = 7.6, 4.6, 0.23
-"""Width of the picture, height of the plot and of a line of the legend, in inches."""
+PLOT, ROW = 4.6, 0.23
+"""Height of the plot and of a line of the legend, in inches."""
 
 SHAPES = {"tflite": "o", "onnx": "s"}
 """Mark of each file format; all others have a diamond."""
 
-COLOURS = {"float32": PALETTE[5], "float16": PALETTE[3], "int8": PALETTE[6]}
-"""Colour of each number type, which colour-blind readers can distinguish too."""
-
-STYLE = {
-    "font.size": 9,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "u3p_edge",  # the same names of elements in every run
-    "text.parse_math": False,  # a dollar sign in a name is no formula
-}
 DARK = "@media (prefers-color-scheme: dark) { svg { filter: invert(1) hue-rotate(180deg) } }"
 
 
@@ -56,26 +47,31 @@ class ParetoPoint:
         latency: median and quartiles in ms, above 0.
         dice: mean foreground Dice, 0..1.
         format: e.g. "tflite-int8", which decides shape and colour of the mark.
+        dice_interval: 95 % interval of the Dice over groups; None where it has none.
     """
 
     name: str
     latency: Interval
     dice: float
     format: str = ""
+    dice_interval: Interval | None = None
 
     @property
     def values(self) -> str:
-        """E.g. "Dice 86.55, 17.2 ms (16.9 to 17.6)": the median latency and its quartiles."""
-        latency = self.latency
-        return f"Dice {100 * self.dice:.2f}, {latency.estimate:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"
+        """E.g. "Dice 86.55 (85.1 to 87.6), 17.2 ms (16.9 to 17.6)": Dice and its interval, median latency and its quartiles."""
+        latency, interval = self.latency, self.dice_interval
+        bounds = f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})" if interval else ""
+        return f"Dice {100 * self.dice:.2f}{bounds}, {latency.estimate:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"
 
 
 def list_points(result: RunResult, threads: int = 1) -> tuple[ParetoPoint, ...]:
     """List the artifacts with both a Dice and a latency at that number of threads."""
     return tuple(
-        ParetoPoint(to_xml(a.name.removeprefix("model.")), quartiles(latency.samples_ms), dice, a.format)
+        ParetoPoint(
+            to_xml(a.name.removeprefix("model.")), quartiles(latency.samples_ms), dice, a.format, mean_dice_interval(accuracy)
+        )
         for a in result.artifacts
-        if a.accuracy and (dice := a.accuracy.mean_dice) is not None and (latency := a.latency(threads))
+        if (accuracy := a.accuracy) and (dice := accuracy.mean_dice) is not None and (latency := a.latency(threads))
     )
 
 
@@ -107,19 +103,16 @@ def draw_pareto(result: RunResult, threads: int = 1) -> bytes | None:
     points = list_points(result, threads)
     if not points:
         return None
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     height = PLOT + ROW * len(points)
-    picture = io.BytesIO()
-    with rc_context(STYLE):  # type: ignore[arg-type]  # its stub lists the keys as literals
+    with plot_context():
         figure = Figure((WIDTH, height))
         axes = figure.subplots(gridspec_kw={"top": 1 - 0.35 / height, "bottom": 1 - (PLOT - 0.65) / height})
         _draw_axes(axes, points, threads)
         _draw_points(axes, points)
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False, labelspacing=0.4)
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-    return picture.getvalue().replace(b"</style>", DARK.encode() + b"</style>", 1)
+        return to_svg(figure).replace(b"</style>", DARK.encode() + b"</style>", 1)
 
 
 def _draw_axes(axes: Axes, points: Sequence[ParetoPoint], threads: int) -> None:
@@ -130,14 +123,16 @@ def _draw_axes(axes: Axes, points: Sequence[ParetoPoint], threads: int) -> None:
     middle, reach = (low * high) ** 0.5, max(high / low, LEAST_RATIO) ** 0.6
     axes.set_xscale("log")
     axes.set_xlim(middle / reach, middle * reach)
-    scores = [100 * point.dice for point in points]
+    intervals = [p.dice_interval or Interval(p.dice, p.dice, p.dice) for p in points]
+    scores = [100 * score for one in intervals for score in (one.estimate, one.low, one.high)]
     centre, span = (min(scores) + max(scores)) / 2, 0.6 * max(max(scores) - min(scores), LEAST_SPAN)
     axes.set_ylim(centre - span, centre + span)
     axes.xaxis.set_major_locator(MaxNLocator(6) if reach**2 < 5 else LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
-    axes.set_title("Filled: on the Pareto front, the dashed line. Bars: quartiles of the latency.", loc="left", fontsize=9)
+    bars = "quartiles of the latency" + (", 95 % intervals of Dice" if any(p.dice_interval for p in points) else "")
+    axes.set_title(f"Filled: on the Pareto front, the dashed line. Bars: {bars}.", loc="left", fontsize=9)
     axes.set_xlabel(f"latency at {thread_count(threads)}, median, ms (log scale)")
     axes.set_ylabel("mean Dice, points")
     front = find_front(points)
@@ -149,13 +144,13 @@ def _draw_points(axes: Axes, points: Sequence[ParetoPoint]) -> None:
     """Draw the marks with their bars, and their numbers from 1 above them and to the right."""
     front, shared = find_front(points), dict[tuple[float, float], list[str]]()
     for number, point in enumerate(points, 1):
-        container, _, type_of_numbers = point.format.partition("-")
-        colour = "#" + bytes(COLOURS.get(type_of_numbers, PALETTE[7])).hex()
+        container, colour = point.format.partition("-")[0], colour_of(point.format)
         x, y, latency = point.latency.estimate, 100 * point.dice, point.latency
         options: dict[str, Any] = {} if point in front else {"markerfacecolor": "white"}
+        reach = _reach(100 * point.dice, point.dice_interval)
         mark, *_ = axes.errorbar(
-            x, y, xerr=[[x - latency.low], [latency.high - x]], color=colour, fmt=SHAPES.get(container, "D"),
-            label=f"{number}. {point.name}: {point.values}", **options,
+            x, y, xerr=[[x - latency.low], [latency.high - x]], yerr=reach, elinewidth=1, color=colour,
+            fmt=SHAPES.get(container, "D"), label=f"{number}. {point.name}: {point.values}", **options,
         )  # fmt: skip
         mark.set_gid(f"point {point.name}")
         u, v = (axes.transScale + axes.transLimits).transform((x, y))
@@ -163,3 +158,10 @@ def _draw_points(axes: Axes, points: Sequence[ParetoPoint]) -> None:
         shared.setdefault(spot, []).append(str(number))
     for spot, numbers in shared.items():
         axes.annotate(", ".join(numbers), spot, (5, 5), xycoords="axes fraction", textcoords="offset points", fontweight="bold")
+
+
+def _reach(points: float, interval: Interval | None) -> list[list[float]] | None:
+    """Return how far an interval (0..1) reaches below and above a Dice in points; a bootstrap's need not hold the Dice."""
+    if interval is None:
+        return None
+    return [[max(points - 100 * interval.low, 0)], [max(100 * interval.high - points, 0)]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,14 @@ import numpy as np
 
 from u3p_edge.benchmark.series import MachineTrend, Series
 from u3p_edge.config.metadata import PALETTE
-from u3p_edge.report.pareto import STYLE, WIDTH
+from u3p_edge.report.plot_style import WIDTH, plot_context, to_svg
 from u3p_edge.text import to_xml
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW, MARGIN = 1.1, 0.9
-"""Height of a file's row, and of all around the rows, in inches."""
+ROW, TITLE, BELOW = 1.2, 0.3, 0.5
+"""Height of a file's row with its title, of a title, and of what is below the rows, in inches."""
 
 LEAST_SPAN = 0.04
 """Least range of a row's vertical axis, as a share of its middle, so that a negligible change does not look like a real one."""
@@ -41,13 +40,13 @@ def draw_trend(trend: MachineTrend, series: Sequence[Series]) -> bytes:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    picture = io.BytesIO()
-    with rc_context(STYLE):  # type: ignore[arg-type]  # its stub lists the keys as literals
-        figure = Figure((WIDTH, ROW * len(series) + MARGIN), layout="constrained")
-        rows = figure.subplots(len(series), squeeze=False, sharex=True)[:, 0]
+    with plot_context():
+        height = ROW * len(series) + BELOW
+        figure = Figure((WIDTH, height))
+        edges = {"left": 0.09, "right": 0.98, "bottom": BELOW / height, "top": 1 - TITLE / height, "hspace": 0.5}
+        rows = figure.subplots(len(series), squeeze=False, sharex=True, gridspec_kw=edges)[:, 0]
         for axes, one in zip(rows, series, strict=True):
             _draw_row(axes, one)
         names = [to_xml(entry.commit.name[:SHORT]) for entry in trend.entries]
@@ -55,8 +54,7 @@ def draw_trend(trend: MachineTrend, series: Sequence[Series]) -> bytes:
         rows[-1].set_xticks(shown, [names[index] for index in shown])
         rows[-1].set_xlim(-0.5, len(names) - 0.5)
         rows[-1].set_xlabel("commit; bars: 95 % interval, dashed: a change of level")
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-    return picture.getvalue()
+        return to_svg(figure)
 
 
 def _draw_row(axes: Axes, series: Series) -> None:
