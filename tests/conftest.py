@@ -25,9 +25,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 @pytest.fixture(scope="session", autouse=True)
 def timings_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests time is neither read from the user's cache nor written there."""
+    """What tests time, and the key of patients' names, is neither read from the user's folders nor written there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("U3P_EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("U3P_EDGE_CONFIG", str(tmp_path_factory.mktemp("settings")))
         yield
 
 

@@ -50,6 +50,7 @@ _MODULES = {
         ),
         *("tensorflow_model_optimization", "tf_keras"),
     ),
+    "dicom": ("pydicom",),
     "history": ("ruptures",),
     "nifti": ("nibabel",),
     "onnx": ("onnxruntime",),

@@ -33,6 +33,8 @@ EXAMPLES = {
     "description": 3,
     "nifti": 60,
     "dataset": 60,
+    "dicom": 60,
+    "dicom labels": 30,
 }
 """Of the short run. The others read in a millisecond: 100."""
 PATIENCE = 60.0
@@ -61,7 +63,7 @@ def budget(reader: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 def ask(worker: Worker, reader: str, path: Path, data: bytes) -> dict[str, object]:
     """What comes of the bytes under the suffix of a path; a file of a run folder lies in it."""
-    return worker.ask(reader, data, path.suffix, path.parent if reader in ("weights", "description") else None)
+    return worker.ask(reader, data, path.suffix, path.parent if reader in ("weights", "description", "dicom labels") else None)
 
 
 def check(worker: Worker, reader: str, path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import print_table, say
-from u3p_edge.scans.options import MAX_VOXELS, ScanOptions
+from u3p_edge.scans.options import MAX_VOXELS, ScanOptions, parse_window
 
 if TYPE_CHECKING:
     from u3p_edge.scans.import_data import CaseGeometry, ImportResult
@@ -27,7 +27,7 @@ class AxisName(str, Enum):
 
 
 def import_scans(
-    source: Annotated[Path, typer.Argument(help="NIfTI file or folder.")],
+    source: Annotated[Path, typer.Argument(help="NIfTI or DICOM file or folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Data folder to make; it must not exist, or be empty.")],
     axis: Annotated[AxisName, typer.Option(help="Which slices a volume is cut into.")] = AxisName.AXIAL,
     channel: Annotated[
@@ -37,6 +37,16 @@ def import_scans(
     max_voxels: Annotated[
         int, typer.Option(min=1, help="Voxels that a volume may have; a small file can ask for gigabytes of memory.")
     ] = MAX_VOXELS,
+    series: Annotated[
+        str | None, typer.Option(help="One series of a DICOM folder with several: its name here, or its UID.")
+    ] = None,
+    window: Annotated[
+        str,
+        typer.Option(metavar="CENTER,WIDTH", help="Show DICOM images through a window, in 8 bits; `file` for each file's own."),
+    ] = "",
+    pseudonym_key: Annotated[
+        Path | None, typer.Option(help="Key for the names of DICOM's patients, to have the same on several machines.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, say what would be written.")] = False,
 ) -> None:
     """Write the slices of scans and their labels as a data folder: images/, masks/ and split.csv with the patients.
@@ -48,7 +58,7 @@ def import_scans(
     from u3p_edge.cli.progress import stages
     from u3p_edge.scans.import_data import import_data
 
-    options = ScanOptions(axis.value, channel, max_voxels)
+    options = ScanOptions(axis.value, channel, max_voxels, series, parse_window(window), pseudonym_key)
     with stages() as progress:
         result = import_data(source, out, options, dry_run=dry_run, progress=progress)
     _show(result, dry_run=dry_run)

@@ -159,6 +159,10 @@ def _quiet() -> None:
     else:
         # Only training gains by a GPU; what other commands verify and time are files that run on a CPU.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    for library in ("highdicom", "pydicom"):
+        # What they log may quote a patient's data.
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")
     if os.environ.get(VERBOSE):
         return
     warnings.simplefilter("ignore")

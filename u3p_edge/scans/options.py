@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from u3p_edge.errors import ConfigError
+
 Axis = Literal["axial", "coronal", "sagittal"]
+Window = tuple[float, float] | Literal["file"]
+"""Which grey values are shown from black to white: centre and width, or those that each file names."""
 
 MAX_VOXELS = 1024**3
 """Voxels that a volume may have unless more are allowed: a small file can ask for gigabytes of memory."""
@@ -19,11 +25,34 @@ class ScanOptions:
         axis: which slices a volume is cut into, where its file holds all directions.
         channel: of a scan with several channels or time points, the one that is read: its number, from 0, or its name.
         max_voxels: that a volume may have, over all its channels.
+        series: of a DICOM folder with several series, the one that is read: its name here or its UID; None for all.
+        window: DICOM images become grey values of 8 bits through it; None for values as they are.
+        pseudonym_key: the file with the key from which names of DICOM's patients are made; None for the user's own.
     """
 
     axis: Axis = "axial"
     channel: str | None = None
     max_voxels: int = MAX_VOXELS
+    series: str | None = None
+    window: Window | None = None
+    pseudonym_key: Path | None = None
 
 
 DEFAULTS = ScanOptions()
+
+
+def parse_window(text: str) -> Window | None:
+    """Parse "CENTER,WIDTH" or "file"; None for an empty text. Raises ConfigError.
+
+    >>> parse_window("40,400")
+    (40.0, 400.0)
+    """
+    if text in ("", "file"):
+        return "file" if text else None
+    try:
+        center, width = map(float, text.split(","))
+    except ValueError:
+        center, width = math.nan, math.nan
+    if not math.isfinite(center + width) or width < 1:
+        raise ConfigError(f"--window: {text!r} is no window", mend="Give CENTER,WIDTH with a width of 1 or more, or file.")
+    return center, width

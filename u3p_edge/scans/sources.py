@@ -9,6 +9,8 @@ from pathlib import Path
 from u3p_edge.errors import DataError
 from u3p_edge.scans import msd, nifti, nnunet
 from u3p_edge.scans.case import CaseList
+from u3p_edge.scans.dicom import cases as dicom
+from u3p_edge.scans.dicom.files import is_dicom
 from u3p_edge.scans.options import ScanOptions
 
 
@@ -33,6 +35,7 @@ SOURCES: tuple[SourceKind, ...] = (
     SourceKind("nnU-Net", nnunet.LAYOUT, nnunet.recognize, nnunet.list_cases),
     SourceKind("MSD", msd.LAYOUT, msd.recognize, msd.list_cases),
     SourceKind("NIfTI", nifti.LAYOUT, nifti.recognize, nifti.list_cases),
+    SourceKind("DICOM", dicom.LAYOUT, is_dicom, dicom.list_cases),
 )
 """In the order in which they are tried."""
 

@@ -166,6 +166,30 @@ def _dataset(path: Path) -> None:
                 kind.list_cases(Path(folder), ScanOptions())
 
 
+def _dicom(path: Path) -> None:
+    from u3p_edge.scans.dicom.cases import read_series
+    from u3p_edge.scans.dicom.series import read_contents
+    from u3p_edge.scans.options import ScanOptions
+
+    options = ScanOptions(max_voxels=10**6)
+    for series in read_contents(path, options).series:
+        read_series(series, options, {})
+
+
+def _dicom_labels(path: Path) -> None:
+    """A segmentation beside the untouched image that lies next to it."""
+    from u3p_edge.scans.dicom.cases import read_series
+    from u3p_edge.scans.dicom.labels import number_classes
+    from u3p_edge.scans.dicom.series import read_contents
+    from u3p_edge.scans.options import ScanOptions
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(path, Path(folder) / "labels.dcm")
+        shutil.copy(path.with_name("image.dcm"), folder)
+        for series in read_contents(Path(folder), ScanOptions()).series:
+            read_series(series, ScanOptions(), number_classes(series.segmentations))
+
+
 READERS: Mapping[str, Callable[[Path], None]] = {
     "tflite": _session,
     "tflite inspected": _inspect,
@@ -188,5 +212,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "mask": _mask,
     "nifti": _nifti,
     "dataset": _dataset,
+    "dicom": _dicom,
+    "dicom labels": _dicom_labels,
 }
 """Name to a function that returns, or raises an error of ours."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.support.command_line import make_keras_files
+from tests.support.dicom_files import image, multiframe, ramp, save, segmentation
 from tests.support.histories import commit_at
 from tests.support.nifti_files import save_nifti, scan_voxels
 from tests.support.onnx_networks import save_unet
@@ -50,8 +52,25 @@ def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
         **_texts(folder),
         "image": _images(folder),
         "mask": [folder / "palette.png"],
+        "dicom": _dicom(folder / "dicom"),
+        "dicom labels": [_dicom_labels(folder / "dicom labels")],
         "nifti": [save_nifti(folder / name, scan_voxels(0)) for name in ("scan.nii", "scan.nii.gz")],
     }
+
+
+def _dicom(folder: Path) -> list[Path]:
+    compressed = []
+    for syntax in (RLELossless, JPEGLSLossless, JPEG2000Lossless):
+        dataset = image(ramp(1, (64, 64))[0])
+        dataset.compress(syntax)
+        compressed.append(save(dataset, folder / f"{syntax.keyword}.dcm"))
+    plain, frames = image(ramp(1)[0]), multiframe(ramp(3), [0, 1, 2])
+    return [save(plain, folder / "slice.dcm"), save(frames, folder / "frames.dcm"), *compressed]
+
+
+def _dicom_labels(folder: Path) -> Path:
+    save(image(ramp(1)[0]), folder / "image.dcm")
+    return save(segmentation(ramp(2, dtype="uint8") % 2 * [[[1]], [[0]]], [0, 0], ["left", "right"]), folder / "labels.dcm")
 
 
 def _run_folder(folder: Path) -> tuple[Path, Path]:
@@ -104,6 +123,6 @@ def _images(folder: Path) -> list[Path]:
         "palette.png": Image.fromarray(truth(0)).convert("P"),
         "colour.bmp": Image.fromarray(np.stack([grey] * 3, -1)),
     }
-    for name, image in pictures.items():
-        image.save(folder / name)
+    for name, one in pictures.items():
+        one.save(folder / name)
     return [folder / name for name in pictures]
