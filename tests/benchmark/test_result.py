@@ -58,8 +58,8 @@ def test_a_result_of_version_1_is_read(tmp_path: Path) -> None:
     value = dataclasses.replace(value, artifacts=(only,))
     save_result(path, value)
     text = path.read_text()
-    assert '"schema": 3' in text
-    path.write_text(text.replace('"schema": 3', '"schema": 1').replace('"covariate"', '"handoff_ns"'))
+    assert '"schema": 4' in text
+    path.write_text(text.replace('"schema": 4', '"schema": 1').replace('"covariate"', '"handoff_ns"'))
     assert read_result(path) == value
     path.write_text(path.read_text().replace('"latencies"', '"lateness"'))
     with pytest.raises(ArtifactError, match="is not a benchmark result"):

@@ -15,15 +15,17 @@ from u3p_edge.benchmark.cold_start import ColdStart
 from u3p_edge.benchmark.conditions import Conditions
 from u3p_edge.benchmark.energy import Energy
 from u3p_edge.benchmark.loss_check import LossCheck
+from u3p_edge.benchmark.operator_times import OperatorTime
 from u3p_edge.benchmark.paired import estimate_loss
 from u3p_edge.benchmark.statistics import Interval
 from u3p_edge.benchmark.structure import Structure
 from u3p_edge.errors import ConfigError
 from u3p_edge.metrics import Scores
 
-SCHEMA = 3
-"""Version of the JSON form. `read_result` also reads version 2, which has no structure, cold start and energy of files, no
-conditions, and no scores by image; and version 1, in which `Latency.covariate` is called `handoff_ns` besides."""
+SCHEMA = 4
+"""Version of the JSON form. `read_result` also reads version 3, which has no times of operators; version 2, which also lacks
+structure, cold start and energy of files, conditions, and scores by image; and version 1, in which `Latency.covariate` is
+called `handoff_ns` besides."""
 
 ClassScores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
@@ -211,6 +213,7 @@ class ArtifactResult:
         structure: its operators, and what they cost by arithmetic.
         cold_start: a fresh process from the file to its first mask.
         energy: of one image.
+        operator_times: of its operators by kind, each timed alone.
     """
 
     name: str
@@ -225,6 +228,7 @@ class ArtifactResult:
     structure: Structure | None = None
     cold_start: ColdStart | None = None
     energy: Energy | None = None
+    operator_times: tuple[OperatorTime, ...] = ()
 
     def latency(self, threads: int) -> Latency | None:
         """The latency at that number of threads, if it was measured."""

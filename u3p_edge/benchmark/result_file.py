@@ -37,7 +37,7 @@ def read_result(path: Path) -> RunResult:
 def _current(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a result of an earlier version in the present form; every other value unchanged."""
     version = value.get("schema") if isinstance(value, Mapping) else None
-    if version not in (1, 2):
+    if version not in (1, 2, 3):
         return value
     try:
         artifacts = value["artifacts"]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from u3p_edge.benchmark import accuracy, environment, frames, memory, timing
 from u3p_edge.benchmark.conditions import Conditions
 from u3p_edge.benchmark.energy import ENERGY_ROUNDS, find_counters, measure_energy
+from u3p_edge.benchmark.operator_times import measure_operators
 from u3p_edge.benchmark.read_structure import SUFFIXES, read_structure
 from u3p_edge.benchmark.references import check_one_task, choose_float_reference, shorten_names
 from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
@@ -42,6 +43,7 @@ class Settings:
             no more rounds.
         memory_repeats: fresh processes per artifact, for its peak memory and its cold start; 0 to skip both.
         max_memory_mb: an artifact that would take more is refused; None for files that this program wrote.
+        operators: time every operator of the TFLite files alone, too.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -51,6 +53,7 @@ class Settings:
     precision: float | None = None
     memory_repeats: int = 3
     max_memory_mb: float | None = MAX_MEMORY_MB
+    operators: bool = False
 
     def __post_init__(self) -> None:
         if self.rounds < MINIMUM_ROUNDS:
@@ -123,7 +126,7 @@ def measure(
         conditions.append(shown)
     if run.settings.threads:
         results = _with_energy(_with_frames(results, run), run)
-    results = _with_memory(results, run)
+    results = _with_operators(_with_memory(results, run), run)
     result = RunResult(
         command,
         environment.describe_environment(),
@@ -230,6 +233,16 @@ def _with_energy(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, 
     measured = measure_energy(calls, counters, threads, step=run.progress("Measure energy", ENERGY_ROUNDS))
     pairs = zip(results.items(), measured, strict=True)
     return {name: dataclasses.replace(result, energy=entry) for (name, result), entry in pairs}
+
+
+def _with_operators(results: Mapping[str, ArtifactResult], run: _Run) -> dict[str, ArtifactResult]:
+    if not run.settings.operators:
+        return dict(results)
+    step = run.progress("Time operators", len(results))
+    return {
+        name: dataclasses.replace(result, operator_times=measure_operators(run.paths[name], step))
+        for name, result in results.items()
+    }
 
 
 def _timing_image(session: Session, data: EvaluationData | None) -> npt.NDArray[np.float32]:

@@ -53,6 +53,7 @@ def bench(
     memory: Annotated[
         int, typer.Option(min=0, help="Fresh processes a file for its peak memory and its cold start; 0 for none.")
     ] = 3,
+    operators: Annotated[bool, typer.Option("--operators", help="Also time every operator of the TFLite files alone.")] = False,
     max_memory_mb: Annotated[
         int,
         typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
@@ -110,12 +111,18 @@ def bench(
     counts = tuple(sorted(set(threads))) if threads else choose_threads()
     share = None if precision is None else precision / 100
     settings = Settings(
-        threads=counts, rounds=rounds, seconds=seconds, precision=share, memory_repeats=memory, max_memory_mb=max_memory_mb
+        threads=counts,
+        rounds=rounds,
+        seconds=seconds,
+        precision=share,
+        memory_repeats=memory,
+        max_memory_mb=max_memory_mb,
+        operators=operators,
     )
     for path in filter(None, (save, report, github_benchmark)):
         check_output_file(path)
-    # Predictions of each file, each number of threads, whole frames, memory.
-    with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0)) as progress:
+    # Predictions of each file, each number of threads, whole frames, memory, operators.
+    with stages(len(models) * (data is not None) + len(counts) + 1 + (memory > 0) + operators) as progress:
         result = run_bench(
             models,
             data=data,

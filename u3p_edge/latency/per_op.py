@@ -24,7 +24,7 @@ from u3p_edge.conversion.tflite.schema import Operator, Tensor, TFLiteGraph
 from u3p_edge.errors import ModelError
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.probe import Target, time_files, to_file
-from u3p_edge.progress import Progress, silent
+from u3p_edge.progress import Progress, Step, idle, silent
 
 PEAK_LAYERS = ((3, 64, 128), (3, 160, 96), (1, 512, 64), (1, 1024, 32))
 """(kernel, channels in and out, height and width) of the convolutions that measure the peak rate."""
@@ -72,22 +72,41 @@ class Profile:
 
 def profile_operators(file: TFLiteGraph, threads: int = 1, progress: Progress = silent) -> Profile:
     """Profile the operators of a TFLite file. Raises ModelError for element types other than float32, int8 and int32."""
-    odd = next((tensor for tensor in file.tensors if tensor.dtype not in _TYPES), None)
-    if odd is not None:
-        raise ModelError(f"a network cannot be timed by operators where the tensor {odd.name!r} is {odd.dtype}")
-    keys = [_key(file, op) for op in file.operators]
-    distinct = dict(zip(reversed(keys), reversed(file.operators), strict=True))
-    step = progress("Profile", len(distinct) + 2)
+    _check_types(file)
+    step = progress("Profile", len({_key(file, op) for op in file.operators}) + 2)
     best = measure_peak(Target("int8" if _is_int8(file) else "float32", threads))
     step()
     (whole,) = time_files([pack(file, None)], threads, min)
     step()
+    times = time_operators(file, threads, step)
+    rows = tuple(_row(file, op, took, best) for took, op in zip(times, file.operators, strict=True))
+    return Profile(rows, whole, best, threads)
+
+
+def time_operators(file: TFLiteGraph, threads: int = 1, step: Step = idle) -> tuple[float, ...]:
+    """Measure the milliseconds of each operator alone, its fastest run; those that differ in weights alone are timed once.
+
+    Args:
+        file: the network.
+        threads: number of threads.
+        step: called after each operator that is timed.
+
+    Raises:
+        ModelError: element types other than float32, int8 and int32.
+    """
+    _check_types(file)
+    keys = [_key(file, op) for op in file.operators]
     times: dict[object, float] = {}
-    for key, op in distinct.items():
+    for key, op in dict(zip(reversed(keys), reversed(file.operators), strict=True)).items():
         (times[key],) = time_files([pack(_alone(file, op), None)], threads, min)
         step()
-    rows = tuple(_row(file, op, times[key], best) for key, op in zip(keys, file.operators, strict=True))
-    return Profile(rows, whole, best, threads)
+    return tuple(times[key] for key in keys)
+
+
+def _check_types(file: TFLiteGraph) -> None:
+    odd = next((tensor for tensor in file.tensors if tensor.dtype not in _TYPES), None)
+    if odd is not None:
+        raise ModelError(f"a network cannot be timed by operators where the tensor {odd.name!r} is {odd.dtype}")
 
 
 def measure_peak(target: Target) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from u3p_edge.pipeline.pruning_result import PruningResult, node_milliseconds
 from u3p_edge.pipeline.report_names import PAGE, PARETO, PRUNING, REPORT, RESULT, SAMPLES, WORST_GROUPS
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning_table
+from u3p_edge.report.bar_plot import BarPair, draw_bars
 from u3p_edge.report.github import append_summary
 from u3p_edge.report.headline import choose_int8
-from u3p_edge.report.html import render_html
+from u3p_edge.report.html import Plot, render_html
 from u3p_edge.report.markdown import render
 from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
 from u3p_edge.report.sections import Section
@@ -31,25 +32,38 @@ def write_report(
     folder: Path, measured: Measured, data: ExportData, source: Source, notes: tuple[str, ...], pruning: PruningResult
 ) -> None:
     """Write the report, its pictures and its data into a folder; pruning.json where something was pruned."""
-    result, tables, sections = measured.result, list[Section](), dict[str, str]()
+    result, tables, plots, sections = measured.result, list[Section](), list[Plot](), dict[str, str]()
     if pruning.steps:
         rows = pruning_table.pruning_rows(pruning.before, pruning.after, *node_milliseconds(pruning))
         tables.append(Section("Pruning", "", pruning_table.HEADER, pruning_table.pruning_cells(rows)))
         sections["Pruning"] = pruning_table.pruning_table(rows)
+        plots += _draw_parts(rows)
         write_json(folder / PRUNING, _pruning(pruning, rows))
-    plot = pareto.draw_pareto(result)
-    if plot is not None:
-        write_bytes(folder / PARETO, plot)
+    front = pareto.draw_pareto(result)
+    if front is not None:
+        write_bytes(folder / PARETO, front)
         sections["Dice against latency"] = f"![mean Dice against milliseconds of every file]({PARETO})"
     worst = _draw_pictures(folder, measured, data, source)
     pictures = {name: (folder / name).read_bytes() for name in (SAMPLES, worst) if name}
     title = f"Export of {source.name}"
     text = render(result, title=title, notes=notes, samples=SAMPLES, worst=worst, sections=sections)
-    page = render_html(result, title=title, notes=notes, pictures=pictures, samples=SAMPLES, worst=worst, sections=tables)
+    page = render_html(
+        result, title=title, notes=notes, pictures=pictures, samples=SAMPLES, worst=worst, sections=tables, plots=plots
+    )
     write_text(folder / REPORT, text)
     write_text(folder / PAGE, page)
     save_result(folder / RESULT, result)
     append_summary(text)
+
+
+def _draw_parts(rows: Sequence[pruning_table.PruningRow]) -> list[Plot]:
+    """Return the bars of every part that has a time, the total aside; none where no part has one."""
+    timed = [row for row in rows if row.part != pruning_table.TOTAL and (row.ms_before is not None or row.ms_after is not None)]
+    if not timed:
+        return []
+    pairs = [BarPair(row.part, row.ms_before or 0.0, row.ms_after or 0.0) for row in timed]
+    alt = "milliseconds of every part before and after pruning, as in the table"
+    return [Plot("parts", "Parts before and after pruning", draw_bars(pairs, ("before", "after")), alt)]
 
 
 def _draw_pictures(folder: Path, measured: Measured, data: ExportData, source: Source) -> str:

@@ -13,6 +13,7 @@ from u3p_edge.report.headline import headline
 from u3p_edge.report.html_parts import make_list, make_page, make_rows, show_picture, show_plot, to_sentence
 from u3p_edge.report.latency_plot import draw_latencies
 from u3p_edge.report.markdown import summary_header, summary_rows
+from u3p_edge.report.operators import draw_operators
 from u3p_edge.report.pareto import draw_pareto
 from u3p_edge.report.sections import Section, describe_circumstances, describe_columns, list_details, list_timings
 from u3p_edge.text import to_html
@@ -47,6 +48,7 @@ def render_html(
     worst: str = "",
     sections: Sequence[Section] = (),
     first: str = "",
+    plots: Sequence[Plot] = (),
 ) -> str:
     """Return the report as one page of HTML: what `markdown.render` says, and plots and pictures. It makes no request.
 
@@ -59,13 +61,14 @@ def render_html(
         worst: likewise, of the worst groups.
         sections: further sections.
         first: the first line; empty for `headline`.
+        plots: further plots.
     """
     table = Section("All files", describe_columns(result), summary_header(result), summary_rows(result))
     parts = [
         f'<p class="first">{to_sentence(line)}</p>' if (line := first or headline(result)) else "",
         make_list([to_sentence(text) for text in list_findings(result, notes)]),
         *_show(table, pictures),
-        *_show_plots(result),
+        *_show_plots(result, plots),
     ]
     for section in (*list_timings(result), *sections, *list_details(result, samples=samples, worst=worst)):
         parts += _show(section, pictures)
@@ -74,27 +77,29 @@ def render_html(
 
 
 def draw_plots(result: RunResult) -> tuple[Plot, ...]:
-    """Draw Dice against latency, and how the latencies of each number of threads are distributed; those that can be drawn.
+    """Draw Dice against latency, how latencies are distributed, and the operators of reference and int8 file, where measured.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    front, latencies = draw_pareto(result), draw_latencies(result)
-    plots = []
-    if front is not None:
-        alt = "mean Dice against milliseconds of every file, as in the tables"
-        plots.append(Plot("pareto", "Dice against latency", front, alt))
-    if latencies is not None:
-        alt = "milliseconds of every round of every file, as in the table"
-        plots.append(Plot("latency", "Distribution of latencies", latencies, alt))
-    return tuple(plots)
+    drawn = (
+        (
+            "pareto",
+            "Dice against latency",
+            draw_pareto(result),
+            "mean Dice against milliseconds of every file, as in the tables",
+        ),
+        ("latency", "Distribution of latencies", draw_latencies(result), "milliseconds of every round, as in the table"),
+        ("operators", "Operators before and after", draw_operators(result), "milliseconds by kind, as in the table"),
+    )
+    return tuple(Plot(name, heading, svg, alt) for name, heading, svg, alt in drawn if svg is not None)
 
 
-def _show_plots(result: RunResult) -> list[str]:
+def _show_plots(result: RunResult, more: Sequence[Plot]) -> list[str]:
     """Return the plots; without matplotlib, which a device does not have, a sentence that says so."""
     if find_spec("matplotlib") is None:
         return [f'<p class="text">{to_html(NO_PLOTS)}</p>']
-    plots = draw_plots(result)
+    plots = (*draw_plots(result), *more)
     return [part for p in plots for part in (f"<h2>{p.heading}</h2>", show_plot(p.svg, p.name, p.alt))]
 
 

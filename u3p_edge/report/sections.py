@@ -13,6 +13,7 @@ from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.report.headline import choose_int8
 from u3p_edge.report.latencies import LATENCIES, latency_table
 from u3p_edge.report.loss import POINTS_LOST, loss_of
+from u3p_edge.report.operators import OPERATORS, operator_table
 from u3p_edge.report.start import COLD_START, NO_ENERGY, start_table
 from u3p_edge.report.worst import WORST, worst_table
 
@@ -66,6 +67,8 @@ def list_details(result: RunResult, *, samples: str = "", worst: str = "") -> li
         sections.append(Section("Classes", "", *_class_table(result)))
     if any(a.accuracy and a.accuracy.distances for a in result.artifacts):
         sections.append(Section("Outlines", DISTANCES, *distance_table(result)))
+    if (rows := operator_table(result))[1]:
+        sections.append(Section("Operators", OPERATORS, *rows))
     if (rows := start_table(result))[1]:
         sections.append(Section("Cold start", COLD_START, *rows))
     return sections
