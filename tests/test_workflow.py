@@ -44,7 +44,16 @@ def test_nothing_is_trained_at_a_push() -> None:
 
 
 def test_the_reports_come_with_their_pictures() -> None:
-    kept = WORKFLOW.split("upload-artifact")[1]
+    kept = WORKFLOW.split("name: edge-report")[1]
     for folder in ("frozen", "converted"):
         for name in ("report.md", "samples.png", "pareto.svg"):
             assert f"{folder}/{name}" in kept
+
+
+def test_the_pictures_that_the_browser_takes_are_kept() -> None:
+    """By the names that the test gives them: where it is skipped, there are none, and the job fails."""
+    source = (REPOSITORY / "tests" / "report" / "test_html_in_a_browser.py").read_text(encoding="utf-8")
+    for name in ("light", "dark"):
+        assert f'keep(page, "{name}")' in source
+        assert f"test -s screenshots/report-{name}.png" in WORKFLOW
+    assert re.search(r"name: screenshots\s+path: screenshots$", WORKFLOW, re.MULTILINE)

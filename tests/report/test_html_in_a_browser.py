@@ -1,7 +1,11 @@
-"""report.html in Chromium itself: it asks for nothing, its script runs, and a press on a title sorts."""
+"""report.html in Chromium itself: it asks for nothing, its script runs, and a press on a title sorts.
+
+Where U3P_EDGE_SCREENSHOTS names a folder, pictures of the page are left there, light and dark.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCREENSHOTS = os.environ.get("U3P_EDGE_SCREENSHOTS")
 EVIL = "<img src=https://localhost/x onerror=alert(1)><script>alert(2)</script>"
 
 
@@ -43,6 +48,11 @@ def page(tmp_path: Path) -> Iterator[Page]:
         browser.close()
 
 
+def keep(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"report-{name}.png", full_page=True)
+
+
 def test_it_asks_for_nothing_fits_a_phone_and_sorts_as_numbers(page: Page) -> None:
     def sizes() -> list[str]:
         return page.locator("table").first.locator("tbody tr td:last-child").all_text_contents()
@@ -56,8 +66,10 @@ def test_it_asks_for_nothing_fits_a_phone_and_sorts_as_numbers(page: Page) -> No
     title.click()
     assert sizes() == ["12.00 MB", "4.00 MB", "0.90 MB"]
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
+    keep(page, "light")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    keep(page, "dark")
     assert page.locator("svg").count() == 2
     assert [url for url in page.troubles if not url.startswith("file://") or not url.endswith("/report.html")] == []  # type: ignore[attr-defined] # the fixture's list

@@ -7,8 +7,8 @@ from u3p_edge.report.bar_plot import BarPair, draw_bars
 from u3p_edge.report.headline import choose_int8
 
 OPERATORS = (
-    "Each operator of a TFLite file alone at 1 thread, its fastest run, summed by kind. Alone it finds its input in the caches, "
-    "so the sum is a little less than the time of the network."
+    "Each operator of a TFLite file alone at 1 thread, its fastest run, summed by kind. Alone it finds its input in the caches,"
+    " so the sum is a little less than the time of the network."
 )
 
 
