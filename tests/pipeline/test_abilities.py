@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import tf_keras
 
+from tests.support.slow import mark_slow
 from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.conversion.onnx.writer import write_onnx
@@ -109,7 +110,14 @@ def assert_same_integers(found: np.ndarray[Any, Any], expected: np.ndarray[Any, 
     assert sqnr(expected, found) >= TWIN_SQNR
 
 
-@pytest.mark.parametrize("kind", ABILITIES)
+SLOW = (
+    "instance normalisation", "separable convolution", "pixels by mean and deviation", "transposed convolution, three quarters",
+    "ReLU6", "hard swish",
+)  # fmt: skip
+"""What is made of the same parts as another kind."""
+
+
+@pytest.mark.parametrize("kind", mark_slow(ABILITIES, SLOW))
 def test_each_stage_can_do_what_the_table_says(tmp_path: Path, kind: str) -> None:
     layers, lacking = ABILITIES[kind]
     graph = inference_graph(from_keras(network(layers))).graph

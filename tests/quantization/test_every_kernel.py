@@ -82,6 +82,7 @@ def file_masks(path: Path, network: Quantized) -> tf.Tensor:
     return tf.constant(np.stack([session.run(image) for image in IMAGES]))
 
 
+@pytest.mark.slow
 def test_every_kernel_has_the_bounds_of_its_integers(model: tf_keras.Model) -> None:
     fake = fake_quantize(from_keras(model), IMAGES)
     for node in fake.graph.nodes:

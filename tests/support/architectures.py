@@ -121,7 +121,8 @@ def build(name: str, channels: int = 1) -> tf_keras.Model:
     """The network with every weight as if trained: running statistics too, so that a mix-up shows."""
     tf_keras.utils.set_random_seed(4)
     image = tf_keras.Input((*SIZE, channels), name="scan")
-    model = tf_keras.Model(image, L.Activation("softmax", name="probabilities")(ARCHITECTURES[name](image)))
+    logits = ARCHITECTURES[name](image)
+    model = tf_keras.Model(image, L.Activation("softmax", name="probabilities")(logits))
     rng = np.random.default_rng(5)
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
@@ -130,4 +131,8 @@ def build(name: str, channels: int = 1) -> tf_keras.Model:
                 variable = getattr(layer, key)
                 if variable is not None:
                     variable.assign(rng.uniform(*ends, variable.shape))
+    # So that classes differ as after training: logits of a deviation of 2.
+    spread = float(np.std(tf_keras.Model(image, logits)(rng.normal(0, 1, (1, *SIZE, channels)), training=False)))
+    for head in (layer for layer in model.layers if isinstance(layer, L.Conv2D) and layer.filters == CLASSES):
+        head.kernel.assign(head.kernel * 2 / spread)
     return model
