@@ -37,8 +37,8 @@ from .pipeline.front import export_pareto as export_pareto
 from .pipeline.gate import gate as gate
 from .pipeline.import_checkpoint import ImportedModel as ImportedModel
 from .pipeline.import_checkpoint import import_checkpoint as import_checkpoint
-from .pipeline.predict import Predictions as Predictions
 from .pipeline.predict import predict as predict
+from .pipeline.predictions import Predictions as Predictions
 from .pipeline.prune_model import prune as prune
 from .pipeline.pruning_result import PruningResult as PruningResult
 from .pipeline.source import Source as Source

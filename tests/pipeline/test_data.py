@@ -109,3 +109,16 @@ def test_the_limit_of_pixels_reaches_every_file(tmp_path: Path) -> None:
         infer_labels(dataset)
     with pytest.raises(DataError, match="more than the limit of 47"):
         complete(TrainRecipe(labels=3), dataset)
+
+
+def test_class_names_of_the_folder_are_the_model_s_unless_others_are_given(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, ["a", "b", "c"], "name,split\na,train\nb,val\nc,test\n")
+    (root / "manifest.json").write_text('{"class_names": ["background", "liver", "tumour", "vessel"]}')
+    dataset = read_folder(root)
+    described = complete(TrainRecipe(), dataset)
+    assert (described.labels, described.class_names) == (4, ("background", "liver", "tumour", "vessel"))
+    given = complete(TrainRecipe(class_names=("none", "left", "right")), dataset)
+    assert given.class_names == ("none", "left", "right")
+    # Where the masks' values are renamed, or other labels are asked for, these names are of something else.
+    assert complete(TrainRecipe(label_map=((2, 1),)), dataset).class_names == ()
+    assert complete(TrainRecipe(labels=3), dataset).class_names == ()

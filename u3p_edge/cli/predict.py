@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from u3p_edge.cli.data_import import AxisName
 from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
+from u3p_edge.scans.options import ScanOptions
 
 if TYPE_CHECKING:
     from u3p_edge.config.metadata import Metadata
-    from u3p_edge.pipeline.predict import Failed, Predicted
+    from u3p_edge.pipeline.predictions import Failed, Predicted
 
 SOME_FAILED = 1
 """Exit code where at least one of the images has no mask."""
@@ -26,7 +28,7 @@ def predict(
         Path,
         typer.Argument(help="A .tflite or .onnx file made by `u3p-edge export`, or its run folder: int8 if there, else float."),
     ],
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Files of images and NIfTI scans, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")] = Path(
         "predicted-masks"
     ),
@@ -40,16 +42,23 @@ def predict(
         int,
         typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
     ] = MAX_MEMORY_MB,
+    axis: Annotated[
+        AxisName, typer.Option(help="Slices that a scan is cut into: those that the network was trained on.")
+    ] = AxisName.AXIAL,
+    channel: Annotated[str | None, typer.Option(help="Channel or time point of a scan with several, from 0.")] = None,
 ) -> None:
     """Segment images: writes OUT/<stem>.png with class indices as pixel values (a binary model: 0 and 255).
 
     The model file knows its preprocessing and classes, so nothing else has to be given. Each mask has the size of its image; an
-    image larger than a network that pads is predicted in overlapping tiles. An image that cannot be read is listed at the end,
-    and the others are done. Exit code 0: all masks are written. 1: some images failed. 2: bad input.
+    image larger than a network that pads is predicted in overlapping tiles. A NIfTI scan is predicted slice by slice, and its
+    mask is OUT/<name> with class indices on the scan's voxels, in the same orientation. An image that cannot be read is listed
+    at the end, and the others are done. Exit code 0: all masks are written. 1: some images failed. 2: bad input.
 
         u3p-edge predict exported scan.png --out masks --overlay
 
         u3p-edge predict model.int8.tflite scans --recursive
+
+        u3p-edge predict exported scan.nii.gz --out masks --axis axial
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.pipeline.predict import predict as write_masks
@@ -65,6 +74,7 @@ def predict(
             threads=threads,
             max_pixels=max_pixels,
             max_memory_mb=max_memory_mb,
+            scan_options=ScanOptions(axis.value, channel),
             progress=progress,
         )
     if done.failed and len(done.results) == 1:
@@ -85,7 +95,7 @@ def _report(done: Sequence[Predicted], out: Path, metadata: Metadata) -> None:
     say(f"{len(done)} mask{'s' if len(done) != 1 else ''} in {out}: {_key(metadata)}")
     if done:
         rows = frame_rows([r.prepare_ms for r in done], [r.network_ms for r in done], [r.restore_ms for r in done])
-        print_table(HEADER, rows, title="Time of an image, without reading and writing files")
+        print_table(HEADER, rows, title="Time of an image or slice, without reading and writing files")
 
 
 def _list_failures(failed: Sequence[Failed], images: int) -> None:

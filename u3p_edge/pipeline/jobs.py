@@ -9,6 +9,7 @@ from pathlib import Path
 
 from u3p_edge.data.formats import FORMATS, SUFFIXES
 from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.scans.mask_formats import MaskFormat, find_format
 
 OVERLAY = "_overlay"
 """After an image's stem: the file that holds the image with its mask painted over it."""
@@ -16,25 +17,32 @@ OVERLAY = "_overlay"
 
 @dataclass(frozen=True)
 class Job:
-    """One image, and the files that are made of it."""
+    """One image or scan, and the files that are made of it.
+
+    Args:
+        image: its file.
+        mask, overlay: files that are written; no overlay is made of a scan.
+        scan: which kind of scan it is; None for a picture.
+    """
 
     image: Path
     mask: Path
     overlay: Path | None
+    scan: MaskFormat | None = None
 
 
 def plan_jobs(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = False) -> tuple[Job, ...]:
     """Decide which image becomes which files, before anything is read.
 
     Args:
-        images: files, and folders of images.
+        images: files of pictures and scans, and folders of them.
         out: the folder of the masks. Images of one stem keep their suffix: a.png and a.bmp become a.png.png and a.bmp.png.
         overlay: whether to write a picture of the image with the mask painted over it as well.
         recursive: take the folders inside a folder too; they are made inside `out`.
 
     Raises:
         DataError: an image or folder is missing, or a folder holds none.
-        ConfigError: two images would give one file, or a mask would replace an image.
+        ConfigError: two images would give one file, a mask would replace an image, or an overlay of a scan is asked for.
     """
     paths = [path for given in images for path in _expand(given, recursive)]
     plain = [folder / path.stem for path, folder in paths]
@@ -47,29 +55,34 @@ def plan_jobs(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bo
 
 def _expand(given: Path, recursive: bool) -> list[tuple[Path, Path]]:
     """Return image files, each with the folder of its mask inside the output folder."""
-    if not given.is_dir():
-        if not given.exists():
-            raise DataError(f"{given} does not exist")
+    if not given.exists():
+        raise DataError(f"{given} does not exist")
+    if not given.is_dir() or find_format(given) is not None:
         return [(given, Path())]
     inside = sorted(given.rglob("*") if recursive else given.iterdir())
-    files = [path for path in inside if _is_image(path.relative_to(given)) and path.is_file()]
+    files = [path for path in inside if _is_image(path, given)]
     if not files:
         images = given / "images"
         mend = f"Name {images} instead." if images.is_dir() else "Add --recursive if they are in folders inside it."
-        raise DataError(f"the folder {given} holds no {FORMATS} files", mend="" if recursive else mend)
+        raise DataError(f"the folder {given} holds no {FORMATS} files and no scans", mend="" if recursive else mend)
     return [(path, path.parent.relative_to(given)) for path in files]
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+def _is_image(path: Path, folder: Path) -> bool:
+    """Return whether a file in a folder is a picture or a scan, and not hidden."""
+    if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
+        return False
+    return path.suffix.lower() in SUFFIXES or find_format(path) is not None
 
 
 def _job(image: Path, target: Path, overlay: bool) -> Job:
-    return Job(
-        image,
-        target.with_name(f"{target.name}.png"),
-        target.with_name(f"{target.name}{OVERLAY}.png") if overlay else None,
-    )
+    scan = find_format(image)
+    if scan is None:
+        overlay_file = target.with_name(f"{target.name}{OVERLAY}.png") if overlay else None
+        return Job(image, target.with_name(f"{target.name}.png"), overlay_file)
+    if overlay:
+        raise ConfigError(f"no overlay is made of a scan ({image})", mend="Leave --overlay out; viewers lay the mask over it.")
+    return Job(image, target.with_name(scan.mask_name(image)), None, scan)
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:

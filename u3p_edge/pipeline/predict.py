@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from u3p_edge.data.preprocess import grid_of
 from u3p_edge.errors import DataError
 from u3p_edge.files.atomic import atomic_path, sync_folders
 from u3p_edge.pipeline.jobs import Job, plan_jobs
+from u3p_edge.pipeline.predict_scans import predict_scans
+from u3p_edge.pipeline.predictions import Failed, Predicted, Predictions
 from u3p_edge.pipeline.prefetch import prefetch
 from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.report.colour import overlay
@@ -32,62 +33,13 @@ from u3p_edge.runtime import open_session
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.run_folder import model_file
 from u3p_edge.runtime.segment import Frame, predict_frame
+from u3p_edge.scans.options import DEFAULTS, ScanOptions
 
 AHEAD = 1
 """Images that are read before they are needed, and masks that wait to be written: a large one takes much memory."""
 
 Pixels = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """An image whose mask was written.
-
-    Args:
-        image: its file.
-        size: (H, W) in pixels.
-        prepare_ms, network_ms, restore_ms: see `runtime.segment.Frame`.
-    """
-
-    image: Path
-    size: tuple[int, int]
-    prepare_ms: float
-    network_ms: float
-    restore_ms: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An image without a mask, and why."""
-
-    image: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What became of images.
-
-    Args:
-        model: the file that predicted.
-        metadata: of the model.
-        results: one for each image, in order.
-    """
-
-    model: Path
-    metadata: Metadata
-    results: tuple[Predicted | Failed, ...]
-
-    @property
-    def predicted(self) -> tuple[Predicted, ...]:
-        """The images that have a mask."""
-        return tuple(result for result in self.results if isinstance(result, Predicted))
-
-    @property
-    def failed(self) -> tuple[Failed, ...]:
-        """The others."""
-        return tuple(result for result in self.results if isinstance(result, Failed))
 
 
 def predict(
@@ -100,19 +52,23 @@ def predict(
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_memory_mb: float | None = MAX_MEMORY_MB,
+    scan_options: ScanOptions = DEFAULTS,
     progress: Progress = silent,
 ) -> Predictions:
     """Write the masks of images into a folder, each at its image's size; one that cannot be read does not stop the others.
 
+    The mask of a scan of several slices is one file of the same kind, on the scan's voxels.
+
     Args:
         model: a .tflite or .onnx file of `u3p-edge export`, or its run folder: int8 if there, else float.
-        images: files, and folders of images.
+        images: files of images and scans, and folders of them.
         out: folder of the masks.
         overlay: also write a picture of each image with its mask painted over it.
         recursive: take the folders inside a folder too.
         threads: of the runtime; None for all cores.
         max_pixels: height x width that an image may have.
         max_memory_mb: a file that would take more, in MB of 10^6 bytes, is refused.
+        scan_options: how scans are read; the axis must be the one that the network was trained on.
         progress: see `u3p_edge.progress`.
 
     Raises:
@@ -122,8 +78,11 @@ def predict(
     jobs = plan_jobs([Path(image) for image in images], Path(out), overlay=overlay, recursive=recursive)
     file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
-    results = predict_all(session, jobs, max_pixels=max_pixels, step=progress("Predict", len(jobs)))
-    return Predictions(file, session.metadata, results)
+    pictures, scans = [job for job in jobs if job.scan is None], [job for job in jobs if job.scan is not None]
+    step = progress("Predict", len(jobs))
+    done = dict(zip(pictures, predict_all(session, pictures, max_pixels=max_pixels, step=step), strict=True))
+    done.update(zip(scans, predict_scans(session, scans, scan_options, step), strict=True))
+    return Predictions(file, session.metadata, tuple(done[job] for job in jobs))
 
 
 def predict_all(

@@ -1,0 +1,63 @@
+"""Write the masks of volumes, slice by slice. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from u3p_edge.data.file_errors import name_file
+from u3p_edge.errors import DataError
+from u3p_edge.pipeline.jobs import Job
+from u3p_edge.pipeline.predictions import Failed, Predicted
+from u3p_edge.progress import Step, idle
+from u3p_edge.runtime.base import Session
+from u3p_edge.runtime.segment import predict_frame, read_pixels
+from u3p_edge.scans.mask_formats import MaskFormat
+from u3p_edge.scans.options import ScanOptions
+from u3p_edge.scans.slice_files import to_pixels
+
+
+def predict_scans(
+    session: Session, jobs: Sequence[Job], options: ScanOptions, step: Step = idle
+) -> tuple[Predicted | Failed, ...]:
+    """Write the mask of every scan that can be read, one scan in memory at a time; one that cannot does not stop the others.
+
+    Slices are prepared as those of an imported data folder. Pixels of masks are class indices, of a binary model too.
+
+    Args:
+        session: one opened model file.
+        jobs: of scans.
+        options: how the scans are read.
+        step: called after each scan.
+
+    Raises:
+        ArtifactError: a mask cannot be written. MissingPackageError: the package that reads such scans is not installed.
+    """
+    results: list[Predicted | Failed] = []
+    for job in jobs:
+        try:
+            results.append(_predict(session, job, options))
+        except DataError as error:
+            results.append(Failed(job.image, str(error)))
+        step()
+    return tuple(results)
+
+
+def _predict(session: Session, job: Job, options: ScanOptions) -> Predicted:
+    scan: MaskFormat | None = job.scan
+    if scan is None:
+        raise ValueError(f"{job.image} is no scan")
+    voxels = scan.read(job.image, options).voxels
+    channels = session.metadata.preprocessing.channels
+    labels: npt.NDArray[np.uint8] = np.empty(voxels.shape[:3], np.uint8)
+    times = np.empty((len(voxels), 3))
+    with name_file(job.image):
+        for index, plane in enumerate(to_pixels(voxels)):
+            frame = predict_frame(session, read_pixels(plane, channels))
+            labels[index] = frame.labels
+            times[index] = frame.prepare_ms, frame.network_ms, frame.restore_ms
+    scan.write(job.mask, labels, job.image, options, session.metadata)
+    prepare_ms, network_ms, restore_ms = map(float, times.mean(axis=0))
+    return Predicted(job.image, (labels.shape[1], labels.shape[2]), prepare_ms, network_ms, restore_ms, len(labels))
