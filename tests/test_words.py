@@ -19,7 +19,6 @@ PACKAGE = REPOSITORY / "u3p_edge"
 
 ONE_MEANING = {
     "list_cases": "of each kind of source of scans: list its scans",
-    "one_hot": "labels as the losses take them, in NumPy and in TensorFlow",
     "open_file": "of each runtime: open a model file in it",
     "recognize": "of each kind of source of scans: whether a path is one",
     "score_elements": "of each measure of importance: score the elements of a channel group",

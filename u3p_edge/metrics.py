@@ -80,18 +80,48 @@ def confusion_by_group(truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: 
     Raises:
         ValueError: as `confusion`.
     """
+    return pool_by_group(confusion_by_image(truth, prediction, labels), groups)
+
+
+def confusion_by_image(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Counts:
+    """Count as `confusion` for each image; arguments and errors as `confusion_by_group`.
+
+    Returns:
+        int64 [N, labels, 3].
+    """
     t, p = np.asarray(truth), np.asarray(prediction)
-    if t.shape != p.shape or len(t) != len(groups):
-        raise ValueError(f"truth {t.shape}, prediction {p.shape} and {len(groups)} groups differ in shape")
-    order = {name: index for index, name in enumerate(dict.fromkeys(groups))}
-    owners = np.array([order[name] for name in groups], np.intp)
-    counts = np.zeros((len(order), labels, 3), np.int64)
-    step = max(1, CHUNK // max(t[0].size, labels * labels))
+    if t.shape != p.shape:
+        raise ValueError(f"truth {t.shape} and prediction {p.shape} differ in shape")
+    counts = np.zeros((len(t), labels, 3), np.int64)
+    step = max(1, CHUNK // max(math.prod(t.shape[1:]), labels * labels))
     for first in range(0, len(t), step):
         part = slice(first, first + step)
         images = len(t[part])
-        np.add.at(counts, owners[part], _confusions(t[part].reshape(images, -1), p[part].reshape(images, -1), labels))
+        counts[part] = _confusions(t[part].reshape(images, -1), p[part].reshape(images, -1), labels)
     return counts
+
+
+def pool_by_group(counts: Counts, groups: Sequence[str]) -> Counts:
+    """Add up the counts int64 [N, labels, 3] of the images of each group: int64 [G, labels, 3], as `confusion_by_group`.
+
+    Raises:
+        ValueError: there is not one group for each image.
+    """
+    if len(counts) != len(groups):
+        raise ValueError(f"{len(counts)} images and {len(groups)} groups differ in number")
+    order = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    pooled = np.zeros((len(order), *counts.shape[1:]), np.int64)
+    np.add.at(pooled, np.array([order[name] for name in groups], np.intp), counts)
+    return pooled
+
+
+def highest_label(labels: npt.NDArray[np.uint8]) -> int:
+    """Return the highest label of images [N, H, W] other than `IGNORE`, one image after the other; 0 where there is none.
+
+    >>> highest_label(np.array([[[0, 2]], [[1, IGNORE]]], np.uint8))
+    2
+    """
+    return max((int(np.where(image == IGNORE, 0, image).max()) for image in labels), default=0)
 
 
 def dice(counts: Counts) -> Scores:

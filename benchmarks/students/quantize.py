@@ -23,7 +23,6 @@ from u3p_edge.files.atomic import read_json, write_bytes, write_json
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.quantize import one_hot
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.validation import file_scores, mean_dice, session_scores
 from u3p_edge.progress import Progress, silent
@@ -102,7 +101,7 @@ def _train_quantized(graph: Graph, source: Source, data: ExportData) -> bytes:
     """Return the TFLite file of a student that was trained under fake quantization, with the options of an export."""
     options = QuantizationOptions()
     trained = quantize_qat(
-        to_keras(graph), data.train.images, one_hot(data.train.labels, source.metadata.channels_out),
+        to_keras(graph), data.train.images, data.train.labels,
         loss=dice_cross_entropy, epochs=options.qat_epochs, learning_rate=options.qat_learning_rate,
         distillation=options.qat_distillation,
         validate=lambda model: mean_dice(session_scores(keras_session(model, source.metadata), data.val)),

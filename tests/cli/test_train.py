@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from u3p_edge.cli.image_memory import describe_memory
 from u3p_edge.cli.train import train
 from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.errors import ConfigError, DataError
@@ -96,7 +96,9 @@ def test_dry_run_says_the_cost_and_writes_nothing(folder: Path, tmp_path: Path) 
 def test_dry_run_says_the_memory_and_what_a_resize_throws_away(folder: Path, tmp_path: Path) -> None:
     done = call("--dry-run", "--out", tmp_path / "run", folder, "--size", "16x16", "--width", 1, "--no-deep-supervision")
     text = " ".join(done.output.split())
-    assert re.search(r"memory 0\.00 GB for the images, of [\d.]+ GB available", text), text
+    assert "memory 0.00 GB for the images" in text
+    assert "kept on disk" not in text
+    assert "what is larger than 1.0 GB is kept on disk" in describe_memory(2_000_000_000, 1_000_000_000)
     assert "becomes 16x16" in text
 
 

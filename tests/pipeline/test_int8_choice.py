@@ -21,7 +21,7 @@ from u3p_edge.graph.ir import Node
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.quantization_choice import QuantizationChoice
-from u3p_edge.pipeline.quantize import one_hot, quantize_source
+from u3p_edge.pipeline.quantize import quantize_source
 from u3p_edge.pipeline.source import Source, read_source
 from u3p_edge.pipeline.staging import Staging, open_staging
 from u3p_edge.pipeline.validation import file_scores, mean_dice
@@ -157,11 +157,3 @@ def test_the_drop_is_that_of_the_kept_network_in_points() -> None:
     assert "(float 90.00)" in note
     assert "on 4 training images lost 2.00 points, quantization-aware training gained 1.00 points" in note
     assert "by training on, not by its integers" in note
-
-
-def test_one_hot_by_channels(splits: ExportData) -> None:
-    labels = splits.val.labels
-    assert (one_hot(labels, 3).argmax(axis=-1) == labels).all()
-    assert one_hot(labels, 3).sum(axis=-1).max() == 1
-    assert one_hot(labels, 1).shape == (*labels.shape, 1)
-    assert (one_hot(labels, 1)[..., 0] == (labels > 0)).all()

@@ -52,7 +52,7 @@ def model() -> tf_keras.Model:
 def test_training_lowers_the_loss_of_the_integers_and_leaves_constants(model: tf_keras.Model, tmp_path: Path) -> None:
     before = fake_quantize(from_keras(model), IMAGES)
     trained = train_qat(
-        model, IMAGES, TRUTH, loss=loss, validate=lambda candidate: -score(candidate), epochs=4, learning_rate=0.02,
+        model, IMAGES, LABELS, loss=loss, validate=lambda candidate: -score(candidate), epochs=4, learning_rate=0.02,
         batch_size=4, distillation=0.0,
     )  # fmt: skip
     assert trained.epoch > 0

@@ -53,10 +53,10 @@ def test_training_lowers_the_loss_of_the_integer_file() -> None:
         return scores[-1]
 
     trained = train_qat(
-        model, IMAGES, TRUTH, loss=cross_entropy, validate=validate, epochs=6, learning_rate=0.02, batch_size=5,
+        model, IMAGES, LABELS, loss=cross_entropy, validate=validate, epochs=6, learning_rate=0.02, batch_size=5,
         distillation=0.0, progress=progress,
     ).model  # fmt: skip
-    start = loss_of(train_qat(model, IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, epochs=0).model)
+    start = loss_of(train_qat(model, IMAGES, LABELS, loss=cross_entropy, validate=lambda _: 0.0, epochs=0).model)
     assert loss_of(trained) < 0.8 * start
     integer = Int8File(trained).run(IMAGES)
     assert float(np.mean(cross_entropy(TRUTH, tf.constant(integer)))) < 0.8 * start
@@ -75,7 +75,7 @@ def test_the_best_epoch_is_kept(best: int) -> None:
         snapshots.append(candidate.get_weights())
         return 1.0 if len(snapshots) - 1 == best else (float("nan") if len(snapshots) == 1 else 0.5)
 
-    trained = train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=validate, epochs=3, learning_rate=0.01).model
+    trained = train_qat(small_net(), IMAGES, LABELS, loss=cross_entropy, validate=validate, epochs=3, learning_rate=0.01).model
     assert all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), snapshots[best], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), snapshots[3], strict=True))
 
@@ -90,7 +90,7 @@ def test_a_seed_an_epoch_and_ranges_give_the_same_model_bit_for_bit_also_beside_
 
     def train(epochs: int, seed: int = 1, **more: Any) -> FakeQuantized:
         scored = {"validate": validate, "learning_rate": 0.01, "seed": seed, **more}
-        return train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, epochs=epochs, **scored)
+        return train_qat(small_net(), IMAGES, LABELS, loss=cross_entropy, epochs=epochs, **scored)
 
     idle = train(2)
     assert idle.epoch == 2
@@ -119,7 +119,7 @@ def _later() -> Callable[[tf_keras.Model], float]:
 def test_distillation_holds_on_to_the_float_model() -> None:
     """Labels that are all wrong pull away from the float model's masks; its weight in the loss holds against it."""
     model = small_net()
-    soft, wrong = model(IMAGES).numpy(), np.roll(TRUTH, 1, axis=-1)
+    soft, wrong = model(IMAGES).numpy(), ((LABELS + 1) % 3).astype(np.uint8)
 
     def distance(distillation: float) -> float:
         trained = train_qat(
@@ -139,7 +139,7 @@ def test_another_teacher_is_what_the_network_learns_from() -> None:
 
     def distance(**options: Any) -> float:
         trained = train_qat(
-            model, IMAGES, TRUTH, loss=lambda _, masks: 0.0 * cross_entropy(TRUTH[:1], masks), validate=_later(), epochs=6,
+            model, IMAGES, LABELS, loss=lambda _, masks: 0.0 * cross_entropy(TRUTH[:1], masks), validate=_later(), epochs=6,
             learning_rate=0.02, distillation=100.0, **options,
         ).model  # fmt: skip
         return float(np.square(trained(IMAGES, training=False).numpy() - theirs).mean())
@@ -150,9 +150,9 @@ def test_another_teacher_is_what_the_network_learns_from() -> None:
 @pytest.mark.parametrize("wrong", [{"epochs": -1}, {"batch_size": 0}, {"learning_rate": 0.0}, {"distillation": -1.0}])
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="QAT cannot train"):
-        train_qat(small_net(), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: 0.0, **wrong)  # type: ignore[arg-type]
+        train_qat(small_net(), IMAGES, LABELS, loss=cross_entropy, validate=lambda _: 0.0, **wrong)  # type: ignore[arg-type]
 
 
 def test_labels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="as many labels as images"):
-        train_qat(small_net(), IMAGES, TRUTH[:3], loss=cross_entropy, validate=lambda _: 0.0)
+        train_qat(small_net(), IMAGES, LABELS[:3], loss=cross_entropy, validate=lambda _: 0.0)

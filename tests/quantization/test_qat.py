@@ -299,11 +299,11 @@ def test_hot_pixels_in_calibration_images_cost_the_integer_file_nothing() -> Non
 def test_training_under_hot_pixels_keeps_the_ranges() -> None:
     """The moving average of the extremes would follow the outlier."""
     model, images = chain("add"), hot(blobs(16, 16)[0])
-    truth = np.zeros((16, 16, 16, 1), np.float32)
+    labels = np.zeros((16, 16, 16), np.uint8)
     start = fake_quantize(from_keras(model), images).input_range
     scores = iter((0.0, 1.0, 2.0))  # so the last epoch is kept
     trained = train_qat(
-        model, images, truth, loss=lambda y, p: tf.reduce_mean(tf.square(y - p), axis=(1, 2, 3)),
+        model, images, labels, loss=lambda y, p: tf.reduce_mean(tf.square(y - p), axis=(1, 2, 3)),
         validate=lambda _: next(scores), epochs=2,
     ).model  # fmt: skip
     # Eight updates with a decay of 0.999, two of them of a batch with the outlier: unclipped, these would add 2 * 15 / 1000.

@@ -78,7 +78,7 @@ def dense() -> tf_keras.Model:
 @cache
 def pruned(pattern: SparsityPattern = "unstructured", share: float = 0.5, epochs: int = 3) -> tf_keras.Model:
     sparsity = Sparsity(share, pattern, epochs, learning_rate=1e-3)
-    return sparsify(dense(), IMAGES, TRUTH, sparsity, loss=cross_entropy, validate=better).model
+    return sparsify(dense(), IMAGES, LABELS, sparsity, loss=cross_entropy, validate=better).model
 
 
 def kernels(model: tf_keras.Model) -> dict[str, np.ndarray]:
@@ -105,9 +105,7 @@ def test_nothing_else_changes_in_a_unet3plus() -> None:
     model, (images, labels) = to_keras(fold_batch_norm(from_keras(unet(3)))), blobs(8)
     sparsity = Sparsity(0.7, epochs=2, learning_rate=1e-3)
     scores = iter(range(9))
-    sparse = sparsify(
-        model, images, one_hot(labels, 3), sparsity, loss=cross_entropy, validate=lambda _: float(next(scores))
-    ).model
+    sparse = sparsify(model, images, labels, sparsity, loss=cross_entropy, validate=lambda _: float(next(scores))).model
     before, after = from_keras(model), from_keras(sparse)
     names = prunable(before, sparsity)
     assert len(names) == 6 + 5 + 4, "of base width 4: encoder levels 3 to 5, branches from e5 and d4's from e4, fusions"
@@ -142,7 +140,7 @@ def test_normalisations_that_are_left_keep_their_statistics() -> None:
         norms.append(from_keras(candidate)["norm"])
         return float(len(norms))
 
-    sparse = sparsify(model, IMAGES, TRUTH, Sparsity(epochs=2), loss=cross_entropy, validate=validate).model
+    sparse = sparsify(model, IMAGES, LABELS, Sparsity(epochs=2), loss=cross_entropy, validate=validate).model
     before, after = from_keras(model)["norm"], from_keras(sparse)["norm"]
     assert before == after
     assert len(norms) == 3
@@ -162,7 +160,7 @@ def test_the_best_whole_epoch_is_kept(wanted: int) -> None:
 
     progress = RecordedProgress()
     made = sparsify(
-        dense(), IMAGES, TRUTH, Sparsity(0.9, epochs=4, learning_rate=1e-3), loss=cross_entropy, validate=validate,
+        dense(), IMAGES, LABELS, Sparsity(0.9, epochs=4, learning_rate=1e-3), loss=cross_entropy, validate=validate,
         progress=progress,
     )  # fmt: skip
     model = made.model
@@ -194,7 +192,7 @@ def test_zeros_stay_through_quantization_aware_training_and_in_the_file(pattern:
     """A later score is always better, so that the trained weights are the ones kept."""
     scores = iter(range(9))
     trained = train_qat(
-        pruned(pattern), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: float(next(scores)), epochs=1,
+        pruned(pattern), IMAGES, LABELS, loss=cross_entropy, validate=lambda _: float(next(scores)), epochs=1,
         learning_rate=1e-3, keep_zeros=True,
     ).model  # fmt: skip
     content = convert(trained)
@@ -230,7 +228,7 @@ def int8_kernels(content: bytes, zeros: Mapping[str, np.ndarray]) -> dict[str, n
 def test_without_keep_zeros_training_fills_them_in() -> None:
     scores = iter(range(9))
     trained = train_qat(
-        pruned(), IMAGES, TRUTH, loss=cross_entropy, validate=lambda _: float(next(scores)), epochs=1, learning_rate=1e-3
+        pruned(), IMAGES, LABELS, loss=cross_entropy, validate=lambda _: float(next(scores)), epochs=1, learning_rate=1e-3
     ).model
     assert (fake_quant_kernel(trained, "middle") == 0).mean() < 0.25
 
@@ -278,7 +276,7 @@ def test_kernels_that_a_rewrite_fixed_are_left_alone() -> None:
     assert graph["few_wide"].weights["kernel"].size >= LEAST
     scores = iter(range(9))
     model = sparsify(
-        to_keras(graph), IMAGES, TRUTH, Sparsity(epochs=2), loss=cross_entropy, validate=lambda _: float(next(scores))
+        to_keras(graph), IMAGES, LABELS, Sparsity(epochs=2), loss=cross_entropy, validate=lambda _: float(next(scores))
     ).model
     zeros = masks(model)
     assert all(abs(zeros[name].sum() - zeros[name].size / 2) <= 1 for name in names)
@@ -303,7 +301,7 @@ def test_interpolation_weights_are_no_kernel_to_prune(channels: int) -> None:
 def test_a_sparse_model_is_not_pruned_again() -> None:
     assert prunable(from_keras(pruned()), Sparsity(0.9)) == ()
     with pytest.raises(ModelError, match="no convolution that can be pruned"):
-        sparsify(pruned(), IMAGES, TRUTH, Sparsity(0.9), loss=cross_entropy, validate=better)
+        sparsify(pruned(), IMAGES, LABELS, Sparsity(0.9), loss=cross_entropy, validate=better)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +328,6 @@ def test_models_and_labels_that_cannot_be_are_refused() -> None:
     bare = tf_keras.Model(image, layers.MaxPooling2D()(image))
     for model in (bare, tf_keras.Model(image, layers.Conv2D(LEAST, 3)(image))):
         with pytest.raises(ModelError, match="no convolution that can be pruned"):
-            sparsify(model, IMAGES, TRUTH, Sparsity(), loss=cross_entropy, validate=better)
+            sparsify(model, IMAGES, LABELS, Sparsity(), loss=cross_entropy, validate=better)
     with pytest.raises(DataError, match="as many labels as images"):
-        sparsify(dense(), IMAGES, TRUTH[:3], Sparsity(), loss=cross_entropy, validate=better)
+        sparsify(dense(), IMAGES, LABELS[:3], Sparsity(), loss=cross_entropy, validate=better)

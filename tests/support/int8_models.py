@@ -27,7 +27,7 @@ def blobs(count: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.nda
     rng = np.random.default_rng(seed)
     coarse = tf.image.resize(rng.normal(size=(count, size // 4, size // 4, 1)), (size, size), "bicubic").numpy()
     images = (coarse + 0.05 * rng.normal(size=coarse.shape)).astype(np.float32)
-    return images, np.digitize(coarse[..., 0], (0.0, 0.7))
+    return images, np.digitize(coarse[..., 0], (0.0, 0.7)).astype(np.uint8)
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

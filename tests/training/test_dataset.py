@@ -6,15 +6,8 @@ import numpy as np
 
 from tests.support.tiny_run import discs
 from u3p_edge.data.augmentation import Augmentation
-from u3p_edge.training.dataset import (
-    one_hot,
-    order,
-    soft_batches,
-    soft_image,
-    steps_per_epoch,
-    training_batches,
-    training_image,
-)
+from u3p_edge.models.truth import one_hot
+from u3p_edge.training.dataset import order, soft_batches, soft_image, steps_per_epoch, training_batches, training_image
 
 DATA = discs(10, 1)
 

@@ -8,9 +8,7 @@ import tensorflow as tf
 
 from u3p_edge.distill.loss import divergence
 from u3p_edge.metrics import IGNORE, confusion, outline_distances_per_class
-from u3p_edge.models.truth import counting_pixels
-from u3p_edge.pipeline.quantize import one_hot as one_hot_array
-from u3p_edge.training.dataset import one_hot
+from u3p_edge.models.truth import counting_pixels, one_hot
 from u3p_edge.training.losses import LOSSES
 
 SIZE = 24
@@ -67,9 +65,11 @@ def test_a_teacher_is_not_followed_where_labels_are_ignored(channels: int) -> No
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_labels_are_written_out_in_one_way(channels: int) -> None:
+def test_labels_become_one_channel_each(channels: int) -> None:
     labels, _ = truth_and_prediction(channels)
-    np.testing.assert_array_equal(one_hot_array(labels, channels), one_hot(tf.constant(labels), channels).numpy())
+    expected = (labels[..., None] == (np.arange(channels) if channels > 1 else 1)).astype(np.float32)
+    expected[labels == IGNORE] = -1
+    np.testing.assert_array_equal(one_hot(tf.constant(labels), channels).numpy(), expected)
 
 
 def test_an_image_without_a_counting_pixel_costs_nothing() -> None:

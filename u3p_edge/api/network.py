@@ -124,14 +124,13 @@ def calibration_images(
     Raises:
         DataError: an image or a mask cannot be used, or there is none to train on; the message names it.
     """
-    from u3p_edge.data.calibration import calibration_indices
+    from u3p_edge.data.calibration import calibration_samples
     from u3p_edge.data.folder import open_folder
     from u3p_edge.data.load import load_samples
     from u3p_edge.data.options import DataOptions
 
-    samples = open_folder(Path(data), options or DataOptions()).split("train")
-    arrays = load_samples(samples, metadata.preprocessing, metadata.labels, progress("Read images", len(samples)))
-    return arrays.images[list(calibration_indices(arrays, count))]
+    samples = calibration_samples(open_folder(Path(data), options or DataOptions()).split("train"), count)
+    return load_samples(samples, metadata.preprocessing, metadata.labels, progress("Read images", len(samples))).images
 
 
 @require_packages("u3p_edge.quantize")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from u3p_edge import metrics
 from u3p_edge.benchmark.result import Accuracy, ClassScores, Distances
+from u3p_edge.data.disk_arrays import empty_array
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
@@ -20,12 +21,12 @@ Labels = npt.NDArray[np.uint8]
 
 
 def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step = idle) -> Labels:
-    """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]."""
-    labels = []
-    for image in images:
-        labels.append(to_labels(session.run(image), session.metadata.output))
+    """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]; they are kept as `empty_array` says."""
+    labels = empty_array(images.shape[:3], np.uint8)
+    for i, image in enumerate(images):
+        labels[i] = to_labels(session.run(image), session.metadata.output)
         step()
-    return np.stack(labels)
+    return labels
 
 
 def score(
@@ -47,7 +48,7 @@ def score(
     return Accuracy(
         dice=_optional(metrics.mean_over_groups(dice)),
         iou=_optional(metrics.mean_over_groups(metrics.iou(counts))),
-        agreement=float((prediction == reference).mean()),
+        agreement=sum(np.count_nonzero(p == r) for p, r in zip(prediction, reference, strict=True)) / prediction.size,
         group_dice=tuple(map(_optional, dice)),
         image_dice=tuple(map(_optional, dice_by_group(truth, prediction, stems, labels))) if stems else (),
     )

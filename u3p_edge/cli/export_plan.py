@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from u3p_edge.cli.budgets import describe_budgets
+from u3p_edge.cli.image_memory import describe_memory
 from u3p_edge.cli.progress import duration
 from u3p_edge.cli.terminal import say
 from u3p_edge.recipes.recipe import ExportRecipe, Pruning, QuantizationOptions
@@ -28,7 +29,7 @@ def show_plan(plan: ExportPlan, recipe: ExportRecipe, times: StageTimes, *, pare
     say(f"model   {source.name}: {source.parameters / 1e6:.2f} M parameters, {source.macs / 1e9:.2f} GMAC")
     say(f"input   {size}, {preprocessing.normalization}, {preprocessing.fit}")
     say(f"data    {plan.data}: {', '.join(f'{count} {split}' for split, count in plan.images.items())} images")
-    say(f"memory  {plan.needed_bytes / 1e9:.2f} GB for the images, of {plan.available_bytes / 1e9:.1f} GB available")
+    say(f"memory  {describe_memory(plan.needed_bytes, plan.allowed_bytes)}")
     for note in plan.notes:
         say(f"        {note}")
     if plan.score:

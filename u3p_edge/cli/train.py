@@ -106,6 +106,7 @@ def _epoch_line(state: RunState) -> str:
 
 
 def _show_plan(plan: TrainPlan) -> None:
+    from u3p_edge.cli.image_memory import describe_memory
     from u3p_edge.cli.progress import duration
 
     recipe, estimate, (height, width) = plan.recipe, plan.estimate, plan.recipe.size
@@ -114,7 +115,7 @@ def _show_plan(plan: TrainPlan) -> None:
     say(f"{train} training, {val} validation, {test} test images of {shape}, {recipe.labels} labels")
     exported = f"exported {estimate.exported_parameters:,}, {estimate.gmac:.2f} GMAC an image"
     say(f"network   {estimate.parameters:,} parameters; {exported}")
-    say(f"memory    {plan.needed_bytes / 1e9:.2f} GB for the images, of {plan.available_bytes / 1e9:.1f} GB available")
+    say(f"memory    {describe_memory(plan.needed_bytes, plan.allowed_bytes)}")
     say(
         f"time      {estimate.step_seconds:.2f} s a step of {min(recipe.batch_size, train)}, "
         f"{duration(estimate.run_seconds / recipe.epochs)} an epoch, at most {duration(estimate.run_seconds)} "

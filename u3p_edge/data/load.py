@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 
+from u3p_edge import __version__
 from u3p_edge.config.preprocessing import Preprocessing
+from u3p_edge.data.array_cache import Inputs, check_room, map_split
 from u3p_edge.data.classes import MaskValues, check_count, count_classes, distinct_values
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.file_errors import name_file
@@ -19,16 +23,17 @@ from u3p_edge.data.folder import Dataset, Sample
 from u3p_edge.data.images import read_image
 from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.masks import read_mask, read_values, to_classes
-from u3p_edge.data.memory import check_memory
+from u3p_edge.data.memory import array_bytes, fits_memory
 from u3p_edge.data.preprocess import fit_labels, grid_of, inputs, network_size, preprocess, score_tiles
 from u3p_edge.errors import DataError
+from u3p_edge.manifest import sha256_of
 from u3p_edge.metrics import IGNORE
 from u3p_edge.progress import Step, idle
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images and labels of N network inputs.
+    """Images and labels of N network inputs: in memory, or mapped from files where they do not fit, and then read-only.
 
     Args:
         images: float32 [N, height, width, C].
@@ -63,27 +68,25 @@ def load_samples(
             every pixel scored once. Otherwise it is cropped to one.
 
     Raises:
-        DataError: no samples, more than fit into memory, or a file that cannot be used; the message names it.
+        DataError: no samples, more than fit into memory or on the disk, or a file that cannot be used; the message names it.
+        ConfigError: as `memory.allowed_bytes`.
     """
     if not samples:
         raise DataError("there are no images to load")
     counts = [_inputs_of(sample, preprocessing, tiled) for sample in samples]
-    check_memory(sum(counts), preprocessing)
-    size = network_size(preprocessing)
-    images = np.empty((sum(counts), *size, preprocessing.channels), np.float32)
-    masks = np.empty((sum(counts), *size), np.uint8)
-    originals = []
-    first = 0
-    for sample, count in zip(samples, counts, strict=True):
-        part = slice(first, first + count)
-        originals.append(_load_pair(sample, preprocessing, labels, images[part], masks[part]))
-        first += count
-        step()
+    check_room(sum(counts), preprocessing)
+    parts = _read_parts(samples, counts, preprocessing, labels, step)
+    if fits_memory(array_bytes(sum(counts), preprocessing)):
+        images, masks, originals = _join(parts, sum(counts), preprocessing)
+    else:
+        key = _key(samples, preprocessing, labels, tiled)
+        split = map_split(key, sum(counts), preprocessing, parts)
+        images, masks, originals = split.images, split.labels, split.originals
     stems, groups = (
         tuple(name for name, count in zip(names, counts, strict=True) for _ in range(count))
         for names in ((s.stem for s in samples), (s.group for s in samples))
     )
-    return Arrays(images, masks, stems, groups, tuple(originals))
+    return Arrays(images, masks, stems, groups, originals)
 
 
 def count_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, tiled: bool = False) -> int:
@@ -95,14 +98,49 @@ def _inputs_of(sample: Sample, preprocessing: Preprocessing, tiled: bool) -> int
     return grid_of(picture_size(sample.image), preprocessing).count if tiled and preprocessing.fit == "pad" else 1
 
 
-def _load_pair(
-    sample: Sample,
-    preprocessing: Preprocessing,
-    labels: int,
-    images: npt.NDArray[np.float32],
-    masks: npt.NDArray[np.uint8],
-) -> Original:
-    """Write the inputs of one sample, as many as `images` and `masks` have room for."""
+def _read_parts(
+    samples: Sequence[Sample], counts: Sequence[int], preprocessing: Preprocessing, labels: int, step: Step
+) -> Iterator[Inputs]:
+    """Read one sample after the other, each as so many inputs."""
+    for sample, count in zip(samples, counts, strict=True):
+        yield _read_pair(sample, count, preprocessing, labels)
+        step()
+
+
+def _join(
+    parts: Iterator[Inputs], count: int, preprocessing: Preprocessing
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], tuple[Original, ...]]:
+    """Return the inputs of all images in arrays of `count` inputs."""
+    size = network_size(preprocessing)
+    images, masks = np.empty((count, *size, preprocessing.channels), np.float32), np.empty((count, *size), np.uint8)
+    originals, first = [], 0
+    for some, labels, original in parts:
+        part = slice(first, first + len(some))
+        images[part], masks[part] = some, labels
+        originals.append(original)
+        first = part.stop
+    return images, masks, tuple(originals)
+
+
+def _key(samples: Sequence[Sample], preprocessing: Preprocessing, labels: int, tiled: bool) -> str:
+    """Return the hexadecimal sha256 of all that decides the arrays: the files, how they are read, and by which versions."""
+    versions = (__version__, np.__version__, PIL.__version__)
+    digest = hashlib.sha256(repr((versions, preprocessing, labels, tiled)).encode())
+    for sample in samples:
+        digest.update(repr((_digest(sample.image), sample.mask and _digest(sample.mask), sample.options)).encode())
+    return digest.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file; empty where it cannot be read, which the reader of images says better."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def _read_pair(sample: Sample, count: int, preprocessing: Preprocessing, labels: int) -> Inputs:
+    """Read image and mask of one sample as `count` inputs."""
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask", mend="Put one of the same stem into masks/.")
     most, rule = sample.options.max_pixels, sample.options.rule
@@ -110,17 +148,16 @@ def _load_pair(
     check_sizes(sample.image, image.shape[:2], sample.mask, mask.shape)
     foreground = _foreground(mask)
     with name_file(sample.image):
-        if len(images) == 1:
-            images[0], masks[0] = preprocess(image, preprocessing), fit_labels(mask, preprocessing)
+        if count == 1:
+            images, masks = preprocess(image, preprocessing)[None], fit_labels(mask, preprocessing)[None]
         else:
-            tiles = itertools.chain.from_iterable(inputs(image, preprocessing))
-            for i, (tile, truth) in enumerate(zip(tiles, score_tiles(mask, preprocessing), strict=True)):
-                images[i], masks[i] = tile, truth
+            images = np.stack(list(itertools.chain.from_iterable(inputs(image, preprocessing))))
+            masks = np.stack(list(score_tiles(mask, preprocessing)))
     size = (mask.shape[0], mask.shape[1])
     larger = size[0] > preprocessing.height or size[1] > preprocessing.width
-    if preprocessing.fit == "resize" or len(images) > 1 or not larger:
-        return Original(size, foreground, foreground)
-    return Original(size, foreground, _foreground(masks[0]), cropped=True)
+    if preprocessing.fit == "resize" or count > 1 or not larger:
+        return images, masks, Original(size, foreground, foreground)
+    return images, masks, Original(size, foreground, _foreground(masks[0]), cropped=True)
 
 
 def _foreground(mask: npt.NDArray[np.uint8]) -> int:

@@ -1,13 +1,27 @@
-"""Compare the memory that arrays of images need with what this process may still take, before anything is read."""
+"""How much memory arrays of images may take, and how much they need; larger ones are kept on disk (see `array_cache`)."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from u3p_edge.config.preprocessing import Preprocessing
-from u3p_edge.errors import DataError
+from u3p_edge.errors import ConfigError
 
 CGROUP = Path("/sys/fs/cgroup")
+
+LIMIT = "U3P_EDGE_MEMORY_MB"
+"""Environment variable: the memory, in MB of 10^6 bytes, above which an array of images is kept on disk."""
+
+SHARE = 0.5
+"""Part of the available memory that an array of images may take without that variable; networks need the rest."""
+
+_CONTROL_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+"""Limit, use and details of a container's memory, and the detail that is the use which gives way to others: the cached pages of
+files. In version 2 and version 1 of Linux control groups."""
 
 
 def array_bytes(inputs: int, preprocessing: Preprocessing) -> int:
@@ -23,24 +37,45 @@ def available_bytes(cgroup: Path = CGROUP) -> int:
     return min([free, *_container_bytes(cgroup)])
 
 
-def check_memory(inputs: int, preprocessing: Preprocessing) -> None:
-    """Raise DataError unless so many inputs and their masks fit into the memory that is available."""
-    needed, available = array_bytes(inputs, preprocessing), available_bytes()
-    if needed > available:
-        raise DataError(
-            f"{inputs:,} images of {preprocessing.height}x{preprocessing.width}x{preprocessing.channels} need "
-            f"{needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available",
-            mend="All images are kept in memory: use fewer of them, a smaller --size, or a machine with more memory.",
-        )
+def allowed_bytes() -> int:
+    """Return the bytes of memory that one array of images may take.
+
+    Raises:
+        ConfigError: `U3P_EDGE_MEMORY_MB` is not a number, or is below 0.
+    """
+    text = os.environ.get(LIMIT, "")
+    if not text:
+        return int(SHARE * available_bytes())
+    try:
+        megabytes = float(text)
+    except ValueError:
+        megabytes = -1.0
+    if not 0 <= megabytes < float("inf"):
+        raise ConfigError(f"{LIMIT} cannot be {text!r}", mend="It is a number of megabytes, 0 or more.")
+    return int(megabytes * 1e6)
+
+
+def fits_memory(size: int) -> bool:
+    """Return whether an array of so many bytes is to be kept in memory. Raises ConfigError as `allowed_bytes`."""
+    return size <= allowed_bytes()
 
 
 def _container_bytes(cgroup: Path) -> list[int]:
-    """Return what a container's limit leaves, by version 2 and version 1 of Linux control groups; empty where there is none."""
-    pairs = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+    """Return what a container's limit leaves; empty where there is none."""
     remaining = []
-    for limit, used in pairs:
+    for limit, used, details, reclaimable in _CONTROL_FILES:
         try:
-            remaining.append(int((cgroup / limit).read_text()) - int((cgroup / used).read_text()))
+            taken = int((cgroup / used).read_text()) - _detail(cgroup / details, reclaimable)
+            remaining.append(int((cgroup / limit).read_text()) - taken)
         except (OSError, ValueError):  # no such file, or "max": no limit
             continue
     return [max(0, left) for left in remaining]
+
+
+def _detail(path: Path, name: str) -> int:
+    """Return a value of a control group's details; 0 where there are none."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)

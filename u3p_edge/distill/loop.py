@@ -24,13 +24,14 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
+from u3p_edge.data.disk_arrays import empty_array
 from u3p_edge.data.load import Arrays
 from u3p_edge.distill.checkpoint import CHECKPOINT, Saved, load_state, save_state, state_key
 from u3p_edge.distill.student import FinetuneConfig, Student, assign
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.metrics import rank_score
+from u3p_edge.metrics import highest_label, rank_score
 from u3p_edge.optim.fit import History, fit
 from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, Step, idle, silent
@@ -78,7 +79,7 @@ class _Run:
 def teacher_probabilities(
     teacher: tf_keras.Model, images: npt.NDArray[np.float32], step: Step = idle
 ) -> npt.NDArray[np.float16]:
-    """Return the teacher probabilities of every image: float16 [N, H, W, K].
+    """Return the teacher probabilities of every image: float16 [N, H, W, K]; on disk where they do not fit into memory.
 
     Args:
         teacher: one input [N, H, W, C], one output of probabilities.
@@ -90,7 +91,7 @@ def teacher_probabilities(
     """
     _check_images(teacher, images)
     ask = tf.function(lambda batch: teacher(batch, training=False), input_signature=[tf.TensorSpec((None, *images.shape[1:]))])
-    masks = np.empty((*images.shape[:3], teacher.output_shape[-1]), np.float16)
+    masks = empty_array((*images.shape[:3], teacher.output_shape[-1]), np.float16)
     for start in range(0, len(images), TEACHER_BATCH):
         part = slice(start, start + TEACHER_BATCH)
         masks[part] = ask(tf.constant(images[part])).numpy()
@@ -208,9 +209,10 @@ def _checked(
     """Check that the arguments fit; return the teacher probabilities, with no channel where they have no weight."""
     _check_images(student, arrays.images)
     channels, size = student.output_shape[-1], arrays.images.shape[:3]
-    if arrays.labels.shape != size or arrays.labels.max() >= max(channels, 2):
+    highest = highest_label(arrays.labels)
+    if arrays.labels.shape != size or highest >= max(channels, 2):
         raise DataError(
-            f"the labels {arrays.labels.shape}, up to {arrays.labels.max()}, do not fit images {arrays.images.shape} and "
+            f"the labels {arrays.labels.shape}, up to {highest}, do not fit images {arrays.images.shape} and "
             f"a mask of {channels} channels"
         )
     if not config.distillation:

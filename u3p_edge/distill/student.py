@@ -13,11 +13,10 @@ from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ConfigError
 from u3p_edge.graph.ir import Graph, subgraph
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.models.truth import counting_pixels
+from u3p_edge.models.truth import counting_pixels, one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import check_keep_epoch
 from u3p_edge.training.checkpoint import Tensors
-from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import dice_cross_entropy
 
 MOMENTUM = 0.9

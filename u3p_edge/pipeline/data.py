@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.data.array_cache import check_room
 from u3p_edge.data.description import read_license
 from u3p_edge.data.embedded import embedded_folder
 from u3p_edge.data.fit_notes import fit_notes
@@ -13,7 +14,6 @@ from u3p_edge.data.folder import SPLIT_FILE, Dataset, Sample, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.load import Arrays, count_inputs, load_samples
-from u3p_edge.data.memory import check_memory
 from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.table import has_column
@@ -76,13 +76,14 @@ def read_export_data(
         options: how the folder is read; None for the defaults.
 
     Raises:
-        DataError: a folder or a file that cannot be used, or an empty train or val split, or more images than fit into memory.
+        DataError: a folder or a file that cannot be used, or an empty train or val split, or more images than fit into
+            memory or on the disk.
     """
     root = embedded_folder() if folder is None else folder
     dataset = open_folder(root, options or DataOptions())
     splits = _splits(dataset)
     test_split = list(splits)[-1]
-    check_memory(inputs_of(dataset, metadata), metadata.preprocessing)
+    check_room(inputs_of(dataset, metadata), metadata.preprocessing)
     turned = check_turned(dataset.samples)
     step = progress("Read images", sum(map(len, splits.values())))
     arrays = {
@@ -105,7 +106,7 @@ def read_export_data(
 
 
 def inputs_of(dataset: Dataset, metadata: Metadata) -> int:
-    """Count the network inputs that `read_export_data` keeps in memory. Raises DataError for an empty train or val split."""
+    """Count the network inputs that `read_export_data` keeps. Raises DataError for an empty train or val split."""
     splits = _splits(dataset).items()
     return sum(count_inputs(samples, metadata.preprocessing, tiled=name != "train") for name, samples in splits)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.memory import array_bytes, available_bytes
+from u3p_edge.data.memory import allowed_bytes, array_bytes
 from u3p_edge.pipeline.data import inputs_of
 from u3p_edge.pipeline.inputs import read_inputs
 from u3p_edge.pipeline.lock import Lock, compare_machines
@@ -27,7 +27,8 @@ class ExportPlan:
         data: name of the data folder.
         images: number of images of each split.
         notes: what a user should know of the data, and of a lock that is to be replayed, one sentence each.
-        needed_bytes, available_bytes: of memory, for the images.
+        needed_bytes: of all images as they are kept.
+        allowed_bytes: of memory; splits that need more are kept on disk.
         score: how the float model scores on the validation images; empty where its own preprocessing is known.
     """
 
@@ -36,7 +37,7 @@ class ExportPlan:
     images: Mapping[str, int]
     notes: tuple[str, ...]
     needed_bytes: int
-    available_bytes: int
+    allowed_bytes: int
     score: str
 
 
@@ -65,6 +66,6 @@ def plan_export(
         images={split: dataset.count(split) for split in ("train", "val", "test")},
         notes=(*dataset.notes, *(compare_machines(lock, machine) if lock else ())),
         needed_bytes=array_bytes(inputs_of(dataset, source.metadata), source.metadata.preprocessing),
-        available_bytes=available_bytes(),
+        allowed_bytes=allowed_bytes(),
         score=score,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -11,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.data.disk_arrays import open_array
 from u3p_edge.errors import CheckpointError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.fold import fold_batch_norm
@@ -177,11 +176,7 @@ def _teacher_probabilities(context: Context) -> npt.NDArray[Any]:
 
     images = context.data.train.images
 
-    def make() -> bytes:
-        step = context.progress("Predict with the teacher", len(images))
-        buffer = io.BytesIO()
-        np.save(buffer, teacher_probabilities(context.original.model, images, step), allow_pickle=False)
-        return buffer.getvalue()
+    def make() -> npt.NDArray[Any]:
+        return teacher_probabilities(context.original.model, images, context.progress("Predict with the teacher", len(images)))
 
-    probabilities: npt.NDArray[Any] = np.load(context.staging.file("soft.npy", make), allow_pickle=False)
-    return probabilities
+    return open_array(context.staging.array("soft.npy", make))

@@ -9,15 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from u3p_edge.conversion.network_file import SUFFIX, read_network, write_network
 from u3p_edge.conversion.tflite import converter
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.graph.scheme import Quantized
-from u3p_edge.metrics import IGNORE, Scores
+from u3p_edge.metrics import Scores
 from u3p_edge.pipeline.context import Context
 from u3p_edge.pipeline.quantization_choice import QuantizationChoice, parse_choice
 from u3p_edge.pipeline.source import Source
@@ -132,7 +129,7 @@ def _aware(source: Source, context: Context) -> Quantized:
     trained = quantize_qat(
         source.model,
         data.train.images,
-        one_hot(data.train.labels, source.metadata.channels_out),
+        data.train.labels,
         loss=dice_cross_entropy,
         validate=lambda model: mean_dice(session_scores(keras_session(model, source.metadata), data.val)),
         epochs=recipe.quantization.qat_epochs,
@@ -148,16 +145,3 @@ def _aware(source: Source, context: Context) -> Quantized:
     staging.decide("qat_ranges", lambda: trained.ranges)
     staging.decide("qat_epoch", lambda: trained.epoch)
     return trained.network
-
-
-def one_hot(labels: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:
-    """Return labels [N, H, W] as float32 [N, H, W, K]; K = 1 is the 0/1 mask itself.
-
-    A pixel whose label is `metrics.IGNORE` has -1 in every channel.
-    """
-    if channels == 1:
-        maps = (labels[..., np.newaxis] > 0).astype(np.float32)
-    else:
-        maps = np.eye(channels, dtype=np.float32)[np.where(labels == IGNORE, 0, labels)]
-    maps[labels == IGNORE] = -1
-    return maps

@@ -10,7 +10,6 @@ from safetensors import numpy as safetensors
 
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.pipeline.context import Context
-from u3p_edge.pipeline.quantize import one_hot
 from u3p_edge.pipeline.rewrite import Network
 from u3p_edge.pipeline.validation import float_model_dice
 from u3p_edge.quantization.sparsity import Sparsity
@@ -51,7 +50,7 @@ def _train(network: Network, sparsity: Sparsity, context: Context) -> Any:
     done = sparsify(
         to_keras(network.graph),
         data.train.images,
-        one_hot(data.train.labels, original.metadata.channels_out),
+        data.train.labels,
         sparsity,
         loss=dice_cross_entropy,
         validate=lambda model: float_model_dice(dataclasses.replace(original, model=model), data.val),

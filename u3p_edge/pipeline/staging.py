@@ -19,8 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from u3p_edge.errors import ArtifactError, ConfigError
-from u3p_edge.files.atomic import PARTIAL, make_folder, write_bytes, write_text
+from u3p_edge.files.atomic import PARTIAL, atomic_path, make_folder, write_bytes, write_text
 from u3p_edge.manifest import sha256_of
 from u3p_edge.progress import Progress, silent
 
@@ -53,17 +56,34 @@ class Staging:
 
     def file(self, name: str, make: Callable[[], bytes]) -> Path:
         """Return the path of a file, which is made only if an earlier, interrupted run has not left it whole."""
-        path, digest = self.folder / name, self.folder / (name + DIGEST)
-        if os.path.lexists(path):
-            if path.is_file() and digest.is_file() and digest.read_bytes() == sha256_of(path).encode():
-                return path
-            self.progress.note(f"{path} was damaged, so it is made anew.")
-            _remove(path)
-        data = make()
-        # Written first, so that a file that exists always has its sha256.
-        write_text(digest, hashlib.sha256(data).hexdigest())
-        write_bytes(path, data)
+        path = self.folder / name
+        if not self._keeps(path):
+            data = make()
+            # Written first, so that a file that exists always has its sha256.
+            write_text(_digest_file(path), hashlib.sha256(data).hexdigest())
+            write_bytes(path, data)
         return path
+
+    def array(self, name: str, make: Callable[[], npt.NDArray[Any]]) -> Path:
+        """Return the path of a .npy file as `file` does; the array may be larger than memory."""
+        path = self.folder / name
+        if not self._keeps(path):
+            array = make()
+            with atomic_path(path) as partial:
+                np.save(partial, array, allow_pickle=False)
+                write_text(_digest_file(path), sha256_of(partial))
+        return path
+
+    def _keeps(self, path: Path) -> bool:
+        """Return whether a file is there and whole; one that is damaged is removed."""
+        if not os.path.lexists(path):
+            return False
+        digest = _digest_file(path)
+        if path.is_file() and digest.is_file() and digest.read_bytes() == sha256_of(path).encode():
+            return True
+        self.progress.note(f"{path} was damaged, so it is made anew.")
+        _remove(path)
+        return False
 
     def part(self, name: str) -> Staging:
         """Make a folder of further files within this one."""
@@ -151,6 +171,10 @@ def drop(folder: Path) -> None:
 def key_of(*parts: str) -> str:
     """Hexadecimal sha256 of texts, in order."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(path.name + DIGEST)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from u3p_edge.config.plain import from_dict
+from u3p_edge.data.array_cache import check_room
 from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.data.folder import Dataset, open_folder
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.memory import array_bytes, available_bytes, check_memory
+from u3p_edge.data.memory import allowed_bytes, array_bytes
 from u3p_edge.errors import ConfigError, require_packages
 from u3p_edge.progress import Progress, silent
 from u3p_edge.training.output import check_output
@@ -35,7 +36,8 @@ class TrainPlan:
         recipe: with channels and labels taken from the data.
         images: number of images of each split.
         estimate: of the network's size and of the time.
-        needed_bytes, available_bytes: of memory, for the images.
+        needed_bytes: of all images as they are kept.
+        allowed_bytes: of memory; splits that need more are kept on disk.
         notes: what a user should know of the data, one sentence each.
     """
 
@@ -43,7 +45,7 @@ class TrainPlan:
     images: Mapping[str, int]
     estimate: Estimate
     needed_bytes: int
-    available_bytes: int
+    allowed_bytes: int
     notes: tuple[str, ...]
 
 
@@ -125,7 +127,7 @@ def plan_training(folder: Path, recipe: TrainRecipe, *, max_pixels: int = MAX_PI
     recipe, dataset = _open(folder, recipe, max_pixels, progress)
     recipe = complete(recipe, dataset)
     inputs = count_kept_inputs(recipe, dataset)
-    check_memory(inputs, recipe.preprocessing())
+    check_room(inputs, recipe.preprocessing())
     progress("Time a step", 0)
     from u3p_edge.training.estimate import estimate
 
@@ -135,7 +137,7 @@ def plan_training(folder: Path, recipe: TrainRecipe, *, max_pixels: int = MAX_PI
         images=images,
         estimate=estimate(recipe, images["train"], images["val"]),
         needed_bytes=array_bytes(inputs, recipe.preprocessing()),
-        available_bytes=available_bytes(),
+        allowed_bytes=allowed_bytes(),
         notes=size_notes(recipe, dataset),
     )
 

@@ -12,7 +12,7 @@ from u3p_edge.benchmark.environment import scoring_threads
 from u3p_edge.benchmark.loss_check import LossCheck, check_loss
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
-from u3p_edge.metrics import Scores, mean_over_foreground
+from u3p_edge.metrics import Scores, confusion_by_image, dice, mean_over_foreground, pool_by_group
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress, Step, idle
 from u3p_edge.runtime import Session, open_session
@@ -20,11 +20,19 @@ from u3p_edge.runtime import Session, open_session
 BATCH = 16
 """Images that a float model predicts at a time."""
 
+MAP_BYTES = 1 << 28
+"""Bytes of probabilities that are in memory at a time, or those of a batch where it has more."""
+
 
 def float_model_scores(source: Source, arrays: Arrays) -> Scores:
     """Return Dice of a source's tf_keras model by group and class, float64 [G, labels]."""
-    masks = source.model.predict(arrays.images, batch_size=BATCH, verbose=0)
-    return dice_by_group(arrays.labels, np.stack(list(map(to_labels, masks))), arrays.groups, source.metadata.labels)
+    counts = []
+    step = BATCH * max(1, MAP_BYTES // (BATCH * 4 * arrays.labels[0].size * source.metadata.channels_out))
+    for first in range(0, len(arrays.images), step):
+        part = slice(first, first + step)
+        masks = source.model.predict(arrays.images[part], batch_size=BATCH, verbose=0)
+        counts.append(confusion_by_image(arrays.labels[part], np.stack(list(map(to_labels, masks))), source.metadata.labels))
+    return dice(pool_by_group(np.concatenate(counts), arrays.groups))
 
 
 def session_scores(session: Session, arrays: Arrays, step: Step = idle) -> Scores:

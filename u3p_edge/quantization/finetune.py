@@ -16,8 +16,8 @@ import tf_keras
 from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.metrics import rank_score
-from u3p_edge.models.truth import counting_pixels
+from u3p_edge.metrics import highest_label, rank_score
+from u3p_edge.models.truth import counting_pixels, one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate as cosine
@@ -58,9 +58,8 @@ def train_qat(
     Args:
         model: the float inference graph, as `fake_quantize` expects its graph; not changed.
         images: float32 [N, H, W, C], preprocessed.
-        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` expects them; a pixel that does not count has -1
-            in every channel.
-        loss: from (labels, probabilities) to [N], one value for each image.
+        labels: uint8 [N, H, W], classes; `metrics.IGNORE` where a pixel does not count.
+        loss: from (one-hot labels as `models.truth.one_hot` makes them, probabilities) to [N], one value for each image.
         validate: returns the score of a fake-quant model on the validation split, larger is better. It is called once before
             training and after every epoch. A score that is not a number counts as the worst.
         distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
@@ -76,7 +75,8 @@ def train_qat(
         ModelError, DataError: as `fake_quantize`, and for labels that do not fit.
         ConfigError: a setting is out of range.
     """
-    _check(images, labels, epochs, learning_rate, batch_size, distillation)
+    channels = model.output_shape[-1]
+    _check(images, labels, channels, epochs, learning_rate, batch_size, distillation)
     check_keep_epoch(keep_epoch, epochs)
     graph = from_keras(model)
     check_trainable(graph)
@@ -89,7 +89,8 @@ def train_qat(
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
         # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
         clipped = np.clip(images[batch], *start.input_range)
-        return float(update(tf.constant(clipped), tf.constant(labels[batch]), tf.constant(rate), tf.constant(number, tf.int64)))
+        truth = one_hot(tf.constant(labels[batch]), channels)
+        return float(update(tf.constant(clipped), truth, tf.constant(rate), tf.constant(number, tf.int64)))
 
     def score(history: History, epoch: TrainedEpoch) -> History:
         settle_ranges(student)
@@ -151,10 +152,18 @@ def _nonzeros(variables: Sequence[tf.Variable]) -> list[tuple[tf.Variable, tf.Te
 
 
 def _check(
-    images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, batch_size: int, distillation: float
+    images: np.ndarray,
+    labels: np.ndarray,
+    channels: int,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    distillation: float,
 ) -> None:
-    if images.ndim != 4 or labels.ndim != 4 or labels.shape[:3] != images.shape[:3] or len(images) == 0:
+    if images.ndim != 4 or labels.shape != images.shape[:3] or len(images) == 0:
         raise DataError(f"QAT wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
+    if highest_label(labels) >= max(channels, 2):
+        raise DataError(f"the label {highest_label(labels)} is none of a mask of {channels} channels")
     if epochs < 0 or batch_size < 1 or not learning_rate > 0 or not distillation >= 0:
         raise ConfigError(
             f"QAT cannot train with epochs {epochs}, batch size {batch_size}, learning rate {learning_rate} and "

@@ -34,7 +34,7 @@ def quantize_qat(model: tf_keras.Model, images: np.ndarray, labels: np.ndarray, 
     Args:
         model: float inference graph in tf_keras, with one input and one output of probabilities; not changed.
         images: float32 [N, H, W, C], preprocessed.
-        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1); a pixel that does not count has -1 in every channel.
+        labels: uint8 [N, H, W], classes; `metrics.IGNORE` where a pixel does not count.
         options: loss, validate, epochs and the others of `finetune.train_qat`.
 
     Raises:

@@ -47,6 +47,7 @@ from u3p_edge.graph.fold import is_convolution
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import rank_score
+from u3p_edge.models.truth import one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate
@@ -84,7 +85,7 @@ class SparseModel:
 def sparsify(
     model: tf_keras.Model,
     images: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.uint8],
     sparsity: Sparsity,
     *,
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
@@ -103,8 +104,8 @@ def sparsify(
         model: functional tf_keras inference graph [N, H, W, C] to [N, H, W, K]. It should be folded, or else magnitudes are
             compared before the normalisation's scale. Normalisations that are left keep their statistics. Not changed.
         images: float32 [N, H, W, C], preprocessed.
-        labels: float32 [N, H, W, K], one-hot (K = 1: 0/1), as `loss` expects them.
-        loss: from (labels, probabilities) to [N], one value for each image.
+        labels: uint8 [N, H, W], classes; `metrics.IGNORE` where a pixel does not count.
+        loss: from (one-hot labels as `models.truth.one_hot` makes them, probabilities) to [N], one value for each image.
         validate: returns the score of a plain model, larger is better; NaN counts as the worst. The model that it gets changes
             afterwards.
         seed: of the order of the images.
@@ -116,7 +117,7 @@ def sparsify(
         ModelError: no convolution can be pruned, or a layer cannot be read.
         DataError: the labels do not fit.
     """
-    if images.ndim != 4 or labels.ndim != 4 or labels.shape[:3] != images.shape[:3] or len(images) == 0:
+    if images.ndim != 4 or labels.shape != images.shape[:3] or len(images) == 0:
         raise DataError(f"pruning wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
     graph = from_keras(model)
     names = prunable(graph, sparsity)
@@ -143,7 +144,8 @@ def sparsify(
 
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
         position = tf.constant(rate), tf.constant(number, tf.int64)
-        return float(update(tf.constant(images[batch]), tf.constant(labels[batch]), *position))
+        truth = one_hot(tf.constant(labels[batch]), wrapped.output_shape[-1])
+        return float(update(tf.constant(images[batch]), truth, *position))
 
     def score(history: History, epoch: TrainedEpoch) -> History:
         callback.on_epoch_end(history.epoch)

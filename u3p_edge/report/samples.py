@@ -45,7 +45,7 @@ def choose_pictures(first: Labels, second: Labels, count: int = 4) -> tuple[int,
         first, second: labels uint8 [N, H, W].
         count: number of images at most.
     """
-    worst = int((first != second).reshape(len(first), -1).sum(axis=1).argmax())
+    worst = int(np.argmax([np.count_nonzero(a != b) for a, b in zip(first, second, strict=True)]))
     filled = [i for i in range(len(first)) if i != worst and first[i].any()] or [i for i in range(len(first)) if i != worst]
     chosen: list[int] = spread_evenly(len(filled), count - 1).tolist() if filled else []
     return (worst, *dict.fromkeys(filled[i] for i in chosen))

@@ -12,19 +12,9 @@ import tensorflow as tf
 from u3p_edge.data.augment import augment, augment_along
 from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.data.load import Arrays
-from u3p_edge.metrics import IGNORE
 
 WORKERS = 2
 """Threads that prepare images while the network trains."""
-
-
-def one_hot(labels: tf.Tensor, channels: int) -> tf.Tensor:
-    """Return labels uint8 [N, H, W] as the losses take them, float32 [N, H, W, K]; one channel is the 0/1 mask itself.
-
-    A pixel whose label is `metrics.IGNORE` has -1 in every channel.
-    """
-    maps = tf.cast(labels, tf.float32)[..., tf.newaxis] if channels == 1 else tf.one_hot(labels, channels)
-    return tf.where((labels == IGNORE)[..., tf.newaxis], -1.0, maps)
 
 
 def order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:

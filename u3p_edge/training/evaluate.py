@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
-from u3p_edge.metrics import Counts, Scores, confusion_by_group, dice, iou, mean_over_groups
+from u3p_edge.metrics import Counts, Scores, confusion_by_image, dice, iou, mean_over_groups, pool_by_group
 from u3p_edge.models.cgm import gate_channel, presence
 from u3p_edge.training.trainer import Trainer
 
@@ -60,27 +60,26 @@ class Evaluation:
 def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
     """Run the network over a split, in batches of the recipe's size; return its scores."""
     config, labels = trainer.config, trainer.recipe.metadata().labels
-    predicted, gated = np.empty_like(arrays.labels), np.empty_like(arrays.labels)
-    losses, gate_losses, right = [], [], []
+    losses, counts, gate_losses, gated_counts, right = [], [], [], [], []
     for start in range(0, len(arrays.images), trainer.recipe.batch_size):
         part = slice(start, start + trainer.recipe.batch_size)
         truth = arrays.labels[part]
         masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], truth))
         losses.append(loss)
-        predicted[part] = _labels(masks)
+        counts.append(confusion_by_image(truth, _labels(masks), labels))
         if config.cgm:
             gate_losses.append(gate_loss)
             channel = gate_channel(config.classes, config.cgm_units)
             gates = gates if channel is None else gates[:, [channel]]
-            gated[part] = _labels(masks * gates[:, None, None, :])
+            gated_counts.append(confusion_by_image(truth, _labels(masks * gates[:, None, None, :]), labels))
             right.append(_right(gates, truth, config.classes))
     loss = float(np.concatenate(losses).mean())
-    counts = confusion_by_group(arrays.labels, predicted, arrays.groups, labels)
+    pooled = pool_by_group(np.concatenate(counts), arrays.groups)
     if not config.cgm:
-        return Evaluation(loss, counts)
-    gated_counts = confusion_by_group(arrays.labels, gated, arrays.groups, labels)
+        return Evaluation(loss, pooled)
+    gated = pool_by_group(np.concatenate(gated_counts), arrays.groups)
     gate_loss, gate_accuracy = (float(np.concatenate(values).mean()) for values in (gate_losses, right))
-    return Evaluation(loss, counts, gated_counts, gate_loss, gate_accuracy)
+    return Evaluation(loss, pooled, gated, gate_loss, gate_accuracy)
 
 
 def mean_foreground(scores: Scores) -> float:

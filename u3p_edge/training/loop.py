@@ -169,7 +169,7 @@ def _check(recipe: TrainRecipe, data: TrainData) -> None:
         shape = shape if arrays is None else arrays.images.shape[1:]
         if shape != trained:
             raise ConfigError(f"the images are {shape}, but the recipe says {trained} (height, width, channels)")
-    if not (data.validation.labels > 0).any():
+    if not any(labels.any() for labels in data.validation.labels):
         raise DataError("no validation mask has any foreground, so no epoch could be called the best")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from u3p_edge.data.array_cache import check_room
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.description import read_class_names
 from u3p_edge.data.fit_notes import check_foreground, fit_notes, shrink_notes
 from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
 from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load_samples
-from u3p_edge.data.memory import check_memory
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.errors import ConfigError
 from u3p_edge.progress import Step, idle
@@ -57,10 +57,10 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> Train
         step: called after each image.
 
     Raises:
-        DataError: a file cannot be read or a split is empty (the message names it), the images do not fit into memory, or
-            cropping leaves no foreground.
+        DataError: a file cannot be read or a split is empty (the message names it), the images fit neither into memory nor on
+            the disk, or cropping leaves no foreground.
     """
-    check_memory(count_kept_inputs(recipe, dataset), recipe.preprocessing())
+    check_room(count_kept_inputs(recipe, dataset), recipe.preprocessing())
     check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
@@ -73,7 +73,7 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> Train
 
 
 def count_kept_inputs(recipe: TrainRecipe, dataset: Dataset) -> int:
-    """Count the network inputs that `load_data` keeps in memory."""
+    """Count the network inputs that `load_data` keeps."""
     test = dataset.split("test") if dataset.count("test") else ()
     seen = len(dataset.split("train")) + len(dataset.split("val"))
     return seen + count_inputs(test, recipe.preprocessing(), tiled=True)

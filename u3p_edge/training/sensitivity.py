@@ -18,8 +18,8 @@ from u3p_edge.errors import DataError
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_layers import LAYERS
+from u3p_edge.models.truth import one_hot
 from u3p_edge.progress import Step, idle
-from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import dice_cross_entropy
 
 Gradients = Mapping[tuple[str, str], npt.NDArray[np.float32]]

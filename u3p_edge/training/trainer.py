@@ -14,10 +14,10 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.models import cgm
+from u3p_edge.models.truth import one_hot
 from u3p_edge.models.unet3plus import build
 from u3p_edge.optim.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
-from u3p_edge.training.dataset import one_hot
 from u3p_edge.training.losses import find_loss, presence_cross_entropy
 from u3p_edge.training.recipe import TrainRecipe
 
