@@ -26,8 +26,18 @@ class AxisName(str, Enum):
     SAGITTAL = "sagittal"
 
 
+class OverlapName(str, Enum):
+    """What becomes of a pixel in the mask files of several classes."""
+
+    ERROR = "error"
+    FIRST = "first"
+    LAST = "last"
+
+
 def import_scans(
-    source: Annotated[Path, typer.Argument(help="NIfTI or DICOM file or folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="NIfTI, DICOM or TIFF of several pages, or a folder of them; or masks by class.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Data folder to make; it must not exist, or be empty.")],
     axis: Annotated[AxisName, typer.Option(help="Which slices a volume is cut into.")] = AxisName.AXIAL,
     channel: Annotated[
@@ -47,6 +57,14 @@ def import_scans(
     pseudonym_key: Annotated[
         Path | None, typer.Option(help="Key for the names of DICOM's patients, to have the same on several machines.")
     ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels of a source that is one file.")] = None,
+    classes: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="With one mask file a class: the classes, 1 first; by name if not given."),
+    ] = "",
+    overlap: Annotated[
+        OverlapName, typer.Option(help="With one mask file a class: the class of a pixel that several have, by that order.")
+    ] = OverlapName.ERROR,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, say what would be written.")] = False,
 ) -> None:
     """Write the slices of scans and their labels as a data folder: images/, masks/ and split.csv with the patients.
@@ -58,7 +76,10 @@ def import_scans(
     from u3p_edge.cli.progress import stages
     from u3p_edge.scans.import_data import import_data
 
-    options = ScanOptions(axis.value, channel, max_voxels, series, parse_window(window), pseudonym_key)
+    names = tuple(name.strip() for name in classes.split(",") if name.strip())
+    options = ScanOptions(
+        axis.value, channel, max_voxels, series, parse_window(window), pseudonym_key, labels, names, overlap.value
+    )
     with stages() as progress:
         result = import_data(source, out, options, dry_run=dry_run, progress=progress)
     _show(result, dry_run=dry_run)

@@ -80,7 +80,7 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         picture = identify(file, path)
         check_pixels(picture.size, max_pixels, path)
         if count_pages(picture) > 1:
-            raise DataError(f"{path} holds several images", mend="Write every slice into a separate file.")
+            raise DataError(f"{path} holds several images", mend="`u3p-edge data import` makes slices of a TIFF's pages.")
         return decode_page(picture, file, lambda: identify(file, path))
 
 

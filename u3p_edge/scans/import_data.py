@@ -22,14 +22,14 @@ from typing import Any
 
 from u3p_edge.data.description import DESCRIPTION, describe_folder
 from u3p_edge.data.folder import SPLIT_FILE
-from u3p_edge.errors import DataError, about
+from u3p_edge.errors import ConfigError, DataError, about
 from u3p_edge.files.atomic import atomic_folder, write_json, write_text
 from u3p_edge.progress import Progress, Step, silent
 from u3p_edge.run_folder import check_output_folder
 from u3p_edge.scans.case import Case, CaseList
 from u3p_edge.scans.options import DEFAULTS, ScanOptions
 from u3p_edge.scans.slice_files import slice_names, to_pixels, write_slices
-from u3p_edge.scans.sources import find_kind
+from u3p_edge.scans.sources import MASKS_BY_CLASS, NIFTI, TIFF_STACK, find_kind
 
 GEOMETRY_FILE = "source.json"
 
@@ -104,12 +104,14 @@ def import_data(
 
     Raises:
         DataError: a source that is not known, or a file of it that cannot be used; the message names it.
+        ConfigError: an option that this source has no use for.
         ArtifactError: `out` holds files, or cannot be written; nothing is left there.
         MissingPackageError: the package that reads such files is not installed.
     """
     folder = Path(out)
     check_output_folder(folder)
     kind = find_kind(Path(source))
+    _check_options(Path(source), kind.name, options)
     listed = kind.list_cases(Path(source), options)
     cases = tuple(case for case in listed.cases if case.labelled) or listed.cases
     if not cases:
@@ -123,6 +125,19 @@ def import_data(
             _describe(staging, kind.name, options, written, listed)
     notes = (*listed.notes, *_notes(listed.cases, cases))
     return ImportResult(folder, kind.name, written, cases[0].labelled, listed.class_names, notes)
+
+
+def _check_options(source: Path, kind: str, options: ScanOptions) -> None:
+    """Raise ConfigError for an option that changes nothing with this source."""
+    if options.labels is not None and not (source.is_file() and kind in (NIFTI, TIFF_STACK)):
+        raise ConfigError(
+            f"--labels is for a NIfTI or TIFF file, and {source} is none", mend="In a folder, name image and labels alike."
+        )
+    if (options.classes or options.overlap != "error") and kind != MASKS_BY_CLASS:
+        raise ConfigError(
+            f"--classes and --overlap are for one mask file a class, and {source} is a source of the kind {kind}",
+            mend="Leave them out.",
+        )
 
 
 def _import_case(case: Case, folder: Path | None, step: Step) -> CaseGeometry:

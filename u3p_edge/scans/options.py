@@ -13,6 +13,8 @@ Axis = Literal["axial", "coronal", "sagittal"]
 Window = tuple[float, float] | Literal["file"]
 """Which grey values are shown from black to white: centre and width, or those that each file names."""
 
+Overlap = Literal["error", "first", "last"]
+
 MAX_VOXELS = 1024**3
 """Voxels that a volume may have unless more are allowed: a small file can ask for gigabytes of memory."""
 
@@ -28,6 +30,9 @@ class ScanOptions:
         series: of a DICOM folder with several series, the one that is read: its name here or its UID; None for all.
         window: DICOM images become grey values of 8 bits through it; None for values as they are.
         pseudonym_key: the file with the key from which names of DICOM's patients are made; None for the user's own.
+        labels: the file of labels, where the source is one file of an image; None for none.
+        classes: names of classes that have mask files of their own, class 1 first; empty to order them by name.
+        overlap: what becomes of a pixel in the mask files of several classes: an error, or the first or last of its classes.
     """
 
     axis: Axis = "axial"
@@ -36,6 +41,9 @@ class ScanOptions:
     series: str | None = None
     window: Window | None = None
     pseudonym_key: Path | None = None
+    labels: Path | None = None
+    classes: tuple[str, ...] = ()
+    overlap: Overlap = "error"
 
 
 DEFAULTS = ScanOptions()

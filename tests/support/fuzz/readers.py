@@ -190,6 +190,20 @@ def _dicom_labels(path: Path) -> None:
             read_series(series, ScanOptions(), number_classes(series.segmentations))
 
 
+def _tiff_stack(path: Path) -> None:
+    from u3p_edge.scans.options import ScanOptions
+    from u3p_edge.scans.tiff_stack import read_labelled_stack
+
+    read_labelled_stack(path, None, ScanOptions(max_voxels=10**6))
+
+
+def _colour_table(path: Path) -> None:
+    from u3p_edge.data.colours import parse_colours
+    from u3p_edge.data.labels import LabelRule
+
+    LabelRule(colours=parse_colours(str(path)))
+
+
 READERS: Mapping[str, Callable[[Path], None]] = {
     "tflite": _session,
     "tflite inspected": _inspect,
@@ -210,6 +224,8 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "split": _split,
     "image": _image,
     "mask": _mask,
+    "tiff stack": _tiff_stack,
+    "colour table": _colour_table,
     "nifti": _nifti,
     "dataset": _dataset,
     "dicom": _dicom,

@@ -14,6 +14,7 @@ from tests.support.dicom_files import image, multiframe, ramp, save, segmentatio
 from tests.support.histories import commit_at
 from tests.support.nifti_files import save_nifti, scan_voxels
 from tests.support.onnx_networks import save_unet
+from tests.support.picture_files import write_deep_png
 from tests.support.sample_results import result
 from tests.support.small_artifacts import SHAPE, Zoo, picture, truth
 from u3p_edge.benchmark.history import record
@@ -54,6 +55,7 @@ def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
         "mask": [folder / "palette.png"],
         "dicom": _dicom(folder / "dicom"),
         "dicom labels": [_dicom_labels(folder / "dicom labels")],
+        "tiff stack": [_stack(folder / "stack.tif")],
         "nifti": [save_nifti(folder / name, scan_voxels(0)) for name in ("scan.nii", "scan.nii.gz")],
     }
 
@@ -97,6 +99,7 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
         "train recipe": ("train.toml", TrainRecipe().to_toml()),
         "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
         "dataset": ("dataset.json", DATASET),
+        "colour table": ("colours.csv", "name,r,g,b,class\nvoid,0,0,0,0\nroad,255,0,9,1\n"),
         "split": ("split.csv", "name,split,patient\na,train,1\nb,val,2\nc,test,3\n"),
     }
     manifest = Manifest((Artifact("model.int8.tflite", "tflite-int8", "ab" * 32, 1234, "cd" * 32),), "{}", "key", (("a", "b"),))
@@ -125,4 +128,15 @@ def _images(folder: Path) -> list[Path]:
     }
     for name, one in pictures.items():
         one.save(folder / name)
-    return [folder / name for name in pictures]
+    deep = write_deep_png(folder / "deep.png", np.stack([grey.astype(np.uint16) * 257] * 3, -1))
+    return [*(folder / name for name in pictures), deep]
+
+
+def _stack(path: Path) -> Path:
+    """A TIFF of two slices, as ImageJ describes it."""
+    pages = [Image.fromarray((picture(k)[:, :, 0] * 60000).astype(np.uint16)) for k in range(2)]
+    text = "ImageJ=1.54\nimages=2\nslices=2\nunit=mm\nspacing=2.5\n"
+    pages[0].save(
+        path, save_all=True, append_images=pages[1:], tiffinfo={270: text, 282: 2.0, 283: 2.0}, compression="tiff_lzw"
+    )
+    return path
