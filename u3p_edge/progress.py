@@ -9,6 +9,7 @@ def work(images, progress: Progress = silent):
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -48,3 +49,24 @@ class _Silent:
 
 silent: Progress = _Silent()
 """A `Progress` that shows nothing."""
+
+
+@dataclass(frozen=True)
+class PartProgress:
+    """A `Progress` of one part of larger work, whose stages and notes begin with the part's name.
+
+    Args:
+        whole: follows the larger work.
+        part: name of the part, for example "x30 (3 of 5)".
+    """
+
+    whole: Progress
+    part: str
+
+    def __call__(self, stage: str, steps: int, /) -> Step:
+        """Begin a stage of the part."""
+        return self.whole(f"{self.part}: {stage}", steps)
+
+    def note(self, sentence: str, /) -> None:
+        """Hand a note on."""
+        self.whole.note(f"{self.part}: {sentence}")

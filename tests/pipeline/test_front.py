@@ -27,6 +27,7 @@ from u3p_edge.pipeline.front import FILES, INT8, ParetoResult, export_pareto
 from u3p_edge.pipeline.front_plan import NEAR, SPEEDUPS, FrontSpeeds, choose_speeds, list_steps
 from u3p_edge.pipeline.front_points import Asked, FrontPoint, median_ms, pick_point
 from u3p_edge.pipeline.front_sharing import copy_finished
+from u3p_edge.progress import PartProgress
 from u3p_edge.recipes.build import build_recipe
 from u3p_edge.recipes.recipe import Pruning
 from u3p_edge.report.front import front_table, list_dominated
@@ -190,6 +191,15 @@ def test_a_folder_with_an_export_is_no_place_for_a_front(wide: Path, pictures: P
         export_pareto(wide, pictures, tmp_path)
 
 
+def test_stages_and_notes_of_a_part_begin_with_its_name() -> None:
+    whole = RecordedProgress()
+    part = PartProgress(whole, "x30 (2 of 5)")
+    part("Verify", 2)()
+    part.note("Slow.")
+    assert (whole.stages, whole.done["x30 (2 of 5): Verify"]) == ([("x30 (2 of 5): Verify", 2)], 1)
+    assert whole.notes == ["x30 (2 of 5): Slow."]
+
+
 # --- all of it
 
 
@@ -203,7 +213,9 @@ def test_a_front_from_end_to_end(wide: Path, pictures: Path, tmp_path: Path) -> 
     assert [each.speedup for each in pruned] == sorted(each.speedup or 0 for each in pruned)
     assert pruned, "there are channels to spare"
     assert done.picked == min(done.points, key=lambda each: milliseconds_of(done, each)).name, "the fastest within 100 points"
-    assert stages.names.count(TUNED) <= len(pruned), "each network is trained once, from the one before"
+    trained = [name for name in stages.names if TUNED in name]
+    assert 1 <= len(trained) <= len(pruned), "each network is trained once, from the one before"
+    assert trained[0] == f"{pruned[0].name} (2 of {1 + len(pruned)}): {TUNED}", "a stage says which network it is of"
     for each in done.points:
         assert {"model.int8.tflite", "export.lock.json", "report.md"} <= set(left_in(run / each.name))
         assert read_manifest(run / each.name).get("model.int8.tflite") is not None

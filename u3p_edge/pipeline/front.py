@@ -30,7 +30,7 @@ from u3p_edge.pipeline.replay import prepare_machine
 from u3p_edge.pipeline.report_names import FRONT, PAGE, PARETO, REPORT, RESULT
 from u3p_edge.pipeline.require_shown import require_shown
 from u3p_edge.pipeline.staging import drop, open_staging
-from u3p_edge.progress import Progress, silent
+from u3p_edge.progress import PartProgress, Progress, silent
 from u3p_edge.recipes.build import build_recipe
 from u3p_edge.recipes.named import DEFAULT
 from u3p_edge.recipes.recipe import ExportRecipe
@@ -181,9 +181,9 @@ def _export(front: _Front, asked: Asked) -> ParetoResult:
 
 def _export_points(front: _Front, planned: Sequence[PlannedPoint]) -> Iterator[FrontPoint]:
     """Export one network after the other, until one is useless."""
-    progress = front.context.progress
-    for point in planned:
+    for number, point in enumerate(planned):
         folder = front.run / point.name
+        progress = PartProgress(front.context.progress, f"{point.name} ({number + 1} of {len(planned)})")
         with hold(folder):
             before = open_run(folder, force=front.job.force, progress=progress)
             try:
@@ -191,7 +191,7 @@ def _export_points(front: _Front, planned: Sequence[PlannedPoint]) -> Iterator[F
             except ConfigError as error:
                 if point.recipe.pruning is None or not point.recipe.pruning.search:
                     raise
-                progress.note(f"The front ends before {point.name}: {error.symptom}.")
+                progress.note(f"The front ends before this network: {error.symptom}.")
                 return
         if not (folder / INT8).exists():
             raise ModelError(f"{point.name}: {'; '.join(done.failures)}")
