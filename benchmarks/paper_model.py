@@ -3,8 +3,8 @@
     python -m benchmarks.paper_model benchmarks/results/amd-epyc-2-cores/paper_model/plan.json
 
 The network takes the plan's shape, and every channel group keeps the share that the plan keeps of the same group there, in
-whole steps of the kernels. It is rewritten, cut into tiles and written as `export` does it; the float32 TFLite file of the
-whole network in its own shape is timed beside it in one run. Kept beside the plan.
+whole steps of the kernels. It is rewritten, cut into tiles and written as `export` does it. The float32 TFLite file of the
+whole network in its own shape is timed beside it in one run, in processor time. Kept beside the plan.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from u3p_edge.graph.cost import cost
 from u3p_edge.graph.ir import Graph
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 from u3p_edge.latency.probe import Target
+from u3p_edge.latency.table.packaged import packaged_table
 from u3p_edge.pipeline.rewrite import select_rewrites
 from u3p_edge.progress import Progress
 from u3p_edge.pruning.apply import apply_plan
@@ -57,7 +58,7 @@ def scaled(small: Graph, plan: PruningPlan, large: Graph) -> PruningPlan:
 
 def rewrite_and_tile(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
     """Return the graph rewritten, and that in tiles of rows."""
-    choices = select_rewrites(graph, Target("int8"), progress)
+    choices = select_rewrites(graph, Target("int8"), progress, table=packaged_table("int8"))
     new = apply_fusions(engine.apply_selections(graph, choices))
     return new, choose.choose_tiling(new, bytes_per_element=1, measure_memory=memory_of("int8")).graph
 
@@ -65,7 +66,7 @@ def rewrite_and_tile(graph: Graph, progress: Progress) -> tuple[Graph, Graph]:
 def report(result: RunResult, shape: Shape, gmac: Sequence[float], arena_mb: Sequence[float]) -> str:
     """Return the report in Markdown; shape is of the pruned network, GMAC and arena plan are those of the two files."""
     rows = [
-        "| file | GMAC | ms, 1 thread | times faster (95 %) | file, MB | arena plan, MB |",
+        "| file | GMAC | ms of processor time, 1 thread | times faster (95 %) | file, MB | arena plan, MB |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     first = result.artifacts[0].latencies[0].samples_ms
