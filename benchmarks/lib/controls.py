@@ -135,4 +135,5 @@ def model_options(one: Case, name: str) -> tuple[str, ...]:
     """Return the options of `export` for what a Keras file does not hold."""
     if name != "unet":
         return ()
-    return ("--fit", one.recipe.fit, "--normalize", one.recipe.normalization, "--class-names", ",".join(one.recipe.class_names))
+    prepare, names = one.recipe.preprocessing(), one.recipe.class_names
+    return ("--fit", prepare.fit, "--normalize", prepare.normalization, "--class-names", ",".join(names))

@@ -275,7 +275,7 @@ def test_a_mask_that_its_model_already_gates_is_left_alone() -> None:
 
 def test_inputs_must_be_one_image_of_a_fixed_size() -> None:
     free = tf_keras.Input((None, None, 1))
-    with pytest.raises(ModelError, match=r"no fixed size: \(None, None, 1\).*Build the model for one size"):
+    with pytest.raises(ModelError, match=r"no fixed size: \(None, None, 1\).*--size 256x256"):
         result_of(free, head(free))
     with pytest.raises(ConfigError, match=r"multiples of 16.*32 or 48"):
         result_of(*only(head, 40, 32))

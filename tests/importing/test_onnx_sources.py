@@ -82,9 +82,6 @@ def test_an_open_size_is_asked_for_in_every_command(program: Program, segmenter:
 def test_options_that_say_nothing_of_an_onnx_file(program: Program, segmenter: Path, tmp_path: Path) -> None:
     assert "--trust is for a Keras file" in refusal(program("export", segmenter, "--trust", "--out", tmp_path / "run"))
     assert "--size is for a Keras or ONNX file" in refusal(program("export", "--size", SIZE, "--out", tmp_path / "run"))
-    (tmp_path / "model.keras").write_bytes(b"x")
-    with pytest.raises(ConfigError, match="--size is for an ONNX file"):
-        read_source(tmp_path / "model.keras", ModelOptions(size=(32, 32)))
     with pytest.raises(ConfigError, match="multiples of 16"):
         ModelOptions(size=(30, 32))
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from u3p_edge.data.augmentation import NO_AUGMENTATION
-from u3p_edge.errors import ConfigError
+from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.models.stored_files import reference_folder
 from u3p_edge.pipeline.source import NO_FLIPS, Source, augmentation_of, read_source
+from u3p_edge.recipes.recipe import ModelOptions
 from u3p_edge.training.output import RECIPE
 from u3p_edge.training.recipe import read_train_recipe
 
@@ -45,3 +46,31 @@ def test_training_without_augmentation_stays_without(damaged: Source, tmp_path: 
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_not_known_is_never_mirrored(damaged: Source, tmp_path: Path, known: bool) -> None:
     assert augmentation_of(replace(damaged, folder=tmp_path if known else None)) == NO_FLIPS
+
+
+def save_open(path: Path, height: int | None) -> Path:
+    """A network for images of that height and of any width."""
+    import tf_keras
+
+    image = tf_keras.Input((height, None, 1))
+    half = tf_keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(image)
+    up = tf_keras.layers.UpSampling2D(2, interpolation="bilinear")(half)
+    tf_keras.Model(image, tf_keras.layers.Conv2D(1, 1, activation="sigmoid")(up)).save(path)
+    return path
+
+
+def test_a_keras_model_of_open_size_gets_the_size_that_is_given(tmp_path: Path) -> None:
+    path = save_open(tmp_path / "open.keras", None)
+    with pytest.raises(ModelError, match=r"no fixed size: \(None, None, 1\).*--size 256x256"):
+        read_source(path)
+    source = read_source(path, ModelOptions(size=(32, 48)))
+    assert source.graph.shapes["mask"] == (1, 32, 48, 1)
+    assert (source.metadata.preprocessing.height, source.metadata.preprocessing.width) == (32, 48)
+    assert source.model.input_shape == (None, 32, 48, 1)
+
+
+def test_a_size_must_be_that_of_the_model(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the model is for images of 64xNone, not 32x48"):
+        read_source(save_open(tmp_path / "half.keras", 64), ModelOptions(size=(32, 48)))
+    with pytest.raises(ConfigError, match="has a size of its own"):
+        read_source(reference_folder(), ModelOptions(size=(32, 48)))

@@ -9,7 +9,7 @@ import typer
 from u3p_edge.errors import ConfigError
 
 SizeOption = Annotated[
-    str | None, typer.Option("--size", metavar="HxW", help="Image's size, for an ONNX file that leaves it open.")
+    str | None, typer.Option("--size", metavar="HxW", help="Image's size, for a Keras or ONNX file that leaves it open.")
 ]
 """The flag of a command that reads float models."""
 

@@ -43,6 +43,7 @@ _OTHER_PANELS = {
 """Options that another panel shows, by keyword."""
 
 _METAVARS = {
+    "backbone_weights": "FILE",
     "label_map": "VALUE:CLASS,...",
     "mask_colours": "COLOUR:CLASS,...|FILE",
     "rewrites": "FILE",
@@ -89,7 +90,7 @@ def parse_options(options: Mapping[str, Option], given: Mapping[str, Any]) -> di
 
 def _parameter(entry: Option, panel: Callable[[Option], str] | None) -> inspect.Parameter:
     bounds = f" [{entry.bounds}]" if str(entry.bounds) else ""
-    default = "" if panel or entry.default in (None, ()) else f" (default: {_shown(entry.default)})"
+    default = "" if panel or entry.default in (None, (), "") else f" (default: {_shown(entry.default)})"
     flag = f"{entry.flag}/--no-{entry.flag.removeprefix('--')}" if entry.hint is bool else entry.flag
     title = panel(entry) if panel else None
     info = typer.Option(flag, help=entry.meaning + bounds + default, metavar=_metavar(entry), rich_help_panel=title)

@@ -88,7 +88,7 @@ def _check_input(graph: Graph) -> None:
     if None in shape[1:]:
         raise ModelError(
             f"the input {graph.inputs[0]!r} has no fixed size: {shape[1:]}",
-            mend="Build the model for one size, for example Input((256, 256, 1)), and load the weights into it.",
+            mend="Say which height and width images are to get, for example --size 256x256.",
         )
     check_size(shape[1], shape[2])
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 from u3p_edge.config.limits import MAX_LABELS, check_range, check_size
 from u3p_edge.config.plain import from_dict
 from u3p_edge.errors import ConfigError
+from u3p_edge.models.backbone_kinds import BACKBONES, Backbone
 
 SCALES = 5
 """Levels of the encoder; scale 1 has the input's size, scale 5 a sixteenth of it."""
@@ -53,6 +54,7 @@ class UNet3PlusConfig:
             N(1, 0.02)). Biases start at zero in both.
         norm_momentum: of batch normalisation's moving averages, in Keras' sense (1 - PyTorch's).
         norm_epsilon: added to the variance by both normalisations.
+        backbone: the network whose layers are the encoder (`u3p_edge.models.backbone_kinds`); None for the UNet 3+'s own.
 
     Raises:
         ConfigError: a value that is not allowed; the message names the option and its choices.
@@ -76,6 +78,7 @@ class UNet3PlusConfig:
     initializer: Initializer = "he_normal"
     norm_momentum: float = 0.99
     norm_epsilon: float = 1e-3
+    backbone: Backbone | None = None
 
     def __post_init__(self) -> None:
         if len(self.input_shape) != 3:
@@ -88,6 +91,8 @@ class UNet3PlusConfig:
                 f"down_normalization {self.down_normalization!r} has no effect in the down_pattern {self.down_pattern!r}",
                 mend="Use it with 'conv' or 'normconv', or set it to 'none'.",
             )
+        if self.backbone is not None:
+            _check_backbone(self)
 
     @property
     def cgm_units(self) -> int:
@@ -117,6 +122,9 @@ class UNet3PlusConfig:
 
 MAX_WIDTH = 1024
 """Most channels of the first scale: 16 times the paper's, and 4 GB of weights in one convolution of the last scale alone."""
+
+LEAST_BACKBONE_SIDE = 32
+"""Least height and width of the image for a backbone, as in tf_keras.applications."""
 
 MAX_KERNEL = 31
 """Greatest height and width of a convolution's kernel."""
@@ -156,6 +164,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "down_normalization": get_args(Normalization),
     "initializer": get_args(Initializer),
     "binary_cgm_units": (1, 2),
+    "backbone": (None, *BACKBONES),
 }
 
 
@@ -164,6 +173,21 @@ def _check_choices(config: UNet3PlusConfig) -> None:
         value = getattr(config, name)
         if value not in choices:
             raise ConfigError(f"{name} cannot be {value!r}", mend=f"It is one of {', '.join(map(repr, choices))}.")
+
+
+def _check_backbone(config: UNet3PlusConfig) -> None:
+    if config.input_shape[2] not in (1, 3):
+        raise ConfigError(f"the backbone {config.backbone} takes images of 1 or 3 channels, not {config.input_shape[2]}")
+    if min(config.input_shape[:2]) < LEAST_BACKBONE_SIDE:
+        raise ConfigError(
+            f"images of {config.input_shape[0]}x{config.input_shape[1]} are too small for the backbone {config.backbone}",
+            mend=f"Height and width are at least {LEAST_BACKBONE_SIDE}.",
+        )
+    if config.double_features or config.residual or config.down_pattern != "max":
+        raise ConfigError(
+            f"the backbone {config.backbone} has blocks of its own",
+            mend="Leave double_features, residual and down_pattern as they are.",
+        )
 
 
 def _check_ranges(config: UNet3PlusConfig) -> None:

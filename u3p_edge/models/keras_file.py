@@ -53,7 +53,7 @@ def read_keras_file(path: Path, *, trust: bool = False) -> tf_keras.Model:
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
         raise ModelError(f"{path} is {kind}, not a Keras file", mend="Save the model as one .keras file.")
-    return _with_errors(path, lambda: _read(path, trust))
+    return with_errors(path, lambda: _read(path, trust))
 
 
 def _read(path: Path, trust: bool) -> tf_keras.Model:
@@ -78,7 +78,12 @@ def _read(path: Path, trust: bool) -> tf_keras.Model:
     return model
 
 
-def _with_errors(path: Path, action: Callable[[], T]) -> T:
+def with_errors(path: Path, action: Callable[[], T]) -> T:
+    """Return what an action gives that reads a file; what it raises becomes an error of ours.
+
+    Raises:
+        ModelError: the file is missing, unreadable or damaged.
+    """
     # zipfile, h5py and Keras raise nearly any exception on a damaged file; to the user it is one thing.
     try:
         return action()

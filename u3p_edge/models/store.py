@@ -141,7 +141,7 @@ def _check_size(config: UNet3PlusConfig, tensors: Weights, path: Path) -> None:
     """Refuse a network with a kernel of more weights than the file has in all, before Keras allocates it."""
     window, deepest = config.kernel_size**2, config.encoder_width(SCALES)
     kernels = {
-        "encoder": window * deepest * config.encoder_width(SCALES - 1),
+        "encoder": 0 if config.backbone else window * deepest * config.encoder_width(SCALES - 1),
         "first convolution": window * config.base_width * config.input_shape[2],
         "mask": config.base_width * config.classes,
     }

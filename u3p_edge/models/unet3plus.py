@@ -8,6 +8,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
+from u3p_edge.models.backbone import encode_with_backbone
 from u3p_edge.models.blocks import branch, down, encoder_block, fuse, head
 from u3p_edge.models.cgm import classify
 from u3p_edge.models.config import SCALES, UNet3PlusConfig
@@ -31,9 +32,13 @@ def build(config: UNet3PlusConfig) -> tf_keras.Model:
 
 
 def _encode(image: tf.Tensor, config: UNet3PlusConfig) -> dict[int, tf.Tensor]:
-    """Return the encoder outputs by scale, 1 to 5."""
-    encoders = {1: encoder_block(image, config, 1)}
-    for scale in range(2, SCALES + 1):
+    """Return the encoder outputs by scale, 1 to 5; a backbone gives the deepest, or all."""
+    maps = encode_with_backbone(image, config.backbone) if config.backbone else []
+    above = SCALES - len(maps)
+    encoders = dict(enumerate(maps, start=above + 1))
+    if above:
+        encoders[1] = encoder_block(image, config, 1)
+    for scale in range(2, above + 1):
         encoders[scale] = encoder_block(down(encoders[scale - 1], config, scale - 1), config, scale)
     return encoders
 

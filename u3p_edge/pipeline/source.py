@@ -18,7 +18,7 @@ from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.image_scale import drop_image_scale, find_image_scale
 from u3p_edge.graph.inference import inference_graph
-from u3p_edge.graph.ir import Graph
+from u3p_edge.graph.ir import Graph, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.importing.onnx.content import find_data_files
 from u3p_edge.importing.onnx.reader import read_onnx
@@ -112,9 +112,9 @@ def _read_graph(path: Path, options: ModelOptions, trust: bool) -> tuple[Graph, 
         check_file(path)
         height, width = options.size or (None, None)
         return read_onnx(path, None if height is None or width is None else (height, width)), None, path
-    if options.size:
-        raise ConfigError(f"--size is for an ONNX file, and {path} has a size of its own", mend="Leave it out.")
     if path.is_dir() and (path / WEIGHTS).exists():
+        if options.size:
+            raise ConfigError(f"{path} has a size of its own", mend="Leave the size out.")
         network, _, metadata = load_model(path)
         return from_keras(network), metadata, path / WEIGHTS
     if path.is_dir():
@@ -122,7 +122,21 @@ def _read_graph(path: Path, options: ModelOptions, trust: bool) -> tuple[Graph, 
             f"the folder {path} holds no {WEIGHTS}",
             mend="Give a run folder of `u3p-edge train`, or a .keras, .h5 or .onnx file.",
         )
-    return from_keras(read_keras_file(path, trust=trust)), None, path
+    return _sized(from_keras(read_keras_file(path, trust=trust)), options.size), None, path
+
+
+def _sized(graph: Graph, size: tuple[int, ...]) -> Graph:
+    """Return the graph for images of a height and width, which it leaves open; the graph itself where none are given."""
+    shape: tuple[Any, ...] = graph[graph.inputs[0]].attrs["shape"] if graph.inputs else ()
+    if not size or len(shape) != len(("batch", *size, "channels")):
+        return graph
+    if any(fixed not in (None, given) for fixed, given in zip(shape[1:3], size, strict=True)):
+        raise ConfigError(
+            f"the model is for images of {shape[1]}x{shape[2]}, not {size[0]}x{size[1]}", mend="Leave the size out."
+        )
+    image = graph[graph.inputs[0]]
+    fixed = dataclasses.replace(image, attrs={**image.attrs, "shape": (shape[0], *size, shape[3])})
+    return substitute(graph, image.name, (fixed,))
 
 
 def _prepare_outside(graph: Graph, options: ModelOptions) -> tuple[Graph, ModelOptions, tuple[str, ...]]:

@@ -143,6 +143,9 @@ def plan_training(folder: Path, recipe: TrainRecipe, *, max_pixels: int = MAX_PI
 
 
 def _open(folder: Path, recipe: TrainRecipe, max_pixels: int, progress: Progress) -> tuple[TrainRecipe, Dataset]:
+    if recipe.backbone_weights and not Path(recipe.backbone_weights).is_file():
+        mend = "No weights are fetched; give the path of a file."
+        raise ConfigError(f"backbone_weights: there is no file {recipe.backbone_weights}", mend=mend)
     dataset = open_folder(folder, dataclasses.replace(recipe.data_options(), max_pixels=max_pixels))
     for note in dataset.notes:
         progress.note(note)

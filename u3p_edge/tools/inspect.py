@@ -53,7 +53,7 @@ def inspect(
         model: a .tflite file; a run folder of `u3p-edge export`, or its network file; a run folder of `u3p-edge train`, a
             .keras, .h5 or float .onnx file; None for the embedded reference model.
         int8: inspect the int8 network that a float model would become; its values are made up, and no figure depends on them.
-        size: height and width of the image, for an ONNX file that leaves them open.
+        size: height and width of the image, for a Keras or ONNX file that leaves them open.
         trust: run code that a Keras file holds.
         threads: number of threads for timing.
         profile: time every operator.

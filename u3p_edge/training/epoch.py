@@ -49,11 +49,16 @@ class TrainingRun:
         return self.state.finished
 
 
-def gradient_step(trainer: Trainer) -> Callable[[TrainingRun, Batch, float, int], float]:
-    """Return one update, which gives the segmentation loss; where only the gate's loss is not finite, it gives that one."""
+def gradient_step(trainer: Trainer, frozen: int) -> Callable[[TrainingRun, Batch, float, int], float]:
+    """Return one update, which gives the segmentation loss; where only the gate's loss is not finite, it gives that one.
+
+    Args:
+        trainer: of the network.
+        frozen: number of steps in which a backbone stays as it is.
+    """
 
     def step(run: TrainingRun, batch: Batch, rate: float, number: int) -> float:
-        loss, gate_loss = trainer.train_step(*batch, rate, number, train_gate=run.state.gate_live)
+        loss, gate_loss = trainer.train_step(*batch, rate, number, train_gate=run.state.gate_live, frozen=frozen)
         return loss if math.isfinite(gate_loss) else gate_loss
 
     return step

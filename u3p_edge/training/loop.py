@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from u3p_edge.errors import ArtifactError, ConfigError, DataError
+from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.files.atomic import write_json, write_text
-from u3p_edge.manifest import Manifest, describe, write_manifest
+from u3p_edge.manifest import Manifest, describe, sha256_of, write_manifest
 from u3p_edge.models.store import save_model
 from u3p_edge.optim.fit import fit
 from u3p_edge.optim.schedule import learning_rate
@@ -112,7 +112,7 @@ def _train(
     """Train until the end, and write all files of the run; `manifest` lists what else the folder holds."""
     recipe = trainer.recipe
     names = recipe.metadata().class_names
-    metadata = recipe.metadata((("training data", start.state.data),))
+    metadata = recipe.metadata(_lineage(start.state))
     write_text(out / RECIPE, recipe.to_toml())
     write_history(out, start.state.history, names)
     board = Board(out, start.state.history, names)
@@ -137,7 +137,7 @@ def _train(
         batches=lambda run: training_batches(data.train, recipe.augmentation, recipe.batch_size, recipe.seed, run.epoch + 1),
         steps=steps,
         rate=lambda step: learning_rate(step, recipe.epochs * steps, recipe.warmup_epochs * steps, recipe.learning_rate),
-        step=gradient_step(trainer),
+        step=gradient_step(trainer, recipe.freeze_epochs * steps),
         validate=lambda run, epoch: validate(trainer, run, epoch, data.validation),
         keep_best=trainer.weights,
         save=save,
@@ -148,6 +148,16 @@ def _train(
     trainer.set_weights(best)
     save_model(out, trainer.model, trainer.config, metadata)
     return _finish(trainer, run.state, data, out, manifest)
+
+
+def _lineage(state: RunState) -> tuple[tuple[str, str], ...]:
+    """Return what a model is made from. Raises ModelError where the file of a backbone's weights is gone."""
+    weights, data = state.recipe.backbone_weights, ("training data", state.data)
+    try:
+        return (data, ("backbone weights", sha256_of(Path(weights)))) if weights else (data,)
+    except OSError as error:
+        mend = "A run that goes on needs the file too, as --backbone-weights names it."
+        raise ModelError(f"{weights} cannot be read: {error.strerror}", mend=mend) from error
 
 
 def _show_start(state: RunState, steps: int, out: Path, progress: Progress) -> Step:
@@ -181,6 +191,8 @@ def _open(recipe: TrainRecipe, data: TrainData, out: Path, *, restart: bool) -> 
         check_same_run(out, checkpoint.state, recipe, digest)
     trainer = Trainer(recipe)
     if checkpoint is None:
+        if recipe.backbone_weights:
+            trainer.load_backbone(Path(recipe.backbone_weights))
         return trainer, Checkpoint(RunState(recipe, digest), {})
     try:
         trainer.restore(checkpoint.tensors)

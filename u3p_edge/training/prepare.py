@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
+
 from u3p_edge.data.array_cache import check_room
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.description import read_class_names
@@ -28,15 +30,22 @@ class TrainData:
 
 
 def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
-    """Return the recipe with `channels`, `labels` and `class_names` taken from the data where they were left open.
+    """Return the recipe with what was left open: `channels`, `labels`, `class_names` and `normalization`, from the data.
 
     Names that the folder records are those of its masks as they are stored, so they do not count where `--map` renames classes.
 
     Raises:
-        ConfigError: there are more or fewer class names than labels. DataError: a file cannot be read.
+        ConfigError: there are more or fewer class names than labels, or a backbone's weights are for images of another kind.
+        DataError: a file cannot be read.
     """
     first = dataset.split("train")[0]
-    channels = recipe.channels or read_native(first.image, first.options.max_pixels).shape[2]
+    image = read_native(first.image, first.options.max_pixels)
+    channels = recipe.channels or image.shape[2]
+    if recipe.normalized_for_backbone and image.dtype != np.uint8:
+        raise ConfigError(
+            f"the weights of {recipe.backbone} are for 8-bit images, and {first.image} has {image.dtype}",
+            mend="Say how intensities are normalised, for example --normalize percentile.",
+        )
     described = () if recipe.class_names or recipe.label_map else read_class_names(dataset.root)
     labels = recipe.labels or (len(described) if len(described) > 1 else infer_labels(dataset))
     if recipe.class_names and len(recipe.class_names) != labels:
@@ -45,7 +54,9 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
             mend="Give one name for each label, background first; or the number of labels, if not all are in these masks.",
         )
     names = described if len(described) == labels else recipe.class_names
-    return dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names)
+    whole = dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names)
+    known = whole.preprocessing()
+    return dataclasses.replace(whole, normalization=known.normalization, mean=known.mean, std=known.std)
 
 
 def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> TrainData:

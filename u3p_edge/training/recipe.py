@@ -20,6 +20,7 @@ from u3p_edge.data.labels import LabelRule
 from u3p_edge.data.options import DataOptions
 from u3p_edge.errors import ConfigError
 from u3p_edge.files.json_toml import to_toml_value
+from u3p_edge.models.backbone_kinds import BACKBONES, Backbone
 from u3p_edge.models.config import MAX_WIDTH, UNet3PlusConfig
 from u3p_edge.models.config import preset as model_preset
 
@@ -47,7 +48,11 @@ class TrainRecipe:
     )
     class_names: tuple[str, ...] = option((), "Names of the classes, background first, separated by commas.")
     fit: Fit = option("resize", "How images get that size: resize, or pad and crop.")
-    normalization: Normalization = option("percentile", "What is done to intensities.", flag="--normalize")
+    normalization: Normalization | None = option(
+        None,
+        "What is done to intensities; by default percentile, or what a backbone's weights were trained with.",
+        flag="--normalize",
+    )
     mean: tuple[float, ...] = option(
         (), "For --normalize meanstd: one number a channel, in raw pixel values (0 to 255 if 8-bit)."
     )
@@ -57,6 +62,9 @@ class TrainRecipe:
     loss: Literal["dice_ce", "hybrid"] = option(
         "dice_ce", "Dice + cross-entropy, or the paper's hybrid of focal + MS-SSIM + IoU; the mean over the supervised scales."
     )
+    backbone: Backbone | None = option(None, "Encoder of another network, in place of the UNet 3+'s own.")
+    backbone_weights: str = option("", "File of its weights (.h5 or .keras of tf_keras.applications); none is fetched.")
+    freeze_epochs: int = option(0, "Epochs in which the backbone stays as it is.", low=0, high=1_000_000)
     epochs: int = option(60, "At most.", low=1, high=1_000_000)
     batch_size: int = option(8, "Images a step.", flag="--batch", low=1, high=65_536)
     learning_rate: float = option(1e-3, "Highest learning rate, after the warm-up.", flag="--lr", above=0)
@@ -85,6 +93,9 @@ class TrainRecipe:
                 f"{len(self.class_names)} class names for {self.labels} labels",
                 mend="Give one for each label, background too.",
             )
+        for name in ("backbone_weights", "freeze_epochs"):
+            if getattr(self, name) and self.backbone is None:
+                raise ConfigError(f"{name} is of a backbone, and there is none", mend=f"Give one of {', '.join(BACKBONES)}.")
         _ = self.model_config(), self.metadata(), self.data_options()  # which check themselves
 
     def data_options(self) -> DataOptions:
@@ -95,7 +106,16 @@ class TrainRecipe:
         """Return how pixels become the network's input. Open `channels` are three if `mean` has three values, else one."""
         height, width = self.size
         channels = self.channels or (3 if len(self.mean) == 3 else 1)
-        return Preprocessing(height, width, channels, self.fit, self.normalization, mean=self.mean, std=self.std)
+        mean, std = self.mean, self.std
+        normalization = self.normalization or ("meanstd" if self.normalized_for_backbone else "percentile")
+        if self.normalized_for_backbone and not mean and not std:
+            mean, std = BACKBONES[str(self.backbone)].preprocessing(channels)
+        return Preprocessing(height, width, channels, self.fit, normalization, mean=mean, std=std)
+
+    @property
+    def normalized_for_backbone(self) -> bool:
+        """Whether 8-bit images are normalised as those were that the backbone's weights come from."""
+        return bool(self.backbone_weights) and self.normalization is None
 
     def metadata(self, lineage: tuple[tuple[str, str], ...] = ()) -> Metadata:
         """Return the trained model's metadata; while `labels` is open, as many as there are class names, else two."""
@@ -112,6 +132,7 @@ class TrainRecipe:
             classes=self.metadata().channels_out,
             deep_supervision=self.deep_supervision,
             cgm=self.cgm,
+            backbone=self.backbone,
         )
 
     def to_json(self) -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
 
 from u3p_edge.models import cgm
+from u3p_edge.models.backbone import is_backbone
+from u3p_edge.models.backbone_weights import fill_backbone
 from u3p_edge.models.truth import one_hot
 from u3p_edge.models.unet3plus import build
 from u3p_edge.optim.adam import Adam
@@ -43,17 +46,22 @@ class Trainer:
         names = {variable.name for variable in gate}
         network = [v for v in self.model.trainable_variables if v.name not in names]
         self._network, self._gate = network, list(gate)
+        self._backbone = [layer for layer in self.model.layers if is_backbone(layer.name)]
         self._adam = Adam([*network, *gate], recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
         # The batch's size is left open. Where TensorFlow knows all shapes, it may sum gradients of several branches in the
         # order in which they happen to be ready, to save memory, and the last bits differ from run to run; also under
         # `enable_op_determinism` (measured with TensorFlow 2.21). Hence no `tf.add_n` of losses either.
         batch = (tf.TensorSpec((None, *self.config.input_shape)), tf.TensorSpec((None, *recipe.size), tf.uint8))
-        position = (tf.TensorSpec(()), tf.TensorSpec((), tf.int64))
+        position = (tf.TensorSpec(()), tf.TensorSpec((2,), tf.int64))
         self.evaluate = tf.function(self._evaluate, input_signature=batch)
-        self._steps = [tf.function(partial(self._train_step, gate), input_signature=batch + position) for gate in (False, True)]
+        self._steps = {
+            (gate, frozen): tf.function(partial(self._train_step, gate, frozen), input_signature=batch + position)
+            for gate in (False, True)
+            for frozen in (False, True)
+        }
 
     def train_step(
-        self, images: tf.Tensor, labels: tf.Tensor, rate: float, step: int, *, train_gate: bool
+        self, images: tf.Tensor, labels: tf.Tensor, rate: float, step: int, *, train_gate: bool, frozen: int = 0
     ) -> tuple[float, float]:
         """Take one step of gradient descent.
 
@@ -61,25 +69,35 @@ class Trainer:
             images: float32 [N, H, W, C]; labels: uint8 [N, H, W].
             rate: learning rate. step: of the whole run, from 0; decides the dropout.
             train_gate: whether the CGM is trained too.
+            frozen: number of steps at the beginning of the run in which the backbone stays as it is, statistics included.
 
         Returns:
             Segmentation loss, and the CGM's loss (0 where it is not trained).
         """
-        losses = self._steps[train_gate](images, labels, tf.constant(rate, tf.float32), tf.constant(step, tf.int64))
+        position = tf.constant(rate, tf.float32), tf.constant([step, step - frozen], tf.int64)
+        losses = self._steps[train_gate, step < frozen](images, labels, *position)
         segmentation, gate = losses.numpy().tolist()
         return segmentation, gate
 
     def _train_step(
-        self, train_gate: bool, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, step: tf.Tensor
+        self, train_gate: bool, frozen: bool, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, steps: tf.Tensor
     ) -> tf.Tensor:
+        """Return both losses of a step; `steps` are those since the run began, and since the backbone is trained."""
         truth = one_hot(labels, self.config.classes)
-        trained = [*self._network, *self._gate] if train_gate else self._network
+        for layer in self._backbone:
+            layer.trainable = not frozen  # read while this is traced: a normalisation then uses its own statistics
+        backbone = [] if frozen else [v for layer in self._backbone for v in layer.trainable_variables]
+        late = {variable.name for layer in self._backbone for variable in layer.variables}
+        trained = [v for v in (*self._network, *(self._gate if train_gate else ())) if v.name not in late]
         with tf.GradientTape() as tape:
             outputs = _as_list((self._with_deepest if train_gate else self._masks)(images, training=True))
-            gate = self._gate_loss(truth, outputs.pop(), step) if train_gate else tf.constant(0.0)
+            gate = self._gate_loss(truth, outputs.pop(), steps[0]) if train_gate else tf.constant(0.0)
             segmentation = tf.reduce_mean(self._segmentation_loss(truth, outputs))
             total = segmentation + gate
-        self._adam.apply(tape.gradient(total, trained), trained, rate, step)
+        gradients = tape.gradient(total, [*trained, *backbone])
+        self._adam.apply(gradients[: len(trained)], trained, rate, steps[0])
+        # Its moments are new where the others' are old, and Adam corrects for the age of a moment.
+        self._adam.apply(gradients[len(trained) :], backbone, rate, steps[1])
         return tf.stack([segmentation, gate])
 
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -104,6 +122,10 @@ class Trainer:
     def tensors(self) -> Tensors:
         """Return copies of all weights ("model/NAME") and of the optimizer's moments ("adam/MOMENT/NAME")."""
         return {**self.weights(), **{name: v.numpy() for name, v in self._moments().items()}}
+
+    def load_backbone(self, path: Path) -> None:
+        """Set the backbone's weights from a file. Raises ModelError."""
+        fill_backbone(self.model, str(self.config.backbone), path)
 
     def weights(self, *, gate_only: bool = False) -> Tensors:
         """Return copies of all weights, or only the CGM's: "model/NAME"."""

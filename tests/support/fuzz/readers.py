@@ -58,6 +58,12 @@ def _description(description: Path) -> None:
         _source(Path(folder))
 
 
+def _backbone(path: Path) -> None:
+    from u3p_edge.models.backbone_weights import read_layers
+
+    read_layers(path)
+
+
 def _result(path: Path) -> None:
     from u3p_edge.benchmark.result_file import read_result
     from u3p_edge.report.markdown import render
@@ -212,6 +218,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "keras": _source,
     "weights": _run_folder,
     "description": _description,
+    "backbone weights": _backbone,
     "result": _result,
     "history": _history,
     "manifest": _manifest,

@@ -50,6 +50,7 @@ def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
         "keras": list(make_keras_files(zoo).values()),
         "weights": [weights],
         "description": [description],
+        "backbone weights": [_backbone(folder)],
         **_texts(folder),
         "image": _images(folder),
         "mask": [folder / "palette.png"],
@@ -83,6 +84,15 @@ def _run_folder(folder: Path) -> tuple[Path, Path]:
     config = preset("article", input_shape=SHAPE, base_width=2, classes=1, deep_supervision=False)
     save_model(folder / "run", build(config), config, default_metadata(Preprocessing(*SHAPE), labels=2))
     return folder / "run" / "model.safetensors", folder / "run" / "model.json"
+
+
+def _backbone(folder: Path) -> Path:
+    import tf_keras
+
+    image = tf_keras.Input((8, 8, 3))
+    model = tf_keras.Model(image, tf_keras.layers.Conv2D(2, 3, name="block1_conv1")(image))
+    model.save_weights(folder / "backbone.h5")
+    return folder / "backbone.h5"
 
 
 def _texts(folder: Path) -> dict[str, list[Path]]:
