@@ -14,8 +14,8 @@ from u3p_edge.conversion.tflite.converter import convert_float
 from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.files.atomic import atomic_path, make_folder, write_bytes
 from u3p_edge.graph.ir import Graph
+from u3p_edge.models.truth import one_hot
 from u3p_edge.pipeline.data import ExportData
-from u3p_edge.pipeline.quantize import one_hot
 from u3p_edge.pipeline.source import Source
 
 CALIBRATION = 64
@@ -48,7 +48,7 @@ def write_material(source: Source, data: ExportData, students: Path, folder: Pat
     arrays["calibration"] = data.train.images[list(calibration_indices(data.train, CALIBRATION))]
     for name, images in arrays.items():
         np.save(folder / f"{name}_images.npy", images)
-    np.save(folder / "train_truth.npy", one_hot(data.train.labels, source.metadata.channels_out))
+    np.save(folder / "train_truth.npy", one_hot(data.train.labels, source.metadata.channels_out).numpy())
     write_bytes(folder / DONE, b"")
     return material
 
