@@ -175,3 +175,13 @@ def test_where_no_format_is_left_the_layer_is_named(program: Program, mish_file:
     ended = program("export", mish_file, "--data", pictures, "--out", run, *options)
     assert "the activation mish of 'bent'" in refusal(ended)
     assert left_in(run) == []
+
+
+@pytest.mark.parametrize("trained", [("--method", "qat"), ("--speedup", 2)])
+def test_what_int8_lacks_is_refused_before_anything_is_trained(
+    program: Program, mish_file: Path, pictures: Path, tmp_path: Path, trained: tuple[object, ...]
+) -> None:
+    ended = program("export", mish_file, "--int8", *trained, "--data", pictures, "--out", tmp_path / "run", *ROUNDS, "--accept")
+    assert "int8 has no form of the activation 'mish' (layer 'bent')" in refusal(ended)
+    assert left_in(tmp_path / "run") == []
+    assert "float32" not in ended.err, "not even the float file is made first"

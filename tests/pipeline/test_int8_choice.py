@@ -106,38 +106,38 @@ def test_post_training_alone_and_a_wide_tolerance_never_train(zoo: Zoo, splits: 
 
 
 @pytest.fixture(scope="session")
-def layer_normalised(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Source:
+def with_groups(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A network that post-training quantization can express and quantization-aware training cannot."""
     from tf_keras import Model, layers
 
     image = layers.Input(zoo.model.input_shape[1:], name="image")
-    x = layers.LayerNormalization(name="culprit")(layers.Conv2D(4, 3, padding="same")(image))
+    x = layers.Conv2D(4, 3, padding="same", groups=2, name="culprit")(layers.Conv2D(4, 3, padding="same")(image))
     model = Model(image, layers.Conv2D(3, 1, activation="softmax", name="mask")(x))
-    path = tmp_path_factory.mktemp("normed") / "normed.keras"
+    path = tmp_path_factory.mktemp("groups") / "groups.keras"
     model.save(path)
     return read_source(path)
 
 
 def test_what_cannot_be_trained_keeps_its_post_training_file(
-    zoo: Zoo, splits: ExportData, poor: Path, layer_normalised: Source, tmp_path: Path
+    zoo: Zoo, splits: ExportData, poor: Path, with_groups: Source, tmp_path: Path
 ) -> None:
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor)
-    name, choice = chosen(staging, splits, layer_normalised)
+    name, choice = chosen(staging, splits, with_groups)
     assert (name, choice.method, choice.qat_dice) == ("ptq", "ptq", None)
     assert choice.drop > 0.1
     assert choice.qat_refused is not None
-    assert "layer normalisation (layer 'culprit')" in choice.qat_refused
+    assert "grouped convolutions (layer 'culprit')" in choice.qat_refused
     assert choice.notes[1] == f"Quantization-aware training was not possible: {choice.qat_refused}."
     assert not (staging.folder / "qat.safetensors").exists()
     assert chosen(staging, splits) == (name, choice)
 
 
 def test_training_that_was_asked_for_is_refused_in_so_many_words(
-    zoo: Zoo, splits: ExportData, poor: Path, layer_normalised: Source, tmp_path: Path
+    zoo: Zoo, splits: ExportData, poor: Path, with_groups: Source, tmp_path: Path
 ) -> None:
     staging = staged(tmp_path, float32=zoo.path("float32.tflite"), ptq=poor)
     with pytest.raises(ModelError, match=r"culprit.*Use post-training quantization"):
-        chosen(staging, splits, layer_normalised, method="qat")
+        chosen(staging, splits, with_groups, method="qat")
 
 
 def test_a_choice_staged_before_refusals_were_recorded_is_still_read(zoo: Zoo, splits: ExportData, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from u3p_edge.conversion.onnx.writer import write_onnx
 from u3p_edge.conversion.tflite import converter
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.errors import ModelError
+from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import to_keras
@@ -34,7 +35,7 @@ from u3p_edge.pipeline.quantize import float_tflite, quantize_source
 from u3p_edge.pipeline.rewrite import Network, rewrite_source
 from u3p_edge.pipeline.source import Source
 from u3p_edge.pipeline.sparsify import describe_compression, sparsify_network
-from u3p_edge.quantization.support import UntrainableError
+from u3p_edge.quantization.support import UntrainableError, check_quantizable, check_trainable
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def make_files(context: Context) -> MadeFiles:
     """
     output = context.recipe.output
     fit_output(fold_batch_norm(context.original.graph), output)  # which is refused, if at all, before anything is trained
+    _check_integers(context)
     original = float_tflite(context.original, context)
     pruning = prune_source(context)
     network = sparsify_network(rewrite_source(pruning.source, context), context)
@@ -107,6 +109,21 @@ def make_files(context: Context) -> MadeFiles:
     if not made.of_formats(context.recipe.formats):
         raise ModelError("; ".join(made.failures))
     return made
+
+
+def _check_integers(context: Context) -> None:
+    """Refuse a network without an int8 form before it is trained for one: pruned, made sparse, or trained in int8.
+
+    Where nothing is trained, its other files are made.
+
+    Raises:
+        ModelError: a layer that int8, or quantization-aware training where that is asked for, cannot express.
+    """
+    recipe, graph = context.recipe, context.original.graph
+    if recipe.int8 and recipe.quantization.method == "qat":
+        check_trainable(graph)
+    elif recipe.int8 and (recipe.pruning or recipe.sparsity):
+        check_quantizable(decompose(fold_batch_norm(graph)))
 
 
 def _attempt(name: str, make: Callable[[], _Part]) -> _Part:
