@@ -17,9 +17,6 @@ from u3p_edge.importing.onnx.tensors import FileTensor
 LEAST_EPSILON = 1.001e-5
 """TensorFlow's batch normalisation takes no smaller epsilon; PyTorch's is 1e-5. The difference is taken off the variance."""
 
-_WEIGHT_A_CHANNEL = 21
-"""The opset from which a group normalisation has a scale and a shift for every channel."""
-
 
 def _batch_norm(call: ONNXOperator) -> FileTensor:
     x, (gamma, beta, mean, variance) = call.tensor(), (call.weight(index, 1) for index in (1, 2, 3, 4))
@@ -45,14 +42,11 @@ def _instance_norm(call: ONNXOperator) -> FileTensor:
 
 
 def _group_norm(call: ONNXOperator) -> FileTensor:
-    """Read a GroupNormalization (Wu and He 2018, arXiv:1803.08494); up to opset 20 its weights are one for a group."""
+    """Read a GroupNormalization (Wu and He 2018, arXiv:1803.08494) of opset 21; onnx has withdrawn that of opset 18."""
     groups, channels = int(call.attrs["num_groups"]), call.image().shape[-1]
     if groups < 1 or channels % groups:
         raise ValueError(f"{channels} channels are not {groups} groups of one size")
-    gamma, beta = call.weight(1, 1), call.weight(2, 1)
-    if call.opset < _WEIGHT_A_CHANNEL:
-        gamma, beta = (np.repeat(weight, channels // groups) for weight in (gamma, beta))
-    return _groups(call, groups, gamma, beta)
+    return _groups(call, groups, call.weight(1, 1), call.weight(2, 1))
 
 
 def _groups(call: ONNXOperator, groups: int, gamma: Array, beta: Array) -> FileTensor:
