@@ -2,7 +2,7 @@
 
     python -m benchmarks.large_set
 
-Training: a generated set, grey, 128x128, in files. One process trains on a tenth of it, which fits into the allowance, another
+Training: a generated set, grey, 64x64, in files. One process trains on a tenth of it, which fits into the allowance, another
 on the whole, which is kept on disk. While it trains, each reads its memory that no file backs (RssAnon) and its cached pages of
 files (RssFile), which the system takes back when it needs them. Prediction: one process for each number of images, with a small
 int8 network. Flat means that the memory does not rise from the first fifth of the steps on. Kept in
@@ -32,10 +32,10 @@ from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.memory import LIMIT, array_bytes
 from u3p_edge.files.atomic import write_json, write_text
 
-SIZE = 128
+SIZE = 64
 PREPROCESSING = Preprocessing(SIZE, SIZE)
 VALIDATION = 32
-EVERY = 50
+EVERY = 20
 
 Curve = list[tuple[int, float, float]]
 """Steps done, MB of memory without a file, MB of mapped files."""
@@ -44,7 +44,7 @@ Curve = list[tuple[int, float, float]]
 def main() -> None:
     """Measure both and write the report."""
     parser = make_parser(__doc__)
-    parser.add_argument("--allowance", type=float, default=50, help="MB of memory that the images may take")
+    parser.add_argument("--allowance", type=float, default=5, help="MB of memory that the images may take")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--predict", type=int, nargs="*", default=[100, 1000, 5000], help="numbers of images to predict")
     options = parser.parse_args()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.data.tiles import OVERLAP, blend, nearest_part, tile_grid
+from u3p_edge.data.tiles import OVERLAP, TileGrid, blend, nearest_part, tile_grid
 
 LENGTHS = st.integers(1, 300)
 
@@ -55,3 +59,33 @@ def test_a_seam_is_a_gradual_passage() -> None:
     assert (row[16:] == 1).all()
     # Weights fall 4, 3, 2, 1 on the left and rise 1, 2, 3, 4 on the right.
     np.testing.assert_allclose(row[12:16], [0.2, 0.4, 0.6, 0.8], atol=1e-7)
+
+
+def cut_rows(whole: npt.NDArray[np.float32], grid: TileGrid) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """The tiles of maps [H, W, K] that a network would give which sees nothing beyond a pixel."""
+    height, width = grid.tile
+    return ([whole[top : top + height, left : left + width] for left in grid.lefts] for top in grid.tops)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(16, 90), st.integers(16, 90), st.integers(0, 2**31))
+def test_tiles_that_agree_have_no_seam(height: int, width: int, seed: int) -> None:
+    """A pixel is a sum of at most three products a direction over the sum of their weights: some ten roundings of 2^-24."""
+    whole = np.random.default_rng(seed).random((height, width, 2), np.float32)
+    blended = np.concatenate(list(blend(cut_rows(whole, grid := tile_grid((height, width), (16, 16))), grid)))
+    np.testing.assert_allclose(blended, whole, rtol=16 * 2**-24)
+
+
+def test_an_image_is_blended_in_the_memory_of_some_rows_of_tiles() -> None:
+    grid = tile_grid((4096, 512), (64, 64))
+    whole = np.zeros((*grid.image, 2), np.float32)
+    tracemalloc.start()
+    try:
+        rows = sum(len(band) for band in blend(cut_rows(whole, grid), grid))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert rows == 4096
+    # A row of tiles with its weights has 64 x 512 x 3 numbers; it, what is pending, and what sums and quotients take while they
+    # are computed are below ten times that, a quarter of the whole map.
+    assert peak < 10 * 64 * 512 * 3 * 4 < whole.nbytes / 4

@@ -173,17 +173,17 @@ def _try(read: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _count_classes(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
-    """Count pixels of each class and, at `IGNORE`, ignored ones: int64 [256]. DataError for values beyond the classes."""
+    """Count pixels of each class and, last, ignored ones: int64 [labels + 1]. DataError for values beyond the classes."""
     counts = np.zeros(IGNORE + 1, np.int64)
     np.add.at(counts, to_classes(pair.values, labels, pair.mask, rule), pair.counts)
-    return counts
+    return counts[[*range(labels), IGNORE]]
 
 
 def _add_up(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, Counts, int]:
     """Return the pixels of each class, the masks that have each class, and the pixels that are ignored."""
-    counts = np.array([some for _, some in masks], np.int64).reshape(-1, IGNORE + 1)
+    counts = np.array([some for _, some in masks], np.int64).reshape(-1, classes + 1)
     total = counts[:, :classes]
-    return total.sum(axis=0), (total > 0).sum(axis=0), int(counts[:, IGNORE].sum())
+    return total.sum(axis=0), (total > 0).sum(axis=0), int(counts[:, classes].sum())
 
 
 def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[str, ...]:
