@@ -13,10 +13,19 @@ from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.latency.dummy_quantized import make_dummy_quantized
 
 SIZE = 32
+METADATA = default_metadata(Preprocessing(SIZE, SIZE, 1), labels=3)
 
 
 def write_chain(folder: Path, convolutions: int, seed: int = 0) -> Path:
     """Write `folder`/model.int8.tflite: so many 3x3 convolutions to 16 channels over a 32x32 map, then a mask of 3 classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.int8.tflite"
+    path.write_bytes(write_tflite(make_dummy_quantized(chain(convolutions, seed)), METADATA))
+    return path
+
+
+def chain(convolutions: int, seed: int = 0) -> Graph:
+    """The network of `write_chain`, of float weights."""
     rng = np.random.default_rng(seed)
     nodes = [Node("image", "input", (), {"shape": (1, SIZE, SIZE, 1)})]
     for number in range(convolutions):
@@ -27,8 +36,4 @@ def write_chain(folder: Path, convolutions: int, seed: int = 0) -> Path:
         )
     nodes.append(Node("head", "conv", (nodes[-1].name,), {}, {"kernel": rng.standard_normal((1, 1, 16, 3), np.float32)}))
     nodes.append(Node("mask", "softmax", ("head",)))
-    metadata = default_metadata(Preprocessing(SIZE, SIZE, 1), labels=3)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "model.int8.tflite"
-    path.write_bytes(write_tflite(make_dummy_quantized(Graph(tuple(nodes), ("image",), ("mask",))), metadata))
-    return path
+    return Graph(tuple(nodes), ("image",), ("mask",))

@@ -25,6 +25,7 @@ from u3p_edge.cli.history import history
 from u3p_edge.cli.import_checkpoint import import_checkpoint
 from u3p_edge.cli.inspect import inspect
 from u3p_edge.cli.predict import predict
+from u3p_edge.cli.publish import publish
 from u3p_edge.cli.recipes import recipes_app
 from u3p_edge.cli.rewrite import rewrite
 from u3p_edge.cli.terminal import open_stderr, prepare_streams
@@ -125,6 +126,7 @@ app.command(cls=Command, help=help_of(bench))(bench)
 app.command(cls=Command, help=help_of(gate))(gate)
 app.command(cls=Command, help=help_of(history))(history)
 app.command(cls=Command, help=help_of(verify))(verify)
+app.command(cls=Command, help=help_of(publish))(publish)
 app.command(cls=Command, help=help_of(inspect))(inspect)
 app.add_typer(data_app, name="data")
 app.add_typer(device_app, name="device")
