@@ -28,7 +28,7 @@ def test_pixels_are_pooled_in_a_group_and_groups_are_averaged() -> None:
     # while the mean of slices would be (1 + 1/2) / 2. Patient q: TP 4 -> 1. Mean: 5/6.
     t = labels("1000", "1110", "1111")
     p = labels("1000", "1000", "1111")
-    actual = score(t, p, t, ["p", "p", "q"], labels=2)
+    actual = score(t, p, t, ["p", "p", "q"], labels=2, stems=["1", "2", "3"])
     assert actual.dice[1] == pytest.approx((2 / 3 + 1) / 2)
     assert actual.iou[1] == pytest.approx((2 / 4 + 1) / 2)
     # Background of p: TP 4, FP 2; q has none, in truth or prediction, so it has no say.
@@ -36,6 +36,10 @@ def test_pixels_are_pooled_in_a_group_and_groups_are_averaged() -> None:
     assert actual.mean_dice == actual.dice[1]
     assert actual.agreement == pytest.approx(10 / 12)
     assert actual.group_dice == ((pytest.approx(8 / 10), pytest.approx(2 / 3)), (None, 1.0))
+    assert actual.group_iou == ((pytest.approx(4 / 6), pytest.approx(2 / 4)), (None, 1.0))
+    # Slice 2: one pixel of each class is right, and two are of class 1 in the truth alone.
+    assert actual.image_dice == ((1.0, 1.0), (pytest.approx(1 / 2), pytest.approx(1 / 2)), (None, 1.0))
+    assert actual.image_iou == ((1.0, 1.0), (pytest.approx(1 / 3), pytest.approx(1 / 3)), (None, 1.0))
 
 
 def test_a_class_that_is_nowhere_has_no_score_and_no_say_in_the_mean() -> None:

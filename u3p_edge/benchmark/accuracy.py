@@ -44,13 +44,16 @@ def score(
         stems: the name of each image, for scores by image; tiles of one image share it, and are pooled. Empty for none.
     """
     counts = metrics.confusion_by_group(truth, prediction, groups, labels)
-    dice = metrics.dice(counts)
+    by_image = metrics.confusion_by_group(truth, prediction, stems, labels) if stems else counts[:0]
+    dice, iou = metrics.dice(counts), metrics.iou(counts)
     return Accuracy(
         dice=_optional(metrics.mean_over_groups(dice)),
-        iou=_optional(metrics.mean_over_groups(metrics.iou(counts))),
+        iou=_optional(metrics.mean_over_groups(iou)),
         agreement=sum(np.count_nonzero(p == r) for p, r in zip(prediction, reference, strict=True)) / prediction.size,
         group_dice=tuple(map(_optional, dice)),
-        image_dice=tuple(map(_optional, dice_by_group(truth, prediction, stems, labels))) if stems else (),
+        image_dice=tuple(map(_optional, metrics.dice(by_image))),
+        group_iou=tuple(map(_optional, iou)),
+        image_iou=tuple(map(_optional, metrics.iou(by_image))),
     )
 
 

@@ -23,9 +23,9 @@ from u3p_edge.errors import ConfigError
 from u3p_edge.metrics import Scores
 
 SCHEMA = 4
-"""Version of the JSON form. `read_result` also reads version 3, which has no times of operators; version 2, which also lacks
-structure, cold start and energy of files, conditions, and scores by image; and version 1, in which `Latency.covariate` is
-called `handoff_ns` besides."""
+"""Version of the JSON form. `read_result` also reads version 3, which has no times of operators and no IoU by group and image;
+version 2, which also lacks structure, cold start and energy of files, conditions, and scores by image; and version 1, in which
+`Latency.covariate` is called `handoff_ns` besides."""
 
 ClassScores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
@@ -157,6 +157,7 @@ class Accuracy:
         distances: distances of the outlines; None if they were not measured.
         group_dice: Dice for each group, in the order of their first image; empty in results of older versions.
         image_dice: Dice for each image; likewise.
+        group_iou, image_iou: the same of IoU.
     """
 
     dice: ClassScores
@@ -165,12 +166,14 @@ class Accuracy:
     distances: Distances | None = None
     group_dice: tuple[ClassScores, ...] = ()
     image_dice: tuple[ClassScores, ...] = ()
+    group_iou: tuple[ClassScores, ...] = ()
+    image_iou: tuple[ClassScores, ...] = ()
 
     def __post_init__(self) -> None:
-        rows = (*self.group_dice, *self.image_dice)
+        rows = (*self.group_dice, *self.image_dice, *self.group_iou, *self.image_iou)
         _finite("accuracy", (*self.dice, *self.iou, self.agreement, *(score for row in rows for score in row)))
         if any(len(row) != len(self.dice) for row in rows):
-            raise ConfigError("an accuracy must have one Dice a class for each group and each image")
+            raise ConfigError("an accuracy must have one score a class for each group and each image")
 
     @property
     def mean_dice(self) -> float | None:
