@@ -23,7 +23,7 @@ from u3p_edge.data.table import Row, Table, read_table
 from u3p_edge.errors import DataError
 
 SPLIT_FILE = "split.csv"
-LAYOUT = "A data folder has images/ and masks/ with the same file stems"
+LAYOUT = "A data folder has images/ and masks/ with the same file stems; `u3p-edge data import` makes one of scans"
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
 
 
