@@ -55,6 +55,7 @@ _MODULES = {
     "nifti": ("nibabel",),
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
+    "video": ("imageio_ffmpeg",),
 }
 
 EXTRAS: Mapping[str, str] = MappingProxyType({module: extra for extra, modules in _MODULES.items() for module in modules})

@@ -32,6 +32,7 @@ EXAMPLES = {
     "weights": 3,
     "description": 3,
     "nifti": 60,
+    "video": 5,
     "dataset": 60,
     "dicom": 60,
     "dicom labels": 30,

@@ -17,7 +17,7 @@ from u3p_edge.scans.options import ScanOptions
 
 if TYPE_CHECKING:
     from u3p_edge.config.metadata import Metadata
-    from u3p_edge.pipeline.predictions import Failed, Predicted
+    from u3p_edge.pipeline.predictions import Failed, Predicted, PredictedVideo
 
 SOME_FAILED = 1
 """Exit code where at least one of the images has no mask."""
@@ -28,12 +28,12 @@ def predict(
         Path,
         typer.Argument(help="A .tflite or .onnx file made by `u3p-edge export`, or its run folder: int8 if there, else float."),
     ],
-    images: Annotated[list[Path], typer.Argument(help="Files of images and NIfTI scans, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Files of images, NIfTI scans and videos, or folders of the first two.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")] = Path(
         "predicted-masks"
     ),
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Take the folders inside a folder too.")] = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the mask painted over the image.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the mask painted over the image or video.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of the runtime; all cores if not given.")
     ] = None,
@@ -59,6 +59,10 @@ def predict(
         u3p-edge predict model.int8.tflite scans --recursive
 
         u3p-edge predict exported scan.nii.gz --out masks --axis axial
+
+    Of a video it writes OUT/<stem>/<stem>_f000000.png and so on, and with --overlay the video OUT/<stem>_overlay.mp4:
+
+        u3p-edge predict exported clip.mp4 --out masks --overlay
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.pipeline.predict import predict as write_masks
@@ -77,15 +81,19 @@ def predict(
             scan_options=ScanOptions(axis.value, channel),
             progress=progress,
         )
-    if done.failed and len(done.results) == 1:
+    inputs = (*done.results, *done.videos)
+    if done.failed and len(inputs) == 1 and isinstance(inputs[0], type(done.failed[0])):
         raise DataError(done.failed[0].reason)
-    _report(done.predicted, out, done.metadata)
+    if done.results:
+        _report(done.predicted, out, done.metadata)
+    for video in done.videos:
+        _report_video(video, done.metadata)
     if done.model != model:
         say(f"Model: {done.model}")
-    for note in prediction_notes(done.results, done.metadata):
+    for note in prediction_notes(inputs, done.metadata):
         say(f"Note: {note}")
     if done.failed:
-        _list_failures(done.failed, len(done.results))
+        _list_failures(done.failed, len(inputs))
         raise typer.Exit(SOME_FAILED)
 
 
@@ -96,6 +104,20 @@ def _report(done: Sequence[Predicted], out: Path, metadata: Metadata) -> None:
     if done:
         rows = frame_rows([r.prepare_ms for r in done], [r.network_ms for r in done], [r.restore_ms for r in done])
         print_table(HEADER, rows, title="Time of an image or slice, without reading and writing files")
+
+
+def _report_video(done: PredictedVideo | Failed, metadata: Metadata) -> None:
+    from u3p_edge.pipeline.predictions import PredictedVideo
+    from u3p_edge.report.frames import HEADER, frame_rows
+    from u3p_edge.text import three_digits
+
+    if not isinstance(done, PredictedVideo):
+        return
+    size, rate = "x".join(map(str, done.size)), three_digits(done.frames / done.seconds)
+    say(f"{done.frames} masks of {size} in {done.folder}: {_key(metadata)}")
+    say(f"{rate} frames a second, with decoding and writing ({done.seconds:.1f} s)")
+    rows = frame_rows(done.prepare_ms, done.network_ms, done.restore_ms)
+    print_table(HEADER, rows, title=f"Time of a frame of {done.video.name}, without decoding and writing")
 
 
 def _list_failures(failed: Sequence[Failed], images: int) -> None:

@@ -3,6 +3,9 @@
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 """Suffixes that an image's or a mask's name may have, in lower or upper case."""
 
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".gif")
+"""Suffixes of the videos that `predict` takes, in lower or upper case."""
+
 FORMATS = "PNG, TIFF, JPEG or BMP"
 DEPTHS = "8 or 16 bits a channel, or a 32-bit float TIFF"
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from u3p_edge.benchmark.environment import available_cores
 from u3p_edge.config.limits import MAX_MEMORY_MB
@@ -21,10 +20,12 @@ from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import read_image
 from u3p_edge.data.preprocess import grid_of
 from u3p_edge.errors import DataError
-from u3p_edge.files.atomic import atomic_path, sync_folders
+from u3p_edge.files.atomic import sync_folders
 from u3p_edge.pipeline.jobs import Job, plan_jobs
+from u3p_edge.pipeline.mask_files import write_mask, write_picture
 from u3p_edge.pipeline.predict_scans import predict_scans
-from u3p_edge.pipeline.predictions import Failed, Predicted, Predictions
+from u3p_edge.pipeline.predict_video import is_video, plan_videos, predict_videos
+from u3p_edge.pipeline.predictions import Failed, Predicted, PredictedVideo, Predictions
 from u3p_edge.pipeline.prefetch import prefetch
 from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.report.colour import overlay
@@ -57,13 +58,14 @@ def predict(
 ) -> Predictions:
     """Write the masks of images into a folder, each at its image's size; one that cannot be read does not stop the others.
 
-    The mask of a scan of several slices is one file of the same kind, on the scan's voxels.
+    The mask of a scan of several slices is one file of the same kind, on the scan's voxels. A video becomes a folder with the
+    mask of each of its frames.
 
     Args:
         model: a .tflite or .onnx file of `u3p-edge export`, or its run folder: int8 if there, else float.
-        images: files of images and scans, and folders of them.
+        images: files of images, scans and videos, and folders of images and scans.
         out: folder of the masks.
-        overlay: also write a picture of each image with its mask painted over it.
+        overlay: also write a picture of each image with its mask painted over it, and such a video of a video.
         recursive: take the folders inside a folder too.
         threads: of the runtime; None for all cores.
         max_pixels: height x width that an image may have.
@@ -75,14 +77,17 @@ def predict(
         DataError, ConfigError: as `plan_jobs`. ArtifactError: the model cannot be read, or a file cannot be written.
     """
     check_output_folder(Path(out))
-    jobs = plan_jobs([Path(image) for image in images], Path(out), overlay=overlay, recursive=recursive)
+    paths = [Path(image) for image in images]
+    video_jobs = plan_videos([path for path in paths if is_video(path)], Path(out), overlay=overlay)
+    jobs = plan_jobs([path for path in paths if not is_video(path)], Path(out), overlay=overlay, recursive=recursive)
     file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
     pictures, scans = [job for job in jobs if job.scan is None], [job for job in jobs if job.scan is not None]
-    step = progress("Predict", len(jobs))
+    step = progress("Predict", len(jobs)) if jobs else idle
     done = dict(zip(pictures, predict_all(session, pictures, max_pixels=max_pixels, step=step), strict=True))
     done.update(zip(scans, predict_scans(session, scans, scan_options, step), strict=True))
-    return Predictions(file, session.metadata, tuple(done[job] for job in jobs))
+    videos = predict_videos(session, video_jobs, max_pixels=max_pixels, progress=progress)
+    return Predictions(file, session.metadata, tuple(done[job] for job in jobs), videos)
 
 
 def predict_all(
@@ -123,9 +128,9 @@ def predict_all(
     return tuple(results)
 
 
-def prediction_notes(results: Sequence[Predicted | Failed], metadata: Metadata) -> tuple[str, ...]:
+def prediction_notes(results: Sequence[Predicted | PredictedVideo | Failed], metadata: Metadata) -> tuple[str, ...]:
     """Return sentences on how the images were fitted to the network, where a user should know it."""
-    sizes = [result.size for result in results if isinstance(result, Predicted)]
+    sizes = [result.size for result in results if not isinstance(result, Failed)]
     tiled = sum(grid_of(size, metadata.preprocessing).count > 1 for size in sizes)
     shape = f"{metadata.preprocessing.height}x{metadata.preprocessing.width}"
     tiles = (f"{tiled} of {len(sizes)} images are larger than the network's {shape}: predicted in overlapping tiles.",)
@@ -138,11 +143,6 @@ def _timed(job: Job, frame: Frame) -> Predicted:
 
 
 def _write_job(job: Job, pixels: Pixels, labels: Labels, metadata: Metadata) -> None:
-    _write(job.mask, labels * np.uint8(255) if metadata.labels == 2 else labels)
+    write_mask(job.mask, labels, metadata)
     if job.overlay:
-        _write(job.overlay, overlay(pixels, labels, metadata.colours))
-
-
-def _write(path: Path, pixels: Labels) -> None:
-    with atomic_path(path, sync=False) as partial:
-        Image.fromarray(pixels).save(partial)
+        write_picture(job.overlay, overlay(pixels, labels, metadata.colours))

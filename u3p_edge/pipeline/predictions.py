@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,36 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class PredictedVideo:
+    """A video whose frames have masks.
+
+    Args:
+        video: its file.
+        folder: of the masks.
+        size: (height, width) of a frame in pixels.
+        seconds: from the decoding of the first frame to the writing of the last mask.
+        prepare_ms, network_ms, restore_ms: one number a frame, see `runtime.segment.Frame`.
+        problem: what is wrong after the last frame that has a mask; empty where all frames have one.
+    """
+
+    video: Path
+    folder: Path
+    size: tuple[int, int]
+    seconds: float
+    prepare_ms: Sequence[float]
+    network_ms: Sequence[float]
+    restore_ms: Sequence[float]
+    problem: str = ""
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that have a mask."""
+        return len(self.network_ms)
+
+
+@dataclass(frozen=True)
 class Failed:
-    """An image without a mask, and why."""
+    """An image or video without a mask, and why."""
 
     image: Path
     reason: str
@@ -43,11 +72,13 @@ class Predictions:
         model: the file that predicted.
         metadata: of the model.
         results: one for each image, in order.
+        videos: one for each video, in order.
     """
 
     model: Path
     metadata: Metadata
     results: tuple[Predicted | Failed, ...]
+    videos: tuple[PredictedVideo | Failed, ...] = ()
 
     @property
     def predicted(self) -> tuple[Predicted, ...]:
@@ -56,5 +87,6 @@ class Predictions:
 
     @property
     def failed(self) -> tuple[Failed, ...]:
-        """The others."""
-        return tuple(result for result in self.results if isinstance(result, Failed))
+        """Images and videos that have none, and videos that are damaged after their last mask."""
+        cut_short = (Failed(v.video, v.problem) for v in self.videos if isinstance(v, PredictedVideo) and v.problem)
+        return (*(result for result in (*self.results, *self.videos) if isinstance(result, Failed)), *cut_short)

@@ -210,6 +210,14 @@ def _colour_table(path: Path) -> None:
     LabelRule(colours=parse_colours(str(path)))
 
 
+def _video(path: Path) -> None:
+    from u3p_edge.data.video import open_video
+
+    with open_video(path, max_pixels=10**6) as video:
+        for _ in video.frames:
+            pass
+
+
 READERS: Mapping[str, Callable[[Path], None]] = {
     "tflite": _session,
     "tflite inspected": _inspect,
@@ -232,6 +240,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "image": _image,
     "mask": _mask,
     "tiff stack": _tiff_stack,
+    "video": _video,
     "colour table": _colour_table,
     "nifti": _nifti,
     "dataset": _dataset,

@@ -57,6 +57,7 @@ def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
         "dicom": _dicom(folder / "dicom"),
         "dicom labels": [_dicom_labels(folder / "dicom labels")],
         "tiff stack": [_stack(folder / "stack.tif")],
+        "video": [_video(folder / "video.mp4")],
         "nifti": [save_nifti(folder / name, scan_voxels(0)) for name in ("scan.nii", "scan.nii.gz")],
     }
 
@@ -140,6 +141,15 @@ def _images(folder: Path) -> list[Path]:
         one.save(folder / name)
     deep = write_deep_png(folder / "deep.png", np.stack([grey.astype(np.uint16) * 257] * 3, -1))
     return [*(folder / name for name in pictures), deep]
+
+
+def _video(path: Path) -> Path:
+    from u3p_edge.data.video import write_video
+
+    with write_video(path, (48, 64), 10) as append:
+        for k in range(3):
+            append(np.repeat((255 * picture(k)).astype(np.uint8), 3, axis=2))
+    return path
 
 
 def _stack(path: Path) -> Path:

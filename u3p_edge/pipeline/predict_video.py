@@ -1,0 +1,169 @@
+"""Write the masks of the frames of a video; few are in memory: one is decoded, one in the network, some are written."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from u3p_edge.config.metadata import Metadata
+from u3p_edge.data.file_errors import name_file
+from u3p_edge.data.formats import MAX_PIXELS, VIDEO_SUFFIXES
+from u3p_edge.data.images import to_channels
+from u3p_edge.data.video import RgbFrame, open_video, write_video
+from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.files.atomic import atomic_path, sync_folders
+from u3p_edge.pipeline.mask_files import write_mask
+from u3p_edge.pipeline.predictions import Failed, PredictedVideo
+from u3p_edge.progress import Progress, silent
+from u3p_edge.report.colour import overlay as paint_overlay
+from u3p_edge.runtime.base import Session
+from u3p_edge.runtime.segment import Labels, predict_frame
+
+WAITING = 2
+"""Masks that may wait to be written."""
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A video, and what is made of it.
+
+    Args:
+        video: its file.
+        folder: of the masks, `<stem>_f000000.png` and so on.
+        overlay: a video with the masks painted over the frames; None for none.
+    """
+
+    video: Path
+    folder: Path
+    overlay: Path | None
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a path is a file with the suffix of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
+def plan_videos(videos: Sequence[Path], out: Path, *, overlay: bool) -> tuple[VideoJob, ...]:
+    """Decide the files of each video, before any is read. Videos of one stem keep their suffix.
+
+    Raises:
+        DataError: a video is missing. ConfigError: two would be written to one folder, or an overlay would replace a video.
+    """
+    counts = Counter(video.stem for video in videos)
+    names = [video.name if counts[video.stem] > 1 else video.stem for video in videos]
+    for video, name in zip(videos, names, strict=True):
+        if not video.exists():
+            raise DataError(f"{video} does not exist")
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"two videos {video.name} would both be written to {out / name}", mend="Predict them into two folders."
+            )
+    jobs = tuple(
+        VideoJob(video, out / name, out / f"{name}_overlay.mp4" if overlay else None)
+        for video, name in zip(videos, names, strict=True)
+    )
+    hit = next((j.overlay for j in jobs if j.overlay and j.overlay.resolve() in {v.resolve() for v in videos}), None)
+    if hit:
+        raise ConfigError(f"the overlay would replace the video {hit}", mend="Give another --out folder.")
+    return jobs
+
+
+def predict_videos(
+    session: Session, jobs: Sequence[VideoJob], *, max_pixels: int = MAX_PIXELS, progress: Progress = silent
+) -> tuple[PredictedVideo | Failed, ...]:
+    """Predict one video after the other; one that cannot be read does not stop the others. Arguments and errors as below."""
+    results: list[PredictedVideo | Failed] = []
+    for job in jobs:
+        try:
+            results.append(predict_video(session, job, max_pixels=max_pixels, progress=progress))
+        except DataError as error:
+            results.append(Failed(job.video, str(error)))
+    return tuple(results)
+
+
+def predict_video(
+    session: Session, job: VideoJob, *, max_pixels: int = MAX_PIXELS, progress: Progress = silent
+) -> PredictedVideo:
+    """Write the mask of every frame of a video, at the frame's size.
+
+    Args:
+        session: one opened model file.
+        job: from `plan_videos`.
+        max_pixels: height x width that a frame may have.
+        progress: is given one stage.
+
+    Raises:
+        DataError: it is no video, or not one frame of it can be decoded. ArtifactError: a file cannot be written.
+        MissingPackageError: imageio-ffmpeg is not installed.
+    """
+    metadata = session.metadata
+    times = (array("d"), array("d"), array("d"))
+    problem = ""
+    start = time.monotonic()
+    with open_video(job.video, max_pixels) as video, _writer(job, video.size, video.rate, metadata) as write:
+        step = progress(f"Predict {job.video.name}", video.expected)
+        frames = decode_ahead(video.frames)
+        while True:
+            try:
+                frame = next(frames, None)
+            except DataError as error:
+                if not times[0]:
+                    raise
+                problem = str(error)
+                break
+            if frame is None:
+                break
+            with name_file(job.video):
+                done = predict_frame(session, to_channels(frame, metadata.preprocessing.channels))
+            write(frame, done.labels)
+            for samples, ms in zip(times, (done.prepare_ms, done.network_ms, done.restore_ms), strict=True):
+                samples.append(ms)
+            step()
+    sync_folders([job.folder])
+    return PredictedVideo(job.video, job.folder, video.size, time.monotonic() - start, *times, problem)
+
+
+def decode_ahead(frames: Iterator[RgbFrame]) -> Iterator[RgbFrame]:
+    """Yield frames, each while the next one is decoded in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(next, frames, None)
+        while (frame := pending.result()) is not None:
+            pending = pool.submit(next, frames, None)
+            yield frame
+
+
+@contextlib.contextmanager
+def _writer(
+    job: VideoJob, size: tuple[int, int], rate: float, metadata: Metadata
+) -> Iterator[Callable[[RgbFrame, Labels], None]]:
+    """Give a function that writes the mask of the next frame, and its overlay, in a thread."""
+    waiting: deque[Future[None]] = deque()
+    with contextlib.ExitStack() as stack:
+        append = None
+        if job.overlay:
+            partial = stack.enter_context(atomic_path(job.overlay))
+            append = stack.enter_context(write_video(partial, size, rate))
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        count = 0
+
+        def write_one(index: int, frame: RgbFrame, labels: Labels) -> None:
+            write_mask(job.folder / f"{job.video.stem}_f{index:06}.png", labels, metadata)
+            if append is not None:
+                append(paint_overlay(frame, labels, metadata.colours))
+
+        def write(frame: RgbFrame, labels: Labels) -> None:
+            nonlocal count
+            waiting.append(pool.submit(write_one, count, frame, labels))
+            count += 1
+            while len(waiting) > WAITING:
+                waiting.popleft().result()
+
+        yield write
+        while waiting:
+            waiting.popleft().result()
