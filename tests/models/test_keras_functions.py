@@ -37,6 +37,7 @@ def functions() -> tf_keras.Model:
 def resizing() -> tf_keras.Model:
     image = tf_keras.Input((16, 32, 1))
     x = L.Conv2D(2, 3, strides=2, padding="same")(image)
+    x = tf.math.multiply(x, tf.constant([2.0, 0.5], shape=(1, 1, 1, 2)))
     x = tf.image.resize(x, (16, 32)) + tf.image.resize(x, (16, 32), method="nearest")
     return tf_keras.Model(image, L.Conv2D(1, 1, activation="sigmoid")(x))
 
@@ -99,6 +100,8 @@ IMAGE, OTHER = ("image", 0, 0), ("other", 0, 0)
     [
         ("nn.conv2d", (IMAGE,), {}, ()),
         ("math.add", (IMAGE,), {"y": [1.0, 2.0]}, ()),
+        ("math.add", (IMAGE,), {"y": [1.0, 2.0]}, (None, 8, 8, 3)),
+        ("math.multiply", (IMAGE,), {"y": [[1.0], [2.0]]}, (None, 8, 2, 1)),
         ("math.truediv", (IMAGE,), {"y": 0.0}, ()),
         ("math.truediv", (IMAGE, OTHER), {}, ()),
         ("nn.relu", (), {}, ()),

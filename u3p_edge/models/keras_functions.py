@@ -106,6 +106,14 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _channel_numbers(value: Any) -> list[float]:
+    """Return a number, or the numbers of the last axis where all other axes have one place; nothing for anything else."""
+    while isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    values = value if isinstance(value, list) else [value]
+    return [float(number) for number in values] if all(map(_is_number, values)) else []
+
+
 def _activation(name: str) -> Rule:
     return lambda call: ("Activation", {"activation": name}) if len(call.inputs) == 1 and not call.arguments else None
 
@@ -133,15 +141,18 @@ def _gelu(call: FunctionCall) -> LayerConfig | None:
 
 
 def _of_two(kind: str, scaled: Callable[[float], tuple[float, float]] | None = None) -> Rule:
-    """Return the rule of a function of two tensors, or of one and a number: a scale and an offset."""
+    """Return the rule of a function of two tensors, or of one and a number, or a number a channel: a scale and an offset."""
 
     def rule(call: FunctionCall) -> LayerConfig | None:
         if len(call.inputs) == 2 and not call.arguments:
             return (kind, {}) if kind else None
-        number = call.arguments.get("y")
-        if scaled is None or len(call.inputs) != 1 or set(call.arguments) != {"y"} or not _is_number(number) or number == 0:
+        numbers = _channel_numbers(call.arguments.get("y"))
+        if scaled is None or len(call.inputs) != 1 or set(call.arguments) != {"y"} or 0 in numbers or not numbers:
             return None
-        scale, offset = scaled(float(number))
+        if len(numbers) > 1 and len(numbers) != (call.shape or (0,))[-1]:
+            return None
+        pairs = [scaled(number) for number in numbers]
+        scale, offset = ([pair[i] for pair in pairs] if len(pairs) > 1 else pairs[0][i] for i in (0, 1))
         return "Rescaling", {"scale": scale, "offset": offset}
 
     return rule
