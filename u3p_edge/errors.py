@@ -50,7 +50,7 @@ _MODULES = {
         ),
         *("tensorflow_model_optimization", "tf_keras"),
     ),
-    "dicom": ("pydicom",),
+    "dicom": ("highdicom", "pydicom"),
     "history": ("ruptures",),
     "nifti": ("nibabel",),
     "onnx": ("onnxruntime",),

@@ -13,7 +13,7 @@ from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
-from u3p_edge.scans.options import ScanOptions
+from u3p_edge.scans.options import ScanOptions, parse_window
 
 if TYPE_CHECKING:
     from u3p_edge.config.metadata import Metadata
@@ -28,7 +28,10 @@ def predict(
         Path,
         typer.Argument(help="A .tflite or .onnx file made by `u3p-edge export`, or its run folder: int8 if there, else float."),
     ],
-    images: Annotated[list[Path], typer.Argument(help="Files of images, NIfTI scans and videos, or folders of the first two.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Files of images, NIfTI scans and videos, folders of the first two, and folders of DICOM series."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")] = Path(
         "predicted-masks"
     ),
@@ -46,13 +49,22 @@ def predict(
         AxisName, typer.Option(help="Slices that a scan is cut into: those that the network was trained on.")
     ] = AxisName.AXIAL,
     channel: Annotated[str | None, typer.Option(help="Channel or time point of a scan with several, from 0.")] = None,
+    series: Annotated[str | None, typer.Option(help="One series of a DICOM folder with several: its name or its UID.")] = None,
+    window: Annotated[
+        str,
+        typer.Option(metavar="CENTER,WIDTH", help="Show DICOM images through the window that the network was trained with."),
+    ] = "",
+    segment_codes: Annotated[
+        Path | None, typer.Option(help="TOML file with the coded concepts of the classes in DICOM segmentations.")
+    ] = None,
 ) -> None:
     """Segment images: writes OUT/<stem>.png with class indices as pixel values (a binary model: 0 and 255).
 
     The model file knows its preprocessing and classes, so nothing else has to be given. Each mask has the size of its image; an
     image larger than a network that pads is predicted in overlapping tiles. A NIfTI scan is predicted slice by slice, and its
-    mask is OUT/<name> with class indices on the scan's voxels, in the same orientation. An image that cannot be read is listed
-    at the end, and the others are done. Exit code 0: all masks are written. 1: some images failed. 2: bad input.
+    mask is OUT/<name> with class indices on the scan's voxels, in the same orientation. Each series of a DICOM folder gets a
+    DICOM segmentation. An image that cannot be read is listed at the end, and the others are done. Exit code 0: all masks are
+    written. 1: some images failed. 2: bad input.
 
         u3p-edge predict exported scan.png --out masks --overlay
 
@@ -78,7 +90,9 @@ def predict(
             threads=threads,
             max_pixels=max_pixels,
             max_memory_mb=max_memory_mb,
-            scan_options=ScanOptions(axis.value, channel),
+            scan_options=ScanOptions(
+                axis.value, channel, series=series, window=parse_window(window), segment_codes=segment_codes
+            ),
             progress=progress,
         )
     inputs = (*done.results, *done.videos)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from u3p_edge.data.formats import FORMATS, SUFFIXES
 from u3p_edge.errors import ConfigError, DataError
-from u3p_edge.scans.mask_formats import MaskFormat, find_format
+from u3p_edge.scans.mask_formats import find_format
+from u3p_edge.scans.options import DEFAULTS, ScanOptions
+from u3p_edge.scans.scan_input import ScanInput
 
 OVERLAY = "_overlay"
 """After an image's stem: the file that holds the image with its mask painted over it."""
@@ -20,35 +22,40 @@ class Job:
     """One image or scan, and the files that are made of it.
 
     Args:
-        image: its file.
+        image: its file, or the folder of its files.
         mask, overlay: files that are written; no overlay is made of a scan.
-        scan: which kind of scan it is; None for a picture.
+        scan: how it is read and its mask written; None for a picture.
     """
 
     image: Path
     mask: Path
     overlay: Path | None
-    scan: MaskFormat | None = None
+    scan: ScanInput | None = None
 
 
-def plan_jobs(images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = False) -> tuple[Job, ...]:
-    """Decide which image becomes which files, before anything is read.
+def plan_jobs(
+    images: Sequence[Path], out: Path, *, overlay: bool, recursive: bool = False, scan_options: ScanOptions = DEFAULTS
+) -> tuple[Job, ...]:
+    """Decide which image becomes which files, before any pixel is read.
 
     Args:
         images: files of pictures and scans, and folders of them.
         out: the folder of the masks. Images of one stem keep their suffix: a.png and a.bmp become a.png.png and a.bmp.png.
         overlay: whether to write a picture of the image with the mask painted over it as well.
         recursive: take the folders inside a folder too; they are made inside `out`.
+        scan_options: how scans are read.
 
     Raises:
-        DataError: an image or folder is missing, or a folder holds none.
+        DataError: an image or folder is missing, or a folder holds none, or a scan cannot be listed.
         ConfigError: two images would give one file, a mask would replace an image, or an overlay of a scan is asked for.
     """
     paths = [path for given in images for path in _expand(given, recursive)]
     plain = [folder / path.stem for path, folder in paths]
     twice = {stem for stem, count in Counter(plain).items() if count > 1}
     stems = [stem.with_name(path.name) if stem in twice else stem for stem, (path, _) in zip(plain, paths, strict=True)]
-    jobs = tuple(_job(path, out / stem, overlay) for stem, (path, _) in zip(stems, paths, strict=True))
+    jobs = tuple(
+        job for stem, (path, _) in zip(stems, paths, strict=True) for job in _list_jobs(path, out / stem, overlay, scan_options)
+    )
     _check_targets(jobs)
     return jobs
 
@@ -75,14 +82,14 @@ def _is_image(path: Path, folder: Path) -> bool:
     return path.suffix.lower() in SUFFIXES or find_format(path) is not None
 
 
-def _job(image: Path, target: Path, overlay: bool) -> Job:
-    scan = find_format(image)
-    if scan is None:
+def _list_jobs(image: Path, target: Path, overlay: bool, options: ScanOptions) -> tuple[Job, ...]:
+    kind = find_format(image)
+    if kind is None:
         overlay_file = target.with_name(f"{target.name}{OVERLAY}.png") if overlay else None
-        return Job(image, target.with_name(f"{target.name}.png"), overlay_file)
+        return (Job(image, target.with_name(f"{target.name}.png"), overlay_file),)
     if overlay:
         raise ConfigError(f"no overlay is made of a scan ({image})", mend="Leave --overlay out; viewers lay the mask over it.")
-    return Job(image, target.with_name(scan.mask_name(image)), None, scan)
+    return tuple(Job(image, target.with_name(scan.mask_name), None, scan) for scan in kind.list_scans(image, options))
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:

@@ -70,7 +70,7 @@ def predict(
         threads: of the runtime; None for all cores.
         max_pixels: height x width that an image may have.
         max_memory_mb: a file that would take more, in MB of 10^6 bytes, is refused.
-        scan_options: how scans are read; the axis must be the one that the network was trained on.
+        scan_options: how scans are read; the axis and the window must be the one that the network was trained on.
         progress: see `u3p_edge.progress`.
 
     Raises:
@@ -79,13 +79,14 @@ def predict(
     check_output_folder(Path(out))
     paths = [Path(image) for image in images]
     video_jobs = plan_videos([path for path in paths if is_video(path)], Path(out), overlay=overlay)
-    jobs = plan_jobs([path for path in paths if not is_video(path)], Path(out), overlay=overlay, recursive=recursive)
+    others = [path for path in paths if not is_video(path)]
+    jobs = plan_jobs(others, Path(out), overlay=overlay, recursive=recursive, scan_options=scan_options)
     file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
     pictures, scans = [job for job in jobs if job.scan is None], [job for job in jobs if job.scan is not None]
     step = progress("Predict", len(jobs)) if jobs else idle
     done = dict(zip(pictures, predict_all(session, pictures, max_pixels=max_pixels, step=step), strict=True))
-    done.update(zip(scans, predict_scans(session, scans, scan_options, step), strict=True))
+    done.update(zip(scans, predict_scans(session, scans, step), strict=True))
     videos = predict_videos(session, video_jobs, max_pixels=max_pixels, progress=progress)
     return Predictions(file, session.metadata, tuple(done[job] for job in jobs), videos)
 

@@ -14,14 +14,10 @@ from u3p_edge.pipeline.predictions import Failed, Predicted
 from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.segment import predict_frame, read_pixels
-from u3p_edge.scans.mask_formats import MaskFormat
-from u3p_edge.scans.options import ScanOptions
 from u3p_edge.scans.slice_files import to_pixels
 
 
-def predict_scans(
-    session: Session, jobs: Sequence[Job], options: ScanOptions, step: Step = idle
-) -> tuple[Predicted | Failed, ...]:
+def predict_scans(session: Session, jobs: Sequence[Job], step: Step = idle) -> tuple[Predicted | Failed, ...]:
     """Write the mask of every scan that can be read, one scan in memory at a time; one that cannot does not stop the others.
 
     Slices are prepared as those of an imported data folder. Pixels of masks are class indices, of a binary model too.
@@ -29,7 +25,6 @@ def predict_scans(
     Args:
         session: one opened model file.
         jobs: of scans.
-        options: how the scans are read.
         step: called after each scan.
 
     Raises:
@@ -38,18 +33,17 @@ def predict_scans(
     results: list[Predicted | Failed] = []
     for job in jobs:
         try:
-            results.append(_predict(session, job, options))
+            results.append(_predict(session, job))
         except DataError as error:
             results.append(Failed(job.image, str(error)))
         step()
     return tuple(results)
 
 
-def _predict(session: Session, job: Job, options: ScanOptions) -> Predicted:
-    scan: MaskFormat | None = job.scan
-    if scan is None:
+def _predict(session: Session, job: Job) -> Predicted:
+    if job.scan is None:
         raise ValueError(f"{job.image} is no scan")
-    voxels = scan.read(job.image, options).voxels
+    voxels = job.scan.read().voxels
     channels = session.metadata.preprocessing.channels
     labels: npt.NDArray[np.uint8] = np.empty(voxels.shape[:3], np.uint8)
     times = np.empty((len(voxels), 3))
@@ -58,6 +52,6 @@ def _predict(session: Session, job: Job, options: ScanOptions) -> Predicted:
             frame = predict_frame(session, read_pixels(plane, channels))
             labels[index] = frame.labels
             times[index] = frame.prepare_ms, frame.network_ms, frame.restore_ms
-    scan.write(job.mask, labels, job.image, options, session.metadata)
+    job.scan.write(job.mask, labels, session.metadata)
     prepare_ms, network_ms, restore_ms = map(float, times.mean(axis=0))
-    return Predicted(job.image, (labels.shape[1], labels.shape[2]), prepare_ms, network_ms, restore_ms, len(labels))
+    return Predicted(job.image, (voxels.shape[1], voxels.shape[2]), prepare_ms, network_ms, restore_ms, len(labels))

@@ -33,6 +33,8 @@ class ScanOptions:
         labels: the file of labels, where the source is one file of an image; None for none.
         classes: names of classes that have mask files of their own, class 1 first; empty to order them by name.
         overlap: what becomes of a pixel in the mask files of several classes: an error, or the first or last of its classes.
+        segment_codes: the file with the coded concepts of classes, for DICOM segmentations that are written; None for codes of
+            this program's own.
     """
 
     axis: Axis = "axial"
@@ -44,6 +46,7 @@ class ScanOptions:
     labels: Path | None = None
     classes: tuple[str, ...] = ()
     overlap: Overlap = "error"
+    segment_codes: Path | None = None
 
 
 DEFAULTS = ScanOptions()

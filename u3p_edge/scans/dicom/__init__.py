@@ -1,4 +1,4 @@
-"""DICOM: series of images and their segmentations. Needs the extra `dicom`.
+"""DICOM: series of images in, segmentations in and out. Needs the extra `dicom`.
 
 files         find the files of a folder and read them
 header        what a file says of its frames, without their pixels
@@ -7,5 +7,8 @@ geometry      the order of slices and their affine
 pixels        decode frames into values
 pseudonyms    names that show nothing of a patient
 labels        segmentations as labels of a series
+segmentation  labels as a DICOM segmentation
+codes         the coded concepts of a segmentation's classes
 cases         series as the cases of an import
+inputs        series as scans that are predicted
 """

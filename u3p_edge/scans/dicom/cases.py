@@ -41,12 +41,21 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
     return CaseList(cases, ("background", *classes) if classes else (), notes=contents.notes)
 
 
-def read_series(series: Series, options: ScanOptions, classes: Mapping[str, int]) -> LabelledVolume:
-    """Read the voxels of a series, and its labels where it has a segmentation. Raises DataError that names the file."""
+def read_series(series: Series, options: ScanOptions, classes: Mapping[str, int] | None = None) -> LabelledVolume:
+    """Read the voxels of a series, and its labels where it has a segmentation.
+
+    Args:
+        series: from `read_contents`.
+        options: the window, and how many voxels are allowed.
+        classes: the class of each segment's label; None to read no labels.
+
+    Raises:
+        DataError: as `stack_series`, `read_voxels` and `read_labels`; names the file.
+    """
     stack = stack_series(series, options.max_voxels)
     channels = series.images[0].channels
     volume = Volume(read_voxels(stack.frames, channels, options.window), stack.affine)
-    labels = read_labels(series.segmentations, stack, classes) if series.segmentations else None
+    labels = read_labels(series.segmentations, stack, classes) if classes and series.segmentations else None
     return LabelledVolume(volume, labels)
 
 
