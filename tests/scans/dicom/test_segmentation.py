@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,20 @@ def test_codes_that_are_none(text: str, message: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_segment_codes(path, NAMES)
+
+
+@pytest.mark.parametrize("kind", ["slices", "frames"])
+def test_the_standards_validator_finds_no_error(kind: str, tmp_path: Path) -> None:
+    """dciodvfy of dicom3tools has the tables of the standard in it. It warns of codes of a scheme of our own, as it should."""
+    validator = shutil.which("dciodvfy") or shutil.which("dciodvfy", path=str(Path(sys.executable).parent))
+    if validator is None:
+        pytest.skip("dicom3tools is not installed")
+    if kind == "slices":
+        save_series(tmp_path / "in", ramp(4))
+    else:
+        save(multiframe(ramp(4), [5, 0, 7.5, 2.5]), tmp_path / "in" / "one.dcm")
+    write(tmp_path / "seg.dcm", some_labels(4), stack_of(tmp_path / "in"))
+    done = subprocess.run([validator, "-new", tmp_path / "seg.dcm"], capture_output=True, text=True, check=False)
+    findings = (done.stdout + done.stderr).splitlines()
+    assert findings[0] == "Segmentation", "it has recognised the kind of object"
+    assert [line for line in findings[1:] if "99U3PEDGE" not in line] == []
