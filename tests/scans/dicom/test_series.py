@@ -12,13 +12,13 @@ from tests.support.dicom_files import PATIENT, ROOT, image, multiframe, ramp, sa
 from u3p_edge.errors import DataError
 from u3p_edge.scans.dicom.cases import list_cases, read_series
 from u3p_edge.scans.dicom.files import is_dicom
-from u3p_edge.scans.dicom.series import Series, read_contents
+from u3p_edge.scans.dicom.series import ImageSeries, read_contents
 from u3p_edge.scans.options import ScanOptions
 
 OTHER = f"{ROOT}.4"
 
 
-def series_of(folder: Path, series: str | None = None) -> tuple[Series, ...]:
+def series_of(folder: Path, series: str | None = None) -> tuple[ImageSeries, ...]:
     return read_contents(folder, ScanOptions(series=series)).series
 
 

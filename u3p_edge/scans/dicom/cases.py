@@ -13,7 +13,7 @@ from u3p_edge.scans.dicom.geometry import Stack, stack_frames
 from u3p_edge.scans.dicom.labels import number_classes, read_labels
 from u3p_edge.scans.dicom.pixels import read_voxels
 from u3p_edge.scans.dicom.pseudonyms import patient_pseudonym, read_key
-from u3p_edge.scans.dicom.series import Series, read_contents
+from u3p_edge.scans.dicom.series import ImageSeries, read_contents
 from u3p_edge.scans.options import MAX_VOXELS, ScanOptions
 from u3p_edge.scans.volume import Volume
 
@@ -41,7 +41,7 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
     return CaseList(cases, ("background", *classes) if classes else (), notes=contents.notes)
 
 
-def read_series(series: Series, options: ScanOptions, classes: Mapping[str, int] | None = None) -> LabelledVolume:
+def read_series(series: ImageSeries, options: ScanOptions, classes: Mapping[str, int] | None = None) -> LabelledVolume:
     """Read the voxels of a series, and its labels where it has a segmentation.
 
     Args:
@@ -59,7 +59,7 @@ def read_series(series: Series, options: ScanOptions, classes: Mapping[str, int]
     return LabelledVolume(volume, labels)
 
 
-def stack_series(series: Series, max_voxels: int = MAX_VOXELS) -> Stack:
+def stack_series(series: ImageSeries, max_voxels: int = MAX_VOXELS) -> Stack:
     """Sort the frames of a series into a volume. Raises DataError where they are none, or have more voxels than allowed."""
     colours = [header.file for header in series.images if header.channels != series.images[0].channels]
     if colours:

@@ -12,7 +12,7 @@ from u3p_edge.config.metadata import Metadata
 from u3p_edge.scans.dicom.cases import read_series, stack_series
 from u3p_edge.scans.dicom.codes import default_codes, read_segment_codes
 from u3p_edge.scans.dicom.segmentation import write_segmentation
-from u3p_edge.scans.dicom.series import Series, read_contents
+from u3p_edge.scans.dicom.series import ImageSeries, read_contents
 from u3p_edge.scans.options import ScanOptions
 from u3p_edge.scans.scan_input import ScanInput
 from u3p_edge.scans.volume import Volume
@@ -29,11 +29,11 @@ def list_series_inputs(source: Path, options: ScanOptions) -> tuple[ScanInput, .
     )
 
 
-def _read(series: Series, options: ScanOptions) -> Volume:
+def _read(series: ImageSeries, options: ScanOptions) -> Volume:
     return read_series(series, options).volume
 
 
-def _write(series: Series, options: ScanOptions, target: Path, labels: npt.NDArray[np.uint8], metadata: Metadata) -> None:
+def _write(series: ImageSeries, options: ScanOptions, target: Path, labels: npt.NDArray[np.uint8], metadata: Metadata) -> None:
     names = metadata.class_names
     codes = default_codes(names) if options.segment_codes is None else read_segment_codes(options.segment_codes, names)
     version = metadata.lineage[-1][1] if metadata.lineage else UNKNOWN

@@ -18,7 +18,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Series:
+class ImageSeries:
     """The images of one acquisition, which make one volume.
 
     Args:
@@ -45,7 +45,7 @@ class Contents:
         notes: what was left out, one sentence each.
     """
 
-    series: tuple[Series, ...]
+    series: tuple[ImageSeries, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -109,10 +109,10 @@ def _split(group: tuple[Header, ...]) -> list[tuple[Header, ...]]:
     return [(header,) for header in group] if without and len(group) > 1 else [group]
 
 
-def _make_series(images: tuple[Header, ...], segmentations: Sequence[Header]) -> Series:
+def _make_series(images: tuple[Header, ...], segmentations: Sequence[Header]) -> ImageSeries:
     first = images[0]
     alone = all(frame.position is None for header in images for frame in header.frames)
-    return Series(
+    return ImageSeries(
         series_pseudonym(first.instance if alone else first.series),
         first.patient or first.study or first.series,
         first.modality,
@@ -131,7 +131,7 @@ def _check_references(segmentations: Sequence[Header], images: Sequence[Header])
         )
 
 
-def _choose(series: tuple[Series, ...], wanted: str | None, source: Path) -> tuple[Series, ...]:
+def _choose(series: tuple[ImageSeries, ...], wanted: str | None, source: Path) -> tuple[ImageSeries, ...]:
     """Return the series of a name or UID; all where none is wanted."""
     if wanted is None:
         return series
