@@ -16,6 +16,8 @@ from u3p_edge.report.bar_plot import MOST, BarPair, draw_bars
 from u3p_edge.report.html import render_html
 from u3p_edge.report.markdown import render
 from u3p_edge.report.operators import draw_operators
+from u3p_edge.report.pruning_bars import draw_pruning
+from u3p_edge.report.pruning_table import TOTAL, PruningRow
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -69,3 +71,18 @@ def test_of_many_parts_those_that_take_the_least_are_summed() -> None:
     unit = lengths(svg, BEFORE)[0] / 4
     # Parts 1, 2 and 3 are the least.
     assert lengths(svg, BEFORE) == pytest.approx([i * unit for i in (*range(4, MOST + 4), 1 + 2 + 3)], abs=1e-3)
+
+
+def test_a_part_that_pruning_removed_has_a_bar_before_and_none_after() -> None:
+    rows = (
+        PruningRow("wide", 8, 4, 4.0, 1.0),
+        PruningRow("removed", 8, 0, 2.0, None),
+        PruningRow("untimed", 1, 1, None, None),
+        PruningRow(TOTAL, 17, 5, 6.0, 1.0),
+    )
+    svg = draw_pruning(rows)
+    assert svg is not None
+    unit = lengths(svg, BEFORE)[0] / 4
+    assert lengths(svg, BEFORE) == pytest.approx([4 * unit, 2 * unit], abs=1e-4)
+    assert lengths(svg, AFTER) == pytest.approx([unit, 0], abs=1e-4)
+    assert draw_pruning(rows[2:]) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from u3p_edge.pipeline.pruning_result import PruningResult, node_milliseconds
 from u3p_edge.pipeline.report_names import PAGE, PARETO, PRUNING, REPORT, RESULT, SAMPLES, WORST_GROUPS
 from u3p_edge.pipeline.source import Source
 from u3p_edge.report import pareto, pruning_table
-from u3p_edge.report.bar_plot import BarPair, draw_bars
 from u3p_edge.report.github import append_summary
 from u3p_edge.report.headline import choose_int8
 from u3p_edge.report.html import Plot, render_html
 from u3p_edge.report.markdown import render
+from u3p_edge.report.pruning_bars import draw_pruning
 from u3p_edge.report.samples import PictureRow, choose_pictures, write_samples
 from u3p_edge.report.sections import Section
 from u3p_edge.report.worst import list_worst_groups
@@ -37,7 +37,9 @@ def write_report(
         rows = pruning_table.pruning_rows(pruning.before, pruning.after, *node_milliseconds(pruning))
         tables.append(Section("Pruning", "", pruning_table.HEADER, pruning_table.pruning_cells(rows)))
         sections["Pruning"] = pruning_table.pruning_table(rows)
-        plots += _draw_parts(rows)
+        if bars := draw_pruning(rows):
+            alt = "milliseconds of every part before and after pruning, as in the table"
+            plots.append(Plot("parts", "Parts before and after pruning", bars, alt))
         write_json(folder / PRUNING, _pruning(pruning, rows))
     front = pareto.draw_pareto(result)
     if front is not None:
@@ -54,16 +56,6 @@ def write_report(
     write_text(folder / PAGE, page)
     save_result(folder / RESULT, result)
     append_summary(text)
-
-
-def _draw_parts(rows: Sequence[pruning_table.PruningRow]) -> list[Plot]:
-    """Return the bars of every part that has a time, the total aside; none where no part has one."""
-    timed = [row for row in rows if row.part != pruning_table.TOTAL and (row.ms_before is not None or row.ms_after is not None)]
-    if not timed:
-        return []
-    pairs = [BarPair(row.part, row.ms_before or 0.0, row.ms_after or 0.0) for row in timed]
-    alt = "milliseconds of every part before and after pruning, as in the table"
-    return [Plot("parts", "Parts before and after pruning", draw_bars(pairs, ("before", "after")), alt)]
 
 
 def _draw_pictures(folder: Path, measured: Measured, data: ExportData, source: Source) -> str:
