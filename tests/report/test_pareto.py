@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.support.sample_results import artifact, result, with_group_dice
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval
+from u3p_edge.report.front import front_cells
 from u3p_edge.report.pareto import ParetoPoint, draw_pareto, find_front, list_points
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -187,6 +188,8 @@ def test_dice_has_the_bar_and_the_bounds_of_its_interval() -> None:
     assert first.values.startswith(
         f"Dice 80.00 ({100 * first.dice_interval.low:.1f} to {100 * first.dice_interval.high:.1f}), "
     )
+    cells = [row[1] for row in front_cells(value, [("a", "", "")])]
+    assert [f"Dice {cell}" for cell in cells] == [p.values.split(", ")[0] for p in (first, second)], "as in the table"
     heights = [y for _, y, _ in marks(svg).values()]
     points_a_pixel = 100 * (first.dice - second.dice) / (heights[1] - heights[0])
     lines = [line for path in svg.iter(f"{SVG}path") if (line := vertical(path.get("d", ""))) and path.get("clip-path")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from u3p_edge.benchmark.intervals import mean_dice_interval
 from u3p_edge.benchmark.result import ArtifactResult, RunResult
 from u3p_edge.benchmark.statistics import quartiles, ratio
 from u3p_edge.report import markdown
@@ -11,7 +12,7 @@ from u3p_edge.report.loss import loss_cell
 from u3p_edge.report.pareto import find_front, list_points
 from u3p_edge.text import three_digits
 
-HEADER = ("network", "Dice", "points lost (95 %)", "ms", "times as fast", "memory", "size", "shape", "how it was made")
+HEADER = ("network", "Dice (95 %)", "points lost (95 %)", "ms", "times as fast", "memory", "size", "shape", "how it was made")
 
 
 def front_table(result: RunResult, rows: Sequence[tuple[str, str, str]]) -> str:
@@ -55,8 +56,11 @@ def list_dominated(result: RunResult, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _dice(file: ArtifactResult) -> str:
-    dice = None if file.accuracy is None else file.accuracy.mean_dice
-    return "–" if dice is None else f"{100 * dice:.2f}"
+    """Return the mean Dice in points with its interval over groups, where there are enough of them."""
+    if file.accuracy is None or file.accuracy.mean_dice is None:
+        return "–"
+    points, interval = f"{100 * file.accuracy.mean_dice:.2f}", mean_dice_interval(file.accuracy)
+    return points if interval is None else f"{points} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 def _milliseconds(file: ArtifactResult) -> str:
