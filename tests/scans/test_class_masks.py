@@ -48,6 +48,13 @@ def test_files_by_class_become_class_indices(tmp_path: Path, in_folders: bool) -
         np.testing.assert_array_equal(read_native(tmp_path / "out" / "images" / f"{stem}.png"), IMAGE)
 
 
+def test_a_check_of_such_a_folder_names_the_import(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"masks holds no PNG.*`u3p-edge data import` makes one of scans, and of masks with one"
+    ):
+        check_data(make_source(tmp_path / "in", in_folders=True))
+
+
 def test_the_user_orders_the_classes(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in", in_folders=True)
     import_data(source, tmp_path / "out", ScanOptions(classes=("tumour", "liver")))

@@ -23,7 +23,10 @@ from u3p_edge.data.table import Row, Table, read_table
 from u3p_edge.errors import DataError
 
 SPLIT_FILE = "split.csv"
-LAYOUT = "A data folder has images/ and masks/ with the same file stems; `u3p-edge data import` makes one of scans"
+LAYOUT = (
+    "A data folder has images/ and masks/ with the same file stems; `u3p-edge data import` makes one of scans, and of masks "
+    "with one file for each class"
+)
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
 
 
