@@ -68,6 +68,7 @@ COORDINATES = st.tuples(st.integers(1, 6), st.integers(0, 6))
 """Few values, so that ties are common."""
 
 
+@settings(deadline=None)  # the machine is shared
 @given(st.lists(COORDINATES, min_size=1, max_size=12))
 def test_no_front_point_is_dominated_and_every_other_is(coordinates: list[tuple[int, int]]) -> None:
     candidates = [point(str(i), float(ms), dice / 6) for i, (ms, dice) in enumerate(coordinates)]
