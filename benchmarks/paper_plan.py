@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from benchmarks.lib.side_by_side import find_losses, table
 from benchmarks.students.finish import FLOAT
 from benchmarks.students.quantize import calibration_images
 from benchmarks.students.study import Study
+from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.result_file import save_result
 from u3p_edge.benchmark.suite import EvaluationData, Settings, measure
 from u3p_edge.cli.progress import stages
@@ -50,6 +51,7 @@ from u3p_edge.progress import Progress
 from u3p_edge.quantization.ptq import quantize_ptq
 from u3p_edge.recipes.build import build_recipe
 from u3p_edge.recipes.recipe import Pruning
+from u3p_edge.shapes.shape import Shape
 
 BASE, SIZE = 64, 320
 """The paper's."""
@@ -149,32 +151,39 @@ def main() -> None:
         pruning_of("balanced"), speedup=given.speedup, shrink=None, final_updates=given.updates, most_epochs=200, **search
     )
     folder = study.folder / f"{given.name}_{given.speedup:g}x"
-    command = typed_command("paper_plan")
     with stages() as progress:
         source, data = study.read_reference(), study.read_data(progress)
         plan = plan_pruning(source, data, study.recipe.base_width, pruning, folder, progress)
         files = write_files(source, plan.source, data, folder)
         test = EvaluationData(study.data.name, data.test_split, data.test)
         settings = Settings(threads=(1,), rounds=40)
-        result = measure(files, reference=FLOAT, data=test, settings=settings, command=command, progress=progress).result
+        result = measure(
+            files, reference=FLOAT, data=test, settings=settings, command=typed_command("paper_plan"), progress=progress
+        ).result
     kept = results_folder(given.name)
     steps = list(map(dataclasses.asdict, plan.steps))
     values = {"shape": dataclasses.asdict(plan.shape), "plan": json.loads(plan.plan.to_json()), "steps": steps}
     write_json(kept / "plan.json", values)
     save_result(kept / "plan_result.json", result)
-    base, (height, width) = study.recipe.base_width, study.recipe.size
-    text = [
+    text = report(study, result, plan.shape, given.speedup, [step.epochs for step in plan.steps])
+    write_text(kept / "plan.md", text)
+    print(text)
+
+
+def report(study: Study, result: RunResult, shape: Shape, speedup: float, epochs: Sequence[int]) -> str:
+    """Return the report in Markdown; `epochs` are those of fine-tuning after each cut."""
+    base, (height, width), data = study.recipe.base_width, study.recipe.size, result.data
+    assert data is not None, "it was measured on data"
+    parts = [
         f"# A shape for the paper's model, chosen and trained on {study.data.name} at base {base}, {height}x{width}",
-        f"Shape: {plan.shape.name}. Planned for the paper's model to be {given.speedup:g} times as fast in int8 as in float32, "
-        f"by the packaged tables. Dice is of the base-{base} network in that shape, the mean over the foreground classes on "
-        f"the {data.test_split} split, which no choice has seen; what is lost is against the float model in float32 TFLite, "
-        "with a 95 % bootstrap over patients. One thread, one run.",
-        table(result, find_losses(result), folder),
-        *plan.notes,
-        f"{describe_machine(result.environment)}. Command: `{command}`.",
+        f"Shape: {shape.name}. Planned for the paper's model to be {speedup:g} times as fast in int8 as in float32, by the "
+        f"packaged tables. Fine-tuned for {' and '.join(map(str, epochs))} epochs after the cuts. Dice is of the base-{base} "
+        f"network in that shape, the mean over the foreground classes on the {data.split} split, which no choice has seen; "
+        "what is lost is against the float model in float32 TFLite, with a 95 % bootstrap over patients. One thread, one run.",
+        table(result, find_losses(result)),
+        f"{describe_machine(result.environment)}. Command: `{result.command}`.",
     ]
-    write_text(kept / "plan.md", "\n\n".join(text) + "\n")
-    print("\n\n".join(text))
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def keep(one: Case, made: Mapping[str, Path], measured: Measured, losses: Mappin
     machine = f"{describe_machine(measured.result.environment)}. Command: `{measured.result.command}`."
     write_text(
         folder / "report.md",
-        "\n\n".join([title, explanation, table(measured.result, losses, one.runs / "compared"), machine]) + "\n",
+        "\n\n".join([title, explanation, table(measured.result, losses), machine]) + "\n",
     )
 
 
@@ -107,7 +107,7 @@ def main() -> None:
             made = variants(one, recipes, controls, progress)
             measured, losses = compare(one, made, given.rounds, command, progress)
         keep(one, made, measured, losses)
-        print(table(measured.result, losses, one.runs / "compared"))
+        print(table(measured.result, losses))
 
 
 if __name__ == "__main__":

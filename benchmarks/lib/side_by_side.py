@@ -14,11 +14,9 @@ from u3p_edge.benchmark.result import RunResult
 from u3p_edge.benchmark.statistics import Interval, quartiles, ratio
 from u3p_edge.benchmark.suite import EvaluationData, Measured, Settings, measure
 from u3p_edge.files.atomic import make_folder
-from u3p_edge.graph import memory
 from u3p_edge.pipeline.data import read_export_data
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.progress import Progress
-from u3p_edge.tools.device_profile import read_networks
 from u3p_edge.training.recipe import read_train_recipe
 
 REFERENCE = "reference.float32.tflite"
@@ -58,26 +56,20 @@ def find_losses(result: RunResult) -> dict[str, Interval]:
     return {a.name: loss for a in result.artifacts if a.accuracy and (loss := a.accuracy.loss_against(before))}
 
 
-def table(result: RunResult, losses: Mapping[str, Interval], folder: Path) -> str:
-    """Return a table with one row for each network; `folder` holds the compared files."""
+def table(result: RunResult, losses: Mapping[str, Interval]) -> str:
+    """Return a table with one row for each network."""
     rows = [
-        "| network | Dice | points lost (95 %) | ms | times faster (95 %) | file, MB | of float | arena, MB | of float |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| network | Dice | points lost (95 %) | ms | times faster (95 %) | file, MB | of float |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     first = result.artifacts[0]
-    peaks = {a.name: arena_bytes(folder / a.name, 1 if "int8" in a.name else 4) for a in result.artifacts}
     for a in result.artifacts:
         ms, loss = a.latencies[0].samples_ms, losses[a.name]
-        gain, peak = ratio(first.latencies[0].samples_ms, ms), peaks[a.name]
+        gain = ratio(first.latencies[0].samples_ms, ms)
         dice = 0.0 if a.accuracy is None else 100 * (a.accuracy.mean_dice or 0.0)
         rows.append(
             f"| {a.name.removesuffix('.tflite')} | {dice:.2f} | {loss.estimate:+.2f} ({loss.low:+.2f} to {loss.high:+.2f}) "
             f"| {quartiles(ms).estimate:.2f} | {gain.estimate:.1f} ({gain.low:.1f}–{gain.high:.1f}) "
-            f"| {a.bytes / MB:.3f} | 1/{first.bytes / a.bytes:.0f} | {peak / MB:.3f} | 1/{peaks[first.name] / peak:.1f} |"
+            f"| {a.bytes / MB:.3f} | 1/{first.bytes / a.bytes:.0f} |"
         )
     return "\n".join(rows)
-
-
-def arena_bytes(path: Path, bytes_per_element: int) -> int:
-    """Return the peak of the arena plan of a TFLite file."""
-    return memory.plan_memory(read_networks(path), bytes_per_element=bytes_per_element).peak
