@@ -13,11 +13,10 @@ from tests.support.command_line import QUICK, Program
 from tests.support.exported_files import CONVERTED
 from tests.support.prunable_graphs import thinned
 from u3p_edge.graph.cost import cost
-from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.models.backbone import is_backbone
 from u3p_edge.pipeline.source import read_source
 from u3p_edge.pruning.apply import apply_plan
-from u3p_edge.rewriting.tiling.row_ranges import row_geometry
+from u3p_edge.quantization.support import check_trainable
 from u3p_edge.runtime import open_session
 from u3p_edge.training.recipe import TrainRecipe
 from u3p_edge.training.trainer import Trainer
@@ -68,10 +67,4 @@ def test_from_weights_to_int8_files(program: Program, pictures: Path, tmp_path: 
         assert open_session(run / name).metadata.preprocessing.mean == (127.5,)
     pruned = apply_plan(source.graph, thinned(source.graph))
     assert cost(pruned).total_macs < 0.9 * source.macs
-    folded = fold_batch_norm(pruned)
-    refused = {node.op for node in folded.nodes if row_geometry(node, *shapes(folded, node.name)).refusal}
-    assert refused <= {"input"}, "every layer can be computed in tiles"
-
-
-def shapes(graph: Any, name: str) -> tuple[Any, Any]:
-    return tuple(graph.shapes[source] for source in graph[name].inputs), graph.shapes[name]
+    check_trainable(pruned)
