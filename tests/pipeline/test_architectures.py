@@ -95,4 +95,4 @@ def test_a_whole_export_of_an_encoder_decoder(program: Program, pictures: Path, 
     ended = program("export", path, "--int8", "--data", pictures, "--out", run_folder, "--accept", *QUICK)
     assert ended.code == 0, ended.err
     assert set(MODELS) <= {artifact.file for artifact in read_manifest(run_folder).artifacts}
-    assert "TFLite int8" in (run_folder / "report.md").read_text(encoding="utf-8")
+    assert "| model.int8.tflite |" in (run_folder / "report.md").read_text(encoding="utf-8")
