@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support.recorded_progress import RecordedProgress
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data import array_cache
-from u3p_edge.data.array_cache import IMAGES, KEEP_DAYS
+from u3p_edge.data.array_cache import IMAGES, KEEP_DAYS, KEEP_PARTIAL_DAYS
 from u3p_edge.data.disk_arrays import arrays_folder, empty_array, open_array
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import Arrays, load_samples
@@ -89,15 +89,30 @@ def test_an_interrupted_write_leaves_nothing_and_a_killed_ones_rest_goes(samples
     with pytest.raises(KeyboardInterrupt):
         load_samples(samples, PAD, 3, RecordedProgress(("Read", 2))("Read", 3))
     assert kept() == []
-    (arrays_folder() / f"{PARTIAL}1234").mkdir()  # as a kill leaves it
-    old, new = arrays_folder() / "old", arrays_folder() / "new"
-    for folder, days in ((old, KEEP_DAYS + 1), (new, KEEP_DAYS - 1)):
-        folder.mkdir()
-        os.utime(folder, (time.time() - 86400 * days,) * 2)
+    ages = {
+        "old": KEEP_DAYS + 1, "new": KEEP_DAYS - 1,
+        f"{PARTIAL}old": KEEP_PARTIAL_DAYS + 1, f"{PARTIAL}new": KEEP_PARTIAL_DAYS - 0.1,  # as a kill leaves them
+    }  # fmt: skip
+    for name, days in ages.items():
+        (arrays_folder() / name).mkdir()
+        os.utime(arrays_folder() / name, (time.time() - 86400 * days,) * 2)
     samples[2].image.write_bytes(samples[2].image.read_bytes()[:60])
     with pytest.raises(DataError, match=r"c\.png"):
         load_samples(samples, PAD, 3)
-    assert kept() == ["new"]
+    assert kept() == sorted(["new", f"{PARTIAL}new"])
+
+
+def test_two_that_write_the_same_arrays_at_once_do_not_meet(samples: list[Sample]) -> None:
+    others: list[Arrays] = []
+
+    def write_too(*_: object) -> None:
+        if not others:
+            others.append(load_samples(samples, PAD, 3))
+
+    mine = load_samples(samples, PAD, 3, write_too)
+    assert_same(mine, others[0])
+    assert len(kept()) == 1
+    assert_same(mine, load_samples(samples, PAD, 3))
 
 
 def test_damaged_arrays_are_written_again(samples: list[Sample]) -> None:

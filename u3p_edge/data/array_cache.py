@@ -3,15 +3,18 @@
     <cache folder>/arrays/<key>/images.npy, labels.npy, originals.json
 
 The key is a digest of all that decides the arrays, so whoever asks for the same images uses them again. A folder is written
-beside its final name and renamed at the end: what a kill leaves is removed by the next run that writes. Folders that nobody has
-used for `KEEP_DAYS` days are removed too.
+under a name of its own and renamed at the end. So it is whole or not there, and of two processes that write the same numbers
+at once neither waits for the other. What a kill leaves is removed after `KEEP_PARTIAL_DAYS` days by the next run that writes,
+and folders that nobody has used for `KEEP_DAYS` days too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +34,9 @@ from u3p_edge.files.atomic import PARTIAL, make_folder, read_json, write_json
 
 KEEP_DAYS = 30
 """Days for which arrays that nobody uses are kept."""
+
+KEEP_PARTIAL_DAYS = 1
+"""Days since the last byte after which an unfinished folder is nobody's."""
 
 IMAGES, LABELS, ORIGINALS = "images.npy", "labels.npy", "originals.json"
 
@@ -72,21 +78,17 @@ def map_split(key: str, count: int, preprocessing: Preprocessing, parts: Iterabl
     Raises:
         DataError: the disk is full or cannot be written; and whatever `parts` raises.
     """
-    from filelock import FileLock  # a device that only predicts does without
-
     root = arrays_folder()
     make_folder(root)
-    with FileLock(_lock(root / key)):
-        split = _open(root / key, count, preprocessing)
-        if split is None:
-            _remove_unused(root, key)
-            check_disk(array_bytes(count, preprocessing), _describe(count, preprocessing), root)
-            try:
-                _write(root / key, count, preprocessing, parts)
-            except OSError as error:
-                raise cannot_keep(root, error) from error
-            split = _open(root / key, count, preprocessing)
-            assert split is not None, "what was written can be read"
+    split = _open(root / key, count, preprocessing)
+    if split is None:
+        _remove_unused(root)
+        check_disk(array_bytes(count, preprocessing), _describe(count, preprocessing), root)
+        try:
+            split = _write(root / key, count, preprocessing, parts)
+        except OSError as error:
+            raise cannot_keep(root, error) from error
+    with contextlib.suppress(OSError):  # another process has removed it as unused: what is mapped stays
         os.utime(root / key)
     return split
 
@@ -104,51 +106,46 @@ def _open(folder: Path, count: int, preprocessing: Preprocessing) -> MappedSplit
     return MappedSplit(np.asarray(images), np.asarray(labels), originals)
 
 
-def _write(folder: Path, count: int, preprocessing: Preprocessing, parts: Iterable[Inputs]) -> None:
-    partial = _partial(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    originals = []
+def _write(folder: Path, count: int, preprocessing: Preprocessing, parts: Iterable[Inputs]) -> MappedSplit:
+    """Keep arrays in a folder, and return them mapped. They stay mapped whatever becomes of the folder."""
+    partial = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{folder.name}-", dir=folder.parent))
     try:
-        with (partial / IMAGES).open("wb") as image_file, (partial / LABELS).open("wb") as label_file:
-            for file, shape, dtype in zip((image_file, label_file), _shapes(count, preprocessing), ("<f4", "|u1"), strict=True):
-                header = {"descr": dtype, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-            for images, labels, original in parts:
-                image_file.write(np.ascontiguousarray(images, "<f4").data)
-                label_file.write(np.ascontiguousarray(labels).data)
-                originals.append(original)
-            _sync(image_file)
-            _sync(label_file)
-        write_json(partial / ORIGINALS, dataclasses.asdict(_Originals(tuple(originals))))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        _write_files(partial, count, preprocessing, parts)
+        split = _open(partial, count, preprocessing)
+        assert split is not None, "what was written can be read"
+        if _open(folder, count, preprocessing) is None:  # else another process was faster
+            shutil.rmtree(folder, ignore_errors=True)  # damaged
+            with contextlib.suppress(FileExistsError):
+                partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return split
 
 
-def _remove_unused(root: Path, key: str) -> None:
-    """Remove what is not in use by a process that writes it: what kills have left, and arrays that are too old."""
-    from filelock import FileLock, Timeout
+def _write_files(folder: Path, count: int, preprocessing: Preprocessing, parts: Iterable[Inputs]) -> None:
+    originals = []
+    with (folder / IMAGES).open("wb") as image_file, (folder / LABELS).open("wb") as label_file:
+        for file, shape, dtype in zip((image_file, label_file), _shapes(count, preprocessing), ("<f4", "|u1"), strict=True):
+            np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+        for images, labels, original in parts:
+            image_file.write(np.ascontiguousarray(images, "<f4").data)
+            label_file.write(np.ascontiguousarray(labels).data)
+            originals.append(original)
+        _sync(image_file)
+        _sync(label_file)
+    write_json(folder / ORIGINALS, dataclasses.asdict(_Originals(tuple(originals))))
 
-    oldest = time.time() - KEEP_DAYS * 86400
+
+def _remove_unused(root: Path) -> None:
+    """Remove what kills have left, and arrays that nobody has used for too long."""
     for folder in (path for path in root.iterdir() if path.is_dir()):
-        name = folder.name.removeprefix(PARTIAL)
-        if name == key or (name == folder.name and folder.stat().st_mtime > oldest):
-            continue
+        is_partial = folder.name.startswith(PARTIAL)
         try:
-            with FileLock(_lock(root / name), timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
+            used = max(path.stat().st_mtime for path in (folder, *(folder.iterdir() if is_partial else ())))
+        except OSError:  # its process has just renamed or removed it
             continue
-
-
-def _lock(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
-
-
-def _partial(folder: Path) -> Path:
-    return folder.with_name(f"{PARTIAL}{folder.name}")
+        if used < time.time() - 86400 * (KEEP_PARTIAL_DAYS if is_partial else KEEP_DAYS):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _shapes(count: int, preprocessing: Preprocessing) -> tuple[tuple[int, ...], tuple[int, ...]]:
