@@ -143,9 +143,9 @@ def report(curves: Mapping[str, Curve], allowance: float, size: float, machine: 
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, curve in curves.items():
-        settled = curve[len(curve) // 5 :]
-        steps, memory = (np.array([point[i] for point in settled], float) for i in (0, 1))
-        slope = 1000 * float(np.polyfit(steps, memory, 1)[0]) if len(settled) > 2 else float("nan")
+        later = curve[len(curve) // 5 :]
+        steps, memory = (np.array([point[i] for point in later], float) for i in (0, 1))
+        slope = 1000 * float(np.polyfit(steps, memory, 1)[0]) if len(later) > 2 else float("nan")
         lines.append(
             f"| {name} | {curve[-1][0]} | {memory[0]:.1f} | {memory[-1]:.1f} | {max(point[1] for point in curve):.1f} "
             f"| {slope:+.2f} | {curve[-1][2]:.1f} |"

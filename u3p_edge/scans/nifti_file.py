@@ -38,7 +38,7 @@ _GEOMETRY = (
 """Fields of a header that say where the voxels are, besides `pixdim`."""
 
 _INFLATION = 1032
-"""Most bytes that one byte of a gzip file stands for (RFC 1951: 258 bytes by two bits)."""
+"""Most bytes that one byte of a gzip file becomes (RFC 1951: 258 bytes by two bits)."""
 
 _MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _CHUNK = 1 << 20
