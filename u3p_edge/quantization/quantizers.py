@@ -27,12 +27,12 @@ class KernelQuantizer(_keras.quantizers.LastValueQuantizer):  # type: ignore[mis
         self._op = op
 
     def build(self, tensor_shape: tf.TensorShape, name: str, layer: Any) -> dict[str, tf.Variable]:
-        built: dict[str, tf.Variable] = super().build(_columns(tf.zeros(tensor_shape), self._op).shape, name, layer)
+        built: dict[str, tf.Variable] = super().build(_channels_last(tf.zeros(tensor_shape), self._op).shape, name, layer)
         return built
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: Mapping[str, tf.Variable], **_: Any) -> tf.Tensor:
         low, high = weights["min_var"], weights["max_var"]
-        columns = _columns(inputs, self._op)
+        columns = _channels_last(inputs, self._op)
         if training:
             bound = _bounds(columns)
             low, high = low.assign(-bound), high.assign(bound)
@@ -113,27 +113,31 @@ def output_quantizer(node: Node, kind: Placement | None) -> Any:
     return None if kind is None else FixedQuantizer(*FIXED[kind])
 
 
-def _columns(kernel: tf.Tensor, op: str) -> tf.Tensor:
-    """Return a layer's kernel as a matrix with a column for each output channel, in the order of `integers.kernel_scales`."""
+def _channels_last(kernel: tf.Tensor, op: str) -> tf.Tensor:
+    """Return a layer's kernel with the output channels on its last axis, in the order of `integers.kernel_scales`.
+
+    A convolution's has them there. It is left as it is: TensorFlow's converter, to which tests compare, cannot move a reshape
+    behind a quantization by channels.
+    """
     if op == "conv_transpose":  # HWOI in Keras
-        kernel = tf.transpose(kernel, (0, 1, 3, 2))
-    channels = kernel.shape[2] * kernel.shape[3] if op == "depthwise_conv" else kernel.shape[-1]
-    return tf.reshape(kernel, (-1, channels))
+        return tf.transpose(kernel, (0, 1, 3, 2))
+    if op == "depthwise_conv":  # HWIM
+        return tf.reshape(kernel, (-1, kernel.shape[2] * kernel.shape[3]))
+    return kernel
 
 
 def _kernel_of(columns: tf.Tensor, shape: tf.TensorShape, op: str) -> tf.Tensor:
-    """Undo `_columns`."""
-    if op != "conv_transpose":
-        return tf.reshape(columns, shape)
-    height, width, outputs, inputs = shape
-    return tf.transpose(tf.reshape(columns, (height, width, inputs, outputs)), (0, 1, 3, 2))
+    """Undo `_channels_last`."""
+    if op == "conv_transpose":
+        return tf.transpose(columns, (0, 1, 3, 2))
+    return tf.reshape(columns, shape) if op == "depthwise_conv" else columns
 
 
 def kernel_bounds_of(kernel: tf.Tensor, op: str) -> tf.Tensor:
     """Return what `integers.kernel_bounds` does, for a layer's kernel while a model trains: float32 [output channels]."""
-    return _bounds(_columns(kernel, op))
+    return _bounds(_channels_last(kernel, op))
 
 
 def _bounds(columns: tf.Tensor) -> tf.Tensor:
-    bound = tf.reduce_max(tf.abs(columns), axis=0)
+    bound = tf.reduce_max(tf.abs(columns), axis=tuple(range(len(columns.shape) - 1)))
     return tf.maximum(bound, tf.maximum(KERNEL_FLOOR * tf.reduce_max(bound), KERNEL_FLOOR / 10))
