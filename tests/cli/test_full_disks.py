@@ -143,7 +143,8 @@ def kill_when(there: Callable[[], bool], arguments: list[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("moment", mark_slow(["converting", "measuring"], ["measuring"]))
+@pytest.mark.slow  # tests/test_crash_consistency.py kills an export at its file operations
+@pytest.mark.parametrize("moment", ["converting", "measuring"])
 def test_an_export_that_was_killed_goes_on(
     program: Program, keras_files: dict[str, Path], pictures: Path, tmp_path: Path, moment: str
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_network_cut_in_half_recovers(whole: FinetuneResult, student: tf_keras
     assert [layer.momentum for layer in slow] == [student.get_layer(layer.name).momentum for layer in slow]
 
 
+@pytest.mark.slow  # tests/training/test_loop.py resumes a training, by the same loop
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(
     whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
         np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
 
 
+@pytest.mark.slow  # CI replays a whole export by its lock beside busy programs
 def test_an_epoch_that_is_to_be_kept_has_the_weights_that_it_had_bit_for_bit_also_beside_busy_programs(
     whole: FinetuneResult, student: tf_keras.Model, soft: np.ndarray, tmp_path: Path
 ) -> None:

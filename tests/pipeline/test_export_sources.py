@@ -41,6 +41,7 @@ def test_a_run_folder_keeps_its_own_files_and_names(program: Program, pictures: 
     assert "held this very export already" in program("export", run, "--out", run, *arguments).out
 
 
+@pytest.mark.slow  # tests/conversion/onnx/test_writers.py writes a network of several classes
 def test_two_classes_by_softmax(program: Program, pictures: Path, tmp_path: Path) -> None:
     """A mask of two channels (the article's class_num=2) is a binary model all the same."""
     model = two_channels()

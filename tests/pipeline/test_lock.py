@@ -60,6 +60,7 @@ def test_a_lock_lists_what_was_decided_and_what_came_of_it(first: Path, recipe: 
     assert any(report.file == LOCK for report in read_manifest(first).reports)
 
 
+@pytest.mark.slow  # CI replays a whole export by its lock beside busy programs
 def test_a_replay_beside_busy_programs_gives_the_same_bytes_and_times_nothing_to_choose(
     first: Path, wide: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def model() -> tf_keras.Model:
     return network()
 
 
+@pytest.mark.slow  # the tests below have each kernel without training
 def test_training_lowers_the_loss_of_the_integers_and_leaves_constants(model: tf_keras.Model, tmp_path: Path) -> None:
     before = fake_quantize(from_keras(model), IMAGES)
     trained = train_qat(

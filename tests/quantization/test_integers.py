@@ -48,7 +48,7 @@ def halves() -> tf_keras.Model:
     return model
 
 
-@pytest.mark.parametrize("name", mark_slow(NETWORKS, ["UNet 3+"]))
+@pytest.mark.parametrize("name", mark_slow(NETWORKS, ["UNet 3+", "gated"]))
 def test_the_integers_are_those_of_the_converter(name: str) -> None:
     build, size = NETWORKS[name]
     images = blobs(8, size)[0]

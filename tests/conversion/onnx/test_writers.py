@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 COARSE = ("average pooling", "layer normalisation")
 """Variants in which rounding boundaries are hit often (halves of averages) or amplified (8-bit reciprocal roots)."""
 
-SLOW = ("average pooling", "normalised strided convolution", "layer normalisation")
+SLOW = ("average pooling", "strided convolution", "normalised strided convolution", "layer normalisation")
 """Variants that take long to quantize, and have the operators of the others or none that ONNX alone has."""
 
 

@@ -162,6 +162,7 @@ def test_a_budget_out_of_reach_is_refused_with_the_least_that_is_left(search: Ca
 # --- within an export
 
 
+@pytest.mark.slow  # a whole export, twice
 def test_a_replay_trains_nothing_of_the_search(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
