@@ -70,7 +70,7 @@ def find_change_points(values: Sequence[float], smallest: float = 0.0) -> tuple[
     penalty = max(PENALTY * noise**2 * np.log(len(series)), 1e-9 * float(np.ptp(series)) ** 2)
     # Of the linear kernel, whose cost is the sum of squares about the mean, in compiled code.
     *indices, _ = KernelCPD(kernel="linear", min_size=SHORTEST).fit(series.reshape(-1, 1)).predict(pen=penalty)
-    return _drop_weak(series, indices, smallest)
+    return _drop_weak(series, [int(index) for index in indices], smallest)  # JSON has no numbers of NumPy
 
 
 def _estimate_noise(series: Values) -> float:
