@@ -18,6 +18,7 @@ def many_layers() -> tf_keras.Model:
     """A model of every layer that tf_keras knows under another name too."""
     inputs = tf_keras.Input((16, 16, 2), name="pixels")
     x = L.Conv2D(3, 3, padding="same", name="conv")(inputs)
+    x = L.SeparableConv2D(3, 3, padding="same", name="separable")(x)
     x = L.BatchNormalization(name="norm")(x)
     x = L.Conv2DTranspose(2, 2, 2, name="up")(x)
     x = L.AveragePooling2D(name="mean")(L.MaxPooling2D(name="max")(x))

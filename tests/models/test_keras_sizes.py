@@ -26,9 +26,17 @@ WEIGHTED: dict[str, Callable[[], Any]] = {
     "Conv2D-groups": lambda: L.Conv2D(6, 3, groups=2, dilation_rate=2, use_bias=False),
     "Conv2DTranspose": lambda: L.Conv2DTranspose(5, 3, strides=2, padding="same"),
     "DepthwiseConv2D": lambda: L.DepthwiseConv2D(3, depth_multiplier=2),
+    "SeparableConv2D": lambda: L.SeparableConv2D(5, (3, 1), strides=2, depth_multiplier=2, padding="same"),
+    "SeparableConv2D-no bias": lambda: L.SeparableConv2D(5, 3, dilation_rate=2, use_bias=False),
     "Dense": lambda: L.Dense(5),
     "BatchNormalization": lambda: L.BatchNormalization(scale=False),
     "LayerNormalization": lambda: L.LayerNormalization(axis=(1, 2, 3), center=False),
+    "GroupNormalization": lambda: L.GroupNormalization(2),
+    "GroupNormalization-no scale": lambda: L.GroupNormalization(-1, scale=False),
+    "Normalization": lambda: L.Normalization(),
+    "Normalization-one": lambda: L.Normalization(axis=None),
+    "Normalization-two axes": lambda: L.Normalization(axis=(1, -1)),
+    "Normalization-in the config": lambda: L.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=2.0),
     "PReLU": lambda: L.PReLU(),
     "PReLU-shared": lambda: L.PReLU(shared_axes=[1, 2]),
 }
@@ -93,6 +101,37 @@ def test_what_would_be_too_large_or_cannot_be_is_refused(
     tmp_path: Path, suffix: str, change: dict[str, Any], message: str
 ) -> None:
     path = configure(save(small(), tmp_path / f"m{suffix}"), one_config(**change))
+    with pytest.raises(ModelError, match=message):
+        read_keras_file(path)
+
+
+@pytest.mark.parametrize(
+    ("layer", "change", "message"),
+    [
+        ("SeparableConv2D", {"filters": 10**9}, "up to layer 'odd' the model has 4000 million weights"),
+        ("SeparableConv2D", {"depth_multiplier": 10**8}, "up to layer 'odd' the model has 3600 million weights"),
+        ("SeparableConv2D", {"depth_multiplier": 0}, "layer 'odd' of class SeparableConv2D does not fit"),
+        ("GroupNormalization", {"groups": 0}, "layer 'odd' of class GroupNormalization does not fit"),
+        ("GroupNormalization", {"groups": 2}, "layer 'odd' of class GroupNormalization does not fit"),
+        ("GroupNormalization", {"axis": 7}, "layer 'odd' of class GroupNormalization does not fit"),
+        ("GroupNormalization", {"groups": -3}, "layer 'odd' of class GroupNormalization does not fit"),
+        ("GroupNormalization", {"groups": 1.5}, "layer 'odd' of class GroupNormalization does not fit"),
+        ("Normalization", {"axis": 7}, "layer 'odd' of class Normalization does not fit"),
+        ("Normalization", {"axis": 1.5}, "layer 'odd' of class Normalization does not fit"),
+        ("Normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, "m.keras is damaged"),
+        ("Normalization", {"mean": "many", "variance": 1.0}, "m.keras is damaged"),
+        ("Normalization", {"mean": 0.0, "variance": None}, "m.keras is damaged"),
+    ],
+    ids=str,
+)
+def test_damaged_sizes_of_other_layers_are_refused(tmp_path: Path, layer: str, change: dict[str, Any], message: str) -> None:
+    sound = {
+        "SeparableConv2D": lambda: L.SeparableConv2D(3, 3, name="odd"),
+        "GroupNormalization": lambda: L.GroupNormalization(3, name="odd"),
+        "Normalization": lambda: L.Normalization(name="odd"),
+    }
+    path = save(small(sound[layer]()), tmp_path / "m.keras")
+    configure(path, lambda config: entry(config, "odd")["config"].update(change))
     with pytest.raises(ModelError, match=message):
         read_keras_file(path)
 

@@ -36,7 +36,8 @@ def _group_shape(attrs: Attrs, _weights: Weights, inputs: tuple[Shape, ...]) -> 
     channels = inputs[0][-1]
     if norm_axes(attrs, len(inputs[0])) != (len(inputs[0]) - 1,):
         raise ValueError("its groups are not of channels")
-    if channels % group_count(attrs, channels):
+    count = group_count(attrs, channels)
+    if attrs["groups"] not in (-1, count) or count < 1 or channels % count:
         raise ValueError(f"{channels} channels are not {attrs['groups']} groups of one size")
     return inputs[0]
 
