@@ -171,6 +171,7 @@ def test_the_same_export_is_not_done_twice(program: Program, copied: Done) -> No
     assert {path.name: path.stat().st_mtime_ns for path in copied.run.iterdir()} == before
 
 
+@pytest.mark.slow  # tests/test_crash_consistency.py kills an export at its file operations
 def test_what_is_not_whole_is_done_again_and_nothing_stale_stays(program: Program, copied: Done) -> None:
     (copied.run / "mine.txt").write_text("kept")
     arguments = (*copied.arguments, "--no-int8", "--formats", "tflite")
