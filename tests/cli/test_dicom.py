@@ -74,7 +74,8 @@ def test_no_patient_data_in_anything_but_the_segmentation(
         save(mask, source / str(number) / "labels.dcm")
     commands = (
         ("data", "import", source, "--out", "scans"),
-        ("export", keras_file, "--data", "scans", "--out", "exported", *QUICK, "--ptq", "--no-rewrite", "--min-sqnr", "-20"),
+        ("export", keras_file, "--int8", "--data", "scans", "--out", "exported", *QUICK, "--ptq", "--no-rewrite",
+         "--min-sqnr", "-20"),
         ("bench", "exported/model.int8.tflite", "--data", "scans", "--report", "report.html", "--save", "result.json",
          "--rounds", "5", "--memory", "0"),
         ("predict", "exported", source, "--out", "masks"),
