@@ -119,7 +119,7 @@ def dequantize(values: npt.NDArray[Any], scale: float, zero_point: int) -> Float
 def last_line(text: str) -> str:
     """Return the last line that says something, where Python and pip put the reason: without folders, 300 characters at most.
 
-    >>> last_line("Traceback ...\\nOSError: /tmp/work/model.xml is missing\\n\\n")
+    >>> last_line("Traceback ...\\nOSError: /x/y/model.xml is missing\\n\\n")
     'OSError: model.xml is missing'
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
