@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.data.labels import HIGHEST_CLASS
 from u3p_edge.errors import DataError
 from u3p_edge.scans.dicom.files import name_dicom_file, read_elements
 from u3p_edge.scans.dicom.geometry import Stack
@@ -19,9 +20,6 @@ from u3p_edge.scans.dicom.header import DicomFrame, Header
 from u3p_edge.scans.dicom.pixels import read_segments
 
 Labels = npt.NDArray[np.uint8]
-
-MOST_CLASSES = 254
-"""Highest class of a mask of 8 bits, where 255 marks what is ignored."""
 
 _SAME_PIXEL = 0.5
 """Pixels and slices by which a frame may be off: less than half of one means the nearest."""
@@ -44,8 +42,8 @@ def number_classes(segmentations: Sequence[Header]) -> Mapping[str, int]:
             )
         for number, label in header.segments.items():
             first[label] = min(number, first.get(label, number))
-    if len(first) > MOST_CLASSES:
-        raise DataError(f"the segmentations have {len(first)} classes, more than {MOST_CLASSES}", mend="Merge some of them.")
+    if len(first) > HIGHEST_CLASS:
+        raise DataError(f"the segmentations have {len(first)} classes, more than {HIGHEST_CLASS}", mend="Merge some of them.")
     return {label: index for index, label in enumerate(sorted(first, key=lambda label: (first[label], label)), start=1)}
 
 
