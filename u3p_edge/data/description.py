@@ -16,7 +16,11 @@ list `class_names` has one name for each class, background first."""
 
 def read_license(folder: Path) -> str:
     """Return the licence that a data folder records; empty where it records none, or where its description is not readable."""
-    description = _read(folder)
+    return license_of(_read(folder))
+
+
+def license_of(description: Mapping[str, Any]) -> str:
+    """Return the licence that a description names, as many data sets' JSON does; empty where it names none."""
     texts = (description.get(key) for key in ("license", "licence"))
     return next((text.strip() for text in texts if isinstance(text, str)), "")
 

@@ -1,4 +1,4 @@
-"""What `dataset.json` of nnU-Net and of the Medical Segmentation Decathlon (MSD) says of classes, channels and licence."""
+"""What `dataset.json` of nnU-Net and of the Medical Segmentation Decathlon (MSD) says of classes and channels."""
 
 from __future__ import annotations
 
@@ -72,12 +72,6 @@ def class_names(dataset: Mapping[str, Any]) -> tuple[str, ...]:
 def ignored_class(dataset: Mapping[str, Any]) -> int | None:
     """Return the value of labels that are to be ignored; None where there is none. Raises DataError as `class_names`."""
     return next((number for number, name in _labels(dataset).items() if name.casefold() == IGNORE_NAME), None)
-
-
-def license_of(dataset: Mapping[str, Any]) -> str:
-    """Return the licence; empty where none is recorded."""
-    texts = (dataset.get(key) for key in ("license", "licence"))
-    return next((text.strip() for text in texts if isinstance(text, str)), "")
 
 
 def _labels(dataset: Mapping[str, Any]) -> dict[int, str]:

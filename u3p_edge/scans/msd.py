@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from u3p_edge.data.description import license_of
 from u3p_edge.errors import DataError
 from u3p_edge.scans.case import Case, CaseList
-from u3p_edge.scans.dataset_json import FILE, channel_names, class_names, has_dataset, license_of, read_dataset
+from u3p_edge.scans.dataset_json import FILE, channel_names, class_names, has_dataset, read_dataset
 from u3p_edge.scans.listing import patients_of, stem_of
 from u3p_edge.scans.nifti import read_case
 from u3p_edge.scans.nifti_file import SUFFIXES

@@ -17,12 +17,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from u3p_edge.data.description import license_of
 from u3p_edge.data.images import read_native
 from u3p_edge.data.masks import read_values
 from u3p_edge.errors import DataError
 from u3p_edge.scans.case import Case, CaseList, LabelledVolume
 from u3p_edge.scans.channels import channel_index
-from u3p_edge.scans.dataset_json import FILE, channel_names, class_names, has_dataset, ignored_class, license_of, read_dataset
+from u3p_edge.scans.dataset_json import FILE, channel_names, class_names, has_dataset, ignored_class, read_dataset
 from u3p_edge.scans.listing import assign_splits, files_by_stem, patients_of
 from u3p_edge.scans.nifti import read_case
 from u3p_edge.scans.nifti_file import SUFFIXES
