@@ -12,7 +12,7 @@ import numpy.typing as npt
 from u3p_edge.data.formats import JPEG, JPEG_MEND
 from u3p_edge.data.groups import column_key
 from u3p_edge.data.intensity import row_slices
-from u3p_edge.data.labels import is_colour
+from u3p_edge.data.labels import is_colour, is_number
 from u3p_edge.data.table import read_rows
 from u3p_edge.errors import ConfigError, DataError
 
@@ -40,7 +40,7 @@ def parse_colours(text: str) -> ColourValues:
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         colour, colon, value = (piece.strip() for piece in part.partition(":"))
-        if not (colon and _is_number(value)):
+        if not (colon and is_number(value)):
             raise ConfigError(f"--mask-colours: {part!r} is not COLOUR:CLASS", mend="Give for example '#000000:0,#ff0000:1'.")
         pairs.append((colour.lower(), int(value)))
     return tuple(pairs)
@@ -63,7 +63,7 @@ def read_colour_table(path: Path) -> ColourValues:
         cells = dict(enumerate(row))
         text = _join([cells.get(c, "") for c in channels if c is not None]) if colour is None else cells.get(colour, "").lower()
         index = str(position) if value is None else cells.get(value, "")
-        if not is_colour(text) or not _is_number(index):
+        if not is_colour(text) or not is_number(index):
             raise DataError(f"{path}, line {number} is no colour and its class: {', '.join(row)}", mend=COLUMNS)
         pairs.append((text, int(index)))
     return tuple(pairs)
@@ -118,9 +118,5 @@ def _column(keys: Sequence[str], names: Sequence[str]) -> int | None:
 
 def _join(channels: Sequence[str]) -> str:
     """Return "#rrggbb" for three numbers in decimal; empty where one is none of 0 to 255."""
-    good = all(_is_number(one) and int(one) <= 255 for one in channels)
+    good = all(is_number(one) and int(one) <= 255 for one in channels)
     return "#" + "".join(f"{int(one):02x}" for one in channels) if good else ""
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 5

@@ -129,11 +129,12 @@ def parse_mapping(text: str) -> tuple[tuple[int, int], ...]:
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         value, colon, label = (piece.strip() for piece in part.partition(":"))
-        if not (colon and _is_number(value) and _is_number(label)):
+        if not (colon and is_number(value) and is_number(label)):
             raise ConfigError(f"--map: {part!r} is not VALUE:CLASS", mend="Give for example --map 1:0,2:1.")
         pairs.append((int(value), int(label)))
     return tuple(sorted(pairs))
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a whole number in decimal, of no more digits than the value of a mask file has."""
     return text.isascii() and text.isdigit() and len(text) <= len(str(HIGHEST_VALUE))
