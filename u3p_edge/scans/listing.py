@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
 from u3p_edge.data.groups import group_by_name
 from u3p_edge.data.split import draw_splits
 from u3p_edge.errors import DataError
-from u3p_edge.scans.case import Case
+from u3p_edge.scans.case import Case, CaseList, LabelledVolume
+from u3p_edge.scans.options import ScanOptions
 
 FOLDERS = (("images", "labels"), ("images", "masks"), ("imagesTr", "labelsTr"))
 """Names of the folders of images and of labels."""
@@ -83,6 +85,32 @@ def pair_files(
     if alone is not None:
         raise DataError(f"{alone} has no image of the same name in {source / usual[0]}", mend="Name image and labels alike.")
     return images, masks
+
+
+def list_pairs(
+    source: Path,
+    suffixes: Sequence[str],
+    options: ScanOptions,
+    read: Callable[[Path, Path | None, ScanOptions], LabelledVolume],
+) -> CaseList:
+    """List the scans of a file or folder, one file a scan and one for its labels; those without labels too.
+
+    Args:
+        source, suffixes: as for `pair_files`.
+        options: how scans are read; its `labels` are those of a source that is a file.
+        read: reads an image and its labels, None for none.
+
+    Raises:
+        DataError: as `pair_files`.
+    """
+    images, labels = pair_files(source, suffixes, options.labels)
+    patients = patients_of(list(images))
+    return CaseList(
+        tuple(
+            Case(stem, patients[stem], stem in labels, partial(read, image, labels.get(stem), options))
+            for stem, image in images.items()
+        )
+    )
 
 
 def patients_of(names: Sequence[str]) -> Mapping[str, str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from u3p_edge.scans.case import Case, CaseList, LabelledVolume
-from u3p_edge.scans.listing import holds_files, pair_files, patients_of
+from u3p_edge.scans.case import CaseList, LabelledVolume
+from u3p_edge.scans.listing import holds_files, list_pairs
 from u3p_edge.scans.nifti_file import SUFFIXES, read_nifti, read_nifti_labels
 from u3p_edge.scans.options import ScanOptions
 from u3p_edge.scans.volume import check_same_grid
@@ -26,14 +25,7 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
     Raises:
         DataError: labels without an image.
     """
-    images, labels = pair_files(source, SUFFIXES, options.labels)
-    patients = patients_of(list(images))
-    return CaseList(
-        tuple(
-            Case(stem, patients[stem], stem in labels, partial(read_case, image, labels.get(stem), options))
-            for stem, image in images.items()
-        )
-    )
+    return list_pairs(source, SUFFIXES, options, read_case)
 
 
 def read_case(image: Path, labels: Path | None, options: ScanOptions, channel_names: Sequence[str] = ()) -> LabelledVolume:

@@ -7,7 +7,6 @@ page says which pages are slices, channels and time points, and their spacing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ from u3p_edge.data.masks import values_of
 from u3p_edge.data.memory import available_bytes
 from u3p_edge.data.pages import PageDescription, open_pages, read_description
 from u3p_edge.errors import DataError
-from u3p_edge.scans.case import Case, CaseList, LabelledVolume
+from u3p_edge.scans.case import CaseList, LabelledVolume
 from u3p_edge.scans.channels import channel_index
-from u3p_edge.scans.listing import holds_files, pair_files, patients_of
+from u3p_edge.scans.listing import holds_files, list_pairs, pair_files
 from u3p_edge.scans.options import ScanOptions
 from u3p_edge.scans.stack_layout import read_affine, read_layout
 from u3p_edge.scans.volume import Volume, Voxels, check_same_grid
@@ -50,14 +49,7 @@ def recognize(source: Path) -> bool:
 
 def list_cases(source: Path, options: ScanOptions) -> CaseList:
     """List the stacks of a file or folder; those without labels too. Raises DataError for labels without an image."""
-    images, labels = pair_files(source, SUFFIXES, options.labels)
-    patients = patients_of(list(images))
-    return CaseList(
-        tuple(
-            Case(stem, patients[stem], stem in labels, partial(read_labelled_stack, image, labels.get(stem), options))
-            for stem, image in images.items()
-        )
-    )
+    return list_pairs(source, SUFFIXES, options, read_labelled_stack)
 
 
 def read_labelled_stack(image: Path, labels: Path | None, options: ScanOptions) -> LabelledVolume:
