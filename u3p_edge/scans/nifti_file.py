@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.data.file_errors import check_regular, name_file
-from u3p_edge.data.memory import available_bytes
 from u3p_edge.errors import DataError, U3pEdgeError, require_packages
 from u3p_edge.files.atomic import write_bytes
 from u3p_edge.scans.channels import channel_index
 from u3p_edge.scans.options import Axis, ScanOptions
 from u3p_edge.scans.orientation import from_slices, slice_turn, to_slices
-from u3p_edge.scans.volume import Affine, Volume, Voxels
+from u3p_edge.scans.volume import Affine, Volume, Voxels, check_memory, check_voxel_count
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -170,13 +169,11 @@ def _read_voxels(file: io.BufferedIOBase, header: Any, path: Path, max_voxels: i
         raise DataError(f"{path} has no voxels: its size is {shape}", mend="Save it anew.")
     if dtype.fields is None and dtype.kind not in "iuf":
         raise DataError(f"{path} has voxels of the type {dtype}, which are no intensities", mend="Save it with real numbers.")
-    if count > max_voxels:
-        raise DataError(f"{path} has {count:,} voxels, more than the limit of {max_voxels:,}", mend="Cut it into parts.")
+    check_voxel_count(count, max_voxels, path)
     if offset + needed > path.stat().st_size * (_INFLATION if path.suffix.lower() == ".gz" else 1):
         raise DataError(f"{path} is cut short: it is too small for its {count:,} voxels", mend="Copy it again.")
     # The bytes of the file, once more while they are unpacked, and the voxels as float32.
-    if 2 * needed + 4 * count > available_bytes():
-        raise DataError(f"{path} has {count:,} voxels, too many for the memory that is free", mend="Cut it into parts.")
+    check_memory(count, 2 * needed + 4 * count, path)
     raw: Voxels = array_from_file(shape, dtype, file, offset, mmap=False)
     for _ in range(_CHUNKS_AFTER):
         if not file.read(_CHUNK):

@@ -15,15 +15,14 @@ from u3p_edge.data.decode import Picture
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import pixels_of
 from u3p_edge.data.masks import values_of
-from u3p_edge.data.memory import available_bytes
-from u3p_edge.data.pages import PageDescription, open_pages, read_description
+from u3p_edge.data.pages import open_pages, read_description
 from u3p_edge.errors import DataError
 from u3p_edge.scans.case import CaseList, LabelledVolume
 from u3p_edge.scans.channels import channel_index
 from u3p_edge.scans.listing import holds_files, list_pairs, pair_files
 from u3p_edge.scans.options import ScanOptions
 from u3p_edge.scans.stack_layout import read_affine, read_layout
-from u3p_edge.scans.volume import Volume, Voxels, check_same_grid
+from u3p_edge.scans.volume import Volume, Voxels, check_memory, check_same_grid, check_voxel_count
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
@@ -77,7 +76,10 @@ def read_stack(path: Path, options: ScanOptions, values: Callable[[Picture, Path
         DataError: the file cannot be read, its pages differ in size or channels, or they need more memory than is available.
     """
     description = read_description(path)
-    _check_memory(description, options, path)
+    height, width = description.size
+    voxels = description.pages * height * width
+    check_voxel_count(voxels, options.max_voxels, path)
+    check_memory(voxels, 2 * _BYTES * voxels, path)  # with one copy of them
     layout = read_layout(description, path)
     wanted = layout[channel_index(options.channel, len(layout), path)]
     pages = dict.fromkeys(wanted, np.empty(0))
@@ -94,18 +96,6 @@ def _is_stack(path: Path) -> bool:
         return read_description(path).pages > 1
     except DataError:
         return True
-
-
-def _check_memory(description: PageDescription, options: ScanOptions, path: Path) -> None:
-    """Raise DataError for more voxels than are allowed, or than fit into memory with one copy of them."""
-    height, width = description.size
-    voxels = description.pages * height * width
-    if voxels > options.max_voxels:
-        raise DataError(
-            f"{path} has {voxels:,} voxels, more than the limit of {options.max_voxels:,}", mend="Cut it into parts."
-        )
-    if 2 * _BYTES * voxels > available_bytes():
-        raise DataError(f"{path} has {voxels:,} voxels, too many for the memory that is free", mend="Cut it into parts.")
 
 
 def _check_alike(pages: dict[int, Voxels], wanted: Sequence[int], index: int, path: Path) -> None:

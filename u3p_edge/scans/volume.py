@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.data.memory import available_bytes
 from u3p_edge.errors import DataError
 
 Voxels = npt.NDArray[Any]
@@ -44,6 +45,18 @@ class Volume:
             return None
         between, rows, columns = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
         return between, rows, columns
+
+
+def check_voxel_count(voxels: int, max_voxels: int, path: Path) -> None:
+    """Raise DataError for more voxels than are allowed."""
+    if voxels > max_voxels:
+        raise DataError(f"{path} has {voxels:,} voxels, more than the limit of {max_voxels:,}", mend="Cut it into parts.")
+
+
+def check_memory(voxels: int, size: int, path: Path) -> None:
+    """Raise DataError for voxels whose reading takes more memory than is free; `size` is what it takes, in bytes."""
+    if size > available_bytes():
+        raise DataError(f"{path} has {voxels:,} voxels, too many for the memory that is free", mend="Cut it into parts.")
 
 
 def check_same_grid(image: Volume, labels: Volume, image_file: Path, label_file: Path) -> None:
