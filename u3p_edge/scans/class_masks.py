@@ -16,6 +16,7 @@ from unicodedata import normalize
 
 import numpy as np
 
+from u3p_edge.data.classes import distinct_values
 from u3p_edge.data.formats import SUFFIXES
 from u3p_edge.data.images import read_native
 from u3p_edge.data.labels import HIGHEST_CLASS
@@ -144,7 +145,7 @@ def _order(classes: Sequence[str], wanted: Sequence[str], source: Path) -> tuple
 def _read_binary(path: Path) -> Voxels:
     """Return where a mask file of one class is not 0: bool [H, W]."""
     values = read_values(path)
-    present = np.unique(values)
+    present = distinct_values(values)
     if len(present) > 2 or (len(present) == 2 and present[0] != 0):
         shown = ", ".join(map(str, present[:8]))
         raise DataError(
