@@ -26,7 +26,7 @@ from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.scans.case import Case, CaseList, LabelledVolume
 from u3p_edge.scans.listing import files_by_stem, patients_of
 from u3p_edge.scans.options import ScanOptions
-from u3p_edge.scans.volume import Volume, Voxels
+from u3p_edge.scans.volume import Voxels, to_volume
 
 IMAGES, MASKS = "images", ("masks", "labels")
 
@@ -98,8 +98,7 @@ def fold_masks(image: Path, files: Sequence[Path | None], classes: Sequence[str]
     order = list(masks) if options.overlap == "last" else list(reversed(masks))
     for k in order:
         labels[masks[k]] = k
-    volume = Volume(pixels[None, :, :, 0] if pixels.shape[2] == 1 else pixels[None])
-    return LabelledVolume(volume, labels[None] if present else None)
+    return LabelledVolume(to_volume(pixels), labels[None] if present else None)
 
 
 def _mask_folder(source: Path) -> Path | None:

@@ -28,7 +28,7 @@ from u3p_edge.scans.listing import assign_splits, files_by_stem, patients_of
 from u3p_edge.scans.nifti import read_case
 from u3p_edge.scans.nifti_file import SUFFIXES
 from u3p_edge.scans.options import ScanOptions
-from u3p_edge.scans.volume import Volume, check_same_grid
+from u3p_edge.scans.volume import Volume, check_same_grid, to_volume
 
 LAYOUT = f"a folder with {FILE} (channel_names), imagesTr/ and labelsTr/"
 
@@ -92,7 +92,7 @@ def _channels_by_case(files: Mapping[str, Path]) -> Mapping[str, Mapping[int, Pa
 def _read_picture(image: Path, labels: Path | None, options: ScanOptions) -> LabelledVolume:
     """Read a picture and its labels as a volume of one slice."""
     pixels = read_native(image, options.max_voxels)
-    volume = Volume(pixels[None, :, :, 0] if pixels.shape[2] == 1 else pixels[None])
+    volume = to_volume(pixels)
     if labels is None:
         return LabelledVolume(volume)
     mask = Volume(read_values(labels, options.max_voxels)[None])

@@ -47,6 +47,11 @@ class Volume:
         return between, rows, columns
 
 
+def to_volume(pixels: Voxels) -> Volume:
+    """Return a picture, [H, W, 1] or [H, W, 3], as a volume of one slice, whose place is not known."""
+    return Volume(pixels[None, :, :, 0] if pixels.shape[2] == 1 else pixels[None])
+
+
 def check_voxel_count(voxels: int, max_voxels: int, path: Path) -> None:
     """Raise DataError for more voxels than are allowed."""
     if voxels > max_voxels:
