@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from u3p_edge.pipeline.mask_files import write_mask, write_picture
 from u3p_edge.pipeline.predict_scans import predict_scans
 from u3p_edge.pipeline.predict_video import is_video, plan_videos, predict_videos
 from u3p_edge.pipeline.predictions import Failed, Predicted, PredictedVideo, Predictions
-from u3p_edge.pipeline.prefetch import prefetch
+from u3p_edge.pipeline.prefetch import prefetch, write_behind
 from u3p_edge.progress import Progress, Step, idle, silent
 from u3p_edge.report.colour import overlay
 from u3p_edge.run_folder import check_output_folder
@@ -107,8 +107,7 @@ def predict_all(
     """
     channels = session.metadata.preprocessing.channels
     results: list[Predicted | Failed] = []
-    writes: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
+    with ThreadPoolExecutor(1) as readers, write_behind(AHEAD) as submit_write:
         for job, pixels in prefetch(readers, lambda job: read_image(job.image, channels, max_pixels), jobs, AHEAD):
             try:
                 image = pixels.result()
@@ -118,12 +117,8 @@ def predict_all(
                 results.append(Failed(job.image, str(error)))
             else:
                 results.append(_timed(job, frame))
-                writes.append(writers.submit(_write_job, job, image, frame.labels, session.metadata))
-            while len(writes) > AHEAD:
-                writes.popleft().result()
+                submit_write(partial(_write_job, job, image, frame.labels, session.metadata))
             step()
-        for write in writes:
-            write.result()
     # Once for all masks: flushed one by one, they would take most of the time.
     sync_folders({job.mask.parent for job, result in zip(jobs, results, strict=True) if isinstance(result, Predicted)})
     return tuple(results)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from u3p_edge.config.metadata import Metadata
@@ -20,6 +22,7 @@ from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.files.atomic import atomic_path, sync_folders
 from u3p_edge.pipeline.mask_files import write_mask
 from u3p_edge.pipeline.predictions import Failed, PredictedVideo
+from u3p_edge.pipeline.prefetch import write_behind
 from u3p_edge.progress import Progress, silent
 from u3p_edge.report.colour import overlay as paint_overlay
 from u3p_edge.runtime.base import Session
@@ -143,14 +146,13 @@ def _writer(
     job: VideoJob, size: tuple[int, int], rate: float, metadata: Metadata
 ) -> Iterator[Callable[[RgbFrame, Labels], None]]:
     """Give a function that writes the mask of the next frame, and its overlay, in a thread."""
-    waiting: deque[Future[None]] = deque()
     with contextlib.ExitStack() as stack:
         append = None
         if job.overlay:
-            partial = stack.enter_context(atomic_path(job.overlay))
-            append = stack.enter_context(write_video(partial, size, rate))
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        count = 0
+            unfinished = stack.enter_context(atomic_path(job.overlay))
+            append = stack.enter_context(write_video(unfinished, size, rate))
+        submit_write = stack.enter_context(write_behind(WAITING))
+        indices = itertools.count()
 
         def write_one(index: int, frame: RgbFrame, labels: Labels) -> None:
             write_mask(job.folder / f"{job.video.stem}_f{index:06}.png", labels, metadata)
@@ -158,12 +160,6 @@ def _writer(
                 append(paint_overlay(frame, labels, metadata.colours))
 
         def write(frame: RgbFrame, labels: Labels) -> None:
-            nonlocal count
-            waiting.append(pool.submit(write_one, count, frame, labels))
-            count += 1
-            while len(waiting) > WAITING:
-                waiting.popleft().result()
+            submit_write(partial(write_one, next(indices), frame, labels))
 
         yield write
-        while waiting:
-            waiting.popleft().result()
