@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from u3p_edge.benchmark.result_file import read_result
 from u3p_edge.errors import ArtifactError
-from u3p_edge.files.atomic import PARTIAL, cannot_write, make_folder, sync_folders
+from u3p_edge.files.atomic import atomic_folder
 from u3p_edge.manifest import MANIFEST, Manifest, is_whole, read_manifest
 from u3p_edge.pipeline.report_names import CARD, RESULT, SBOM
 from u3p_edge.provenance.hub import ATTRIBUTES, make_readme
@@ -105,9 +104,7 @@ def _write_folder(folder: Path, contents: Mapping[str, Content]) -> tuple[str, .
     """Write files into a folder that is absent or empty: all of them, or none. Return their names."""
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtifactError(f"{folder} is not an empty folder", mend="Give a folder that is not there yet.")
-    make_folder(folder.parent)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PARTIAL))
-    try:
+    with atomic_folder(folder) as partial:
         for name, content in contents.items():
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +112,6 @@ def _write_folder(folder: Path, contents: Mapping[str, Content]) -> tuple[str, .
                 shutil.copyfile(content, path)
             else:
                 path.write_text(content, encoding="utf-8")
-        sync_folders([partial])
-        partial.chmod(0o755)
-        partial.replace(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return tuple(contents)
 
 
