@@ -9,7 +9,7 @@ from functools import partial
 from benchmarks.peers.comparison import Timing
 from benchmarks.peers.peer import PeerError
 from benchmarks.peers.processes import Worker
-from u3p_edge.latency.clock import LONG_MS, SAMPLE_MS, interleave
+from u3p_edge.latency.clock import choose_sampling, interleave
 from u3p_edge.progress import Step, idle
 
 Key = tuple[str, int]
@@ -63,4 +63,4 @@ def ask(worker: Worker, repeats: int, warm_up: bool) -> Sample:
 
 
 def _sampler(worker: Worker, rough_ms: float) -> Callable[[], Sample]:
-    return partial(ask, worker, max(1, round(SAMPLE_MS / rough_ms)), rough_ms < LONG_MS)
+    return partial(ask, worker, *choose_sampling(rough_ms))

@@ -75,8 +75,17 @@ def make_sampler(call: Callable[[], object], rough_ms: float, clock: Clock = tim
         rough_ms: about how many milliseconds it takes.
         clock: the clock.
     """
-    repeats = max(1, round(SAMPLE_MS / rough_ms))
-    return partial(milliseconds, call, clock, repeats=repeats, warm_up=rough_ms < LONG_MS)
+    repeats, warm_up = choose_sampling(rough_ms)
+    return partial(milliseconds, call, clock, repeats=repeats, warm_up=warm_up)
+
+
+def choose_sampling(rough_ms: float) -> tuple[int, bool]:
+    """Return how often a call of so many milliseconds is run for one sample, and whether it is run once before, untimed.
+
+    >>> choose_sampling(0.5), choose_sampling(30.0)
+    ((4, True), (1, False))
+    """
+    return max(1, round(SAMPLE_MS / rough_ms)), rough_ms < LONG_MS
 
 
 @dataclass(frozen=True)
