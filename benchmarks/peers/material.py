@@ -9,17 +9,14 @@ import numpy as np
 
 from benchmarks.peers.peer import Material
 from benchmarks.students.exchange import write_network
+from benchmarks.students.quantize import calibration_images
 from u3p_edge import write_onnx
 from u3p_edge.conversion.tflite.converter import convert_float
-from u3p_edge.data.calibration import calibration_indices
 from u3p_edge.files.atomic import atomic_path, make_folder, write_bytes
 from u3p_edge.graph.ir import Graph
 from u3p_edge.models.truth import one_hot
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.source import Source
-
-CALIBRATION = 64
-"""Training images from which every peer measures ranges."""
 
 DONE = "done.txt"
 STUDENTS = ("pruned_1x", "unet_1x")
@@ -45,7 +42,7 @@ def write_material(source: Source, data: ExportData, students: Path, folder: Pat
     write_network(material.network, source.graph, weights=False)
     _write_weights(material.network.with_suffix(".npz"), source.graph)
     arrays = {name: part.images for name, part in {"train": data.train, "val": data.val, "test": data.test}.items()}
-    arrays["calibration"] = data.train.images[list(calibration_indices(data.train, CALIBRATION))]
+    arrays["calibration"] = calibration_images(data)
     for name, images in arrays.items():
         np.save(folder / f"{name}_images.npy", images)
     np.save(folder / "train_truth.npy", one_hot(data.train.labels, source.metadata.channels_out).numpy())
