@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from u3p_edge.benchmark.intervals import resample_mean
 from u3p_edge.benchmark.loss_check import LossCheck
 from u3p_edge.benchmark.result import DataInfo, Environment
-from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_interval, quartiles
+from u3p_edge.benchmark.statistics import Interval, percentile_interval, quartiles
 from u3p_edge.config.plain import from_dict
 from u3p_edge.files.atomic import read_json, write_json
 from u3p_edge.metrics import Scores, mean_over_foreground
@@ -69,14 +69,13 @@ class PeerResult:
     @property
     def scores(self) -> Scores:
         """Dice as float64 [groups, classes], NaN for None."""
-        return np.array([[math.nan if dice is None else dice for dice in row] for row in self.dice])
+        return np.array(self.dice, np.float64)
 
     @property
     def mean_dice(self) -> Interval:
         """Mean foreground Dice in percent, with its 95 % interval by a bootstrap over groups."""
         scores = self.scores
-        draws: Scores = 100 * np.concatenate([mean_over_foreground(scores[drawn]) for drawn in draw_resamples(len(scores), 0)])
-        return percentile_interval(100 * float(mean_over_foreground(scores)), draws)
+        return percentile_interval(100 * float(mean_over_foreground(scores)), 100 * resample_mean(scores))
 
 
 @dataclass(frozen=True)

@@ -145,4 +145,4 @@ def join_seeds(result: RunResult, paths: Mapping[str, Sequence[Path]]) -> Mappin
 
 def _dice(artifact: ArtifactResult) -> Scores:
     assert artifact.accuracy is not None, "it was measured on data"
-    return np.array([[math.nan if dice is None else dice for dice in row] for row in artifact.accuracy.group_dice])
+    return artifact.accuracy.group_scores

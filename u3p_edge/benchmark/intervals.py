@@ -60,5 +60,16 @@ def mean_dice_interval(accuracy: Accuracy) -> Interval | None:
     scores = accuracy.group_scores
     if accuracy.mean_dice is None or count_scored(scores) < FEWEST_GROUPS:
         return None
-    draws = np.concatenate([metrics.mean_over_foreground(scores[drawn]) for drawn in draw_resamples(len(scores), seed=0)])
-    return percentile_interval(accuracy.mean_dice, draws)
+    return percentile_interval(accuracy.mean_dice, resample_mean(scores))
+
+
+def resample_mean(scores: metrics.Scores) -> metrics.Scores:
+    """Return the mean over the foreground classes of each bootstrap resample of the groups.
+
+    Args:
+        scores: float64 [G, labels], NaN for a class that a group does not have.
+
+    Returns:
+        float64 [draws], NaN where no drawn group has a foreground class.
+    """
+    return np.concatenate([metrics.mean_over_foreground(scores[drawn]) for drawn in draw_resamples(len(scores), seed=0)])
