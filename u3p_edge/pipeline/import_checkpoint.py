@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from u3p_edge import __version__
 from u3p_edge.config.metadata import Metadata, default_metadata
-from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import ArtifactError, ConfigError, about, require_packages
 from u3p_edge.importing.pytorch.checkpoint import read_checkpoint
 from u3p_edge.manifest import Manifest, Origin, describe, sha256_of, write_manifest
@@ -83,9 +82,7 @@ def _metadata(config: UNet3PlusConfig, options: ModelOptions, sha256: str) -> Me
     labels = max(2, config.classes)
     if options.class_names and len(options.class_names) != labels:
         raise ConfigError(f"{len(options.class_names)} class names were given for a model of {labels} classes")
-    normalization = options.normalization or "percentile"
-    prepare = Preprocessing(*config.input_shape, options.fit, normalization, mean=options.mean, std=options.std)
-    metadata = default_metadata(prepare, labels, options.class_names)
+    metadata = default_metadata(options.preprocessing(*config.input_shape), labels, options.class_names)
     lineage = ((CHECKPOINT, sha256),)
     return dataclasses.replace(metadata, version=__version__, mask_channels=config.classes, lineage=lineage)
 

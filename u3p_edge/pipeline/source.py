@@ -12,7 +12,6 @@ import numpy as np
 
 from u3p_edge import __version__
 from u3p_edge.config.metadata import Metadata, default_metadata
-from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.augmentation import NO_AUGMENTATION, Augmentation
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
@@ -186,8 +185,5 @@ def _metadata(model: Any, options: ModelOptions) -> Metadata:
     count = max(2, mask_channels)
     if options.class_names and len(options.class_names) != count:
         raise ModelError(f"{len(options.class_names)} class names were given for a model of {count} classes")
-    preprocessing = Preprocessing(
-        height, width, channels, options.fit, options.normalization or "percentile", mean=options.mean, std=options.std
-    )
-    plain = default_metadata(preprocessing, count, options.class_names)
+    plain = default_metadata(options.preprocessing(height, width, channels), count, options.class_names)
     return dataclasses.replace(plain, mask_channels=mask_channels)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
 from u3p_edge.config.metadata import OutputKind
 from u3p_edge.config.options import Option, check_options, documented, list_options, option
-from u3p_edge.config.preprocessing import Fit, Normalization, check_mean_std
+from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing, check_mean_std
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
 from u3p_edge.pruning.importance import MEASURES
@@ -225,6 +225,11 @@ class ModelOptions:
             raise ConfigError(f"the size {self.size} is not a height and a width", mend="Give for example 256 and 256.")
         if self.size:
             check_size(*self.size)
+
+    def preprocessing(self, height: int, width: int, channels: int) -> Preprocessing:
+        """Return how images become inputs of that size; by percentile where no normalisation is given."""
+        normalization = self.normalization or "percentile"
+        return Preprocessing(height, width, channels, self.fit, normalization, mean=self.mean, std=self.std)
 
 
 @documented
