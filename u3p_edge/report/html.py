@@ -10,7 +10,7 @@ from types import MappingProxyType
 from u3p_edge.benchmark.result import RunResult
 from u3p_edge.report.findings import list_findings
 from u3p_edge.report.headline import headline
-from u3p_edge.report.html_parts import make_list, make_page, make_rows, show_picture, show_plot, to_sentence
+from u3p_edge.report.html_parts import make_list, make_page, make_paragraph, make_rows, show_picture, show_plot, to_sentence
 from u3p_edge.report.latency_plot import draw_latencies
 from u3p_edge.report.markdown import summary_header, summary_rows
 from u3p_edge.report.operators import draw_operators
@@ -98,7 +98,7 @@ def draw_plots(result: RunResult) -> tuple[Plot, ...]:
 def _show_plots(result: RunResult, more: Sequence[Plot]) -> list[str]:
     """Return the plots; without matplotlib, which a device does not have, a sentence that says so."""
     if find_spec("matplotlib") is None:
-        return [f'<p class="text">{to_html(NO_PLOTS)}</p>']
+        return [make_paragraph(NO_PLOTS)]
     plots = (*draw_plots(result), *more)
     return [part for p in plots for part in (f"<h2>{p.heading}</h2>", show_plot(p.svg, p.name, p.alt))]
 
@@ -106,7 +106,7 @@ def _show_plots(result: RunResult, more: Sequence[Plot]) -> list[str]:
 def _show(section: Section, pictures: Mapping[str, bytes]) -> list[str]:
     parts = [f"<h2>{to_html(section.heading)}</h2>"]
     parts += [make_rows(section.header, section.rows, section.heading)] if section.rows else []
-    parts += [f'<p class="text">{to_html(section.text)}</p>'] if section.text else []
+    parts += [make_paragraph(section.text)] if section.text else []
     return [*parts, show_picture(pictures[section.picture], section.alt)] if section.picture else parts
 
 

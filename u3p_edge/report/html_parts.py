@@ -50,6 +50,11 @@ def to_sentence(text: str) -> str:
     return "".join(f"<strong>{to_html(part)}</strong>" if index % 2 else to_html(part) for index, part in enumerate(parts))
 
 
+def make_paragraph(text: str) -> str:
+    """Return plain text as a paragraph."""
+    return f'<p class="text">{to_html(text)}</p>'
+
+
 def make_list(items: Sequence[str]) -> str:
     """Return a list of HTML items; empty for none."""
     return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>" if items else ""

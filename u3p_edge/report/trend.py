@@ -8,7 +8,7 @@ from itertools import groupby
 from u3p_edge.benchmark.change_points import ChangePoint
 from u3p_edge.benchmark.history import HistoryEntry
 from u3p_edge.benchmark.series import MachineTrend, Series
-from u3p_edge.report.html_parts import make_page, make_rows, show_plot
+from u3p_edge.report.html_parts import make_page, make_paragraph, make_rows, show_plot
 from u3p_edge.report.trend_plot import SHORT, draw_trend
 from u3p_edge.text import to_html
 
@@ -49,7 +49,7 @@ def render_trend(trends: Sequence[MachineTrend], title: str = "u3p-edge history"
         MissingPackageError: matplotlib is not installed.
     """
     rows = change_rows(trends)
-    body = [f'<p class="first">{to_html(describe_changes(trends))}</p>', f'<p class="text">{to_html(EXPLANATION)}</p>']
+    body = [f'<p class="first">{to_html(describe_changes(trends))}</p>', make_paragraph(EXPLANATION)]
     body += ["<h2>Changes</h2>", make_rows(CHANGES, rows, "Changes")] if rows else []
     for number, trend in enumerate(trends):
         body += _show_machine(trend, f"machine{number}")
@@ -64,7 +64,7 @@ def _show_machine(trend: MachineTrend, name: str) -> Iterator[str]:
     ends = (f"{commit.name[:SHORT]} ({_day(commit.date)})" for commit in (first, last))
     span = f"{_count(len(trend.entries), 'commit')}, {' to '.join(ends)}"
     libraries = ", ".join(f"{library} {version}" for library, version in e.libraries)
-    yield f'<p class="text">{to_html(f"{span}. {e.machine}, {e.system}; Python {e.python}, {libraries}.")}</p>'
+    yield make_paragraph(f"{span}. {e.machine}, {e.system}; Python {e.python}, {libraries}.")
     yield make_rows(LATEST, [_latest_cells(trend, series) for series in trend.series], f"Latest figures on {e.cpu}")
     for number, (title, group) in enumerate(groupby(trend.series, key=lambda series: series.last.title)):
         yield f"<h3>{to_html(title)}</h3>"
