@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from u3p_edge.config.metadata import PALETTE
-from u3p_edge.report.plot_style import WIDTH, plot_context, to_svg
+from u3p_edge.report.plot_style import WIDTH, plot_context, to_hex, to_svg
 from u3p_edge.text import to_xml
 
 ROW, MARGIN = 0.34, 0.9
@@ -18,7 +18,7 @@ HEIGHT = 0.38
 MOST = 25
 """Pairs that are drawn; the time of all others is one more pair."""
 
-BEFORE, AFTER = ("#" + bytes(colour).hex() for colour in (PALETTE[5], PALETTE[6]))
+BEFORE, AFTER = to_hex(PALETTE[5]), to_hex(PALETTE[6])
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,12 @@ def plot_context() -> AbstractContextManager[Any]:
 
 def colour_of(format: str) -> str:
     """Return the colour of a file format's number type, such as that of "tflite-int8", as "#rrggbb"."""
-    return "#" + bytes(COLOURS.get(format.partition("-")[2], OTHER)).hex()
+    return to_hex(COLOURS.get(format.partition("-")[2], OTHER))
+
+
+def to_hex(colour: tuple[int, int, int]) -> str:
+    """Return a colour of `PALETTE` as "#rrggbb"."""
+    return "#" + bytes(colour).hex()
 
 
 def to_svg(figure: Figure) -> bytes:

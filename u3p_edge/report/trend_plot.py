@@ -9,7 +9,7 @@ import numpy as np
 
 from u3p_edge.benchmark.series import MachineTrend, Series
 from u3p_edge.config.metadata import PALETTE
-from u3p_edge.report.plot_style import WIDTH, plot_context, to_svg
+from u3p_edge.report.plot_style import WIDTH, plot_context, to_hex, to_svg
 from u3p_edge.text import to_xml
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MOST_LABELS = 10
 SHORT = 7
 """Characters of a commit's name that are shown, as git shortens it."""
 
-LINE, CHANGE = ("#" + bytes(colour).hex() for colour in (PALETTE[5], PALETTE[6]))
+LINE, CHANGE = to_hex(PALETTE[5]), to_hex(PALETTE[6])
 
 
 def draw_trend(trend: MachineTrend, series: Sequence[Series]) -> bytes:
