@@ -31,6 +31,7 @@ from u3p_edge.config.metadata import default_metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.memory import LIMIT, array_bytes
 from u3p_edge.files.atomic import write_json, write_text
+from u3p_edge.report.markdown import table
 
 SIZE = 64
 PREPROCESSING = Preprocessing(SIZE, SIZE)
@@ -134,23 +135,21 @@ def predict_in(model: Path, images: Path, masks: Path) -> Curve:
 
 def report(curves: Mapping[str, Curve], allowance: float, size: float, machine: str) -> str:
     """Return the report."""
-    lines = [
-        "# Memory of large sets",
-        "",
-        f"{machine}. Images take {size:.0f} MB as arrays, and {allowance:g} MB of memory are allowed for them.",
-        "",
-        "| process | steps | MB after a fifth | MB at the end | highest MB | MB a 1000 steps | mapped files, MB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    header = ("process", "steps", "MB after a fifth", "MB at the end", "highest MB", "MB a 1000 steps", "mapped files, MB")
+    rows = []
     for name, curve in curves.items():
         later = curve[len(curve) // 5 :]
         steps, memory = (np.array([point[i] for point in later], float) for i in (0, 1))
         slope = 1000 * float(np.polyfit(steps, memory, 1)[0]) if len(later) > 2 else float("nan")
-        lines.append(
-            f"| {name} | {curve[-1][0]} | {memory[0]:.1f} | {memory[-1]:.1f} | {max(point[1] for point in curve):.1f} "
-            f"| {slope:+.2f} | {curve[-1][2]:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+        highest = max(point[1] for point in curve)
+        numbers = (f"{memory[0]:.1f}", f"{memory[-1]:.1f}", f"{highest:.1f}", f"{slope:+.2f}", f"{curve[-1][2]:.1f}")
+        rows.append((name, str(curve[-1][0]), *numbers))
+    parts = [
+        "# Memory of large sets",
+        f"{machine}. Images take {size:.0f} MB as arrays, and {allowance:g} MB of memory are allowed for them.",
+        table(header, rows),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
