@@ -123,8 +123,6 @@ def read_integers(fake: FakeQuantized) -> Quantized:
     """Return the network in integers that a fake-quant model stands for: its weights and ranges as they are now."""
 
     def trained(node: Node) -> Node:
-        if not kernel_attribute(node):
-            return node
         layer = fake.model.get_layer(node.name)
         return replace(node, weights=read_weights(node, lambda name: _variable(layer, name).numpy()))
 
@@ -213,12 +211,8 @@ def _wrap_all(graph: Graph, twin: tf_keras.Model, placed: Mapping[str, Placement
 
     wrapped = tf_keras.models.clone_model(twin, clone_function=wrap)
     for node in graph.nodes:
-        layer = wrapped.get_layer(node.name)
-        if kernel_attribute(node):
-            for name, value in list_weights(node):
-                _variable(layer, name).assign(value)
-        elif node.weights:
-            getattr(layer, "layer", layer).set_weights(twin.get_layer(node.name).get_weights())
+        for name, value in list_weights(node):
+            _variable(wrapped.get_layer(node.name), name).assign(value)
     return wrapped
 
 
