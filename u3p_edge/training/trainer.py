@@ -43,11 +43,12 @@ class Trainer:
         self._masks, self._with_deepest = _training_outputs(self.model, recipe.cgm)
         self._loss = find_loss(recipe.loss)
         gate = self.model.get_layer(GATE).trainable_variables if recipe.cgm else []
-        names = {variable.name for variable in gate}
-        network = [v for v in self.model.trainable_variables if v.name not in names]
-        self._network, self._gate = network, list(gate)
         self._backbone = [layer for layer in self.model.layers if is_backbone(layer.name)]
-        self._adam = Adam([*network, *gate], recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
+        encoder = [variable for layer in self._backbone for variable in layer.trainable_variables]
+        names = {variable.name for variable in (*gate, *encoder)}
+        network = [v for v in self.model.trainable_variables if v.name not in names]
+        self._network, self._gate, self._encoder = network, list(gate), encoder
+        self._adam = Adam([*network, *gate, *encoder], recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
         # The batch's size is left open. Where TensorFlow knows all shapes, it may sum gradients of several branches in the
         # order in which they happen to be ready, to save memory, and the last bits differ from run to run; also under
         # `enable_op_determinism` (measured with TensorFlow 2.21). Hence no `tf.add_n` of losses either.
@@ -86,9 +87,7 @@ class Trainer:
         truth = one_hot(labels, self.config.classes)
         for layer in self._backbone:
             layer.trainable = not frozen  # read while this is traced: a normalisation then uses its own statistics
-        backbone = [] if frozen else [v for layer in self._backbone for v in layer.trainable_variables]
-        late = {variable.name for layer in self._backbone for variable in layer.variables}
-        trained = [v for v in (*self._network, *(self._gate if train_gate else ())) if v.name not in late]
+        trained, backbone = [*self._network, *(self._gate if train_gate else ())], [] if frozen else self._encoder
         with tf.GradientTape() as tape:
             outputs = _as_list((self._with_deepest if train_gate else self._masks)(images, training=True))
             gate = self._gate_loss(truth, outputs.pop(), steps[0]) if train_gate else tf.constant(0.0)
