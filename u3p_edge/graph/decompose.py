@@ -27,8 +27,8 @@ import numpy.typing as npt
 
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.ops.normalization import group_count
+from u3p_edge.graph.ops.op import is_over_channels
 
-_CHANNELS = (-1, 3, (-1,), (3,))
 _MAP = 4
 """Rank of a map; a vector has no depthwise convolution."""
 
@@ -154,7 +154,7 @@ def split_separable(node: Node, name: str) -> tuple[Node, Node]:
 
 
 def _layer_norm(site: _Site) -> Sequence[Node]:
-    if site.rank != _MAP or site.node.attrs["axis"] not in _CHANNELS:
+    if site.rank != _MAP or not is_over_channels(site.node.attrs):
         return ()
     kernel = np.full((1, 1, site.channels, 1), 1 / site.channels, np.float32)
 

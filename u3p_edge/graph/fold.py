@@ -21,10 +21,9 @@ import numpy.typing as npt
 
 from u3p_edge.graph.activation import function, is_plain_relu
 from u3p_edge.graph.ir import Graph, Node, substitute
+from u3p_edge.graph.ops.op import is_over_channels
 
 Array = npt.NDArray[np.float32]
-
-_CHANNELS = (-1, 3, (-1,), (3,))
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
@@ -93,7 +92,7 @@ def _gate(graph: Graph, swish: Node) -> Graph:
 
 
 def _fold_norm(graph: Graph, norm: Node) -> Graph:
-    if norm.attrs["axis"] not in _CHANNELS:
+    if not is_over_channels(norm.attrs):
         return graph
     before, after = graph[norm.inputs[0]], [graph[name] for name in graph.consumers[norm.name]]
     if is_convolution(before) and function(before) == "linear" and _only_reader(graph, before, norm):

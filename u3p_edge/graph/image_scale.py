@@ -17,6 +17,7 @@ import numpy.typing as npt
 from u3p_edge.graph.activation import function
 from u3p_edge.graph.fold import scale_and_shift
 from u3p_edge.graph.ir import Graph, Node, substitute
+from u3p_edge.graph.ops.op import is_over_channels
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def _affine(node: Node) -> tuple[Floats | float, Floats | float] | None:
         return 1.0, 0.0
     if node.op == "rescale":
         return np.asarray(node.attrs["scale"], np.float64), np.asarray(node.attrs["offset"], np.float64)
-    if node.op == "batch_norm" and node.attrs["axis"] in ((-1,), (3,), -1, 3):
+    if node.op == "batch_norm" and is_over_channels(node.attrs):
         scale, shift = scale_and_shift(node)
         return scale.astype(np.float64), shift.astype(np.float64)
     if node.op != "depthwise_conv" or function(node) != "linear":

@@ -8,11 +8,10 @@ from u3p_edge.graph.decompose import decompose
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.ops import FUNCTIONS
+from u3p_edge.graph.ops.op import is_over_channels
 
 _OWN_KERNEL = frozenset(("input", "activation", "relu", "softmax", "leaky_relu", "elu", "global_average_pool"))
 """Ops with an integer kernel, or none to compute, that no other fact of their record tells of."""
-
-_LAST = (-1, 3, (-1,), (3,))
 
 
 class UntrainableError(ModelError):
@@ -73,6 +72,6 @@ def check_trainable(graph: Graph) -> None:
 
 def _reads_other_axes(node: Node) -> bool:
     """Whether a normalisation or softmax is not over channels, or a concatenation joins images of a batch."""
-    return (node.op in ("batch_norm", "softmax") and node.attrs["axis"] not in _LAST) or (
+    return (node.op in ("batch_norm", "softmax") and not is_over_channels(node.attrs)) or (
         node.op == "concat" and node.attrs["axis"] == 0
     )

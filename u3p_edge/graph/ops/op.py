@@ -141,6 +141,11 @@ def norm_axes(attrs: Attrs, rank: int) -> tuple[int, ...]:
     return tuple(a % rank for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
+def is_over_channels(attrs: Attrs) -> bool:
+    """Return whether the attribute `axis` is the channels of a map [N, H, W, C]."""
+    return attrs["axis"] in (-1, 3, (-1,), (3,))
+
+
 def add_all(parts: Sequence[Array]) -> Array:
     """Return the sum of some arrays, added from left to right."""
     total = parts[0]
