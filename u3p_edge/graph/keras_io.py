@@ -216,8 +216,8 @@ def _read(layer: tf_keras.layers.Layer, kind: Layer) -> tuple[dict[str, Any], di
     if kind.attrs_of is not None:
         try:
             return {**kind.attrs_of(weights), KERAS: {}}, {}
-        except ModelError as error:
-            raise _refusal(layer, error.symptom) from error
+        except ValueError as error:
+            raise _refusal(layer, str(error)) from error
     attrs = {name: config[key] for name, key in kind.attrs.items() if key in config}
     known = {"name", *kind.attrs.values(), *kind.derived(weights)}
     return {**attrs, KERAS: {key: value for key, value in config.items() if key not in known}}, weights

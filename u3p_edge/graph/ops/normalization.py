@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from u3p_edge.errors import ModelError
 from u3p_edge.graph.ops.op import Array, Attrs, Layer, Op, Shape, SizeRule, Weights, norm_axes, own_names, same_shape
 
 
@@ -63,7 +62,7 @@ def _standardize(weights: Weights) -> Attrs:
     """Return scale and offset of (x - mean) / deviation, each a number or one for a channel; Keras' least deviation is 1e-7."""
     mean, variance = weights["mean"], weights["variance"]
     if any(size != 1 for size in mean.shape[:-1]):
-        raise ModelError("it normalises every pixel by itself", mend="Use one mean and one variance for a channel.")
+        raise ValueError("it normalises every pixel by itself")
     scale = 1 / np.maximum(np.sqrt(variance.astype(np.float64)), 1e-7)
     return {"scale": _numbers(scale), "offset": _numbers(-mean * scale)}
 

@@ -58,6 +58,7 @@ class Layer:
         sizes: computes the shapes of the weights from the layer's config and the shape that it reads, before Keras builds it.
         swap: whether to exchange the last two axes of the kernel (Keras keeps transposed kernels as HWOI).
         attrs_of: computes the op's attributes from the weights; the node then has no weights, and is written as another layer.
+            Raises ValueError where the op has no such attributes.
         function: for a class that neither module has: the function of TensorFlow that it applies, such as "math.abs".
         op: name of the op; `keras_layers.LAYERS` fills it in.
 
