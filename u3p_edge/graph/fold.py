@@ -73,6 +73,14 @@ def scale_and_shift(norm: Node) -> tuple[Array, Array]:
     return scale.astype(np.float32), shift.astype(np.float32)
 
 
+def is_channel_scale(node: Node) -> bool:
+    """Return whether a node is a depthwise 1x1 convolution that does nothing but scale and shift each channel."""
+    if node.op != "depthwise_conv" or function(node) != "linear":
+        return False
+    kernel = node.weights["kernel"]
+    return (*kernel.shape[:2], kernel.shape[3], *node.attrs["strides"]) == (1, 1, 1, 1, 1)
+
+
 def _split(graph: Graph, conv: Node) -> Graph:
     """Return the graph with a convolution's sigmoid or the like as a separate node, which keeps the convolution's name."""
     name = f"{conv.name}_logits"

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from u3p_edge.graph.activation import function
-from u3p_edge.graph.fold import scale_and_shift
+from u3p_edge.graph.fold import is_channel_scale, scale_and_shift
 from u3p_edge.graph.ir import Graph, Node, substitute
 from u3p_edge.graph.ops.op import is_over_channels
 
@@ -72,9 +71,7 @@ def _affine(node: Node) -> tuple[Floats | float, Floats | float] | None:
     if node.op == "batch_norm" and is_over_channels(node.attrs):
         scale, shift = scale_and_shift(node)
         return scale.astype(np.float64), shift.astype(np.float64)
-    if node.op != "depthwise_conv" or function(node) != "linear":
+    if not is_channel_scale(node):
         return None
     kernel = node.weights["kernel"]
-    if (*kernel.shape[:2], kernel.shape[3], *node.attrs["strides"]) != (1, 1, 1, 1, 1):
-        return None
     return kernel.ravel().astype(np.float64), node.weights.get("bias", np.zeros(kernel.size)).astype(np.float64)

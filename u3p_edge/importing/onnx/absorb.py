@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.graph.activation import function
+from u3p_edge.graph.fold import is_channel_scale
 from u3p_edge.graph.ir import Graph, Node, substitute
 
 _LAYERS = frozenset(("conv", "depthwise_conv", "conv_transpose", "dense"))
@@ -34,7 +35,7 @@ def _scale(node: Node) -> npt.NDArray[np.float32] | None:
     kernel: npt.NDArray[Any] | None = node.weights.get("kernel")
     if kernel is None or function(node) != "linear":
         return None
-    if node.op == "depthwise_conv" and (*kernel.shape[:2], kernel.shape[3], *node.attrs["strides"]) == (1, 1, 1, 1, 1):
+    if is_channel_scale(node):
         return np.array(kernel.ravel())
     if node.op == "dense" and kernel.shape[0] == kernel.shape[1] and np.array_equal(kernel, np.diag(kernel.diagonal())):
         return np.array(kernel.diagonal())
