@@ -45,8 +45,7 @@ def is_backbone(layer: str) -> bool:
 def _colours(image: tf.Tensor, kind: BackboneKind) -> tf.Tensor:
     """Return the three channels that a grey image, normalised by the averages, has under each channel's own normalisation."""
     (mean,), (std,) = kind.preprocessing(1)
-    weights = [np.array([values], np.float32) for values in ([std / s for s in kind.std], [(mean - m) for m in kind.mean])]
-    kernel, shift = weights[0][None, None], weights[1].ravel() / np.asarray(kind.std, np.float32)
+    kernel, shift = std / np.array([[[kind.std]]]), (mean - np.array(kind.mean)) / kind.std
     layer = tf_keras.layers.Conv2D(len(kind.mean), 1, name=COLOURS, weights=[kernel, shift], trainable=False)
     return layer(image)
 
