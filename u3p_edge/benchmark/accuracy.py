@@ -43,9 +43,10 @@ def score(
         labels: number of classes, background included.
         stems: the name of each image, for scores by image; tiles of one image share it, and are pooled. Empty for none.
     """
-    counts = metrics.confusion_by_group(truth, prediction, groups, labels)
-    by_image = metrics.confusion_by_group(truth, prediction, stems, labels) if stems else counts[:0]
-    dice, iou = metrics.dice(counts), metrics.iou(counts)
+    counts = metrics.confusion_by_image(truth, prediction, labels)
+    by_group = metrics.pool_by_group(counts, groups)
+    by_image = metrics.pool_by_group(counts, stems) if stems else counts[:0]
+    dice, iou = metrics.dice(by_group), metrics.iou(by_group)
     return Accuracy(
         dice=_optional(metrics.mean_over_groups(dice)),
         iou=_optional(metrics.mean_over_groups(iou)),
