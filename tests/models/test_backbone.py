@@ -44,8 +44,7 @@ def as_trained(name: str, rgb: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if name == "efficientnet_b0":  # with its weights, it does this itself; without, it only divides by 255
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
         return np.asarray(255 * (rgb / 255 - mean) / std, np.float32)
-    module = {"vgg16": "vgg16", "resnet50": "resnet50", "mobilenet_v2": "mobilenet_v2"}[name]
-    return np.asarray(getattr(tf_keras.applications, module).preprocess_input(rgb.astype(np.float32)), np.float32)
+    return np.asarray(getattr(tf_keras.applications, name).preprocess_input(rgb.astype(np.float32)), np.float32)
 
 
 @pytest.mark.slow
