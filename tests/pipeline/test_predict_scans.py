@@ -11,9 +11,10 @@ from PIL import Image
 
 from tests.support.nifti_files import RAS, nifti_folder, oriented_affine, save_nifti, scan_voxels
 from tests.support.small_artifacts import SHAPE, Zoo, picture
+from u3p_edge.config.metadata import Axis
 from u3p_edge.errors import ConfigError
 from u3p_edge.pipeline.predict import predict
-from u3p_edge.scans.options import Axis, ScanOptions
+from u3p_edge.scans.options import ScanOptions
 
 
 def read(path: Path) -> np.ndarray:

@@ -14,6 +14,7 @@ from u3p_edge.data.check import check_data
 from u3p_edge.data.folder import read_folder
 from u3p_edge.data.images import read_native
 from u3p_edge.data.masks import read_values
+from u3p_edge.data.volumes import read_axis
 from u3p_edge.errors import ArtifactError, DataError
 from u3p_edge.scans.import_data import import_data
 from u3p_edge.scans.nifti_file import read_nifti
@@ -38,7 +39,7 @@ def test_a_nifti_folder_becomes_a_sound_data_folder(tmp_path: Path) -> None:
 def test_where_slices_lie_is_kept(tmp_path: Path) -> None:
     import_data(nifti_folder(tmp_path / "nifti"), tmp_path / "out", ScanOptions("coronal"))
     kept = json.loads((tmp_path / "out" / "source.json").read_text())
-    assert (kept["kind"], kept["axis"]) == ("NIfTI", "coronal")
+    assert (kept["kind"], kept["axis"], read_axis(tmp_path / "out")) == ("NIfTI", "coronal", "coronal")
     case = kept["cases"]["p1"]
     assert (case["slices"], case["size"], case["spacing_mm"]) == (10, [4, 12], [0.75, 3.0, 0.5])
     # Slice 0 is the frontmost, its first row the topmost, its first column the rightmost: voxel [11, 9, 3] of the file.

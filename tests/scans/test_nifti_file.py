@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.nifti_files import RAS, SPACING, oriented_affine, save_nifti, scan_voxels
+from u3p_edge.config.metadata import Axis
 from u3p_edge.errors import DataError
 from u3p_edge.scans.nifti_file import read_nifti, read_nifti_labels, write_nifti_labels
-from u3p_edge.scans.options import Axis, ScanOptions
+from u3p_edge.scans.options import ScanOptions
 
 RUNS_TO = {
     "axial": ((0, 0, 1), (0, -1, 0), (-1, 0, 0)),

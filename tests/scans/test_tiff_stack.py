@@ -13,6 +13,7 @@ from PIL import Image
 from u3p_edge.data.check import check_data
 from u3p_edge.data.images import read_native
 from u3p_edge.data.masks import read_values
+from u3p_edge.data.volumes import read_axis
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.scans.import_data import import_data
 from u3p_edge.scans.options import ScanOptions
@@ -36,6 +37,7 @@ def test_one_command_makes_slices_of_a_stack_and_its_labels(tmp_path: Path) -> N
     result = import_data(stack, tmp_path / "out", ScanOptions(labels=labels))
     assert (result.kind, result.slices, result.labelled) == ("TIFF stack", 5, True)
     assert check_data(tmp_path / "out").problems == ()
+    assert read_axis(tmp_path / "out") is None  # its pages are what they are
     for index in range(5):
         name = f"p1_s{index:03}.png"
         np.testing.assert_array_equal(read_native(tmp_path / "out" / "images" / name)[:, :, 0], STACK[index])

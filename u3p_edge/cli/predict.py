@@ -46,8 +46,9 @@ def predict(
         typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
     ] = MAX_MEMORY_MB,
     axis: Annotated[
-        AxisName, typer.Option(help="Slices that a scan is cut into: those that the network was trained on.")
-    ] = AxisName.AXIAL,
+        AxisName | None,
+        typer.Option(help="Slices that a scan is cut into; needed where the file does not record those of its training."),
+    ] = None,
     channel: Annotated[str | None, typer.Option(help="Channel or time point of a scan with several, from 0.")] = None,
     series: Annotated[str | None, typer.Option(help="One series of a DICOM folder with several: its name or its UID.")] = None,
     window: Annotated[
@@ -70,7 +71,7 @@ def predict(
 
         u3p-edge predict model.int8.tflite scans --recursive
 
-        u3p-edge predict exported scan.nii.gz --out masks --axis axial
+        u3p-edge predict exported scan.nii.gz --out masks
 
     Of a video it writes OUT/<stem>/<stem>_f000000.png and so on, and with --overlay the video OUT/<stem>_overlay.mp4:
 
@@ -91,7 +92,7 @@ def predict(
             max_pixels=max_pixels,
             max_memory_mb=max_memory_mb,
             scan_options=ScanOptions(
-                axis.value, channel, series=series, window=parse_window(window), segment_codes=segment_codes
+                axis.value if axis else None, channel, series=series, window=parse_window(window), segment_codes=segment_codes
             ),
             progress=progress,
         )

@@ -25,6 +25,9 @@ QUANTIZATION_KEY = "u3p_edge.quantization"
 
 Colour = tuple[int, int, int]
 
+Axis = Literal["axial", "coronal", "sagittal"]
+"""Which slices a scan is cut into."""
+
 OutputKind = Literal["probabilities", "logits", "labels"]
 """What a file gives for each pixel: the probability of each class, what these are computed from, or the label alone."""
 
@@ -47,6 +50,7 @@ class Metadata:
         mask_channels: channels of the network's mask. None means 1 (sigmoid) for two labels, else one for each label
             (softmax). A model of two labels may have 2.
         output: what the network gives. Labels are uint8 [1, H, W]; the others are real numbers [1, H, W, mask_channels].
+        axis: of the slices that the model was trained on; None where they are none of scans, or where it is not known.
 
     Raises:
         ConfigError: names, colours and channels do not fit each other, or one of them is out of range.
@@ -59,6 +63,7 @@ class Metadata:
     lineage: tuple[tuple[str, str], ...] = ()
     mask_channels: int | None = None
     output: OutputKind = "probabilities"
+    axis: Axis | None = None
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:

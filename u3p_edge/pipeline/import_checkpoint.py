@@ -84,7 +84,7 @@ def _metadata(config: UNet3PlusConfig, options: ModelOptions, sha256: str) -> Me
         raise ConfigError(f"{len(options.class_names)} class names were given for a model of {labels} classes")
     metadata = default_metadata(options.preprocessing(*config.input_shape), labels, options.class_names)
     lineage = ((CHECKPOINT, sha256),)
-    return dataclasses.replace(metadata, version=__version__, mask_channels=config.classes, lineage=lineage)
+    return dataclasses.replace(metadata, version=__version__, mask_channels=config.classes, lineage=lineage, axis=options.axis)
 
 
 def _open(run: Path) -> Manifest:

@@ -34,7 +34,7 @@ from u3p_edge.runtime import open_session
 from u3p_edge.runtime.base import Session
 from u3p_edge.runtime.run_folder import model_file
 from u3p_edge.runtime.segment import Frame, predict_frame
-from u3p_edge.scans.options import DEFAULTS, ScanOptions
+from u3p_edge.scans.options import DEFAULTS, ScanOptions, follow_training
 
 AHEAD = 1
 """Images that are read before they are needed, and masks that wait to be written: a large one takes much memory."""
@@ -70,19 +70,22 @@ def predict(
         threads: of the runtime; None for all cores.
         max_pixels: height x width that an image may have.
         max_memory_mb: a file that would take more, in MB of 10^6 bytes, is refused.
-        scan_options: how scans are read; the axis and the window must be the one that the network was trained on.
+        scan_options: how scans are read. The axis is the one that the network was trained on, where its file records it; the
+            window must be that of the training.
         progress: see `u3p_edge.progress`.
 
     Raises:
-        DataError, ConfigError: as `plan_jobs`. ArtifactError: the model cannot be read, or a file cannot be written.
+        DataError, ConfigError: as `plan_jobs`, or another axis than that of the training. ArtifactError: the model cannot be
+            read, or a file cannot be written.
     """
     check_output_folder(Path(out))
     paths = [Path(image) for image in images]
     video_jobs = plan_videos([path for path in paths if is_video(path)], Path(out), overlay=overlay)
     others = [path for path in paths if not is_video(path)]
-    jobs = plan_jobs(others, Path(out), overlay=overlay, recursive=recursive, scan_options=scan_options)
     file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
+    scan_options = follow_training(scan_options, session.metadata.axis)
+    jobs = plan_jobs(others, Path(out), overlay=overlay, recursive=recursive, scan_options=scan_options)
     pictures, scans = [job for job in jobs if job.scan is None], [job for job in jobs if job.scan is not None]
     step = progress("Predict", len(jobs)) if jobs else idle
     done = dict(zip(pictures, predict_all(session, pictures, max_pixels=max_pixels, step=step), strict=True))

@@ -186,4 +186,4 @@ def _metadata(model: Any, options: ModelOptions) -> Metadata:
     if options.class_names and len(options.class_names) != count:
         raise ModelError(f"{len(options.class_names)} class names were given for a model of {count} classes")
     plain = default_metadata(options.preprocessing(height, width, channels), count, options.class_names)
-    return dataclasses.replace(plain, mask_channels=mask_channels)
+    return dataclasses.replace(plain, mask_channels=mask_channels, axis=options.axis)

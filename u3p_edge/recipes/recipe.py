@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
-from u3p_edge.config.metadata import OutputKind
+from u3p_edge.config.metadata import Axis, OutputKind
 from u3p_edge.config.options import Option, check_options, documented, list_options, option
 from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing, check_mean_std
 from u3p_edge.data.labels import LabelRule
@@ -217,6 +217,7 @@ class ModelOptions:
     class_names: tuple[str, ...] = option((), "Names of the classes, background first.")
     mask: str = option("", "Name of the output that is the mask, where that does not follow from the model.")
     size: tuple[int, ...] = option((), "Height and width of the image, where a file leaves them open.")
+    axis: Axis | None = option(None, "Which slices of scans it was trained on. `predict` cuts scans into them.")
 
     def __post_init__(self) -> None:
         check_options(self, "model")

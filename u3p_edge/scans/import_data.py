@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from u3p_edge.config.metadata import Axis
 from u3p_edge.data.description import DESCRIPTION, describe_folder
 from u3p_edge.data.folder import SPLIT_FILE
+from u3p_edge.data.volumes import SOURCE_FILE
 from u3p_edge.errors import ConfigError, DataError, about
 from u3p_edge.files.atomic import atomic_folder, write_json, write_text
 from u3p_edge.progress import Progress, Step, silent
@@ -30,9 +32,6 @@ from u3p_edge.scans.case import Case, CaseList
 from u3p_edge.scans.options import DEFAULTS, ScanOptions
 from u3p_edge.scans.slice_files import slice_names, to_pixels, write_slices
 from u3p_edge.scans.sources import MASKS_BY_CLASS, NIFTI, TIFF_STACK, find_kind
-
-GEOMETRY_FILE = "source.json"
-
 
 @dataclass(frozen=True)
 class CaseGeometry:
@@ -46,6 +45,7 @@ class CaseGeometry:
         size: rows and columns of a slice.
         spacing: millimetres between slices, rows and columns; None where not known.
         affine: 4 x 4, from (slice, row, column, 1) to millimetres, RAS+; None where not known.
+        axis: see `Volume`.
     """
 
     case: str
@@ -55,6 +55,7 @@ class CaseGeometry:
     size: tuple[int, int]
     spacing: tuple[float, float, float] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
+    axis: Axis | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def import_data(
         written = tuple(_import_case(case, staging, step) for case in cases)
         _check_names(written)
         if staging is not None:
-            _describe(staging, kind.name, options, written, listed)
+            _describe(staging, kind.name, written, listed)
     notes = (*listed.notes, *_notes(listed.cases, cases))
     return ImportResult(folder, kind.name, written, cases[0].labelled, listed.class_names, notes)
 
@@ -161,10 +162,11 @@ def _import_case(case: Case, folder: Path | None, step: Step) -> CaseGeometry:
         size=(pixels.shape[1], pixels.shape[2]),
         spacing=scan.volume.spacing,
         affine=None if affine is None else tuple(tuple(map(float, row)) for row in affine),
+        axis=scan.volume.axis,
     )
 
 
-def _describe(folder: Path, kind: str, options: ScanOptions, cases: Sequence[CaseGeometry], listed: CaseList) -> None:
+def _describe(folder: Path, kind: str, cases: Sequence[CaseGeometry], listed: CaseList) -> None:
     """Write split.csv and what is known of the data."""
     split = all(case.split for case in cases)
     text = io.StringIO()
@@ -174,7 +176,8 @@ def _describe(folder: Path, kind: str, options: ScanOptions, cases: Sequence[Cas
         table.writerows([name, case.patient, *([case.split] if split else [])] for name in case.slices)
     write_text(folder / SPLIT_FILE, text.getvalue())
     write_json(folder / DESCRIPTION, describe_folder(listed.class_names, listed.license))
-    write_json(folder / GEOMETRY_FILE, {"kind": kind, "axis": options.axis, "cases": {c.case: _geometry(c) for c in cases}})
+    geometries = {case.case: _geometry(case) for case in cases}
+    write_json(folder / SOURCE_FILE, {"kind": kind, "axis": cases[0].axis, "cases": geometries})
 
 
 def _geometry(case: CaseGeometry) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _list_nifti(path: Path, options: ScanOptions) -> tuple[ScanInput, ...]:
 
 
 def _write_nifti(scan: Path, options: ScanOptions, target: Path, labels: npt.NDArray[np.uint8], _metadata: Metadata) -> None:
-    write_nifti_labels(target, labels, scan, options.axis)
+    write_nifti_labels(target, labels, scan, options.slice_axis)
 
 
 MASK_FORMATS: tuple[MaskFormat, ...] = (

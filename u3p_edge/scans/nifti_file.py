@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.config.metadata import Axis
 from u3p_edge.data.file_errors import check_regular, name_file
 from u3p_edge.errors import DataError, U3pEdgeError, require_packages
 from u3p_edge.files.atomic import write_bytes
 from u3p_edge.scans.channels import channel_index
-from u3p_edge.scans.options import Axis, ScanOptions
+from u3p_edge.scans.options import ScanOptions
 from u3p_edge.scans.orientation import from_slices, slice_turn, to_slices
 from u3p_edge.scans.volume import Affine, Volume, Voxels, check_memory, check_voxel_count
 
@@ -69,7 +70,8 @@ def read_nifti(path: Path, options: ScanOptions, channel_names: Sequence[str] = 
         voxels = _to_numbers(_choose_channel(raw, options.channel, path, channel_names), header, path)
         affine = _affine(header)
         with name_file(path):
-            return Volume(*to_slices(voxels, affine, slice_turn(affine, options.axis)))
+            turned = to_slices(voxels, affine, slice_turn(affine, options.slice_axis))
+    return Volume(*turned, options.slice_axis)
 
 
 def read_nifti_labels(path: Path, options: ScanOptions) -> Volume:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from u3p_edge.config.metadata import Axis
 from u3p_edge.errors import ConfigError
 
-Axis = Literal["axial", "coronal", "sagittal"]
 Window = tuple[float, float] | Literal["file"]
 """Which grey values are shown from black to white: centre and width, or those that each file names."""
 
@@ -24,7 +24,8 @@ class ScanOptions:
     """How the files of scans are read.
 
     Args:
-        axis: which slices a volume is cut into, where its file holds all directions.
+        axis: which slices a volume is cut into, where its file holds all directions. None is axial, or in a prediction the axis
+            that the network was trained on.
         channel: of a scan with several channels or time points, the one that is read: its number, from 0, or its name.
         max_voxels: that a volume may have, over all its channels.
         series: of a DICOM folder with several series, the one that is read: its name here or its UID; None for all.
@@ -37,7 +38,7 @@ class ScanOptions:
             this program's own.
     """
 
-    axis: Axis = "axial"
+    axis: Axis | None = None
     channel: str | None = None
     max_voxels: int = MAX_VOXELS
     series: str | None = None
@@ -48,8 +49,37 @@ class ScanOptions:
     overlap: Overlap = "error"
     segment_codes: Path | None = None
 
+    @property
+    def slice_axis(self) -> Axis:
+        """The axis of the slices, axial where none was chosen."""
+        return self.axis or "axial"
+
 
 DEFAULTS = ScanOptions()
+
+
+def follow_training(options: ScanOptions, trained: Axis | None) -> ScanOptions:
+    """Return the options with the axis that a network was trained on.
+
+    A network has never seen slices of another axis, so its masks of them mean nothing.
+
+    Args:
+        options: of the user.
+        trained: None where it is not known; then the options stay as they are.
+
+    Raises:
+        ConfigError: the options name another axis.
+
+    >>> follow_training(ScanOptions(), "coronal").slice_axis
+    'coronal'
+    """
+    if trained is None:
+        return options
+    if options.axis not in (None, trained):
+        raise ConfigError(
+            f"the network was trained on {trained} slices, and --axis asks for {options.axis} ones", mend="Leave --axis out."
+        )
+    return replace(options, axis=trained)
 
 
 def parse_window(text: str) -> Window | None:

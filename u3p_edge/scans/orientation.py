@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.config.metadata import Axis
 from u3p_edge.errors import DataError
-from u3p_edge.scans.options import Axis
 from u3p_edge.scans.volume import Affine, Voxels
 
 DIRECTIONS: Mapping[Axis, tuple[str, str, str]] = MappingProxyType(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.config.metadata import Axis
 from u3p_edge.data.memory import available_bytes
 from u3p_edge.errors import DataError
 
@@ -29,10 +30,12 @@ class Volume:
         voxels: [slices, H, W], or [slices, H, W, channels]: uint8, uint16, int16, ... or float32, after any rescaling.
         affine: float64 [4, 4], from (slice, row, column, 1) to millimetres in the patient, where x grows to the right, y to the
             front and z to the head (RAS+, as NIfTI has it). None where the file does not say.
+        axis: that a file of all directions was cut along; None where the slices are those of the file.
     """
 
     voxels: Voxels
     affine: Affine | None = None
+    axis: Axis | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from u3p_edge.config.metadata import Axis
 from u3p_edge.data.array_cache import check_room
 from u3p_edge.data.decode import picture_size
 from u3p_edge.data.description import read_class_names
@@ -15,6 +16,7 @@ from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
 from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load_samples
 from u3p_edge.data.orientation import check_turned
+from u3p_edge.data.volumes import SOURCE_FILE, read_axis
 from u3p_edge.errors import ConfigError
 from u3p_edge.progress import Step, idle
 from u3p_edge.training.recipe import TrainRecipe
@@ -30,12 +32,13 @@ class TrainData:
 
 
 def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
-    """Return the recipe with what was left open: `channels`, `labels`, `class_names` and `normalization`, from the data.
+    """Return the recipe with what was left open, from the data: `channels`, `labels`, `class_names`, `axis`, `normalization`.
 
     Names that the folder records are those of its masks as they are stored, so they do not count where `--map` renames classes.
 
     Raises:
-        ConfigError: there are more or fewer class names than labels, or a backbone's weights are for images of another kind.
+        ConfigError: there are more or fewer class names than labels, a backbone's weights are for images of another kind, or
+            the folder's slices are of another axis.
         DataError: a file cannot be read.
     """
     first = dataset.split("train")[0]
@@ -54,9 +57,20 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
             mend="Give one name for each label, background first; or the number of labels, if not all are in these masks.",
         )
     names = described if len(described) == labels else recipe.class_names
-    whole = dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names)
+    axis = _choose_axis(recipe, dataset)
+    whole = dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names, axis=axis)
     known = whole.preprocessing()
     return dataclasses.replace(whole, normalization=known.normalization, mean=known.mean, std=known.std)
+
+
+def _choose_axis(recipe: TrainRecipe, dataset: Dataset) -> Axis | None:
+    recorded = read_axis(dataset.root)
+    if None not in (recorded, recipe.axis) and recipe.axis != recorded:
+        raise ConfigError(
+            f"{dataset.root / SOURCE_FILE} says that the images are {recorded} slices, not {recipe.axis} ones",
+            mend="Leave --axis out.",
+        )
+    return recipe.axis or recorded
 
 
 def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> TrainData:

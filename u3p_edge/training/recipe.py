@@ -11,7 +11,7 @@ from typing import Literal
 
 from u3p_edge import __version__
 from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED
-from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.metadata import Axis, Metadata, default_metadata
 from u3p_edge.config.options import Option, check_options, documented, list_options, option
 from u3p_edge.config.plain import from_table, parse_table, read_recipe_text
 from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing
@@ -47,6 +47,9 @@ class TrainRecipe:
         None, "Number of classes with background; by default inferred from the masks.", low=2, high=MAX_LABELS
     )
     class_names: tuple[str, ...] = option((), "Names of the classes, background first, separated by commas.")
+    axis: Axis | None = option(
+        None, "Which slices of a scan the images are; by default as the import recorded it. `predict` cuts scans into them."
+    )
     fit: Fit = option("resize", "How images get that size: resize, or pad and crop.")
     normalization: Normalization | None = option(
         None,
@@ -121,7 +124,7 @@ class TrainRecipe:
         """Return the trained model's metadata; while `labels` is open, as many as there are class names, else two."""
         labels = self.labels or len(self.class_names) or 2
         metadata = default_metadata(self.preprocessing(), labels, self.class_names)
-        return dataclasses.replace(metadata, version=__version__, lineage=lineage)
+        return dataclasses.replace(metadata, version=__version__, lineage=lineage, axis=self.axis)
 
     def model_config(self) -> UNet3PlusConfig:
         """Return the options of the network that `train` builds."""
