@@ -34,6 +34,7 @@ EXAMPLES = {
     "nifti": 60,
     "video": 5,
     "dataset": 60,
+    "source of slices": 30,
     "dicom": 60,
     "dicom labels": 30,
 }
@@ -45,7 +46,7 @@ PEAK_MB = 2600
 and rounds up; a file that asks for more than is allowed asks for many gigabytes."""
 TEXTS = (
     *("result", "history", "manifest", "bill of materials", "rewrites", "table", "plan", "train recipe", "export recipe"),
-    *("split", "dataset", "description", "colour table"),
+    *("split", "source of slices", "dataset", "description", "colour table"),
 )
 
 

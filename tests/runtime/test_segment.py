@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support.small_artifacts import Zoo, picture, truth
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import DataError
 from u3p_edge.runtime import open_session
 from u3p_edge.runtime.segment import predict_frame, predict_image, read_pixels
@@ -67,4 +68,4 @@ def test_a_file_that_cannot_be_prepared_is_named(zoo: Zoo, tmp_path: Path) -> No
 
 def test_grey_of_deep_colour_pixels_keeps_their_range() -> None:
     white = np.full((2, 2, 3), 65535, np.uint16)
-    np.testing.assert_array_equal(read_pixels(white, 1), np.full((2, 2, 1), 65535))
+    np.testing.assert_array_equal(read_pixels(white, Preprocessing(16, 16)), np.full((2, 2, 1), 65535))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,24 @@ from u3p_edge.graph.ir import Graph, Node
 
 SIZE = (32, 32)
 
-LEVEL = 0.3
+LEVEL = 0.3003
+"""No weighted sum of 8-bit values lies near it: of weights in quarters, these are multiples of 1 / 1020 of white."""
 
 
-def save_threshold(path: Path, axis: Axis | None = None) -> Path:
-    """A binary float TFLite file that says 1 where a pixel of an image, padded or cut into tiles, is above `LEVEL` of white."""
+def save_threshold(path: Path, axis: Axis | None = None, weights: Sequence[float] = (1.0,)) -> Path:
+    """A binary float TFLite file that says 1 where the sum of a pixel's slices with these weights is above `LEVEL` of white.
+
+    Images are padded or cut into tiles.
+    """
+    slices = len(weights)
     attrs = {"strides": (1, 1), "padding": "same", "dilation": (1, 1), "groups": 1, "activation": "linear"}
-    weights = {"kernel": np.full((1, 1, 1, 1), 100, np.float32), "bias": np.array([-100 * LEVEL], np.float32)}
+    kernel = 1000 * np.array(weights, np.float32).reshape(1, 1, slices, 1)
     nodes = (
-        Node("image", "input", (), {"shape": (None, *SIZE, 1)}),
-        Node("scores", "conv", ("image",), attrs, weights),
+        Node("image", "input", (), {"shape": (None, *SIZE, slices)}),
+        Node("scores", "conv", ("image",), attrs, {"kernel": kernel, "bias": np.array([-1000 * LEVEL], np.float32)}),
         Node("mask", "activation", ("scores",), {"function": "sigmoid"}),
     )
-    metadata = default_metadata(Preprocessing(*SIZE, fit="pad", normalization="range"), labels=2)
-    path.write_bytes(write_tflite(Graph(nodes, ("image",), ("mask",)), dataclasses.replace(metadata, axis=axis)))
+    preprocessing = Preprocessing(*SIZE, slices, fit="pad", normalization="range", slices=slices)
+    metadata = dataclasses.replace(default_metadata(preprocessing, labels=2), axis=axis)
+    path.write_bytes(write_tflite(Graph(nodes, ("image",), ("mask",)), metadata))
     return path

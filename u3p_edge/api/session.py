@@ -33,7 +33,8 @@ class Predictor:
         """Predict the mask of an image: prepare it, run the network, restore its size.
 
         Args:
-            image: a path, or pixels [H, W] or [H, W, C] of uint8, uint16 or float.
+            image: a path, or pixels [H, W] or [H, W, C] of uint8, uint16 or float; for a network of several slices see
+                `runtime.segment.predict_image`.
             max_pixels: height x width that an image file may have.
 
         Returns:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from u3p_edge.pipeline.export import ExportResult
     from u3p_edge.pipeline.lock import Lock
 
-FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "axis", "trust")
+FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "slices", "axis", "trust")
 INT8_ALONE = (
     "ptq", "method", "qat_epochs", "qat_distillation", "qat_teacher", "max_drop", "require_shown", "calibration_images",
     "float_io", "min_sqnr",

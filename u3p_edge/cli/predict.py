@@ -64,8 +64,9 @@ def predict(
     The model file knows its preprocessing and classes, so nothing else has to be given. Each mask has the size of its image; an
     image larger than a network that pads is predicted in overlapping tiles. A NIfTI scan is predicted slice by slice, and its
     mask is OUT/<name> with class indices on the scan's voxels, in the same orientation. Each series of a DICOM folder gets a
-    DICOM segmentation. An image that cannot be read is listed at the end, and the others are done. Exit code 0: all masks are
-    written. 1: some images failed. 2: bad input.
+    DICOM segmentation. A network of several slices takes scans, and the images of a folder that `data import` made. An image
+    that cannot be read is listed at the end, and the others are done. Exit code 0: all masks are written. 1: some images
+    failed. 2: bad input.
 
         u3p-edge predict exported scan.png --out masks --overlay
 

@@ -111,7 +111,7 @@ def _show_plan(plan: TrainPlan) -> None:
 
     recipe, estimate, (height, width) = plan.recipe, plan.estimate, plan.recipe.size
     train, val, test = (plan.images[split] for split in ("train", "val", "test"))
-    shape = f"{height}x{width}x{recipe.channels}"
+    shape = f"{height}x{width}x{recipe.preprocessing().channels}"
     say(f"{train} training, {val} validation, {test} test images of {shape}, {recipe.labels} labels")
     exported = f"exported {estimate.exported_parameters:,}, {estimate.gmac:.2f} GMAC an image"
     say(f"network   {estimate.parameters:,} parameters; {exported}")

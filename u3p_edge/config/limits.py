@@ -25,6 +25,9 @@ MAX_SEED = 2**32 - 1
 MAX_LABELS = 256
 """Most classes, background included: a label is one byte."""
 
+MAX_SLICES = 31
+"""Most neighbouring slices that a network sees at once."""
+
 MAX_NAME = 1000
 """Most characters of a class name or a version."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.errors import DataError
+from u3p_edge.metrics import Spacing
 
 Size = tuple[int, int]
 
@@ -23,12 +24,14 @@ class Original:
         foreground: pixels of its mask that are not background.
         kept: those of them that "pad" does not crop away; all under "resize" and in tiles.
         cropped: whether the network sees only a part of the image.
+        spacing: millimetres between its rows and between its columns; None where they are not known.
     """
 
     size: Size
     foreground: int = 0
     kept: int = 0
     cropped: bool = False
+    spacing: Spacing | None = None
 
 
 def shrink_notes(sizes: Iterable[Size], preprocessing: Preprocessing) -> tuple[str, ...]:

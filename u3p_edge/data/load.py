@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,20 @@ from u3p_edge.data.decode import picture_size
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import Original
 from u3p_edge.data.folder import Dataset, Sample
-from u3p_edge.data.images import read_image
+from u3p_edge.data.images import Pixels
 from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.masks import read_mask, read_values, to_classes
 from u3p_edge.data.memory import array_bytes, fits_memory
 from u3p_edge.data.preprocess import fit_labels, grid_of, inputs, network_size, preprocess, score_tiles
+from u3p_edge.data.stacks import find_stacks, make_reader
+from u3p_edge.data.volumes import find_spacings
 from u3p_edge.errors import DataError
 from u3p_edge.manifest import sha256_of
 from u3p_edge.metrics import IGNORE
 from u3p_edge.progress import Step, idle
+
+Stacks = Sequence[Sequence[Path]]
+"""The files of each input's image."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,18 @@ def load_samples(
     """
     if not samples:
         raise DataError("there are no images to load")
+    stacks = find_stacks([sample.image for sample in samples], preprocessing.slices)
     counts = [_inputs_of(sample, preprocessing, tiled) for sample in samples]
     check_room(sum(counts), preprocessing)
-    parts = _read_parts(samples, counts, preprocessing, labels, step)
+    parts = _read_parts(samples, stacks, counts, preprocessing, labels, step)
     if fits_memory(array_bytes(sum(counts), preprocessing)):
         images, masks, originals = _join(parts, sum(counts), preprocessing)
     else:
-        key = _key(samples, preprocessing, labels, tiled)
+        key = _key(samples, stacks, preprocessing, labels, tiled)
         split = map_split(key, sum(counts), preprocessing, parts)
         images, masks, originals = split.images, split.labels, split.originals
+    spacings = find_spacings([sample.image for sample in samples])
+    originals = tuple(replace(one, spacing=spacing) for one, spacing in zip(originals, spacings, strict=True))
     stems, groups = (
         tuple(name for name, count in zip(names, counts, strict=True) for _ in range(count))
         for names in ((s.stem for s in samples), (s.group for s in samples))
@@ -99,11 +107,13 @@ def _inputs_of(sample: Sample, preprocessing: Preprocessing, tiled: bool) -> int
 
 
 def _read_parts(
-    samples: Sequence[Sample], counts: Sequence[int], preprocessing: Preprocessing, labels: int, step: Step
+    samples: Sequence[Sample], stacks: Stacks, counts: Sequence[int], preprocessing: Preprocessing, labels: int, step: Step
 ) -> Iterator[Inputs]:
     """Read one sample after the other, each as so many inputs."""
-    for sample, count in zip(samples, counts, strict=True):
-        yield _read_pair(sample, count, preprocessing, labels)
+    read = make_reader(preprocessing)
+    for sample, stack, count in zip(samples, stacks, counts, strict=True):
+        image = read(stack, sample.options.max_pixels)
+        yield _read_pair(sample, image, count, preprocessing, labels)
         step()
 
 
@@ -122,12 +132,14 @@ def _join(
     return images, masks, tuple(originals)
 
 
-def _key(samples: Sequence[Sample], preprocessing: Preprocessing, labels: int, tiled: bool) -> str:
+def _key(samples: Sequence[Sample], stacks: Stacks, preprocessing: Preprocessing, labels: int, tiled: bool) -> str:
     """Return the hexadecimal sha256 of all that decides the arrays: the files, how they are read, and by which versions."""
     versions = (__version__, np.__version__, PIL.__version__)
     digest = hashlib.sha256(repr((versions, preprocessing, labels, tiled)).encode())
-    for sample in samples:
-        digest.update(repr((_digest(sample.image), sample.mask and _digest(sample.mask), sample.options)).encode())
+    images = {image: _digest(image) for image in dict.fromkeys(itertools.chain.from_iterable(stacks))}
+    for sample, stack in zip(samples, stacks, strict=True):
+        seen = tuple(images[image] for image in stack)
+        digest.update(repr((seen, sample.mask and _digest(sample.mask), sample.options)).encode())
     return digest.hexdigest()
 
 
@@ -139,12 +151,11 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _read_pair(sample: Sample, count: int, preprocessing: Preprocessing, labels: int) -> Inputs:
-    """Read image and mask of one sample as `count` inputs."""
+def _read_pair(sample: Sample, image: Pixels, count: int, preprocessing: Preprocessing, labels: int) -> Inputs:
+    """Return the image of one sample, and read its mask, as `count` inputs."""
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask", mend="Put one of the same stem into masks/.")
-    most, rule = sample.options.max_pixels, sample.options.rule
-    image, mask = read_image(sample.image, preprocessing.channels, most), read_mask(sample.mask, labels, most, rule)
+    mask = read_mask(sample.mask, labels, sample.options.max_pixels, sample.options.rule)
     check_sizes(sample.image, image.shape[:2], sample.mask, mask.shape)
     foreground = _foreground(mask)
     with name_file(sample.image):

@@ -16,6 +16,7 @@ from u3p_edge.data.labels import AS_STORED
 from u3p_edge.data.load import Arrays, count_inputs, load_samples
 from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
+from u3p_edge.data.stacks import check_splits
 from u3p_edge.data.table import has_column
 from u3p_edge.errors import DataError
 from u3p_edge.progress import Progress
@@ -77,7 +78,7 @@ def read_export_data(
 
     Raises:
         DataError: a folder or a file that cannot be used, or an empty train or val split, or more images than fit into
-            memory or on the disk.
+            memory or on the disk; or as `stacks.check_splits`.
     """
     root = embedded_folder() if folder is None else folder
     dataset = open_folder(root, options or DataOptions())
@@ -85,6 +86,7 @@ def read_export_data(
     test_split = list(splits)[-1]
     check_room(inputs_of(dataset, metadata), metadata.preprocessing)
     turned = check_turned(dataset.samples)
+    check_splits(dataset.samples, metadata.preprocessing.slices)
     step = progress("Read images", sum(map(len, splits.values())))
     arrays = {
         name: load_samples(samples, metadata.preprocessing, metadata.labels, step, tiled=name != "train")

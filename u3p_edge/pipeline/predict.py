@@ -17,14 +17,14 @@ from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.fit_notes import shrink_notes
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.images import read_image
 from u3p_edge.data.preprocess import grid_of
+from u3p_edge.data.stacks import find_stacks, make_reader, middle_slice
 from u3p_edge.errors import DataError
 from u3p_edge.files.atomic import sync_folders
 from u3p_edge.pipeline.jobs import Job, plan_jobs
 from u3p_edge.pipeline.mask_files import write_mask, write_picture
 from u3p_edge.pipeline.predict_scans import predict_scans
-from u3p_edge.pipeline.predict_video import is_video, plan_videos, predict_videos
+from u3p_edge.pipeline.predict_video import check_single_images, is_video, plan_videos, predict_videos
 from u3p_edge.pipeline.predictions import Failed, Predicted, PredictedVideo, Predictions
 from u3p_edge.pipeline.prefetch import prefetch, write_behind
 from u3p_edge.progress import Progress, Step, idle, silent
@@ -84,6 +84,8 @@ def predict(
     others = [path for path in paths if not is_video(path)]
     file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)
+    if video_jobs:
+        check_single_images(session.metadata, video_jobs[0].video)
     scan_options = follow_training(scan_options, session.metadata.axis)
     jobs = plan_jobs(others, Path(out), overlay=overlay, recursive=recursive, scan_options=scan_options)
     pictures, scans = [job for job in jobs if job.scan is None], [job for job in jobs if job.scan is not None]
@@ -106,12 +108,15 @@ def predict_all(
         step: called after each image.
 
     Raises:
+        DataError: the network takes several slices, and nothing says of which volume an image is one; before any is read.
         ArtifactError: a file cannot be written.
     """
-    channels = session.metadata.preprocessing.channels
+    preprocessing = session.metadata.preprocessing
+    stacks = dict(zip(jobs, find_stacks([job.image for job in jobs], preprocessing.slices), strict=True))
+    read = make_reader(preprocessing)
     results: list[Predicted | Failed] = []
     with ThreadPoolExecutor(1) as readers, write_behind(AHEAD) as submit_write:
-        for job, pixels in prefetch(readers, lambda job: read_image(job.image, channels, max_pixels), jobs, AHEAD):
+        for job, pixels in prefetch(readers, lambda job: read(stacks[job], max_pixels), jobs, AHEAD):
             try:
                 image = pixels.result()
                 with name_file(job.image):
@@ -144,4 +149,4 @@ def _timed(job: Job, frame: Frame) -> Predicted:
 def _write_job(job: Job, pixels: Pixels, labels: Labels, metadata: Metadata) -> None:
     write_mask(job.mask, labels, metadata)
     if job.overlay:
-        write_picture(job.overlay, overlay(pixels, labels, metadata.colours))
+        write_picture(job.overlay, overlay(middle_slice(pixels, metadata.preprocessing), labels, metadata.colours))

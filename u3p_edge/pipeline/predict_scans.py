@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.data.file_errors import name_file
+from u3p_edge.data.stacks import check_depth, stack_slices
 from u3p_edge.errors import DataError
 from u3p_edge.pipeline.jobs import Job
 from u3p_edge.pipeline.predictions import Failed, Predicted
 from u3p_edge.progress import Step, idle
 from u3p_edge.runtime.base import Session
-from u3p_edge.runtime.segment import predict_frame, read_pixels
+from u3p_edge.runtime.segment import predict_frame
 from u3p_edge.scans.slice_files import to_pixels
 
 
@@ -44,12 +45,14 @@ def _predict(session: Session, job: Job) -> Predicted:
     if job.scan is None:
         raise ValueError(f"{job.image} is no scan")
     voxels = job.scan.read().voxels
-    channels = session.metadata.preprocessing.channels
+    preprocessing = session.metadata.preprocessing
+    check_depth(len(voxels), preprocessing.slices, job.image)
     labels: npt.NDArray[np.uint8] = np.empty(voxels.shape[:3], np.uint8)
     times = np.empty((len(voxels), 3))
     with name_file(job.image):
-        for index, plane in enumerate(to_pixels(voxels)):
-            frame = predict_frame(session, read_pixels(plane, channels))
+        pixels = to_pixels(voxels)
+        for index in range(len(pixels)):
+            frame = predict_frame(session, stack_slices(pixels, index, preprocessing))
             labels[index] = frame.labels
             times[index] = frame.prepare_ms, frame.network_ms, frame.restore_ms
     job.scan.write(job.mask, labels, session.metadata)

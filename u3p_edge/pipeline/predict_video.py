@@ -52,6 +52,15 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
+def check_single_images(metadata: Metadata, video: Path) -> None:
+    """Raise ConfigError where a network takes neighbouring slices of a volume, which the frames of a video are not."""
+    if metadata.preprocessing.slices > 1:
+        raise ConfigError(
+            f"the network takes {metadata.preprocessing.slices} neighbouring slices of a volume, and {video} is a video",
+            mend="Give scans, or a network of single images.",
+        )
+
+
 def plan_videos(videos: Sequence[Path], out: Path, *, overlay: bool) -> tuple[VideoJob, ...]:
     """Decide the files of each video, before any is read. Videos of one stem keep their suffix.
 

@@ -94,9 +94,11 @@ def read_card_hashes(card: str) -> Mapping[str, str]:
 
 def _intended_use(facts: CardFacts) -> str:
     p, classes = facts.metadata.preprocessing, ", ".join(map(to_markdown, facts.metadata.class_names))
-    kind = "grey" if p.channels == 1 else "colour"
+    images = "grey images" if p.image_channels == 1 else "colour images"
+    if p.slices > 1:
+        images = f"the middle one of {p.slices} neighbouring grey slices of a volume"
     return (
-        f"The files segment {kind} images, at {p.height}x{p.width} pixels, into {facts.metadata.labels} classes ({classes}) on "
+        f"The files segment {images}, at {p.height}x{p.width} pixels, into {facts.metadata.labels} classes ({classes}) on "
         "a small device. The images must be like those that the model was trained on.\n\n"
         "**This is not a medical device.** It is not meant for diagnosis, for treatment or for any other decision about a "
         "person. Whoever builds it into a product has to validate the whole product for its purpose."

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 
 from u3p_edge import open_session
-from u3p_edge.data.images import read_image
 from u3p_edge.data.preprocess import preprocess
+from u3p_edge.runtime.segment import read_pixels
 
 
 class Prepare:
@@ -44,7 +44,7 @@ class Prepare:
         self.key = key
 
     def __call__(self, data):
-        image = read_image(data[self.key], self.preprocessing.channels)
+        image = read_pixels(data[self.key], self.preprocessing)
         values = preprocess(image, self.preprocessing)
         return {**data, self.key: torch.from_numpy(values).movedim(-1, 0)}
 
@@ -140,7 +140,9 @@ def bundle_inference(metadata: Metadata) -> dict[str, Any]:
 
 def _input(metadata: Metadata) -> dict[str, Any]:
     p = metadata.preprocessing
-    names = ("grey",) if p.channels == 1 else ("red", "green", "blue")
+    names: tuple[str, ...] = ("grey",) if p.channels == 1 else ("red", "green", "blue")
+    if p.slices > 1:
+        names = tuple(f"slice {index - p.slices // 2:+d}" for index in range(p.slices))
     bounded = p.normalization in ("percentile", "range")
     return {
         **_tensor(metadata, p.channels, [0, 1] if bounded else []),

@@ -56,7 +56,9 @@ def describe_usage(file: str, metadata: Metadata, ports: tuple[Port, Port]) -> s
         metadata: of the file.
         ports: its input and output.
     """
-    code = f"import u3p_edge as u3p\n\nsession = u3p.open_session({file!r})\nmask = session.predict('scan.png')"
+    single = f"session = u3p.open_session({file!r})\nmask = session.predict('scan.png')"
+    whole = f"u3p.predict({file!r}, ['scan.nii.gz'], 'masks')"
+    code = f"import u3p_edge as u3p\n\n{single if metadata.preprocessing.slices == 1 else whole}"
     lines = [
         f"```python\n{code}\n```",
         f"Without this package, in LiteRT or ONNX Runtime, {to_code(file)} has:",
@@ -73,7 +75,8 @@ def describe_preprocessing(p: Preprocessing) -> str:
     'divide by the largest value of the integer type, e.g. 255, then resize to 64x96 (bilinear)'
     """
     normalization = _NORMALIZATIONS[p.normalization].format(low=p.low, high=p.high, mean=list(p.mean), std=list(p.std))
-    return f"{normalization}, {_FITS[p.fit].format(height=p.height, width=p.width)}"
+    stacked = f"take {p.slices} neighbouring slices of a volume as channels of one image, " if p.slices > 1 else ""
+    return f"{stacked}{normalization}, {_FITS[p.fit].format(height=p.height, width=p.width)}"
 
 
 def describe_output(metadata: Metadata) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
-from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, check_size
+from u3p_edge.config.limits import MAX_SEED, MAX_SIDE, MAX_SLICES, check_size
 from u3p_edge.config.metadata import Axis, OutputKind
 from u3p_edge.config.options import Option, check_options, documented, list_options, option
-from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing, check_mean_std
+from u3p_edge.config.preprocessing import Fit, Normalization, Preprocessing, check_mean_std, check_slices
 from u3p_edge.data.labels import LabelRule
 from u3p_edge.errors import ConfigError
 from u3p_edge.pruning.importance import MEASURES
@@ -217,11 +217,13 @@ class ModelOptions:
     class_names: tuple[str, ...] = option((), "Names of the classes, background first.")
     mask: str = option("", "Name of the output that is the mask, where that does not follow from the model.")
     size: tuple[int, ...] = option((), "Height and width of the image, where a file leaves them open.")
+    slices: int = option(1, "Neighbouring slices of a volume that are its channels, an odd number.", low=1, high=MAX_SLICES)
     axis: Axis | None = option(None, "Which slices of scans it was trained on. `predict` cuts scans into them.")
 
     def __post_init__(self) -> None:
         check_options(self, "model")
         check_mean_std(self.normalization or "percentile", self.mean, self.std)
+        check_slices(self.slices)
         if self.size and len(self.size) != 2:
             raise ConfigError(f"the size {self.size} is not a height and a width", mend="Give for example 256 and 256.")
         if self.size:
@@ -230,7 +232,8 @@ class ModelOptions:
     def preprocessing(self, height: int, width: int, channels: int) -> Preprocessing:
         """Return how images become inputs of that size; by percentile where no normalisation is given."""
         normalization = self.normalization or "percentile"
-        return Preprocessing(height, width, channels, self.fit, normalization, mean=self.mean, std=self.std)
+        mean, std = self.mean, self.std
+        return Preprocessing(height, width, channels, self.fit, normalization, mean=mean, std=std, slices=self.slices)
 
 
 @documented

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.spread import spread_evenly
+from u3p_edge.data.stacks import middle_slice
 from u3p_edge.files.atomic import atomic_path
 from u3p_edge.report.colour import Labels, Picture, colourise, difference, to_rgb
 from u3p_edge.text import to_terminal
@@ -80,11 +81,11 @@ def write_samples(
 
 
 def _tiles(sample: PictureRow, metadata: Metadata) -> list[Picture]:
-    labels = (sample.truth, sample.first, sample.second)
+    labels, shown = (sample.truth, sample.first, sample.second), middle_slice(sample.image, metadata.preprocessing)
     pictures = [
-        to_rgb(sample.image),
+        to_rgb(shown),
         *(colourise(entry, metadata.colours) for entry in labels),
-        difference(sample.image, sample.first, sample.second),
+        difference(shown, sample.first, sample.second),
     ]
     return [_enlarge(picture) for picture in pictures]
 

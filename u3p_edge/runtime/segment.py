@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.images import read_image, to_channels
+from u3p_edge.data.images import to_channels
 from u3p_edge.data.preprocess import inputs, restore
+from u3p_edge.data.stacks import find_stacks, make_reader
 from u3p_edge.errors import DataError
 from u3p_edge.runtime.base import OutputArray, Session
 
@@ -45,7 +47,8 @@ def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) 
 
     Args:
         session: from `open_session`; its metadata defines how images are prepared.
-        image: a path, or pixels [H, W] or [H, W, C] of uint8, uint16 or float.
+        image: a path, or pixels [H, W] or [H, W, C] of uint8, uint16 or float. For a network of several slices: the path of a
+            slice beside which its neighbours lie (see `data.stacks`), or grey slices [H, W, slices] in their order.
         max_pixels: height x width that an image file may have.
 
     Returns:
@@ -54,28 +57,35 @@ def predict_image(session: Session, image: Image, max_pixels: int = MAX_PIXELS) 
     Raises:
         DataError: the image cannot be read or prepared; the message names the file, if there is one.
     """
-    pixels = read_pixels(image, session.metadata.preprocessing.channels, max_pixels)
+    pixels = read_pixels(image, session.metadata.preprocessing, max_pixels)
     with name_file(Path(image)) if isinstance(image, (str, Path)) else contextlib.nullcontext():
         return predict_frame(session, pixels).labels
 
 
-def read_pixels(image: Image, channels: int, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
-    """Return an image as [H, W, channels] of uint8, uint16 or float32; arguments and errors as for `predict_image`."""
+def read_pixels(image: Image, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
+    """Return an image as [H, W, C] of uint8, uint16 or float32, with the channels of the network's input.
+
+    Arguments and errors as for `predict_image`.
+    """
+    slices = preprocessing.slices
     if isinstance(image, (str, Path)):
-        return read_image(Path(image), channels, max_pixels)
+        (stack,) = find_stacks([Path(image)], slices)
+        return make_reader(preprocessing)(stack, max_pixels)
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
-        raise DataError(
-            f"pixels of the shape {pixels.shape} are not an image", mend="Give [height, width] or [height, width, 1 or 3]."
+    if pixels.ndim != 3 or pixels.shape[2] not in ((1, 3) if slices == 1 else (slices,)) or not pixels.size:
+        wanted = (
+            "[height, width] or [height, width, 1 or 3]" if slices == 1 else f"[height, width, {slices} neighbouring slices]"
         )
+        raise DataError(f"pixels of the shape {pixels.shape} are not an image", mend=f"Give {wanted}.")
     if pixels.dtype not in (np.uint8, np.uint16) and pixels.dtype.kind != "f":
         raise DataError(
             f"pixels of the type {pixels.dtype} are not supported",
             mend="Give uint8 or uint16, or floats; the type tells the range of the values.",
         )
-    return to_channels(pixels if pixels.dtype.kind == "u" else pixels.astype(np.float32), channels)
+    numbers = pixels if pixels.dtype.kind == "u" else pixels.astype(np.float32)
+    return numbers if slices > 1 else to_channels(numbers, preprocessing.channels)
 
 
 def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[], int] = time.perf_counter_ns) -> Frame:

@@ -23,15 +23,16 @@ from typing import Any
 from u3p_edge.config.metadata import Axis
 from u3p_edge.data.description import DESCRIPTION, describe_folder
 from u3p_edge.data.folder import SPLIT_FILE
-from u3p_edge.data.volumes import SOURCE_FILE
+from u3p_edge.data.volumes import SOURCE_FILE, slice_names
 from u3p_edge.errors import ConfigError, DataError, about
 from u3p_edge.files.atomic import atomic_folder, write_json, write_text
 from u3p_edge.progress import Progress, Step, silent
 from u3p_edge.run_folder import check_output_folder
 from u3p_edge.scans.case import Case, CaseList
 from u3p_edge.scans.options import DEFAULTS, ScanOptions
-from u3p_edge.scans.slice_files import slice_names, to_pixels, write_slices
+from u3p_edge.scans.slice_files import to_pixels, write_slices
 from u3p_edge.scans.sources import MASKS_BY_CLASS, NIFTI, TIFF_STACK, find_kind
+
 
 @dataclass(frozen=True)
 class CaseGeometry:

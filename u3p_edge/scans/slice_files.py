@@ -13,16 +13,6 @@ from u3p_edge.scans.volume import Voxels
 HIGHEST_16_BIT = np.iinfo(np.uint16).max
 
 
-def slice_names(case: str, slices: int) -> tuple[str, ...]:
-    """Return the stems of a case's slices; a case of one slice has the case's name.
-
-    >>> slice_names("p1", 2), slice_names("p2", 1)
-    (('p1_s000', 'p1_s001'), ('p2',))
-    """
-    width = max(3, len(str(slices - 1)))
-    return (case,) if slices == 1 else tuple(f"{case}_s{index:0{width}}" for index in range(slices))
-
-
 def to_pixels(voxels: Voxels) -> Voxels:
     """Return voxels in the type of pixels that holds them as they are, one for all slices of a volume.
 

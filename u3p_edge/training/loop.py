@@ -174,7 +174,7 @@ def _show_start(state: RunState, steps: int, out: Path, progress: Progress) -> S
 def _check(recipe: TrainRecipe, data: TrainData) -> None:
     if recipe.channels is None or recipe.labels is None:
         raise ConfigError("the recipe leaves channels or labels open", mend="Complete it with training.prepare.complete.")
-    shape = trained = (*recipe.size, recipe.channels)
+    shape = trained = (*recipe.size, recipe.preprocessing().channels)
     for arrays in (data.train, data.validation, data.test):
         shape = shape if arrays is None else arrays.images.shape[1:]
         if shape != trained:

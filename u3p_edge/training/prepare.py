@@ -16,6 +16,7 @@ from u3p_edge.data.folder import Dataset
 from u3p_edge.data.images import read_native
 from u3p_edge.data.load import Arrays, count_inputs, infer_labels, load_samples
 from u3p_edge.data.orientation import check_turned
+from u3p_edge.data.stacks import check_splits
 from u3p_edge.data.volumes import SOURCE_FILE, read_axis
 from u3p_edge.errors import ConfigError
 from u3p_edge.progress import Step, idle
@@ -38,12 +39,18 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
 
     Raises:
         ConfigError: there are more or fewer class names than labels, a backbone's weights are for images of another kind, or
-            the folder's slices are of another axis.
-        DataError: a file cannot be read.
+            the folder's slices are of another axis, or in colour where the network takes several.
+        DataError: a file cannot be read; or as `stacks.check_splits`.
     """
     first = dataset.split("train")[0]
     image = read_native(first.image, first.options.max_pixels)
     channels = recipe.channels or image.shape[2]
+    if recipe.slices > 1 and channels == 3:
+        raise ConfigError(
+            f"{first.image} is in colour, and the channels of --slices {recipe.slices} are grey slices",
+            mend="Give --channels 1: colours become grey.",
+        )
+    check_splits(dataset.samples, recipe.slices)
     if recipe.normalized_for_backbone and image.dtype != np.uint8:
         raise ConfigError(
             f"the weights of {recipe.backbone} are for 8-bit images, and {first.image} has {image.dtype}",

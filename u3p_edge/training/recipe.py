@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from u3p_edge import __version__
-from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED
+from u3p_edge.config.limits import DEFAULT_SIZE, MAX_LABELS, MAX_SEED, MAX_SLICES
 from u3p_edge.config.metadata import Axis, Metadata, default_metadata
 from u3p_edge.config.options import Option, check_options, documented, list_options, option
 from u3p_edge.config.plain import from_table, parse_table, read_recipe_text
@@ -43,6 +43,12 @@ class TrainRecipe:
     )
     size: tuple[int, int] = option(DEFAULT_SIZE, "Height and width of the network's input in pixels, multiples of 16.")
     channels: int | None = option(None, "1 (grey) or 3 (RGB); by default those of the images.")
+    slices: int = option(
+        1,
+        "Neighbouring slices of a volume that the network sees at once, an odd number: it segments the middle one.",
+        low=1,
+        high=MAX_SLICES,
+    )
     labels: int | None = option(
         None, "Number of classes with background; by default inferred from the masks.", low=2, high=MAX_LABELS
     )
@@ -96,6 +102,11 @@ class TrainRecipe:
                 f"{len(self.class_names)} class names for {self.labels} labels",
                 mend="Give one for each label, background too.",
             )
+        if self.slices > 1 and self.channels == 3:
+            raise ConfigError(
+                f"slices = {self.slices} are grey, and channels = 3 asks for colours",
+                mend="Give --channels 1: colours become grey.",
+            )
         for name in ("backbone_weights", "freeze_epochs"):
             if getattr(self, name) and self.backbone is None:
                 raise ConfigError(f"{name} is of a backbone, and there is none", mend=f"Give one of {', '.join(BACKBONES)}.")
@@ -108,12 +119,12 @@ class TrainRecipe:
     def preprocessing(self) -> Preprocessing:
         """Return how pixels become the network's input. Open `channels` are three if `mean` has three values, else one."""
         height, width = self.size
-        channels = self.channels or (3 if len(self.mean) == 3 else 1)
+        channels = self.slices if self.slices > 1 else self.channels or (3 if len(self.mean) == 3 else 1)
         mean, std = self.mean, self.std
         normalization = self.normalization or ("meanstd" if self.normalized_for_backbone else "percentile")
         if self.normalized_for_backbone and not mean and not std:
             mean, std = BACKBONES[str(self.backbone)].preprocessing(channels)
-        return Preprocessing(height, width, channels, self.fit, normalization, mean=mean, std=std)
+        return Preprocessing(height, width, channels, self.fit, normalization, mean=mean, std=std, slices=self.slices)
 
     @property
     def normalized_for_backbone(self) -> bool:

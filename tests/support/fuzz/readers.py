@@ -135,6 +135,20 @@ def _split(path: Path) -> None:
         read_folder(Path(folder))
 
 
+def _source_of_slices(path: Path) -> None:
+    """Beside images of the volumes that the sound file names."""
+    from u3p_edge.data.volumes import find_spacings, find_volumes, read_axis
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(path, Path(folder) / "source.json")
+        (Path(folder) / "images").mkdir()
+        for stem in ("p1_s000", "p1_s001", "p2"):
+            (Path(folder) / "images" / f"{stem}.png").touch()
+        read_axis(Path(folder))
+        find_spacings([*(Path(folder) / "images").iterdir()])
+        find_volumes(Path(folder) / "images")
+
+
 def _image(path: Path) -> None:
     from u3p_edge.data.images import read_image
 
@@ -237,6 +251,7 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "train recipe": _train_recipe,
     "export recipe": _export_recipe,
     "split": _split,
+    "source of slices": _source_of_slices,
     "image": _image,
     "mask": _mask,
     "tiff stack": _tiff_stack,

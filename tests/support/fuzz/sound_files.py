@@ -111,6 +111,10 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
         "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
         "dataset": ("dataset.json", DATASET),
         "colour table": ("colours.csv", "name,r,g,b,class\nvoid,0,0,0,0\nroad,255,0,9,1\n"),
+        "source of slices": (
+            "source.json",
+            '{"axis": "axial", "cases": {"p1": {"slices": 2, "spacing_mm": [5, 1, 0.5]}, "p2": {"slices": 1}}}',
+        ),
         "split": ("split.csv", "name,split,patient\na,train,1\nb,val,2\nc,test,3\n"),
     }
     manifest = Manifest((Artifact("model.int8.tflite", "tflite-int8", "ab" * 32, 1234, "cd" * 32),), "{}", "key", (("a", "b"),))
