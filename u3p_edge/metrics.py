@@ -211,12 +211,15 @@ def outline_distances(
     return hausdorff, float(np.concatenate([there, back]).mean())
 
 
-def outline_distances_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Scores:
-    """Return `outline_distances` in pixels of each class of two label images, where truth is not `IGNORE`.
+def outline_distances_per_class(
+    truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)
+) -> Scores:
+    """Return `outline_distances` of each class of two label images, where truth is not `IGNORE`.
 
     Args:
         truth, prediction: integer labels [H, W].
         labels: number of classes, background included.
+        spacing: height and width of a pixel, e.g. in mm.
 
     Returns:
         float64 [labels, 2]: HD95 and average surface distance. NaN for the background, whose outline is that of the others.
@@ -226,7 +229,7 @@ def outline_distances_per_class(truth: npt.ArrayLike, prediction: npt.ArrayLike,
     """
     t, p = np.asarray(truth), np.asarray(prediction)
     counted = t != IGNORE
-    pairs = [outline_distances(t == k, counted & (p == k)) for k in range(1, labels)]
+    pairs = [outline_distances(t == k, counted & (p == k), spacing) for k in range(1, labels)]
     return np.array([(math.nan, math.nan), *pairs], dtype=np.float64)
 
 

@@ -118,11 +118,23 @@ def test_distances_are_of_each_class_and_group_in_pixels() -> None:
     moved = np.stack([square(4, 7), square(4, 4), square(4, 4)])
     actual = accuracy.measure_distances(truth, moved, ("a", "a", "b"), labels=3)
     assert actual is not None
+    assert actual.unit == "pixels"
     assert actual.group_hd95 == ((None, 1.5, None), (None, 0.0, None))
     assert actual.hd95 == (None, 0.75, None), "class 2 is in no mask, the background is not measured"
     assert actual.surface[1] is not None
     assert 0 < actual.surface[1] < 0.75
     assert [row[1] for row in actual.group_surface] == [2 * actual.surface[1], 0.0]
+
+
+def test_distances_are_in_mm_where_the_size_of_a_pixel_is_known() -> None:
+    """Moved by 3 pixels of 0.5 mm to the right, and down by 2 of 4 mm; a missed square lies the diagonal of 31 pixels away."""
+    truth = np.stack([square(4, 4)] * 3)
+    moved = np.stack([square(4, 7), square(6, 4), np.zeros((32, 32), np.uint8)])
+    spacings = ((2.0, 0.5), (4.0, 1.0), (3.0, 4.0))
+    actual = accuracy.measure_distances(truth, moved, ("a", "b", "c"), 2, spacings=spacings)
+    assert actual is not None
+    assert actual.unit == "mm"
+    assert [row[1] for row in actual.group_hd95] == [1.5, 8.0, 5.0 * 31]
 
 
 def test_a_class_that_one_mask_alone_has_lies_a_diagonal_away() -> None:

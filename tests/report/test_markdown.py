@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 from tests.support.sample_results import result, with_group_dice
-from u3p_edge.benchmark.result import Distances, RunResult
+from u3p_edge.benchmark.result import Distances, DistanceUnit, RunResult
 from u3p_edge.report.markdown import render, summary_header, summary_rows
 
 
@@ -47,15 +47,17 @@ def test_a_result_with_dice_by_group_has_a_column_of_points_lost() -> None:
     assert "points lost" not in render(result()), "of a version that kept no Dice by group"
 
 
-def test_distances_between_outlines_are_in_the_report_with_their_unit() -> None:
+@pytest.mark.parametrize("unit", ["pixels", "mm"])
+def test_distances_between_outlines_are_in_the_report_with_their_unit(unit: DistanceUnit) -> None:
     value = result()
     assert "Outlines" not in render(value)
     first = value.artifacts[0]
     assert first.accuracy is not None
-    apart = Distances((None, 2.5, None), (None, 0.75, None), (), ())
+    apart = Distances((None, 2.5, None), (None, 0.75, None), (), (), unit=unit)
     changed = dataclasses.replace(first, accuracy=dataclasses.replace(first.accuracy, distances=apart))
     text = render(dataclasses.replace(value, artifacts=(changed, *value.artifacts[1:])))
-    assert "| HD95 / surface, pixels | left | right |" in text
+    assert f"| HD95 / surface, {unit} | left | right |" in text
+    assert ("image by image, in mm: the mean" in text) == (unit == "mm")
     assert "| 2.50 / 0.75 | – / – |" in text
 
 

@@ -67,22 +67,28 @@ def dice_by_group(truth: Labels, prediction: Labels, groups: Sequence[str], labe
 
 
 def measure_distances(
-    truth: Labels, prediction: Labels, groups: Sequence[str], labels: int, stems: Sequence[str] = ()
+    truth: Labels,
+    prediction: Labels,
+    groups: Sequence[str],
+    labels: int,
+    stems: Sequence[str] = (),
+    spacings: Sequence[metrics.Spacing] = (),
 ) -> Distances | None:
-    """Return HD95 and surface distance of predicted labels, in pixels; None if SciPy is not installed.
+    """Return HD95 and surface distance of predicted labels, slice by slice; None if SciPy is not installed.
 
     Args:
         truth, prediction: labels uint8 [N, H, W].
         groups: the group name of each image.
         labels: number of classes, background included.
         stems: the name of each image, for distances by image; of tiles that share it the mean is taken. Empty for none.
+        spacings: height and width of a pixel of each image in mm; empty to measure in pixels.
     """
     try:
         importlib.import_module("scipy.ndimage")
     except ImportError:
         return None
-    pairs = zip(truth, prediction, strict=True)
-    images = np.stack([metrics.outline_distances_per_class(t, p, labels) for t, p in pairs])
+    pairs = zip(truth, prediction, spacings or [(1.0, 1.0)] * len(truth), strict=True)
+    images = np.stack([metrics.outline_distances_per_class(t, p, labels, spacing) for t, p, spacing in pairs])
     hd95, surface = _split(images, groups)
     image_hd95, image_surface = _split(images, stems) if stems else ((), ())
     return Distances(
@@ -92,6 +98,7 @@ def measure_distances(
         tuple(map(_optional, surface)),
         tuple(map(_optional, image_hd95)),
         tuple(map(_optional, image_surface)),
+        "mm" if spacings else "pixels",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +30,8 @@ version 2, which also lacks structure, cold start and energy of files, condition
 
 ClassScores = tuple[float | None, ...]
 """One score per class, background first; None for a class that is in no image."""
+
+DistanceUnit = Literal["pixels", "mm"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Distances:
-    """How far the outlines of prediction and truth lie apart, in pixels of the network's input.
+    """How far the outlines of prediction and truth lie apart, image by image.
 
     Args:
         hd95, surface: the 95th percentile Hausdorff distance and the average symmetric surface distance, one value per class,
@@ -132,6 +135,7 @@ class Distances:
             in no mask, and for the background. If only one of the two masks has a class, its distance is the image's diagonal.
         group_hd95, group_surface: the same for each group, in the order of their first image.
         image_hd95, image_surface: the same for each image; empty in results of older versions.
+        unit: "mm" where the spacing of every image is known, else pixels of the network's input.
     """
 
     hd95: ClassScores
@@ -140,6 +144,7 @@ class Distances:
     group_surface: tuple[ClassScores, ...]
     image_hd95: tuple[ClassScores, ...] = ()
     image_surface: tuple[ClassScores, ...] = ()
+    unit: DistanceUnit = "pixels"
 
     def __post_init__(self) -> None:
         rows = (self.hd95, self.surface, *self.group_hd95, *self.group_surface, *self.image_hd95, *self.image_surface)

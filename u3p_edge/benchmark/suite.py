@@ -20,6 +20,7 @@ from u3p_edge.benchmark.result import ArtifactResult, DataInfo, RunResult
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.config.metadata import Metadata
 from u3p_edge.data.load import Arrays
+from u3p_edge.data.spacing import pixel_spacings
 from u3p_edge.errors import ConfigError
 from u3p_edge.latency.clock import MINIMUM_ROUNDS
 from u3p_edge.manifest import sha256_of
@@ -179,10 +180,10 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
         for name, session in sessions.items()
     }
     expected = predictions[reference] if reference_labels is None else reference_labels
-    scored = {}
+    scored, spacings = {}, pixel_spacings(a, metadata.preprocessing)
     for name, identity in results.items():
         overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels, a.stems)
-        apart = accuracy.measure_distances(a.labels, predictions[name], a.groups, metadata.labels, a.stems)
+        apart = accuracy.measure_distances(a.labels, predictions[name], a.groups, metadata.labels, a.stems, spacings)
         scored[name] = dataclasses.replace(identity, accuracy=dataclasses.replace(overlap, distances=apart))
     return _Assessed(reference, metadata, scored, predictions)
 

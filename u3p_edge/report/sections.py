@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from u3p_edge.benchmark.result import Accuracy, RunResult
 from u3p_edge.benchmark.statistics import quartiles
 from u3p_edge.report.conditions import describe_rounds
-from u3p_edge.report.distances import DISTANCES, distance_table
+from u3p_edge.report.distances import describe_distances, distance_table
 from u3p_edge.report.frames import frame_table, frame_title
 from u3p_edge.report.headline import choose_int8
 from u3p_edge.report.latencies import LATENCIES, latency_table
@@ -66,7 +66,7 @@ def list_details(result: RunResult, *, samples: str = "", worst: str = "") -> li
     if any(a.accuracy for a in result.artifacts):
         sections.append(Section("Classes", "", *_class_table(result)))
     if any(a.accuracy and a.accuracy.distances for a in result.artifacts):
-        sections.append(Section("Outlines", DISTANCES, *distance_table(result)))
+        sections.append(Section("Outlines", describe_distances(result), *distance_table(result)))
     if (rows := operator_table(result))[1]:
         sections.append(Section("Operators", OPERATORS, *rows))
     if (rows := start_table(result))[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from u3p_edge.benchmark.result import ClassScores, RunResult, mean_over_classes
+from u3p_edge.report.distances import distance_unit
 from u3p_edge.report.headline import choose_int8
 
 MOST = 5
@@ -21,7 +22,7 @@ class WorstGroup:
         name: as in split.csv.
         dice: mean foreground Dice, 0..1, of the file.
         reference_dice: the same of the reference; None where it has none.
-        surface: mean surface distance over the foreground classes in pixels; None where it was not measured.
+        surface: mean surface distance over the foreground classes, in the result's unit; None where it was not measured.
     """
 
     name: str
@@ -53,7 +54,7 @@ def list_worst_groups(result: RunResult, most: int = MOST) -> tuple[WorstGroup, 
 
 def worst_table(result: RunResult) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of `list_worst_groups`; no rows where there are none."""
-    header = ["group", "Dice", "Dice of the reference", "surface distance, pixels"]
+    header = ["group", "Dice", "Dice of the reference", f"surface distance, {distance_unit(result)}"]
     return header, [
         [row.name, f"{100 * row.dice:.2f}", _cell(row.reference_dice, 100), _cell(row.surface)]
         for row in list_worst_groups(result)
