@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from onnx import numpy_helper
 
 from tests.support.oracles import convert_int8, convert_onnx
 from tests.support.slow import mark_slow
-from tests.support.unets import make_unet
+from tests.support.unets import SIZE, make_unet
+from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.conversion.onnx.writer import to_model, write_onnx
 from u3p_edge.conversion.structure import onnx_faults
 from u3p_edge.conversion.tflite import schema
@@ -24,18 +28,21 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import from_keras
+from u3p_edge.graph.scheme import Quantized
 from u3p_edge.quantization.ptq import quantize_ptq
 from u3p_edge.runtime.onnx_options import session_options
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "binary": {},
-    "multi-class": {"classes": 4},
     "average pooling": {"down_pattern": "average"},
     "strided convolution": {"down_pattern": "conv", "down_normalization": "batch"},
     "normalised strided convolution": {"down_pattern": "normconv", "down_normalization": "batch"},
-    "residual": {"residual": True},
+    "residual, of several classes": {"residual": True, "classes": 4},
     "layer normalisation": {"normalization": "layer"},
 }
+
+Quantize = Callable[[str], tuple[Quantized, Metadata]]
+"""From a variant's name to its integers and its metadata."""
 
 COARSE = ("average pooling", "layer normalisation")
 """Variants in which rounding boundaries are hit often (halves of averages) or amplified (8-bit reciprocal roots)."""
@@ -72,11 +79,22 @@ def test_the_float_file_computes_what_the_model_computes(images: np.ndarray) -> 
     np.testing.assert_allclose(mask, run(convert_onnx(model), images[:1]), atol=8e-4)  # by another's translation
 
 
+@pytest.fixture(scope="module")
+def quantized(images: np.ndarray) -> Quantize:
+    """Quantizes a variant once, however many tests ask for it."""
+
+    @functools.cache
+    def quantize(variant: str) -> tuple[Quantized, Metadata]:
+        model, metadata = make_unet(**VARIANTS[variant])
+        return quantize_ptq(from_keras(model), images), metadata
+
+    return quantize
+
+
 @pytest.fixture(scope="module", params=mark_slow(VARIANTS, SLOW), ids=lambda name: name.replace(" ", "-"))
-def pair(request: pytest.FixtureRequest, images: np.ndarray) -> tuple[bytes, onnx.ModelProto]:
+def pair(request: pytest.FixtureRequest, quantized: Quantize) -> tuple[bytes, onnx.ModelProto]:
     """The int8 TFLite file of a variant and its ONNX twin."""
-    model, metadata = make_unet(**VARIANTS[request.param])
-    integers = quantize_ptq(from_keras(model), images)
+    integers, metadata = quantized(request.param)
     return write_tflite(integers, metadata), onnx.load_from_string(write_onnx(integers, metadata))
 
 
@@ -133,7 +151,7 @@ def test_optimization_rounds_averages_to_a_neighbour(images: np.ndarray) -> None
 
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.AveragePooling2D(2, name="mask")(inputs)
-    metadata = make_unet()[1]
+    metadata = default_metadata(Preprocessing(*SIZE), 2)
     data = convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
     twin = to_model(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
@@ -149,7 +167,7 @@ def test_a_bilinear_resize_is_rounded_whatever_the_optimizer(images: np.ndarray)
 
     inputs = tf_keras.Input((48, 64, 1), name="image")
     outputs = tf_keras.layers.UpSampling2D(4, interpolation="bilinear", name="mask")(inputs)
-    metadata = make_unet()[1]
+    metadata = default_metadata(Preprocessing(*SIZE), 2)
     data = convert_int8(tf_keras.Model(inputs, outputs), metadata, calibration=images)
     twin = to_model(schema.parse_tflite(data), metadata)
     image = np.clip(np.round(images[:1] * 255) - 128, -128, 127).astype(np.int8)
@@ -170,9 +188,9 @@ def test_every_convolution_runs_on_integers(pair: tuple[bytes, onnx.ModelProto],
     assert operators["Conv"] == 0
 
 
-def test_weights_scales_and_biases_are_the_tflite_files_own(images: np.ndarray) -> None:
-    model, metadata = make_unet()
-    graph = lower_graph(quantize_ptq(from_keras(model), images), layouts=False)
+def test_weights_scales_and_biases_are_the_tflite_files_own(quantized: Quantize) -> None:
+    integers, metadata = quantized("binary")
+    graph = lower_graph(integers, layouts=False)
     constants = {t.name: numpy_helper.to_array(t) for t in to_model(graph, metadata).graph.initializer}
     for index, op in enumerate(graph.operators):
         if op.code == "CONV_2D":
@@ -184,10 +202,8 @@ def test_weights_scales_and_biases_are_the_tflite_files_own(images: np.ndarray) 
             assert constants[f"q{op.outputs[0]}_zero"] == output.zero_point[0] + 128
 
 
-@pytest.mark.slow  # a whole network quantized for its two ends
-def test_float_io_is_carried_over(images: np.ndarray) -> None:
-    model, metadata = make_unet()
-    integers = quantize_ptq(from_keras(model), images)
+def test_float_io_is_carried_over(quantized: Quantize, images: np.ndarray) -> None:
+    integers, metadata = quantized("binary")
     data = write_tflite(integers, metadata, float_io=True)
     mask = run(onnx.load_from_string(write_onnx(integers, metadata, float_io=True)), images[:1])
     assert mask.dtype == np.float32
@@ -199,4 +215,4 @@ def test_an_unknown_operator_is_refused_by_name() -> None:
     image = Node("image", "input", (), {"shape": (None, 4, 4, 2)})
     nodes = (image, Node("mask", "dense", ("image",), {}, {"kernel": np.ones((2, 4), np.float32)}))
     with pytest.raises(ModelError, match="a dense layer over a map has no"):
-        write_onnx(Graph(nodes, ("image",), ("mask",)), make_unet()[1])
+        write_onnx(Graph(nodes, ("image",), ("mask",)), default_metadata(Preprocessing(*SIZE), 2))
