@@ -178,7 +178,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("writes", [0, 1, 2])
 def test_a_kill_between_the_two_files_leaves_a_whole_model(
-    folder: Path, saved: tuple[Path, tf_keras.Model], monkeypatch: pytest.MonkeyPatch, writes: int
+    folder: Path, saved: tuple[Path, tf_keras.Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     other = preset("article", base_width=2, input_shape=(16, 32, 1), classes=3, cgm=True)
     newer = scrambled(3, other)
@@ -204,7 +204,9 @@ def test_a_kill_between_the_two_files_leaves_a_whole_model(
     assert config == expected[1]
     np.testing.assert_array_equal(model.get_weights()[0], expected[0].get_weights()[0])
     save_model(folder, newer, other, METADATA)
-    assert load_model(folder)[1] == other
+    save_model(tmp_path / "fresh", newer, other, METADATA)
+    for name in ("model.json", "model.safetensors"):
+        assert (folder / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes(), "what was killed left no trace"
 
 
 @pytest.mark.parametrize(
