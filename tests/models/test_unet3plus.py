@@ -14,6 +14,7 @@ import tf_keras
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.slow import mark_slow
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
 
@@ -29,6 +30,8 @@ ARTICLE_NAMES = {
 }
 ARTICLE_VALUES = {"maxpooling": "max", "avgpooling": "average", None: "none"}
 GOLDEN_CASES = 18
+SLOW = (1, 2, 3, 5, 6, 10, 11)
+"""Cases whose options one of the others has too."""
 
 
 def trainable(model: tf_keras.Model) -> int:
@@ -47,7 +50,7 @@ def outputs(model: tf_keras.Model) -> list[list[Any]]:
     return [[name, list(tensor.shape[1:])] for name, tensor in zip(model.output_names, model.outputs, strict=True)]
 
 
-@pytest.mark.parametrize("index", range(GOLDEN_CASES))
+@pytest.mark.parametrize("index", mark_slow(range(GOLDEN_CASES), SLOW))
 def test_article_preset_reproduces_the_golden_case(shared: Path, index: int) -> None:
     cases = json.loads((shared / "seed" / "golden.json").read_text())["cases"]
     assert len(cases) == GOLDEN_CASES

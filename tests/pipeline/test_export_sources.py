@@ -101,11 +101,13 @@ def article_model(article_builder: Builder) -> Any:
     return model
 
 
+# The export of a network this deep takes long. `tests/models/test_keras_file.py` reads such files, and
+# `tests/graph/test_inference.py` compares the gated mask; the rest is the same for every network.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "options", "files"),
     [
-        # All formats of a network this deep take a minute; smaller ones get them in the tests above.
-        pytest.param(".h5", ("--int8", "--ptq"), [*MODELS, NETWORK, CHOICE, REWRITES], marks=pytest.mark.slow),
+        (".h5", ("--int8", "--ptq"), [*MODELS, NETWORK, CHOICE, REWRITES]),
         (".keras", ("--no-int8", "--formats", "tflite", "--no-rewrite"), ["model.float32.tflite"]),
     ],
 )

@@ -14,6 +14,7 @@ from tf_keras import layers
 
 from tests.support.int8_models import blobs, convert, one_hot, quantize_aware, unet
 from tests.support.recorded_progress import RecordedProgress
+from tests.support.slow import mark_slow
 from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.errors import ArtifactError, ConfigError, DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
@@ -187,7 +188,7 @@ def in_fours(kernel: np.ndarray) -> np.ndarray:
     return kernel.reshape(height, width, channels // 4, 4, filters)
 
 
-@pytest.mark.parametrize("pattern", ["unstructured", "2:4"])
+@pytest.mark.parametrize("pattern", mark_slow(["unstructured", "2:4"], ["unstructured"]))
 def test_zeros_stay_through_quantization_aware_training_and_in_the_file(pattern: SparsityPattern) -> None:
     """A later score is always better, so that the trained weights are the ones kept."""
     scores = iter(range(9))

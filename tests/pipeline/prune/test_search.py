@@ -58,6 +58,7 @@ def test_a_network_that_may_lose_nothing_keeps_its_channels(
     assert result.notes[-1] == "**No plan kept enough: the network has all its channels.**"
 
 
+@pytest.mark.slow  # the tests above fall back, and `test_shares.py` goes by steps
 def test_what_was_good_enough_before_is_kept(
     source: Source, data: ExportData, device: Path, unpruned_ms: float, tmp_path: Path
 ) -> None:
