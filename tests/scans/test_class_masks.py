@@ -80,6 +80,17 @@ def test_a_pixel_of_two_classes_is_refused_unless_one_goes_first(tmp_path: Path)
         np.testing.assert_array_equal(read_values(tmp_path / overlap / "masks" / "a_2.png"), expected)
 
 
+def test_the_limit_of_voxels_is_that_of_each_file(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in", in_folders=True)
+    assert import_data(source, tmp_path / "out", ScanOptions(max_voxels=30)).slices == 3
+    with pytest.raises(DataError, match=r"a_1\.png has 30 voxels, more than the limit of 29") as caught:
+        import_data(source, tmp_path / "other", ScanOptions(max_voxels=29))
+    assert "--max-voxels" in caught.value.mend
+    write(source / "masks" / "liver" / "a_2.PNG", np.zeros((6, 6), np.uint8))
+    with pytest.raises(DataError, match=r"liver/a_2\.PNG has 36 voxels"):
+        import_data(source, tmp_path / "other", ScanOptions(max_voxels=30))
+
+
 def test_names_that_look_alike_are_one_and_images_without_masks_are_left_out(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in", in_folders=True)
     write(source / "images" / f"{normalize('NFD', 'Müller')}.png", IMAGE)

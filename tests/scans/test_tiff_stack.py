@@ -128,7 +128,7 @@ def test_what_is_no_volume_is_refused_by_name(tmp_path: Path) -> None:
     large = save(tmp_path / "large.tif", STACK, imagej=True, metadata={"axes": "ZYX"})
     large.write_bytes(large.read_bytes().replace(b"images=5", b"images=7").replace(b"slices=5", b"slices=7"))
     cases = {
-        "sizes.tif": "its page 2 has 4 x 8 values, page 1 has 6 x 8: these are not slices of one volume",
+        "sizes.tif": "its page 2 has 4x8 pixels, page 1 has 6x8: these are not slices of one volume",
         "cut.tif": "is cut short|is damaged",
         "text.tif": "is not an image that can be read",
         "large.tif": "has 5 pages, and its description counts 7",

@@ -13,7 +13,7 @@ from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
-from u3p_edge.scans.options import ScanOptions, parse_window
+from u3p_edge.scans.options import MAX_VOXELS, ScanOptions, parse_window
 
 if TYPE_CHECKING:
     from u3p_edge.config.metadata import Metadata
@@ -41,6 +41,7 @@ def predict(
         int | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of the runtime; all cores if not given.")
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Pixels (height x width) that an image may have.")] = MAX_PIXELS,
+    max_voxels: Annotated[int, typer.Option(min=1, help="Voxels that a scan may have.")] = MAX_VOXELS,
     max_memory_mb: Annotated[
         int,
         typer.Option(min=1, help="Refuse a file that would take more memory; a small one can ask for gigabytes."),
@@ -93,7 +94,7 @@ def predict(
             max_pixels=max_pixels,
             max_memory_mb=max_memory_mb,
             scan_options=ScanOptions(
-                axis.value if axis else None, channel, series=series, window=parse_window(window), segment_codes=segment_codes
+                axis.value if axis else None, channel, max_voxels, series, parse_window(window), segment_codes=segment_codes
             ),
             progress=progress,
         )

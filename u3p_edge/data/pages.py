@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import IO
 from PIL import ImageFile
 
 from u3p_edge.data.decode import Picture, count_pages, decode_page
-from u3p_edge.data.formats import MAX_PIXELS
-from u3p_edge.data.picture_file import check_pixels, identify, open_picture_file
+from u3p_edge.data.picture_file import identify, open_picture_file
+from u3p_edge.errors import DataError
 
 IMAGE_DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 270, 282, 283, 296
 """Tags of TIFF (revision 6.0, section 8)."""
@@ -39,15 +39,32 @@ class PageDescription:
     unit: int
 
 
-def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
-    """Decode the pages of a TIFF, one at a time; any other file is one page. Arguments and errors as `open_picture`."""
+def open_pages(path: Path, wanted: Container[int]) -> Iterator[tuple[int, Picture]]:
+    """Decode pages of a TIFF, one at a time; any other file is one page.
+
+    Args:
+        path: of the file.
+        wanted: indices of the pages.
+
+    Yields:
+        Index and picture of each wanted page, in the order of the file.
+
+    Raises:
+        DataError: as `decode.open_picture`, or a wanted page has another size than the first page of the file.
+    """
     with open_picture_file(path) as file:
         picture = identify(file, path)
-        for index in range(count_pages(picture)):
+        first = picture.size
+        for index in filter(wanted.__contains__, range(count_pages(picture))):
             picture.seek(index)
-            check_pixels(picture.size, max_pixels, path)
+            if picture.size != first:
+                raise DataError(
+                    f"{path}: its page {index + 1} has {picture.height}x{picture.width} pixels, page 1 has "
+                    f"{first[1]}x{first[0]}: these are not slices of one volume",
+                    mend="Save one volume a file, without previews or reduced copies.",
+                )
             page = decode_page(picture, file, partial(_identify_page, file, path, index))
-            yield replace(page, stored=page.stored.copy())  # the next page is decoded into the memory of this one
+            yield index, replace(page, stored=page.stored.copy())  # the next page is decoded into the memory of this one
 
 
 def read_description(path: Path) -> PageDescription:

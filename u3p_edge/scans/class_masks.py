@@ -18,14 +18,13 @@ import numpy as np
 
 from u3p_edge.data.classes import distinct_values
 from u3p_edge.data.formats import SUFFIXES
-from u3p_edge.data.images import read_native
 from u3p_edge.data.labels import HIGHEST_CLASS
 from u3p_edge.data.load import check_sizes
-from u3p_edge.data.masks import read_values
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.scans.case import Case, CaseList, LabelledVolume
 from u3p_edge.scans.listing import files_by_stem, patients_of
 from u3p_edge.scans.options import ScanOptions
+from u3p_edge.scans.picture import read_picture, read_picture_labels
 from u3p_edge.scans.volume import Voxels, to_volume
 
 IMAGES, MASKS = "images", ("masks", "labels")
@@ -82,14 +81,14 @@ def fold_masks(image: Path, files: Sequence[Path | None], classes: Sequence[str]
         image: of the case.
         files: of each of `classes`, None where there is none.
         classes: names; the first is class 1.
-        options: its `overlap` says what becomes of a pixel of several classes.
+        options: its `overlap` says what becomes of a pixel of several classes; `max_voxels` limits each file.
 
     Raises:
         DataError: a file that cannot be read, that is not binary, or that overlaps another; the message names it.
     """
-    pixels = read_native(image)
+    pixels = read_picture(image, options.max_voxels)
     present = {k: path for k, path in enumerate(files, start=1) if path is not None}
-    masks = {k: _read_binary(path) for k, path in present.items()}
+    masks = {k: _read_binary(path, options.max_voxels) for k, path in present.items()}
     for k, path in present.items():
         check_sizes(image, pixels.shape[:2], path, masks[k].shape)
     if options.overlap == "error":
@@ -141,9 +140,9 @@ def _order(classes: Sequence[str], wanted: Sequence[str], source: Path) -> tuple
     return tuple(wanted or classes)
 
 
-def _read_binary(path: Path) -> Voxels:
+def _read_binary(path: Path, max_voxels: int) -> Voxels:
     """Return where a mask file of one class is not 0: bool [H, W]."""
-    values = read_values(path)
+    values = read_picture_labels(path, max_voxels)
     present = distinct_values(values)
     if len(present) > 2 or (len(present) == 2 and present[0] != 0):
         shown = ", ".join(map(str, present[:8]))

@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 
 from u3p_edge.data.description import license_of
-from u3p_edge.data.images import read_native
-from u3p_edge.data.masks import read_values
 from u3p_edge.errors import DataError
 from u3p_edge.scans.case import Case, CaseList, LabelledVolume
 from u3p_edge.scans.channels import channel_index
@@ -28,6 +26,7 @@ from u3p_edge.scans.listing import assign_splits, files_by_stem, patients_of
 from u3p_edge.scans.nifti import read_case
 from u3p_edge.scans.nifti_file import SUFFIXES
 from u3p_edge.scans.options import ScanOptions
+from u3p_edge.scans.picture import read_picture, read_picture_labels
 from u3p_edge.scans.volume import Volume, check_same_grid, to_volume
 
 LAYOUT = f"a folder with {FILE} (channel_names), imagesTr/ and labelsTr/"
@@ -91,10 +90,10 @@ def _channels_by_case(files: Mapping[str, Path]) -> Mapping[str, Mapping[int, Pa
 
 def _read_picture(image: Path, labels: Path | None, options: ScanOptions) -> LabelledVolume:
     """Read a picture and its labels as a volume of one slice."""
-    pixels = read_native(image, options.max_voxels)
+    pixels = read_picture(image, options.max_voxels)
     volume = to_volume(pixels)
     if labels is None:
         return LabelledVolume(volume)
-    mask = Volume(read_values(labels, options.max_voxels)[None])
+    mask = Volume(read_picture_labels(labels, options.max_voxels)[None])
     check_same_grid(volume, mask, image, labels)
     return LabelledVolume(volume, mask.voxels)

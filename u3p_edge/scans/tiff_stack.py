@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from u3p_edge.data.decode import Picture
-from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.data.images import pixels_of
 from u3p_edge.data.masks import values_of
 from u3p_edge.data.pages import open_pages, read_description
@@ -31,8 +30,8 @@ LAYOUT = "a .tif file whose pages are slices, a folder of them, or a folder with
 LOOKED_AT = 3
 """Files of a folder that are opened to see whether they have several pages."""
 
-_BYTES = 4
-"""Of a voxel at most: float32, or three channels of one byte."""
+_BYTES = 6
+"""Of a voxel at most: three channels of 16 bits."""
 
 
 def recognize(source: Path) -> bool:
@@ -83,11 +82,10 @@ def read_stack(path: Path, options: ScanOptions, values: Callable[[Picture, Path
     layout = read_layout(description, path)
     wanted = layout[channel_index(options.channel, len(layout), path)]
     pages = dict.fromkeys(wanted, np.empty(0))
-    for index, picture in enumerate(open_pages(path, MAX_PIXELS)):
-        if index in pages:
-            page = values(picture, path)
-            pages[index] = page[:, :, 0] if page.ndim == 3 and page.shape[2] == 1 else page
-            _check_alike(pages, wanted, index, path)
+    for index, picture in open_pages(path, pages):
+        page = values(picture, path)
+        pages[index] = page[:, :, 0] if page.ndim == 3 and page.shape[2] == 1 else page
+        _check_alike(pages, wanted, index, path)
     return Volume(np.stack([pages[index] for index in wanted]), read_affine(description))
 
 

@@ -58,7 +58,10 @@ def to_volume(pixels: Voxels) -> Volume:
 def check_voxel_count(voxels: int, max_voxels: int, path: Path) -> None:
     """Raise DataError for more voxels than are allowed."""
     if voxels > max_voxels:
-        raise DataError(f"{path} has {voxels:,} voxels, more than the limit of {max_voxels:,}", mend="Cut it into parts.")
+        raise DataError(
+            f"{path} has {voxels:,} voxels, more than the limit of {max_voxels:,}",
+            mend="Cut it into parts, or allow more with --max-voxels where memory suffices.",
+        )
 
 
 def check_memory(voxels: int, size: int, path: Path) -> None:

@@ -76,7 +76,8 @@ def test_a_label_map(tmp_path: Path) -> None:
         HighBit=7,
         PixelData=numbers.tobytes(),
     )
-    dataset.SegmentSequence.append(items(SegmentNumber=2, SegmentLabel="tumour"))
+    # The number 0 is the background, which some programs list.
+    dataset.SegmentSequence += [items(SegmentNumber=k, SegmentLabel=name) for k, name in ((2, "tumour"), (0, "Background"))]
     del dataset.PerFrameFunctionalGroupsSequence[0].SegmentIdentificationSequence
     save(dataset, tmp_path / "seg.dcm")
     assert (labels_of(tmp_path) == numbers).all()

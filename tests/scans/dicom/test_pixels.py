@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydicom.encaps import encapsulate
 
 from tests.support.dicom_files import image, multiframe, ramp, save
 from u3p_edge.errors import DataError, MissingPackageError
+from u3p_edge.scans import volume
 from u3p_edge.scans.dicom.header import read_header
 from u3p_edge.scans.dicom.pixels import read_voxels
 from u3p_edge.scans.options import Window
@@ -136,6 +138,15 @@ def test_pixels_that_are_cut_short(tmp_path: Path) -> None:
         read_voxels(header.frames, 1)
 
 
+def test_more_voxels_than_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 x 6 voxels of 16 bits are 96 bytes, twice, and 32 for each pixel of a frame while it is decoded."""
+    monkeypatch.setattr(volume, "available_bytes", lambda: 2 * 96 + 32 * 48 - 1)
+    with pytest.raises(DataError, match=r"one\.dcm has 48 voxels, too many for the memory that is free"):
+        read(image(PLANE), tmp_path)
+    monkeypatch.setattr(volume, "available_bytes", lambda: 2 * 96 + 32 * 48)
+    assert (read(image(PLANE), tmp_path)[0] == PLANE).all()
+
+
 def test_no_pixels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"one\.dcm has no pixels"):
         read(image(PLANE, PixelData=None), tmp_path)
@@ -149,7 +160,9 @@ def test_a_compression_that_nobody_reads(tmp_path: Path) -> None:
 
 
 def test_pixels_that_no_decoder_reads(tmp_path: Path) -> None:
-    dataset = image(PLANE, PixelData=encapsulate([b"no JPEG"]))
+    # Start of image, and a frame header of 8 bits; then a scan without data.
+    frame = bytes.fromhex("ffd8ffc0000b08") + struct.pack(">HHB", *PLANE.shape, 1) + bytes.fromhex("011100ffda")
+    dataset = image(PLANE, PixelData=encapsulate([frame]))
     dataset.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
     with pytest.raises(DataError, match=r"one\.dcm: its pixels \(JPEG Baseline .* cannot be decoded"):
         read(dataset, tmp_path)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
 from u3p_edge.scans.dicom.files import name_dicom_file, read_elements
 
@@ -31,6 +30,9 @@ MAX_FRAMES = 1 << 16
 
 MAX_BITS = 32
 """Most bits of a stored integer."""
+
+MAX_SEGMENT = (1 << 16) - 1
+"""Highest number of a segment: its value representation has 16 bits (PS3.3, C.8.20.4)."""
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "IssuerOfPatientID", "Modality"),
@@ -112,16 +114,8 @@ class Header:
         return self.sop_class in SEGMENTATIONS
 
 
-def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read what a file says of itself.
-
-    Args:
-        path: of the file.
-        max_pixels: height x width that a frame may have.
-
-    Raises:
-        DataError: the file cannot be read, or says something that cannot be.
-    """
+def read_header(path: Path) -> Header:
+    """Read what a file says of itself. Raises DataError where it cannot be read, or says something that cannot be."""
     dataset = read_elements(path, _KEYWORDS)
     with name_dicom_file(path):
         sop_class = str(dataset.get("SOPClassUID", ""))
@@ -137,10 +131,8 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
             localizer="LOCALIZER" in [str(word).upper() for word in _many(dataset.get("ImageType"))],
             number=int(dataset.get("InstanceNumber") or 0),
             channels=3 if _is_colour(dataset) else 1,
-            frames=_read_frames(dataset, path, max_pixels) if is_image and dataset.get("Rows") else (),
-            segments={
-                int(one.SegmentNumber): str(one.get("SegmentLabel") or "") for one in dataset.get("SegmentSequence") or ()
-            },
+            frames=_read_frames(dataset, path) if is_image and dataset.get("Rows") else (),
+            segments=_read_segments(dataset, path),
             refers_to=_referenced_series(dataset),
         )
 
@@ -169,15 +161,21 @@ def _uid(dataset: Dataset, keyword: str, path: Path) -> str:
     return value
 
 
-def _read_frames(dataset: Dataset, path: Path, max_pixels: int) -> tuple[DicomFrame, ...]:
+def _read_segments(dataset: Dataset, path: Path) -> Mapping[int, str]:
+    """Return the label of each segment by its number; 0 is the background of a label map, which is no segment here."""
+    segments = {int(one.SegmentNumber): str(one.get("SegmentLabel") or "") for one in dataset.get("SegmentSequence") or ()}
+    outside = [number for number in segments if not 0 <= number <= MAX_SEGMENT]
+    if outside:
+        raise DataError(f"{path} has a segment of the number {outside[0]}, not 1 to {MAX_SEGMENT}", mend="Write it anew.")
+    return {number: label for number, label in segments.items() if number}
+
+
+def _read_frames(dataset: Dataset, path: Path) -> tuple[DicomFrame, ...]:
     rows, columns = int(dataset.Rows), int(dataset.get("Columns") or 0)
     count = int(dataset.get("NumberOfFrames") or 1)
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or ()
-    if not 0 < rows * columns <= max_pixels or min(rows, columns) < 1:
-        raise DataError(
-            f"{path} has {rows}x{columns} = {rows * columns:,} pixels, not between 1 and {max_pixels:,}",
-            mend="Allow more with --max-pixels where memory suffices; else copy it again.",
-        )
+    if min(rows, columns) < 1:
+        raise DataError(f"{path} has {rows}x{columns} pixels", mend="Copy it again from where it came.")
     if not 0 < count <= MAX_FRAMES or (groups and len(groups) != count):
         described = f" and describes {len(groups)}" if groups else ""
         raise DataError(

@@ -82,9 +82,8 @@ def _add(header: Header, stack: Stack, classes: Mapping[str, int], labels: Label
     for number, label in header.segments.items():
         numbers[number] = classes[label]
     threshold = _threshold(header.file)
-    pixels = read_segments(header.file, [frame.index for frame in header.frames])
-    for frame, stored in zip(header.frames, pixels, strict=True):
-        target = labels[_slice_of(frame, stack)]
+    targets = [labels[_slice_of(frame, stack)] for frame in header.frames]  # before any frame takes memory
+    for frame, target, stored in zip(header.frames, targets, read_segments(header.file, header.frames), strict=True):
         if frame.segment >= len(numbers) or (not frame.segment and stored.max(initial=0) >= len(numbers)):
             raise DataError(f"{header.file} has a segment that it does not describe", mend="Write the segmentation anew.")
         shown = np.where(stored >= threshold, numbers[frame.segment], 0) if frame.segment else numbers[stored]

@@ -7,6 +7,7 @@ only where one is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import DataError, MissingPackageError
+from u3p_edge.scans.dicom.codestream import check_codestreams
 from u3p_edge.scans.dicom.files import name_dicom_file, read_elements
 from u3p_edge.scans.dicom.header import DicomFrame
 from u3p_edge.scans.options import Window
-from u3p_edge.scans.volume import Voxels
+from u3p_edge.scans.volume import Voxels, check_memory
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -28,6 +30,10 @@ _INTEGERS = (np.uint8, np.uint16, np.int16)
 
 _PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 """What a stored number can mean (PS3.3, C.7.6.3.1.2); the others are retired."""
+
+
+_DECODED_BYTES = 32
+"""Of a pixel of one frame at most: 4 of each channel from a decoder, and 8 of each of two results in float64."""
 
 
 def read_voxels(frames: Sequence[DicomFrame], channels: int, window: Window | None = None) -> Voxels:
@@ -43,16 +49,21 @@ def read_voxels(frames: Sequence[DicomFrame], channels: int, window: Window | No
         such whole numbers, uint8 after a window, else float32.
 
     Raises:
-        DataError: pixels that are missing, cut short or damaged, of a kind that is not read, or a window that is not there.
+        DataError: pixels that are missing, cut short or damaged, of a kind that is not read, a window that is not there, or
+            more voxels than fit into memory.
         MissingPackageError: no decoder of their compression is installed.
     """
-    voxels = np.empty((len(frames), *frames[0].size, *((3,) if channels == 3 else ())), _dtype(frames, window))
+    shape, dtype = (len(frames), *frames[0].size, *((3,) if channels == 3 else ())), np.dtype(_dtype(frames, window))
+    # The voxels, one copy of them, and the numbers of a frame as they are decoded and rescaled.
+    needed = 2 * dtype.itemsize * math.prod(shape) + _DECODED_BYTES * math.prod(shape[1:])
+    check_memory(math.prod(shape), needed, frames[0].file)
+    voxels = np.empty(shape, dtype)
     for path in dict.fromkeys(frame.file for frame in frames):
         # In the file's order, since decoders go through a file from its beginning.
         placed = sorted(((frame, i) for i, frame in enumerate(frames) if frame.file == path), key=lambda one: one[0].index)
         with name_dicom_file(path):
             dataset = read_elements(path)
-            decoded = _decode(path, dataset, [frame.index for frame, _ in placed])
+            decoded = _decode(path, dataset, [frame for frame, _ in placed])
             for (frame, index), pixels in zip(placed, decoded, strict=True):
                 if pixels.shape != voxels.shape[1:]:
                     raise DataError(f"{path} has pixels of another shape than its header says", mend="Copy it again.")
@@ -60,22 +71,24 @@ def read_voxels(frames: Sequence[DicomFrame], channels: int, window: Window | No
     return voxels
 
 
-def read_segments(path: Path, indices: Sequence[int]) -> Iterator[Voxels]:
+def read_segments(path: Path, frames: Sequence[DicomFrame]) -> Iterator[Voxels]:
     """Decode frames of a segmentation, as stored. Raises DataError as `read_voxels`."""
     with name_dicom_file(path):
-        yield from _decode(path, read_elements(path), indices)
+        yield from _decode(path, read_elements(path), frames)
 
 
-def _decode(path: Path, dataset: Dataset, indices: Sequence[int]) -> Iterator[Voxels]:
-    """Decode frames, in the order of `indices`: [H, W] of stored numbers, or [H, W, 3] of red, green and blue."""
+def _decode(path: Path, dataset: Dataset, frames: Sequence[DicomFrame]) -> Iterator[Voxels]:
+    """Decode frames of a file, in their order: [H, W] of stored numbers, or [H, W, 3] of red, green and blue."""
     from pydicom.pixels import apply_color_lut, iter_pixels
 
     _check_decoder(path, dataset)
     photometric = str(dataset.get("PhotometricInterpretation"))
     if photometric not in _PHOTOMETRIC:
         raise DataError(f"{path} has pixels of the kind {photometric[:16]!r}, which is not read", mend="Convert it to RGB.")
+    indices = [frame.index for frame in frames]
     try:
-        for pixels in iter_pixels(path, indices=list(indices)):
+        check_codestreams(path, dataset, indices)
+        for pixels in iter_pixels(path, indices=indices):
             if photometric == "PALETTE COLOR":
                 colours = apply_color_lut(pixels, dataset)
                 yield colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
