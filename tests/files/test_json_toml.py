@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from u3p_edge.files.json_toml import parse_json, parse_toml
+from u3p_edge.files.json_toml import parse_json, parse_toml, read_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -65,3 +66,13 @@ def test_a_text_beyond_the_limit_is_refused() -> None:
 def test_toml_that_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_toml(text)
+
+
+def test_no_more_of_a_file_is_read_than_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("\u00e4" * 10, encoding="utf-8")
+    assert read_text(tmp_path / "text", 10) == "\u00e4" * 10
+    with pytest.raises(ValueError, match="it has more than 9 characters"):
+        read_text(tmp_path / "text", 9)
+    if (endless := Path("/dev/zero")).exists():
+        with pytest.raises(ValueError, match="it has more than 9 characters"):
+            read_text(endless, 9)

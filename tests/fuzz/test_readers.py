@@ -46,7 +46,7 @@ PEAK_MB = 2600
 and rounds up; a file that asks for more than is allowed asks for many gigabytes."""
 TEXTS = (
     *("result", "history", "manifest", "bill of materials", "rewrites", "table", "plan", "train recipe", "export recipe"),
-    *("split", "source of slices", "dataset", "description", "colour table"),
+    *("split", "source of slices", "dataset", "description", "colour table", "segment codes"),
 )
 
 

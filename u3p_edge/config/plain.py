@@ -50,8 +50,8 @@ def from_dict(cls: type[T], value: object) -> T:
 def read_recipe_text(path: Path) -> str:
     """Return the text of a recipe file. Raises ConfigError that names the file."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return json_toml.read_text(path, json_toml.MAX_TOML)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from u3p_edge.errors import ArtifactError
-from u3p_edge.files.json_toml import parse_json
+from u3p_edge.files.json_toml import parse_json, read_text
 
 PARTIAL = ".u3p-edge-partial-"
 """First part of the name of every file that is being written."""
@@ -135,7 +135,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     if path.exists() and not path.is_file():
         raise ArtifactError(f"{path} is not a regular file")  # a pipe or a device may have no end
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} does not exist") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 if sys.version_info >= (3, 11):
@@ -20,6 +21,19 @@ MAX_TOML = 100_000
 """Most characters of a recipe: the time to read one grows with the square of its length."""
 _DIGITS = 20
 """Most characters of an integer: one of 64 bits has 20, with its sign."""
+
+
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    """Return the UTF-8 text of a file, of which no more than `limit` characters are ever read.
+
+    Raises:
+        ValueError: it has more, or is not UTF-8. OSError: it cannot be read.
+    """
+    with path.open(encoding="utf-8") as file:
+        text = file.read(limit + 1)
+    if len(text) > limit:
+        raise ValueError(f"it has more than {limit} characters")
+    return text
 
 
 def parse_json(text: str, limit: int = MAX_TEXT) -> Any:

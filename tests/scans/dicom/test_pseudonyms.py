@@ -30,5 +30,8 @@ def test_a_file_that_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret")
     with pytest.raises(ConfigError, match="has 6 bytes"):
         read_key(tmp_path / "key")
+    (tmp_path / "key").write_bytes(bytes(1_000_001))
+    with pytest.raises(ConfigError, match="has more than 1,000,000 bytes"):
+        read_key(tmp_path / "key")
     with pytest.raises(ConfigError, match="--pseudonym-key"):
         read_key(tmp_path / "key" / "inside")

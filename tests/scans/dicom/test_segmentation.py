@@ -121,6 +121,7 @@ def test_codes_of_a_terminology(tmp_path: Path) -> None:
             "the type of 'liver' is not a code",
         ),
         ("liver", "cannot be read"),
+        ("#" * 100_001, "cannot be read: it has more than 100000 characters"),
     ],
 )
 def test_codes_that_are_none(text: str, message: str, tmp_path: Path) -> None:

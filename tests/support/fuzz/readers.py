@@ -210,6 +210,12 @@ def _dicom_labels(path: Path) -> None:
             read_series(series, ScanOptions(), number_classes(series.segmentations))
 
 
+def _segment_codes(path: Path) -> None:
+    from u3p_edge.scans.dicom.codes import read_segment_codes
+
+    read_segment_codes(path, ["background", "liver"])
+
+
 def _tiff_stack(path: Path) -> None:
     from u3p_edge.scans.options import ScanOptions
     from u3p_edge.scans.tiff_stack import read_labelled_stack
@@ -261,5 +267,6 @@ READERS: Mapping[str, Callable[[Path], None]] = {
     "dataset": _dataset,
     "dicom": _dicom,
     "dicom labels": _dicom_labels,
+    "segment codes": _segment_codes,
 }
 """Name to a function that returns, or raises an error of ours."""

@@ -37,6 +37,11 @@ DATASET = """{
 }"""
 """Of nnU-Net and of MSD at once."""
 
+SEGMENT_CODES = """[liver]
+category = ["123037004", "SCT", "Body structure"]
+type = ["10200004", "SCT", "Liver"]
+"""
+
 
 def make(zoo: Zoo, folder: Path) -> dict[str, list[Path]]:
     """Paths by reader."""
@@ -110,6 +115,7 @@ def _texts(folder: Path) -> dict[str, list[Path]]:
         "train recipe": ("train.toml", TrainRecipe().to_toml()),
         "export recipe": ("export.toml", (FOLDER / "balanced.toml").read_text(encoding="utf-8")),
         "dataset": ("dataset.json", DATASET),
+        "segment codes": ("codes.toml", SEGMENT_CODES),
         "colour table": ("colours.csv", "name,r,g,b,class\nvoid,0,0,0,0\nroad,255,0,9,1\n"),
         "source of slices": (
             "source.json",

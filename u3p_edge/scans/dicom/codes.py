@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.files.json_toml import parse_toml
+from u3p_edge.files.json_toml import MAX_TOML, parse_toml, read_text
 
 OWN_SCHEME = "99U3PEDGE"
 """Scheme of the codes that are this program's; 99 marks a scheme that is nobody else's (PS3.16, 8)."""
@@ -81,7 +81,7 @@ def read_segment_codes(path: Path, class_names: Sequence[str]) -> tuple[SegmentC
         ConfigError: the file cannot be read, names a class that the model does not have, or a code is not valid.
     """
     try:
-        tables = parse_toml(path.read_text(encoding="utf-8"))
+        tables = parse_toml(read_text(path, MAX_TOML))
     except (OSError, ValueError) as error:
         raise ConfigError(f"the segment codes {path} cannot be read: {error}") from error
     unknown = [name for name in tables if name not in class_names[1:]]

@@ -25,6 +25,9 @@ KEY_BYTES = 32
 _DIGITS = 8
 """Hexadecimal digits of a name: of 10,000 patients two share theirs with a probability of 1 %, and then share a split."""
 
+MAX_KEY_BYTES = 1_000_000
+"""Most bytes of a key: a device such as /dev/zero has no end."""
+
 
 def series_pseudonym(uid: str) -> str:
     """Return the name of a series, or of an image that is a case of its own, by its UID.
@@ -52,21 +55,23 @@ def read_key(file: Path | None = None) -> bytes:
         file: that holds it, to have the same names on several machines; None for the user's own.
 
     Raises:
-        ConfigError: the file cannot be read or written, or is too short to be a key.
+        ConfigError: the file cannot be read or written, or is too short or too long to be a key.
     """
     path = file or default_key_file()
     try:
         if not path.exists():
             _write_key(path)
-        key = path.read_bytes()
+        with path.open("rb") as opened:
+            key = opened.read(MAX_KEY_BYTES + 1)
     except OSError as error:
         raise ConfigError(
             f"the key of the patients' names, {path}, cannot be read or made: {error.strerror}",
             mend="Give another file with --pseudonym-key FILE.",
         ) from error
-    if len(key) < KEY_BYTES:
+    if not KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        size = f"{len(key)} bytes" if len(key) < KEY_BYTES else f"more than {MAX_KEY_BYTES:,} bytes"
         raise ConfigError(
-            f"{path} has {len(key)} bytes, and a key of patients' names has {KEY_BYTES} or more",
+            f"{path} has {size}, and a key of patients' names has {KEY_BYTES} to {MAX_KEY_BYTES:,}",
             mend="Remove it, and a new one is made.",
         )
     return key
