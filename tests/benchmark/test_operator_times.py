@@ -15,15 +15,19 @@ from u3p_edge.errors import ConfigError
 
 def test_each_kind_has_its_count_and_its_time(tmp_path: Path) -> None:
     path = write_chain(tmp_path, 3)
+    steps: list[int] = []
     with measure_hastily():
-        times = measure_operators(path)
+        times = measure_operators(path, lambda *_: steps.append(1))
+    assert len(steps) == 1
     assert tuple(sorted((one.operator, one.count) for one in times)) == read_structure(path).operators
     assert all(one.ms > 0 for one in times)
     assert [one.ms for one in times] == sorted((one.ms for one in times), reverse=True)
 
 
 def test_another_format_has_none(tmp_path: Path) -> None:
-    assert measure_operators(tmp_path / "model.onnx") == ()
+    steps: list[int] = []
+    assert measure_operators(tmp_path / "model.onnx", lambda *_: steps.append(1)) == ()
+    assert len(steps) == 1, "a file that is skipped is done as well"
 
 
 @pytest.mark.parametrize(("count", "ms"), [(0, 1.0), (1, -1.0), (1, float("inf")), (1, float("nan"))])

@@ -332,3 +332,5 @@ def test_models_and_labels_that_cannot_be_are_refused() -> None:
             sparsify(model, IMAGES, LABELS, Sparsity(), loss=cross_entropy, validate=better)
     with pytest.raises(DataError, match="as many labels as images"):
         sparsify(dense(), IMAGES, LABELS[:3], Sparsity(), loss=cross_entropy, validate=better)
+    with pytest.raises(DataError, match="the label 7 is none of a mask of"):
+        sparsify(dense(), IMAGES, np.where(LABELS > 0, np.uint8(7), LABELS), Sparsity(), loss=cross_entropy, validate=better)

@@ -36,13 +36,19 @@ def measure_operators(path: Path, step: Step = idle) -> tuple[OperatorTime, ...]
 
     Args:
         path: a model file that `open_session` has accepted.
-        step: called once the file is timed.
+        step: called once, when the file is timed or skipped.
 
     Returns:
         Empty for another format than TFLite, and for a file with other numbers than float32, int8 and int32.
     """
-    if path.suffix != ".tflite":
-        return ()
+    times = _time_by_kind(path) if path.suffix == ".tflite" else {}
+    step()
+    kinds = [OperatorTime(code, len(ms), float(sum(ms))) for code, ms in times.items()]
+    return tuple(sorted(kinds, key=lambda kind: -kind.ms))
+
+
+def _time_by_kind(path: Path) -> dict[str, list[float]]:
+    """Return milliseconds of each operator by its kind; none of a file that is not timed."""
     # A device with ONNX Runtime alone has none of these.
     from u3p_edge.conversion.tflite.schema import parse_tflite
     from u3p_edge.latency.per_op import time_operators
@@ -51,10 +57,8 @@ def measure_operators(path: Path, step: Step = idle) -> tuple[OperatorTime, ...]
     try:
         times = time_operators(file)
     except ModelError:
-        return ()
+        return {}
     by_kind: dict[str, list[float]] = {}
     for op, took in zip(file.operators, times, strict=True):
         by_kind.setdefault(op.code, []).append(took)
-    step()
-    kinds = [OperatorTime(code, len(ms), float(sum(ms))) for code, ms in by_kind.items()]
-    return tuple(sorted(kinds, key=lambda kind: -kind.ms))
+    return by_kind

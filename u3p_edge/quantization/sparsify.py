@@ -46,7 +46,7 @@ from u3p_edge.errors import ArtifactError, DataError, ModelError
 from u3p_edge.graph.fold import is_convolution
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.metrics import rank_score
+from u3p_edge.metrics import highest_label, rank_score
 from u3p_edge.models.truth import one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
@@ -115,10 +115,13 @@ def sparsify(
     Raises:
         ConfigError: there is no such epoch.
         ModelError: no convolution can be pruned, or a layer cannot be read.
-        DataError: the labels do not fit.
+        DataError: the labels do not fit the images, or the mask has no such class.
     """
     if images.ndim != 4 or labels.shape != images.shape[:3] or len(images) == 0:
         raise DataError(f"pruning wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
+    channels = model.output_shape[-1]
+    if highest_label(labels) >= max(channels, 2):
+        raise DataError(f"the label {highest_label(labels)} is none of a mask of {channels} channels")
     graph = from_keras(model)
     names = prunable(graph, sparsity)
     if not names:
