@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.ci_scripts import make_workspace, run_script, write_program
 from tests.support.paths import REPOSITORY
-from tests.support.timed_files import write_chain
 
 ACTION: dict[str, Any] = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
 STEPS: dict[str, dict[str, Any]] = {step["name"]: step for step in ACTION["runs"]["steps"]}
@@ -20,19 +18,10 @@ STEPS: dict[str, dict[str, Any]] = {step["name"]: step for step in ACTION["runs"
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("workspace")
-    write_chain(root / "short", 3)
-    write_chain(root / "long", 9)
-    write_program(root / "bin" / "u3p-edge", f'exec {sys.executable} -m u3p_edge "$@"')
+    root = make_workspace(tmp_path_factory.mktemp("workspace"))
     # The service's own program: it says what it was asked for.
     write_program(root / "bin" / "gh", 'echo "$@" > asked.txt')
     return root
-
-
-def write_program(path: Path, line: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{line}\n")
-    path.chmod(0o755)
 
 
 def run_step(name: str, workspace: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
@@ -40,16 +29,7 @@ def run_step(name: str, workspace: Path, **inputs: str) -> subprocess.CompletedP
     given = {key: str(entry.get("default", "")) for key, entry in ACTION["inputs"].items()} | inputs
     step = STEPS[name]
     variables = {key: fill(text, given) for key, text in step.get("env", {}).items()}
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GITHUB_OUTPUT": str(workspace / "output.txt"), **variables}
-    environment["PATH"] = f"{workspace / 'bin'}{os.pathsep}{environment['PATH']}"
-    return subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", step["run"]],
-        cwd=workspace,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_script(step["run"], workspace, {"GITHUB_OUTPUT": str(workspace / "output.txt"), **variables})
 
 
 def fill(text: str, inputs: dict[str, str]) -> str:
@@ -101,11 +81,3 @@ def test_no_input_is_text_of_a_script() -> None:
 def test_every_input_is_used_and_described() -> None:
     text = (REPOSITORY / "action.yml").read_text(encoding="utf-8")
     assert all(f"inputs.{name}" in text and entry["description"] for name, entry in ACTION["inputs"].items())
-
-
-def test_the_template_for_gitlab_asks_for_options_that_exist() -> None:
-    job = yaml.safe_load((REPOSITORY / ".ci" / "gitlab.yml").read_text(encoding="utf-8"))[".u3p-edge-gate"]
-    ours = (STEPS["Gate"]["run"] + STEPS["Export"]["run"]).split()
-    options = {word for word in " ".join(job["script"]).split() if word.startswith("--")}
-    assert options
-    assert options <= set(ours)
