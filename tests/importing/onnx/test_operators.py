@@ -149,6 +149,35 @@ def test_a_group_normalization_of_opset_21(tmp_path: Path) -> None:
         read_onnx(file.save(tmp_path / "old.onnx", y))
 
 
+def add_group_norm(file: FileBuilder, x: str, groups: int, scale: str, shift: str) -> str:
+    """As PyTorch writes GroupNorm before opset 21: groups are channels of a map of one axis, and the weights come after."""
+    ones, zeros = file.constant(np.ones(groups)), file.constant(np.zeros(groups))
+    joined = file.add("Reshape", x, ints(file, 0, groups, -1))
+    back = file.add("Reshape", file.add("InstanceNormalization", joined, ones, zeros), file.add("Shape", x))
+    return file.add("Add", file.add("Mul", back, scale), shift)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_group_normalization_as_pytorch_writes_it(tmp_path: Path, groups: int) -> None:
+    file = FileBuilder(*SHAPE)
+    x = file.add("Conv", "image", file.random(4, 4, 1, 1))
+    y = add_group_norm(file, x, groups, file.random(4, 1, 1), file.random(4, 1, 1))
+    # A mean of at most 4 * 48 values of at most 4 deviations, which cancels once.
+    graph = assert_same_numbers(file.save(tmp_path / "m.onnx", file.add("Relu", y)), image(), terms=192, layers=4)
+    assert ops(graph) == ["input", "conv", "group_norm", "relu"]
+    (norm,) = (node for node in graph.nodes if node.op == "group_norm")
+    assert norm.attrs["groups"] == groups
+
+
+def test_weights_of_groups_are_those_of_their_channels(tmp_path: Path) -> None:
+    """As no exporter writes it: an instance normalisation whose weights are not 1 and 0."""
+    file = FileBuilder(*SHAPE)
+    joined = file.add("Reshape", "image", ints(file, 2, 2, -1))
+    normed = file.add("InstanceNormalization", joined, file.random(2), file.random(2), epsilon=1e-2)
+    path = file.save(tmp_path / "m.onnx", file.add("Reshape", normed, ints(file, *SHAPE)))
+    assert ops(assert_same_numbers(path, image(), terms=96, layers=4)) == ["input", "group_norm"]
+
+
 def test_every_operator_of_the_table_is_tried_somewhere() -> None:
     elsewhere = {
         "GroupNormalization",

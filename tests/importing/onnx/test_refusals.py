@@ -50,6 +50,12 @@ def trained(file: FileBuilder) -> str:
     return file.add("BatchNormalization", "image", *(file.constant(np.ones(4)) for _ in range(4)), training_mode=1, count=3)
 
 
+def grouped(file: FileBuilder, *target: int) -> str:
+    """A map whose channels are joined in groups and normalised."""
+    joined = file.add("Reshape", "image", file.constant(target, np.int64))
+    return file.add("InstanceNormalization", joined, *(file.constant(np.ones(target[1])) for _ in range(2)))
+
+
 REFUSED: dict[str, tuple[Callable[[FileBuilder], str], str]] = {
     "an operator that no graph has": (lambda f: f.add("Det", "image"), r"'/det0/Det' \(Det\)"),
     "labels in place of a mask": (lambda f: f.add("ArgMax", "image", axis=1), r"\(ArgMax\).*its logits"),
@@ -67,6 +73,15 @@ REFUSED: dict[str, tuple[Callable[[FileBuilder], str], str]] = {
     "pixels and channels mixed": (
         lambda f: f.add("Reshape", "image", f.constant([1, 8, 8, 4], np.int64)), r"\(Reshape\).*mixes",
     ),
+    "groups that are not equal": (
+        lambda f: f.add("Reshape", grouped(f, 1, 64, 4), f.add("Shape", "image")), r"\(Reshape\).*mixes",
+    ),
+    "groups read by another operator": (lambda f: f.add("Relu", grouped(f, 1, 2, -1)), r"\(Relu\).*joined in groups"),
+    "groups that become another map": (
+        lambda f: f.add("Reshape", grouped(f, 1, 2, -1), f.constant([1, 2, 16, 8], np.int64)),
+        r"\(Reshape\).*normalised groups to \[1, 2, 16, 8\], and their map was \[1, 4, 8, 8\]",
+    ),
+    "groups that are an output": (lambda f: grouped(f, 1, 2, -1), r"its output .*channels are joined in groups"),
     "an axis added twice": (
         lambda f: f.add("Unsqueeze", "image", f.constant([2, 2], np.int64)), r"\(Unsqueeze\).*adds an axis twice",
     ),

@@ -1,4 +1,7 @@
-"""Put scales and shifts of channels into the layer before them: a (W x + c) + b = (a W) x + (a c + b). Exact up to rounding."""
+"""Put scales and shifts of channels into the layer before them: a (W x + c) + b = (a W) x + (a c + b). Exact up to rounding.
+
+That layer has a kernel W, or it is a group normalisation, whose gamma and beta are W and c.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from u3p_edge.graph.activation import function
 from u3p_edge.graph.fold import is_channel_scale
 from u3p_edge.graph.ir import Graph, Node, substitute
 
-_LAYERS = frozenset(("conv", "depthwise_conv", "conv_transpose", "dense"))
+_LAYERS = frozenset(("conv", "depthwise_conv", "conv_transpose", "dense", "group_norm"))
 
 
 def absorb_scales(graph: Graph) -> Graph:
-    """Return the graph without 1x1 depthwise convolutions, and diagonal dense layers, that alone read a layer with a kernel."""
+    """Return the graph without 1x1 depthwise convolutions, and diagonal dense layers, that alone read such a layer."""
     for node in graph.nodes:
         scale = _scale(node)
         if scale is None:
@@ -43,6 +46,9 @@ def _scale(node: Node) -> npt.NDArray[np.float32] | None:
 
 
 def _scaled(layer: Node, scale: npt.NDArray[np.float32], shift: npt.NDArray[np.float32]) -> Node:
+    if layer.op == "group_norm":
+        gamma, beta = layer.weights.get("gamma", np.ones_like(scale)), layer.weights.get("beta", np.zeros_like(scale))
+        return replace(layer, weights={"gamma": gamma * scale, "beta": beta * scale + shift})
     kernel, bias = layer.weights["kernel"], layer.weights.get("bias", np.zeros_like(scale))
     factors = scale.reshape(kernel.shape[2:]) if layer.op == "depthwise_conv" else scale
     weights = {"kernel": np.asarray(kernel * factors, np.float32), "bias": np.asarray(bias * scale + shift, np.float32)}

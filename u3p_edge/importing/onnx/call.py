@@ -27,6 +27,7 @@ class ONNXOperator:
         inputs: what it reads; None for an input that is left out.
         names: a name in the graph for each of its outputs.
         opset: its version.
+        readers: types of the operators that read its first output; "" for a reader outside of the file.
     """
 
     op: str
@@ -34,6 +35,7 @@ class ONNXOperator:
     inputs: tuple[Value | None, ...]
     names: tuple[str, ...]
     opset: int
+    readers: tuple[str, ...] = ()
 
     def has(self, index: int) -> bool:
         """Return whether an input is given."""

@@ -29,6 +29,7 @@ _DAMAGED = (ValueError, IndexError, KeyError, TypeError, OverflowError, ZeroDivi
 """What attributes and shapes that do not fit together raise in an operator's reader."""
 
 _LONGEST_NAME = 120
+_GROUPS_MEND = "Reshape it to the map that it was right after its normalisation, as GroupNorm of PyTorch does."
 
 
 def read_onnx(path: Path, size: Size | None = None) -> Graph:
@@ -56,9 +57,9 @@ def _read(content: ONNXContent, size: Size | None) -> Graph:
     inputs = {port.name: _input(port, nodes, names, size) for port in content.inputs}
     values: dict[str, Value] = {**content.constants, **inputs}
     built: dict[str, Node] = {node.name: node for tensor in inputs.values() for node in tensor.nodes}
-    checker = _checker(content.opset)
+    checker, readers = _checker(content.opset), _readers(content, nodes)
     for node in nodes:
-        for name, value in zip(node.output, _values(node, values, names, checker), strict=False):
+        for name, value in zip(node.output, _values(node, values, names, readers, checker), strict=False):
             built.update((each.name, each) for each in (value.nodes if isinstance(value, FileTensor) else ()))
             values[name] = replace(value, nodes=()) if isinstance(value, FileTensor) else value
     ends = tuple(_output(port, values) for port in content.outputs)
@@ -71,6 +72,8 @@ def _output(port: ModelPort, values: Mapping[str, Value]) -> str:
     value = values.get(port.name)
     if not isinstance(value, FileTensor):
         raise ModelError(f"its output {port.name[:80]!r} is not computed from the image", mend="Export the model again.")
+    if value.groups:
+        raise ModelError(f"its output {port.name[:80]!r} is a map whose channels are joined in groups", mend=_GROUPS_MEND)
     return value.node
 
 
@@ -109,7 +112,20 @@ def _input(port: ModelPort, nodes: Sequence[Any], names: Mapping[str, str], size
     return with_order(compute(Node(names[port.name], "input", (), {"shape": shape}), (), NHWC), order)
 
 
-def _values(node: Any, values: Mapping[str, Value], names: Mapping[str, str], checker: Any) -> tuple[Value, ...]:
+def _readers(content: ONNXContent, nodes: Sequence[Any]) -> Mapping[str, tuple[str, ...]]:
+    """Return the types of the operators that read each value, and "" for an output of the model."""
+    readers: dict[str, tuple[str, ...]] = {}
+    for name, op in [
+        *((n, node.op_type) for node in nodes for n in node.input),
+        *((port.name, "") for port in content.outputs),
+    ]:
+        readers[name] = (*readers.get(name, ()), op)
+    return readers
+
+
+def _values(
+    node: Any, values: Mapping[str, Value], names: Mapping[str, str], readers: Mapping[str, tuple[str, ...]], checker: Any
+) -> tuple[Value, ...]:
     """Return what an operator gives."""
     label = node.name or next(iter(node.output), "")
     missing = [name for name in node.input if name and name not in values]
@@ -125,20 +141,31 @@ def _values(node: Any, values: Mapping[str, Value], names: Mapping[str, str], ch
             mend = MENDS.get(node.op_type, "Build the network without it, or export it with another opset.")
             raise ModelError("a graph has no form for this operator", mend=mend)
         onnx.checker.check_node(node, checker)
-        return _computed(node, [inputs.get(name) for name in node.input], names, checker.opset_imports[""])
+        _check_groups(node, inputs.values())
+        read_by = readers.get(next(iter(node.output), ""), ())
+        return _computed(node, [inputs.get(name) for name in node.input], names, read_by, checker.opset_imports[""])
     except (ModelError, onnx.checker.ValidationError, *_DAMAGED) as error:
         symptom, mend = (error.symptom, error.mend) if isinstance(error, ModelError) else (_reason(error), "Export it again.")
         raise ModelError(f"node {label[:200]!r} ({node.op_type[:80]}): {symptom}", mend=mend) from error
 
 
-def _computed(node: Any, inputs: Sequence[Value | None], names: Mapping[str, str], opset: int) -> tuple[Value, ...]:
+def _check_groups(node: Any, inputs: Iterable[Value]) -> None:
+    """Raise ModelError for an operator other than those of a normalisation by groups that reads a map in groups."""
+    grouped = any(isinstance(value, FileTensor) and value.groups for value in inputs)
+    if grouped and node.op_type not in ("InstanceNormalization", "Reshape"):
+        raise ModelError("it reads a map whose channels are joined in groups", mend=_GROUPS_MEND)
+
+
+def _computed(
+    node: Any, inputs: Sequence[Value | None], names: Mapping[str, str], readers: tuple[str, ...], opset: int
+) -> tuple[Value, ...]:
     attrs = {attribute.name: _plain(helper.get_attribute_value(attribute)) for attribute in node.attribute}
     if node.op_type in ("Shape", "Size") and isinstance(inputs[0], FileTensor):
         shape = np.asarray(inputs[0].file_shape, np.int64)
         return (shape[attrs.get("start", 0) : attrs.get("end")] if node.op_type == "Shape" else np.asarray(shape.prod()),)
     outputs = [name for name in node.output if name]
     result = OPERATORS[node.op_type](
-        ONNXOperator(node.op_type, attrs, tuple(inputs), tuple(names[name] for name in outputs), opset)
+        ONNXOperator(node.op_type, attrs, tuple(inputs), tuple(names[name] for name in outputs), opset, readers)
     )
     return result if isinstance(result, tuple) else (result,)
 

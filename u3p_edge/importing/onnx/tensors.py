@@ -36,6 +36,7 @@ class FileTensor:
         order: the graph's axis of every axis in the file.
         nonnegative: no value is below zero.
         nodes: the nodes that compute it and that the graph does not have yet, in order.
+        groups: the file has the map [N, C, H, W] as [N, groups, values of a group]; 0 for any other tensor.
     """
 
     node: str
@@ -43,6 +44,7 @@ class FileTensor:
     order: tuple[int, ...]
     nonnegative: bool = False
     nodes: tuple[Node, ...] = ()
+    groups: int = 0
 
     @property
     def rank(self) -> int:
@@ -52,6 +54,8 @@ class FileTensor:
     @property
     def file_shape(self) -> Shape:
         """The shape in the file."""
+        if self.groups:
+            return self.shape[0], self.groups, prod(self.shape[1:]) // self.groups
         return tuple(self.shape[axis] for axis in self.order)
 
     @property

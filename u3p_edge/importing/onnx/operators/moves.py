@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +15,7 @@ from u3p_edge.importing.onnx.call import ONNXOperator, same_order
 from u3p_edge.importing.onnx.operators.operator import OperatorReader
 from u3p_edge.importing.onnx.tensors import NCHW, FileTensor, with_order
 
-_MAP = 4
+_MAP, _GROUPED = 4, 3
 Spans = dict[int, tuple[int, int]]
 """First index and one past the last, by axis of the file."""
 
@@ -123,7 +124,25 @@ def _reshape(call: ONNXOperator) -> FileTensor:
         target = [x.file_shape[i] if n == 0 else n for i, n in enumerate(target)]
     known = math.prod(n for n in target if n != -1)
     shape = tuple(math.prod(x.shape) // known if n == -1 else n for n in target)
-    return _reshaped(call, x, shape)
+    if x.groups:
+        return _ungroup(x, shape)
+    return replace(x, groups=shape[1]) if _is_grouping(call, x, shape) else _reshaped(call, x, shape)
+
+
+def _is_grouping(call: ONNXOperator, x: FileTensor, target: Shape) -> bool:
+    """Return whether a reshape joins the channels of a map in groups for a normalisation, as PyTorch writes GroupNorm."""
+    if x.order != NCHW or len(target) != _GROUPED or call.readers != ("InstanceNormalization",):
+        return False
+    return target[0] == x.shape[0] and x.shape[-1] % target[1] == 0 and math.prod(target) == math.prod(x.shape)
+
+
+def _ungroup(x: FileTensor, target: Shape) -> FileTensor:
+    whole = replace(x, groups=0)
+    if target != whole.file_shape:
+        raise ModelError(
+            f"it reshapes normalised groups to {list(target)}, and their map was {list(whole.file_shape)}", mend=_RESHAPES
+        )
+    return whole
 
 
 def _flatten(call: ONNXOperator) -> FileTensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -37,8 +38,18 @@ def _batch_norm(call: ONNXOperator) -> FileTensor:
 
 
 def _instance_norm(call: ONNXOperator) -> FileTensor:
-    """Read an InstanceNormalization (Ulyanov et al. 2016, arXiv:1607.08022): every channel is a group."""
-    return _groups(call, -1, call.weight(1, 1), call.weight(2, 1))
+    """Read an InstanceNormalization (Ulyanov et al. 2016, arXiv:1607.08022): every channel is a group.
+
+    Of a map whose channels were joined in groups it is a group normalisation, with one weight for each group.
+    """
+    groups, gamma, beta = call.tensor().groups, call.weight(1, 1), call.weight(2, 1)
+    if not groups:
+        return _groups(call, call.image(), -1, gamma, beta)
+    if {gamma.size, beta.size} != {groups}:
+        raise ValueError("its weights do not fit the groups")
+    x = replace(call.tensor(), groups=0)
+    each = x.shape[-1] // groups
+    return replace(_groups(call, x, groups, np.repeat(gamma, each), np.repeat(beta, each)), groups=groups)
 
 
 def _group_norm(call: ONNXOperator) -> FileTensor:
@@ -46,11 +57,10 @@ def _group_norm(call: ONNXOperator) -> FileTensor:
     groups, channels = int(call.attrs["num_groups"]), call.image().shape[-1]
     if groups < 1 or channels % groups:
         raise ValueError(f"{channels} channels are not {groups} groups of one size")
-    return _groups(call, groups, call.weight(1, 1), call.weight(2, 1))
+    return _groups(call, call.image(), groups, call.weight(1, 1), call.weight(2, 1))
 
 
-def _groups(call: ONNXOperator, groups: int, gamma: Array, beta: Array) -> FileTensor:
-    x = call.image()
+def _groups(call: ONNXOperator, x: FileTensor, groups: int, gamma: Array, beta: Array) -> FileTensor:
     if {gamma.size, beta.size} != {x.shape[-1]}:
         raise ValueError("its weights do not fit the channels")
     attrs = {"groups": groups, "epsilon": float(call.attrs.get("epsilon", 1e-5))}
