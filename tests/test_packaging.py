@@ -71,9 +71,9 @@ def test_the_runtimes_name_the_same_extras() -> None:
         assert EXTRAS[runtime.imports[0].partition(".")[0]] == runtime.extra
 
 
-def test_dev_installs_every_extra_but_calibration() -> None:
+def test_dev_installs_every_extra_but_the_large_ones_of_single_jobs() -> None:
     development = distributions(OPTIONAL["dev"])
-    for extra in OPTIONAL.keys() - {"dev", "calibration"}:
+    for extra in OPTIONAL.keys() - {"dev", "calibration", "torch"}:
         assert distributions(OPTIONAL[extra]) <= development, extra
 
 

@@ -57,3 +57,13 @@ def test_the_pictures_that_the_browser_takes_are_kept() -> None:
         assert f'keep(page, "{name}")' in source
         assert f"test -s screenshots/report-{name}.png" in WORKFLOW
     assert re.search(r"name: screenshots\s+path: screenshots$", WORKFLOW, re.MULTILINE)
+
+
+def test_one_job_has_pytorch_and_runs_what_needs_it() -> None:
+    """It imports both packages first: where one were missing, the tests would be skipped, and the job would pass."""
+    job = WORKFLOW.split("  pytorch:")[1].split("\n\n")[0]
+    places = [
+        job.index(line) for line in ("'.[dev,torch]'", '"import onnxscript, torch"', "pytest tests/importing/test_torch.py")
+    ]
+    assert places == sorted(places)
+    assert (REPOSITORY / "tests" / "importing" / "test_torch.py").is_file()

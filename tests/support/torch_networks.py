@@ -18,6 +18,8 @@ from torch.nn import functional
 from tests.support.torch_unet3plus import OfficialUNet3Plus, enlarge
 
 SIZE = (16, 32)
+EXPORTERS = ("opset17", "dynamo")
+"""The older exporter of PyTorch, which traces a network, and the newer one with its default opset."""
 
 
 def conv(given: int, width: int, dilation: int = 1, stride: int = 1) -> nn.Module:
@@ -102,6 +104,20 @@ class DepthwiseNet(nn.Module):
         return self.head(self.grouped(self.depth(self.stem(image))))
 
 
+class GroupNet(nn.Module):
+    """Group normalisation of two groups, of all channels as one, and of each channel, which is instance normalisation."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(1, width, 3, padding=1), nn.GroupNorm(2, width), nn.ReLU()]
+        for groups in (1, width):
+            layers += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(groups, width, eps=1e-3), nn.ReLU()]
+        self.layers, self.head = nn.Sequential(*layers), nn.Conv2d(width, 3, 1)
+
+    def forward(self, image: Any) -> Any:
+        return self.head(self.layers(image))
+
+
 NETWORKS: dict[str, tuple[nn.Module, int]] = {
     "unet_transposed": (TorchUNet("transposed"), 50),
     "unet_bilinear": (TorchUNet("bilinear"), 51),
@@ -110,6 +126,7 @@ NETWORKS: dict[str, tuple[nn.Module, int]] = {
     "linknet": (LinkNet(), 54),
     "depthwise": (DepthwiseNet(), 55),
     "unet3plus": (OfficialUNet3Plus(1, 1), 56),
+    "groups": (GroupNet(), 57),
 }
 """Networks to export, each with the seed of its weights."""
 
@@ -159,15 +176,24 @@ def save_checkpoints(folder: Path) -> None:
     torch.jit.save(torch.jit.script(nn.ReLU()), str(folder / "script.pt"))
 
 
+def export(model: nn.Module, image: Any, path: Path, exporter: str) -> Path:
+    """Write the ONNX file of a model by one of `EXPORTERS`."""
+    if exporter == "opset17":
+        torch.onnx.export(model, (image,), str(path), opset_version=17, dynamo=False)
+        return path
+    written = torch.onnx.export(model, (image,), dynamo=True, verbose=False).model_proto
+    for node in written.graph.node:
+        del node.metadata_props[:]  # where it came from in the source, with paths of the machine
+    path.write_bytes(written.SerializeToString())
+    return path
+
+
 def save_exports(folder: Path) -> None:
     """Each network by both of PyTorch's exporters."""
     for name, (model, seed) in NETWORKS.items():
         image = save_values(folder / f"{name}.npz", scramble(model, seed), 1, 100 + seed)
-        torch.onnx.export(model, (image,), str(folder / f"{name}.opset17.onnx"), opset_version=17, dynamo=False)
-        written = torch.onnx.export(model, (image,), dynamo=True, verbose=False).model_proto
-        for node in written.graph.node:
-            del node.metadata_props[:]  # where it came from in the source, with paths of the machine
-        (folder / f"{name}.dynamo.onnx").write_bytes(written.SerializeToString())
+        for exporter in EXPORTERS:
+            export(model, image, folder / f"{name}.{exporter}.onnx", exporter)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from u3p_edge.errors import ModelError
 from u3p_edge.graph.reference import run
 from u3p_edge.importing.onnx.reader import read_onnx
 
-NETWORKS = ("unet_transposed", "unet_bilinear", "deeplab", "linknet", "depthwise", "unet3plus")
+NETWORKS = ("unet_transposed", "unet_bilinear", "deeplab", "linknet", "depthwise", "unet3plus", "groups")
 TERMS, LAYERS = 9 * 32 + 1, 19
 """Products in the longest sum, and convolutions in a row: at most those of the UNet 3+."""
 
