@@ -14,7 +14,6 @@ from u3p_edge import write_onnx
 from u3p_edge.conversion.tflite.converter import convert_float
 from u3p_edge.files.atomic import atomic_path, make_folder, write_bytes
 from u3p_edge.graph.ir import Graph
-from u3p_edge.models.truth import one_hot
 from u3p_edge.pipeline.data import ExportData
 from u3p_edge.pipeline.source import Source
 
@@ -45,7 +44,7 @@ def write_material(source: Source, data: ExportData, students: Path, folder: Pat
     arrays["calibration"] = calibration_images(data)
     for name, images in arrays.items():
         np.save(folder / f"{name}_images.npy", images)
-    np.save(folder / "train_truth.npy", one_hot(data.train.labels, source.metadata.channels_out).numpy())
+    np.save(folder / "train_labels.npy", data.train.labels)
     write_bytes(folder / DONE, b"")
     return material
 

@@ -25,6 +25,9 @@ from u3p_edge.progress import Progress
 ALLOWED = 0.5
 """Points of Dice that this package's files may lose on the validation split."""
 
+SLOWEST_MS = 2000.0
+"""A peer that takes longer for one image is not scored: that would take hours."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -114,6 +117,7 @@ def _make(peer: Peer, task: Task, *, validate: bool) -> Made:
         made = Made(peer, row, python, make_file(peer, python, task.material, task.files))
         worker = made.start(1, task)
         try:
+            _check_time(worker)
             dice = _score(worker, "test", task.test, task)
             validation = _score(worker, "val", task.val, task) if validate else None
         finally:
@@ -127,6 +131,13 @@ def _make(peer: Peer, task: Task, *, validate: bool) -> Made:
         dice=tuple(tuple(None if math.isnan(value) else float(value) for value in group) for group in dice),
     )  # fmt: skip
     return replace(made, row=full, validation=validation)
+
+
+def _check_time(worker: Worker) -> None:
+    """Raise PeerError for a peer that is too slow to be scored."""
+    elapsed = worker.loaded["elapsed_ms"]
+    if elapsed > SLOWEST_MS:
+        raise PeerError(f"it takes {elapsed / 1000:.1f} s for one image, so it is not scored")
 
 
 def _score(worker: Worker, split: str, arrays: Arrays, task: Task) -> Scores:

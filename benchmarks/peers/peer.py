@@ -61,10 +61,10 @@ class Material:
         images: FloatArray = np.load(self.folder / f"{name}_images.npy", mmap_mode="r")
         return images
 
-    def truth(self) -> FloatArray:
-        """Return the masks of the training images as losses take them: one-hot float32 [N, H, W, K], -1 where none counts."""
-        masks: FloatArray = np.load(self.folder / "train_truth.npy", mmap_mode="r")
-        return masks
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Return the masks of the training images: uint8 [N, H, W], classes, `u3p_edge.metrics.IGNORE` where none counts."""
+        labels: npt.NDArray[np.uint8] = np.load(self.folder / "train_labels.npy")
+        return labels
 
 
 @dataclass(frozen=True)

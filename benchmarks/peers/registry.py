@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.peers import (
+    executorch_xnnpack,
     float_tflite,
     litert_quantizer,
     mnn,
@@ -10,6 +11,7 @@ from benchmarks.peers import (
     onnxruntime_static,
     openvino_nncf,
     ours_exact,
+    ours_qat,
     ours_students,
     tflite_ptq,
     tfmot_qat,
@@ -20,6 +22,7 @@ from benchmarks.peers.peer import Peer
 PEERS: tuple[Peer, ...] = (
     float_tflite.PEER,
     ours_exact.PEER,
+    ours_qat.PEER,
     ours_students.PRUNED,
     ours_students.PLAIN_UNET,
     tflite_ptq.PEER,
@@ -27,6 +30,8 @@ PEERS: tuple[Peer, ...] = (
     litert_quantizer.PEER,
     onnxruntime_static.PEER,
     openvino_nncf.PEER,
+    executorch_xnnpack.PTQ,
+    executorch_xnnpack.FLOAT,
     mnn.PTQ,
     mnn.WEIGHTS,
     ncnn_pnnx.PEER,

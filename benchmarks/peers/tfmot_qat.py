@@ -24,13 +24,14 @@ def make(material: Material, folder: Path) -> Path:
     import tf_keras
 
     from u3p_edge.conversion.tflite.converter import tflite_converter
+    from u3p_edge.models.truth import one_hot
     from u3p_edge.training.losses import dice_cross_entropy
 
     tf_keras.utils.set_random_seed(0)
     model = tf_keras.models.load_model(material.keras, compile=False)
     aware = tfmot.quantization.keras.quantize_model(model)
     aware.compile(optimizer=tf_keras.optimizers.Adam(LEARNING_RATE), loss=dice_cross_entropy)
-    images, truth = np.asarray(material.images("train")), np.asarray(material.truth())
+    images, truth = np.asarray(material.images("train")), one_hot(material.labels(), model.output_shape[-1])
     aware.fit(images, truth, batch_size=BATCH, epochs=EPOCHS, verbose=2)
     converter = tflite_converter(aware)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

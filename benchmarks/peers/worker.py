@@ -42,13 +42,13 @@ def make(key: str, material: str, folder: str) -> None:
 
 
 def serve(key: str, file: str, threads: str, image: str) -> None:
-    """Load a peer's file, and answer requests until standard input ends. The first answer tells memory and versions."""
+    """Load a peer's file, and answer requests until standard input ends. The first answer has memory, time and versions."""
     channel, peer, before = _take_stdout(), find_peer(key), peak_mb()
     network = peer.load(Path(file), int(threads))
     network.set_image(np.load(image))
-    for _ in range(2):
-        network.run()
-    _answer(channel, {"baseline_mb": before, "peak_mb": peak_mb(), "versions": versions_of(peer.packages)})
+    elapsed = take_sample(network, repeats=1, warm_up=True)["elapsed_ms"]
+    loaded = {"baseline_mb": before, "peak_mb": peak_mb(), "elapsed_ms": elapsed, "versions": versions_of(peer.packages)}
+    _answer(channel, loaded)
     for line in sys.stdin:
         request = json.loads(line)
         _answer(channel, _predict(network, request) if "predict" in request else take_sample(network, **request))
