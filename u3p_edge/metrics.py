@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from u3p_edge.errors import require_packages
+from u3p_edge.label_values import count_values, has_class
 
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -42,18 +43,19 @@ def rank_score(score: float) -> float:
     return -math.inf if math.isnan(score) else score
 
 
-def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Counts:
+def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, multi_label: bool = False) -> Counts:
     """Count the pixels of each class that are right, invented and missed. Counts of several images may be added to pool them.
 
     Args:
-        truth, prediction: integer labels 0..labels-1 of one shape (any); pixels whose truth is `IGNORE` do not count.
+        truth, prediction: integer labels of one shape (any), see `label_values`; pixels whose truth is `IGNORE` do not count.
         labels: number of classes, background included, at most 255.
+        multi_label: classes may overlap; the background is the pixels of no class.
 
     Returns:
         int64 [labels, 3]: true positives, false positives, false negatives.
 
     Raises:
-        ValueError: the shapes differ, or a label is outside 0..labels-1.
+        ValueError: the shapes differ, or a label has a value beyond the classes.
 
     >>> confusion(truth=[0, 1, 1, IGNORE], prediction=[0, 1, 0, 1], labels=2)
     array([[1, 1, 0],
@@ -62,17 +64,19 @@ def confusion(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> C
     t, p = np.asarray(truth), np.asarray(prediction)
     if t.shape != p.shape:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} differ in shape")
-    counts: Counts = _confusions(t.reshape(1, -1), p.reshape(1, -1), labels)[0]
+    counts: Counts = _confusions(t.reshape(1, -1), p.reshape(1, -1), labels, multi_label)[0]
     return counts
 
 
-def confusion_by_group(truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: Sequence[str], labels: int) -> Counts:
+def confusion_by_group(
+    truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: Sequence[str], labels: int, multi_label: bool = False
+) -> Counts:
     """Count as `confusion`, pooled over the images of each group.
 
     Args:
         truth, prediction: integer labels [N, ...].
         groups: one name for each image.
-        labels: number of classes, background included.
+        labels, multi_label: as for `confusion`.
 
     Returns:
         int64 [G, labels, 3], groups in the order of their first image.
@@ -80,10 +84,10 @@ def confusion_by_group(truth: npt.ArrayLike, prediction: npt.ArrayLike, groups: 
     Raises:
         ValueError: as `confusion`.
     """
-    return pool_by_group(confusion_by_image(truth, prediction, labels), groups)
+    return pool_by_group(confusion_by_image(truth, prediction, labels, multi_label), groups)
 
 
-def confusion_by_image(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int) -> Counts:
+def confusion_by_image(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, multi_label: bool = False) -> Counts:
     """Count as `confusion` for each image; arguments and errors as `confusion_by_group`.
 
     Returns:
@@ -93,11 +97,11 @@ def confusion_by_image(truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: 
     if t.shape != p.shape:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} differ in shape")
     counts = np.zeros((len(t), labels, 3), np.int64)
-    step = max(1, CHUNK // max(math.prod(t.shape[1:]), labels * labels))
+    step = max(1, CHUNK // max(math.prod(t.shape[1:]), count_values(labels, multi_label) ** 2))
     for first in range(0, len(t), step):
         part = slice(first, first + step)
         images = len(t[part])
-        counts[part] = _confusions(t[part].reshape(images, -1), p[part].reshape(images, -1), labels)
+        counts[part] = _confusions(t[part].reshape(images, -1), p[part].reshape(images, -1), labels, multi_label)
     return counts
 
 
@@ -212,13 +216,17 @@ def outline_distances(
 
 
 def outline_distances_per_class(
-    truth: npt.ArrayLike, prediction: npt.ArrayLike, labels: int, spacing: Spacing = (1.0, 1.0)
+    truth: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    labels: int,
+    spacing: Spacing = (1.0, 1.0),
+    multi_label: bool = False,
 ) -> Scores:
     """Return `outline_distances` of each class of two label images, where truth is not `IGNORE`.
 
     Args:
         truth, prediction: integer labels [H, W].
-        labels: number of classes, background included.
+        labels, multi_label: as for `confusion`.
         spacing: height and width of a pixel, e.g. in mm.
 
     Returns:
@@ -229,22 +237,32 @@ def outline_distances_per_class(
     """
     t, p = np.asarray(truth), np.asarray(prediction)
     counted = t != IGNORE
-    pairs = [outline_distances(t == k, counted & (p == k), spacing) for k in range(1, labels)]
+    masks = [(has_class(t, k, multi_label), has_class(p, k, multi_label)) for k in range(1, labels)]
+    pairs = [outline_distances(counted & of_truth, counted & predicted, spacing) for of_truth, predicted in masks]
     return np.array([(math.nan, math.nan), *pairs], dtype=np.float64)
 
 
-def _confusions(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: int) -> Counts:
+def _confusions(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: int, multi_label: bool) -> Counts:
     """Count as `confusion` for each row of [N, P]: int64 [N, labels, 3]."""
-    counted = truth != IGNORE
-    rows = np.broadcast_to(np.arange(len(truth))[:, None], truth.shape)[counted]
-    t, p = truth[counted], prediction[counted]
-    for name, a in (("truth", t), ("prediction", p)):
-        if a.size and (a.min() < 0 or a.max() >= labels):
-            raise ValueError(f"{name} has labels {a.min()}..{a.max()}, outside 0..{labels - 1}")
-    pairs = (rows * labels + t) * labels + p
-    tables = np.bincount(pairs, minlength=len(truth) * labels * labels).reshape(-1, labels, labels)
+    counted, values = truth != IGNORE, count_values(labels, multi_label)
+    for name, a in (("truth", truth[counted]), ("prediction", prediction[counted])):
+        if a.size and (a.min() < 0 or a.max() >= values):
+            raise ValueError(f"{name} has labels {a.min()}..{a.max()}, outside 0..{values - 1}")
+    tables = _tables(truth, prediction, counted, values)
+    if multi_label:
+        members = np.stack([has_class(np.arange(values), k, multi_label) for k in range(labels)]).astype(np.int64)
+        right = np.einsum("kt,ntp,kp->nk", members, tables, members)
+        return np.stack([right, tables.sum(axis=1) @ members.T - right, tables.sum(axis=2) @ members.T - right], axis=2)
     right = np.diagonal(tables, axis1=1, axis2=2)
-    return np.stack([right, tables.sum(axis=1) - right, tables.sum(axis=2) - right], axis=2).astype(np.int64)
+    return np.stack([right, tables.sum(axis=1) - right, tables.sum(axis=2) - right], axis=2)
+
+
+def _tables(truth: npt.NDArray[Any], prediction: npt.NDArray[Any], counted: npt.NDArray[np.bool_], values: int) -> Counts:
+    """Count the pixels of each pair of true and predicted value, for each row of [N, P]: int64 [N, values, values]."""
+    rows = np.broadcast_to(np.arange(len(truth))[:, None], truth.shape)[counted]
+    pairs = (rows * values + truth[counted]) * values + prediction[counted]
+    tables = np.bincount(pairs, minlength=len(truth) * values * values).reshape(-1, values, values)
+    return tables.astype(np.int64, copy=False)
 
 
 def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Scores:

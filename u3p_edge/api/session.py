@@ -38,7 +38,8 @@ class Predictor:
             max_pixels: height x width that an image file may have.
 
         Returns:
-            Labels uint8 [H, W] of the image's own size; label k is class `metadata.class_names[k]`.
+            Labels uint8 [H, W] of the image's own size; label k is class `metadata.class_names[k]`. Where
+            `metadata.multi_label`, a label is a set of classes: bit k - 1 is class k.
 
         Raises:
             DataError: the image cannot be read or prepared; the message names the file, if there is one.

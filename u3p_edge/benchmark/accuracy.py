@@ -24,13 +24,20 @@ def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step
     """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]; they are kept as `empty_array` says."""
     labels = empty_array(images.shape[:3], np.uint8)
     for i, image in enumerate(images):
-        labels[i] = to_labels(session.run(image), session.metadata.output)
+        labels[i] = to_labels(session.run(image), session.metadata.output, session.metadata.multi_label)
         step()
     return labels
 
 
 def score(
-    truth: Labels, prediction: Labels, reference: Labels, groups: Sequence[str], labels: int, stems: Sequence[str] = ()
+    truth: Labels,
+    prediction: Labels,
+    reference: Labels,
+    groups: Sequence[str],
+    labels: int,
+    stems: Sequence[str] = (),
+    *,
+    multi_label: bool = False,
 ) -> Accuracy:
     """Return the accuracy of predicted labels.
 
@@ -42,8 +49,9 @@ def score(
         groups: the group name of each image.
         labels: number of classes, background included.
         stems: the name of each image, for scores by image; tiles of one image share it, and are pooled. Empty for none.
+        multi_label: classes may overlap.
     """
-    counts = metrics.confusion_by_image(truth, prediction, labels)
+    counts = metrics.confusion_by_image(truth, prediction, labels, multi_label)
     by_group = metrics.pool_by_group(counts, groups)
     by_image = metrics.pool_by_group(counts, stems) if stems else counts[:0]
     dice, iou = metrics.dice(by_group), metrics.iou(by_group)
@@ -58,12 +66,14 @@ def score(
     )
 
 
-def dice_by_group(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> metrics.Scores:
+def dice_by_group(
+    truth: Labels, prediction: Labels, groups: Sequence[str], labels: int, multi_label: bool = False
+) -> metrics.Scores:
     """Return Dice of each group and class, as `Accuracy.group_dice` has it: float64 [G, labels], NaN for a class in no mask.
 
     Arguments as of `score`.
     """
-    return metrics.dice(metrics.confusion_by_group(truth, prediction, groups, labels))
+    return metrics.dice(metrics.confusion_by_group(truth, prediction, groups, labels, multi_label))
 
 
 def measure_distances(
@@ -73,6 +83,8 @@ def measure_distances(
     labels: int,
     stems: Sequence[str] = (),
     spacings: Sequence[metrics.Spacing] = (),
+    *,
+    multi_label: bool = False,
 ) -> Distances | None:
     """Return HD95 and surface distance of predicted labels, slice by slice; None if SciPy is not installed.
 
@@ -82,13 +94,14 @@ def measure_distances(
         labels: number of classes, background included.
         stems: the name of each image, for distances by image; of tiles that share it the mean is taken. Empty for none.
         spacings: height and width of a pixel of each image in mm; empty to measure in pixels.
+        multi_label: classes may overlap.
     """
     try:
         importlib.import_module("scipy.ndimage")
     except ImportError:
         return None
     pairs = zip(truth, prediction, spacings or [(1.0, 1.0)] * len(truth), strict=True)
-    images = np.stack([metrics.outline_distances_per_class(t, p, labels, spacing) for t, p, spacing in pairs])
+    images = np.stack([metrics.outline_distances_per_class(t, p, labels, spacing, multi_label) for t, p, spacing in pairs])
     hd95, surface = _split(images, groups)
     image_hd95, image_surface = _split(images, stems) if stems else ((), ())
     return Distances(

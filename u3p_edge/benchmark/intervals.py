@@ -17,7 +17,9 @@ from u3p_edge.benchmark.statistics import Interval, draw_resamples, percentile_i
 Labels = npt.NDArray[np.uint8]
 
 
-def dice_intervals(truth: Labels, prediction: Labels, groups: Sequence[str], labels: int) -> tuple[Interval | None, ...]:
+def dice_intervals(
+    truth: Labels, prediction: Labels, groups: Sequence[str], labels: int, multi_label: bool = False
+) -> tuple[Interval | None, ...]:
     """Return Dice (0..1) of each class with its 95 % interval, background first; None for a class that is in no mask.
 
     The estimate is that of `u3p_edge.benchmark.accuracy.score`: pixels are pooled over the images of a group (a patient), then
@@ -29,9 +31,10 @@ def dice_intervals(truth: Labels, prediction: Labels, groups: Sequence[str], lab
         truth, prediction: labels uint8 [N, H, W].
         groups: the group name of each image.
         labels: number of classes, background included.
+        multi_label: classes may overlap.
 
     Raises:
-        ValueError: the shapes differ, or a label is outside 0..labels-1.
+        ValueError: the shapes differ, or a label has a value beyond the classes.
 
     >>> truth = np.zeros((2, 1, 4), np.uint8)
     >>> truth[:, 0, :2] = 1
@@ -40,7 +43,7 @@ def dice_intervals(truth: Labels, prediction: Labels, groups: Sequence[str], lab
     >>> dice_intervals(truth, wrong, ("a", "b"), 3)[1:]
     (Interval(estimate=0.5, low=0.0, high=1.0), None)
     """
-    scores = dice_by_group(truth, prediction, groups, labels)
+    scores = dice_by_group(truth, prediction, groups, labels, multi_label)
     draws = np.concatenate([metrics.mean_over_groups(scores[drawn]) for drawn in draw_resamples(len(scores), seed=0)])
     return tuple(
         None if math.isnan(estimate) else percentile_interval(float(estimate), column)

@@ -53,12 +53,13 @@ def check_one_task(sessions: Sequence[Session]) -> Metadata:
     """Return the metadata of sessions that take the same images. Raises ConfigError if preprocessing or classes differ."""
     first = sessions[0]
     for other in sessions[1:]:
-        if (other.metadata.preprocessing, other.metadata.class_names) != (
-            first.metadata.preprocessing,
-            first.metadata.class_names,
-        ):
+        if _task(other.metadata) != _task(first.metadata):
             raise ConfigError(
                 f"{first.name} and {other.name} differ in preprocessing or classes, so they cannot be compared",
                 mend="Measure models of one task together.",
             )
     return first.metadata
+
+
+def _task(metadata: Metadata) -> tuple[object, ...]:
+    return metadata.preprocessing, metadata.class_names, metadata.multi_label

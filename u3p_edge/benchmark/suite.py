@@ -174,7 +174,7 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
     results = {name: _identity(name, path, sessions[name]) for name, path in run.paths.items()}
     if run.data is None:
         return _Assessed(reference, metadata, results, {})
-    a = run.data.arrays
+    a, classes, multi_label = run.data.arrays, metadata.labels, metadata.multi_label
     predictions = {
         name: accuracy.predict_labels(session, a.images, run.progress(f"Predict with {name}", len(a.images)))
         for name, session in sessions.items()
@@ -182,8 +182,10 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
     expected = predictions[reference] if reference_labels is None else reference_labels
     scored, spacings = {}, pixel_spacings(a, metadata.preprocessing)
     for name, identity in results.items():
-        overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, metadata.labels, a.stems)
-        apart = accuracy.measure_distances(a.labels, predictions[name], a.groups, metadata.labels, a.stems, spacings)
+        overlap = accuracy.score(a.labels, predictions[name], expected, a.groups, classes, a.stems, multi_label=multi_label)
+        apart = accuracy.measure_distances(
+            a.labels, predictions[name], a.groups, classes, a.stems, spacings, multi_label=multi_label
+        )
         scored[name] = dataclasses.replace(identity, accuracy=dataclasses.replace(overlap, distances=apart))
     return _Assessed(reference, metadata, scored, predictions)
 

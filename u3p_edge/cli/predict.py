@@ -13,6 +13,7 @@ from u3p_edge.cli.terminal import print_table, say
 from u3p_edge.config.limits import MAX_MEMORY_MB, MAX_THREADS
 from u3p_edge.data.formats import MAX_PIXELS
 from u3p_edge.errors import DataError
+from u3p_edge.label_values import describe_values
 from u3p_edge.scans.options import MAX_VOXELS, ScanOptions, parse_window
 
 if TYPE_CHECKING:
@@ -147,5 +148,6 @@ def _list_failures(failed: Sequence[Failed], images: int) -> None:
 
 def _key(metadata: Metadata) -> str:
     """What a pixel's value means, e.g. "0 background, 1 left"."""
-    values = (0, 255) if metadata.labels == 2 else range(metadata.labels)
-    return ", ".join(f"{value} {name}" for value, name in zip(values, metadata.class_names, strict=True))
+    if metadata.labels == 2:
+        return ", ".join(f"{value} {name}" for value, name in zip((0, 255), metadata.class_names, strict=True))
+    return describe_values(metadata.class_names, metadata.multi_label)

@@ -21,6 +21,7 @@ from u3p_edge.data.intensity import PlaneMap, plane_map
 from u3p_edge.data.resample import resize, resize_columns
 from u3p_edge.data.tiles import TileGrid, blend, centre_window, cut, cut_mask, join_labels, nearest_part, tile_grid
 from u3p_edge.errors import DataError
+from u3p_edge.label_values import join_classes
 from u3p_edge.metrics import IGNORE
 
 Pixels = npt.NDArray[Any]
@@ -29,7 +30,7 @@ Labels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 _THRESHOLDS: Mapping[str, float] = MappingProxyType({"probabilities": 0.5, "logits": 0.0})
-"""From where on the one channel of a binary mask means the foreground."""
+"""From where on a channel with a sigmoid of its own means its class."""
 
 
 def preprocess(image: Pixels, preprocessing: Preprocessing) -> Floats:
@@ -75,6 +76,7 @@ def restore(
     original_size: Size,
     preprocessing: Preprocessing,
     output: OutputKind = "probabilities",
+    multi_label: bool = False,
 ) -> Labels:
     """Return the mask of a whole image from the network's outputs for its `inputs`.
 
@@ -82,7 +84,7 @@ def restore(
         outputs: what the network gives, for each row of tiles: float32 [height, width, K], or labels uint8 [height, width].
         original_size: (H, W) of the image.
         preprocessing: that `inputs` was given.
-        output: what the network gives, as its metadata says.
+        output, multi_label: what the network gives, as its metadata says.
 
     Returns:
         Labels uint8 [H, W]. Probabilities and logits are resized bilinearly, or, under "pad", blended where tiles overlap and
@@ -93,13 +95,13 @@ def restore(
         grid = grid_of(original_size, preprocessing)
         if output == "labels":
             return join_labels(outputs, grid)
-        return np.concatenate([to_labels(band, output) for band in blend(outputs, grid)])
+        return np.concatenate([to_labels(band, output, multi_label) for band in blend(outputs, grid)])
     ((whole,),) = outputs
     if whole.shape[:2] == original_size:
-        return to_labels(whole, output)
+        return to_labels(whole, output, multi_label)
     if output == "labels":
         return _resize_nearest(whole, original_size)
-    return _resize_labels(whole, original_size, _THRESHOLDS[output])
+    return _resize_labels(whole, original_size, _THRESHOLDS[output], multi_label)
 
 
 def fit_labels(mask: Labels, preprocessing: Preprocessing) -> Labels:
@@ -125,22 +127,25 @@ def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
             yield tile
 
 
-def to_labels(values: Pixels, output: OutputKind = "probabilities") -> Labels:
+def to_labels(values: Pixels, output: OutputKind = "probabilities", multi_label: bool = False) -> Labels:
     """Return labels uint8 [H, W] for what a network gives.
 
     Args:
         values: probabilities or logits [H, W, K]. Where K is 1 the label is 1 for a probability of 0.5 or more, and for a logit
             of 0 or more; else it is the class of the largest, the first of equal ones. Labels [H, W] stay as they are.
         output: what the values are.
+        multi_label: each channel is a class for itself, which a pixel has or not, as where K is 1; see `label_values`.
 
     >>> to_labels(np.array([[[0.2], [0.5]]], np.float32))
     array([[0, 1]], dtype=uint8)
     >>> to_labels(np.array([[[0.1, 0.7, 0.2]]], np.float32))
     array([[1]], dtype=uint8)
+    >>> to_labels(np.array([[[0.7, 0.2, 0.6]]], np.float32), multi_label=True)
+    array([[5]], dtype=uint8)
     """
     if output == "labels":
         return values
-    return _most_probable((values[:, :, channel] for channel in range(values.shape[2])), _THRESHOLDS[output])
+    return _decide((values[:, :, channel] for channel in range(values.shape[2])), _THRESHOLDS[output], multi_label)
 
 
 def network_size(preprocessing: Preprocessing) -> Size:
@@ -170,16 +175,18 @@ def _resize_nearest(labels: Labels, size: Size) -> Labels:
     return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
 
 
-def _resize_labels(values: Floats, size: Size, threshold: float) -> Labels:
+def _resize_labels(values: Floats, size: Size, threshold: float, multi_label: bool) -> Labels:
     labels = np.empty(size, np.uint8)
     channels = range(values.shape[2])
     for part in zip(*(resize_columns(values[:, :, channel], size) for channel in channels), strict=True):
-        labels[:, part[0][0]] = _most_probable((plane for _, plane in part), threshold)
+        labels[:, part[0][0]] = _decide((plane for _, plane in part), threshold, multi_label)
     return labels
 
 
-def _most_probable(planes: Iterable[Floats], threshold: float) -> Labels:
-    """Return what `to_labels` does, from the channels [H, W] one after the other; a single one is compared with a threshold."""
+def _decide(planes: Iterable[Floats], threshold: float, multi_label: bool) -> Labels:
+    """Return what `to_labels` does, from the channels [H, W] one after the other; a sigmoid's is compared with a threshold."""
+    if multi_label:
+        return join_classes([plane >= threshold for plane in planes])
     rest = iter(planes)
     best = next(rest)
     second = next(rest, None)

@@ -49,7 +49,7 @@ def write_documents(folder: Path, manifest: Manifest, measured: Measured, notes:
         result=measured.result,
         main=main,
         intervals={
-            name: dice_intervals(data.test.labels, labels, data.test.groups, metadata.labels)
+            name: dice_intervals(data.test.labels, labels, data.test.groups, metadata.labels, metadata.multi_label)
             for name, labels in measured.predictions.items()
             if name in (main, measured.result.reference)
         },

@@ -240,7 +240,8 @@ def _notes(made: MadeFiles, result: RunResult, context: Context) -> tuple[str, .
     elsewhere = context.table_sha256 != ""
     missed = () if recipe.pruning is None else find_missed(recipe.pruning, result, elsewhere=elsewhere)
     chosen = () if made.choice is None else made.choice.notes
-    ends = () if recipe.output == "probabilities" else (f"For each pixel the files give {describe_output(context.metadata)}.",)
+    usual = recipe.output == "probabilities" and not context.metadata.multi_label
+    ends = () if usual else (f"For each pixel the files give {describe_output(context.metadata)}.",)
     return (*failed, *missed, *context.data.notes, *chosen, *made.notes, *ends, f"Model: {size}. {' '.join(original.notes)}")
 
 

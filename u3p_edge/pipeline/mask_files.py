@@ -13,7 +13,7 @@ from u3p_edge.files.atomic import atomic_path
 
 
 def write_mask(path: Path, labels: npt.NDArray[np.uint8], metadata: Metadata) -> None:
-    """Write labels uint8 [H, W]: class indices, or 0 and 255 where there are two classes. Raises ArtifactError."""
+    """Write labels uint8 [H, W] as they are, or as 0 and 255 where there are two classes. Raises ArtifactError."""
     write_picture(path, labels * np.uint8(255) if metadata.labels == 2 else labels)
 
 

@@ -149,4 +149,4 @@ def _timed(job: Job, frame: Frame) -> Predicted:
 def _write_job(job: Job, pixels: Pixels, labels: Labels, metadata: Metadata) -> None:
     write_mask(job.mask, labels, metadata)
     if job.overlay:
-        write_picture(job.overlay, overlay(middle_slice(pixels, metadata.preprocessing), labels, metadata.colours))
+        write_picture(job.overlay, overlay(middle_slice(pixels, metadata.preprocessing), labels, metadata.value_colours))

@@ -166,7 +166,7 @@ def _writer(
         def write_one(index: int, frame: RgbFrame, labels: Labels) -> None:
             write_mask(job.folder / f"{job.video.stem}_f{index:06}.png", labels, metadata)
             if append is not None:
-                append(paint_overlay(frame, labels, metadata.colours))
+                append(paint_overlay(frame, labels, metadata.value_colours))
 
         def write(frame: RgbFrame, labels: Labels) -> None:
             submit_write(partial(write_one, next(indices), frame, labels))

@@ -26,18 +26,20 @@ MAP_BYTES = 1 << 28
 
 def float_model_scores(source: Source, arrays: Arrays) -> Scores:
     """Return Dice of a source's tf_keras model by group and class, float64 [G, labels]."""
-    counts = []
-    step = BATCH * max(1, MAP_BYTES // (BATCH * 4 * arrays.labels[0].size * source.metadata.channels_out))
+    counts, metadata = [], source.metadata
+    step = BATCH * max(1, MAP_BYTES // (BATCH * 4 * arrays.labels[0].size * metadata.channels_out))
     for first in range(0, len(arrays.images), step):
         part = slice(first, first + step)
         masks = source.model.predict(arrays.images[part], batch_size=BATCH, verbose=0)
-        counts.append(confusion_by_image(arrays.labels[part], np.stack(list(map(to_labels, masks))), source.metadata.labels))
+        predicted = np.stack([to_labels(mask, multi_label=metadata.multi_label) for mask in masks])
+        counts.append(confusion_by_image(arrays.labels[part], predicted, metadata.labels, metadata.multi_label))
     return dice(pool_by_group(np.concatenate(counts), arrays.groups))
 
 
 def session_scores(session: Session, arrays: Arrays, step: Step = idle) -> Scores:
     """Return Dice of a session by group and class, float64 [G, labels]."""
-    return dice_by_group(arrays.labels, predict_labels(session, arrays.images, step), arrays.groups, session.metadata.labels)
+    predicted, metadata = predict_labels(session, arrays.images, step), session.metadata
+    return dice_by_group(arrays.labels, predicted, arrays.groups, metadata.labels, metadata.multi_label)
 
 
 def file_scores(path: Path, arrays: Arrays, progress: Progress) -> Scores:

@@ -94,10 +94,10 @@ def run_images(session: Session, images: Maps) -> Outputs:
 
     Logits are turned into probabilities. Of a file that gives labels, return these, uint8 [N, H, W].
     """
-    values = np.stack([session.run(image) for image in images])
-    if session.metadata.output != "logits":
+    values, metadata = np.stack([session.run(image) for image in images]), session.metadata
+    if metadata.output != "logits":
         return values
-    return apply_function("sigmoid" if values.shape[-1] == 1 else "softmax", values)
+    return apply_function("softmax" if metadata.channels_out == metadata.labels else "sigmoid", values)
 
 
 def find_number_faults(name: str, maps: Mapping[str, Outputs], expected: Outputs, min_sqnr: float) -> Sequence[str]:

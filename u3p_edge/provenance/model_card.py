@@ -98,8 +98,9 @@ def _intended_use(facts: CardFacts) -> str:
     if p.slices > 1:
         images = f"the middle one of {p.slices} neighbouring grey slices of a volume"
     return (
-        f"The files segment {images}, at {p.height}x{p.width} pixels, into {facts.metadata.labels} classes ({classes}) on "
-        "a small device. The images must be like those that the model was trained on.\n\n"
+        f"The files segment {images}, at {p.height}x{p.width} pixels, into {facts.metadata.labels} classes ({classes})"
+        f"{', which may overlap,' if facts.metadata.multi_label else ''} on a small device. The images must be like those that "
+        "the model was trained on.\n\n"
         "**This is not a medical device.** It is not meant for diagnosis, for treatment or for any other decision about a "
         "person. Whoever builds it into a product has to validate the whole product for its purpose."
     )

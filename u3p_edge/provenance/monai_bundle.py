@@ -109,7 +109,7 @@ def bundle_metadata(
 
 def bundle_inference(metadata: Metadata) -> dict[str, Any]:
     """Return configs/inference.json: the images of a folder `images` within the bundle, one after another, to labels."""
-    if metadata.channels_out > 1:
+    if metadata.channels_out == metadata.labels:
         discrete: dict[str, Any] = {"argmax": True}
     else:
         discrete = {"threshold": 0.5 if metadata.output == "probabilities" else 0.0}
@@ -153,7 +153,7 @@ def _input(metadata: Metadata) -> dict[str, Any]:
 
 
 def _output(metadata: Metadata) -> dict[str, Any]:
-    names = metadata.class_names if metadata.channels_out > 1 else metadata.class_names[1:]
+    names = metadata.class_names[metadata.labels - metadata.channels_out :]
     return {
         **_tensor(metadata, metadata.channels_out, [0, 1] if metadata.output == "probabilities" else []),
         "format": "labels" if metadata.channels_out > 1 else "classes",

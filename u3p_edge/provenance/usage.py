@@ -89,7 +89,9 @@ def describe_output(metadata: Metadata) -> str:
     if metadata.output == "labels":
         return f"the label, 0 to {metadata.labels - 1}"
     logits = metadata.output == "logits"
+    what, least = ("the logit", "0") if logits else ("the probability", "0.5")
+    if metadata.multi_label:
+        return f"{what} of each class but the background; a pixel is of every class for which it is {least} or more"
     if metadata.channels_out == 1:
-        what, least = ("the logit", "0") if logits else ("the probability", "0.5")
         return f"{what} of the second class; the label is 1 where it is {least} or more"
     return f"the {metadata.output} of the {metadata.channels_out} classes; the label is the largest one's index"

@@ -84,7 +84,7 @@ def _tiles(sample: PictureRow, metadata: Metadata) -> list[Picture]:
     labels, shown = (sample.truth, sample.first, sample.second), middle_slice(sample.image, metadata.preprocessing)
     pictures = [
         to_rgb(shown),
-        *(colourise(entry, metadata.colours) for entry in labels),
+        *(colourise(entry, metadata.value_colours) for entry in labels),
         difference(shown, sample.first, sample.second),
     ]
     return [_enlarge(picture) for picture in pictures]

@@ -116,6 +116,6 @@ def predict_frame(session: Session, pixels: npt.NDArray[Any], clock: Callable[[]
             start = clock()
 
     start = clock()
-    labels = restore(outputs(), size, preprocessing, session.metadata.output)
+    labels = restore(outputs(), size, preprocessing, session.metadata.output, session.metadata.multi_label)
     total, *parts = clock() - start, sum(prepare), sum(network)
     return Frame(labels, parts[0] / 1e6, parts[1] / 1e6, (total - sum(parts)) / 1e6)

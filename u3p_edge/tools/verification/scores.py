@@ -22,8 +22,9 @@ def check_scores(opened: Opened, images: VerificationImages, result: RunResult |
     faults, step = [], progress("Score", len(opened.sessions) * len(arrays.images))
     for name, session in opened.sessions.items():
         measured = result.get(name)
-        labels = predict_labels(session, arrays.images, step)
-        again = score(arrays.labels, labels, labels, arrays.groups, session.metadata.labels).mean_dice
+        labels, metadata = predict_labels(session, arrays.images, step), session.metadata
+        scored = score(arrays.labels, labels, labels, arrays.groups, metadata.labels, multi_label=metadata.multi_label)
+        again = scored.mean_dice
         before = measured.accuracy.mean_dice if measured and measured.accuracy else None
         if before is None or again is None:
             continue
