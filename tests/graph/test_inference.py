@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.article_model import Builder
 from tests.support.slow import mark_slow
 from u3p_edge.errors import ConfigError, ModelError
-from u3p_edge.graph.inference import Inference, inference_graph
+from u3p_edge.graph.inference import Inference, inference_graph, is_multi_label
 from u3p_edge.graph.ir import Graph, Node, rename
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.models.config import preset
@@ -250,7 +250,7 @@ def only(build_output: Any, *size: int) -> Any:
         (lambda: only(lambda x: L.MaxPooling2D((2, 1), name="half")(head(x))), r"no output is a mask .*half \[16, 32, 1\]"),
         (lambda: only(lambda x: head(x, 1, activation="relu")), "'head' has 1 channels and ends in relu"),
         (lambda: only(lambda x: head(x, 1, activation="softmax")), "'head' has 1 channels and ends in softmax"),
-        (lambda: only(lambda x: head(x, 3, activation="sigmoid")), "'head' has 3 channels and ends in sigmoid"),
+        (lambda: only(lambda x: head(x, 3, activation="tanh")), "'head' has 3 channels and ends in tanh"),
         (lambda: only(lambda x: L.Softmax(axis=1, name="s")(head(x, 3))), "ends in softmax over axis 1"),
         (lambda: gated(None), "'product' has 1 channels and ends in multiply.*after that, not before"),
         (lambda: with_gate(3, (2,)), "'gate' has 2 units for the 3 channels of the mask 'head'"),
@@ -264,6 +264,28 @@ def only(build_output: Any, *size: int) -> Any:
 def test_what_is_no_gated_mask_is_refused(parts: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         result_of(*parts())
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_several_sigmoids_are_classes_that_may_overlap(activation: str | None) -> None:
+    """As the model has them, or added to its logits where that is asked for; a gate multiplies each channel by its unit."""
+    inputs, x = small()
+    model = tf_keras.Model(inputs, [head(x, 3, activation=activation), gate_of(x, 3)])
+    result = inference_graph(from_keras(model), multi_label=activation is None)
+    assert (result.activation, result.activation_added) == ("sigmoid", activation is None)
+    assert is_multi_label(result.graph)
+    batch = images(model)
+    mask, gate = run(model, batch)
+    probabilities = mask if activation else 1 / (1 + np.exp(-mask))
+    # Two multiplications and a sigmoid in float32, of values of at most 1.
+    np.testing.assert_allclose(run(to_keras(result.graph), batch)[0], probabilities * gate[:, None, None, :], atol=8 * EPS)
+
+
+def test_logits_of_several_classes_are_one_class_a_pixel_by_default() -> None:
+    result = result_of(*only(lambda x: head(x, 3, activation=None)))
+    assert (result.activation, is_multi_label(result.graph)) == ("softmax", False)
+    with pytest.raises(ModelError, match="'head' has 3 channels and ends in softmax"):
+        inference_graph(from_keras(tf_keras.Model(*only(lambda x: head(x, 3, activation="softmax")))), multi_label=True)
 
 
 def test_a_mask_that_its_model_already_gates_is_left_alone() -> None:

@@ -29,9 +29,11 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.distill.checkpoint import CHECKPOINT, Saved, load_state, save_state, state_key
 from u3p_edge.distill.student import FinetuneConfig, Student, assign
 from u3p_edge.errors import DataError, ModelError
+from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.metrics import highest_label, rank_score
+from u3p_edge.models.truth import fits_mask
 from u3p_edge.optim.fit import History, fit
 from u3p_edge.optim.schedule import learning_rate
 from u3p_edge.progress import Progress, Step, idle, silent
@@ -117,8 +119,8 @@ def finetune(
     After a finished run it holds the result.
 
     Args:
-        student: functional inference graph, one input [N, H, W, C], one output of probabilities [N, H, W, K] (K = 1 a sigmoid,
-            else a softmax), batch normalisation and gate inside it or not; not changed.
+        student: functional inference graph, one input [N, H, W, C], one output of probabilities [N, H, W, K] (a sigmoid of each
+            class, or a softmax), batch normalisation and gate inside it or not; not changed.
         arrays: training images and labels.
         soft: floating [N, H, W, K], from `teacher_probabilities`; None where `config.distillation` is 0.
         config: the options of fine-tuning.
@@ -133,7 +135,7 @@ def finetune(
         ArtifactError: `folder` holds another run, or cannot be read or written.
     """
     graph = _graph(student)
-    masks = _checked(student, arrays, soft, config)
+    masks = _checked(student, arrays, soft, config, is_multi_label(graph))
     teacher_weights = teacher.get_weights() if config.features and teacher is not None else []
     key = state_key(config, graph, (arrays.images, arrays.labels, masks, *teacher_weights))
     run = _Run(graph, arrays, masks, config, validate, folder, key)
@@ -204,13 +206,13 @@ def _check_images(model: tf_keras.Model, images: npt.NDArray[np.float32]) -> Non
 
 
 def _checked(
-    student: tf_keras.Model, arrays: Arrays, soft: npt.NDArray[Any] | None, config: FinetuneConfig
+    student: tf_keras.Model, arrays: Arrays, soft: npt.NDArray[Any] | None, config: FinetuneConfig, multi_label: bool
 ) -> npt.NDArray[Any]:
     """Check that the arguments fit; return the teacher probabilities, with no channel where they have no weight."""
     _check_images(student, arrays.images)
     channels, size = student.output_shape[-1], arrays.images.shape[:3]
     highest = highest_label(arrays.labels)
-    if arrays.labels.shape != size or highest >= max(channels, 2):
+    if arrays.labels.shape != size or not fits_mask(highest, channels, multi_label):
         raise DataError(
             f"the labels {arrays.labels.shape}, up to {highest}, do not fit images {arrays.images.shape} and "
             f"a mask of {channels} channels"

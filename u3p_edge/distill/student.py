@@ -11,9 +11,10 @@ from u3p_edge.data.augmentation import Augmentation
 from u3p_edge.distill.decoder import decoder_maps
 from u3p_edge.distill.loss import attention_distance, divergence
 from u3p_edge.errors import ConfigError
+from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.ir import Graph, subgraph
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.models.truth import counting_pixels, one_hot
+from u3p_edge.models.truth import counting_pixels, fit_loss, one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import check_keep_epoch
 from u3p_edge.training.checkpoint import Tensors
@@ -90,6 +91,8 @@ class Student:
             names, self._teacher = _compared(graph, teacher)
         maps = [self.model.get_layer(name).output for name in names]
         self._maps = tf_keras.Model(self.model.input, [self.model.output, *maps])
+        self._multi_label = is_multi_label(graph)
+        self._loss = fit_loss(dice_cross_entropy, self._multi_label)
         self._variables = self.model.trainable_variables
         self._adam = Adam(self._variables, config.weight_decay)
         # The batch's size is left open, or the last bits could differ from run to run: see `u3p_edge.training.trainer`.
@@ -117,8 +120,8 @@ class Student:
         theirs = [] if self._teacher is None else tf.nest.flatten(self._teacher(images, training=False))
         with tf.GradientTape() as tape:
             predicted, *ours = tf.nest.flatten(self._maps(images, training=True))
-            truth = one_hot(labels, predicted.shape[-1])
-            losses = dice_cross_entropy(truth, predicted)
+            truth = one_hot(labels, predicted.shape[-1], self._multi_label)
+            losses = self._loss(truth, predicted)
             if self._config.distillation:
                 losses += self._config.distillation * divergence(soft, predicted, counting_pixels(truth))
             for one, other in zip(ours, theirs, strict=True):

@@ -33,7 +33,7 @@ class Inference:
         mask: name of the model's output that is the mask.
         gate: name of the model's output that gates it, None where there is none.
         dropped: names of the outputs that inference does not need.
-        activation: "sigmoid" for one channel, else "softmax".
+        activation: "sigmoid" for one channel or for classes that may overlap, else "softmax".
         activation_added: whether the activation had to be added, because the model ended in logits.
         notes: the same in sentences, for a report.
     """
@@ -47,13 +47,15 @@ class Inference:
     notes: tuple[str, ...]
 
 
-def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
+def inference_graph(graph: Graph, *, mask: str | None = None, multi_label: bool = False) -> Inference:
     """Return the graph that a device runs: the mask alone, gated, without what only training needs.
 
     Args:
         graph: a segmentation network with one input of fixed size and any number of outputs.
         mask: name of the output that is the mask, for a model that does not show which it is. A mask that is flattened, or
             smaller than the image, is brought to the image's size.
+        multi_label: several logits get a sigmoid each, for classes that may overlap, and not a softmax over all of them. A mask
+            that ends in several sigmoids stays as it is.
 
     Raises:
         ModelError: the model has not exactly one image input, it has no clear mask, the mask is not made of probabilities, or
@@ -64,7 +66,7 @@ def inference_graph(graph: Graph, *, mask: str | None = None) -> Inference:
     graph, mask, fitted = enlarge_mask(graph, mask)
     role = roles(graph, mask)
     kept = _plain(subgraph(graph, [role.mask, *([role.gate] if role.gate else [])]))
-    activated, activation, added = _activate(kept, role.mask)
+    activated, activation, added = _activate(kept, role.mask, multi_label)
     gated = _gated(activated, role) if role.gate else activated
     return Inference(
         graph=_named(gated),
@@ -128,13 +130,18 @@ def ending(graph: Graph, name: str) -> str:
     return "linear" if node.op == "batch_norm" or (node.op == "add" and "linear" in parts) else node.op
 
 
-def _activate(graph: Graph, name: str) -> tuple[Graph, str, bool]:
+def is_multi_label(graph: Graph) -> bool:
+    """Return whether the first output is a mask of classes that may overlap: it has several channels, each with a sigmoid."""
+    return graph.shapes[graph.outputs[0]][-1] > 1 and ending(graph, graph.outputs[0]) == "sigmoid"
+
+
+def _activate(graph: Graph, name: str, multi_label: bool) -> tuple[Graph, str, bool]:
     """Return the graph whose first output is made of probabilities, their activation, and whether it had to be added."""
     output = graph.outputs[0]
     channels = graph.shapes[output][3]
-    wanted, given = ("sigmoid" if channels == 1 else "softmax"), ending(graph, output)
-    if given == wanted:
-        return graph, wanted, False
+    wanted, given = ("sigmoid" if channels == 1 or multi_label else "softmax"), ending(graph, output)
+    if given == wanted or is_multi_label(graph):
+        return graph, given, False
     if given != "linear":
         raise ModelError(
             f"the mask {name!r} has {channels} channels and ends in {given}",
@@ -199,7 +206,7 @@ def _notes(role: Roles, activation: str, added: bool, kept: Graph) -> Iterator[s
     if added:
         yield f"The model gave logits; {activation} was added to it."
     if role.gate:
-        two = activation == "sigmoid" and kept.shapes[kept.outputs[1]][-1] == 2
+        two = kept.shapes[kept.outputs[0]][-1] == 1 and kept.shapes[kept.outputs[1]][-1] == 2
         which = "unit 1 ('present') of " if two else ""
         yield f"The activated mask is multiplied by {which}the gate {role.gate!r}."
     if role.others:

@@ -48,7 +48,7 @@ def presence(one_hot: tf.Tensor, units: int) -> tf.Tensor:
     """Return labels for `cgm_output` from the masks: 1 where the class has a pixel in the image.
 
     Args:
-        one_hot: float [N, H, W, K]; K = 1 is a 0/1 mask, else one channel for each label.
+        one_hot: float [N, H, W, K], as `models.truth.one_hot` makes it.
         units: the module's units: K, or 2 ("absent", "present") for K = 1.
 
     Returns:

@@ -38,6 +38,7 @@ class UNet3PlusConfig:
         base_width: channels of encoder scale 1, doubled at each scale; also of each decoder branch.
         kernel_size: of the encoder, decoder and deep-supervision convolutions.
         classes: channels of the mask: 1 is a sigmoid, more a softmax over the labels, background included.
+        multi_label: several channels are a sigmoid each, for classes that may overlap; none is the background's.
         normalization: what follows each convolution of encoder and decoder.
         double_features: an encoder block's second convolution has twice the channels of its first.
         residual: encoder blocks add their input (through a 1x1 convolution where the channels differ).
@@ -64,6 +65,7 @@ class UNet3PlusConfig:
     base_width: int = 32
     kernel_size: int = 3
     classes: int = 1
+    multi_label: bool = False
     normalization: Normalization = "batch"
     double_features: bool = False
     residual: bool = False
@@ -106,8 +108,8 @@ class UNet3PlusConfig:
 
     @property
     def activation(self) -> str:
-        """Activation of the mask: "sigmoid" for one channel, else "softmax"."""
-        return "sigmoid" if self.classes == 1 else "softmax"
+        """Activation of the mask: "sigmoid" for one channel or for classes that may overlap, else "softmax"."""
+        return "sigmoid" if self.classes == 1 or self.multi_label else "softmax"
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -111,11 +111,12 @@ def _check_agreement(config: UNet3PlusConfig, metadata: Metadata) -> None:
             f"the metadata prepares images of {size.height}x{size.width}x{size.channels}, "
             f"the model takes {'x'.join(map(str, config.input_shape))}"
         )
-    if metadata.channels_out != config.classes:
+    if (metadata.channels_out, metadata.multi_label) != (config.classes, config.multi_label):
         raise ConfigError(
             f"the metadata has {metadata.labels} labels, a mask of {metadata.channels_out} channels; "
             f"the model's mask has {config.classes}",
-            mend="A model of two labels has one channel (sigmoid), one of more labels a channel for each label.",
+            mend="A model of two labels has one channel (sigmoid), one of more labels a channel for each label, or, where they "
+            "may overlap (`multi_label`), for each but the background.",
         )
 
 

@@ -15,9 +15,10 @@ import tf_keras
 
 from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.keras_io import from_keras
 from u3p_edge.metrics import highest_label, rank_score
-from u3p_edge.models.truth import counting_pixels, one_hot
+from u3p_edge.models.truth import counting_pixels, fit_loss, fits_mask, one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate as cosine
@@ -75,21 +76,21 @@ def train_qat(
         ModelError, DataError: as `fake_quantize`, and for labels that do not fit.
         ConfigError: a setting is out of range.
     """
-    channels = model.output_shape[-1]
-    _check(images, labels, channels, epochs, learning_rate, batch_size, distillation)
+    channels, graph = model.output_shape[-1], from_keras(model)
+    multi_label = is_multi_label(graph)
+    _check(images, labels, (channels, multi_label), epochs, learning_rate, batch_size, distillation)
     check_keep_epoch(keep_epoch, epochs)
-    graph = from_keras(model)
     check_trainable(graph)
     start = fake_quantize(graph, images[spread_evenly(len(images), CALIBRATION_IMAGES)], ranges=ranges)
     student = start.model
     steps = math.ceil(len(images) / batch_size)
-    update = _update(start, teacher or model, loss, distillation, keep_zeros)
+    update = _update(start, teacher or model, fit_loss(loss, multi_label), distillation, keep_zeros)
     show = progress("Train under fake quantization", epochs * steps)
 
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
         # Clipped as in the integer file: one outlier would widen the moving range of every map behind the input.
         clipped = np.clip(images[batch], *start.input_range)
-        truth = one_hot(tf.constant(labels[batch]), channels)
+        truth = one_hot(tf.constant(labels[batch]), channels, multi_label)
         return float(update(tf.constant(clipped), truth, tf.constant(rate), tf.constant(number, tf.int64)))
 
     def score(history: History, epoch: TrainedEpoch) -> History:
@@ -154,7 +155,7 @@ def _nonzeros(variables: Sequence[tf.Variable]) -> list[tuple[tf.Variable, tf.Te
 def _check(
     images: np.ndarray,
     labels: np.ndarray,
-    channels: int,
+    mask: tuple[int, bool],
     epochs: int,
     learning_rate: float,
     batch_size: int,
@@ -162,8 +163,8 @@ def _check(
 ) -> None:
     if images.ndim != 4 or labels.shape != images.shape[:3] or len(images) == 0:
         raise DataError(f"QAT wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
-    if highest_label(labels) >= max(channels, 2):
-        raise DataError(f"the label {highest_label(labels)} is none of a mask of {channels} channels")
+    if not fits_mask(highest_label(labels), *mask):
+        raise DataError(f"the label {highest_label(labels)} is none of a mask of {mask[0]} channels")
     if epochs < 0 or batch_size < 1 or not learning_rate > 0 or not distillation >= 0:
         raise ConfigError(
             f"QAT cannot train with epochs {epochs}, batch size {batch_size}, learning rate {learning_rate} and "

@@ -11,6 +11,8 @@ from u3p_edge.data.load import Arrays
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.metrics import Counts, Scores, confusion_by_image, dice, iou, mean_over_groups, pool_by_group
 from u3p_edge.models.cgm import gate_channel, presence
+from u3p_edge.models.config import UNet3PlusConfig
+from u3p_edge.models.truth import one_hot
 from u3p_edge.training.trainer import Trainer
 
 
@@ -59,20 +61,21 @@ class Evaluation:
 
 def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
     """Run the network over a split, in batches of the recipe's size; return its scores."""
-    config, labels = trainer.config, trainer.recipe.metadata().labels
+    config, labels, multi_label = trainer.config, trainer.recipe.metadata().labels, trainer.config.multi_label
     losses, counts, gate_losses, gated_counts, right = [], [], [], [], []
     for start in range(0, len(arrays.images), trainer.recipe.batch_size):
         part = slice(start, start + trainer.recipe.batch_size)
         truth = arrays.labels[part]
         masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], truth))
         losses.append(loss)
-        counts.append(confusion_by_image(truth, _labels(masks), labels))
+        counts.append(confusion_by_image(truth, _labels(masks, config), labels, multi_label))
         if config.cgm:
             gate_losses.append(gate_loss)
             channel = gate_channel(config.classes, config.cgm_units)
             gates = gates if channel is None else gates[:, [channel]]
-            gated_counts.append(confusion_by_image(truth, _labels(masks * gates[:, None, None, :]), labels))
-            right.append(_right(gates, truth, config.classes))
+            gated_labels = _labels(masks * gates[:, None, None, :], config)
+            gated_counts.append(confusion_by_image(truth, gated_labels, labels, multi_label))
+            right.append(_right(gates, truth, config))
     loss = float(np.concatenate(losses).mean())
     pooled = pool_by_group(np.concatenate(counts), arrays.groups)
     if not config.cgm:
@@ -89,14 +92,13 @@ def mean_foreground(scores: Scores) -> float:
     return float(there.mean()) if there.size else 0.0
 
 
-def _labels(masks: np.ndarray) -> np.ndarray:
+def _labels(masks: np.ndarray, config: UNet3PlusConfig) -> np.ndarray:
     """Return probabilities [N, H, W, K] as labels uint8 [N, H, W]."""
-    return np.stack([to_labels(mask) for mask in masks])
+    return np.stack([to_labels(mask, multi_label=config.multi_label) for mask in masks])
 
 
-def _right(gates: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
+def _right(gates: np.ndarray, truth: np.ndarray, config: UNet3PlusConfig) -> np.ndarray:
     """Return whether each answer about a foreground label is right: bool [N, foreground labels]."""
-    one_hot = truth[..., None] == np.arange(classes) if classes > 1 else truth[..., None] == 1
-    there = presence(tf.cast(one_hot, tf.float32), classes).numpy() >= 0.5
-    first = 1 if classes > 1 else 0
+    there = presence(one_hot(tf.constant(truth), config.classes, config.multi_label), config.classes).numpy() >= 0.5
+    first = 0 if config.activation == "sigmoid" else 1
     return np.asarray((gates >= 0.5) == there)[:, first:]

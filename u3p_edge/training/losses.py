@@ -11,22 +11,21 @@ Every loss of masks has the signature `(y_true, y_pred) -> [N]`:
 
 and is computed in float32, or in float64 where `y_pred` is. Channel 0 of several is the background: focal and
 cross-entropy see it, while Dice, IoU and MS-SSIM average over the other channels, one region each. So a softmax over two
-labels has the loss of the sigmoid that gives the same probabilities. No loss is NaN or has a gradient that is not finite, on
-empty and full masks and at probabilities of exactly 0 and 1 too. Shapes that differ are a ValueError.
+labels has the loss of the sigmoid that gives the same probabilities. For several sigmoids, of classes that may overlap,
+`models.truth.fit_loss` takes the mean over the classes of the loss for K = 1. No loss is NaN or has a gradient that is not
+finite, on empty and full masks and at probabilities of exactly 0 and 1 too. Shapes that differ are a ValueError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
 from u3p_edge.errors import ConfigError
-from u3p_edge.models.truth import counting_pixels
-
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+from u3p_edge.models.truth import Loss, counting_pixels
 
 FOCUS = 2.0
 """Focal loss's exponent gamma (Lin et al. 2017, arXiv:1708.02002)."""

@@ -15,10 +15,11 @@ import tensorflow as tf
 import tf_keras
 
 from u3p_edge.errors import DataError
+from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.ir import Graph
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.graph.keras_layers import LAYERS
-from u3p_edge.models.truth import one_hot
+from u3p_edge.models.truth import fit_loss, one_hot
 from u3p_edge.progress import Step, idle
 from u3p_edge.training.losses import dice_cross_entropy
 
@@ -57,13 +58,15 @@ def gradients(
     weights = [(n.name, key) for n in graph.nodes for key in n.weights if n.op != "batch_norm" or key not in _STATISTICS]
     twin = to_keras(graph)
     variables = [_variable(twin, name, key) for name, key in weights]
+    multi_label = is_multi_label(graph)
+    loss_of = fit_loss(dice_cross_entropy, multi_label)
 
     @tf.function(input_signature=_signature(images, labels))  # type: ignore[untyped-decorator]  # TensorFlow is not followed
     def differentiate(batch: tf.Tensor, truth: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             predicted = twin(batch, training=False)
-            loss = tf.reduce_mean(dice_cross_entropy(one_hot(truth, predicted.shape[-1]), predicted))
+            loss = tf.reduce_mean(loss_of(one_hot(truth, predicted.shape[-1], multi_label), predicted))
         by_variable: list[tf.Tensor] = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return by_variable
 

@@ -17,7 +17,7 @@ import tf_keras
 from u3p_edge.models import cgm
 from u3p_edge.models.backbone import is_backbone
 from u3p_edge.models.backbone_weights import fill_backbone
-from u3p_edge.models.truth import one_hot
+from u3p_edge.models.truth import fit_loss, one_hot
 from u3p_edge.models.unet3plus import build
 from u3p_edge.optim.adam import Adam
 from u3p_edge.training.checkpoint import Tensors
@@ -41,7 +41,7 @@ class Trainer:
         self.config = recipe.model_config()
         self.model = build(self.config)
         self._masks, self._with_deepest = _training_outputs(self.model, recipe.cgm)
-        self._loss = find_loss(recipe.loss)
+        self._loss = fit_loss(find_loss(recipe.loss), self.config.multi_label)
         gate = self.model.get_layer(GATE).trainable_variables if recipe.cgm else []
         self._backbone = [layer for layer in self.model.layers if is_backbone(layer.name)]
         encoder = [variable for layer in self._backbone for variable in layer.trainable_variables]
@@ -84,7 +84,7 @@ class Trainer:
         self, train_gate: bool, frozen: bool, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, steps: tf.Tensor
     ) -> tf.Tensor:
         """Return both losses of a step; `steps` are those since the run began, and since the backbone is trained."""
-        truth = one_hot(labels, self.config.classes)
+        truth = one_hot(labels, self.config.classes, self.config.multi_label)
         for layer in self._backbone:
             layer.trainable = not frozen  # read while this is traced: a normalisation then uses its own statistics
         trained, backbone = [*self._network, *(self._gate if train_gate else ())], [] if frozen else self._encoder
@@ -109,7 +109,7 @@ class Trainer:
             mask float32 [N, H, W, K], segmentation loss [N], CGM's probabilities [N, U] and its loss [N] (both empty
             without one: U = 0).
         """
-        truth = one_hot(labels, self.config.classes)
+        truth = one_hot(labels, self.config.classes, self.config.multi_label)
         outputs = _as_list(self.model(images, training=False))
         masks = outputs[:-1] if self.recipe.cgm else outputs
         losses = self._segmentation_loss(truth, masks)
