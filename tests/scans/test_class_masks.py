@@ -91,6 +91,37 @@ def test_the_limit_of_voxels_is_that_of_each_file(tmp_path: Path) -> None:
         import_data(source, tmp_path / "other", ScanOptions(max_voxels=30))
 
 
+def test_a_pixel_may_have_both_classes_where_that_is_asked_for(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in", in_folders=True)
+    tumour = np.where(TRUTH == 2, 255, 0).astype(np.uint8)
+    tumour[0, :5] = 255
+    write(source / "masks" / "tumour" / "a_2.PNG", tumour)
+    result = import_data(source, tmp_path / "out", ScanOptions(overlap="keep"))
+    assert (result.multi_label, result.class_names) == (True, ("background", *CLASSES))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest == {"class_names": ["background", *CLASSES], "multi_label": True}
+    masks = {stem: read_values(tmp_path / "out" / "masks" / f"{stem}.png") for stem in ("a_1", "a_2", "b")}
+    np.testing.assert_array_equal(masks["a_2"], (TRUTH == 1) + 2 * (tumour > 0))
+    assert (masks["a_2"] == 3).sum() == 2
+    np.testing.assert_array_equal(masks["a_1"], TRUTH)
+    np.testing.assert_array_equal(masks["b"], TRUTH == 1)
+
+
+def test_no_more_classes_than_fit_into_a_set(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in", in_folders=False)
+    for k in range(6):
+        write(source / "masks" / f"b_other{k}.png", TRUTH // 2 * 255)
+    with pytest.raises(DataError, match="name 8 classes, more than the 7 that may overlap") as caught:
+        import_data(source, tmp_path / "out", ScanOptions(overlap="keep"))
+    assert "--overlap first or last" in caught.value.mend
+    for k in range(6):
+        (source / "masks" / f"b_other{k}.png").unlink()
+    for stem in ("a_1", "a_2"):
+        (source / "masks" / f"{stem}_tumour.png").unlink()
+    one = import_data(source, tmp_path / "one", ScanOptions(overlap="keep"))
+    assert (one.multi_label, one.class_names) == (False, ("background", "liver"))  # a single class overlaps nothing
+
+
 def test_names_that_look_alike_are_one_and_images_without_masks_are_left_out(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in", in_folders=True)
     write(source / "images" / f"{normalize('NFD', 'Müller')}.png", IMAGE)

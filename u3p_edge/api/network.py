@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ def from_keras(model: Any) -> Graph:
 
 
 @require_packages("u3p_edge.from_onnx")
-def from_onnx(path: str | Path, size: tuple[int, int] | None = None, *, mask: str = "") -> Graph:
+def from_onnx(path: str | Path, size: tuple[int, int] | None = None, *, mask: str = "", multi_label: bool = False) -> Graph:
     """Return the inference graph of a float ONNX file, of PyTorch or Keras: one input image, one mask of probabilities.
 
     Needs no TensorFlow. Nothing that the file holds is run.
@@ -68,6 +67,7 @@ def from_onnx(path: str | Path, size: tuple[int, int] | None = None, *, mask: st
         path: of the file.
         size: height and width of the image, for a file that leaves them open.
         mask: name of the output that is the mask, where that does not follow from the model.
+        multi_label: the classes may overlap: several logits get a sigmoid each, and not a softmax over all.
 
     Raises:
         ModelError: the file is damaged, or an operator has no form in a graph; the message names its node.
@@ -76,7 +76,7 @@ def from_onnx(path: str | Path, size: tuple[int, int] | None = None, *, mask: st
     from u3p_edge.graph.inference import inference_graph
     from u3p_edge.importing.onnx.reader import read_onnx
 
-    return inference_graph(read_onnx(Path(path), size), mask=mask or None).graph
+    return inference_graph(read_onnx(Path(path), size), mask=mask or None, multi_label=multi_label).graph
 
 
 @require_packages("u3p_edge.rewrite")
@@ -130,7 +130,8 @@ def calibration_images(
     from u3p_edge.data.options import DataOptions
 
     samples = calibration_samples(open_folder(Path(data), options or DataOptions()).split("train"), count)
-    return load_samples(samples, metadata.preprocessing, metadata.labels, progress("Read images", len(samples))).images
+    step, multi_label = progress("Read images", len(samples)), metadata.multi_label
+    return load_samples(samples, metadata.preprocessing, metadata.labels, step, multi_label=multi_label).images
 
 
 @require_packages("u3p_edge.quantize")
@@ -202,14 +203,15 @@ def default_metadata_of(network: Graph | Quantized) -> Metadata:
     default; classes are called "background", "class 1", ... A network that was trained with another preprocessing needs
     its own metadata.
     """
-    from u3p_edge.config.metadata import default_metadata
+    from u3p_edge.config.metadata import metadata_of_mask
     from u3p_edge.config.preprocessing import Preprocessing
+    from u3p_edge.graph.inference import is_multi_label
     from u3p_edge.graph.scheme import Quantized
 
     graph = network.graph if isinstance(network, Quantized) else network
     height, width, channels = graph.shapes[graph.inputs[0]][1:]
     mask = graph.shapes[graph.outputs[0]][-1]
-    return dataclasses.replace(default_metadata(Preprocessing(height, width, channels), max(2, mask)), mask_channels=mask)
+    return metadata_of_mask(Preprocessing(height, width, channels), mask, is_multi_label(graph))
 
 
 def _folded(network: Graph | Quantized) -> Graph | Quantized:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from u3p_edge.cli.terminal import print_table, say
+from u3p_edge.label_values import describe_values
 from u3p_edge.scans.options import MAX_VOXELS, ScanOptions, parse_window
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class OverlapName(str, Enum):
     ERROR = "error"
     FIRST = "first"
     LAST = "last"
+    KEEP = "keep"
 
 
 def import_scans(
@@ -63,7 +65,11 @@ def import_scans(
         typer.Option(metavar="A,B,...", help="With one mask file a class: the classes, 1 first; by name if not given."),
     ] = "",
     overlap: Annotated[
-        OverlapName, typer.Option(help="With one mask file a class: the class of a pixel that several have, by that order.")
+        OverlapName,
+        typer.Option(
+            help="With one mask file a class: what a pixel of several is, by that order. `keep`: all of them, for a model with "
+            "a sigmoid for each class."
+        ),
     ] = OverlapName.ERROR,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, say what would be written.")] = False,
 ) -> None:
@@ -92,7 +98,7 @@ def _show(result: ImportResult, *, dry_run: bool) -> None:
     if len(result.cases) > SHOWN:
         say(f"... and {len(result.cases) - SHOWN} more.")
     if result.class_names:
-        say("classes: " + ", ".join(f"{index} {name}" for index, name in enumerate(result.class_names)))
+        say(f"classes: {describe_values(result.class_names, result.multi_label)}")
     for note in result.notes:
         say(f"note: {note}", "yellow")
     what = f"{result.slices} images{' and masks' if result.labelled else ''}"

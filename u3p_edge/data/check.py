@@ -15,6 +15,7 @@ import numpy.typing as npt
 from u3p_edge.config.limits import DEFAULT_SIZE
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.classes import MaskValues, check_count, count_classes
+from u3p_edge.data.description import DESCRIPTION
 from u3p_edge.data.fit_notes import shrink_notes
 from u3p_edge.data.folder import Sample, scan, with_options
 from u3p_edge.data.formats import MAX_PIXELS
@@ -26,6 +27,7 @@ from u3p_edge.data.options import DataOptions
 from u3p_edge.data.orientation import check_turned
 from u3p_edge.data.split import SPLITS
 from u3p_edge.errors import DataError
+from u3p_edge.label_values import count_values, has_class
 from u3p_edge.metrics import IGNORE
 
 Counts = npt.NDArray[np.int64]
@@ -46,7 +48,8 @@ class FolderReport:
         sizes: pairs of each "HxW".
         modes: images of each "grey uint8", "RGB uint8", "grey uint16", ...
         labels: number of classes, background included: as given, else inferred from the masks.
-        fractions: share of the pixels of each class, over all pixels that are not ignored.
+        fractions: share of the pixels of each class, over all pixels that are not ignored; of classes that overlap, more than
+            1 in all.
         present: masks in which each class occurs.
         ignored: share of all pixels that are ignored.
         problems: one sentence each, naming the file.
@@ -105,17 +108,19 @@ def check_data(
     scanned = scan(root, seed=seed, group_column=group_column)
     problems = list(scanned.problems)
     samples = with_options(scanned.dataset, DataOptions(seed, group_column, rule, max_pixels)).samples
+    rule = samples[0].options.rule if samples else rule
     read = (_read(sample, problems) for sample in samples)
     pairs = [pair for pair in read if pair is not None]
     classes = count_classes([MaskValues(p.mask, p.values) for p in pairs], rule) if labels is None else labels
     counted = [(pair, _try(partial(_count_classes, pair, classes, rule), problems)) for pair in pairs]
     readable = [(pair, counts) for pair, counts in counted if counts is not None]
     total, present, ignored = _add_up(readable, classes)
-    if labels is None and not rule.colours:
+    if labels is None and not rule.colours and not rule.multi_label:
         _try(lambda: check_count(classes, np.flatnonzero(total).tolist(), root), problems)
     turned = _try(lambda: check_turned(samples), problems)
     images = {split: scanned.dataset.count(split) for split in SPLITS}
-    about_classes = _notes(images, readable, classes)
+    scored = sum(int(pair.counts.sum()) for pair, _ in readable) - ignored
+    about_classes = _notes(images, readable, classes, rule)
     return FolderReport(
         root=str(root),
         images=images,
@@ -126,9 +131,9 @@ def check_data(
         sizes=dict(Counter(f"{p.height}x{p.width}" for p in pairs).most_common()),
         modes=dict(Counter(p.mode for p in pairs).most_common()),
         labels=classes,
-        fractions=tuple(float(n) for n in total / max(1, total.sum())),
+        fractions=tuple(float(n) for n in total / max(1, scored)),
         present=tuple(int(n) for n in present),
-        ignored=ignored / max(1, int(total.sum()) + ignored),
+        ignored=ignored / max(1, scored + ignored),
         problems=tuple(problems),
         notes=tuple(filter(None, (*scanned.dataset.notes, turned.note if turned else "", *about_classes, *_size_notes(pairs)))),
     )
@@ -176,7 +181,8 @@ def _count_classes(pair: _Pair, labels: int, rule: LabelRule) -> Counts:
     """Count pixels of each class and, last, ignored ones: int64 [labels + 1]. DataError for values beyond the classes."""
     counts = np.zeros(IGNORE + 1, np.int64)
     np.add.at(counts, to_classes(pair.values, labels, pair.mask, rule), pair.counts)
-    return counts[[*range(labels), IGNORE]]
+    values = np.arange(count_values(labels, rule.multi_label))
+    return np.array([*(counts[values[has_class(values, k, rule.multi_label)]].sum() for k in range(labels)), counts[IGNORE]])
 
 
 def _add_up(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts, Counts, int]:
@@ -186,18 +192,20 @@ def _add_up(masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[Counts
     return total.sum(axis=0), (total > 0).sum(axis=0), int(counts[:, classes].sum())
 
 
-def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], classes: int) -> tuple[str, ...]:
-    """Return sentences on empty splits, classes that no mask has, and a single mask with a class above those."""
+def _notes(images: Mapping[str, int], masks: Sequence[tuple[_Pair, Counts]], classes: int, rule: LabelRule) -> tuple[str, ...]:
+    """Return sentences on empty splits, overlap, classes that no mask has, and a single mask with a class above those."""
     notes = [f"no images in the split {split!r}" for split, count in images.items() if count == 0]
+    if rule.multi_label:
+        notes.append(f"{DESCRIPTION} says that classes may overlap (multi-label): a mask's values are sets of classes")
     present = {k: [pair.mask for pair, counts in masks if counts[k]] for k in range(classes)}
     missing = [k for k in range(classes) if not present[k]]
     if not missing:
         return tuple(notes)
     one = len(missing) == 1
     held = ", ".join(str(k) for k in range(classes) if present[k])
+    rename = "" if rule.multi_label else ". If other classes are meant, --map gives them their numbers"
     notes.append(
-        f"class{'' if one else 'es'} {_ranges(missing)} {'is' if one else 'are'} in no mask; the masks hold {held}. If other "
-        "classes are meant, --map gives them their numbers"
+        f"class{'' if one else 'es'} {_ranges(missing)} {'is' if one else 'are'} in no mask; the masks hold {held}{rename}"
     )
     last = present[classes - 1]
     if len(last) == 1 and len(masks) > 2 and classes - 2 in missing:

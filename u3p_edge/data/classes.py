@@ -24,7 +24,8 @@ class MaskValues:
 def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> int:
     """Return the number of classes, background included: 2 if more masks are binary than have higher classes, else highest + 1.
 
-    Where the rule gives classes to colours, these are the classes, also those that no mask has. A few masks with values above
+    Where the rule gives classes to colours, these are the classes, also those that no mask has. Where classes may overlap, the
+    highest bit is the last class. A few masks with values above
     `MAX_BELIEVED` among many without do not count. `masks.to_classes` then refuses them by name,
     as it does binary masks among index masks and the reverse.
 
@@ -33,6 +34,8 @@ def count_classes(masks: Iterable[MaskValues], rule: LabelRule = AS_STORED) -> i
     >>> count_classes(masks)
     3
     """
+    if rule.multi_label:
+        return max((int(mask.values[~rule.ignored(mask.values)].max(initial=0)) for mask in masks), default=0).bit_length() + 1
     binary, highs = 0, []
     for mask in masks:
         kept = mask.values[~rule.ignored(mask.values)]

@@ -11,7 +11,8 @@ from u3p_edge.files.atomic import read_json
 
 DESCRIPTION = "manifest.json"
 """File that may describe a data folder. Its text `license`, or `licence`, is an SPDX identifier or the name of a licence; its
-list `class_names` has one name for each class, background first."""
+list `class_names` has one name for each class, background first; `multi_label` is true where the classes of masks may overlap,
+and the values of masks are then sets of classes (`u3p_edge.label_values`)."""
 
 
 def read_license(folder: Path) -> str:
@@ -31,13 +32,19 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
-def describe_folder(class_names: Sequence[str], license: str) -> dict[str, Any]:
+def has_overlap(folder: Path) -> bool:
+    """Return whether a data folder records that the classes of its masks may overlap; a single class cannot."""
+    return _read(folder).get("multi_label") is True and len(read_class_names(folder)) != 2
+
+
+def describe_folder(class_names: Sequence[str], license: str, multi_label: bool = False) -> dict[str, Any]:
     """Return the JSON of a description; what is empty is left out.
 
     >>> describe_folder(("background", "liver"), "")
     {'class_names': ['background', 'liver']}
     """
-    return {key: value for key, value in (("class_names", list(class_names)), ("license", license)) if value}
+    described = {"class_names": list(class_names), "license": license, "multi_label": multi_label}
+    return {key: value for key, value in described.items() if value}
 
 
 def _read(folder: Path) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
+from u3p_edge.data.description import has_overlap
 from u3p_edge.data.formats import FORMATS, SUFFIXES
 from u3p_edge.data.groups import NameGroups, group_by_name
 from u3p_edge.data.options import DEFAULTS, DataOptions
@@ -118,7 +119,13 @@ def open_folder(root: Path, options: DataOptions) -> Dataset:
 
 
 def with_options(dataset: Dataset, options: DataOptions) -> Dataset:
-    """Return the same samples, to be read with other options."""
+    """Return the same samples, to be read with other options, and as the folder's description says of its masks.
+
+    Raises:
+        ConfigError: the options give other classes to the values of masks whose classes may overlap.
+    """
+    if has_overlap(dataset.root):
+        options = replace(options, rule=replace(options.rule, multi_label=True))
     return replace(dataset, samples=tuple(replace(sample, options=options) for sample in dataset.samples))
 
 

@@ -57,6 +57,7 @@ class LabelRule:
         mapping: (value, class) pairs, e.g. ((1, 0), (2, 1)).
         colours: (colour, value) pairs, e.g. (("#000000", 0), ("#ff0000", 1)): masks are colour pictures, and these are the
             values of their pixels, to which `mapping` and `ignore` then apply. Empty for masks that hold values.
+        multi_label: values are sets of classes that may overlap (`u3p_edge.label_values`), and no mapping can name them.
 
     Raises:
         ConfigError: a value, colour or class that is not allowed, or one that is named twice.
@@ -65,8 +66,14 @@ class LabelRule:
     ignore: int | None = None
     mapping: tuple[tuple[int, int], ...] = ()
     colours: tuple[tuple[str, int], ...] = ()
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
+        if self.multi_label and (self.mapping or self.colours):
+            raise ConfigError(
+                "--map and --mask-colours are for masks of one class a pixel, and the classes of these masks may overlap",
+                mend="Leave them out, or import the masks again.",
+            )
         check_colours(self.colours, self.ignore)
         values = [value for value, _ in self.mapping] + ([] if self.ignore is None else [self.ignore])
         for value in values:

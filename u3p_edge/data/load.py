@@ -61,6 +61,7 @@ def load_samples(
     step: Step = idle,
     *,
     tiled: bool = False,
+    multi_label: bool = False,
 ) -> Arrays:
     """Read, check and preprocess images and masks.
 
@@ -71,13 +72,16 @@ def load_samples(
         step: called after each sample.
         tiled: for scoring: an image that "pad" finds larger than the network becomes several inputs that show all of it, with
             every pixel scored once. Otherwise it is cropped to one.
+        multi_label: the model's classes may overlap.
 
     Raises:
-        DataError: no samples, more than fit into memory or on the disk, or a file that cannot be used; the message names it.
+        DataError: no samples, more than fit into memory or on the disk, a file that cannot be used, or masks whose classes may
+            overlap where those of the model may not, or the reverse; the message names it.
         ConfigError: as `memory.allowed_bytes`.
     """
     if not samples:
         raise DataError("there are no images to load")
+    _check_overlap(samples[0], labels, multi_label)
     stacks = find_stacks([sample.image for sample in samples], preprocessing.slices)
     counts = [_inputs_of(sample, preprocessing, tiled) for sample in samples]
     check_room(sum(counts), preprocessing)
@@ -95,6 +99,19 @@ def load_samples(
         for names in ((s.stem for s in samples), (s.group for s in samples))
     )
     return Arrays(images, masks, stems, groups, originals)
+
+
+def _check_overlap(sample: Sample, labels: int, multi_label: bool) -> None:
+    """Raise DataError unless the values of masks mean what the model's labels mean; of a single class both codes agree."""
+    overlap = sample.options.rule.multi_label
+    if overlap == multi_label or labels == 2:
+        return
+    kinds = {True: "classes that may overlap (multi-label)", False: "one class a pixel"}
+    raise DataError(
+        f"the model has {kinds[multi_label]}, and the masks beside {sample.mask} {kinds[overlap]}",
+        mend="Train a model on these data, or give data of its kind: `u3p-edge data import --overlap keep` writes masks of "
+        "overlapping classes, --overlap first or last those of one class a pixel.",
+    )
 
 
 def count_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, tiled: bool = False) -> int:
@@ -190,7 +207,7 @@ def infer_labels(dataset: Dataset) -> int:
     ]
     labels = count_classes(masks, rule)
     classes = [to_classes(mask.values, labels, mask.path, rule) for mask in masks]
-    if not rule.colours:
+    if not rule.colours and not rule.multi_label:
         check_count(labels, sorted({int(k) for some in classes for k in some} - {IGNORE}), dataset.root)
     return labels
 

@@ -19,6 +19,7 @@ from u3p_edge.data.formats import JPEG, JPEG_MEND, MAX_PIXELS
 from u3p_edge.data.images import Pixels, flatten, to_values
 from u3p_edge.data.labels import AS_STORED, HIGHEST_CLASS, HIGHEST_VALUE, LabelRule
 from u3p_edge.errors import DataError
+from u3p_edge.label_values import MOST_CLASSES, count_values
 from u3p_edge.metrics import IGNORE
 
 BINARY = 255
@@ -79,7 +80,7 @@ def values_of(picture: Picture, path: Path, rule: LabelRule = AS_STORED) -> Valu
 
 
 def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule = AS_STORED) -> Labels:
-    """Return classes for the values of a mask file; raise DataError naming `path` for a class unknown_value `labels`.
+    """Return classes for the values of a mask file; raise DataError naming `path` for a value beyond those of `labels`.
 
     Args:
         values: uint8 or uint16 of any shape.
@@ -90,12 +91,21 @@ def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule =
     """
     ignored = rule.ignored(values)
     classes = rule.apply(values)
-    plain = ~ignored & ~rule.renamed(values)
-    top = _binary_foreground(values[plain])
-    if top is not None and labels in (None, 2):
-        classes = np.where(plain & (values == top), 1, classes).astype(np.uint16)
-    limit = HIGHEST_CLASS + 1 if labels is None else labels
+    if rule.multi_label:
+        limit = count_values((MOST_CLASSES if labels is None else labels - 1) + 1, rule.multi_label)
+    else:
+        plain = ~ignored & ~rule.renamed(values)
+        top = _binary_foreground(values[plain])
+        if top is not None and labels in (None, 2):
+            classes = np.where(plain & (values == top), 1, classes).astype(np.uint16)
+        limit = HIGHEST_CLASS + 1 if labels is None else labels
     wrong = ~ignored & (classes >= limit)
+    if wrong.any() and rule.multi_label:
+        raise DataError(
+            f"the mask {path} has the value {int(values[wrong].max())}, beyond the sets of its classes (0 to {limit - 1})",
+            mend="Write 1 for class 1, 2 for class 2, 4 for class 3 and so on, and their sums where they overlap; or import "
+            "masks with one file for each class.",
+        )
     if wrong.any():
         raise unknown_value(path, np.unique(values[~ignored]), int(values[wrong].max()), labels)
     return np.where(ignored, IGNORE, classes).astype(np.uint8)

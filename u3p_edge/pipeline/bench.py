@@ -75,5 +75,5 @@ def _read_data(folder: Path, split: str, model: Path, options: DataOptions, max_
     """Return a split, preprocessed as the first model says; `measure` holds the others to the same."""
     metadata = open_session(model, max_memory_mb=max_memory_mb).metadata
     samples = open_folder(folder, options).split(split)
-    arrays = load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True)
+    arrays = load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True, multi_label=metadata.multi_label)
     return EvaluationData(folder.resolve().name, split, arrays)

@@ -89,7 +89,14 @@ def read_export_data(
     check_splits(dataset.samples, metadata.preprocessing.slices)
     step = progress("Read images", sum(map(len, splits.values())))
     arrays = {
-        name: load_samples(samples, metadata.preprocessing, metadata.labels, step, tiled=name != "train")
+        name: load_samples(
+            samples,
+            metadata.preprocessing,
+            metadata.labels,
+            step,
+            tiled=name != "train",
+            multi_label=metadata.multi_label,
+        )
         for name, samples in splits.items()
     }
     originals = tuple(original for part in arrays.values() for original in part.originals)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from u3p_edge import __version__
-from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.metadata import Metadata, metadata_of_mask
 from u3p_edge.errors import ArtifactError, ConfigError, about, require_packages
 from u3p_edge.importing.pytorch.checkpoint import read_checkpoint
 from u3p_edge.manifest import Manifest, Origin, describe, sha256_of, write_manifest
@@ -66,6 +66,7 @@ def import_checkpoint(checkpoint: str | Path, out: str | Path, options: ModelOpt
     tensors = read_checkpoint(path)
     with about(path):
         config, weights = read_official(tensors, (height, width))
+    config = dataclasses.replace(config, multi_label=options.multi_label and config.classes > 1)
     metadata = _metadata(config, options, sha256_of(path))
     with hold(run):
         manifest = _open(run)
@@ -79,12 +80,9 @@ def import_checkpoint(checkpoint: str | Path, out: str | Path, options: ModelOpt
 
 
 def _metadata(config: UNet3PlusConfig, options: ModelOptions, sha256: str) -> Metadata:
-    labels = max(2, config.classes)
-    if options.class_names and len(options.class_names) != labels:
-        raise ConfigError(f"{len(options.class_names)} class names were given for a model of {labels} classes")
-    metadata = default_metadata(options.preprocessing(*config.input_shape), labels, options.class_names)
-    lineage = ((CHECKPOINT, sha256),)
-    return dataclasses.replace(metadata, version=__version__, mask_channels=config.classes, lineage=lineage, axis=options.axis)
+    preprocessing = options.preprocessing(*config.input_shape)
+    metadata = metadata_of_mask(preprocessing, config.classes, config.multi_label, options.class_names)
+    return dataclasses.replace(metadata, version=__version__, lineage=((CHECKPOINT, sha256),), axis=options.axis)
 
 
 def _open(run: Path) -> Manifest:

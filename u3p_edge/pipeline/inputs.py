@@ -72,9 +72,11 @@ def read_inputs(
         progress: shows the stage.
 
     Raises:
-        ModelError: a model that cannot be read. DataError: data that cannot be read, or that do not fit the model.
+        ModelError: a model that cannot be read. ConfigError: an output that the model cannot give. DataError: data that cannot
+            be read, or that do not fit the model.
     """
     original = read_source(model, recipe.model, trust=trust)
+    _ = replace(original.metadata, output=recipe.output)  # refused, if at all, before anything is read
     folder = Path(data) if data else None
     check_fit(original.metadata, folder)
     options = data_options(recipe.data, training_of(original), folder, max_pixels)

@@ -15,12 +15,15 @@ import numpy.typing as npt
 
 from u3p_edge.benchmark.accuracy import dice_by_group, score
 from u3p_edge.benchmark.paired import estimate_loss
+from u3p_edge.config.metadata import Metadata
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.data.folder import Sample
 from u3p_edge.data.load import Arrays, load_samples
 from u3p_edge.data.preprocess import to_labels
 from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import DataError, ModelError
+from u3p_edge.label_values import count_values, value_of
+from u3p_edge.metrics import IGNORE
 from u3p_edge.pipeline.source import Source
 from u3p_edge.progress import Progress
 
@@ -82,23 +85,25 @@ def check_normalization(source: Source, samples: tuple[Sample, ...], progress: P
     Raises:
         DataError: an image that cannot be read under the chosen normalisation.
     """
-    chosen = source.metadata.preprocessing
+    metadata, chosen = source.metadata, source.metadata.preprocessing
     some = _choose_samples(samples, source.macs)
-    arrays = load_samples(some, chosen, source.metadata.labels)
-    if not ((arrays.labels > 0) & (arrays.labels < source.metadata.labels)).any():
+    arrays = load_samples(some, chosen, metadata.labels, multi_label=metadata.multi_label)
+    if not ((arrays.labels != 0) & (arrays.labels != IGNORE)).any():
         return None
     candidates = [chosen, *(p for p in _others(chosen) if normalization_flags(p) != normalization_flags(chosen))]
     step = progress("Score under each normalization", len(candidates))
     predictions: dict[str, Labels] = {}
     for preprocessing in candidates:
-        images = arrays.images if preprocessing is chosen else _images(some, preprocessing, source.metadata.labels)
+        images = arrays.images if preprocessing is chosen else _images(some, preprocessing, metadata)
         if images is not None:
             predictions[normalization_flags(preprocessing)] = _predict(source, images)
         step()
-    return compare_normalizations(source.name, arrays, predictions, source.metadata.labels)
+    return compare_normalizations(source.name, arrays, predictions, metadata.labels, metadata.multi_label)
 
 
-def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, Labels], labels: int) -> NormalizationCheck:
+def compare_normalizations(
+    name: str, arrays: Arrays, predictions: Mapping[str, Labels], labels: int, multi_label: bool = False
+) -> NormalizationCheck:
     """Compare the predictions under each normalisation with those under the first, the chosen one.
 
     Args:
@@ -106,12 +111,16 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
         arrays: the images' truth and groups.
         predictions: labels uint8 [N, H, W] by the options of the normalisation.
         labels: number of classes, background included.
+        multi_label: classes may overlap.
     """
 
     def dice(prediction: Labels) -> float:
-        return score(arrays.labels, prediction, prediction, arrays.groups, labels).mean_dice or 0.0
+        scored = score(arrays.labels, prediction, prediction, arrays.groups, labels, multi_label=multi_label)
+        return scored.mean_dice or 0.0
 
-    constants = [np.full_like(arrays.labels, label) for label in range(1, labels)]
+    # One class everywhere or, where that may be, all of them.
+    values = {value_of(label, multi_label) for label in range(1, labels)} | {count_values(labels, multi_label) - 1}
+    constants = [np.full_like(arrays.labels, value) for value in sorted(values)]
     trivial = max(constants, key=dice)
     scores = {options: dice(prediction) for options, prediction in predictions.items()}
     chosen, *others = predictions
@@ -119,7 +128,8 @@ def compare_normalizations(name: str, arrays: Arrays, predictions: Mapping[str, 
 
     def gain(better: Labels, worse: Labels) -> float:
         """Return the gain in points of Dice, at the lower end of the 95 % interval."""
-        loss = estimate_loss(*(dice_by_group(arrays.labels, p, arrays.groups, labels) for p in (better, worse)))
+        pair = (dice_by_group(arrays.labels, p, arrays.groups, labels, multi_label) for p in (better, worse))
+        loss = estimate_loss(*pair)
         return 0.0 if loss is None else loss.low
 
     best = max(others, key=lambda options: scores[options], default=chosen)
@@ -164,13 +174,14 @@ def _choose_samples(samples: tuple[Sample, ...], macs: int) -> tuple[Sample, ...
     return tuple(ordered[i] for i in spread_evenly(len(ordered), count))
 
 
-def _images(samples: tuple[Sample, ...], preprocessing: Preprocessing, labels: int) -> npt.NDArray[np.float32] | None:
+def _images(samples: tuple[Sample, ...], preprocessing: Preprocessing, metadata: Metadata) -> npt.NDArray[np.float32] | None:
     """Load images under another normalisation; None where it does not apply to them."""
     try:
-        return load_samples(samples, preprocessing, labels).images
+        return load_samples(samples, preprocessing, metadata.labels, multi_label=metadata.multi_label).images
     except DataError:
         return None
 
 
 def _predict(source: Source, images: npt.NDArray[np.float32]) -> Labels:
-    return np.stack([to_labels(mask) for mask in source.model.predict(images, batch_size=BATCH, verbose=0)])
+    masks = source.model.predict(images, batch_size=BATCH, verbose=0)
+    return np.stack([to_labels(mask, multi_label=source.metadata.multi_label) for mask in masks])

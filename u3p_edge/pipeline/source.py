@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from u3p_edge import __version__
-from u3p_edge.config.metadata import Metadata, default_metadata
+from u3p_edge.config.metadata import Metadata, metadata_of_mask
 from u3p_edge.data.augmentation import NO_AUGMENTATION, Augmentation
 from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.graph.cost import cost
 from u3p_edge.graph.image_scale import drop_image_scale, find_image_scale
-from u3p_edge.graph.inference import inference_graph
+from u3p_edge.graph.inference import inference_graph, is_multi_label
 from u3p_edge.graph.ir import Graph, substitute
 from u3p_edge.graph.keras_io import from_keras, to_keras
 from u3p_edge.importing.onnx.content import find_data_files
@@ -85,11 +85,11 @@ def read_source(model: str | Path | None, options: ModelOptions | None = None, *
     scaled: tuple[str, ...] = ()
     if metadata is None:
         graph, options, scaled = _prepare_outside(graph, options)
-    inference = inference_graph(graph, mask=options.mask or None)
+    inference = inference_graph(graph, mask=options.mask or None, multi_label=options.multi_label)
     ready = to_keras(inference.graph)
     total = cost(inference.graph)
     digest = _digest(weights)
-    described = metadata or _metadata(ready, options)
+    described = metadata or _metadata(ready, is_multi_label(inference.graph), options)
     return Source(
         name=folder.name if model else "embedded reference",
         model=ready,
@@ -178,12 +178,9 @@ def _digest(path: Path) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _metadata(model: Any, options: ModelOptions) -> Metadata:
+def _metadata(model: Any, multi_label: bool, options: ModelOptions) -> Metadata:
     """Return the metadata for the artifacts of a Keras or ONNX file: sizes from the model, the rest from the options."""
     height, width, channels = (int(n) for n in model.inputs[0].shape[1:])
-    mask_channels = int(model.outputs[0].shape[-1])
-    count = max(2, mask_channels)
-    if options.class_names and len(options.class_names) != count:
-        raise ModelError(f"{len(options.class_names)} class names were given for a model of {count} classes")
-    plain = default_metadata(options.preprocessing(height, width, channels), count, options.class_names)
-    return dataclasses.replace(plain, mask_channels=mask_channels, axis=options.axis)
+    mask_channels, preprocessing = int(model.outputs[0].shape[-1]), options.preprocessing(height, width, channels)
+    metadata = metadata_of_mask(preprocessing, mask_channels, multi_label, options.class_names)
+    return dataclasses.replace(metadata, axis=options.axis)

@@ -219,6 +219,9 @@ class ModelOptions:
     size: tuple[int, ...] = option((), "Height and width of the image, where a file leaves them open.")
     slices: int = option(1, "Neighbouring slices of a volume that are its channels, an odd number.", low=1, high=MAX_SLICES)
     axis: Axis | None = option(None, "Which slices of scans it was trained on. `predict` cuts scans into them.")
+    multi_label: bool = option(
+        False, "The classes of a mask may overlap: several logits get a sigmoid each, and not a softmax over all."
+    )
 
     def __post_init__(self) -> None:
         check_options(self, "model")

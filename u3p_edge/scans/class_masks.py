@@ -3,8 +3,8 @@
     FOLDER/images/p1.png    FOLDER/masks/liver/p1.png     FOLDER/masks/tumour/p1.png
     FOLDER/images/p1.png    FOLDER/masks/p1_liver.png     FOLDER/masks/p1_tumour.png
 
-A class that an image has no file of is not in it. A pixel has one class, so files of one image must not overlap unless the
-user says which class goes before the other.
+A class that an image has no file of is not in it. Files of one image must not overlap unless the user says which class goes
+before the other, or that a pixel may have several. Then the mask has a bit for each class (`u3p_edge.label_values`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from u3p_edge.data.formats import SUFFIXES
 from u3p_edge.data.labels import HIGHEST_CLASS
 from u3p_edge.data.load import check_sizes
 from u3p_edge.errors import ConfigError, DataError
+from u3p_edge.label_values import MOST_CLASSES, join_classes
 from u3p_edge.scans.case import Case, CaseList, LabelledVolume
 from u3p_edge.scans.listing import files_by_stem, patients_of
 from u3p_edge.scans.options import ScanOptions
@@ -61,6 +62,11 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
     by_class = _find_masks(source, images)
     classes = _order(sorted(name for name in by_class if name.casefold() != BACKGROUND), options.classes, source)
     patients = patients_of(list(images))
+    if _keeps_overlap(classes, options) and len(classes) > MOST_CLASSES:
+        raise DataError(
+            f"the masks of {source} name {len(classes)} classes, more than the {MOST_CLASSES} that may overlap in one mask",
+            mend="Merge some, or let --overlap first or last decide which class a pixel has.",
+        )
 
     def files_of(stem: str) -> tuple[Path | None, ...]:
         return tuple(by_class[name].get(stem) for name in classes)
@@ -71,6 +77,7 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
             for stem, image in images.items()
         ),
         class_names=(BACKGROUND, *classes),
+        multi_label=_keeps_overlap(classes, options),
     )
 
 
@@ -83,6 +90,9 @@ def fold_masks(image: Path, files: Sequence[Path | None], classes: Sequence[str]
         classes: names; the first is class 1.
         options: its `overlap` says what becomes of a pixel of several classes; `max_voxels` limits each file.
 
+    Returns:
+        Class indices, or, where overlap is kept, values of `label_values.join_classes`.
+
     Raises:
         DataError: a file that cannot be read, that is not binary, or that overlaps another; the message names it.
     """
@@ -93,11 +103,20 @@ def fold_masks(image: Path, files: Sequence[Path | None], classes: Sequence[str]
         check_sizes(image, pixels.shape[:2], path, masks[k].shape)
     if options.overlap == "error":
         _check_overlap(masks, present, classes)
+    if _keeps_overlap(classes, options):
+        nothing = np.zeros(pixels.shape[:2], bool)
+        labels = join_classes([masks.get(k, nothing) for k, _ in enumerate(classes, start=1)])
+        return LabelledVolume(to_volume(pixels), labels[None] if present else None)
     labels = np.zeros(pixels.shape[:2], np.uint8)
     order = list(masks) if options.overlap == "last" else list(reversed(masks))
     for k in order:
         labels[masks[k]] = k
     return LabelledVolume(to_volume(pixels), labels[None] if present else None)
+
+
+def _keeps_overlap(classes: Sequence[str], options: ScanOptions) -> bool:
+    """Return whether masks are to hold sets of classes; of a single class there is nothing to overlap."""
+    return options.overlap == "keep" and len(classes) > 1
 
 
 def _mask_folder(source: Path) -> Path | None:
@@ -164,6 +183,7 @@ def _check_overlap(masks: Mapping[int, Voxels], files: Mapping[int, Path], class
             first, last = classes[other - 1], classes[k - 1]
             raise DataError(
                 f"{files[other]} and {files[k]} overlap in {pixels:,} pixel{'s' * (pixels > 1)}, and a pixel has one class",
-                mend=f"--overlap first makes it {first!r}, --overlap last {last!r}; --classes orders them.",
+                mend=f"--overlap first makes it {first!r}, --overlap last {last!r}, --overlap keep both. "
+                "--classes orders them.",
             )
         owner[mask] = k

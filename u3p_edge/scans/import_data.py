@@ -70,6 +70,7 @@ class ImportResult:
         labelled: whether there are masks.
         class_names: as the source has them; empty where it has none.
         notes: what a user should know, one sentence each.
+        multi_label: masks hold sets of classes that may overlap.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class ImportResult:
     labelled: bool
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    multi_label: bool = False
 
     @property
     def slices(self) -> int:
@@ -126,7 +128,7 @@ def import_data(
         if staging is not None:
             _describe(staging, kind.name, written, listed)
     notes = (*listed.notes, *_notes(listed.cases, cases))
-    return ImportResult(folder, kind.name, written, cases[0].labelled, listed.class_names, notes)
+    return ImportResult(folder, kind.name, written, cases[0].labelled, listed.class_names, notes, listed.multi_label)
 
 
 def _check_options(source: Path, kind: str, options: ScanOptions) -> None:
@@ -176,7 +178,7 @@ def _describe(folder: Path, kind: str, cases: Sequence[CaseGeometry], listed: Ca
     for case in cases:
         table.writerows([name, case.patient, *([case.split] if split else [])] for name in case.slices)
     write_text(folder / SPLIT_FILE, text.getvalue())
-    write_json(folder / DESCRIPTION, describe_folder(listed.class_names, listed.license))
+    write_json(folder / DESCRIPTION, describe_folder(listed.class_names, listed.license, listed.multi_label))
     geometries = {case.case: _geometry(case) for case in cases}
     write_json(folder / SOURCE_FILE, {"kind": kind, "axis": cases[0].axis, "cases": geometries})
 

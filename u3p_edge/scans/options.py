@@ -13,7 +13,7 @@ from u3p_edge.errors import ConfigError
 Window = tuple[float, float] | Literal["file"]
 """Which grey values are shown from black to white: centre and width, or those that each file names."""
 
-Overlap = Literal["error", "first", "last"]
+Overlap = Literal["error", "first", "last", "keep"]
 
 MAX_VOXELS = 1024**3
 """Voxels that a volume may have unless more are allowed: a small file can ask for gigabytes of memory."""
@@ -33,7 +33,8 @@ class ScanOptions:
         pseudonym_key: the file with the key from which names of DICOM's patients are made; None for the user's own.
         labels: the file of labels, where the source is one file of an image; None for none.
         classes: names of classes that have mask files of their own, class 1 first; empty to order them by name.
-        overlap: what becomes of a pixel in the mask files of several classes: an error, or the first or last of its classes.
+        overlap: what becomes of a pixel in the mask files of several classes: an error, the first or last of its classes, or,
+            for a model of classes that may overlap, all of them.
         segment_codes: the file with the coded concepts of classes, for DICOM segmentations that are written; None for codes of
             this program's own.
     """

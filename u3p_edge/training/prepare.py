@@ -33,7 +33,7 @@ class TrainData:
 
 
 def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
-    """Return the recipe with what was left open, from the data: `channels`, `labels`, `class_names`, `axis`, `normalization`.
+    """Return the recipe with what was left open, from the data: `channels`, labels and their names, `axis`, `normalization`.
 
     Names that the folder records are those of its masks as they are stored, so they do not count where `--map` renames classes.
 
@@ -64,8 +64,9 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
             mend="Give one name for each label, background first; or the number of labels, if not all are in these masks.",
         )
     names = described if len(described) == labels else recipe.class_names
-    axis = _choose_axis(recipe, dataset)
-    whole = dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names, axis=axis)
+    axis, multi_label = _choose_axis(recipe, dataset), first.options.rule.multi_label and labels > 2
+    classes = {"labels": labels, "class_names": names, "multi_label": multi_label}
+    whole = dataclasses.replace(recipe, channels=channels, axis=axis, **classes)
     known = whole.preprocessing()
     return dataclasses.replace(whole, normalization=known.normalization, mean=known.mean, std=known.std)
 
@@ -96,7 +97,15 @@ def load_data(recipe: TrainRecipe, dataset: Dataset, step: Step = idle) -> Train
     check_turned(dataset.samples)
 
     def read(split: str) -> Arrays:
-        return load_samples(dataset.split(split), recipe.preprocessing(), recipe.metadata().labels, step, tiled=split == "test")
+        whole, metadata = split == "test", recipe.metadata()
+        return load_samples(
+            dataset.split(split),
+            metadata.preprocessing,
+            metadata.labels,
+            step,
+            tiled=whole,
+            multi_label=metadata.multi_label,
+        )
 
     train, validation = read("train"), read("val")
     for arrays in (train, validation):

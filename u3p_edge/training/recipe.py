@@ -31,7 +31,8 @@ class TrainRecipe:
     """The options of a training run: with the data, they decide everything.
 
     A run cannot be resumed with another number of epochs, since the learning rate's cosine ends with the last. With two labels
-    the model is a sigmoid. `augmentation` is None for none.
+    the model is a sigmoid. `augmentation` is None for none. `multi_label` follows from the data: their classes may overlap, and
+    the model has a sigmoid for each.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -95,6 +96,8 @@ class TrainRecipe:
         (), "Classes of colours, where masks are colour pictures: '#000000:0,#ff0000:1', or a CSV file of such a table."
     )
 
+    multi_label: bool = False
+
     def __post_init__(self) -> None:
         check_options(self)
         if self.class_names and self.labels is not None and len(self.class_names) != self.labels:
@@ -135,7 +138,8 @@ class TrainRecipe:
         """Return the trained model's metadata; while `labels` is open, as many as there are class names, else two."""
         labels = self.labels or len(self.class_names) or 2
         metadata = default_metadata(self.preprocessing(), labels, self.class_names)
-        return dataclasses.replace(metadata, version=__version__, lineage=lineage, axis=self.axis)
+        mask = labels - 1 if self.multi_label else None
+        return dataclasses.replace(metadata, version=__version__, lineage=lineage, axis=self.axis, mask_channels=mask)
 
     def model_config(self) -> UNet3PlusConfig:
         """Return the options of the network that `train` builds."""
@@ -144,6 +148,7 @@ class TrainRecipe:
             input_shape=(*self.size, self.preprocessing().channels),
             base_width=self.base_width,
             classes=self.metadata().channels_out,
+            multi_label=self.metadata().multi_label,
             deep_supervision=self.deep_supervision,
             cgm=self.cgm,
             backbone=self.backbone,

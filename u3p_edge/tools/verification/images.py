@@ -68,7 +68,8 @@ def read_images(
         return VerificationImages(make_up(metadata.preprocessing), None, real=False), leave_out("data", reason)
     split = info.split if info else "test"
     samples = open_folder(folder, data_options(recipe.data, trained if data else None, folder)).split(split)
-    arrays = load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True)
+    multi_label = metadata.multi_label
+    arrays = load_samples(samples, metadata.preprocessing, metadata.labels, tiled=True, multi_label=multi_label)
     if info is not None and data_sha256(arrays.images, arrays.labels, arrays.groups) == info.sha256:
         seen = f"the split {split} of {info.name} is the one that the export was measured on ({info.images} images)"
         return VerificationImages(arrays.images, arrays, real=True), conclude("data", [], seen)
