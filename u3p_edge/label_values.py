@@ -8,10 +8,11 @@ Both are uint8 [H, W], so masks are read, resized, cut, kept and written in the 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -68,8 +69,8 @@ def has_class(values: npt.NDArray[Any], label: int, multi_label: bool = False) -
     return member
 
 
-def join_classes(members: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.uint8]:
-    """Return multi-label values from which pixels are of class 1, 2, ...: bool arrays of one shape, at most `MOST_CLASSES`.
+def join_classes(members: Iterable[npt.NDArray[np.bool_]]) -> npt.NDArray[np.uint8]:
+    """Return multi-label values from which pixels are of class 1, 2, ...: bool arrays of one shape, 1 to `MOST_CLASSES`.
 
     >>> import numpy as np
     >>> join_classes([np.array([False, True, True]), np.array([False, False, True])])
@@ -78,10 +79,8 @@ def join_classes(members: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.uin
     # Loaded here, since recipes hold metadata and the program reads recipes before it knows its command.
     import numpy as np
 
-    values = np.zeros(members[0].shape, np.uint8)
-    for position, member in enumerate(members):
-        values |= member.view(np.uint8) << np.uint8(position)
-    return values
+    bits = (member.view(np.uint8) << np.uint8(position) for position, member in enumerate(members))
+    return functools.reduce(np.bitwise_or, bits)
 
 
 def describe_values(class_names: Sequence[str], multi_label: bool = False) -> str:

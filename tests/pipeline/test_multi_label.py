@@ -25,6 +25,7 @@ from u3p_edge.pipeline.bench import bench
 from u3p_edge.pipeline.export import export
 from u3p_edge.pipeline.predict import predict
 from u3p_edge.progress import silent
+from u3p_edge.provenance.monai_bundle import bundle_inference
 from u3p_edge.recipes.recipe import ModelOptions
 from u3p_edge.runtime import open_session
 from u3p_edge.scans.import_data import import_data
@@ -162,15 +163,6 @@ def test_logits_get_a_sigmoid_each_where_that_is_asked_for(network: Path, tmp_pa
         u3p.load(network, ModelOptions(class_names=CLASSES))
 
 
-def test_scans_are_refused(exported: Path, tmp_path: Path) -> None:
-    from tests.support.nifti_files import RAS, save_nifti
-
-    save_nifti(tmp_path / "scan.nii.gz", np.zeros((8, 8, 2), np.uint8), RAS)
-    with pytest.raises(ConfigError, match=r"scan\.nii\.gz has one class a voxel, and the classes of .* may overlap"):
-        predict(exported, [tmp_path / "scan.nii.gz"], tmp_path / "masks")
-    assert not (tmp_path / "masks").exists()
-
-
 def test_metadata_say_what_their_channels_mean() -> None:
     plain = default_metadata(Preprocessing(16, 16), labels=4)
     sets = dataclasses.replace(plain, mask_channels=3)
@@ -179,6 +171,8 @@ def test_metadata_say_what_their_channels_mean() -> None:
     assert (len(plain.value_colours), len(sets.value_colours)) == (4, 8)
     assert plain.value_colours == plain.colours
     assert not default_metadata(Preprocessing(16, 16), labels=2).multi_label
+    bundle = bundle_inference(sets)["postprocessing"]
+    assert (bundle["threshold"], "argmax" in bundle) == (0.5, False)
     with pytest.raises(ConfigError, match="8 classes that may overlap are too many"):
         dataclasses.replace(default_metadata(Preprocessing(16, 16), labels=9), mask_channels=8)
 

@@ -113,7 +113,7 @@ def test_no_more_classes_than_fit_into_a_set(tmp_path: Path) -> None:
         write(source / "masks" / f"b_other{k}.png", TRUTH // 2 * 255)
     with pytest.raises(DataError, match="name 8 classes, more than the 7 that may overlap") as caught:
         import_data(source, tmp_path / "out", ScanOptions(overlap="keep"))
-    assert "--overlap first or last" in caught.value.mend
+    assert "leave out --overlap keep" in caught.value.mend
     for k in range(6):
         (source / "masks" / f"b_other{k}.png").unlink()
     for stem in ("a_1", "a_2"):

@@ -112,7 +112,8 @@ def _show_plan(plan: TrainPlan) -> None:
     recipe, estimate, (height, width) = plan.recipe, plan.estimate, plan.recipe.size
     train, val, test = (plan.images[split] for split in ("train", "val", "test"))
     shape = f"{height}x{width}x{recipe.preprocessing().channels}"
-    say(f"{train} training, {val} validation, {test} test images of {shape}, {recipe.labels} labels")
+    labels = f"{recipe.labels} labels{', which may overlap' if recipe.multi_label else ''}"
+    say(f"{train} training, {val} validation, {test} test images of {shape}, {labels}")
     exported = f"exported {estimate.exported_parameters:,}, {estimate.gmac:.2f} GMAC an image"
     say(f"network   {estimate.parameters:,} parameters; {exported}")
     say(f"memory    {describe_memory(plan.needed_bytes, plan.allowed_bytes)}")

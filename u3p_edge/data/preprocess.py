@@ -186,7 +186,7 @@ def _resize_labels(values: Floats, size: Size, threshold: float, multi_label: bo
 def _decide(planes: Iterable[Floats], threshold: float, multi_label: bool) -> Labels:
     """Return what `to_labels` does, from the channels [H, W] one after the other; a sigmoid's is compared with a threshold."""
     if multi_label:
-        return join_classes([plane >= threshold for plane in planes])
+        return join_classes(plane >= threshold for plane in planes)
     rest = iter(planes)
     best = next(rest)
     second = next(rest, None)

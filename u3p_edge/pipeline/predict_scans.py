@@ -21,7 +21,8 @@ from u3p_edge.scans.slice_files import to_pixels
 def predict_scans(session: Session, jobs: Sequence[Job], step: Step = idle) -> tuple[Predicted | Failed, ...]:
     """Write the mask of every scan that can be read, one scan in memory at a time; one that cannot does not stop the others.
 
-    Slices are prepared as those of an imported data folder. Pixels of masks are class indices, of a binary model too.
+    Slices are prepared as those of an imported data folder. Masks hold the values of
+    `u3p_edge.label_values`, of a binary model too.
 
     Args:
         session: one opened model file.

@@ -48,12 +48,12 @@ class CaseList:
         cases: in order.
         class_names: one for each label, background first; empty where the source does not say.
         license: of the images, as the source records it.
-        multi_label: labels are sets of classes that may overlap (`u3p_edge.label_values`).
         notes: what a user should know, one sentence each.
+        multi_label: labels are sets of classes that may overlap (`u3p_edge.label_values`).
     """
 
     cases: tuple[Case, ...]
     class_names: tuple[str, ...] = ()
     license: str = ""
-    multi_label: bool = False
     notes: tuple[str, ...] = ()
+    multi_label: bool = False

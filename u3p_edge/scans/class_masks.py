@@ -21,10 +21,11 @@ from u3p_edge.data.formats import SUFFIXES
 from u3p_edge.data.labels import HIGHEST_CLASS
 from u3p_edge.data.load import check_sizes
 from u3p_edge.errors import ConfigError, DataError
-from u3p_edge.label_values import MOST_CLASSES, join_classes
+from u3p_edge.label_values import join_classes
 from u3p_edge.scans.case import Case, CaseList, LabelledVolume
 from u3p_edge.scans.listing import files_by_stem, patients_of
 from u3p_edge.scans.options import ScanOptions
+from u3p_edge.scans.overlap import keeps_overlap
 from u3p_edge.scans.picture import read_picture, read_picture_labels
 from u3p_edge.scans.volume import Voxels, to_volume
 
@@ -62,11 +63,7 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
     by_class = _find_masks(source, images)
     classes = _order(sorted(name for name in by_class if name.casefold() != BACKGROUND), options.classes, source)
     patients = patients_of(list(images))
-    if _keeps_overlap(classes, options) and len(classes) > MOST_CLASSES:
-        raise DataError(
-            f"the masks of {source} name {len(classes)} classes, more than the {MOST_CLASSES} that may overlap in one mask",
-            mend="Merge some, or let --overlap first or last decide which class a pixel has.",
-        )
+    multi_label = keeps_overlap(classes, options, source)
 
     def files_of(stem: str) -> tuple[Path | None, ...]:
         return tuple(by_class[name].get(stem) for name in classes)
@@ -77,7 +74,7 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
             for stem, image in images.items()
         ),
         class_names=(BACKGROUND, *classes),
-        multi_label=_keeps_overlap(classes, options),
+        multi_label=multi_label,
     )
 
 
@@ -103,7 +100,7 @@ def fold_masks(image: Path, files: Sequence[Path | None], classes: Sequence[str]
         check_sizes(image, pixels.shape[:2], path, masks[k].shape)
     if options.overlap == "error":
         _check_overlap(masks, present, classes)
-    if _keeps_overlap(classes, options):
+    if keeps_overlap(classes, options, image):
         nothing = np.zeros(pixels.shape[:2], bool)
         labels = join_classes([masks.get(k, nothing) for k, _ in enumerate(classes, start=1)])
         return LabelledVolume(to_volume(pixels), labels[None] if present else None)
@@ -112,11 +109,6 @@ def fold_masks(image: Path, files: Sequence[Path | None], classes: Sequence[str]
     for k in order:
         labels[masks[k]] = k
     return LabelledVolume(to_volume(pixels), labels[None] if present else None)
-
-
-def _keeps_overlap(classes: Sequence[str], options: ScanOptions) -> bool:
-    """Return whether masks are to hold sets of classes; of a single class there is nothing to overlap."""
-    return options.overlap == "keep" and len(classes) > 1
 
 
 def _mask_folder(source: Path) -> Path | None:

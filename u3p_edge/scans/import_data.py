@@ -31,7 +31,7 @@ from u3p_edge.run_folder import check_output_folder
 from u3p_edge.scans.case import Case, CaseList
 from u3p_edge.scans.options import DEFAULTS, ScanOptions
 from u3p_edge.scans.slice_files import to_pixels, write_slices
-from u3p_edge.scans.sources import MASKS_BY_CLASS, NIFTI, TIFF_STACK, find_kind
+from u3p_edge.scans.sources import DICOM, MASKS_BY_CLASS, NIFTI, TIFF_STACK, find_kind
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,11 @@ def _check_options(source: Path, kind: str, options: ScanOptions) -> None:
         raise ConfigError(
             f"--labels is for a NIfTI or TIFF file, and {source} is none", mend="In a folder, name image and labels alike."
         )
-    if (options.classes or options.overlap != "error") and kind != MASKS_BY_CLASS:
+    keeps_segments = options.overlap == "keep" and kind == DICOM and not options.classes
+    if (options.classes or options.overlap != "error") and kind != MASKS_BY_CLASS and not keeps_segments:
         raise ConfigError(
-            f"--classes and --overlap are for one mask file a class, and {source} is a source of the kind {kind}",
+            f"--classes and --overlap are for one mask file a class (--overlap keep for DICOM segmentations too), and {source} "
+            f"is a source of the kind {kind}",
             mend="Leave them out.",
         )
 

@@ -13,7 +13,7 @@ from u3p_edge.scans.dicom import cases as dicom
 from u3p_edge.scans.dicom.files import is_dicom
 from u3p_edge.scans.options import ScanOptions
 
-NIFTI, TIFF_STACK, MASKS_BY_CLASS = "NIfTI", "TIFF stack", "masks by class"
+NIFTI, DICOM, TIFF_STACK, MASKS_BY_CLASS = "NIfTI", "DICOM", "TIFF stack", "masks by class"
 """Names of kinds that options are about."""
 
 
@@ -38,7 +38,7 @@ SOURCES: tuple[SourceKind, ...] = (
     SourceKind("nnU-Net", nnunet.LAYOUT, nnunet.recognize, nnunet.list_cases),
     SourceKind("MSD", msd.LAYOUT, msd.recognize, msd.list_cases),
     SourceKind(NIFTI, nifti.LAYOUT, nifti.recognize, nifti.list_cases),
-    SourceKind("DICOM", dicom.LAYOUT, is_dicom, dicom.list_cases),
+    SourceKind(DICOM, dicom.LAYOUT, is_dicom, dicom.list_cases),
     SourceKind(MASKS_BY_CLASS, class_masks.LAYOUT, class_masks.recognize, class_masks.list_cases),
     SourceKind(TIFF_STACK, tiff_stack.LAYOUT, tiff_stack.recognize, tiff_stack.list_cases),
 )

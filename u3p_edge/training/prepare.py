@@ -65,8 +65,7 @@ def complete(recipe: TrainRecipe, dataset: Dataset) -> TrainRecipe:
         )
     names = described if len(described) == labels else recipe.class_names
     axis, multi_label = _choose_axis(recipe, dataset), first.options.rule.multi_label and labels > 2
-    classes = {"labels": labels, "class_names": names, "multi_label": multi_label}
-    whole = dataclasses.replace(recipe, channels=channels, axis=axis, **classes)
+    whole = dataclasses.replace(recipe, channels=channels, labels=labels, class_names=names, multi_label=multi_label, axis=axis)
     known = whole.preprocessing()
     return dataclasses.replace(whole, normalization=known.normalization, mean=known.mean, std=known.std)
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from tests.support.dicom_files import ROOT, items, ramp, save, save_series, segmentation
-from u3p_edge.errors import DataError
+from u3p_edge.data.masks import read_values
+from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.scans.case import CaseList
 from u3p_edge.scans.dicom.cases import list_cases
+from u3p_edge.scans.import_data import import_data
 from u3p_edge.scans.options import ScanOptions
 
 SIZE = (8, 6)
@@ -106,6 +108,20 @@ def test_overlapping_segments_are_refused(tmp_path: Path) -> None:
     save(segmentation(np.stack([box(0, 0), box(1, 1)]), [0, 0], ["liver", "tumour"]), tmp_path / "seg.dcm")
     with pytest.raises(DataError, match=r"seg\.dcm: the segments 'liver' and 'tumour' overlap in 1 pixels"):
         labels_of(tmp_path)
+
+
+def test_overlapping_segments_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    save_series(tmp_path / "in", ramp(2, SIZE))
+    first, second = box(0, 0), box(1, 1)
+    save(segmentation(np.stack([first, second]), [0, 0], ["liver", "tumour"]), tmp_path / "in" / "seg.dcm")
+    result = import_data(tmp_path / "in", tmp_path / "out", ScanOptions(overlap="keep"))
+    assert (result.multi_label, result.class_names) == (True, ("background", "liver", "tumour"))
+    masks = [read_values(path) for path in sorted((tmp_path / "out" / "masks").iterdir())]
+    np.testing.assert_array_equal(masks[0], first + 2 * second)
+    assert (masks[0] == 3).sum() == 1
+    assert not masks[1].any()
+    with pytest.raises(ConfigError, match="--overlap keep for DICOM segmentations too"):
+        import_data(tmp_path / "in", tmp_path / "other", ScanOptions(overlap="first"))
 
 
 def test_two_segmentations_of_one_class_are_refused(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_labels_are_read_back_where_they_were(kind: str, tmp_path: Path) -> None
     assert np.array_equal(case.read().labels, labels)  # type: ignore[arg-type] # None is equal to nothing
 
 
+def test_classes_that_overlap_are_segments_of_the_same_pixels(tmp_path: Path) -> None:
+    save_series(tmp_path / "in", ramp(3))
+    sets = (ramp(3) % 4).astype(np.uint8)
+    stack = stack_of(tmp_path / "in")
+    write_segmentation(tmp_path / "in" / "seg.dcm", sets, stack, NAMES, default_codes(NAMES), MODEL, multi_label=True)
+    (case,) = list_cases(tmp_path / "in", ScanOptions(overlap="keep")).cases
+    assert np.array_equal(case.read().labels, sets)  # type: ignore[arg-type] # None is equal to nothing
+    with pytest.raises(DataError, match="'liver' and 'tumour' overlap"):
+        list_cases(tmp_path / "in", ScanOptions()).cases[0].read()
+
+
 def test_another_library_reads_the_same_labels_at_the_same_positions(tmp_path: Path) -> None:
     """highdicom's own reading of the volume, whose coordinates are DICOM's (x to the left, y to the back)."""
     import highdicom

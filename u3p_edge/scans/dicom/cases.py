@@ -15,6 +15,7 @@ from u3p_edge.scans.dicom.pixels import read_voxels
 from u3p_edge.scans.dicom.pseudonyms import patient_pseudonym, read_key
 from u3p_edge.scans.dicom.series import ImageSeries, read_contents
 from u3p_edge.scans.options import MAX_VOXELS, ScanOptions
+from u3p_edge.scans.overlap import keeps_overlap
 from u3p_edge.scans.volume import Volume
 
 LAYOUT = "a folder of DICOM files, with folders inside it or without, perhaps with DICOM segmentations of them"
@@ -24,7 +25,8 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
     """List the series of a DICOM file or folder; their pixels are not read.
 
     Raises:
-        DataError: see `series.read_contents` and `labels.number_classes`. ConfigError: no key for the patients' names.
+        DataError: see `series.read_contents`, `labels.number_classes` and `keeps_overlap`. ConfigError: no key for the
+            patients' names.
     """
     contents = read_contents(source, options)
     key = read_key(options.pseudonym_key)
@@ -38,7 +40,8 @@ def list_cases(source: Path, options: ScanOptions) -> CaseList:
         )
         for series in contents.series
     )
-    return CaseList(cases, ("background", *classes) if classes else (), notes=contents.notes)
+    multi_label = keeps_overlap(tuple(classes), options, source)
+    return CaseList(cases, ("background", *classes) if classes else (), notes=contents.notes, multi_label=multi_label)
 
 
 def read_series(series: ImageSeries, options: ScanOptions, classes: Mapping[str, int] | None = None) -> LabelledVolume:
@@ -46,7 +49,7 @@ def read_series(series: ImageSeries, options: ScanOptions, classes: Mapping[str,
 
     Args:
         series: from `read_contents`.
-        options: the window, and how many voxels are allowed.
+        options: the window, how many voxels are allowed, and whether classes may overlap.
         classes: the class of each segment's label; None to read no labels.
 
     Raises:
@@ -55,8 +58,10 @@ def read_series(series: ImageSeries, options: ScanOptions, classes: Mapping[str,
     stack = stack_series(series, options.max_voxels)
     channels = series.images[0].channels
     volume = Volume(read_voxels(stack.frames, channels, options.window), stack.affine)
-    labels = read_labels(series.segmentations, stack, classes) if classes and series.segmentations else None
-    return LabelledVolume(volume, labels)
+    if not (classes and series.segmentations):
+        return LabelledVolume(volume)
+    multi_label = keeps_overlap(tuple(classes), options, series.images[0].file)
+    return LabelledVolume(volume, read_labels(series.segmentations, stack, classes, multi_label))
 
 
 def stack_series(series: ImageSeries, max_voxels: int = MAX_VOXELS) -> Stack:

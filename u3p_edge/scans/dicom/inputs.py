@@ -37,4 +37,5 @@ def _write(series: ImageSeries, options: ScanOptions, target: Path, labels: npt.
     names = metadata.class_names
     codes = default_codes(names) if options.segment_codes is None else read_segment_codes(options.segment_codes, names)
     version = metadata.lineage[-1][1] if metadata.lineage else UNKNOWN
-    write_segmentation(target, labels, stack_series(series, options.max_voxels), names, codes, version)
+    stack = stack_series(series, options.max_voxels)
+    write_segmentation(target, labels, stack, names, codes, version, metadata.multi_label)

@@ -1,7 +1,7 @@
 """DICOM segmentations as labels of the series that they were made of.
 
 The frames of a segmentation are put where their positions say, in any order, and slices without a frame are background. Labels
-are whole numbers, one a voxel, so segments of two classes that overlap are refused.
+are whole numbers, one a voxel, so segments of two classes that overlap are refused unless sets of classes are asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from u3p_edge.data.labels import HIGHEST_CLASS
 from u3p_edge.errors import DataError
+from u3p_edge.label_values import value_of
 from u3p_edge.scans.dicom.files import name_dicom_file, read_elements
 from u3p_edge.scans.dicom.geometry import Stack
 from u3p_edge.scans.dicom.header import DicomFrame, Header
@@ -47,13 +48,14 @@ def number_classes(segmentations: Sequence[Header]) -> Mapping[str, int]:
     return {label: index for index, label in enumerate(sorted(first, key=lambda label: (first[label], label)), start=1)}
 
 
-def read_labels(segmentations: Sequence[Header], stack: Stack, classes: Mapping[str, int]) -> Labels:
+def read_labels(segmentations: Sequence[Header], stack: Stack, classes: Mapping[str, int], multi_label: bool = False) -> Labels:
     """Return the labels of a series.
 
     Args:
         segmentations: made of it.
         stack: its frames.
         classes: the class of each segment's label.
+        multi_label: labels are sets of classes, which may overlap (`u3p_edge.label_values`).
 
     Returns:
         uint8 [slices, H, W]; 0 is background.
@@ -72,21 +74,24 @@ def read_labels(segmentations: Sequence[Header], stack: Stack, classes: Mapping[
                     mend="Keep the one that is meant in the folder.",
                 )
             done[label] = header.file
-        _add(header, stack, classes, labels)
+        _add(header, stack, classes, multi_label, labels)
     return labels
 
 
-def _add(header: Header, stack: Stack, classes: Mapping[str, int], labels: Labels) -> None:
+def _add(header: Header, stack: Stack, classes: Mapping[str, int], multi_label: bool, labels: Labels) -> None:
     """Write the segments of a file into `labels`."""
     numbers = np.zeros(max(header.segments) + 1, np.uint8)
     for number, label in header.segments.items():
-        numbers[number] = classes[label]
+        numbers[number] = value_of(classes[label], multi_label)
     threshold = _threshold(header.file)
     targets = [labels[_slice_of(frame, stack)] for frame in header.frames]  # before any frame takes memory
     for frame, target, stored in zip(header.frames, targets, read_segments(header.file, header.frames), strict=True):
         if frame.segment >= len(numbers) or (not frame.segment and stored.max(initial=0) >= len(numbers)):
             raise DataError(f"{header.file} has a segment that it does not describe", mend="Write the segmentation anew.")
         shown = np.where(stored >= threshold, numbers[frame.segment], 0) if frame.segment else numbers[stored]
+        if multi_label:
+            target |= shown.astype(np.uint8)
+            continue
         overlap = (shown > 0) & (target > 0) & (shown != target)
         if overlap.any():
             names = {index: label for label, index in classes.items()}
@@ -94,7 +99,7 @@ def _add(header: Header, stack: Stack, classes: Mapping[str, int], labels: Label
             raise DataError(
                 f"{header.file}: the segments {first!r} and {second!r} overlap in {int(overlap.sum())} pixels of a slice, "
                 "and a mask has one class for each pixel",
-                mend="Leave one of them out, or cut the one from the other.",
+                mend="Leave one of them out, or cut the one from the other; --overlap keep is for a model of such classes.",
             )
         np.copyto(target, shown.astype(np.uint8), where=shown > 0)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from u3p_edge import __version__
 from u3p_edge.errors import DataError, require_packages
 from u3p_edge.files.atomic import atomic_path
+from u3p_edge.label_values import has_class
 from u3p_edge.scans.dicom.codes import SegmentCode, to_long_string
 from u3p_edge.scans.dicom.files import read_elements
 from u3p_edge.scans.dicom.geometry import Stack
@@ -44,16 +45,18 @@ def write_segmentation(
     class_names: Sequence[str],
     codes: Sequence[SegmentCode],
     model_version: str,
+    multi_label: bool = False,
 ) -> None:
     """Write labels as a DICOM segmentation.
 
     Args:
         target: a .dcm file, written whole or not at all.
-        labels: uint8 [slices, H, W], in the order of the stack.
+        labels: uint8 [slices, H, W], in the order of the stack; see `u3p_edge.label_values`.
         stack: the frames of the series.
         class_names: of the labels, background first.
         codes: one for each class but the background.
         model_version: the sha256 of the model, which the segmentation names as the version of its algorithm.
+        multi_label: the classes of labels may overlap, as segments may.
 
     Raises:
         DataError: the images lack what a segmentation of them must say. ArtifactError: the file cannot be written.
@@ -63,6 +66,9 @@ def write_segmentation(
     from highdicom.seg import Segmentation
 
     sources, pixels = _order_by_source(labels, stack)
+    if multi_label:  # a segment for each channel
+        members = [has_class(pixels, label, multi_label) for label in range(1, len(class_names))]
+        pixels = np.stack(members, axis=-1).astype(np.uint8)
     ascii_only = all(name.isascii() for name in class_names)
     try:
         segmentation = Segmentation(
