@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,6 +16,7 @@ MEMBERS = CLASSES.flatmap(lambda count: hnp.arrays(bool, (count, 4, 5)))
 
 
 @given(MEMBERS)
+@settings(max_examples=30, deadline=None)
 def test_every_class_is_read_back(members: np.ndarray) -> None:
     values = join_classes(list(members))
     assert values.dtype == np.uint8
@@ -45,6 +46,7 @@ def test_what_the_values_mean_is_said() -> None:
 
 
 @given(st.integers(0, 2**16), CLASSES)
+@settings(max_examples=30, deadline=None)
 def test_counts_of_a_class_are_those_of_its_binary_masks(seed: int, classes: int) -> None:
     random = np.random.default_rng(seed)
     truth, prediction = random.integers(0, 1 << classes, (2, 3, 4, 5)).astype(np.uint8)

@@ -20,7 +20,7 @@ from u3p_edge.conversion.tflite.converter import convert_float
 from u3p_edge.conversion.tflite.schema import parse_tflite
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.data.preprocess import to_labels
-from u3p_edge.errors import ModelError
+from u3p_edge.errors import ConfigError, ModelError
 from u3p_edge.files.tflite.graph import TFLiteGraph
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.keras_io import to_keras
@@ -49,6 +49,27 @@ def test_integer_files_of_all_outputs_give_the_same_labels(container: str, chann
             labels = {output: to_labels(sessions[output].run(image), output) for output in OUTPUTS}
             np.testing.assert_array_equal(labels["logits"], labels["labels"])
             np.testing.assert_array_equal(labels["probabilities"], labels["labels"])
+
+
+@pytest.mark.parametrize("container", ["tflite", "onnx"])
+@pytest.mark.parametrize("size", [0.5, 10.0])
+def test_integer_files_of_overlapping_classes_have_each_class_where_its_logit_is_not_negative(
+    container: str, size: float, tmp_path: Path
+) -> None:
+    network = in_integers(random_network(3, size, 5, "sigmoid"))
+    write = {"tflite": write_tflite, "onnx": write_onnx}[container]
+    outputs: tuple[OutputKind, ...] = ("probabilities", "logits")
+    for output in outputs:
+        (tmp_path / f"{output}.{container}").write_bytes(write(network, metadata_of(network, output)))
+    sessions = {output: open_session(tmp_path / f"{output}.{container}") for output in outputs}
+    seen = set()
+    for image in random_images(3):
+        probabilities, logits = (to_labels(sessions[one].run(image), one, multi_label=True) for one in outputs)
+        np.testing.assert_array_equal(probabilities, logits)
+        seen |= set(np.unique(logits))
+    assert seen > {0, 7}
+    with pytest.raises(ConfigError, match="gives one class a pixel"):
+        metadata_of(network, "labels")
 
 
 @pytest.mark.parametrize("container", ["tflite", "onnx"])

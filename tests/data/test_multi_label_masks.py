@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.data_folders import make_folder
@@ -90,6 +90,7 @@ def test_arrays_hold_sets_for_a_model_of_sets_alone(tmp_path: Path) -> None:
 
 
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40)), st.sampled_from(("resize", "pad")), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
 def test_the_mask_of_an_image_has_the_classes_of_each_channel(size: tuple[int, int], fit: Fit, seed: int) -> None:
     """Tiles, padding and sizes included, each channel gives the mask that it gives as the only one."""
     spec = Preprocessing(16, 32, fit=fit, normalization="none")

@@ -32,7 +32,7 @@ from u3p_edge.scans.import_data import import_data
 from u3p_edge.scans.options import ScanOptions
 
 NAMES = ("background", *CLASSES)
-QUICK = {"rounds": 5, "method": "ptq", "rewrite": False, "normalization": "range", "class_names": NAMES}
+QUICK = {"rounds": 5, "method": "ptq", "rewrite": False, "normalization": "range", "class_names": NAMES, "formats": ("tflite",)}
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,11 @@ def expected(seed: int) -> np.ndarray:
 
 
 def test_the_files_tell_every_class_of_a_pixel(exported: Path) -> None:
-    for name in ("model.int8.tflite", "model.int8.onnx", "model.float32.tflite", "model.float32.onnx"):
+    for name in ("model.int8.tflite", "model.float32.tflite"):
         session = open_session(exported / name)
         assert session.metadata.multi_label
-        assert session.run(np.full((*SIZE, 3), 200 / 255, np.float32)).min() > 0.5  # both channels at once
+        probabilities = session.run(np.full((*SIZE, 3), 200 / 255, np.float32))
+        assert probabilities[1:-1, 1:-1].min() > 0.9  # both channels at once, away from the zero padding
         labels = u3p.open_session(exported / name).predict(image(3))
         both = expected(3) == 3
         assert both.sum() > 100
@@ -136,11 +137,11 @@ def test_data_of_the_other_kind_are_refused(network: Path, exported: Path, sourc
 
 
 def test_models_of_two_kinds_are_not_compared(exported: Path, tmp_path: Path) -> None:
-    session = open_session(exported / "model.float32.onnx")
+    session = open_session(exported / "model.float32.tflite")
     plain = dataclasses.replace(session.metadata, mask_channels=3)
-    u3p.write_onnx(three_classes(), tmp_path / "plain.onnx", plain)
+    u3p.write_tflite(three_classes(), tmp_path / "plain.tflite", plain)
     with pytest.raises(ConfigError, match="differ in preprocessing or classes"):
-        bench([exported / "model.float32.onnx", tmp_path / "plain.onnx"], settings=Settings(threads=(), memory_repeats=0))
+        bench([exported / "model.float32.tflite", tmp_path / "plain.tflite"], settings=Settings(threads=(), memory_repeats=0))
 
 
 def three_classes() -> Graph:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from u3p_edge.config.metadata import Metadata, OutputKind, default_metadata
+from u3p_edge.config.metadata import Metadata, OutputKind, metadata_of_mask
 from u3p_edge.config.preprocessing import Preprocessing
 from u3p_edge.conversion.onnx.writer import write_onnx
 from u3p_edge.conversion.tflite.writer import write_tflite
 from u3p_edge.graph import reference
+from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.ir import Graph, Node
 from u3p_edge.graph.scheme import Quantized
 from u3p_edge.quantization.integers import to_integers
@@ -21,8 +22,9 @@ SIDE = 16
 OUTPUTS: tuple[OutputKind, ...] = ("probabilities", "logits", "labels")
 
 
-def random_network(channels: int, size: float, seed: int) -> Graph:
+def random_network(channels: int, size: float, seed: int, activation: str = "") -> Graph:
     """Two convolutions from an image [1, 16, 16, 1] to a mask of so many channels; `size` is about that of its logits."""
+    activation = activation or ("sigmoid" if channels == 1 else "softmax")
     rng = np.random.default_rng(seed)
 
     def conv(name: str, source: str, before: int, after: int, activation: str, scale: float) -> Node:
@@ -35,7 +37,7 @@ def random_network(channels: int, size: float, seed: int) -> Graph:
         Node("image", "input", (), {"shape": (None, SIDE, SIDE, 1)}),
         conv("features", "image", 1, 8, "relu", 1.0),
         conv("scores", "features", 8, channels, "linear", size),
-        Node("mask", "activation", ("scores",), {"function": "sigmoid" if channels == 1 else "softmax"}),
+        Node("mask", "activation", ("scores",), {"function": activation}),
     )
     return Graph(nodes, ("image",), ("mask",), "random")
 
@@ -55,8 +57,8 @@ def metadata_of(graph: Graph | Quantized, output: OutputKind, fit: str = "resize
     """Metadata of a network for images of its size."""
     network = graph.graph if isinstance(graph, Quantized) else graph
     channels = network.shapes[network.outputs[0]][-1]
-    plain = default_metadata(Preprocessing(SIDE, SIDE, fit=fit, normalization="none"), max(channels, 2))  # type: ignore[arg-type]
-    return dataclasses.replace(plain, mask_channels=channels, output=output)
+    preprocessing = Preprocessing(SIDE, SIDE, fit=fit, normalization="none")  # type: ignore[arg-type]
+    return dataclasses.replace(metadata_of_mask(preprocessing, channels, is_multi_label(network)), output=output)
 
 
 def open_outputs(network: Graph | Quantized, folder: Path, container: str, **options: str) -> dict[OutputKind, Session]:
