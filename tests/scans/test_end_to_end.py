@@ -60,6 +60,7 @@ def save_scans(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_network_of_three_slices_is_trained_quantized_scored_and_predicts(tmp_path: Path) -> None:
     """The network has the size of the slices, so the scores are those of the volumes."""
     import_data(save_scans(tmp_path / "in"), tmp_path / "data")
