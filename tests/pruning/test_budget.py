@@ -75,7 +75,7 @@ def branches(*sizes: int, fuse: int = 8) -> Graph:
     return of(*nodes, joined, conv("fuse", "all", sum(sizes), fuse, kernel=3), conv("y", "fuse", fuse, 1))
 
 
-@pytest.mark.parametrize("share", mark_slow([0.9, 0.5, 0.2, 0.05], [0.9, 0.2]))
+@pytest.mark.parametrize("share", mark_slow([0.9, 0.5, 0.2, 0.05], [0.9, 0.5, 0.2]))
 def test_a_budget_of_multiply_accumulates_is_met_and_used(share: float) -> None:
     graph = small_unet(True)
     bound = share * macs(graph)
@@ -233,7 +233,8 @@ def test_protected_groups_and_the_smallest_count_hold() -> None:
 
 
 def test_the_same_arguments_give_the_same_plan_and_stay_as_they_are() -> None:
-    graph, scores = small_unet(True), importance(small_unet(True))
+    graph = branches(8, 8, 8, 4)
+    scores = importance(graph)
     before = {name: own.copy() for name, own in scores.items()}
     first, second = (search_plan(graph, scores, [Limit("MACs", macs, 0.3 * macs(graph))]) for _ in range(2))
     assert first == second
