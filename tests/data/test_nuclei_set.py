@@ -60,6 +60,7 @@ def test_each_split_holds_most_kinds_of_pictures() -> None:
         assert usual == {row["kind"] for row in rows if row["split"] == split} & usual
 
 
+@pytest.mark.slow  # the manifest pins every file
 def test_images_of_two_splits_do_not_overlap() -> None:
     """What is left of a picture without its local mean is noise and texture, which only the same exposure repeats.
 

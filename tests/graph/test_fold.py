@@ -28,14 +28,12 @@ def assert_same_function(model: tf_keras.Model, graph: Graph) -> None:
     np.testing.assert_allclose(to_keras(graph)(images).numpy(), model(images, training=False).numpy(), atol=tolerance, rtol=0)
 
 
+@pytest.mark.slow  # `every_op` below has each kind, and `tests/conversion` writes folded networks of this size
 @pytest.mark.parametrize(
     "options",
     [
         {"residual": True, "classes": 3, "down_pattern": "conv", "down_normalization": "batch"},
-        # `every_op` below has a normalisation before a strided convolution too.
-        pytest.param(
-            {"down_pattern": "normconv", "down_normalization": "batch", "double_features": True}, marks=pytest.mark.slow
-        ),
+        {"down_pattern": "normconv", "down_normalization": "batch", "double_features": True},
     ],
 )
 def test_folded_unet_is_the_same_function_without_normalisation(options: dict[str, object]) -> None:

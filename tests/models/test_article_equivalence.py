@@ -39,7 +39,7 @@ def article(shared: Path) -> Callable[..., tf_keras.Model]:
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
-        ({}, {}),
+        pytest.param({}, {}, marks=pytest.mark.slow),  # the others have all of it
         (
             {"using_deep_supervision": False, "using_cgm": True, "class_num": 3},
             {"deep_supervision": False, "cgm": True, "classes": 3},

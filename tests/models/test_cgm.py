@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from tests.support.slow import mark_slow
 from u3p_edge.models.cgm import CONV, OUTPUT, gate_channel, presence
 from u3p_edge.models.config import preset
 from u3p_edge.models.unet3plus import build
@@ -31,7 +32,7 @@ def test_the_present_unit_gates_a_sigmoid_mask() -> None:
     assert gate_channel(4, 4) is None
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize("rate", mark_slow([0.0, 0.5], [0.0]))
 def test_dropout_is_inside_the_module_and_only_in_training(rate: float) -> None:
     config = preset("paper", base_width=4, input_shape=(32, 32, 1), cgm=True, cgm_dropout=rate)
     model = build(config)

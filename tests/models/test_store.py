@@ -153,7 +153,11 @@ def edit_description(key: str, value: object) -> Callable[[Path], None]:
         (change_tensors(lambda t: t.pop("enc1_conv1/kernel")), "lacks weight 'enc1_conv1/kernel'"),
         (change_tensors(lambda t: t.update(extra=np.zeros(1, np.float32))), "has a foreign weight 'extra'"),
         (change_tensors(lambda t: t.update({"cgm_conv/bias": np.zeros(7, np.float32)})), "'cgm_conv/bias' is float32"),
-        (change_tensors(lambda t: t.update({"cgm_conv/bias": np.zeros(3, np.int32)})), "'cgm_conv/bias' is int32"),
+        pytest.param(
+            change_tensors(lambda t: t.update({"cgm_conv/bias": np.zeros(3, np.int32)})),
+            "'cgm_conv/bias' is int32",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_anything_else_is_refused_with_the_file_and_a_mend(folder: Path, damage: Callable[[Path], None], message: str) -> None:

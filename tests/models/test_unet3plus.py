@@ -119,7 +119,7 @@ def test_article_preset_counts_as_arithmetic() -> None:
     assert model.count_params() == expected + moving_statistics(4)
 
 
-@pytest.mark.parametrize("name", ["article", "paper"])
+@pytest.mark.parametrize("name", mark_slow(["article", "paper"], ["paper"]))
 def test_heads_are_upsampled_bilinearly(name: str) -> None:
     model = build(preset(name, **SMALL, deep_supervision=True))
     ups = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.UpSampling2D)]
@@ -129,15 +129,17 @@ def test_heads_are_upsampled_bilinearly(name: str) -> None:
     assert model.get_layer("output_de5").input is model.get_layer("head5_up").output
 
 
-@pytest.mark.parametrize("options", [{"residual": True}, {"down_pattern": "average"}])
-def test_options_whose_imports_the_article_forgot_do_build_and_run(options: dict[str, Any]) -> None:
-    model = build(preset("article", **SMALL, **options))
+def test_options_whose_imports_the_article_forgot_do_build_and_run() -> None:
+    model = build(preset("article", **SMALL, residual=True, down_pattern="average"))
     assert all(np.isfinite(out).all() for out in model(np.ones((1, 32, 32, 1), np.float32)))
-    kind = tf_keras.layers.Add if "residual" in options else tf_keras.layers.AveragePooling2D
-    assert sum(isinstance(layer, kind) for layer in model.layers) == (5 if "residual" in options else 4)
+    for kind, count in ((tf_keras.layers.Add, 5), (tf_keras.layers.AveragePooling2D, 4)):
+        assert sum(isinstance(layer, kind) for layer in model.layers) == count
 
 
-@pytest.mark.parametrize(("kind", "layer"), [("batch", "BatchNormalization"), ("layer", "LayerNormalization")])
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [pytest.param("batch", "BatchNormalization", marks=pytest.mark.slow), ("layer", "LayerNormalization")],
+)
 def test_the_normalisation_after_a_strided_convolution_is_not_thrown_away(kind: str, layer: str) -> None:
     model = build(preset("article", **SMALL, down_pattern="conv", down_normalization=kind))
     for scale in range(1, 5):

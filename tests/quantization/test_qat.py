@@ -20,6 +20,7 @@ from tests.support.int8_models import (
     unet,
     with_statistics,
 )
+from tests.support.slow import mark_slow
 from u3p_edge.errors import DataError, ModelError
 from u3p_edge.graph.fold import fold_batch_norm
 from u3p_edge.graph.keras_io import from_keras
@@ -212,7 +213,10 @@ def chain(middle: str) -> tf_keras.Model:
     return with_statistics(tf_keras.Model(image, layers.Activation("sigmoid", name="mask")(x)))
 
 
-@pytest.mark.parametrize("middle", ["max", "average", "bilinear", "nearest", "add", "normconv", "concat"])
+@pytest.mark.parametrize(
+    "middle",
+    mark_slow(["max", "average", "bilinear", "nearest", "add", "normconv", "concat"], ["max", "average", "nearest"]),
+)
 def test_integer_file_computes_what_the_fake_quant_model_does_op_by_op(middle: str) -> None:
     """Derivation. A kernel's integer result and the fake-quant's differ by at most one step, where rounding meets a tie
     (and float32 or the bias' own rounding decides it); a resize or an average in integers rounds once more. So the last

@@ -48,7 +48,7 @@ def every_kind() -> Predictor:
 def test_a_unet3plus_takes_every_shape_as_it_is_trained_and_as_it_is_run() -> None:
     assert list_shapes(training_unet()) == EVERY
     assert list_shapes(inference_unet()) == EVERY
-    assert list_shapes(fold_batch_norm(inference_unet(cgm=True))) == EVERY
+    assert list_shapes(fold_batch_norm(inference_unet())) == EVERY
     assert EVERY[0] == Shape()
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.support.slow import mark_slow
 from u3p_edge.errors import ConfigError
 from u3p_edge.training.losses import (
     LOSSES,
@@ -85,7 +86,7 @@ def test_presence_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(176, 176), pytest.param((192, 256), marks=pytest.mark.slow), (88, 120), (64, 64), (32, 48), (16, 16)]
+    "size", mark_slow([(176, 176), (192, 256), (88, 120), (64, 64), (32, 48), (16, 16)], [(192, 256), (88, 120)])
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ms_ssim_agrees_with_tensorflow(size: tuple[int, int], channels: int) -> None:

@@ -47,8 +47,8 @@ Quantize = Callable[[str], tuple[Quantized, Metadata]]
 COARSE = ("average pooling", "layer normalisation")
 """Variants in which rounding boundaries are hit often (halves of averages) or amplified (8-bit reciprocal roots)."""
 
-SLOW = ("average pooling", "strided convolution", "normalised strided convolution", "layer normalisation")
-"""Variants that take long to quantize, and have the operators of the others or none that ONNX alone has."""
+SLOW = tuple(name for name in VARIANTS if name != "binary")
+"""Variants that take long to quantize; `tests/shapes/test_networks.py` has additions and several classes in both formats."""
 
 
 def open_session(model: onnx.ModelProto, optimize: bool = True) -> onnxruntime.InferenceSession:

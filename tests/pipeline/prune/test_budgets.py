@@ -72,6 +72,7 @@ def test_an_arena_that_no_tiles_meet_takes_channels(
     assert result.steps[0].reached[ARENA] <= stripped / 8 * (1 + CLOSE)
 
 
+@pytest.mark.slow  # `tests/latency/table/test_measure.py` times a table, the tests above go by one
 def test_a_table_that_was_timed_on_a_device_is_gone_by(source: Source, data: ExportData, tmp_path: Path) -> None:
     timed = measure_table(fold_batch_norm(source.graph), Target("int8"), silent, quick=True, checks=0)
     write_latency_table(tmp_path / "device.json", timed)
