@@ -25,16 +25,22 @@ for module, constants in ((clock, {CLOCK!r}), (probe, {PROBE!r}), (quiet_timer, 
 """
 """Code that does the same to the times of another process."""
 
+FRESH: dict[str, memory.FreshProcesses] = {}
+"""What a fresh process showed of the first file of each kind, by suffix."""
+
 
 @contextlib.contextmanager
 def measure_hastily() -> Iterator[None]:
-    """Take few and short samples in the block: two rounds of each time, and one process for the memory of each file."""
+    """Take few and short samples in the block: two rounds of each time, and one process for the memory of all files of a kind,
+    as each takes longer than all else that is measured of a small file."""
     measure = memory.measure_fresh_processes
 
     def measure_once(path: Path, *, threads: int = 1, repeats: int = 1, step: Step = idle) -> memory.FreshProcesses:
         for _ in range(repeats):
             step()
-        return measure(path, threads=threads)
+        if path.suffix not in FRESH:
+            FRESH[path.suffix] = measure(path, threads=threads)
+        return FRESH[path.suffix]
 
     with pytest.MonkeyPatch.context() as patch:
         for module, constants in ((clock, CLOCK), (probe, PROBE), (quiet_timer, TIMER)):
