@@ -3,11 +3,11 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +27,22 @@ from u3p_edge.training.state import EpochRecord, RunState
 from u3p_edge.training.trainer import GATE, Trainer
 
 
-@dataclass
-class StopAfter:
-    """Interrupts a run as Ctrl-C would, once an epoch is safe on disk."""
-
-    epochs: int
-
-    def __call__(self, state: RunState) -> None:
-        if state.epoch == self.epochs:
-            raise KeyboardInterrupt
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run below as it is after four epochs, once these are safe on disk."""
+    return tmp_path_factory.mktemp("begun") / "run"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def whole(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     """A run that nobody interrupted."""
-    return train(RECIPE, DATA, tmp_path_factory.mktemp("whole"))
+    folder = tmp_path_factory.mktemp("whole")
+
+    def copy(state: RunState) -> None:
+        if state.epoch == 4:
+            shutil.copytree(folder, begun)
+
+    return train(RECIPE, DATA, folder, on_epoch=copy)
 
 
 def assert_same_run(result: TrainResult, whole: TrainResult) -> None:
@@ -93,11 +94,12 @@ def test_the_stored_model_is_the_best_one(whole: TrainResult) -> None:
         np.testing.assert_array_equal(variable.numpy(), checkpoint.tensors[f"best/model/{variable.name}"])
 
 
-def test_a_resumed_run_is_the_run_that_was_not_interrupted(whole: TrainResult, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(RECIPE, DATA, tmp_path, on_epoch=StopAfter(4))
-    load_model(tmp_path)  # the best so far is there already
-    assert_same_run(train(RECIPE, DATA, tmp_path), whole)
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(whole: TrainResult, begun: Path) -> None:
+    checkpoint = load_checkpoint(begun)
+    assert checkpoint is not None
+    assert checkpoint.state.epoch == 4
+    load_model(begun)  # the best so far is there already
+    assert_same_run(train(RECIPE, DATA, begun), whole)
 
 
 @pytest.mark.slow  # the test above resumes the same run after an interruption
