@@ -31,7 +31,9 @@ def predict(
     ],
     images: Annotated[
         list[Path],
-        typer.Argument(help="Files of images, NIfTI scans and videos, folders of the first two, and folders of DICOM series."),
+        typer.Argument(
+            help="Files of images, NIfTI scans and videos, folders of the first two and of DICOM series, camera:DEVICE."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks; made if it is not there.")] = Path(
         "predicted-masks"
@@ -40,6 +42,9 @@ def predict(
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the mask painted over the image or video.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of the runtime; all cores if not given.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a video to take, from the first; a camera needs it, having no last.")
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Pixels (height x width) that an image may have.")] = MAX_PIXELS,
     max_voxels: Annotated[int, typer.Option(min=1, help="Voxels that a scan may have.")] = MAX_VOXELS,
@@ -79,6 +84,8 @@ def predict(
     Of a video it writes OUT/<stem>/<stem>_f000000.png and so on, and with --overlay the video OUT/<stem>_overlay.mp4:
 
         u3p-edge predict exported clip.mp4 --out masks --overlay
+
+        u3p-edge predict exported camera:/dev/video0 --frames 300 --out masks
     """
     from u3p_edge.cli.progress import stages
     from u3p_edge.pipeline.predict import predict as write_masks
@@ -92,6 +99,7 @@ def predict(
             overlay=overlay,
             recursive=recursive,
             threads=threads,
+            frames=frames,
             max_pixels=max_pixels,
             max_memory_mb=max_memory_mb,
             scan_options=ScanOptions(

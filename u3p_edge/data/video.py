@@ -40,6 +40,23 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True)
+class VideoInput:
+    """What ffmpeg reads, and how it opens it.
+
+    Args:
+        path: of a file, or the name of a device, for messages.
+        options: before `-i`.
+        url: after it.
+        mend: what to do where nothing can be read.
+    """
+
+    path: Path
+    options: tuple[str, ...]
+    url: str
+    mend: str
+
+
+@dataclass(frozen=True)
 class VideoStream:
     """A video that is being read.
 
@@ -69,16 +86,28 @@ def open_video(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[VideoStream
         MissingPackageError: imageio-ffmpeg is not installed.
     """
     check_regular(path)
+    with open_stream(VideoInput(path, _INPUT, f"file:{path}", "Convert it to MP4 (H.264)."), max_pixels) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def open_stream(source: VideoInput, max_pixels: int = MAX_PIXELS) -> Iterator[VideoStream]:
+    """Read whatever ffmpeg can open. One frame is in memory at a time; errors as `open_video`.
+
+    Args:
+        source: from a caller that lets it reach nothing else.
+        max_pixels: height x width that a frame may have.
+    """
     program = _find_ffmpeg("reading videos")
-    meta = _read_meta(path)
+    meta = _read_meta(source)
     width, height = meta["size"]
-    check_pixels((width, height), max_pixels, path)
+    check_pixels((width, height), max_pixels, source.path)
     output = ["-v", "error", "-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
-    command = [program, "-nostdin", *_INPUT, "-i", f"file:{path}", *output]
+    command = [program, "-nostdin", *source.options, "-i", source.url, *output]
     with tempfile.TemporaryFile() as log, _run(command, log) as process:
         rate = float(meta["fps"] or 0)
         expected = round(rate * float(meta["duration"] or 0))
-        yield VideoStream((height, width), rate, expected, _frames(process, log, (height, width), path))
+        yield VideoStream((height, width), rate, expected, _frames(process, log, (height, width), source))
 
 
 @contextlib.contextmanager
@@ -109,7 +138,7 @@ def write_video(path: Path, size: tuple[int, int], rate: float) -> Iterator[Call
         if not path.is_file() or not path.stat().st_size:  # ffmpeg has said why on standard error
             raise OSError("nothing was written")
     except OSError as error:
-        reason = _last_error(str(error), path)
+        reason = _last_error(str(error), f"file:{path}")
         raise ArtifactError(
             f"{path} cannot be written ({reason})", mend="Is the disk full? Give another --out folder."
         ) from error
@@ -128,11 +157,11 @@ def _find_ffmpeg(needed_by: str) -> str:
         raise missing_package("ffmpeg", needed_by, EXTRAS["imageio_ffmpeg"]) from error
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
+def _read_meta(source: VideoInput) -> dict[str, Any]:
     """Return what ffmpeg says of a video before its first frame."""
     from imageio_ffmpeg import read_frames
 
-    reader = read_frames(f"file:{path}", input_params=list(_INPUT), output_params=["-frames:v", "1"])
+    reader = read_frames(source.url, input_params=list(source.options), output_params=["-frames:v", "1"])
     try:
         meta = dict(next(reader))
         if (
@@ -143,8 +172,8 @@ def _read_meta(path: Path) -> dict[str, Any]:
             raise ValueError("no size of its frames")
     # The log of ffmpeg is parsed there, which nearly any exception leaves for an unusual one.
     except Exception as error:
-        reason = _last_error(str(error), path)
-        raise DataError(f"{path} is not a video that can be read ({reason})", mend="Convert it to MP4 (H.264).") from error
+        reason = _last_error(str(error), source.url)
+        raise DataError(f"{source.path} is not a video that can be read ({reason})", mend=source.mend) from error
     finally:
         reader.close()
     return meta
@@ -161,7 +190,7 @@ def _run(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]
         process.communicate()
 
 
-def _frames(process: subprocess.Popen[bytes], log: IO[bytes], size: tuple[int, int], path: Path) -> Iterator[RgbFrame]:
+def _frames(process: subprocess.Popen[bytes], log: IO[bytes], size: tuple[int, int], source: VideoInput) -> Iterator[RgbFrame]:
     """Yield the frames that ffmpeg decodes; DataError at the end where it reports an error."""
     length, count, data = size[0] * size[1] * 3, 0, b""
     while process.stdout and len(data := process.stdout.read(length)) == length:
@@ -172,12 +201,13 @@ def _frames(process: subprocess.Popen[bytes], log: IO[bytes], size: tuple[int, i
     messages = log.read(10_000).decode(errors="replace")
     if data or code or messages.strip() or not count:
         raise DataError(
-            f"{path} is damaged or cut short: {count} frames could be decoded, and ffmpeg says: {_last_error(messages, path)}",
+            f"{source.path} is damaged or cut short: {count} frames could be decoded, and ffmpeg says: "
+            f"{_last_error(messages, source.url)}",
             mend="Copy it again from where it came, or convert it anew.",
         )
 
 
-def _last_error(text: str, path: Path) -> str:
+def _last_error(text: str, url: str) -> str:
     """Return the last line of ffmpeg's messages that says something, without its addresses in memory."""
-    lines = [line.split("] ")[-1].replace(f"file:{path}", "").strip(" :") for line in text.splitlines() if line.strip()]
+    lines = [line.split("] ")[-1].replace(url, "").strip(" :") for line in text.splitlines() if line.strip()]
     return lines[-1][:_SHOWN] if lines else "no frame"

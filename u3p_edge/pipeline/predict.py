@@ -51,6 +51,7 @@ def predict(
     overlay: bool = False,
     recursive: bool = False,
     threads: int | None = None,
+    frames: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_memory_mb: float | None = MAX_MEMORY_MB,
     scan_options: ScanOptions = DEFAULTS,
@@ -63,11 +64,12 @@ def predict(
 
     Args:
         model: a .tflite or .onnx file of `u3p-edge export`, or its run folder: int8 if there, else float.
-        images: files of images, scans and videos, and folders of images and scans.
+        images: files of images, scans and videos, folders of images and scans, and cameras (see `data.camera`).
         out: folder of the masks.
         overlay: also write a picture of each image with its mask painted over it, and such a video of a video.
         recursive: take the folders inside a folder too.
         threads: of the runtime; None for all cores.
+        frames: of each video at most, from the first; None for all. A camera needs it.
         max_pixels: height x width that an image may have.
         max_memory_mb: a file that would take more, in MB of 10^6 bytes, is refused.
         scan_options: how scans are read. The axis is the one that the network was trained on, where its file records it; the
@@ -80,7 +82,7 @@ def predict(
     """
     check_output_folder(Path(out))
     paths = [Path(image) for image in images]
-    video_jobs = plan_videos([path for path in paths if is_video(path)], Path(out), overlay=overlay)
+    video_jobs = plan_videos([path for path in paths if is_video(path)], Path(out), overlay=overlay, frames=frames)
     others = [path for path in paths if not is_video(path)]
     file = model_file(Path(model))
     session = open_session(file, threads or available_cores(), max_memory_mb=max_memory_mb)

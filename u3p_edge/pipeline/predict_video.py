@@ -1,4 +1,4 @@
-"""Write the masks of the frames of a video; few are in memory: one is decoded, one in the network, some are written."""
+"""Write the masks of the frames of a video or a camera; few are in memory: one is decoded, one predicted, some written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from u3p_edge.config.metadata import Metadata
+from u3p_edge.data.camera import camera_stem, is_camera, open_camera
 from u3p_edge.data.file_errors import name_file
 from u3p_edge.data.formats import MAX_PIXELS, VIDEO_SUFFIXES
 from u3p_edge.data.images import to_channels
@@ -37,19 +38,23 @@ class VideoJob:
     """A video, and what is made of it.
 
     Args:
-        video: its file.
-        folder: of the masks, `<stem>_f000000.png` and so on.
+        video: its file, or the name of a camera.
+        stem: of the masks, `<stem>_f000000.png` and so on.
+        folder: of the masks.
         overlay: a video with the masks painted over the frames; None for none.
+        frames: that are predicted at most, from the first; None for all.
     """
 
     video: Path
+    stem: str
     folder: Path
     overlay: Path | None
+    frames: int | None = None
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a path is a file with the suffix of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+    """Return whether a path is a camera, or a file with the suffix of a video."""
+    return is_camera(path) or (path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir())
 
 
 def check_single_images(metadata: Metadata, video: Path) -> None:
@@ -61,24 +66,34 @@ def check_single_images(metadata: Metadata, video: Path) -> None:
         )
 
 
-def plan_videos(videos: Sequence[Path], out: Path, *, overlay: bool) -> tuple[VideoJob, ...]:
+def plan_videos(videos: Sequence[Path], out: Path, *, overlay: bool, frames: int | None = None) -> tuple[VideoJob, ...]:
     """Decide the files of each video, before any is read. Videos of one stem keep their suffix.
 
+    Args:
+        videos: files, and names of cameras.
+        out: the folder of the masks' folders.
+        overlay: whether to write such videos too.
+        frames: of each video at most; None for all.
+
     Raises:
-        DataError: a video is missing. ConfigError: two would be written to one folder, or an overlay would replace a video.
+        DataError: a video is missing. ConfigError: two would be written to one folder, an overlay would replace a video, or
+            frames of a camera have no end.
     """
-    counts = Counter(video.stem for video in videos)
-    names = [video.name if counts[video.stem] > 1 else video.stem for video in videos]
+    stems = [camera_stem(video) if is_camera(video) else video.stem for video in videos]
+    counts = Counter(stems)
+    names = [video.name if counts[stem] > 1 else stem for video, stem in zip(videos, stems, strict=True)]
     for video, name in zip(videos, names, strict=True):
-        if not video.exists():
+        if is_camera(video) and frames is None:
+            raise ConfigError(f"{video} has no last frame", mend="Say how many frames are taken, for example --frames 300.")
+        if not is_camera(video) and not video.exists():
             raise DataError(f"{video} does not exist")
         if names.count(name) > 1:
             raise ConfigError(
                 f"two videos {video.name} would both be written to {out / name}", mend="Predict them into two folders."
             )
     jobs = tuple(
-        VideoJob(video, out / name, out / f"{name}_overlay.mp4" if overlay else None)
-        for video, name in zip(videos, names, strict=True)
+        VideoJob(video, stem, out / name, out / f"{name}_overlay.mp4" if overlay else None, frames)
+        for video, stem, name in zip(videos, stems, names, strict=True)
     )
     hit = next((j.overlay for j in jobs if j.overlay and j.overlay.resolve() in {v.resolve() for v in videos}), None)
     if hit:
@@ -102,7 +117,7 @@ def predict_videos(
 def predict_video(
     session: Session, job: VideoJob, *, max_pixels: int = MAX_PIXELS, progress: Progress = silent
 ) -> PredictedVideo:
-    """Write the mask of every frame of a video, at the frame's size.
+    """Write the mask of every frame of a video, at the frame's size; of so many frames as the job says.
 
     Args:
         session: one opened model file.
@@ -118,9 +133,10 @@ def predict_video(
     times = (array("d"), array("d"), array("d"))
     problem = ""
     start = time.monotonic()
-    with open_video(job.video, max_pixels) as video, _writer(job, video.size, video.rate, metadata) as write:
-        step = progress(f"Predict {job.video.name}", video.expected)
-        frames = decode_ahead(video.frames)
+    open_frames = open_camera if is_camera(job.video) else open_video
+    with open_frames(job.video, max_pixels) as video, _writer(job, video.size, video.rate, metadata) as write:
+        step = progress(f"Predict {job.video.name}", min(filter(None, (job.frames, video.expected)), default=0))
+        frames = decode_ahead(itertools.islice(video.frames, job.frames))
         while True:
             try:
                 frame = next(frames, None)
@@ -164,7 +180,7 @@ def _writer(
         indices = itertools.count()
 
         def write_one(index: int, frame: RgbFrame, labels: Labels) -> None:
-            write_mask(job.folder / f"{job.video.stem}_f{index:06}.png", labels, metadata)
+            write_mask(job.folder / f"{job.stem}_f{index:06}.png", labels, metadata)
             if append is not None:
                 append(paint_overlay(frame, labels, metadata.value_colours))
 
