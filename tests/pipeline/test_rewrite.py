@@ -54,9 +54,21 @@ def pairs(source: Source) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.fixture(scope="module")
-def network(source: Source, pairs: tuple[tuple[str, str], ...], tmp_path_factory: pytest.TempPathFactory) -> Network:
-    staging = open_staging(tmp_path_factory.mktemp("run"), "key")
-    return rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging))
+def stages() -> RecordedProgress:
+    """Of `network`."""
+    return RecordedProgress()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Staging:
+    """Where `network` keeps its choices."""
+    return open_staging(tmp_path_factory.mktemp("run"), "key")
+
+
+@pytest.fixture(scope="module")
+def network(source: Source, pairs: tuple[tuple[str, str], ...], kept: Staging, stages: RecordedProgress) -> Network:
+    """By a record of choices."""
+    return rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), kept, stages))
 
 
 @pytest.fixture
@@ -133,14 +145,11 @@ def test_a_choice_is_kept_and_an_interrupted_export_does_not_time_again(source: 
     assert again.names == []
     assert two.choices == one.choices
     assert same(one.graph, two.graph)
-
-
-def test_every_form_that_was_timed_has_a_time(source: Source, staging: Staging) -> None:
-    for choice in rewrite_source(source, make_context(source, ExportRecipe(), staging)).choices:
+    for choice in one.choices:
         assert choice.forms[0].name == REFERENCE
         taken = choice.form(choice.chosen)
         assert taken is not None
-        for form in choice.forms:
+        for form in choice.forms:  # every form that was timed has a time
             assert (form.milliseconds is None) == (form.macs is None)
             assert form.refusal or form.milliseconds is not None or form.name == REFERENCE
 
@@ -158,14 +167,9 @@ def test_a_record_gives_the_same_graph(source: Source, network: Network, tmp_pat
     assert same(apply_selections(fold_batch_norm(source.graph), read), network.graph)
 
 
-def test_with_a_record_nothing_is_timed(
-    source: Source, network: Network, pairs: tuple[tuple[str, str], ...], staging: Staging
-) -> None:
-    stages = RecordedProgress()
-    result = rewrite_source(source, make_context(source, make_recipe(rewrites=pairs), staging, stages))
+def test_with_a_record_nothing_is_timed(network: Network, kept: Staging, stages: RecordedProgress) -> None:
     assert stages.names == []
-    assert same(result.graph, network.graph)
-    assert result.choices == read_choices(staging.folder / f"rewrites{DECISION}") == network.choices
+    assert read_choices(kept.folder / f"rewrites{DECISION}") == network.choices
 
 
 @pytest.mark.parametrize(

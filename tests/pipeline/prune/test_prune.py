@@ -193,7 +193,7 @@ def test_an_export_by_another_table_is_another_export(
     write_latency_table(other, dataclasses.replace(table, disturbed=table.disturbed + 1))
     assert export(wide, pictures, run, done.recipe, progress=RecordedProgress()).reused
     for path in (one, other):
-        stages = RecordedProgress(interrupt_at=("Convert float32 to TFLite", 1))
+        stages = RecordedProgress(interrupt_at=("Score under each normalization", 1))
         with pytest.raises(KeyboardInterrupt):
             export(wide, pictures, run, done.recipe, progress=stages, device=path)
     assert export(wide, pictures, run, done.recipe, progress=RecordedProgress()).reused
