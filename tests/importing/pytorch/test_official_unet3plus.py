@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import u3p_edge as u3p
 from tests.support.command_line import QUICK, Program, refusal
+from tests.support.slow import mark_slow
 from tests.support.small_artifacts import SHAPE
 from tests.support.torch_files import TORCH_FILES, torch_values
 from u3p_edge.errors import ConfigError, ModelError
@@ -47,10 +49,13 @@ class Case:
     outputs: list[np.ndarray]
 
 
+FILES = {"plain": "plain.pth", "supervised": "supervised_wrapped.pth", "gated": "gated_parallel_half.pt"}
+
+
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    files = {"plain": "plain.pth", "supervised": "supervised_wrapped.pth", "gated": "gated_parallel_half.pt"}
-    return {name: case(TORCH_FILES / file, name, tmp_path_factory.mktemp(name)) for name, file in files.items()}
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    """Reads a kept checkpoint once."""
+    return functools.cache(lambda name: case(TORCH_FILES / FILES[name], name, tmp_path_factory.mktemp(name)))
 
 
 def case(path: Path, name: str, run: Path) -> Case:
@@ -66,9 +71,9 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_a_run_folder_computes_what_pytorch_computes(cases: dict[str, Case], name: str) -> None:
-    case = cases[name]
+@pytest.mark.parametrize("name", mark_slow(EXPECTED, ["supervised"]))  # the gated one is supervised too
+def test_a_run_folder_computes_what_pytorch_computes(cases: Callable[[str], Case], name: str) -> None:
+    case = cases(name)
     assert case.done.config == preset("paper", **EXPECTED[name])
     assert case.done.metadata.class_names == ("rest", "organ")
     assert case.done.metadata.preprocessing.normalization == "zscore"
@@ -80,16 +85,16 @@ def test_a_run_folder_computes_what_pytorch_computes(cases: dict[str, Case], nam
         assert output.std() > 10 * TOLERANCE, "a flat map compares nothing"
 
 
-def test_the_gate_multiplies_the_activated_mask(cases: dict[str, Case]) -> None:
+def test_the_gate_multiplies_the_activated_mask(cases: Callable[[str], Case]) -> None:
     """Unit 1 of the authors' module says that the organ is there."""
-    case = cases["gated"]
+    case = cases("gated")
     graph = inference_graph(from_keras(case.model)).graph
     expected = case.outputs[0] * case.outputs[-1][:, None, None, 1:]
     np.testing.assert_allclose(run(graph, {"image": case.image})["mask"], expected, rtol=0, atol=TOLERANCE)
 
 
-def test_a_checkpoint_becomes_an_int8_file(cases: dict[str, Case], tmp_path: Path) -> None:
-    case = cases["plain"]
+def test_a_checkpoint_becomes_an_int8_file(cases: Callable[[str], Case], tmp_path: Path) -> None:
+    case = cases("plain")
     network = u3p.quantize(u3p.from_keras(case.model), calibration=case.image)
     path = u3p.write_tflite(network, tmp_path / "model.tflite", case.done.metadata)
     result, (expected,) = u3p.open_session(path).run(case.image[0]), case.outputs
