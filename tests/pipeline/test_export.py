@@ -234,6 +234,7 @@ def test_formats_numbers_and_float_ports(program: Program, done: Done, tmp_path:
         assert [port["dtype"] for port in ports] == [wanted, wanted]
 
 
+@pytest.mark.slow  # test_lock.py trains in an export, and test_int8_choice.py has the choice
 def test_training_is_never_worse_than_post_training(program: Program, done: Done, splits: ExportData, tmp_path: Path) -> None:
     ended = program(*dataclasses.replace(done, run=tmp_path).arguments, "--qat-epochs", 1, "--formats", "tflite")
     assert ended.code == 0, ended.err

@@ -127,6 +127,7 @@ def test_a_killed_export_finds_its_zeros_again(made: Made) -> None:
         np.testing.assert_array_equal(kernel, kernels(made.network)[name])
 
 
+@pytest.mark.slow  # `tests/quantization/test_sparsify.py` trains and converts what has zeros
 def test_every_zero_is_one_in_the_int8_files_trained_or_not(made: Made) -> None:
     ready = dataclasses.replace(made.source, model=made.network.model)
     _, choice = quantize_source(ready, Context(made.source, made.data, RECIPE, made.staging))

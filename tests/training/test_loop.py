@@ -141,6 +141,7 @@ def test_a_damaged_checkpoint_is_named(whole: TrainResult, tmp_path: Path) -> No
             train(RECIPE, DATA, tmp_path)
 
 
+@pytest.mark.slow  # tests/distill/test_loop.py stops by the same loop
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_best(tmp_path: Path) -> None:
     broken = np.array(DATA.train.images)
     broken[0] = np.inf

@@ -93,6 +93,7 @@ def test_the_gate_multiplies_the_activated_mask(cases: Callable[[str], Case]) ->
     np.testing.assert_allclose(run(graph, {"image": case.image})["mask"], expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow  # from a run folder on it is as every other network
 def test_a_checkpoint_becomes_an_int8_file(cases: Callable[[str], Case], tmp_path: Path) -> None:
     case = cases("plain")
     network = u3p.quantize(u3p.from_keras(case.model), calibration=case.image)
@@ -103,7 +104,7 @@ def test_a_checkpoint_becomes_an_int8_file(cases: Callable[[str], Case], tmp_pat
     assert expected.var() > 10 * noise, (expected.var(), noise)
 
 
-@pytest.mark.slow  # the test before it quantizes, `tests/importing/test_onnx_sources.py` exports
+@pytest.mark.slow  # `tests/importing/test_onnx_sources.py` exports
 def test_export_takes_the_run_folder(program: Program, pictures: Path, tmp_path: Path) -> None:
     run, out, size = tmp_path / "run", tmp_path / "out", "x".join(map(str, SHAPE[:2]))
     done = program("import", TORCH_FILES / "plain.pth", "--out", run, "--size", size, "--normalize", "range")
