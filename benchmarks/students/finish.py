@@ -37,14 +37,14 @@ class Comparison:
         budget: key of `BUDGETS`.
         best: of the pruned shapes.
         control: the best control.
-        plain: the plain UNet that was taught.
+        plain: the plain UNet that was taught; None if it is not trained with all the seeds.
         pruned: the reference's own shape, pruned; None if it cannot be that fast.
     """
 
     budget: str
     best: str
     control: str
-    plain: str
+    plain: str | None
     pruned: str | None
 
     @property
@@ -78,7 +78,7 @@ class Measurement:
 
 
 def choose_finalists(trained: Sequence[Trained], files: Mapping[str, Sequence[Int8Student]]) -> tuple[Comparison, ...]:
-    """Return a comparison for every budget that shapes and controls, the plain UNet among them, were trained for.
+    """Return a comparison for every budget that both shapes and controls were trained for.
 
     Only validation is looked at, and only that of the int8 files: what a network loses by its integers is a part of its choice.
 
@@ -90,10 +90,10 @@ def choose_finalists(trained: Sequence[Trained], files: Mapping[str, Sequence[In
     for budget in BUDGETS:
         here = {student.kind: student for student in trained if student.budget == budget}
         ours, controls = ([s for s in here.values() if s.control == control] for control in (False, True))
-        if ours and PLAIN in here:
+        if ours and controls:
             best, control = (max(each, key=lambda student: int8_val(files[student.name])) for each in (ours, controls))
-            pruned = here[PRUNED].name if PRUNED in here else None
-            comparisons.append(Comparison(budget, best.name, control.name, here[PLAIN].name, pruned))
+            plain, pruned = (here[kind].name if kind in here else None for kind in (PLAIN, PRUNED))
+            comparisons.append(Comparison(budget, best.name, control.name, plain, pruned))
     return tuple(comparisons)
 
 

@@ -63,14 +63,16 @@ def test_a_network_without_all_its_weights_is_refused(tmp_path: Path) -> None:
 def test_finalists_are_chosen_by_the_validation_of_their_int8_files_alone() -> None:
     trained = [
         student("pruned", 80, 99), student("folded", 90, 70), student("deep_head", 95, 99), student("unet", 70, 99),
-        student("folded_unet", 85, 60), student("pruned", 80, 80, "3x"), student("folded_unet", 85, 85, "3x"),
+        student("folded_unet", 85, 60), student("pruned", 80, 80, "1.5x"), student("folded_unet", 85, 85, "1.5x"),
+        student("pruned", 80, 80, "3x"),
     ]  # fmt: skip
     files = {one.name: [Int8Student("", "ptq", one.val, one.val - 0.1)] for one in trained}
     # Integers cost the best float network more than training under fake quantization brings back.
     files["deep_head_1x"] = [Int8Student("", "qat", 95, 80, 89)]
-    (chosen,) = choose_finalists(trained, files)  # at 3x there is no plain UNet to compare with
+    chosen, without_plain = choose_finalists(trained, files)  # at 3x there is no control to compare with
     assert chosen.names == ("folded_1x", "pruned_1x", "folded_unet_1x", "unet_1x")
     assert (chosen.best, chosen.control, chosen.plain) == ("folded_1x", "folded_unet_1x", "unet_1x")
+    assert (without_plain.names, without_plain.plain) == (("pruned_1.5x", "folded_unet_1.5x"), None)
 
 
 def test_the_score_of_an_int8_file_is_that_of_the_method_that_made_it() -> None:
