@@ -63,7 +63,7 @@ def validation_dice(file: bytes, metadata: Metadata, data: Arrays) -> float | No
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(file)
-        labels = predict_labels(open_session(path), data.images)
+        labels = predict_labels(open_session(path), data.images, originals=data.originals)
     return score(data.labels, labels, labels, data.groups, metadata.labels).mean_dice
 
 

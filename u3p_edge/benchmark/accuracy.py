@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,37 @@ import numpy.typing as npt
 from u3p_edge import metrics
 from u3p_edge.benchmark.result import Accuracy, ClassScores, Distances
 from u3p_edge.data.disk_arrays import empty_array
-from u3p_edge.data.preprocess import to_labels
+from u3p_edge.data.fit_notes import Original
+from u3p_edge.data.tiled_labels import label_inputs
 from u3p_edge.progress import Step, idle
-from u3p_edge.runtime.base import Session
+from u3p_edge.runtime.base import OutputArray, Session
 
 Labels = npt.NDArray[np.uint8]
 
 
-def predict_labels(session: Session, images: npt.NDArray[np.float32], step: Step = idle) -> Labels:
-    """Predict the labels uint8 [N, H, W] of preprocessed images float32 [N, H, W, C]; they are kept as `empty_array` says."""
+def predict_labels(
+    session: Session, images: npt.NDArray[np.float32], step: Step = idle, originals: Sequence[Original] = ()
+) -> Labels:
+    """Predict labels, which are kept as `empty_array` says.
+
+    Args:
+        session: of one model.
+        images: preprocessed, float32 [N, H, W, C].
+        step: called after each of them.
+        originals: the images that they were made of; empty where none was cut into tiles.
+
+    Returns:
+        uint8 [N, H, W]. Those of tiles are what prediction writes for their image (see `data.tiled_labels`).
+    """
+
+    def outputs() -> Iterator[OutputArray]:
+        for image in images:
+            yield session.run(image)
+            step()
+
     labels = empty_array(images.shape[:3], np.uint8)
-    for i, image in enumerate(images):
-        labels[i] = to_labels(session.run(image), session.metadata.output, session.metadata.multi_label)
-        step()
+    for i, one in enumerate(label_inputs(outputs(), originals, session.metadata)):
+        labels[i] = one
     return labels
 
 

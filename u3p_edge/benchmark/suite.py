@@ -176,7 +176,7 @@ def _assess(run: _Run, wanted: str, reference_labels: Labels | None) -> _Assesse
         return _Assessed(reference, metadata, results, {})
     a, classes, multi_label = run.data.arrays, metadata.labels, metadata.multi_label
     predictions = {
-        name: accuracy.predict_labels(session, a.images, run.progress(f"Predict with {name}", len(a.images)))
+        name: accuracy.predict_labels(session, a.images, run.progress(f"Predict with {name}", len(a.images)), a.originals)
         for name, session in sessions.items()
     }
     expected = predictions[reference] if reference_labels is None else reference_labels

@@ -219,7 +219,8 @@ def _verify(made: MadeFiles, context: Context) -> None:
 def _measure(folder: Path, manifest: Manifest, made: MadeFiles, command: str, context: Context) -> Measured:
     data, progress = context.data, context.progress
     reference = keras_session(context.original.model, context.original.metadata)
-    expected = predict_labels(reference, data.test.images, progress("Predict with the float model", len(data.test.stems)))
+    step = progress("Predict with the float model", len(data.test.stems))
+    expected = predict_labels(reference, data.test.images, step, data.test.originals)
     measured = measure(
         [folder / artifact.file for artifact in manifest.artifacts if artifact.file in MODELS],
         data=EvaluationData(data.name, data.test_split, data.test),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import tensorflow as tf
 
 from u3p_edge.data.load import Arrays
-from u3p_edge.data.preprocess import to_labels
+from u3p_edge.data.tiled_labels import label_inputs
 from u3p_edge.metrics import Counts, Scores, confusion_by_image, dice, iou, mean_over_groups, pool_by_group
 from u3p_edge.models.cgm import gate_channel, presence
 from u3p_edge.models.config import UNet3PlusConfig
@@ -61,28 +64,38 @@ class Evaluation:
 
 def evaluate(trainer: Trainer, arrays: Arrays) -> Evaluation:
     """Run the network over a split, in batches of the recipe's size; return its scores."""
-    config, labels, multi_label = trainer.config, trainer.recipe.metadata().labels, trainer.config.multi_label
-    losses, counts, gate_losses, gated_counts, right = [], [], [], [], []
-    for start in range(0, len(arrays.images), trainer.recipe.batch_size):
-        part = slice(start, start + trainer.recipe.batch_size)
-        truth = arrays.labels[part]
-        masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], truth))
-        losses.append(loss)
-        counts.append(confusion_by_image(truth, _labels(masks, config), labels, multi_label))
-        if config.cgm:
+    config, metadata = trainer.config, trainer.recipe.metadata()
+    losses, gate_losses, right = [], [], []
+
+    def outputs() -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the mask of each input, and with a gate the mask multiplied by it."""
+        for start in range(0, len(arrays.images), trainer.recipe.batch_size):
+            part = slice(start, start + trainer.recipe.batch_size)
+            truth = arrays.labels[part]
+            masks, loss, gates, gate_loss = (t.numpy() for t in trainer.evaluate(arrays.images[part], truth))
+            losses.append(loss)
+            if not config.cgm:
+                yield from ((mask,) for mask in masks)
+                continue
             gate_losses.append(gate_loss)
             channel = gate_channel(config.classes, config.cgm_units)
             gates = gates if channel is None else gates[:, [channel]]
-            gated_labels = _labels(masks * gates[:, None, None, :], config)
-            gated_counts.append(confusion_by_image(truth, gated_labels, labels, multi_label))
             right.append(_right(gates, truth, config))
+            yield from zip(masks, masks * gates[:, None, None, :], strict=True)
+
+    # Both kinds of masks go through one input after the other, so the copies hold the tiles of an image at most.
+    streams = itertools.tee(outputs(), 2 if config.cgm else 1)
+    predicted = [label_inputs(map(itemgetter(k), one), arrays.originals, metadata) for k, one in enumerate(streams)]
+    counts = [
+        [confusion_by_image(truth[None], one[None], metadata.labels, metadata.multi_label) for one in both]
+        for truth, *both in zip(arrays.labels, *predicted, strict=True)
+    ]
+    pooled, *gated = (pool_by_group(np.concatenate(kind), arrays.groups) for kind in zip(*counts, strict=True))
     loss = float(np.concatenate(losses).mean())
-    pooled = pool_by_group(np.concatenate(counts), arrays.groups)
     if not config.cgm:
         return Evaluation(loss, pooled)
-    gated = pool_by_group(np.concatenate(gated_counts), arrays.groups)
     gate_loss, gate_accuracy = (float(np.concatenate(values).mean()) for values in (gate_losses, right))
-    return Evaluation(loss, pooled, gated, gate_loss, gate_accuracy)
+    return Evaluation(loss, pooled, gated[0], gate_loss, gate_accuracy)
 
 
 def mean_foreground(scores: Scores) -> float:
@@ -90,11 +103,6 @@ def mean_foreground(scores: Scores) -> float:
     foreground = scores[1:]
     there = foreground[~np.isnan(foreground)]
     return float(there.mean()) if there.size else 0.0
-
-
-def _labels(masks: np.ndarray, config: UNet3PlusConfig) -> np.ndarray:
-    """Return probabilities [N, H, W, K] as labels uint8 [N, H, W]."""
-    return np.stack([to_labels(mask, multi_label=config.multi_label) for mask in masks])
 
 
 def _right(gates: np.ndarray, truth: np.ndarray, config: UNet3PlusConfig) -> np.ndarray:

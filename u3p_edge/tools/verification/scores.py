@@ -22,7 +22,7 @@ def check_scores(opened: Opened, images: VerificationImages, result: RunResult |
     faults, step = [], progress("Score", len(opened.sessions) * len(arrays.images))
     for name, session in opened.sessions.items():
         measured = result.get(name)
-        labels, metadata = predict_labels(session, arrays.images, step), session.metadata
+        labels, metadata = predict_labels(session, arrays.images, step, arrays.originals), session.metadata
         scored = score(arrays.labels, labels, labels, arrays.groups, metadata.labels, multi_label=metadata.multi_label)
         again = scored.mean_dice
         before = measured.accuracy.mean_dice if measured and measured.accuracy else None
