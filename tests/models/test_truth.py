@@ -33,6 +33,22 @@ def test_each_channel_of_the_truth_is_the_mask_of_its_class() -> None:
     np.testing.assert_array_equal(counting_pixels(truth).numpy()[..., 0], labels != IGNORE)
 
 
+def test_a_compiled_step_sees_the_same_truth_and_loss() -> None:
+    """As training compiles it, with any number of images."""
+    labels, probabilities = labels_and_probabilities()
+    loss = fit_loss(LOSSES["hybrid"], multi_label=True)
+
+    def step(batch: tf.Tensor, predicted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        truth = one_hot(batch, CHANNELS, multi_label=True)
+        return truth, loss(truth, predicted)
+
+    shape = (None, SIZE, SIZE)
+    compiled = tf.function(step, input_signature=[tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((*shape, CHANNELS))])
+    for traced, eager in zip(compiled(labels, probabilities), step(tf.constant(labels), probabilities), strict=True):
+        # A compiled sum may add its terms in another order: 24 * 24 terms of at most 1 in float32.
+        np.testing.assert_allclose(traced.numpy(), eager.numpy(), rtol=576 * 2**-24)
+
+
 def test_a_class_is_present_where_a_pixel_has_it() -> None:
     labels = np.zeros((2, SIZE, SIZE), np.uint8)
     labels[0, 3, 4], labels[1] = 0b101, IGNORE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from u3p_edge.label_values import count_values
@@ -19,7 +20,7 @@ def one_hot(labels: tf.Tensor, channels: int, multi_label: bool = False) -> tf.T
     A pixel whose label is `metrics.IGNORE` has -1 in every channel. Multi-label, each channel is the 0/1 mask of its class.
     """
     if multi_label:
-        bits = tf.bitwise.right_shift(labels[..., tf.newaxis], tf.constant(range(channels), tf.uint8))
+        bits = tf.bitwise.right_shift(labels[..., tf.newaxis], np.arange(channels, dtype=np.uint8))
         maps = tf.cast(tf.bitwise.bitwise_and(bits, tf.ones_like(bits)), tf.float32)
     else:
         maps = tf.cast(labels, tf.float32)[..., tf.newaxis] if channels == 1 else tf.one_hot(labels, channels)
