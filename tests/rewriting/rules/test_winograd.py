@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.rewrite_sites import plain
+from tests.support.rewrite_sites import conv, drawn, image, plain
 from tests.support.rule_checks import apply_rule, deviation, tolerance
 from u3p_edge.graph.cost import cost
+from u3p_edge.graph.ir import Graph
 from u3p_edge.rewriting.rules.winograd import Winograd
 
 
@@ -59,3 +60,17 @@ def test_winograd_in_both_directions_pads_once_and_lays_blocks_into_the_channels
     convs = [node for node in other.nodes if node.op == "conv"]
     assert [(shapes[node.name], node.weights["kernel"].shape) for node in convs] == [((1, 4, 5, 2), (1, 1, 3, 2))] * 16
     assert [node.name for node in convs if "bias" in node.weights] == ["y_1_m1"]
+
+
+@pytest.mark.parametrize("first", ["conv2d", "conv2d_1"])
+def test_layers_with_the_names_that_keras_gives_them_keep_apart(first: str) -> None:
+    """The parts of `conv2d` along both axes and those of `conv2d_1` would have the same names."""
+    nodes = (
+        image(8, 8, 3),
+        conv("conv2d", "x", drawn(1, 3, 3, 3, 4) / np.float32(5), activation="relu"),
+        conv("conv2d_1", "conv2d", drawn(2, 3, 3, 4, 2) / np.float32(6)),
+    )
+    graph = Graph(nodes, ("x",), ("conv2d_1",))
+    second = "conv2d_1" if first == "conv2d" else "conv2d"
+    rewritten = apply_rule(Winograd("both"), apply_rule(Winograd("both"), graph, first), second)
+    assert deviation(graph, rewritten, np.float64) < 2 * tolerance(graph)

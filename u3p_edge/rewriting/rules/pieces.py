@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -80,7 +80,8 @@ def add_maps(name: str, sources: Sequence[str], relu: bool) -> list[Node]:
 def replace_nodes(graph: Graph, nodes: Sequence[str], new: Sequence[Node]) -> Graph:
     """Return the graph with `new` in place of `nodes`; the last node of both lists has the same name.
 
-    Those of `nodes` that something else still reads stay.
+    Those of `nodes` that something else still reads stay. New nodes whose names the graph has already get other ones: the
+    `conv2d_1_d0` of a convolution `conv2d` is not that of `conv2d_1`.
     """
     readers = graph.consumers
     gone: set[str] = {nodes[-1]}
@@ -90,7 +91,21 @@ def replace_nodes(graph: Graph, nodes: Sequence[str], new: Sequence[Node]) -> Gr
     kept: list[Node] = []
     for node in graph.nodes:
         if node.name == nodes[-1]:
-            kept += new
+            kept += _with_free_names(new, {node.name for node in graph.nodes} - gone)
         elif node.name not in gone:
             kept.append(node)
     return replace(graph, nodes=tuple(kept))
+
+
+def _with_free_names(nodes: Sequence[Node], taken: Collection[str]) -> list[Node]:
+    """Return nodes in their order, those of a name that is taken under another one."""
+    names: dict[str, str] = {}
+    result = []
+    for node in nodes:
+        inputs = tuple(names.get(name, name) for name in node.inputs)
+        name = node.name
+        while name in taken:
+            name += "_"
+        names[node.name] = name
+        result.append(replace(node, name=name, inputs=inputs))
+    return result
