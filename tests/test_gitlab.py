@@ -28,8 +28,7 @@ def run_job(name: str, workspace: Path, **variables: str) -> subprocess.Complete
 
 
 def test_the_gate_keeps_its_table_and_fails_where_something_regressed(workspace: Path) -> None:
-    # The job leaves the time to the gate's default; here it ends as soon as the rounds decide.
-    done = run_job(".u3p-edge-gate", workspace, BASELINE="short", CURRENT="long")
+    done = run_job(".u3p-edge-gate", workspace, BASELINE="short", CURRENT="long", SECONDS_LIMIT="60")
     assert done.returncode == 1, done.stderr
     assert (workspace / JOBS[".u3p-edge-gate"]["artifacts"]["paths"][0]).read_text().startswith("## Gate: ")
     assert (workspace / JOBS[".u3p-edge-gate"]["artifacts"]["reports"]["junit"]).is_file()
