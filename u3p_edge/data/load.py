@@ -71,7 +71,8 @@ def load_samples(
         labels: number of classes, background included.
         step: called after each sample.
         tiled: for scoring: an image that "pad" finds larger than the network becomes several inputs that show all of it, with
-            every pixel scored once. Otherwise it is cropped to one.
+            every pixel scored once, and nothing is scored where a smaller one is padded. Otherwise it is one input, cropped or
+            padded with background.
         multi_label: the model's classes may overlap.
 
     Raises:
@@ -85,7 +86,7 @@ def load_samples(
     stacks = find_stacks([sample.image for sample in samples], preprocessing.slices)
     counts = [_inputs_of(sample, preprocessing, tiled) for sample in samples]
     check_room(sum(counts), preprocessing)
-    parts = _read_parts(samples, stacks, counts, preprocessing, labels, step)
+    parts = _read_parts(samples, stacks, preprocessing, labels, step, tiled=tiled)
     if fits_memory(array_bytes(sum(counts), preprocessing)):
         images, masks, originals = _join(parts, sum(counts), preprocessing)
     else:
@@ -124,13 +125,12 @@ def _inputs_of(sample: Sample, preprocessing: Preprocessing, tiled: bool) -> int
 
 
 def _read_parts(
-    samples: Sequence[Sample], stacks: Stacks, counts: Sequence[int], preprocessing: Preprocessing, labels: int, step: Step
+    samples: Sequence[Sample], stacks: Stacks, preprocessing: Preprocessing, labels: int, step: Step, *, tiled: bool
 ) -> Iterator[Inputs]:
-    """Read one sample after the other, each as so many inputs."""
+    """Read one sample after the other, each as the inputs that it makes."""
     read = make_reader(preprocessing)
-    for sample, stack, count in zip(samples, stacks, counts, strict=True):
-        image = read(stack, sample.options.max_pixels)
-        yield _read_pair(sample, image, count, preprocessing, labels)
+    for sample, stack in zip(samples, stacks, strict=True):
+        yield _read_pair(sample, read(stack, sample.options.max_pixels), preprocessing, labels, tiled=tiled)
         step()
 
 
@@ -168,22 +168,22 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _read_pair(sample: Sample, image: Pixels, count: int, preprocessing: Preprocessing, labels: int) -> Inputs:
-    """Return the image of one sample, and read its mask, as `count` inputs."""
+def _read_pair(sample: Sample, image: Pixels, preprocessing: Preprocessing, labels: int, *, tiled: bool) -> Inputs:
+    """Return the image of one sample, and read its mask, as the inputs that they make."""
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask", mend="Put one of the same stem into masks/.")
     mask = read_mask(sample.mask, labels, sample.options.max_pixels, sample.options.rule)
     check_sizes(sample.image, image.shape[:2], sample.mask, mask.shape)
     foreground = _foreground(mask)
     with name_file(sample.image):
-        if count == 1:
-            images, masks = preprocess(image, preprocessing)[None], fit_labels(mask, preprocessing)[None]
-        else:
+        if tiled and preprocessing.fit == "pad":
             images = np.stack(list(itertools.chain.from_iterable(inputs(image, preprocessing))))
             masks = np.stack(list(score_tiles(mask, preprocessing)))
+        else:
+            images, masks = preprocess(image, preprocessing)[None], fit_labels(mask, preprocessing)[None]
     size = (mask.shape[0], mask.shape[1])
     larger = size[0] > preprocessing.height or size[1] > preprocessing.width
-    if preprocessing.fit == "resize" or count > 1 or not larger:
+    if preprocessing.fit == "resize" or tiled or not larger:
         return images, masks, Original(size, foreground, foreground)
     return images, masks, Original(size, foreground, _foreground(masks[0]), cropped=True)
 

@@ -116,14 +116,15 @@ def fit_labels(mask: Labels, preprocessing: Preprocessing) -> Labels:
 def score_tiles(mask: Labels, preprocessing: Preprocessing) -> Iterator[Labels]:
     """Return the mask uint8 [height, width] of each of an image's `inputs`, for scoring: every pixel counts in one tile.
 
-    It counts in the tile whose middle it is nearer to (see `nearest_part`), and is `IGNORE` in the others.
+    It counts in the tile whose middle it is nearer to (see `nearest_part`), and is `IGNORE` in the others. So is what is not in
+    the image, which no mask of a prediction shows.
     """
     grid = grid_of(mask.shape, preprocessing)
     for i, top in enumerate(grid.tops):
         for j, left in enumerate(grid.lefts):
             part = nearest_part(grid.tops, i, grid.tile[0]), nearest_part(grid.lefts, j, grid.tile[1])
             tile = np.full(grid.tile, IGNORE, np.uint8)
-            tile[part] = cut_mask(mask, grid, top, left)[part]
+            tile[part] = cut_mask(mask, grid, top, left, IGNORE)[part]
             yield tile
 
 

@@ -75,14 +75,15 @@ def cut(image: Pixels, values: PlaneMap, padding: Sequence[float], grid: TileGri
     return out
 
 
-def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int) -> npt.NDArray[np.uint8]:
-    """Cut out the part of a mask uint8 [H, W] in one tile, uint8 [height, width], with background outside the image.
+def cut_mask(mask: npt.NDArray[np.uint8], grid: TileGrid, top: int, left: int, outside: int = 0) -> npt.NDArray[np.uint8]:
+    """Cut out the part of a mask uint8 [H, W] in one tile, uint8 [height, width].
 
     Args:
         mask: labels of the whole image.
         grid, top, left: of the tile.
+        outside: label of what is not in the image; background unless given.
     """
-    out = np.zeros(grid.tile, np.uint8)
+    out = np.full(grid.tile, outside, np.uint8)
     (source_rows, rows), (source_columns, columns) = _windows(grid, top, left)
     out[rows, columns] = mask[source_rows, source_columns]
     return out
