@@ -89,15 +89,19 @@ def describe_loss(check: LossCheck) -> str:
 
     >>> describe_loss(LossCheck("not shown", 0.5, Interval(0.1, -0.25, 0.6), 12, 40))
     'lost 0.10 points (95 % -0.25 to 0.60), not shown to lose at most 0.5 points'
+    >>> describe_loss(LossCheck("shown to lose at most D", 0.5, Interval(-1.8, -2.2, -1.4), 12, 40))
+    'gained 1.80 points (95 % 1.40 to 2.20), shown to lose at most 0.5 points'
     """
     if check.loss is None:
         return f"no image has a foreground class, {describe_verdict(check)}"
-    return f"{lost_or_gained(check.loss.estimate)} (95 % {describe_bounds(check.loss)}), {describe_verdict(check)}"
+    words, loss = lost_or_gained(check.loss.estimate), check.loss
+    change = Interval(-loss.estimate, -loss.high, -loss.low) if words.startswith("gained") else loss
+    return f"{words} (95 % {describe_bounds(change)}), {describe_verdict(check)}"
 
 
-def describe_bounds(loss: Interval) -> str:
-    """Return the bounds of a loss in points, for example "-0.05 to 0.31"."""
-    return f"{loss.low:.2f} to {loss.high:.2f}"
+def describe_bounds(change: Interval) -> str:
+    """Return the bounds of a change in points, for example "-0.05 to 0.31"."""
+    return f"{change.low:.2f} to {change.high:.2f}"
 
 
 def explain_mend(check: LossCheck) -> str:
