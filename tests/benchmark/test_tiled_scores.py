@@ -24,6 +24,7 @@ from u3p_edge.runtime import open_session
 from u3p_edge.runtime.segment import predict_image
 
 SHAPE = (48, 64, 1)
+SIZES = ((100, 150), (48, 200), (48, 64), (20, 30))
 
 
 def test_tiles_are_scored_as_they_are_predicted(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_tiles_are_scored_as_they_are_predicted(tmp_path: Path) -> None:
     session = open_session(tmp_path / "pad.tflite")
     for kind in ("images", "masks"):
         (tmp_path / "data" / kind).mkdir(parents=True)
-    for k, size in enumerate([(100, 150), (48, 200), (48, 64)]):
+    for k, size in enumerate(SIZES):
         noise = np.random.default_rng(k).integers(0, 256, size, np.uint8)
         Image.fromarray(noise).save(tmp_path / "data" / "images" / f"{k}.png")
         Image.fromarray(noise % 3).save(tmp_path / "data" / "masks" / f"{k}.png")
@@ -46,6 +47,8 @@ def test_tiles_are_scored_as_they_are_predicted(tmp_path: Path) -> None:
     masks = [predict_image(session, sample.image) for sample in samples]
     cut = np.stack([tile for mask in masks for tile in score_tiles(mask, metadata.preprocessing)])
     counted = cut != IGNORE
+    np.testing.assert_array_equal(counted, arrays.labels != IGNORE)
+    assert np.count_nonzero(counted) == sum(height * width for height, width in SIZES)
     np.testing.assert_array_equal(labels[counted], cut[counted])
     alone = predict_labels(session, arrays.images)
     assert (alone != labels)[counted].any(), "or the test could not tell blending from cutting"
