@@ -130,23 +130,6 @@ def test_distillation_holds_on_to_the_float_model() -> None:
     assert distance(100.0) < 0.3 * distance(0.0)
 
 
-def test_another_teacher_is_what_the_network_learns_from() -> None:
-    """A teacher that has the labels of the classes before: the network leaves its own masks for that one's."""
-    model = small_net()
-    image = layers.Input((16, 16, 1), name="image")
-    teacher = tf_keras.Model(image, layers.Lambda(lambda masks: tf.roll(masks, 1, axis=-1))(model(image)))
-    theirs = teacher(IMAGES).numpy()
-
-    def distance(**options: Any) -> float:
-        trained = train_qat(
-            model, IMAGES, LABELS, loss=lambda _, masks: 0.0 * cross_entropy(TRUTH[:1], masks), validate=_later(), epochs=6,
-            learning_rate=0.02, distillation=100.0, **options,
-        ).model  # fmt: skip
-        return float(np.square(trained(IMAGES, training=False).numpy() - theirs).mean())
-
-    assert distance(teacher=teacher) < 0.5 * distance()
-
-
 @pytest.mark.parametrize("wrong", [{"epochs": -1}, {"batch_size": 0}, {"learning_rate": 0.0}, {"distillation": -1.0}])
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="QAT cannot train"):

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 FILES_ALONE = ("fit", "normalization", "mean", "std", "class_names", "size", "slices", "axis", "trust")
 INT8_ALONE = (
-    "ptq", "method", "qat_epochs", "qat_distillation", "qat_teacher", "max_drop", "require_shown", "calibration_images",
-    "float_io", "min_sqnr",
+    "ptq", "method", "qat_epochs", "qat_distillation", "max_drop", "require_shown", "calibration_images", "float_io",
+    "min_sqnr",
 )  # fmt: skip
 
 

@@ -135,7 +135,6 @@ def _aware(source: Source, context: Context) -> Quantized:
         epochs=recipe.quantization.qat_epochs,
         learning_rate=recipe.quantization.qat_learning_rate,
         distillation=recipe.quantization.qat_distillation,
-        teacher=context.original.model if recipe.quantization.qat_teacher == "original" else None,
         seed=recipe.seed,
         keep_zeros=recipe.sparsity is not None,
         ranges=staging.locked("qat_ranges"),

@@ -1,6 +1,4 @@
-"""Quantization-aware fine-tuning: train the float model's int8 twin on labels and on the float model's own probabilities (the
-teacher probabilities).
-"""
+"""Quantization-aware fine-tuning: train the float model's int8 twin on labels and on the float model's own probabilities."""
 
 from __future__ import annotations
 
@@ -41,7 +39,6 @@ def train_qat(
     learning_rate: float = 1e-4,
     batch_size: int = 4,
     distillation: float = 1.0,
-    teacher: tf_keras.Model | None = None,
     seed: int = 0,
     keep_zeros: bool = False,
     ranges: str | None = None,
@@ -51,7 +48,7 @@ def train_qat(
     """Fine-tune a fake-quant model for `epochs` epochs and return the best; epoch 0, which is only calibrated, competes too.
 
     Training minimizes mean(loss(labels, p)) + distillation * mean over images of the sum over channels of the mean (p - q)^2.
-    Here p are the fake-quant model's probabilities and q the teacher's (Hinton et al. 2015, arXiv:1503.02531, but with the
+    Here p are the fake-quant model's probabilities and q the float model's (Hinton et al. 2015, arXiv:1503.02531, but with the
     squared error, which is bounded). The optimizer is Adam, its learning rate decays to zero
     with a cosine. The same arguments give the same weights, bit for bit, on the same kind of processor with the same number of
     TensorFlow's threads, however busy the machine is.
@@ -63,8 +60,7 @@ def train_qat(
         loss: from (one-hot labels as `models.truth.one_hot` makes them, probabilities) to [N], one value for each image.
         validate: returns the score of a fake-quant model on the validation split, larger is better. It is called once before
             training and after every epoch. A score that is not a number counts as the worst.
-        distillation: weight of the teacher probabilities in the loss; 0 trains on labels alone.
-        teacher: a float network of the same input and mask; None for the model itself.
+        distillation: weight of the float model's probabilities in the loss; 0 trains on labels alone.
         seed: of the order of the images.
         keep_zeros: weights of a kernel that are exactly 0 stay 0, in the integer file too (`quantization.sparsity`).
         ranges: the method of choosing ranges; None for the best (see `fake_quantize`).
@@ -84,7 +80,7 @@ def train_qat(
     start = fake_quantize(graph, images[spread_evenly(len(images), CALIBRATION_IMAGES)], ranges=ranges)
     student = start.model
     steps = math.ceil(len(images) / batch_size)
-    update = _update(start, teacher or model, fit_loss(loss, multi_label), distillation, keep_zeros)
+    update = _update(start, model, fit_loss(loss, multi_label), distillation, keep_zeros)
     show = progress("Train under fake quantization", epochs * steps)
 
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
@@ -114,7 +110,7 @@ def train_qat(
 
 def _update(
     fake: FakeQuantized,
-    teacher: tf_keras.Model,
+    model: tf_keras.Model,
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     distillation: float,
     keep_zeros: bool,
@@ -130,7 +126,7 @@ def _update(
 
     @tf.function(input_signature=batch + position)  # type: ignore[untyped-decorator]  # TensorFlow is not followed
     def update(images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        soft = teacher(images, training=False) if distillation else None
+        soft = model(images, training=False) if distillation else None
         with tf.GradientTape() as tape:
             predicted = student(images, training=True)
             value = tf.reduce_mean(loss(labels, predicted))

@@ -23,7 +23,6 @@ from u3p_edge.pruning.importance import MEASURES
 from u3p_edge.quantization.sparsity import Sparsity
 
 QuantizationMethod = Literal["auto", "ptq", "qat"]
-QatTeacher = Literal["network", "original"]
 Format = Literal["tflite", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 if TYPE_CHECKING:
@@ -140,10 +139,7 @@ class QuantizationOptions:
     )
     qat_learning_rate: float = option(1e-4, "Learning rate of that training at its start; it decays to zero.", above=0)
     qat_distillation: float = option(
-        1.0, "Weight of a teacher's probabilities in that training, beside the labels' loss.", low=0
-    )
-    qat_teacher: QatTeacher = option(
-        "network", "That teacher: the network that is quantized, or the original one, from which a pruned network learns on."
+        1.0, "Weight of the float network's own probabilities in that training, beside the labels' loss.", low=0
     )
     calibration_images: int = option(64, "Training images that measure the ranges.", low=1, high=MOST)
     float_io: bool = option(False, "Float32 input and output of the int8 files.")
