@@ -93,9 +93,13 @@ def _read_module(network: Path) -> Any:
 
 
 def _to_tensor(image: FloatArray) -> Any:
+    """Return an image [H, W, C] as a tensor [1, C, H, W] in that order in memory, for which a program is exported."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)[np.newaxis]))
+    height, width, channels = image.shape
+    planes = np.empty((1, channels, height, width), np.float32)
+    planes[0] = np.moveaxis(image, -1, 0)
+    return torch.from_numpy(planes)
 
 
 PACKAGES = ("executorch>=1.5,<1.6", "torchao>=0.18,<0.19", "torch>=2.13,<2.14")

@@ -46,7 +46,8 @@ def load(path: Path, threads: int) -> LoadedNetwork:
     last: list[Any] = []
 
     def set_image(image: FloatArray) -> None:
-        inputs[:] = [ncnn.Mat(np.array(image))]
+        pixels = np.array(image)
+        inputs[:] = [ncnn.Mat(pixels), pixels]  # a Mat refers to the memory of an array, and does not keep it alive
 
     def run() -> None:
         extractor = network.create_extractor()
