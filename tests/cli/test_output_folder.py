@@ -44,7 +44,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object, **_options: object) -> None:
         raise AssertionError("it began to read images")
 
-    for module in ("u3p_edge.data.images", "u3p_edge.data.load"):
+    for module in ("u3p_edge.data.images", "u3p_edge.data.stacks"):
         monkeypatch.setattr(f"{module}.read_image", refuse)
 
 
