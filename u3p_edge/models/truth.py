@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from u3p_edge.errors import DataError
 from u3p_edge.label_values import count_values
-from u3p_edge.metrics import IGNORE
+from u3p_edge.metrics import IGNORE, highest_label
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From truth as `one_hot` makes it and probabilities, both [N, H, W, K], to one number for each image, [N]."""
@@ -54,6 +56,13 @@ def fit_loss(loss: Loss, multi_label: bool) -> Loss:
 def fits_mask(highest: int, channels: int, multi_label: bool) -> bool:
     """Return whether a mask of so many channels has the classes of the highest value that labels have."""
     return highest < count_values(channels + 1 if multi_label or channels == 1 else channels, multi_label)
+
+
+def check_labels(labels: npt.NDArray[np.uint8], channels: int, multi_label: bool) -> None:
+    """Raise DataError for labels of a class that a mask of so many channels does not have."""
+    highest = highest_label(labels)
+    if not fits_mask(highest, channels, multi_label):
+        raise DataError(f"the label {highest} is none of a mask of {channels} channels")
 
 
 def _images_of_one_class(maps: tf.Tensor) -> tf.Tensor:

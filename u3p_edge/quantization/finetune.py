@@ -15,8 +15,8 @@ from u3p_edge.data.spread import spread_evenly
 from u3p_edge.errors import ConfigError, DataError
 from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.keras_io import from_keras
-from u3p_edge.metrics import highest_label, rank_score
-from u3p_edge.models.truth import counting_pixels, fit_loss, fits_mask, one_hot
+from u3p_edge.metrics import rank_score
+from u3p_edge.models.truth import check_labels, counting_pixels, fit_loss, one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate as cosine
@@ -74,7 +74,8 @@ def train_qat(
     """
     channels, graph = model.output_shape[-1], from_keras(model)
     multi_label = is_multi_label(graph)
-    _check(images, labels, (channels, multi_label), epochs, learning_rate, batch_size, distillation)
+    _check(images, labels, epochs, learning_rate, batch_size, distillation)
+    check_labels(labels, channels, multi_label)
     check_keep_epoch(keep_epoch, epochs)
     check_trainable(graph)
     start = fake_quantize(graph, images[spread_evenly(len(images), CALIBRATION_IMAGES)], ranges=ranges)
@@ -151,7 +152,6 @@ def _nonzeros(variables: Sequence[tf.Variable]) -> list[tuple[tf.Variable, tf.Te
 def _check(
     images: np.ndarray,
     labels: np.ndarray,
-    mask: tuple[int, bool],
     epochs: int,
     learning_rate: float,
     batch_size: int,
@@ -159,8 +159,6 @@ def _check(
 ) -> None:
     if images.ndim != 4 or labels.shape != images.shape[:3] or len(images) == 0:
         raise DataError(f"QAT wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
-    if not fits_mask(highest_label(labels), *mask):
-        raise DataError(f"the label {highest_label(labels)} is none of a mask of {mask[0]} channels")
     if epochs < 0 or batch_size < 1 or not learning_rate > 0 or not distillation >= 0:
         raise ConfigError(
             f"QAT cannot train with epochs {epochs}, batch size {batch_size}, learning rate {learning_rate} and "

@@ -47,8 +47,8 @@ from u3p_edge.graph.fold import is_convolution
 from u3p_edge.graph.inference import is_multi_label
 from u3p_edge.graph.ir import Graph, Node, ancestors
 from u3p_edge.graph.keras_io import from_keras, to_keras
-from u3p_edge.metrics import highest_label, rank_score
-from u3p_edge.models.truth import fit_loss, fits_mask, one_hot
+from u3p_edge.metrics import rank_score
+from u3p_edge.models.truth import check_labels, fit_loss, one_hot
 from u3p_edge.optim.adam import Adam
 from u3p_edge.optim.fit import History, TrainedEpoch, check_keep_epoch, fit, shuffled_batches
 from u3p_edge.optim.schedule import learning_rate
@@ -122,8 +122,7 @@ def sparsify(
         raise DataError(f"pruning wants as many labels as images, of their size: images {images.shape}, labels {labels.shape}")
     channels, graph = model.output_shape[-1], from_keras(model)
     multi_label = is_multi_label(graph)
-    if not fits_mask(highest_label(labels), channels, multi_label):
-        raise DataError(f"the label {highest_label(labels)} is none of a mask of {channels} channels")
+    check_labels(labels, channels, multi_label)
     names = prunable(graph, sparsity)
     if not names:
         raise ModelError(
@@ -148,7 +147,7 @@ def sparsify(
 
     def step(_history: History, batch: npt.NDArray[np.intp], rate: float, number: int) -> float:
         position = tf.constant(rate), tf.constant(number, tf.int64)
-        truth = one_hot(tf.constant(labels[batch]), wrapped.output_shape[-1], multi_label)
+        truth = one_hot(tf.constant(labels[batch]), channels, multi_label)
         return float(update(tf.constant(images[batch]), truth, *position))
 
     def score(history: History, epoch: TrainedEpoch) -> History:
