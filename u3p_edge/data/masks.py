@@ -89,26 +89,32 @@ def to_classes(values: Values, labels: int | None, path: Path, rule: LabelRule =
     Returns:
         uint8 of the shape of `values`, `IGNORE` where the rule says so.
     """
+    if rule.multi_label:
+        return _to_sets(values, labels, path, rule)
     ignored = rule.ignored(values)
     classes = rule.apply(values)
-    if rule.multi_label:
-        limit = count_values((MOST_CLASSES if labels is None else labels - 1) + 1, rule.multi_label)
-    else:
-        plain = ~ignored & ~rule.renamed(values)
-        top = _binary_foreground(values[plain])
-        if top is not None and labels in (None, 2):
-            classes = np.where(plain & (values == top), 1, classes).astype(np.uint16)
-        limit = HIGHEST_CLASS + 1 if labels is None else labels
-    wrong = ~ignored & (classes >= limit)
-    if wrong.any() and rule.multi_label:
+    plain = ~ignored & ~rule.renamed(values)
+    top = _binary_foreground(values[plain])
+    if top is not None and labels in (None, 2):
+        classes = np.where(plain & (values == top), 1, classes).astype(np.uint16)
+    wrong = ~ignored & (classes >= (HIGHEST_CLASS + 1 if labels is None else labels))
+    if wrong.any():
+        raise unknown_value(path, np.unique(values[~ignored]), int(values[wrong].max()), labels)
+    return np.where(ignored, IGNORE, classes).astype(np.uint8)
+
+
+def _to_sets(values: Values, labels: int | None, path: Path, rule: LabelRule) -> Labels:
+    """Return what `to_classes` does where classes may overlap, and no rule renames a value."""
+    ignored = rule.ignored(values)
+    limit = count_values(MOST_CLASSES + 1 if labels is None else labels, rule.multi_label)
+    wrong = ~ignored & (values >= limit)
+    if wrong.any():
         raise DataError(
             f"the mask {path} has the value {int(values[wrong].max())}, beyond the sets of its classes (0 to {limit - 1})",
             mend="Write 1 for class 1, 2 for class 2, 4 for class 3 and so on, and their sums where they overlap; or import "
             "masks with one file for each class.",
         )
-    if wrong.any():
-        raise unknown_value(path, np.unique(values[~ignored]), int(values[wrong].max()), labels)
-    return np.where(ignored, IGNORE, classes).astype(np.uint8)
+    return np.where(ignored, IGNORE, values).astype(np.uint8)
 
 
 def is_binary(values: Values) -> bool:

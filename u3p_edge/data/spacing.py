@@ -22,7 +22,9 @@ def pixel_spacings(arrays: Arrays, preprocessing: Preprocessing) -> tuple[Spacin
 
 
 def _fitted_spacing(original: Original | None, preprocessing: Preprocessing) -> Spacing | None:
-    if original is None or original.spacing is None or preprocessing.fit == "pad":
-        return None if original is None else original.spacing
+    if original is None or original.spacing is None:
+        return None
+    if preprocessing.fit == "pad":
+        return original.spacing
     (height, width), (rows, columns) = original.size, original.spacing
     return rows * height / preprocessing.height, columns * width / preprocessing.width
